@@ -1,0 +1,26 @@
+"""Rate limits: exact, lock-free, and in one call. Start with `TokenBucket("100/minute").allow(key)`."""
+
+from ._core import Decision, Limiter, Reservation
+from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
+from .composite import All
+from .errors import CostExceedsLimit, RateLimitError, TableFull, WaitError, WaitTimeout
+from .quota import Quota
+
+__all__ = [
+    "All",
+    "CostExceedsLimit",
+    "Decision",
+    "FixedWindow",
+    "LeakyBucket",
+    "Limiter",
+    "Quota",
+    "RateLimitError",
+    "Reservation",
+    "SlidingLog",
+    "SlidingWindow",
+    "TableFull",
+    "TokenBucket",
+    "WaitError",
+    "WaitTimeout",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,17 @@
+"""128-bit words and shared counters, as declared in `_atomics.h`."""
+
+from libc.stdint cimport uint64_t
+
+
+cdef extern from "_atomics.h" nogil:
+    ctypedef unsigned long long u128  # unsigned __int128: C knows the true width
+
+    void word_setup()
+    u128 word_load(u128* word)
+    bint word_cas(u128* word, u128* expected, u128 desired)
+
+    uint64_t count_load(uint64_t* counter)
+    uint64_t count_add(uint64_t* counter, uint64_t amount)
+    void count_raise(uint64_t* counter, uint64_t floor)
+
+    void prefetch(const void* address)

@@ -1,0 +1,92 @@
+"""The limiter for other Cython packages: decisions without Python objects and without the GIL.
+
+    from ratelimit._core cimport Limiter
+
+    allowed = limiter.spend(limiter.hash_of(key), cost, limiter.read_clock())
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from ._clock cimport now_ns
+from ._keys cimport hash_key
+from ._rule cimport Rule
+from ._table cimport DONE, FULL, HIT, Outcome, Request, Table, Verb, perform
+from ._verdict cimport Verdict
+
+
+cdef enum OnFull:
+    DENY
+    ALLOW
+    RAISE
+
+
+cdef class Limiter:
+    cdef Table slots
+    cdef Rule rule
+    cdef OnFull when_full
+    cdef int64_t anchor      # the own clock is monotonic time plus this
+    cdef object read         # the given clock's now_ns, or None for the own one
+    cdef object words        # numpy arrays that own the memory of the table
+    cdef object rings
+    cdef object own_sizes
+    cdef dict overrides      # quota -> Override
+    cdef readonly object quota, clock, on_full, max_keys
+    cdef object __weakref__
+
+    cdef uint64_t read_clock(self) except? 0
+    cdef uint64_t hash_of(self, object key) except? 0
+    cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil
+    cdef const Rule* rule_for(self, object quota) except NULL
+    cdef int start(self, Request* request, object now) except -1
+    cdef bint full(self, object key) except -1
+    cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out)
+
+
+cdef class Override:
+    cdef Rule rule
+
+
+cdef class Decision:
+    cdef Verdict verdict
+    cdef readonly object limiter
+
+
+cdef class Reservation:
+    cdef list places  # of (limiter, hash of the key)
+    cdef readonly bint allowed
+    cdef readonly uint64_t cost
+    cdef uint64_t at, delay_
+
+    cdef int correct(self, Verb verb, uint64_t cost) except -1
+
+
+cdef Reservation booking(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t at)
+
+
+cdef class Batch:
+    cdef Limiter limiter
+    cdef object hashes, costs, moments
+    cdef Py_ssize_t size
+    cdef bint now_given
+
+    cdef int decide(self, uint8_t* allowed, Verdict* verdicts) except -1
+
+
+cdef uint64_t amount(object value, str name, uint64_t least=?) except? 0
+cdef object integers(values, str name, Py_ssize_t size, least, most)
+cdef object hashes_of(const uint64_t* seed, keys)
+cdef char* address(object array) except NULL
+
+
+cdef inline bint allow(Limiter limiter, object key) except -1:
+    """`limiter.allow`, which each algorithm has of its own: CPython calls a method fastest on its exact class."""
+    cdef Request request
+    cdef Outcome out
+    cdef uint64_t hashed = hash_key(limiter.slots.header.seed, key)
+    request.verb = HIT
+    request.now_given = False
+    request.now = now_ns(limiter.anchor) if limiter.read is None else limiter.read_clock()
+    request.cost = 1
+    if perform(&limiter.slots, &limiter.rule, &request, hashed, &out) == FULL:
+        return limiter.full(key)
+    return out.status == DONE

@@ -1,0 +1,97 @@
+"""The exact log: one moment for each of the last `capacity` requests, in a ring of cells beside the slot.
+
+The state is the newest request: `moment | number`. Before a newer one replaces it, its slot word is copied
+into the ring (see `retire` in _table.pxd), so that one compare-and-swap of the slot is still the whole
+commitment and whoever dies half-way leaves nothing undone. Numbers count 1, 2, ... up to three times the
+capacity and go on from twice the capacity: below the capacity the ring is not yet full. A request of cost c
+is c requests of cost 1. A moment of zero is a request that was given back.
+"""
+
+from libc.stdint cimport uint64_t
+
+from ._atomics cimport u128, word_load
+from ._rule cimport MOMENT_BITS, NEVER, STATE_BITS, Rule
+
+cdef enum:
+    NUMBER_BITS = STATE_BITS - MOMENT_BITS
+
+    LOG_CAPACITY = (1 << NUMBER_BITS) // 3
+
+
+cdef inline u128 log_pack(uint64_t moment, uint64_t number) noexcept nogil:
+    return <u128>moment << NUMBER_BITS | number
+
+
+cdef inline uint64_t log_moment(u128 word) noexcept nogil:
+    return <uint64_t>(word >> NUMBER_BITS) & (NEVER - 1)
+
+
+cdef inline uint64_t log_number(u128 word) noexcept nogil:
+    return <uint64_t>word & ((<uint64_t>1 << NUMBER_BITS) - 1)
+
+
+cdef inline u128 log_append(const Rule* rule, uint64_t moment, u128 state) noexcept nogil:
+    """One more request; never before the newest, so that the log stays sorted."""
+    cdef uint64_t number = log_number(state) + 1
+    if number == 3 * rule.capacity:
+        number = 2 * rule.capacity
+    return log_pack(max(moment, log_moment(state)), number)
+
+
+cdef inline u128* log_cell(const Rule* rule, uint64_t number, u128* ring) noexcept nogil:
+    if number >= rule.capacity:
+        number -= rule.capacity
+    if number >= rule.capacity:
+        number -= rule.capacity
+    return ring + number
+
+
+cdef inline uint64_t log_moment_back(const Rule* rule, uint64_t back, u128 state, u128* ring) noexcept nogil:
+    """The moment of the request `back` before the newest; zero when it counts no more."""
+    cdef uint64_t number = log_number(state)
+    if back == 0:
+        return log_moment(state)
+    if back >= number or back >= rule.capacity:
+        return 0
+    return log_moment(word_load(log_cell(rule, number - back, ring)))
+
+
+cdef inline uint64_t log_ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:
+    """The log takes `cost` more once the request that is `limit - cost` before the newest has left the period."""
+    cdef uint64_t moment
+    if cost > rule.limit:
+        return NEVER
+    if log_number(state) == 0:
+        return max(now, log_moment(state))
+    moment = log_moment_back(rule, rule.limit - cost, state, ring)
+    return max(now, min(moment + rule.period, NEVER)) if moment else now
+
+
+cdef inline bint log_admit(
+    const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring, u128* after
+) noexcept nogil:
+    """Whether all of `cost` fits; spends one of it."""
+    after[0] = log_append(rule, now, state)
+    return log_ready(rule, now, cost, state, ring) <= now
+
+
+cdef inline uint64_t log_remaining(const Rule* rule, uint64_t now, u128 state, u128* ring) noexcept nogil:
+    """The largest cost that fits, by bisection: what counts no more is older than all that counts."""
+    cdef uint64_t fits = 0
+    cdef uint64_t fails = rule.limit + 1
+    cdef uint64_t cost
+    while fails - fits > 1:
+        cost = fits + (fails - fits) // 2
+        if log_ready(rule, now, cost, state, ring) <= now:
+            fits = cost
+        else:
+            fails = cost
+    return fits
+
+
+cdef inline uint64_t log_fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
+    """When the key will be like one never seen."""
+    cdef uint64_t moment = log_moment(state)
+    if log_number(state) == 0:
+        return max(now, moment)
+    return max(now, moment + rule.period) if moment else now

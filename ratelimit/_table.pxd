@@ -1,0 +1,496 @@
+"""The key table: open addressing over 128-bit slots, and the one compare-and-swap loop.
+
+A slot is `tag (48 bits) | claim (1 bit) | state (79 bits)`. Tag 0 was never used and tag 1 is free again;
+any other is the low end of a key's hash, whose high end says where in the table to look. A slot changes
+only by a compare-and-swap of the whole word, so key and state can never be seen apart.
+
+A search runs from the key's home slot to the first slot never used, at most `window` slots. Slots do not
+become "never used" again, so a search never stops short of its key.
+
+The horizon: before a slot is taken from a key whose state has become a fresh one's, the header's horizon is
+raised to the moment at which that was true. A key that is not in the table is fresh since the horizon, not
+since ever: whoever comes back with an earlier clock reading is not forgiven.
+"""
+
+from libc.stdint cimport uint64_t
+
+from ._algorithm cimport admit, cancel, charge, fresh_at, ready, refund, turn, unknown
+from ._atomics cimport count_add, count_load, count_raise, prefetch, u128, word_cas, word_load
+from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
+from ._sliding_log cimport log_cell, log_moment, log_moment_back, log_number, log_pack
+
+
+cdef struct Header:
+    uint64_t seed[2]
+    uint64_t horizon     # nanoseconds; see above
+    uint64_t tickets     # claims so far: makes each claim's word unlike any before
+    uint64_t full        # decisions that found no slot
+    uint64_t collisions  # compare-and-swaps that met a change by another thread
+
+cdef struct Table:
+    Header* header
+    u128* slots
+    u128* rings      # the sliding log's, `capacity` words a slot; otherwise NULL
+    uint64_t size    # slots
+    uint64_t window  # slots a search may visit
+
+cdef enum Verb:
+    HIT      # spend now or not at all
+    RESERVE  # spend at the first moment that allows it, within the patience
+    CHARGE   # spend without asking
+    REFUND   # give back
+    CANCEL   # undo a booking
+
+cdef struct Request:
+    Verb verb
+    bint now_given     # by the caller: then it is taken as it is, even where it lies before the horizon
+    uint64_t now
+    uint64_t cost
+    uint64_t patience  # RESERVE: the longest delay, in nanoseconds
+    uint64_t at        # CANCEL: the moment that was booked
+
+cdef enum Status:
+    REFUSED
+    DONE
+    FULL
+
+cdef struct Outcome:
+    Status status
+    uint64_t now  # as decided with: not before the horizon, unless given
+    uint64_t at   # when the request may act
+    u128 before
+    u128 after
+    u128* ring
+
+cdef enum:
+    STATE_AND_CLAIM = 80
+    SMALL_TABLE = 1024  # up to here there are max_keys slots and a search may visit them all
+    WINDOW = 256        # at max_keys live keys the longest run seen was 130; see docs/architecture
+
+
+cdef inline u128 claim_bit() noexcept nogil:
+    return <u128>1 << (STATE_AND_CLAIM - 1)
+
+
+cdef inline u128 state_of(u128 word) noexcept nogil:
+    return word & (claim_bit() - 1)
+
+
+cdef inline uint64_t tag_of(u128 word) noexcept nogil:
+    return <uint64_t>(word >> STATE_AND_CLAIM)
+
+
+cdef inline uint64_t tag_of_hash(uint64_t hashed) noexcept nogil:
+    cdef uint64_t tag = hashed & ((<uint64_t>1 << 48) - 1)
+    return tag if tag > 1 else tag + 2
+
+
+cdef inline u128 slot_word(uint64_t tag, u128 state) noexcept nogil:
+    return <u128>tag << STATE_AND_CLAIM | state
+
+
+cdef inline u128 free_word() noexcept nogil:
+    return slot_word(1, 0)
+
+
+cdef inline bint holds(u128 word, uint64_t tag) noexcept nogil:
+    """Whether the slot is this key's and no longer being claimed."""
+    return <uint64_t>(word >> (STATE_AND_CLAIM - 1)) == tag << 1
+
+
+cdef inline bint is_claim(u128 word) noexcept nogil:
+    return word & claim_bit() != 0
+
+
+cdef inline bint is_key(u128 word) noexcept nogil:
+    return tag_of(word) > 1 and not is_claim(word)
+
+
+cdef inline u128* home(const Table* table, uint64_t hashed) noexcept nogil:
+    return table.slots + <uint64_t>((<u128>hashed * table.size) >> 64)
+
+
+cdef inline u128* following(const Table* table, u128* slot) noexcept nogil:
+    slot += 1
+    return table.slots if slot == table.slots + table.size else slot
+
+
+cdef inline u128* ring_of(const Table* table, const Rule* rule, u128* slot) noexcept nogil:
+    return table.rings + (slot - table.slots) * rule.capacity if table.rings != NULL else NULL
+
+
+cdef inline u128* find(const Table* table, uint64_t hashed, u128* word) noexcept nogil:
+    """The key's slot and the word it held, or NULL."""
+    cdef uint64_t tag = tag_of_hash(hashed)
+    cdef u128* slot = home(table, hashed)
+    cdef uint64_t left = table.window
+    while left:
+        word[0] = word_load(slot)
+        if holds(word[0], tag):
+            return slot
+        if word[0] == 0:
+            return NULL
+        slot = following(table, slot)
+        left -= 1
+    return NULL
+
+
+# --- a new key: claim, settle, decide ---------------------------------------------------------------------
+#
+# Two threads may bring the same new key at once and claim two slots for it. So a claim decides nothing: it
+# is settled first, by a second search that starts after the claim is visible to all. Of several claims for
+# one key the first in search order stays; a key that is already in a slot wins over every claim.
+
+
+cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* word) noexcept nogil:
+    """The one slot of this key, given a claim for it: `word` comes back as a settled claim or the key itself."""
+    cdef uint64_t tag = tag_of_hash(hashed)
+    cdef u128* rival = home(table, hashed)
+    cdef uint64_t left = table.window
+    cdef bint passed = False
+    cdef u128 seen
+    while left:
+        seen = word_load(rival)
+        if rival == slot:
+            passed = True
+        elif seen == 0:
+            break
+        elif tag_of(seen) == tag:
+            if passed and is_claim(seen):
+                word_cas(rival, &seen, free_word())
+                continue  # read it again: it may have become the key meanwhile
+            word_cas(slot, word, free_word())
+            word[0] = seen
+            if not is_claim(seen):
+                return rival
+            slot = rival
+            rival = home(table, hashed)
+            left = table.window
+            passed = False
+            continue
+        rival = following(table, rival)
+        left -= 1
+    return slot
+
+
+cdef inline u128* claim(const Table* table, const Rule* rule, uint64_t now, uint64_t hashed, u128* word) noexcept nogil:
+    """A settled slot for a key that was not found, or the key if it came meanwhile, or NULL if all are live."""
+    cdef uint64_t tag = tag_of_hash(hashed)
+    cdef u128* slot
+    cdef u128* chosen
+    cdef u128* abandoned
+    cdef u128 seen, expected = 0, leftover = 0, mine
+    cdef uint64_t left
+    while True:
+        chosen = abandoned = NULL
+        slot = home(table, hashed)
+        left = table.window
+        while left:
+            seen = word_load(slot)
+            if tag_of(seen) == tag:
+                word[0] = seen
+                return settle(table, hashed, slot, word) if is_claim(seen) else slot
+            if is_claim(seen):
+                if abandoned == NULL:
+                    abandoned, leftover = slot, seen
+            elif chosen == NULL and (not is_key(seen) or fresh_at(rule, now, state_of(seen)) <= now):
+                chosen, expected = slot, seen
+            if seen == 0:
+                break
+            slot = following(table, slot)
+            left -= 1
+        if chosen == NULL:
+            # A claim is either somebody's next instruction or what a dead process left behind. Nothing was
+            # decided by it: taking it costs its owner another search.
+            chosen, expected = abandoned, leftover
+        if chosen == NULL:
+            return NULL
+        if is_key(expected):
+            count_raise(&table.header.horizon, now)
+        mine = slot_word(tag, claim_bit() | (count_add(&table.header.tickets, 1) & ((<uint64_t>1 << 63) - 1)))
+        if word_cas(chosen, &expected, mine):
+            word[0] = mine
+            return settle(table, hashed, chosen, word)
+        count_add(&table.header.collisions, 1)
+
+
+cdef inline uint64_t opening(const Table* table, const Rule* rule, uint64_t now, uint64_t hashed) noexcept nogil:
+    """The first moment, from now on, at which some slot can be claimed for the key."""
+    cdef u128* slot = home(table, hashed)
+    cdef uint64_t left = table.window
+    cdef uint64_t first = NEVER
+    cdef u128 word
+    while left and first > now:
+        word = word_load(slot)
+        first = min(first, fresh_at(rule, now, state_of(word)) if is_key(word) else now)
+        slot = following(table, slot)
+        left -= 1
+    return first
+
+
+# --- the decision -----------------------------------------------------------------------------------------
+
+
+cdef inline bint decide(
+    const Rule* rule, const Request* request, uint64_t now, u128 state, u128* ring, u128* after, uint64_t* at
+) noexcept nogil:
+    """What the request makes of a state; False when it changes nothing."""
+    if request.verb == HIT:
+        at[0] = turn(rule, now, state)
+        return admit(rule, now, request.cost, state, ring, after)
+    at[0] = now
+    if request.verb == RESERVE:
+        if rule.algorithm == LEAKY_BUCKET:
+            at[0] = turn(rule, now, state) if request.cost <= rule.limit else NEVER
+        else:
+            at[0] = ready(rule, now, request.cost, state, ring)
+        if at[0] >= NEVER or at[0] - now > request.patience:
+            return False
+        if rule.algorithm == LEAKY_BUCKET:
+            after[0] = charge(rule, now, request.cost, state)
+            return True
+        return admit(rule, at[0], request.cost, state, ring, after)
+    if request.verb == CHARGE:
+        after[0] = charge(rule, now, request.cost, state)
+        return True
+    if request.verb == REFUND:
+        after[0] = refund(rule, now, request.cost, state)
+    else:
+        after[0] = cancel(rule, now, request.at, request.cost, state)
+    return after[0] != state
+
+
+cdef inline bint retire(const Rule* rule, u128* slot, u128 word, u128* ring) noexcept nogil:
+    """Copy a sliding log's newest request into its ring, before a newer one replaces it in the slot.
+
+    Whoever comes first does it for all. The slot is looked at again between reading the cell and writing
+    it: while the slot still holds `word`, nobody can be a lap ahead.
+    """
+    cdef u128* cell = log_cell(rule, log_number(word), ring)
+    cdef u128 seen = word_load(cell)
+    if seen == word:
+        return True
+    if word_load(slot) != word:
+        return False
+    return word_cas(cell, &seen, word) or seen == word
+
+
+cdef inline Status commit(
+    const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
+) noexcept nogil:
+    """Decide and write, again from the start whenever another thread was faster: the one loop of the library."""
+    cdef uint64_t tag = tag_of_hash(hashed)
+    cdef uint64_t horizon = 0
+    cdef u128 word = 0
+    cdef u128* slot
+    out.now = request.now
+    while True:
+        slot = find(table, hashed, &word)
+        if slot != NULL:
+            out.before = state_of(word)
+            out.ring = ring_of(table, rule, slot)
+        else:
+            horizon = count_load(&table.header.horizon)
+            if not request.now_given:
+                out.now = max(out.now, horizon)
+            out.before = unknown(rule, out.now, horizon)
+            out.ring = NULL
+        out.after = out.before
+        if slot == NULL and (request.verb == REFUND or request.verb == CANCEL):
+            out.status = REFUSED
+            return REFUSED
+        if not decide(rule, request, out.now, out.before, out.ring, &out.after, &out.at):
+            if out.ring != NULL and word_load(slot) != word:
+                continue  # the ring may have moved on under the decision
+            out.after = out.before
+            out.status = REFUSED
+            return REFUSED
+        if slot == NULL:
+            slot = claim(table, rule, out.now, hashed, &word)
+            if slot == NULL:
+                count_add(&table.header.full, 1)
+                out.at = opening(table, rule, out.now, hashed)
+                out.after = out.before
+                out.status = FULL
+                return FULL
+            if not is_claim(word):
+                continue
+            if count_load(&table.header.horizon) > max(horizon, out.now):
+                word_cas(slot, &word, free_word())  # the key may have come and gone since it was missed
+                continue
+        elif out.ring != NULL and not retire(rule, slot, word, out.ring):
+            continue
+        if word_cas(slot, &word, slot_word(tag, out.after)):
+            out.status = DONE
+            return DONE
+        count_add(&table.header.collisions, 1)
+
+
+# --- what a sliding log does differently: it spends and gives back one by one -------------------------------
+
+
+cdef inline bint log_pop(
+    const Table* table, const Rule* rule, u128* slot, u128 word, uint64_t at
+) noexcept nogil:
+    """Take back the newest request, booked `at` a moment yet to come; False when it is not the newest."""
+    cdef uint64_t number = log_number(word)
+    cdef u128 previous
+    if log_moment(word) != at or number <= rule.capacity:
+        return False
+    previous = word_load(log_cell(rule, number - 1, ring_of(table, rule, slot)))
+    if tag_of(previous) != tag_of(word) or log_number(previous) + 1 != number:
+        return False
+    word_cas(slot, &word, previous)
+    return True
+
+
+cdef inline bint log_forgive(const Table* table, const Rule* rule, uint64_t now, u128* slot, u128 word) noexcept nogil:
+    """Forget the oldest request that still counts: what stays is never older than what was really admitted.
+
+    False when none counts, or when bookings lie ahead: the ring may then no longer hold the oldest.
+    """
+    cdef u128* ring = ring_of(table, rule, slot)
+    cdef uint64_t counts = 0, free = rule.capacity, back
+    cdef u128 seen
+    cdef u128* cell
+    if log_moment(word) + rule.period <= now or log_moment(word) > now:
+        return False
+    while free - counts > 1:
+        back = counts + (free - counts) // 2
+        if log_moment_back(rule, back, word, ring) + rule.period > now:
+            counts = back
+        else:
+            free = back
+    if counts == 0:
+        word_cas(slot, &word, slot_word(tag_of(word), log_pack(0, log_number(word))))
+        return True
+    cell = log_cell(rule, log_number(word) - counts, ring)
+    seen = word_load(cell)
+    if word_load(slot) == word:
+        word_cas(cell, &seen, slot_word(tag_of(word), log_pack(0, log_number(seen))))
+    return True
+
+
+cdef inline void log_give_back(
+    const Table* table, const Rule* rule, const Request* request, uint64_t hashed
+) noexcept nogil:
+    cdef uint64_t left = min(request.cost, rule.capacity)
+    cdef u128 word = 0
+    cdef u128* slot
+    while left:
+        slot = find(table, hashed, &word)
+        if slot == NULL:
+            return
+        if request.verb == CANCEL and request.at > request.now:
+            if not log_pop(table, rule, slot, word, request.at):
+                return
+        elif not log_forgive(table, rule, request.now, slot, word):
+            return
+        left -= 1
+
+
+cdef inline Status log_spend(
+    const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
+) noexcept nogil:
+    """All of the cost or nothing: each step asks whether all that is left still fits, and takes one."""
+    cdef Request step = request[0]
+    cdef Outcome first
+    if step.verb == CHARGE:
+        step.cost = min(step.cost, rule.capacity)  # more than the ring holds makes no difference
+    if commit(table, rule, &step, hashed, out) != DONE:
+        return out.status
+    first = out[0]
+    step.patience = first.at - first.now  # the first step has settled the moment
+    while step.cost > 1:
+        step.cost -= 1
+        if commit(table, rule, &step, hashed, out) != DONE:
+            step.verb = CANCEL
+            step.at = first.at
+            step.cost = request.cost - step.cost
+            log_give_back(table, rule, &step, hashed)
+            break
+    out.before = first.before
+    out.at = first.at
+    return out.status
+
+
+# --- for one limiter: what the verbs call -------------------------------------------------------------------
+
+
+cdef inline Status perform(
+    const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
+) noexcept nogil:
+    """Carry out a request. Lock-free; safe to call from any number of threads."""
+    if rule.algorithm != SLIDING_LOG:
+        return commit(table, rule, request, hashed, out)
+    if request.verb == REFUND or request.verb == CANCEL:
+        log_give_back(table, rule, request, hashed)
+        out.status = DONE
+        return DONE
+    return log_spend(table, rule, request, hashed, out)
+
+
+cdef inline void look(
+    const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
+) noexcept nogil:
+    """What a hit would meet; writes nothing."""
+    cdef u128 word = 0
+    cdef u128* slot
+    cdef uint64_t horizon
+    out.now = request.now
+    while True:
+        slot = find(table, hashed, &word)
+        if slot != NULL:
+            out.before = state_of(word)
+            out.ring = ring_of(table, rule, slot)
+        else:
+            horizon = count_load(&table.header.horizon)
+            if not request.now_given:
+                out.now = max(out.now, horizon)
+            out.before = unknown(rule, out.now, horizon)
+            out.ring = NULL
+        out.after = out.before
+        out.at = ready(rule, out.now, request.cost, out.before, out.ring)
+        out.status = DONE if out.at <= out.now else REFUSED
+        if slot == NULL and out.status == DONE:
+            out.at = opening(table, rule, out.now, hashed)
+            if out.at > out.now:
+                out.status = FULL
+        if out.status == DONE:
+            out.at = turn(rule, out.now, out.before)
+        if out.ring == NULL or word_load(slot) == word:
+            return
+
+
+cdef inline void forget(const Table* table, uint64_t hashed) noexcept nogil:
+    cdef u128 word = 0
+    cdef u128* slot = find(table, hashed, &word)
+    while slot != NULL:
+        if word_cas(slot, &word, free_word()):
+            return
+        slot = find(table, hashed, &word)
+
+
+cdef inline void forget_all(const Table* table) noexcept nogil:
+    cdef u128* slot
+    cdef u128 word
+    cdef uint64_t i
+    for i in range(table.size):
+        slot = table.slots + i
+        word = word_load(slot)
+        while tag_of(word) > 1 and not word_cas(slot, &word, free_word()):
+            continue
+
+
+cdef inline uint64_t count_live(const Table* table, const Rule* rule, uint64_t now) noexcept nogil:
+    """Keys whose state is not a fresh one's."""
+    cdef uint64_t live = 0, i
+    cdef u128 word
+    for i in range(table.size):
+        word = word_load(table.slots + i)
+        live += is_key(word) and fresh_at(rule, now, state_of(word)) > now
+    return live
+
+
+cdef inline void fetch(const Table* table, uint64_t hashed) noexcept nogil:
+    prefetch(home(table, hashed))

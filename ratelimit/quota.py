@@ -1,0 +1,166 @@
+"""How much in how long: a limit, a period in integer nanoseconds, and perhaps a burst."""
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
+from math import isfinite
+
+NS_PER_SECOND = 1_000_000_000
+LARGEST = 2**62  # of periods and capacities, in nanoseconds: 146 years
+
+_UNITS = {
+    1: ("ns", "nanosecond"),
+    1_000: ("us", "microsecond"),
+    1_000_000: ("ms", "millisecond"),
+    NS_PER_SECOND: ("s", "sec", "second"),
+    60 * NS_PER_SECOND: ("m", "min", "minute"),
+    3_600 * NS_PER_SECOND: ("h", "hr", "hour"),
+    86_400 * NS_PER_SECOND: ("d", "day"),
+    7 * 86_400 * NS_PER_SECOND: ("w", "week"),
+    30 * 86_400 * NS_PER_SECOND: ("month",),
+    365 * 86_400 * NS_PER_SECOND: ("y", "year"),
+}
+_NS = {name + plural: ns for ns, names in _UNITS.items() for name in names for plural in ("", "s")}
+_GRAMMAR = re.compile(
+    r"\s*(?P<limit>\d[\d_]*)\s*(?:/|\bper\b)\s*(?P<count>\d[\d_]*(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*",
+    re.ASCII | re.IGNORECASE,
+)
+_ACCEPTED = "such as '100/minute', '100 per minute', '5/10s' or '10 per 2 hours'"
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Quota:
+    """`limit` requests in each `period`.
+
+    Args:
+        limit: requests, a whole number from 1 to 2**63 - 1.
+        period: seconds as int, float, Fraction or Decimal, or a timedelta; a whole number of nanoseconds
+            from 1 to 2**62.
+        burst: the most at one moment, for algorithms that know one (a token bucket's size, a leaky
+            bucket's capacity); by default theirs.
+
+    Raises:
+        TypeError, ValueError: naming the argument, its value and what is accepted.
+
+    Immutable, hashable, and safe to share between threads.
+    """
+
+    limit: int
+    period_ns: int
+    burst: int | None
+
+    def __init__(
+        self, limit: int, period: int | float | Fraction | Decimal | timedelta, burst: int | None = None
+    ) -> None:
+        object.__setattr__(self, "limit", count(limit, "limit"))
+        object.__setattr__(self, "period_ns", _period_ns(period))
+        object.__setattr__(self, "burst", None if burst is None else count(burst, "burst"))
+
+    @classmethod
+    def parse(cls, text: str) -> "Quota":
+        """Read one quota, such as `"100/minute"`, `"100 per minute"`, `"5/10s"` or `"10 per 2 hours"`.
+
+        Units: ns, us, ms, s, m, h, d, w and their names; a month is 30 days and a year 365.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"quota must be a str {_ACCEPTED} or a Quota, not {text!r}")
+        found = _GRAMMAR.fullmatch(text)
+        if found is None:
+            raise ValueError(f"quota {text!r} is not understood; write it {_ACCEPTED}")
+        unit = _NS.get(found["unit"].lower())
+        if unit is None:
+            raise ValueError(f"quota {text!r}: unit {found['unit']!r} is none of {', '.join(sorted(_NS))}")
+        return cls(int(found["limit"]), Fraction(found["count"] or 1) * unit / NS_PER_SECOND)
+
+    @classmethod
+    def of(cls, quota: "Quota | str") -> "Quota":
+        """The quota itself, or the text parsed."""
+        return quota if isinstance(quota, Quota) else cls.parse(quota)
+
+    def with_burst(self, burst: int | None, name: str = "burst") -> "Quota":
+        """The same limit and period with another burst; None changes nothing."""
+        if burst is None:
+            return self
+        return Quota(self.limit, Fraction(self.period_ns, NS_PER_SECOND), count(burst, name))
+
+    @classmethod
+    def per_second(cls, limit: int, burst: int | None = None) -> "Quota":
+        return cls(limit, 1, burst)
+
+    @classmethod
+    def per_minute(cls, limit: int, burst: int | None = None) -> "Quota":
+        return cls(limit, 60, burst)
+
+    @classmethod
+    def per_hour(cls, limit: int, burst: int | None = None) -> "Quota":
+        return cls(limit, 3_600, burst)
+
+    @classmethod
+    def per_day(cls, limit: int, burst: int | None = None) -> "Quota":
+        return cls(limit, 86_400, burst)
+
+    @property
+    def period(self) -> float:
+        """Seconds."""
+        return self.period_ns / NS_PER_SECOND
+
+    def __str__(self) -> str:
+        for ns in sorted(_UNITS, reverse=True):
+            if self.period_ns % ns == 0 and ns not in _CALENDAR:
+                many = self.period_ns // ns
+                return f"{self.limit}/{many if many > 1 else ''}{_UNITS[ns][-1 if many == 1 else 0]}"
+        raise AssertionError("every period is a whole number of nanoseconds")
+
+    def __repr__(self) -> str:
+        burst = "" if self.burst is None else f", burst={self.burst}"
+        period = self.period_ns // NS_PER_SECOND if self.period_ns % NS_PER_SECOND == 0 else self.period
+        return f"Quota({self.limit}, {period!r}{burst})"
+
+
+_CALENDAR = {30 * 86_400 * NS_PER_SECOND, 365 * 86_400 * NS_PER_SECOND}
+
+
+def count(value: int, name: str) -> int:
+    """A whole number from 1 to 2**63 - 1, or an error that names the argument."""
+    accepted = f"{name} must be a whole number from 1 to 2**63 - 1, not {value!r}"
+    try:
+        number = value.__index__()
+    except AttributeError:
+        raise TypeError(accepted) from None
+    if not 1 <= number < 2**63:
+        raise ValueError(accepted)
+    return number
+
+
+def seconds_to_ns(seconds: object, name: str) -> int:
+    """A time of zero or more, in whole nanoseconds and at most 2**62 of them; parts of one are cut off."""
+    ns = _exact_ns(seconds, name, "zero or more seconds or a timedelta")
+    if ns < 0:
+        raise ValueError(f"{name} must be zero or more seconds or a timedelta, not {seconds!r}")
+    return min(int(ns), LARGEST)
+
+
+def _period_ns(period: object) -> int:
+    accepted = "seconds or a timedelta, a whole number of nanoseconds from 1 to 2**62"
+    ns = _exact_ns(period, "period", accepted)
+    if ns.denominator != 1 or not 1 <= ns <= LARGEST:
+        raise ValueError(f"period must be {accepted}, not {period!r}")
+    return int(ns)
+
+
+def _exact_ns(seconds: object, name: str, accepted: str) -> Fraction:
+    """A float stands for the decimal number that it is written as: 0.1 is a tenth."""
+    if isinstance(seconds, timedelta):
+        return Fraction(seconds // timedelta(microseconds=1) * 1_000)
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float, Fraction, Decimal)):
+        raise TypeError(f"{name} must be {accepted}, not {seconds!r}")
+    if not isfinite(seconds):
+        raise ValueError(f"{name} must be {accepted}, not {seconds!r}")
+    return Fraction(repr(float(seconds)) if isinstance(seconds, float) else seconds) * NS_PER_SECOND
+
+
+def parse_quotas(text: str) -> list[Quota]:
+    """The quotas of a text such as `"10/second; 1000/hour"`."""
+    return [Quota.parse(part) for part in text.split(";")]
