@@ -27,7 +27,7 @@ from ._gcra cimport (
     gcra_turn,
     to_ns,
 )
-from ._rule cimport LEAKY_BUCKET, SLIDING_LOG, SLIDING_WINDOW, TOKEN_BUCKET, Rule
+from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, SLIDING_WINDOW, TOKEN_BUCKET, Rule
 from ._sliding_log cimport log_admit, log_append, log_fresh_at, log_pack, log_ready, log_remaining
 from ._sliding_window cimport (
     Sliding,
@@ -116,16 +116,16 @@ cdef inline uint64_t remaining(const Rule* rule, uint64_t now, u128 state, u128*
 
 
 cdef inline uint64_t fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """The first moment, from now on, at which the key is like one never seen."""
+    """The first moment, from now on, at which the key is like one never seen; or NEVER."""
     if state == 0:
         return now
     if is_gcra(rule):
         return max(now, to_ns(rule, state))
     if rule.algorithm == SLIDING_WINDOW:
-        return sliding_fresh_at(rule, now, state)
+        return min(sliding_fresh_at(rule, now, state), NEVER)
     if rule.algorithm == SLIDING_LOG:
-        return log_fresh_at(rule, now, state)
-    return fixed_fresh_at(rule, now, state)
+        return min(log_fresh_at(rule, now, state), NEVER)
+    return min(fixed_fresh_at(rule, now, state), NEVER)
 
 
 cdef inline u128 unknown(const Rule* rule, uint64_t now, uint64_t horizon) noexcept nogil:

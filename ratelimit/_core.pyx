@@ -469,7 +469,7 @@ cdef class Batch:
         self.size = len(self.hashes)
         self.costs = integers(1 if costs is None else costs, "costs", self.size, 1, 2**64 - 1)
         self.now_given = now is not None
-        self.moments = integers(limiter.read_clock() if now is None else now, "now", self.size, 0, NEVER - 1)
+        self.moments = integers(limiter.read_clock() if now is None else now, "now", self.size, 0, NEVER - 2)
 
     cdef int decide(self, uint8_t* allowed, Verdict* verdicts) except -1:
         cdef Limiter limiter = self.limiter
@@ -510,7 +510,7 @@ cdef double seconds(uint64_t ns) noexcept:
 
 
 cdef uint64_t moment(object value, str name) except? 0:
-    return whole(value, name, 0, NEVER - 1, "nanoseconds since the epoch")
+    return whole(value, name, 0, NEVER - 2, "nanoseconds since the epoch")
 
 
 cdef uint64_t amount(object value, str name, uint64_t least=1) except? 0:

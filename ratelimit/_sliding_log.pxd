@@ -1,10 +1,10 @@
 """The exact log: one moment for each of the last `capacity` requests, in a ring of cells beside the slot.
 
-The state is the newest request: `moment | number`. Before a newer one replaces it, its slot word is copied
+The state is the newest request: `stamp | number`. Before a newer one replaces it, its slot word is copied
 into the ring (see `retire` in _table.pxd), so that one compare-and-swap of the slot is still the whole
 commitment and whoever dies half-way leaves nothing undone. Numbers count 1, 2, ... up to three times the
-capacity and go on from twice the capacity: below the capacity the ring is not yet full. A request of cost c
-is c requests of cost 1. A moment of zero is a request that was given back.
+capacity and go on from twice the capacity: below the capacity the ring is not yet full. A stamp is the
+request's moment plus one; zero is a request that was given back. A request of cost c is c requests of cost 1.
 """
 
 from libc.stdint cimport uint64_t
@@ -18,11 +18,11 @@ cdef enum:
     LOG_CAPACITY = (1 << NUMBER_BITS) // 3
 
 
-cdef inline u128 log_pack(uint64_t moment, uint64_t number) noexcept nogil:
-    return <u128>moment << NUMBER_BITS | number
+cdef inline u128 log_pack(uint64_t stamp, uint64_t number) noexcept nogil:
+    return <u128>stamp << NUMBER_BITS | number
 
 
-cdef inline uint64_t log_moment(u128 word) noexcept nogil:
+cdef inline uint64_t log_stamp(u128 word) noexcept nogil:
     return <uint64_t>(word >> NUMBER_BITS) & (NEVER - 1)
 
 
@@ -30,12 +30,17 @@ cdef inline uint64_t log_number(u128 word) noexcept nogil:
     return <uint64_t>word & ((<uint64_t>1 << NUMBER_BITS) - 1)
 
 
+cdef inline uint64_t log_leaves(const Rule* rule, uint64_t stamp) noexcept nogil:
+    """The moment from which a request counts no more."""
+    return min(stamp - 1 + rule.period, NEVER) if stamp else 0
+
+
 cdef inline u128 log_append(const Rule* rule, uint64_t moment, u128 state) noexcept nogil:
     """One more request; never before the newest, so that the log stays sorted."""
     cdef uint64_t number = log_number(state) + 1
     if number == 3 * rule.capacity:
         number = 2 * rule.capacity
-    return log_pack(max(moment, log_moment(state)), number)
+    return log_pack(max(min(moment + 1, NEVER - 1), log_stamp(state)), number)
 
 
 cdef inline u128* log_cell(const Rule* rule, uint64_t number, u128* ring) noexcept nogil:
@@ -46,25 +51,23 @@ cdef inline u128* log_cell(const Rule* rule, uint64_t number, u128* ring) noexce
     return ring + number
 
 
-cdef inline uint64_t log_moment_back(const Rule* rule, uint64_t back, u128 state, u128* ring) noexcept nogil:
-    """The moment of the request `back` before the newest; zero when it counts no more."""
+cdef inline uint64_t log_leaves_back(const Rule* rule, uint64_t back, u128 state, u128* ring) noexcept nogil:
+    """When the request `back` before the newest counts no more; zero if there is none."""
     cdef uint64_t number = log_number(state)
     if back == 0:
-        return log_moment(state)
+        return log_leaves(rule, log_stamp(state))
     if back >= number or back >= rule.capacity:
         return 0
-    return log_moment(word_load(log_cell(rule, number - back, ring)))
+    return log_leaves(rule, log_stamp(word_load(log_cell(rule, number - back, ring))))
 
 
 cdef inline uint64_t log_ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:
-    """The log takes `cost` more once the request that is `limit - cost` before the newest has left the period."""
-    cdef uint64_t moment
+    """The log takes `cost` more once the request that is `limit - cost` before the newest counts no more."""
     if cost > rule.limit:
         return NEVER
     if log_number(state) == 0:
-        return max(now, log_moment(state))
-    moment = log_moment_back(rule, rule.limit - cost, state, ring)
-    return max(now, min(moment + rule.period, NEVER)) if moment else now
+        return max(now, log_stamp(state))  # see unknown() in _algorithm.pxd
+    return max(now, log_leaves_back(rule, rule.limit - cost, state, ring))
 
 
 cdef inline bint log_admit(
@@ -91,7 +94,4 @@ cdef inline uint64_t log_remaining(const Rule* rule, uint64_t now, u128 state, u
 
 cdef inline uint64_t log_fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
     """When the key will be like one never seen."""
-    cdef uint64_t moment = log_moment(state)
-    if log_number(state) == 0:
-        return max(now, moment)
-    return max(now, moment + rule.period) if moment else now
+    return max(now, log_leaves_back(rule, 0, state, NULL) if log_number(state) else log_stamp(state))

@@ -125,7 +125,7 @@ cdef inline uint64_t sliding_fresh_at(const Rule* rule, uint64_t now, u128 state
     cdef Sliding seen = sliding_at(rule, now, state)
     cdef uint64_t start = seen.index * rule.period
     if seen.current:
-        return min(start + rule.period, NEVER) + rule.period
+        return start + 2 * rule.period
     if seen.previous:
         return start + rule.period
     return max(now, start)

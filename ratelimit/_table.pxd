@@ -17,7 +17,7 @@ from libc.stdint cimport uint64_t
 from ._algorithm cimport admit, cancel, charge, fresh_at, ready, refund, turn, unknown
 from ._atomics cimport count_add, count_load, count_raise, prefetch, u128, word_cas, word_load
 from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
-from ._sliding_log cimport log_cell, log_moment, log_moment_back, log_number, log_pack
+from ._sliding_log cimport log_cell, log_leaves, log_leaves_back, log_number, log_pack, log_stamp
 
 
 cdef struct Header:
@@ -335,7 +335,7 @@ cdef inline bint log_pop(
     """Take back the newest request, booked `at` a moment yet to come; False when it is not the newest."""
     cdef uint64_t number = log_number(word)
     cdef u128 previous
-    if log_moment(word) != at or number <= rule.capacity:
+    if log_stamp(word) != at + 1 or number <= rule.capacity:
         return False
     previous = word_load(log_cell(rule, number - 1, ring_of(table, rule, slot)))
     if tag_of(previous) != tag_of(word) or log_number(previous) + 1 != number:
@@ -353,11 +353,11 @@ cdef inline bint log_forgive(const Table* table, const Rule* rule, uint64_t now,
     cdef uint64_t counts = 0, free = rule.capacity, back
     cdef u128 seen
     cdef u128* cell
-    if log_moment(word) + rule.period <= now or log_moment(word) > now:
+    if log_leaves(rule, log_stamp(word)) <= now or log_stamp(word) > now + 1:
         return False
     while free - counts > 1:
         back = counts + (free - counts) // 2
-        if log_moment_back(rule, back, word, ring) + rule.period > now:
+        if log_leaves_back(rule, back, word, ring) > now:
             counts = back
         else:
             free = back

@@ -235,7 +235,7 @@ cdef class All:
         cdef const uint64_t[:, ::1] hashes = hashes_by_member
         cdef Py_ssize_t i = 0, size = hashes.shape[1]
         cdef const uint64_t[:] amounts = integers(1 if costs is None else costs, "costs", size, 1, 2**64 - 1)
-        cdef const uint64_t[:] moments = integers(self.now_ns() if now is None else now, "now", size, 0, NEVER - 1)
+        cdef const uint64_t[:] moments = integers(self.now_ns() if now is None else now, "now", size, 0, NEVER - 2)
         result = np.empty(size, VERDICT)
         cdef Verdict* verdicts = <Verdict*>address(result)
         cdef uint64_t[MOST] own

@@ -1,0 +1,22 @@
+"""Sphinx: `sphinx-build -W -b html docs docs/_build`, with the package built or installed."""
+
+import ratelimit
+
+project = "ratelimit"
+version = release = ratelimit.__version__
+copyright = "the ratelimit authors"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+default_role = "code"  # docstrings write code in single backticks
+autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_typehints = "none"
+napoleon_use_ivar = True  # the attributes of a class in its own description, not once more as members
+napoleon_use_rtype = False
+
+html_theme = "furo"
+html_title = f"ratelimit {version}"
+pygments_dark_style = "monokai"

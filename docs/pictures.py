@@ -1,0 +1,224 @@
+"""Draw the pictures of the documentation: `python docs/pictures.py` writes them to docs/pictures.
+
+Every mark is a decision of the library over the same made-up requests, given their moments by `now=`.
+"""
+
+import random
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib import pyplot as plt
+
+from ratelimit import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
+
+SECOND = 1_000_000_000
+PERIOD = 60
+LIMIT = 12
+QUOTA = f"{LIMIT}/minute"
+START = 28_333_334 * PERIOD * SECOND  # a full minute, where a window begins
+
+# From the palette of Okabe and Ito, which colour-blind readers can tell apart; position and shape say it again.
+ADMITTED, REFUSED, SERVED, LIGHT = "#0072B2", "#D55E00", "#009E73", "#B9DDF4"
+INK, FAINT, PALE = "#222222", "#999999", "#f4f4f4"
+DASHED = (0, (4, 3))
+
+# Each with what it does to these requests, and a note where the picture shows it.
+ROWS = {
+    TokenBucket: ("what is saved up at once, then one every 5 s", (108, 19.5, "12 saved up,\nand one more every 5 s")),
+    LeakyBucket: (
+        "one every 5 s; up to 12 more wait in line",
+        (150, 18, "never a burst: the line is served at a steady pace"),
+    ),
+    FixedWindow: ("counts from zero at each full minute", (97, 19, "the quotas of two\nwindows within 11 s")),
+    SlidingWindow: ("this minute, and a share of the last", (203, 20.5, "close to the limit, not exact")),
+    SlidingLog: ("the exact count of the last 60 s", (150, 18, "never more than the limit")),
+}
+
+
+def spread(rng, count, begin, end):
+    return [rng.uniform(begin, end) for _ in range(count)]
+
+
+def traffic():
+    """Moments in nanoseconds: a trickle, a burst, a burst on either side of a full minute, and an overload."""
+    rng = random.Random(7)
+    trickle = [7.5 * i + rng.uniform(0, 4) for i in range(8)]
+    burst = spread(rng, 14, 20, 23)
+    straddle = spread(rng, 14, 113.5, 119.5) + spread(rng, 14, 120.2, 126.2)
+    overload = [165 + 2 * i + rng.uniform(0, 1) for i in range(38)]
+    return np.array(sorted(round(moment * SECOND) for moment in trickle + burst + straddle + overload))
+
+
+def decide(algorithm, moments):
+    """For each moment: whether it was admitted; and when those were served."""
+    limiter = algorithm(QUOTA)
+    decisions = [limiter.hit("key", now=START + int(moment)) for moment in moments]
+    allowed = np.array([decision.allowed for decision in decisions])
+    return allowed, (moments + [decision.delay_ns for decision in decisions])[allowed]
+
+
+def trailing(served):
+    """How many were served in the last period: the moments at which that changes, and the count from each on."""
+    moments = np.concatenate([served + PERIOD * SECOND, served])  # who leaves comes first: (t - period, t]
+    order = np.argsort(moments, kind="stable")
+    change = np.repeat([-1, 1], len(served))
+    return np.concatenate([[0], moments[order] / SECOND]), np.concatenate([[0], np.cumsum(change[order])])
+
+
+def ticks(axes, moments, y, height, color):
+    axes.vlines(moments, y, y + height, color=color, linewidth=1.1)
+
+
+def plain(axes):
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.tick_params(length=0)
+
+
+def limit_line(axes, **style):
+    axes.axhline(LIMIT, color=INK, linewidth=1, linestyle=DASHED, **style)
+
+
+def shade(axes, when, count):
+    """The count as an area, with what exceeds the limit hatched."""
+    axes.fill_between(when, count, step="post", color=LIGHT, linewidth=0)
+    axes.fill_between(
+        when,
+        count,
+        LIMIT,
+        where=count > LIMIT,
+        step="post",
+        facecolor="#f7c9a9",
+        edgecolor=REFUSED,
+        hatch="////",
+        linewidth=0,
+    )
+    axes.step(when, count, where="post", color=ADMITTED, linewidth=1.3)
+
+
+def draw_row(axes, algorithm, moments, end):
+    text, note = ROWS[algorithm]
+    allowed, served = decide(algorithm, moments)
+    when, count = trailing(served)
+    moments, served = moments / SECOND, served / SECOND
+    axes.axhspan(LIMIT, 2 * LIMIT, color=PALE, zorder=0)
+    limit_line(axes, zorder=2)
+    shade(axes, when, count)
+    axes.text(*note, ha="center", va="center", fontsize=9.5, bbox={"facecolor": "white", "linewidth": 0, "pad": 2})
+    lanes = {"admitted": -6, "refused": -12}
+    if algorithm is LeakyBucket:
+        lanes = {"admitted": -6, "served": -14, "refused": -20}
+        ticks(axes, served, lanes["served"], 4, SERVED)
+        axes.plot([moments[allowed], served], [[lanes["admitted"]], [lanes["served"] + 4]], color=FAINT, linewidth=0.5)
+    ticks(axes, moments[allowed], lanes["admitted"], 4, ADMITTED)
+    axes.plot(moments[~allowed], np.full((~allowed).sum(), lanes["refused"] + 2), "x", color=REFUSED, markersize=4.5)
+    axes.set_ylim(min(lanes.values()) - 1, 2 * LIMIT + 1)
+    axes.set_yticks([*(y + 2 for y in lanes.values()), 0, LIMIT, 2 * LIMIT], [*lanes, "0", f"limit {LIMIT}", "24"])
+    axes.set_xlim(0, end)
+    for full_minute in range(PERIOD, end, PERIOD):
+        axes.axvline(full_minute, color=FAINT, linewidth=0.8, zorder=0)
+    title = axes.set_title(algorithm.__name__, loc="left", fontsize=12, fontweight="bold", color=INK, pad=5)
+    axes.annotate(text, (1, 0), xycoords=title, xytext=(8, 0), textcoords="offset points", va="bottom", color=INK)
+    axes.set_title(f"{len(served)} of {len(moments)} admitted, {count.max()} in a minute", loc="right", fontsize=10)
+    plain(axes)
+
+
+def same_traffic():
+    moments, end = traffic(), 240
+    heights = [0.55, 1, 1.25, 1, 1, 1]
+    figure, (top, *axes) = plt.subplots(6, sharex=True, figsize=(8.6, 12), height_ratios=heights)
+    ticks(top, moments / SECOND, 0, 1, INK)
+    top.set_ylim(-0.1, 2)
+    top.set_yticks([0.5], ["requests"])
+    for middle, text in [(28, "a trickle and a burst"), (120, "a burst across\na full minute"), (202, "an overload")]:
+        top.text(middle, 1.2, text, ha="center", va="bottom")
+    plain(top)
+    for ax, algorithm in zip(axes, ROWS, strict=True):
+        draw_row(ax, algorithm, moments, end)
+    axes[-1].set_xlabel("time in seconds; the grey lines are full minutes, where windows begin")
+    axes[-1].set_xticks(range(0, end + 1, 20))
+    figure.supylabel("served in the last 60 seconds", x=0.03, fontsize=10)
+    return figure
+
+
+def boundary():
+    """Both sides of a boundary, close up: how many each kind of window has admitted so far."""
+    first, last = -10, 50
+    moments = np.arange(-8 * SECOND, last * SECOND, SECOND // 2)
+    figure, axes = plt.subplots(figsize=(8.6, 4))
+    lines = [
+        (FixedWindow, REFUSED, "-", (7, 22.4), "twice the limit within 14 seconds"),
+        (SlidingWindow, ADMITTED, "--", (23, 15.2), "one more every 5 s, as the\nlast window goes out of view"),
+        (SlidingLog, SERVED, "-.", (7, 10.4), "no more until the first is a minute old"),
+    ]
+    for algorithm, color, style, at, text in lines:
+        _, served = decide(algorithm, moments + PERIOD * SECOND)
+        when = np.concatenate([[first], served / SECOND - PERIOD, [last]])
+        total = np.concatenate([np.arange(len(served) + 1), [len(served)]])
+        axes.step(when, total, where="post", color=color, linestyle=style, linewidth=2)
+        name = axes.annotate(algorithm.__name__, at, color=color, fontweight="bold", va="top")
+        axes.annotate(text, (1, 1), xycoords=name, xytext=(6, 0), textcoords="offset points", va="top")
+    ticks(axes, moments / SECOND, -2.6, 1.2, INK)
+    axes.axvline(0, color=FAINT, linewidth=0.8)
+    limit_line(axes, zorder=0)
+    axes.set_xlim(first, last)
+    axes.set_ylim(-3.2, 2 * LIMIT + 1)
+    axes.set_yticks([-2, 0, LIMIT, 2 * LIMIT], ["requests", "0", f"limit {LIMIT}", "24"])
+    axes.set_ylabel("admitted so far")
+    axes.set_xlabel("seconds from the boundary of two windows")
+    plain(axes)
+    return figure
+
+
+def estimate():
+    """A sliding window at its worst: what it takes the last minute for, and what the last minute was."""
+    limiter, boundary = SlidingWindow(QUOTA), START + PERIOD * SECOND
+    moments = [-1] * LIMIT + [None] * (LIMIT - 1)  # the first twelve in the last nanosecond before the boundary
+    for i, moment in enumerate(moments):
+        if moment is None:
+            moments[i] = limiter.peek("key", now=boundary).retry_after_ns  # the next as soon as it may
+        limiter.hit("key", now=boundary + moments[i])
+    when, truth = trailing(np.array(moments))
+    seconds = np.linspace(0, PERIOD, 10 * PERIOD + 1)
+    current = np.searchsorted(np.array(moments[LIMIT:]) / SECOND, seconds, side="right")
+    share = LIMIT * (1 - seconds / PERIOD)
+    figure, axes = plt.subplots(figsize=(8.6, 4))
+    axes.fill_between(seconds, current, color=LIGHT, linewidth=0)
+    axes.fill_between(
+        seconds, current, current + share, facecolor="#e6e6e6", edgecolor=FAINT, hatch="\\\\\\\\", linewidth=0
+    )
+    axes.plot(seconds, current + share, color=INK, linewidth=1)
+    axes.step([-5, 0, *when[1:]], [0, 0, *truth[1:]], where="post", color=REFUSED, linewidth=2)
+    limit_line(axes)
+    axes.text(20, 19.5, "what was admitted in the last minute", color=REFUSED, fontweight="bold", ha="center")
+    for at, text in [((15, 7.5), "the share of the last window still in view"), ((45, 4), "this window's count")]:
+        axes.text(*at, text, ha="center", va="center", bbox={"facecolor": "white", "linewidth": 0, "pad": 2})
+    axes.set_xlim(-5, 64)
+    axes.set_ylim(0, 2 * LIMIT)
+    axes.set_yticks([0, LIMIT, 2 * LIMIT - 1], ["0", f"limit {LIMIT}", "23"])
+    axes.set_ylabel("requests")
+    axes.set_xlabel("seconds since the window began")
+    plain(axes)
+    return figure
+
+
+PICTURES = {"same-traffic": same_traffic, "boundary": boundary, "estimate": estimate}
+
+
+def main():
+    folder = Path(__file__).parent / "pictures"
+    folder.mkdir(exist_ok=True)
+    mpl.use("svg")
+    # Text as outlines, so that it looks the same without the font; ids and date fixed, so that the same
+    # decisions give the same file.
+    mpl.rcParams.update({"svg.fonttype": "path", "svg.hashsalt": "ratelimit", "font.size": 10, "hatch.linewidth": 0.6})
+    for name, draw in PICTURES.items():
+        figure = draw()
+        figure.tight_layout()
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        print(folder / f"{name}.svg")
+
+
+if __name__ == "__main__":
+    main()

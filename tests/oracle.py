@@ -1,0 +1,269 @@
+"""The executable specification: every algorithm for one key, in fractions and loops, as plain as it can be.
+
+Moments are nanoseconds. What the library computes in closed form is searched for here: `retry_after` is the
+first moment that fits, `remaining` the largest cost that does.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from fractions import Fraction
+from math import gcd
+
+END = 2**62  # what has not come by then never comes
+
+
+@dataclass(frozen=True)
+class Answer:
+    allowed: bool
+    limit: int
+    remaining: int
+    retry_after_ns: int | None
+    reset_after_ns: int
+    delay_ns: int
+
+
+def first(holds, low, high):
+    """The first number in [low, high) for which `holds`, which once true stays true; else `high`."""
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle + 1, high)
+    return low
+
+
+class Oracle:
+    """One key. A subclass says what fits, what spending does, and when nothing is left of it.
+
+    `quota` is (most at once, period); where given it stands in for the limiter's own.
+    """
+
+    def __init__(self, limit, period):
+        self.own = (limit, period)
+        self.known = False
+
+    def fits(self, now, cost, quota):
+        raise NotImplementedError
+
+    def turn(self, now):
+        return now
+
+    def ready(self, now, cost, quota):
+        return END if cost > quota[0] else first(lambda t: self.fits(t, cost, quota), now, END)
+
+    def peek(self, now, cost, quota=None):
+        quota = quota or self.own
+        ready = self.ready(now, cost, quota)
+        return self.answer(now, quota, ready <= now, None if ready == END else ready - now, self.turn(now) - now)
+
+    def hit(self, now, cost, quota=None):
+        quota = quota or self.own
+        if not self.fits(now, cost, quota):
+            return self.peek(now, cost, quota)
+        turn = self.turn(now)
+        self.spend(now, cost, quota)
+        self.known = True
+        return self.answer(now, quota, True, 0, turn - now)
+
+    def answer(self, now, quota, allowed, retry, delay):
+        remaining = first(lambda cost: not self.fits(now, cost, quota), 1, quota[0] + 1) - 1
+        reset = first(self.fresh, now, END) - now
+        return Answer(allowed, quota[0], remaining, 0 if allowed else retry, reset, delay if allowed else 0)
+
+    def reserve(self, now, cost, patience=END):
+        """(booked, when)"""
+        at = self.ready(now, cost, self.own)
+        if at == END or at - now > patience:
+            return False, at
+        self.spend(at, cost, self.own)
+        self.known = True
+        return True, at
+
+
+class TokenBucket(Oracle):
+    """`full_at`: when the bucket is full again. Its debt is that time at the sustained rate."""
+
+    unit = None
+
+    def __init__(self, limit, period, burst=None):
+        super().__init__(burst or limit, period)
+        self.rate = (limit, period)
+        self.full_at = Fraction(0)
+
+    def interval(self, quota):
+        limit, period = (self.rate[0], self.rate[1]) if quota is self.own else quota[2:]
+        reduced = self.rate[0] // gcd(*self.rate)
+        unit = 55_440 if 55_440 % reduced == 0 else (65_536 // reduced * reduced or 65_536)
+        return Fraction(-(-period * unit // limit), unit)  # whole ticks, rounded up
+
+    def after(self, now, cost, quota):
+        return max(self.full_at, now) + cost * self.interval(quota)
+
+    def fits(self, now, cost, quota):
+        return cost <= quota[0] and self.after(now, cost, quota) - now <= quota[0] * self.interval(quota)
+
+    def spend(self, now, cost, quota):
+        self.full_at = self.after(now, cost, quota)
+
+    charge = spend
+
+    def fresh(self, now):
+        return self.full_at <= now
+
+    def refund(self, now, cost):
+        if self.full_at > now:
+            self.full_at = max(Fraction(now), self.full_at - cost * self.interval(self.own))
+
+    def cancel(self, now, at, cost):
+        """What was booked, less the time for which others wait because of it."""
+        last = -((self.own[0] * self.interval(self.own) - self.full_at) // 1)  # when the last booked may act
+        back = cost * self.interval(self.own) - max(0, last - at)
+        if back > 0:
+            self.refund(now, back / self.interval(self.own))
+
+
+class LeakyBucket(TokenBucket):
+    """`full_at`: when the last in the queue has been served."""
+
+    def __init__(self, limit, period, capacity=None):
+        super().__init__(limit, period, (limit if capacity is None else capacity) + 1)
+
+    def interval(self, quota):
+        limit, period = self.rate if quota is self.own else quota[2:]
+        return -(-period // limit)
+
+    def turn(self, now):
+        return min(max(now, int(self.full_at)), END)
+
+    def reserve(self, now, cost, patience=END):
+        at = self.turn(now)
+        if cost > self.own[0] or at - now > patience:
+            return False, END if cost > self.own[0] else at
+        self.spend(now, cost, self.own)
+        self.known = True
+        return True, at
+
+    def cancel(self, now, at, cost):
+        if self.full_at == at + cost * self.interval(self.own):
+            self.refund(now, cost)
+
+
+class FixedWindow(Oracle):
+    def __init__(self, limit, period):
+        super().__init__(limit, period)
+        self.spent = Counter()  # by the window's start
+        self.latest = 0
+
+    def window(self, now):
+        return now - now % self.own[1]
+
+    def fits(self, now, cost, quota):
+        return self.window(now) >= self.latest and self.spent[self.window(now)] + cost <= quota[0]
+
+    def spend(self, now, cost, quota):
+        self.latest = max(self.latest, self.window(now))
+        self.spent[self.latest] += cost
+
+    charge = spend
+
+    def fresh(self, now):
+        return self.window(now) > self.latest or (self.window(now) == self.latest and not self.spent[self.latest])
+
+    def refund(self, now, cost):
+        if self.window(now) <= self.latest:
+            self.spent[self.latest] -= min(cost, self.spent[self.latest])
+
+    def cancel(self, now, at, cost):
+        if self.window(at) == self.latest:
+            self.refund(now, cost)
+
+
+class FirstWindow(Oracle):
+    """A window starts with the first request after the one before has ended."""
+
+    def __init__(self, limit, period):
+        super().__init__(limit, period)
+        self.start, self.spent = None, 0
+
+    def over(self, now):
+        return self.start is None or now >= self.start + self.own[1]
+
+    def fits(self, now, cost, quota):
+        if self.over(now):
+            return cost <= quota[0]
+        return now >= self.start and self.spent + cost <= quota[0]
+
+    def spend(self, now, cost, quota):
+        if self.over(now):
+            self.start, self.spent = now, 0
+        self.spent += cost
+
+    charge = spend
+    fresh = over
+
+    def refund(self, now, cost):
+        if not self.over(now):
+            self.spent -= min(cost, self.spent)
+
+    def cancel(self, now, at, cost):
+        if self.start is not None and self.start <= at < self.start + self.own[1]:
+            self.refund(now, cost)
+
+
+class SlidingWindow(FixedWindow):
+    def fits(self, now, cost, quota):
+        start, period = self.window(now), self.own[1]
+        share = Fraction(start + period - now, period)  # of the previous window, still in view
+        return start >= self.latest and self.spent[start] + self.spent[start - period] * share + cost <= quota[0]
+
+    def fresh(self, now):
+        start = self.window(now)
+        return start >= self.latest and not self.spent[start] and not self.spent[start - self.own[1]]
+
+    def refund(self, now, cost):
+        """From the current window first, the rest from the one before."""
+        self.latest = max(self.latest, self.window(now))
+        for start in (self.latest, self.latest - self.own[1]):
+            back = min(cost, self.spent[start])
+            self.spent[start] -= back
+            cost -= back
+
+    def cancel(self, now, at, cost):
+        self.latest = max(self.latest, self.window(now))
+        if self.window(at) in (self.latest, self.latest - self.own[1]):
+            self.spent[self.window(at)] -= min(cost, self.spent[self.window(at)])
+
+
+class SlidingLog(Oracle):
+    """Every request that was ever admitted, by its moment, in order; given back ones are gone."""
+
+    def __init__(self, limit, period):
+        super().__init__(limit, period)
+        self.log = []
+
+    def live(self, now):
+        return sum(moment + self.own[1] > now for moment in self.log)
+
+    def fits(self, now, cost, quota):
+        return self.live(now) + cost <= quota[0]
+
+    def spend(self, now, cost, quota):
+        self.log += [max([now, *self.log[-1:]])] * cost
+
+    def charge(self, now, cost, quota):
+        self.spend(now, min(cost, self.own[0]), quota)
+
+    def fresh(self, now):
+        return not self.live(now)
+
+    def refund(self, now, cost):
+        """The oldest that count, so that what stays is never older than what was really admitted."""
+        if self.log and self.log[-1] <= now:
+            gone = len(self.log) - self.live(now)
+            del self.log[gone : gone + cost]
+
+    def cancel(self, now, at, cost):
+        if at <= now:
+            self.refund(now, cost)
+            return
+        while cost and self.log and self.log[-1] == at:  # only the last in line can leave without a trace
+            self.log.pop()
+            cost -= 1

@@ -1,0 +1,104 @@
+"""All verbs in any order, on several keys in a small table, against one oracle a key."""
+
+import pytest
+from cases import ALGORITHMS, SECOND, answer_of, quota_of
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule, run_state_machine_as_test
+
+from ratelimit.testing import ManualClock
+
+KEYS = ["a", b"a", 97, "", 2**70]
+keys = st.sampled_from(KEYS)
+costs = st.integers(1, 6)
+
+
+def machine_of(algorithm):
+    class Machine(RuleBasedStateMachine):
+        places = Bundle("places")
+
+        @initialize(limit=st.integers(1, 8), period=st.sampled_from([1, 7, SECOND, 3 * SECOND]))
+        def make(self, limit, period):
+            self.clock = ManualClock()
+            self.sizes = (limit, period)
+            self.limiter = algorithm.make(quota_of(limit, period), self.clock, max_keys=len(KEYS) + 1)
+            self.oracles = {}
+
+        def oracle(self, key):
+            return self.oracles.setdefault(key, algorithm.oracle(*self.sizes))
+
+        @rule(share=st.integers(0, 300))
+        def advance(self, share):
+            self.clock.advance(ns=self.sizes[1] * share // 100)
+
+        @rule(key=keys, cost=costs)
+        def hit(self, key, cost):
+            assert answer_of(self.limiter.hit(key, cost)) == self.oracle(key).hit(self.clock.now_ns(), cost)
+
+        @rule(key=keys)
+        def allow(self, key):
+            assert self.limiter.allow(key) == self.oracle(key).hit(self.clock.now_ns(), 1).allowed
+
+        @rule(key=keys, cost=costs)
+        def peek(self, key, cost):
+            assert answer_of(self.limiter.peek(key, cost)) == self.oracle(key).peek(self.clock.now_ns(), cost)
+
+        @rule(batch=st.lists(st.tuples(keys, costs), max_size=12))
+        def hit_many(self, batch):
+            rows = self.limiter.hit_many([key for key, _ in batch], [cost for _, cost in batch])
+            answers = [self.oracle(key).hit(self.clock.now_ns(), cost) for key, cost in batch]
+            assert rows["allowed"].tolist() == [answer.allowed for answer in answers]
+            assert rows["remaining"].tolist() == [answer.remaining for answer in answers]
+
+        @rule(target=places, key=keys, cost=costs, patience=st.none() | st.integers(0, 10 * SECOND))
+        def reserve(self, key, cost, patience):
+            now = self.clock.now_ns()
+            place = self.limiter.reserve(key, cost, max_delay=None if patience is None else patience / SECOND)
+            booked, at = self.oracle(key).reserve(now, cost, 2**62 if patience is None else patience)
+            assert (place.allowed, place.at_ns) == (booked, at if at < 2**62 else None)
+            return place, key, booked, at, cost
+
+        @rule(booking=consumes(places))
+        def cancel(self, booking):
+            place, key, booked, at, cost = booking
+            place.cancel()
+            place.cancel()  # which does nothing any more
+            if booked and self.oracle(key).known:
+                self.oracle(key).cancel(self.clock.now_ns(), at, cost)
+
+        @rule(booking=consumes(places), actual=st.integers(0, 12))
+        def settle(self, booking, actual):
+            place, key, booked, at, cost = booking
+            oracle = self.oracle(key)
+            place.settle(actual)
+            if booked and actual < cost and oracle.known:
+                oracle.cancel(self.clock.now_ns(), at, cost - actual)
+            elif booked and actual > cost:
+                oracle.charge(self.clock.now_ns(), actual - cost, oracle.own)
+                oracle.known = True
+
+        @rule(key=keys, cost=costs)
+        def refund(self, key, cost):
+            self.limiter.refund(key, cost)
+            if self.oracle(key).known:
+                self.oracle(key).refund(self.clock.now_ns(), cost)
+
+        @invariant()
+        def counts_the_keys_that_matter(self):
+            if hasattr(self, "limiter"):
+                now = self.clock.now_ns()
+                assert len(self.limiter) == sum(not oracle.fresh(now) for oracle in self.oracles.values())
+
+        @rule(key=keys)
+        def reset(self, key):
+            self.limiter.reset(key)
+            self.oracles.pop(key, None)
+
+    return Machine
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
+def test_all_verbs_in_any_order(algorithm):
+    run_state_machine_as_test(
+        machine_of(algorithm), settings=settings(max_examples=150, stateful_step_count=30)
+    )
