@@ -1,0 +1,25 @@
+"""The command line: `ratelimit COMMAND ...`, or `python -m ratelimit COMMAND ...`."""
+
+import sys
+from importlib import import_module
+
+# Each module has `main(arguments: list[str]) -> int`; it is imported when it is asked for, with what it needs.
+COMMANDS: dict[str, tuple[str, str]] = {}
+
+
+def main() -> int:
+    """Run the command that the arguments name; its exit status."""
+    command, *arguments = sys.argv[1:] or ["--help"]
+    if command in COMMANDS:
+        module, _ = COMMANDS[command]
+        return int(import_module(module).main(arguments))
+    usage = ["usage: ratelimit COMMAND ...", "", *(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items())]
+    if command in ("-h", "--help"):
+        print("\n".join(usage))
+        return 0
+    print(f"ratelimit: {command!r} is none of {', '.join(COMMANDS)}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
