@@ -48,7 +48,7 @@ cdef inline u128* log_cell(const Rule* rule, uint64_t number, u128* ring) noexce
         number -= rule.capacity
     if number >= rule.capacity:
         number -= rule.capacity
-    return ring + number
+    return ring + (number if number < rule.capacity else 0)  # which only a damaged file's is not
 
 
 cdef inline uint64_t log_leaves_back(const Rule* rule, uint64_t back, u128 state, u128* ring) noexcept nogil:

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 import numpy as np
 
-from ._core cimport ALLOW, RAISE, Decision, Limiter, OnFull, Reservation, address, amount, booking, hashes_of, integers
+from ._core cimport ALLOW, RAISE, Decision, Limiter, OnFull, Reservation, address, amount, booking, hashes_of, integers, is_stale
 from ._rule cimport NEVER, Rule
 from ._table cimport CANCEL, DONE, FULL, HIT, REFUND, REFUSED, RESERVE, Outcome, Request, Status, Table, look, perform
 from ._verdict cimport Verdict, pronounce, wait_ns
@@ -20,7 +20,7 @@ cdef enum:
 
 cdef struct Member:
     const Table* table
-    const Rule* rule
+    const Rule** rule  # the limiter's, which changes with its quota
     OnFull when_full
 
 
@@ -37,7 +37,7 @@ cdef int look_all(const Members* members, const Request* request, const uint64_t
     """The limiter that refuses longest, or -1 when none does; `at` of each outcome is when it is ready."""
     cdef int longest = -1, i
     for i in range(members.size):
-        look(members.each[i].table, members.each[i].rule, request, hashes[i], &outs[i])
+        look(members.each[i].table, members.each[i].rule[0], request, hashes[i], &outs[i])
         if refuses(&members.each[i], &outs[i]) and (longest < 0 or outs[i].at > outs[longest].at):
             longest = i
     return longest
@@ -53,7 +53,7 @@ cdef void take_back(
     for i in range(size):
         if outs[i].status == DONE:
             undo.at = outs[i].at
-            perform(members.each[i].table, members.each[i].rule, &undo, hashes[i], &ignored)
+            perform(members.each[i].table, members.each[i].rule[0], &undo, hashes[i], &ignored)
 
 
 cdef int spend_all(const Members* members, const Request* request, const uint64_t* hashes, Outcome* outs) noexcept nogil:
@@ -67,7 +67,7 @@ cdef int spend_all(const Members* members, const Request* request, const uint64_
     if refusing >= 0:
         return refusing
     for i in range(members.size):
-        perform(members.each[i].table, members.each[i].rule, request, hashes[i], &outs[i])
+        perform(members.each[i].table, members.each[i].rule[0], request, hashes[i], &outs[i])
         if refuses(&members.each[i], &outs[i]):
             take_back(members, request, hashes, outs, i)
             return i
@@ -82,10 +82,10 @@ cdef int judge(
     cdef uint64_t delay = 0
     cdef int chosen = refusing, i
     if refusing >= 0:
-        pronounce(members.each[refusing].rule, request, &outs[refusing], False, verdict)
+        pronounce(members.each[refusing].rule[0], request, &outs[refusing], False, verdict)
         return refusing
     for i in range(members.size):
-        pronounce(members.each[i].rule, request, &outs[i], members.each[i].when_full == ALLOW, &other)
+        pronounce(members.each[i].rule[0], request, &outs[i], members.each[i].when_full == ALLOW, &other)
         delay = max(delay, other.delay_ns)
         if chosen < 0 or other.remaining < verdict.remaining:
             chosen = i
@@ -127,7 +127,7 @@ cdef class All:
         self.members.size = len(flat)
         for i, limiter in enumerate(flat):
             self.members.each[i].table = &limiter.slots
-            self.members.each[i].rule = &limiter.rule
+            self.members.each[i].rule = <const Rule**>&limiter.rule
             self.members.each[i].when_full = limiter.when_full
 
     cdef int start(self, Request* request, uint64_t* hashes, object key, object cost, object now) except -1:
@@ -138,6 +138,8 @@ cdef class All:
         for i in range(self.members.size):
             limiter = self.limiters[i]
             hashes[i] = limiter.hash_of(key)
+            if is_stale(limiter):
+                limiter.refresh()
         (<Limiter>self.limiters[0]).start(request, now)
         return 0
 
@@ -231,7 +233,7 @@ cdef class All:
         cdef int k, refusing = -1
         hashes_by_member = np.empty((self.members.size, len(keys)), np.uint64)
         for k in range(self.members.size):
-            hashes_by_member[k] = hashes_of(&(<Limiter>self.limiters[k]).slots.header.seed[0], keys)
+            hashes_by_member[k] = hashes_of(&(<Limiter>self.limiters[k]).slots.seed[0], keys)
         cdef const uint64_t[:, ::1] hashes = hashes_by_member
         cdef Py_ssize_t i = 0, size = hashes.shape[1]
         cdef const uint64_t[:] amounts = integers(1 if costs is None else costs, "costs", size, 1, 2**64 - 1)
