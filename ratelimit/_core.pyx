@@ -384,6 +384,11 @@ cdef class Limiter:
         """How many updates were repeated because another thread's came between."""
         return count_load(&self.slots.header.collisions)
 
+    @property
+    def latest_ns(self):
+        """A moment that decisions by the own clock have reached; the latest of them is within a second of it."""
+        return count_load(&self.slots.header.clock.latest)
+
     def __len__(self):
         """The number of keys that still matter: whose state differs from a fresh key's."""
         cdef uint64_t live, now = self.read_clock()

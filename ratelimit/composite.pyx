@@ -276,6 +276,9 @@ cdef class All:
         """As `wait`, without blocking the event loop."""
         return waiting.wait_async(self, key, cost, timeout)
 
+    def __reduce__(self):
+        return All, self.limiters
+
     def __and__(self, other):
         """One limit more."""
         return All(self, other) if isinstance(other, (Limiter, All)) else NotImplemented
