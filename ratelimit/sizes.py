@@ -114,9 +114,9 @@ def restate(limit: int, period_ns: int, most: int, own: Sizes) -> Sizes:
     """The sizes of a quota that was written down as three numbers, for a table whose slots `own` describes."""
     quota = Quota(limit, Fraction(period_ns, NS_PER_SECOND))
     if own.algorithm == TOKEN_BUCKET:
-        return token_bucket(quota, most, own=own)
+        return token_bucket(quota, most if most != limit else None, own=own)
     if own.algorithm == LEAKY_BUCKET:
-        return leaky_bucket(quota, most - 1, own=own)
+        return leaky_bucket(quota, most - 1 if most - 1 != limit else None, own=own)
     measure = {SLIDING_WINDOW: sliding_window, SLIDING_LOG: sliding_log}.get(own.algorithm, fixed_window)
     return measure(quota, own=own)
 
