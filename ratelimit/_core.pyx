@@ -277,8 +277,9 @@ cdef class Limiter:
         self.start(&request, None)
         status = perform(&self.slots, self.rule, &request, hashed, &out)
         if status == FULL:
-            return booking([], self.full(key), request.cost, out.now, out.now if self.when_full == ALLOW else out.at)
-        return booking([(self, hashed)], status == DONE, request.cost, out.now, out.at)
+            delay = 0 if self.when_full == ALLOW else wait_ns(out.now, out.at)
+            return booking([], self.full(key), request.cost, out.now, delay)
+        return booking([(self, hashed, out.at)], status == DONE, request.cost, out.now, wait_ns(out.now, out.at))
 
     def refund(self, key, cost=1):
         """Give `cost` back, never above full."""
@@ -513,7 +514,7 @@ cdef class Reservation:
 
     @property
     def at_ns(self) -> int | None:
-        return self.at if self.at < NEVER else None
+        return self.began + self.delay_ if self.delay_ < NEVER else None
 
     def cancel(self):
         """Give the place back, as far as that is fair to those who came after."""
@@ -534,11 +535,11 @@ cdef class Reservation:
         cdef Request request
         cdef Outcome out
         cdef Limiter limiter
-        for limiter, hashed in self.places:
+        for limiter, hashed, at in self.places:
             limiter.start(&request, None)
             request.verb = verb
             request.cost = cost
-            request.at = self.at
+            request.at = at
             perform(&limiter.slots, limiter.rule, &request, hashed, &out)
         return 0
 
@@ -549,13 +550,13 @@ cdef class Reservation:
         return f"Reservation(allowed={self.allowed}, delay={self.delay}, cost={self.cost})"
 
 
-cdef Reservation booking(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t at):
+cdef Reservation booking(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t delay):
     cdef Reservation place = Reservation.__new__(Reservation)
     place.places = places if allowed else []
     place.allowed = allowed
     place.cost = cost
-    place.at = at
-    place.delay_ = wait_ns(now, at)
+    place.began = now
+    place.delay_ = delay
     return place
 
 
