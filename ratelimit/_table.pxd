@@ -162,6 +162,8 @@ cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* 
             break
         elif tag_of(seen) == tag:
             if passed and is_claim(seen):
+                if word_load(slot) != word[0]:
+                    break  # a claim that was lost evicts nobody: two of them could do so for ever
                 word_cas(rival, &seen, free_word())
                 continue  # read it again: it may have become the key meanwhile
             word_cas(slot, word, free_word())
@@ -178,7 +180,9 @@ cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* 
     return slot
 
 
-cdef inline u128* claim(const Table* table, const Rule* rule, uint64_t now, uint64_t hashed, u128* word) noexcept nogil:
+cdef inline u128* claim(
+    const Table* table, const Rule* rule, uint64_t now, uint64_t hashed, bint* robbed, u128* word
+) noexcept nogil:
     """A settled slot for a key that was not found, or the key if it came meanwhile, or NULL if all are live."""
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* slot
@@ -204,9 +208,10 @@ cdef inline u128* claim(const Table* table, const Rule* rule, uint64_t now, uint
                 break
             slot = following(table, slot)
             left -= 1
-        if chosen == NULL:
+        if chosen == NULL and not robbed[0]:
             # A claim is either somebody's next instruction or what a dead process left behind. Nothing was
-            # decided by it: taking it costs its owner another search.
+            # decided by it: taking it costs its owner another search. A request does so once: two keys could
+            # take the last slot from each other for ever.
             chosen, expected = abandoned, leftover
         if chosen == NULL:
             return NULL
@@ -214,6 +219,7 @@ cdef inline u128* claim(const Table* table, const Rule* rule, uint64_t now, uint
             count_raise(&table.header.horizon, now)
         mine = slot_word(tag, claim_bit() | (count_add(&table.header.tickets, 1) & ((<uint64_t>1 << 63) - 1)))
         if word_cas(chosen, &expected, mine):
+            robbed[0] = robbed[0] or is_claim(expected)
             word[0] = mine
             return settle(table, hashed, chosen, word)
         count_add(&table.header.collisions, 1)
@@ -288,6 +294,7 @@ cdef inline Status commit(
     cdef uint64_t horizon = 0
     cdef u128 word = 0
     cdef u128* slot
+    cdef bint robbed = False
     out.now = request.now
     while True:
         slot = find(table, hashed, &word)
@@ -311,7 +318,7 @@ cdef inline Status commit(
             out.status = REFUSED
             return REFUSED
         if slot == NULL:
-            slot = claim(table, rule, out.now, hashed, &word)
+            slot = claim(table, rule, out.now, hashed, &robbed, &word)
             if slot == NULL:
                 count_add(&table.header.full, 1)
                 out.at = opening(table, rule, out.now, hashed)
