@@ -17,7 +17,7 @@ from libc.stdint cimport uint64_t
 from ._algorithm cimport admit, cancel, charge, fresh_at, ready, refund, turn, unknown
 from ._atomics cimport count_add, count_load, count_raise, prefetch, u128, word_cas, word_load
 from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
-from ._sliding_log cimport log_cell, log_leaves, log_leaves_back, log_number, log_pack, log_stamp
+from ._sliding_log cimport log_append, log_cell, log_leaves, log_leaves_back, log_number, log_pack, log_stamp
 
 
 cdef struct Header:
@@ -335,10 +335,10 @@ cdef inline bint log_pop(
     """Take back the newest request, booked `at` a moment yet to come; False when it is not the newest."""
     cdef uint64_t number = log_number(word)
     cdef u128 previous
-    if log_stamp(word) != at + 1 or number <= rule.capacity:
+    if log_stamp(word) != at + 1:
         return False
     previous = word_load(log_cell(rule, number - 1, ring_of(table, rule, slot)))
-    if tag_of(previous) != tag_of(word) or log_number(previous) + 1 != number:
+    if tag_of(previous) != tag_of(word) or log_append(rule, at, state_of(previous)) != state_of(word):
         return False
     word_cas(slot, &word, previous)
     return True
