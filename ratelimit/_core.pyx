@@ -39,7 +39,7 @@ from ._table cimport (
 from ._verdict cimport Verdict, pronounce, wait_ns
 
 from .errors import TableFull
-from .quota import count, seconds_to_ns
+from .quota import Quota, count, seconds_to_ns
 
 word_setup()
 
@@ -50,6 +50,7 @@ VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("re
                                 ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
 cdef int MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
 cdef dict ON_FULL = {"deny": DENY, "allow": ALLOW, "raise": RAISE}
+cdef object MOST_KEYS = 2**56  # so that a size in bytes is far from 64 bits
 cdef enum:
     PAGE = 4096
     BYTES_PER_KEY = 24  # 1.5 slots, the header among them
@@ -74,7 +75,9 @@ cdef class Limiter:
         if self._sizes is None:
             raise TypeError("Limiter is what the algorithms share; use TokenBucket or one of its sisters")
         self.max_keys = count(max_keys, "max_keys")
-        if on_full not in ON_FULL:
+        if self.max_keys > MOST_KEYS:
+            raise ValueError(f"max_keys must be from 1 to 2**56, not {max_keys!r}")
+        if not isinstance(on_full, str) or on_full not in ON_FULL:
             raise ValueError(f"on_full must be one of {', '.join(map(repr, ON_FULL))}, not {on_full!r}")
         if clock is not None and not callable(getattr(clock, "now_ns", None)):
             raise TypeError(f"clock must have a method now_ns(), integer nanoseconds since the epoch, not {clock!r}")
@@ -131,7 +134,7 @@ cdef class Limiter:
         cdef Override override
         if quota is None:
             return &self.rule
-        override = self.overrides.get(quota)
+        override = self.overrides.get(quota) if isinstance(quota, (str, Quota)) else None
         if override is None:
             override = Override()
             fill(&override.rule, self._sizes(quota, own=self.own_sizes))
@@ -382,6 +385,9 @@ cdef class Decision:
     def __bool__(self):
         return self.verdict.allowed != 0
 
+    def __reduce__(self):
+        raise TypeError("a Decision cannot be pickled or copied: it belongs to its limiter; take the fields you need")
+
     def __repr__(self):
         wait = f"delay={self.delay}" if self.allowed else f"retry_after={self.retry_after}"
         return (
@@ -444,6 +450,9 @@ cdef class Reservation:
 
     def __bool__(self):
         return self.allowed
+
+    def __reduce__(self):
+        raise TypeError("a Reservation cannot be pickled or copied: it can be given back only once")
 
     def __repr__(self):
         return f"Reservation(allowed={self.allowed}, delay={self.delay}, cost={self.cost})"
@@ -555,6 +564,8 @@ cdef object hashes_of(const uint64_t* seed, keys):
     accepted = "keys must be a one-dimensional array of integers or bytes (dtype i, u or S), or a list of str, bytes and int"
     if not isinstance(keys, (np.ndarray, list, tuple)):
         raise TypeError(f"{accepted}, not {type(keys).__name__}")
+    if isinstance(keys, np.ndarray) and keys.ndim != 1:
+        raise ValueError(f"{accepted}, not an array of shape {keys.shape}")
     size = len(keys)
     result = np.empty(size, np.uint64)
     hashes = result
@@ -562,8 +573,6 @@ cdef object hashes_of(const uint64_t* seed, keys):
         for i in range(size):
             hashes[i] = hash_key(seed, keys[i])
         return result
-    if keys.ndim != 1:
-        raise ValueError(f"{accepted}, not an array of shape {keys.shape}")
     if keys.dtype.kind == "i":
         signed = keys.astype(np.int64, copy=False)
         with nogil:
@@ -575,7 +584,7 @@ cdef object hashes_of(const uint64_t* seed, keys):
             for i in range(size):
                 hashes[i] = hash_uint(seed, unsigned[i])
     elif keys.dtype.kind == "S":
-        rows = np.ascontiguousarray(keys).view(np.uint8).reshape(size, -1)
+        rows = np.ascontiguousarray(keys).view(np.uint8).reshape(size, keys.dtype.itemsize)
         with nogil:
             for i in range(size):
                 length = rows.shape[1]
