@@ -120,13 +120,17 @@ def test_periods_of_every_type(period):
     assert Quota(7, period) == Quota.per_minute(7)
 
 
-@pytest.mark.parametrize(("period", "ns"), [(0.1, 100_000_000), (0.3, 300_000_000), (1e-9, 1), (Decimal("0.7"), 7 * 10**8)])
+@pytest.mark.parametrize(
+    ("period", "ns"), [(0.1, 100_000_000), (0.3, 300_000_000), (1e-9, 1), (Decimal("0.7"), 7 * 10**8)]
+)
 def test_a_float_is_the_decimal_that_it_is_written_as(period, ns):
     """0.1 is a tenth, not the nearest binary fraction."""
     assert Quota(1, period).period_ns == ns
 
 
-@pytest.mark.parametrize("period", [0, -1, float("nan"), float("inf"), 1e-10, Fraction(1, 3), timedelta(0), 2**62, 1e300])
+@pytest.mark.parametrize(
+    "period", [0, -1, float("nan"), float("inf"), 1e-10, Fraction(1, 3), timedelta(0), 2**62, 1e300]
+)
 def test_periods_that_are_refused(period):
     """Neither zero nor negative, nor parts of a nanosecond, nor too long."""
     with pytest.raises(ValueError, match="period must be") as error:
@@ -145,7 +149,14 @@ def test_periods_of_other_types(period):
 @pytest.mark.parametrize("name", ["limit", "burst"])
 @pytest.mark.parametrize(
     ("value", "error"),
-    [(0, ValueError), (-1, ValueError), (2**63, ValueError), (1.0, TypeError), ("5", TypeError), (float("nan"), TypeError)],
+    [
+        (0, ValueError),
+        (-1, ValueError),
+        (2**63, ValueError),
+        (1.0, TypeError),
+        ("5", TypeError),
+        (float("nan"), TypeError),
+    ],
 )
 def test_limits_and_bursts_that_are_refused(name, value, error):
     """Whole numbers from 1 to 2**63 - 1."""
