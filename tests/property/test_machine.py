@@ -72,7 +72,7 @@ def machine_of(algorithm):
             place.cancel()
             place.cancel()  # which does nothing any more
             if booked and self.oracle(key).known:
-                self.oracle(key).cancel(self.clock.now_ns(), at, cost)
+                self.oracle(key).cancel(self.clock.now_ns(), at, cost, cost)
                 self.start_again_after_cancelling_ahead(key, at)
 
         @rule(booking=consumes(places), actual=st.integers(0, 12))
@@ -81,7 +81,7 @@ def machine_of(algorithm):
             oracle = self.oracle(key)
             place.settle(actual)
             if booked and actual < cost and oracle.known:
-                oracle.cancel(self.clock.now_ns(), at, cost - actual)
+                oracle.cancel(self.clock.now_ns(), at, cost - actual, cost)
                 self.start_again_after_cancelling_ahead(key, at)
             elif booked and actual > cost:
                 oracle.charge(self.clock.now_ns(), actual - cost, oracle.own)
