@@ -36,7 +36,7 @@ from ._verdict cimport Verdict, pronounce, wait_ns
 from .errors import TableFull
 from .label import LABEL_SIZE, PAGE, same_quota, slots_for, window_for
 from .mapping import boot_id
-from .quota import seconds_to_ns
+from .quota import Quota, seconds_to_ns
 from .sizes import SLIDING_LOG, options_of, restate
 from .table import Table as KeyTable
 
@@ -80,7 +80,7 @@ cdef class Limiter:
             raise TypeError(f"table must be a Table, not {table!r}")
         if table is not None and max_keys is not None:
             raise TypeError("max_keys belongs to the table when there is one: Table(max_keys=...)")
-        if on_full not in ON_FULL:
+        if not isinstance(on_full, str) or on_full not in ON_FULL:
             raise ValueError(f"on_full must be one of {', '.join(map(repr, ON_FULL))}, not {on_full!r}")
         if clock is not None and not callable(getattr(clock, "now_ns", None)):
             raise TypeError(f"clock must have a method now_ns(), integer nanoseconds since the epoch, not {clock!r}")
@@ -187,7 +187,7 @@ cdef class Limiter:
         cdef Terms terms
         if quota is None:
             return self.newest()
-        terms = self.overrides.get(quota)
+        terms = self.overrides.get(quota) if isinstance(quota, (str, Quota)) else None
         if terms is None:
             terms = Terms(self._sizes(quota, own=self.sizes()))
             if len(self.overrides) >= OVERRIDES:
@@ -482,6 +482,9 @@ cdef class Decision:
     def __bool__(self):
         return self.verdict.allowed != 0
 
+    def __reduce__(self):
+        raise TypeError("a Decision cannot be pickled or copied: it belongs to its limiter; take the fields you need")
+
     def __repr__(self):
         wait = f"delay={self.delay}" if self.allowed else f"retry_after={self.retry_after}"
         return (
@@ -545,6 +548,9 @@ cdef class Reservation:
 
     def __bool__(self):
         return self.allowed
+
+    def __reduce__(self):
+        raise TypeError("a Reservation cannot be pickled or copied: it can be given back only once")
 
     def __repr__(self):
         return f"Reservation(allowed={self.allowed}, delay={self.delay}, cost={self.cost})"
@@ -660,6 +666,8 @@ cdef object hashes_of(const uint64_t* seed, keys):
     accepted = "keys must be a one-dimensional array of integers or bytes (dtype i, u or S), or a list of str, bytes and int"
     if not isinstance(keys, (np.ndarray, list, tuple)):
         raise TypeError(f"{accepted}, not {type(keys).__name__}")
+    if isinstance(keys, np.ndarray) and keys.ndim != 1:
+        raise ValueError(f"{accepted}, not an array of shape {keys.shape}")
     size = len(keys)
     result = np.empty(size, np.uint64)
     hashes = result
@@ -667,8 +675,6 @@ cdef object hashes_of(const uint64_t* seed, keys):
         for i, key in enumerate(tuple(keys)):  # a list may change under us
             hashes[i] = hash_key(seed, key)
         return result
-    if keys.ndim != 1:
-        raise ValueError(f"{accepted}, not an array of shape {keys.shape}")
     if keys.dtype.kind == "i":
         signed = keys.astype(np.int64, copy=False)
         with nogil:
@@ -680,7 +686,7 @@ cdef object hashes_of(const uint64_t* seed, keys):
             for i in range(size):
                 hashes[i] = hash_uint(seed, unsigned[i])
     elif keys.dtype.kind == "S":
-        rows = np.ascontiguousarray(keys).view(np.uint8).reshape(size, -1)
+        rows = np.ascontiguousarray(keys).view(np.uint8).reshape(size, keys.dtype.itemsize)
         with nogil:
             for i in range(size):
                 length = rows.shape[1]

@@ -276,13 +276,9 @@ cdef class All:
     def hit_many(self, keys, costs=None, *, now=None):
         """As `allow_many`, with the full decisions: as Limiter.hit_many."""
         cdef Part[MOST] parts
-        cdef Limiter limiter
         cdef int k, refusing = -1
         self.gather(parts, 1, None)
-        hashes_by_part = np.empty((self.size, len(keys)), np.uint64)
-        for k in range(self.size):
-            limiter = self.limiters[k]
-            hashes_by_part[k] = hashes_of(&limiter.slots.seed[0], keys)
+        hashes_by_part = np.array([hashes_of(&(<Limiter>limiter).slots.seed[0], keys) for limiter in self.limiters])
         cdef const uint64_t[:, ::1] hashes = hashes_by_part
         cdef Py_ssize_t i = 0, size = hashes.shape[1]
         cdef const uint64_t[:] amounts = integers(1 if costs is None else costs, "costs", size, 1, 2**64 - 1)
@@ -329,6 +325,9 @@ cdef class All:
     def __and__(self, other):
         """One limit more."""
         return All(self, other) if isinstance(other, (Limiter, All)) else NotImplemented
+
+    def __reduce__(self):
+        return All, self.limiters
 
     def __repr__(self):
         return " & ".join(map(repr, self.limiters))

@@ -4,7 +4,7 @@ from fractions import Fraction
 from math import gcd
 from typing import NamedTuple
 
-from .quota import LARGEST, NS_PER_SECOND, Quota
+from .quota import LARGEST, NS_PER_SECOND, Quota, count
 
 TOKEN_BUCKET, LEAKY_BUCKET, FIXED_WINDOW, FIRST_WINDOW, SLIDING_WINDOW, SLIDING_LOG = range(6)  # as in _rule.pxd
 ALGORITHMS = {
@@ -62,9 +62,11 @@ def leaky_bucket(quota: Quota | str, capacity: int | None = None, *, own: Sizes 
     One is in service and `capacity` wait; 0 lets none wait.
     """
     quota = Quota.of(quota)
-    if capacity != 0:
-        quota = quota.with_burst(capacity, "capacity")
+    if capacity is None:
         capacity = quota.burst or quota.limit
+    else:
+        capacity = count(capacity, "capacity", least=0)
+        quota = quota.with_burst(capacity or None)
     return _gcra(LEAKY_BUCKET, quota, capacity + 1, 1, -(-quota.period_ns // quota.limit))
 
 

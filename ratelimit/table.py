@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._core import Limiter
 
 MAX_KEYS = 1_000_000
+MOST_KEYS = 2**48  # so that a size in bytes is far from 64 bits
 IF_CHANGED = ("raise", "keep", "scale", "reset")
 _PREFIX = "ratelimit."
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
@@ -52,7 +53,9 @@ class Table:
 
     def __init__(self, *, max_keys: int | None = None) -> None:
         self.path: Path | None = None
-        self.max_keys = None if max_keys is None else count(max_keys, "max_keys")
+        if max_keys is not None and count(max_keys, "max_keys") > MOST_KEYS:
+            raise ValueError(f"max_keys must be from 1 to 2**48, not {max_keys!r}")
+        self.max_keys = max_keys
         self.if_changed = "raise"
         self.mode = 0o600
         self._mapped: Memory | None = None
