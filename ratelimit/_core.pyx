@@ -93,10 +93,10 @@ cdef class Limiter:
         self.where = KeyTable(max_keys=max_keys) if table is None else table
         wanted = self._sizes(quota, *options, **more_options)
         self.attach(wanted)
-        if not same_quota(wanted, self.sizes()):
+        if not same_quota(wanted, self.held()):
             self.agree(wanted)
 
-    def attach(self, wanted):
+    cdef int attach(self, object wanted) except -1:
         memory = self.where.attach(wanted, self.clock is None)
         self.words, self.label = memory
         self.slots.header = <Header*>(address(self.words) + <int>LABEL_SIZE)
@@ -106,9 +106,9 @@ cdef class Limiter:
         self.slots.rings = self.slots.slots + self.slots.size if self.label.capacity else NULL
         self.slots.seed = self.label.seed
         self.anchor = settle_anchor(&self.slots.header.clock, BOOT, ANCHOR)
-        self.refresh()
+        return self.refresh()
 
-    def agree(self, wanted):
+    cdef int agree(self, object wanted) except -1:
         """Come to terms with a table that holds another quota than the limiter was made with."""
         counts = self.where.if_changed
         if counts == "raise":
@@ -116,9 +116,9 @@ cdef class Limiter:
                 f"{self.where} holds the quota {self.quota!r}, not {wanted.quota!r}; give it that with "
                 "limiter.change, or its if_changed= one of 'keep', 'scale' and 'reset'"
             )
-        self.adopt(restate(wanted.quota.limit, wanted.quota.period_ns, wanted.limit, self.sizes()), counts)
+        return self.adopt(restate(wanted.quota.limit, wanted.quota.period_ns, wanted.limit, self.held()), counts)
 
-    def adopt(self, sizes, counts):
+    cdef int adopt(self, object sizes, object counts) except -1:
         """Give the table another quota."""
         cdef Terms old, new
         cdef uint64_t revision
@@ -130,7 +130,7 @@ cdef class Limiter:
             self.refresh()
             old = self.newest()
             if same_quota(sizes, old.sizes):
-                return
+                return 0
             revision = old.rule.revision + 1
             self.label.note(revision, sizes)
             count_raise(&self.slots.header.revision, revision)
@@ -140,11 +140,12 @@ cdef class Limiter:
                 self.clear()
             else:
                 carry_over(&self.slots, &old.rule, &new.rule, self.read_clock(), counts == "scale")
+        return 0
 
     cdef Terms newest(self):
         return self.terms[len(self.terms) - 1]
 
-    def sizes(self):
+    cdef object held(self):
         return self.newest().sizes
 
     # --- the pieces that the verbs, and other Cython packages, are made of
@@ -189,7 +190,7 @@ cdef class Limiter:
             return self.newest()
         terms = self.overrides.get(quota) if isinstance(quota, (str, Quota)) else None
         if terms is None:
-            terms = Terms(self._sizes(quota, own=self.sizes()))
+            terms = Terms(self._sizes(quota, own=self.held()))
             if len(self.overrides) >= OVERRIDES:
                 self.overrides.clear()
             self.overrides[quota] = terms
@@ -307,7 +308,7 @@ cdef class Limiter:
         A request that is decided while the keys are gone through (some milliseconds a million) may be scaled
         along with the others. A change that is killed half-way leaves the rest of the keys in between.
         """
-        self.adopt(self._sizes(quota, own=self.sizes()), counts)
+        self.adopt(self._sizes(quota, own=self.held()), counts)
 
     def clear(self):
         """Forget all keys."""
@@ -348,7 +349,7 @@ cdef class Limiter:
         """The quota that holds now."""
         if is_stale(self):
             self.refresh()
-        return self.sizes().quota
+        return self.held().quota
 
     @property
     def max_keys(self):
@@ -358,7 +359,7 @@ cdef class Limiter:
     def __reduce__(self):
         if self.where.path is None:
             raise TypeError(f"{self!r} keeps its keys in this process's memory; one with a shared table can be pickled")
-        options = options_of(self.sizes())
+        options = options_of(self.held())
         options.update(table=self.where, on_full=self.on_full, clock=self.clock)
         return restored, (type(self), self.quota, options)
 
@@ -371,9 +372,8 @@ cdef class Limiter:
         Fields: `tag` (zero: never used; one: free again; else a key's), `state` and `state_high`, the low 64
         and the next 16 bits of the state, whose highest bit marks a slot that is being claimed.
         """
-        rows = self.words[PAGE : PAGE + self.slots.size * SLOT.itemsize].view(SLOT)
-        rows.flags.writeable = False
-        return rows
+        rows = self.words[PAGE : PAGE + self.slots.size * SLOT.itemsize].data.toreadonly()
+        return np.frombuffer(rows, SLOT)
 
     @property
     def full_count(self):

@@ -110,7 +110,7 @@ def test_quota_of_a_call_above_a_logs_room():
         SlidingLog("5/minute").hit("key", quota="6/minute")
 
 
-@pytest.mark.parametrize("actual", [(-1, ValueError), (1.0, TypeError), ("1", TypeError), (None, TypeError)])
+@pytest.mark.parametrize("actual", [(-1, ValueError), (1.0, TypeError), ("1", TypeError)])
 def test_settling_to_what_is_no_cost(limiter, actual):
     """Zero is one: then all is given back."""
     value, error = actual
@@ -161,7 +161,7 @@ CONSTRUCTORS = [
     *((TokenBucket, {"burst": value}, error, "burst") for value, error in [(0, ValueError), (-1, ValueError), (2**63, ValueError), (1.5, TypeError), (NAN, TypeError), ("5", TypeError)]),
     *((LeakyBucket, {"capacity": value}, error, "capacity") for value, error in [(-1, ValueError), (2**63, ValueError), (0.0, TypeError), (NAN, TypeError), ("5", TypeError)]),
     *((FixedWindow, {"anchor": value}, ValueError, "anchor") for value in ["", "last", None, 0]),
-    *((TokenBucket, {"max_keys": value}, error, "max_keys") for value, error in [(0, ValueError), (-1, ValueError), (2**60, ValueError), (2**64 // 24 + 2_000, ValueError), (2**80, ValueError), (1e6, TypeError), ("1", TypeError), (None, TypeError)]),
+    *((TokenBucket, {"max_keys": value}, error, "max_keys") for value, error in [(0, ValueError), (-1, ValueError), (2**60, ValueError), (2**64 // 24 + 2_000, ValueError), (2**80, ValueError), (1e6, TypeError), ("1", TypeError)]),
     *((TokenBucket, {"on_full": value}, ValueError, "on_full") for value in ["", "drop", None, 1, ["deny"]]),
     *((TokenBucket, {"clock": value}, TypeError, "clock") for value in [5, "now", object(), lambda: 5, type("C", (), {"now_ns": 5})()]),
 ]  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ratelimit.label import PAGE
 from ratelimit import TokenBucket
 
 MASK = 2**64 - 1
@@ -68,8 +69,8 @@ def message(key):
 
 
 def seed_of(limiter):
-    """The two words at the head of the table, one page before its first slot."""
-    return tuple((ctypes.c_uint64 * 2).from_address(limiter.table.ctypes.data - 4_096))
+    """The two words of the table's label, in the page before its first slot."""
+    return tuple((ctypes.c_uint64 * 2).from_address(limiter.table.ctypes.data - PAGE + 64))
 
 
 def tag_of(hashed):
