@@ -33,6 +33,7 @@ cdef class Limiter:
     cdef readonly object quota, clock, on_full, max_keys
     cdef object __weakref__
 
+    cdef int allocate(self) except -1
     cdef uint64_t read_clock(self) except? 0
     cdef uint64_t hash_of(self, object key) except? 0
     cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil

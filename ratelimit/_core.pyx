@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from ._atomics cimport count_load, u128, word_setup
 from ._clock cimport anchor_ns, now_ns
 from ._keys cimport hash_bytes, hash_int, hash_key, hash_uint
-from ._rule cimport NEVER, Rule
+from ._rule cimport LEAKY_BUCKET, NEVER, Rule
 from ._table cimport (
     CANCEL,
     CHARGE,
@@ -92,7 +92,7 @@ cdef class Limiter:
         fill(&self.rule, self.own_sizes)
         self.allocate()
 
-    def allocate(self):
+    cdef int allocate(self) except -1:
         cdef uint64_t size = self.max_keys
         cdef uint64_t seed[2]
         if size > SMALL_TABLE:
@@ -279,9 +279,7 @@ cdef class Limiter:
         Fields: `tag` (zero: never used; one: free again; else a key's), `state` and `state_high`, the low 64
         and the next 16 bits of the state, whose highest bit marks a slot that is being claimed.
         """
-        rows = self.words[PAGE:].view(SLOT)
-        rows.flags.writeable = False
-        return rows
+        return np.frombuffer(memoryview(self.words).toreadonly(), SLOT, offset=PAGE)
 
     @property
     def full_count(self):
@@ -445,6 +443,8 @@ cdef class Reservation:
             request.verb = verb
             request.cost = cost
             request.at = self.at
+            if limiter.rule.algorithm == LEAKY_BUCKET:  # what goes back is the end of what was booked
+                request.at += (self.cost - cost) * <uint64_t>limiter.rule.interval
             perform(&limiter.slots, &limiter.rule, &request, hashed, &out)
         return 0
 
