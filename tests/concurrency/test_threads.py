@@ -34,7 +34,7 @@ def together(*works):
         thread.start()
     for thread in threads:
         thread.join()
-    assert None not in results, "a thread failed"
+    assert all(result is not None for result in results), "a thread failed"
     return results
 
 

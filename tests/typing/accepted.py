@@ -68,7 +68,7 @@ for seconds in (1, 1.5, Fraction(1, 2), Decimal(1), timedelta(seconds=1)):
 
 async def waits() -> None:
     assert_type(await bucket.wait_async("key", timeout=1), None)
-    asyncio.create_task(bucket.wait_async("key"))
+    await asyncio.create_task(bucket.wait_async("key"))
 
 
 assert_type(bucket.allow_many(["a", "b"]), npt.NDArray[np.bool_])
