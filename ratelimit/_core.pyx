@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from ._atomics cimport count_load, count_raise, first_come, rule_publish, u128, word_setup
 from ._clock cimport anchor_ns, now_ns, settle_anchor
 from ._keys cimport hash_bytes, hash_int, hash_key, hash_uint
-from ._rule cimport NEVER, Rule
+from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
 from ._table cimport (
     CANCEL,
     CHARGE,
@@ -34,10 +34,10 @@ from ._table cimport (
 from ._verdict cimport Verdict, pronounce, wait_ns
 
 from .errors import TableFull
-from .label import LABEL_SIZE, PAGE, same_quota, slots_for, window_for
+from . import label as labels
 from .mapping import boot_id
 from .quota import Quota, seconds_to_ns
-from .sizes import SLIDING_LOG, options_of, restate
+from .sizes import options_of, restate
 from .table import Table as KeyTable
 
 word_setup()
@@ -93,16 +93,16 @@ cdef class Limiter:
         self.where = KeyTable(max_keys=max_keys) if table is None else table
         wanted = self._sizes(quota, *options, **more_options)
         self.attach(wanted)
-        if not same_quota(wanted, self.held()):
+        if not labels.same_quota(wanted, self.held()):
             self.agree(wanted)
 
     cdef int attach(self, object wanted) except -1:
         memory = self.where.attach(wanted, self.clock is None)
         self.words, self.label = memory
-        self.slots.header = <Header*>(address(self.words) + <int>LABEL_SIZE)
-        self.slots.slots = <u128*>(address(self.words) + <int>PAGE)
-        self.slots.size = slots_for(self.max_keys)
-        self.slots.window = window_for(self.max_keys)
+        self.slots.header = <Header*>(address(self.words) + <int>labels.LABEL_SIZE)
+        self.slots.slots = <u128*>(address(self.words) + <int>labels.PAGE)
+        self.slots.size = labels.slots_for(self.max_keys)
+        self.slots.window = labels.window_for(self.max_keys)
         self.slots.rings = self.slots.slots + self.slots.size if self.label.capacity else NULL
         self.slots.seed = self.label.seed
         self.anchor = settle_anchor(&self.slots.header.clock, BOOT, ANCHOR)
@@ -124,12 +124,12 @@ cdef class Limiter:
         cdef uint64_t revision
         if counts not in COUNTS:
             raise ValueError(f"counts must be one of {', '.join(map(repr, COUNTS))}, not {counts!r}")
-        if counts == "scale" and sizes.algorithm == SLIDING_LOG:
+        if counts == "scale" and self.rule.algorithm == SLIDING_LOG:
             raise ValueError("counts='scale' is not for a SlidingLog: it keeps requests, not a count of them")
         with self.where.locked():
             self.refresh()
             old = self.newest()
-            if same_quota(sizes, old.sizes):
+            if labels.same_quota(sizes, old.sizes):
                 return 0
             revision = old.rule.revision + 1
             self.label.note(revision, sizes)
@@ -372,8 +372,7 @@ cdef class Limiter:
         Fields: `tag` (zero: never used; one: free again; else a key's), `state` and `state_high`, the low 64
         and the next 16 bits of the state, whose highest bit marks a slot that is being claimed.
         """
-        rows = self.words[PAGE : PAGE + self.slots.size * SLOT.itemsize].data.toreadonly()
-        return np.frombuffer(rows, SLOT)
+        return np.frombuffer(memoryview(self.words).toreadonly(), SLOT, self.slots.size, labels.PAGE)
 
     @property
     def full_count(self):
@@ -543,6 +542,8 @@ cdef class Reservation:
             request.verb = verb
             request.cost = cost
             request.at = at
+            if limiter.rule.algorithm == LEAKY_BUCKET:  # what goes back is the end of what was booked
+                request.at += (self.cost - cost) * <uint64_t>limiter.rule.interval
             perform(&limiter.slots, limiter.rule, &request, hashed, &out)
         return 0
 
@@ -703,7 +704,7 @@ cdef object hashes_of(const uint64_t* seed, keys):
 
 def revision_of(memory):
     """How often the quota of a mapped table was changed."""
-    return count_load(&(<Header*>(address(memory) + <int>LABEL_SIZE)).revision)
+    return count_load(&(<Header*>(address(memory) + <int>labels.LABEL_SIZE)).revision)
 
 
 def restored(cls, quota, options):

@@ -246,7 +246,7 @@ def test_retry_after_is_exact_to_the_nanosecond(algorithm, data, limit, period, 
     decision = limiter.peek("key", cost, now=now)
     while decision:  # spend until it is refused
         assert decision.retry_after_ns == 0
-        limiter.hit("key", cost, now=now)
+        assert limiter.hit("key", cost, now=now)
         decision = limiter.peek("key", cost, now=now)
     assume(decision.retry_after_ns is not None)
     ready = now + decision.retry_after_ns
