@@ -6,18 +6,14 @@ from itertools import cycle
 import pytest
 
 from ratelimit.bench import scenarios
-from ratelimit.bench.peers import PEERS, installed
+from ratelimit.bench.peers import present
 from ratelimit.bench.scenarios import OURS
 
 ONES = [
     pytest.param(scenarios.floor, id="dict.get"),
     pytest.param(scenarios.empty, id="empty C method"),
     *(pytest.param(partial(scenarios.ours, algorithm=name), id=name) for name in OURS),
-    *(
-        pytest.param(partial(scenarios.theirs, peer=peer), id=peer.name)
-        for peer in PEERS
-        if peer.library in installed()
-    ),
+    *(pytest.param(partial(scenarios.theirs, peer=peer), id=peer.name) for peer in present()),
 ]
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from ratelimit.bench.peers import PEERS, Peer, check, installed
+from ratelimit.bench.peers import Peer, check, present
 
 
-@pytest.mark.parametrize("peer", [peer for peer in PEERS if peer.library in installed()], ids=lambda peer: peer.name)
+@pytest.mark.parametrize("peer", present(), ids=lambda peer: peer.name)
 def test_it_limits_each_key(peer):
     check(peer)
 

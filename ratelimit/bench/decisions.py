@@ -2,122 +2,136 @@
 
 import gc
 from collections.abc import Callable
+from itertools import chain
 
 from ratelimit.bench import scenarios
 from ratelimit.bench.measure import Effort, Race
-from ratelimit.bench.peers import PEERS, Peer, check, installed
+from ratelimit.bench.peers import Peer, check, present
 from ratelimit.bench.report import Cell, Section, Table, Target
 from ratelimit.bench.scenarios import DENIED, FLOOR, HOT, IN_TURN, OURS, Scenario
 
 TEXT = """
 What is measured is `for key in keys: call(key)`, with the loop in it, for `limiter.allow`, for `dict.get` on a dict of
-the same keys, and for what else is named. A ratio is to `dict.get` where nothing else is said. An empty C method of one
-argument shows what a call alone costs. Times are nanoseconds a decision.
+the same keys, and for an empty C method of one argument, which shows what a call alone costs. Times are nanoseconds a
+decision.
 
-In `allow_many` a batch is 10,000 integer keys, and its `dict.get` is one on the same integers.
+For `allow_many`, a batch is 10,000 integer keys, and `dict.get` is called with the same integers.
 
-Another library takes turns with `dict.get` and with our class of the same algorithm; "ours is faster" is how many times
-its time is ours. Each was first seen to admit up to a limit, to refuse beyond it and to keep keys apart.
+Each other library takes turns with `dict.get` and with our class of the same algorithm. First it is seen to admit up to
+its limit, to refuse beyond it and to keep keys apart.
 """
-FASTER = "the fastest other library"
 Say = Callable[[str], None]
 
 
 def measure(effort: Effort, say: Say) -> Section:
     many = scenarios.at_random(effort.many)
     bounds = {HOT: 2.0, DENIED: 2.0, IN_TURN: 2.2, many: 0.9}
-    tables, targets = [], []
-    for scenario, bound in bounds.items():
-        say(scenario.name)
-        race = Race(
-            [scenarios.floor(scenario), scenarios.empty(scenario), *(scenarios.ours(scenario, name) for name in OURS)],
-            effort,
-        )
-        tables.append(Table(f"{scenario.name}: `allow`", ["", "ns", "ratio"], _rows(race)))
-        targets += _aims(f"`allow(key)`, {scenario.name}", bound, race, "allow")
-    for scenario, bound in {IN_TURN: 0.30, many: 0.10}.items():
-        say(f"allow_many, {scenario.name}")
-        race = Race(
-            [scenarios.integer_floor(scenario), *(scenarios.batches(scenario, name) for name in OURS)],
-            effort,
-        )
-        tables.append(Table(f"{scenario.name}: `allow_many`", ["", "ns", "ratio"], _rows(race)))
-        targets += _aims(f"`allow_many`, {scenario.name}, a decision", bound, race, "allow_many")
-    table, target = _hit(effort, say)
-    tables.append(table)
-    targets.append(target)
-    for scenario in bounds:
-        table, faster = _against_peers(scenario, effort, say)
-        tables.append(table)
-        targets += faster
+    batch_bounds = {IN_TURN: 0.30, many: 0.10}
+    single = {scenario: _single(scenario, effort, say) for scenario in bounds}
+    batches = {scenario: _batches(scenario, effort, say) for scenario in batch_bounds}
+    full, full_target = _full(effort, say)
+    duels = {scenario: _duels(scenario, effort, say) for scenario in bounds}
+    targets = [
+        *chain.from_iterable(_aims("allow", single[scenario], scenario, bound) for scenario, bound in bounds.items()),
+        *chain.from_iterable(
+            _aims("allow_many", batches[scenario], scenario, bound) for scenario, bound in batch_bounds.items()
+        ),
+        full_target,
+        *chain.from_iterable(_faster(scenario, pairs) for scenario, pairs in duels.items()),
+    ]
+    tables = [
+        _table("`allow`, ratio to `dict.get`", single, lambda race, name: race.ratio(name, FLOOR)),
+        _table("`allow`, nanoseconds", single, Race.ns),
+        _table("`allow_many`, ratio to `dict.get`", batches, lambda race, name: race.ratio(name, FLOOR)),
+        _table("`allow_many`, nanoseconds", batches, Race.ns),
+        full,
+        _peer_table("Other libraries: how many times our time", duels, _times_ours),
+        _peer_table("Other libraries, ratio to `dict.get`", duels, lambda race, peer: race.ratio(peer.name, FLOOR)),
+        _peer_table("Other libraries, nanoseconds", duels, lambda race, peer: race.ns(peer.name)),
+    ]
     return Section("The cost of a decision", TEXT.strip(), tables, targets)
 
 
-def _rows(race: Race) -> list[list[Cell]]:
-    return [[f"`{name}`" if "." in name else name, race.ns(name), race.ratio(name, FLOOR)] for name in race.times]
+def _single(scenario: Scenario, effort: Effort, say: Say) -> Race:
+    say(f"allow, {scenario.name}")
+    ours = [scenarios.ours(scenario, name) for name in OURS]
+    return Race([scenarios.floor(scenario), scenarios.empty(scenario), *ours], effort)
 
 
-def _aims(what: str, bound: float, race: Race, verb: str) -> list[Target]:
+def _batches(scenario: Scenario, effort: Effort, say: Say) -> Race:
+    say(f"allow_many, {scenario.name}")
+    ours = [scenarios.batches(scenario, name) for name in OURS]
+    return Race([scenarios.integer_floor(scenario), *ours], effort)
+
+
+def _aims(verb: str, race: Race, scenario: Scenario, bound: float) -> list[Target]:
     """For the four algorithms with a state of one word the worst counts; the log has a row of its own."""
     ratios = {name: race.ratio(f"{name}.{verb}", FLOOR) for name in OURS}
     log = ratios.pop("SlidingLog")
     worst = max(ratios, key=ratios.__getitem__)
     return [
-        Target(what, bound, ratios[worst], "x `dict.get`", remark=worst),
-        Target(f"{what}: `SlidingLog`", bound, log, "x `dict.get`"),
+        Target(f"`{verb}`, {scenario.name}", bound, ratios[worst], "x `dict.get`", remark=worst),
+        Target(f"`{verb}` of `SlidingLog`, {scenario.name}", bound, log, "x `dict.get`"),
     ]
 
 
-def _hit(effort: Effort, say: Say) -> tuple[Table, Target]:
-    rows: list[list[Cell]] = []
-    ratios = []
+def _table(title: str, races: dict[Scenario, Race], value: Callable[[Race, str], float]) -> Table:
+    names = next(iter(races.values())).times
+    rows: list[list[Cell]] = [
+        [f"`{name}`" if "." in name else name, *(value(race, name) for race in races.values())] for name in names
+    ]
+    return Table(title, ["", *(scenario.name for scenario in races)], rows)
+
+
+def _full(effort: Effort, say: Say) -> tuple[Table, Target]:
+    """`hit` beside `allow`, on a hot key."""
+    ratios: dict[tuple[str, Scenario], float] = {}
     for scenario in (HOT, DENIED):
         say(f"hit, {scenario.name}")
         for name in OURS:
             race = Race([scenarios.ours(scenario, name, verb) for verb in ("allow", "hit")], effort)
-            ratio = race.ratio(f"{name}.hit", f"{name}.allow")
-            rows.append([f"`{name}.hit`, {scenario.name}", race.ns(f"{name}.hit"), ratio])
-            ratios.append((ratio, f"{name}, {scenario.name.rpartition(' ')[2]}"))
-    worst, remark = max(ratios)
+            ratios[name, scenario] = race.ratio(f"{name}.hit", f"{name}.allow")
+    rows: list[list[Cell]] = [[f"`{name}.hit`", ratios[name, HOT], ratios[name, DENIED]] for name in OURS]
+    worst, scenario = max(ratios, key=ratios.__getitem__)
+    remark = f"{worst}, {'denied' if scenario.denied else 'allowed'}"
     return (
-        Table("`hit` with its full Decision", ["", "ns", "ratio to `allow`"], rows),
-        Target("`hit()` with its full Decision", 5, worst, "x `allow()`", remark=remark),
+        Table("`hit` with its full Decision, ratio to `allow`", ["", HOT.name, DENIED.name], rows),
+        Target("`hit` with its full Decision", 5, ratios[worst, scenario], "x `allow`", remark=remark),
     )
 
 
-def _against_peers(scenario: Scenario, effort: Effort, say: Say) -> tuple[Table, list[Target]]:
+def _duels(scenario: Scenario, effort: Effort, say: Say) -> dict[Peer, Race]:
     """One after another, so that a million keys are in the memory of one library at a time."""
-    versions = installed()
-    rows: list[list[Cell]] = []
-    factors = []
-    for peer in PEERS:
-        if peer.library not in versions:
-            continue
+    races = {}
+    for peer in present():
         say(f"{peer.name}, {scenario.name}")
         check(peer)
-        name = f"{peer.library} {versions[peer.library]}, {peer.algorithm}"
-        try:
-            race = _duel(scenario, peer, effort)
-        except TimeoutError as error:
-            rows.append([name, None, None, str(error)])
-            continue
-        factor = race.ratio(peer.name, f"{peer.like}.allow")
-        rows.append([name, race.ns(peer.name), race.ratio(peer.name, FLOOR), factor])
-        factors.append((factor, peer.name))
-    table = Table(f"{scenario.name}: other libraries", ["", "ns", "ratio", "ours is faster"], rows)
-    if not factors:
-        return table, []
-    least, remark = min(factors)
-    return table, [Target(f"{FASTER}, {scenario.name}", 2, least, "x our time", at_least=True, remark=remark)]
-
-
-def _duel(scenario: Scenario, peer: Peer, effort: Effort) -> Race:
-    try:
         contestants = [
             scenarios.floor(scenario),
             scenarios.ours(scenario, peer.like),
             scenarios.theirs(scenario, peer),
         ]
-        return Race(contestants, effort)
-    finally:
+        races[peer] = Race(contestants, effort)
+        del contestants
         gc.collect()
+    return races
+
+
+def _times_ours(race: Race, peer: Peer) -> float:
+    return race.ratio(peer.name, f"{peer.like}.allow")
+
+
+def _faster(scenario: Scenario, races: dict[Peer, Race]) -> list[Target]:
+    if not races:
+        return []
+    least = min(races, key=lambda peer: _times_ours(races[peer], peer))
+    measured = _times_ours(races[least], least)
+    what = f"the fastest other library, {scenario.name}"
+    return [Target(what, 2, measured, "x our time", at_least=True, remark=least.name)]
+
+
+def _peer_table(title: str, duels: dict[Scenario, dict[Peer, Race]], value: Callable[[Race, Peer], float]) -> Table:
+    rows: list[list[Cell]] = [
+        [peer.title, *(value(races[peer], peer) for races in duels.values())] for peer in present()
+    ]
+    return Table(title, ["", *(scenario.name for scenario in duels)], rows)

@@ -14,7 +14,7 @@ import numpy as np
 import ratelimit
 from ratelimit.bench.decisions import Say
 from ratelimit.bench.measure import Effort
-from ratelimit.bench.peers import PEERS, installed
+from ratelimit.bench.peers import PEERS, present
 from ratelimit.bench.report import Cell, Section, Table, Target
 from ratelimit.bench.scenarios import HOUR, OURS, Scenario, every_key
 
@@ -37,13 +37,12 @@ def measure(effort: Effort, say: Say) -> Section:
     for limit, requests in LOGS:
         size = _in_new_process("SlidingLog", effort.many // requests, limit, requests, say)
         rows.append([f"`SlidingLog`, a limit of {limit}, of which {requests} spent", size])
-    names = [peer.name for peer in PEERS if peer.library in installed()]
-    rows += [[name, _in_new_process(name, effort.many, 1_000, 1, say)] for name in names]
+    rows += [[peer.title, _in_new_process(peer.name, effort.many // 10, 1_000, 1, say)] for peer in present()]
     worst, remark = max((size, name) for name, size in ours.items())
     return Section(
         title,
         TEXT.strip(),
-        [Table(f"Bytes for each of {effort.many:,} keys", ["", "bytes"], rows)],
+        [Table("Bytes a key", ["", "bytes"], rows)],
         [Target("resident memory per live key at `max_keys`", 24, worst, "bytes", remark=remark)],
     )
 

@@ -26,6 +26,17 @@ class Peer(NamedTuple):
     def name(self) -> str:
         return f"{self.library}, {self.algorithm}"
 
+    @property
+    def title(self) -> str:
+        return f"{self.library} {self.version}, {self.algorithm}"
+
+    @property
+    def version(self) -> str | None:
+        try:
+            return version(self.library)
+        except PackageNotFoundError:
+            return None
+
 
 def limits(strategy: str, limit: int, period: int) -> Decide:
     from limits import RateLimitItemPerSecond, storage, strategies
@@ -100,15 +111,9 @@ PEERS = [
 ]
 
 
-def installed() -> dict[str, str]:
-    """The libraries that are here, and their versions."""
-    found = {}
-    for library in dict.fromkeys(peer.library for peer in PEERS):
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            continue
-    return found
+def present() -> list[Peer]:
+    """Those that are installed."""
+    return [peer for peer in PEERS if peer.version]
 
 
 def check(peer: Peer) -> None:

@@ -47,8 +47,8 @@ def test_every_algorithm_of_ours_admits_as_many():
 
 
 def test_a_little_run_of_everything(monkeypatch):
-    monkeypatch.setattr(decisions, "PEERS", [])
-    monkeypatch.setattr(memory, "PEERS", [])
+    monkeypatch.setattr(decisions, "present", list)
+    monkeypatch.setattr(memory, "present", list)
     sections = [part.measure(LITTLE, lambda step: None) for part in (decisions, memory)]
     targets = {target.what: target for section in sections for target in section.targets}
     assert len(targets) == 14
