@@ -2,7 +2,6 @@
 
 import gc
 from collections.abc import Callable
-from itertools import chain
 
 from ratelimit.bench import scenarios
 from ratelimit.bench.measure import Effort, Race
@@ -30,25 +29,27 @@ def measure(effort: Effort, say: Say) -> Section:
     single = {scenario: _single(scenario, effort, say) for scenario in bounds}
     batches = {scenario: _batches(scenario, effort, say) for scenario in batch_bounds}
     full, full_target = _full(effort, say)
-    duels = {scenario: _duels(scenario, effort, say) for scenario in bounds}
-    targets = [
-        *chain.from_iterable(_aims("allow", single[scenario], scenario, bound) for scenario, bound in bounds.items()),
-        *chain.from_iterable(
-            _aims("allow_many", batches[scenario], scenario, bound) for scenario, bound in batch_bounds.items()
-        ),
-        full_target,
-        *chain.from_iterable(_faster(scenario, pairs) for scenario, pairs in duels.items()),
-    ]
+    targets: list[Target] = []
+    for scenario, bound in bounds.items():
+        targets += _aims("allow", single[scenario], scenario, bound)
+    for scenario, bound in batch_bounds.items():
+        targets += _aims("allow_many", batches[scenario], scenario, bound)
+    targets.append(full_target)
     tables = [
         _table("`allow`, ratio to `dict.get`", single, lambda race, name: race.ratio(name, FLOOR)),
         _table("`allow`, nanoseconds", single, Race.ns),
         _table("`allow_many`, ratio to `dict.get`", batches, lambda race, name: race.ratio(name, FLOOR)),
         _table("`allow_many`, nanoseconds", batches, Race.ns),
         full,
-        _peer_table("Other libraries: how many times our time", duels, _times_ours),
-        _peer_table("Other libraries, ratio to `dict.get`", duels, lambda race, peer: race.ratio(peer.name, FLOOR)),
-        _peer_table("Other libraries, nanoseconds", duels, lambda race, peer: race.ns(peer.name)),
     ]
+    if present():
+        duels = {scenario: _duels(scenario, effort, say) for scenario in bounds}
+        targets += [_faster(scenario, races) for scenario, races in duels.items()]
+        tables += [
+            _peer_table("Other libraries: how many times our time", duels, _times_ours),
+            _peer_table("Other libraries, ratio to `dict.get`", duels, lambda race, peer: race.ratio(peer.name, FLOOR)),
+            _peer_table("Other libraries, nanoseconds", duels, lambda race, peer: race.ns(peer.name)),
+        ]
     return Section("The cost of a decision", TEXT.strip(), tables, targets)
 
 
@@ -121,13 +122,11 @@ def _times_ours(race: Race, peer: Peer) -> float:
     return race.ratio(peer.name, f"{peer.like}.allow")
 
 
-def _faster(scenario: Scenario, races: dict[Peer, Race]) -> list[Target]:
-    if not races:
-        return []
+def _faster(scenario: Scenario, races: dict[Peer, Race]) -> Target:
     least = min(races, key=lambda peer: _times_ours(races[peer], peer))
     measured = _times_ours(races[least], least)
     what = f"the fastest other library, {scenario.name}"
-    return [Target(what, 2, measured, "x our time", at_least=True, remark=least.name)]
+    return Target(what, 2, measured, "x our time", at_least=True, remark=least.name)
 
 
 def _peer_table(title: str, duels: dict[Scenario, dict[Peer, Race]], value: Callable[[Race, Peer], float]) -> Table:

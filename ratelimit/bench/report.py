@@ -143,7 +143,9 @@ def to_markdown(report: Report) -> str:
         "Every number on this page was measured, and the page written, by one command:",
         f"```sh\n{report.command}\n```",
         "Times are CPU time of the process. Compared is only what took turns with each other, as ratios: on another "
-        "machine the times differ, the ratios less so.",
+        "machine the times differ, the ratios less so. "
+        "`ratelimit bench --quick` gives rough ones of yours in a minute or two; other libraries take part if they are "
+        "installed.",
         "## Targets",
         f"Met: {len(targets) - missed} of {len(targets)}. Missed: {missed}. "
         "Where a target is about several algorithms or libraries, the worst of them counts, and is named in brackets."
