@@ -52,7 +52,6 @@ def test_a_report_says_what_was_missed_and_comes_back_from_json():
 def test_the_page_in_the_documentation_is_what_was_measured():
     measured = Report.from_json((DOCS / "benchmarks.json").read_text())
     assert report.to_markdown(measured) == (DOCS / "benchmarks.md").read_text()
-    assert "--quick" not in measured.command
 
 
 def test_a_saved_report_is_printed_without_measuring(tmp_path, capsys):
