@@ -6,6 +6,7 @@ from importlib import import_module
 # Each module has `main(arguments: list[str]) -> int`; it is imported when it is asked for, with what it needs.
 COMMANDS: dict[str, tuple[str, str]] = {
     "table": ("ratelimit.tables", "list, inspect, change and remove shared tables"),
+    "bench": ("ratelimit.bench", "measure the cost of a decision on this machine, beside other libraries"),
 }
 
 
