@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 from ratelimit._algorithm cimport remaining
 from ratelimit._atomics cimport count_load, u128, word_setup
-from ratelimit._rule cimport FIRST_WINDOW, SLIDING_LOG, Algorithm, Rule
+from ratelimit._rule cimport SLIDING_LOG, Algorithm, Rule
 from ratelimit._table cimport (
     Header,
     Outcome,
@@ -45,7 +45,7 @@ cdef public void* core_new(int algorithm, uint64_t limit, uint64_t period, uint6
     limiter.rule.unit = 1
     limiter.rule.interval = period // limit
     limiter.rule.tolerance = limit * limiter.rule.interval
-    limiter.rule.count_bits = 17 if algorithm == FIRST_WINDOW else 20
+    limiter.rule.count_bits = 14
     limiter.rule.capacity = limit if algorithm == SLIDING_LOG else 0
     limiter.table.header = &limiter.header
     limiter.table.slots = <u128*>zeroed(slots * sizeof(u128))
