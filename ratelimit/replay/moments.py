@@ -1,0 +1,76 @@
+"""The text of a moment, as integer nanoseconds since the Unix epoch."""
+
+from datetime import datetime, timezone
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+from numpy.typing import NDArray
+
+NS = 1_000_000_000
+BROKEN = -1  # what cannot be read, or lies before 1970
+LATEST = 2**62 - 2
+MONTHS = np.array([b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"])
+CLF_SIZE = len("17/May/2015:10:05:03 +0000")
+
+
+def from_clf(texts: NDArray[np.bytes_]) -> NDArray[np.int64]:
+    """Moments such as `17/May/2015:10:05:03 +0000`, an array of 26 bytes each.
+
+    A whole array at a time, and by position: neither the locale nor the month's spelling in it matters.
+    """
+    raw = np.ascontiguousarray(texts, f"S{CLF_SIZE}").view(np.uint8).reshape(-1, CLF_SIZE)
+    digit = raw.astype(np.int64) - ord("0")
+    known = np.ones(len(raw), bool)
+
+    def number(begin: int, end: int, least: int, most: int) -> NDArray[np.int64]:
+        digits = digit[:, begin:end]
+        value = digits @ 10 ** np.arange(end - begin - 1, -1, -1)
+        known[((digits < 0) | (digits > 9)).any(axis=1) | (value < least) | (value > most)] = False
+        return value
+
+    day, year = number(0, 2, 1, 31), number(7, 11, 1970, 2100)
+    hour, minute, second = number(12, 14, 0, 23), number(15, 17, 0, 59), number(18, 20, 0, 60)
+    east = number(22, 24, 0, 23) * 3_600 + number(24, 26, 0, 59) * 60
+    for at, mark in ((2, "/"), (6, "/"), (11, ":"), (14, ":"), (17, ":"), (20, " ")):
+        known &= raw[:, at] == ord(mark)
+    is_month = np.ascontiguousarray(raw[:, 3:6]).view("S3") == MONTHS
+    known &= is_month.any(axis=1) & np.isin(raw[:, 21], (ord("+"), ord("-")))
+    year = np.where(known, year, 1970)
+    first = (12 * (year - 1970) + is_month.argmax(axis=1)).astype("datetime64[M]")
+    date = first.astype("datetime64[D]") + (day - 1)
+    known &= date.astype("datetime64[M]") == first  # no 31st of June
+    seconds = date.astype(np.int64) * 86_400 + hour * 3_600 + minute * 60 + second
+    seconds += np.where(raw[:, 21] == ord("-"), east, -east)
+    return np.where(known & (seconds >= 0), seconds * NS, BROKEN)
+
+
+def from_text(text: str) -> int:
+    """A moment as other logs write it: seconds (or, if it is so large, milli-, micro- or nanoseconds) since the
+    epoch, ISO 8601 (UTC where it names no zone), or as common logs do."""
+    try:
+        moment = _epoch_ns(Decimal(text))
+    except InvalidOperation:
+        moment = _written_ns(text.strip())
+    return moment if 0 <= moment <= LATEST else BROKEN
+
+
+def _epoch_ns(number: Decimal) -> int:
+    if not number.is_finite():
+        return BROKEN
+    for unit, below in ((NS, 10**11), (10**6, 10**14), (10**3, 10**17)):
+        if number < below:  # of seconds, 10**11 is the year 5138; of milliseconds, 1973
+            return int(number * unit)
+    return int(number)
+
+
+def _written_ns(text: str) -> int:
+    if len(text) == CLF_SIZE and text[2] == "/":
+        return int(from_clf(np.array([text.encode()]))[0])
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return BROKEN
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    since = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
+    return (since.days * 86_400 + since.seconds) * NS + since.microseconds * 1_000
