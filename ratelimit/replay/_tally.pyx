@@ -9,8 +9,27 @@ import numpy as np
 
 cimport cython
 
+from .._atomics cimport prefetch
+
 cdef enum:
     NONE = -1
+    AHEAD = 8  # requests between asking for a cache line and using it
+
+
+cdef packed struct Queue:  # of one key's moments, in the pool
+    int32_t first
+    int32_t last
+    int32_t count
+    int32_t unused  # four to a cache line
+
+
+cdef packed struct Cell:
+    int64_t moment
+    int64_t following
+
+
+QUEUE = np.dtype([("first", "i4"), ("last", "i4"), ("count", "i4"), ("unused", "i4")])
+CELL = np.dtype([("moment", "i8"), ("following", "i8")])
 
 
 @cython.overflowcheck(False)
@@ -100,7 +119,7 @@ cdef class Views:
 
     Args:
         period: nanoseconds; the interval is (t - period, t].
-        most: how many moments are kept at once for all keys together, 12 bytes each. When a replay needs more,
+        most: how many moments are kept at once for all keys together, 16 bytes each. When a replay needs more,
             what comes then is left out, and `left_out` counts it.
 
     Attributes:
@@ -110,11 +129,10 @@ cdef class Views:
     cdef readonly int64_t period, largest, at, left_out
     cdef readonly int32_t number
     cdef Py_ssize_t most
-    cdef object first_, last_, count_, moments_, following_
-    cdef int32_t[::1] first, last, count   # by number: a queue in the pool
-    cdef int64_t[::1] moments              # the pool
-    cdef int32_t[::1] following
-    cdef int32_t free                      # the first of the cells that nobody uses
+    cdef object queues_, pool_
+    cdef Queue[::1] queues  # by number
+    cdef Cell[::1] pool
+    cdef int32_t free       # the first of the cells that nobody uses
     cdef int64_t next_sweep
 
     def __init__(self, period, most=4_000_000):
@@ -122,84 +140,87 @@ cdef class Views:
         self.most = most
         self.largest = self.at = self.left_out = self.next_sweep = 0
         self.number = self.free = NONE
-        self.first_, self.last_, self.count_ = (np.empty(0, np.int32) for _ in range(3))
-        self.moments_, self.following_ = np.empty(0, np.int64), np.empty(0, np.int32)
-        self.follow_keys(1024)
+        self.queues_ = np.zeros(1024, QUEUE)
+        self.queues = self.queues_
+        self.pool_ = np.empty(0, CELL)
         self.grow(min(most, 1024))
 
     def admit(self, const int32_t[::1] numbers, const int64_t[::1] moments, const uint8_t[::1] allowed):
         """Take note of the admitted among these requests."""
-        cdef Py_ssize_t i
-        cdef int32_t number
+        cdef Py_ssize_t i, size = numbers.shape[0]
         cdef int64_t moment
-        for i in range(numbers.shape[0]):
+        cdef Queue* queue
+        if size:
+            self.follow(np.max(numbers))
+        for i in range(size):
+            if i + 2 * AHEAD < size:
+                prefetch(&self.queues[numbers[i + 2 * AHEAD]])
+            if i + AHEAD < size:
+                queue = &self.queues[numbers[i + AHEAD]]
+                if queue.count:
+                    prefetch(&self.pool[queue.first])
+                    prefetch(&self.pool[queue.last])
             if not allowed[i]:
                 continue
-            number = numbers[i]
             moment = moments[i]
-            if number >= self.first.shape[0]:
-                self.follow_keys(2 * number)
-            if self.count[number]:
-                moment = max(moment, self.moments[self.last[number]])  # a late one counts as the one before it
-                self.forget(number, moment)
+            queue = &self.queues[numbers[i]]
+            if queue.count:
+                moment = max(moment, self.pool[queue.last].moment)  # a late one counts as the one before it
+                self.forget(queue, moment)
             if self.free == NONE and not self.make_room(moment):
                 self.left_out += 1
                 continue
-            self.append(number, moment)
-            if self.count[number] > self.largest:
-                self.largest, self.number, self.at = self.count[number], number, moment
+            self.append(queue, moment)
+            if queue.count > self.largest:
+                self.largest, self.number, self.at = queue.count, numbers[i], moment
 
-    cdef void append(self, int32_t number, int64_t moment) noexcept:
+    cdef void append(self, Queue* queue, int64_t moment) noexcept:
         cdef int32_t cell = self.free
-        self.free = self.following[cell]
-        self.moments[cell] = moment
-        if self.count[number]:
-            self.following[self.last[number]] = cell
+        self.free = self.pool[cell].following
+        self.pool[cell].moment = moment
+        if queue.count:
+            self.pool[queue.last].following = cell
         else:
-            self.first[number] = cell
-        self.last[number] = cell
-        self.count[number] += 1
+            queue.first = cell
+        queue.last = cell
+        queue.count += 1
 
-    cdef void forget(self, int32_t number, int64_t now) noexcept:
+    cdef void forget(self, Queue* queue, int64_t now) noexcept:
         """Drop what is a period old."""
         cdef int32_t cell
-        while self.count[number] and self.moments[self.first[number]] <= now - self.period:
-            cell = self.first[number]
-            self.first[number] = self.following[cell]
-            self.following[cell] = self.free
+        while queue.count and self.pool[queue.first].moment <= now - self.period:
+            cell = queue.first
+            queue.first = self.pool[cell].following
+            self.pool[cell].following = self.free
             self.free = cell
-            self.count[number] -= 1
+            queue.count -= 1
 
     cdef bint make_room(self, int64_t now) except -1:
         """Drop what is a period old of all keys; if that frees little, grow, as far as allowed."""
-        cdef Py_ssize_t size = self.moments.shape[0]
-        cdef Py_ssize_t kept = 0
-        cdef int32_t number
+        cdef Py_ssize_t size = self.pool.shape[0], kept = 0, number
         if now >= self.next_sweep or size < self.most:
             self.next_sweep = now + self.period // 16
-            for number in range(self.first.shape[0]):
-                self.forget(number, now)
-                kept += self.count[number]
+            for number in range(self.queues.shape[0]):
+                self.forget(&self.queues[number], now)
+                kept += self.queues[number].count
             if 2 * kept > size and size < self.most:
                 self.grow(min(self.most, 2 * size))
         return self.free != NONE
 
     cdef int grow(self, size) except -1:
         cdef int32_t cell
-        cdef Py_ssize_t before = self.moments.shape[0]
-        self.moments_ = np.resize(self.moments_, size)
-        self.following_ = np.resize(self.following_, size)
-        self.moments, self.following = self.moments_, self.following_
-        for cell in range(before, self.moments.shape[0]):
-            self.following[cell] = self.free
+        cdef Py_ssize_t before = self.pool_.shape[0]
+        self.pool_ = np.concatenate([self.pool_, np.empty(size - before, CELL)])
+        self.pool = self.pool_
+        for cell in range(before, self.pool.shape[0]):
+            self.pool[cell].following = self.free
             self.free = cell
         return 0
 
-    cdef int follow_keys(self, size) except -1:
-        before = len(self.count_)
-        self.first_, self.last_, self.count_ = (
-            np.concatenate([array, np.zeros(size - before, np.int32)])
-            for array in (self.first_, self.last_, self.count_)
-        )
-        self.first, self.last, self.count = self.first_, self.last_, self.count_
+    cdef int follow(self, Py_ssize_t number) except -1:
+        """Have a queue for each key up to this number."""
+        cdef Py_ssize_t size = self.queues.shape[0]
+        if number >= size:
+            self.queues_ = np.concatenate([self.queues_, np.zeros(max(size, number + 1 - size), QUEUE)])
+            self.queues = self.queues_
         return 0
