@@ -4,7 +4,10 @@ import sys
 from importlib import import_module
 
 # Each module has `main(arguments: list[str]) -> int`; it is imported when it is asked for, with what it needs.
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "replay": ("ratelimit.replay.command", "replay a log through limits: who would have been refused?"),
+    "suggest": ("ratelimit.replay.suggest", "the smallest limits that refuse no more than a given share of a log"),
+}
 
 
 def main() -> int:

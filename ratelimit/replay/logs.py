@@ -69,6 +69,7 @@ class Format:
     """How to find the fields of a line."""
 
     name: str
+    heading = 0  # lines at the beginning that are no rows
 
     def rows(self, block: Block, wanted: Iterable[str]) -> Rows:
         """These fields of the block's lines; rows that cannot be read are left out."""
@@ -121,18 +122,16 @@ class Csv(Format):
     """
 
     name = "csv"
+    heading = 1
 
     def __init__(self, header: bytes) -> None:
         text = header.decode("utf-8-sig").rstrip("\r\n")
         self.delimiter = max(DELIMITERS, key=text.count)
         self.names = [name.strip().strip('"') for name in text.split(self.delimiter)]
-        self.header = header
 
     def rows(self, block: Block, wanted: Iterable[str]) -> Rows:
         sources = {field: _source(field, dict.fromkeys(self.names), self.name) for field in wanted}
-        invalid: set[int] = set()
-        if block.first == 1 and block.lines[0].as_py() == self.header:
-            invalid.add(1)
+        invalid = set(range(1, 1 + self.heading)) if block.first == 1 else set()
         table = self._read(block, set(sources.values()), invalid)
         lines = np.setdiff1d(np.arange(len(block)), np.array(sorted(invalid), np.int64) - 1)
         columns = {name: table.column(name).combine_chunks() for name in table.column_names}

@@ -1,0 +1,119 @@
+"""`ratelimit replay`: who would have been refused, when, and how unfairly."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import TableFull
+from .engine import COUNTED_KEYS, Engine
+from .limits import EXAMPLES, Limit
+from .report import Report
+from .table import table
+
+if TYPE_CHECKING:
+    from .reader import Reader
+
+MAX_KEYS = 1 << 18  # live keys that a limiter begins with; when they do not suffice, it begins anew with GROWTH times as many
+GROWTH = 4
+LIMITS = ["token-bucket 60/minute", "leaky-bucket 60/minute", "fixed-window 60/minute", "sliding-window 60/minute", "sliding-log 60/minute"]  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; its exit status: 0, or 1 when it was interrupted, or 2 when it makes no sense."""
+    parser = argparse.ArgumentParser(
+        prog="ratelimit replay",
+        description="Replay an access log or a recorded trace through limits: who would have been refused?",
+    )
+    add_log_arguments(parser)
+    parser.add_argument(
+        "--limit", action="append", metavar="LIMIT", help=f"{EXAMPLES}; may be repeated; by default 60/minute by each algorithm"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON, to standard output for -")
+    parser.add_argument("--html", metavar="FILE", help="write the report as one page that needs nothing else")
+    options = parser.parse_args(arguments)
+    try:
+        limits = [Limit.parse(text) for text in options.limit or LIMITS]
+        report = replay_logs(options, limits)
+    except (ValueError, OSError) as error:
+        print(f"ratelimit replay: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        write(options.json, json.dumps(report.as_dict(), indent=1))
+    if options.html:
+        from .html import page
+
+        write(options.html, page(report))
+    if "-" not in (options.json, options.html):
+        print(table(report))
+    return 0 if report.complete else 1
+
+
+def add_log_arguments(parser: argparse.ArgumentParser) -> None:
+    """What says which logs to read, and how."""
+    parser.add_argument("logs", nargs="*", default=["-"], metavar="LOG", help="files, plain, gzip or zstd; - is standard input")
+    parser.add_argument("--key", default="client", help="what to count by: client, client/64, user, 'client + method + path/2', header.x-api-key, or any field; default: client")
+    parser.add_argument("--format", choices=["combined", "common", "json", "csv"], help="by default found out from the first lines")
+    parser.add_argument("--time", default="time", metavar="FIELD", help="the field with the moment, in JSON and CSV")
+    parser.add_argument("--sort-window", type=float, default=60, metavar="SECONDS", help="lines are sorted within this; default: 60")
+    parser.add_argument("--max-keys", type=int, metavar="N", help="keys that are live at once, for each limit; by default as many as it takes")
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar, even on a terminal")
+
+
+def replay_logs(options: argparse.Namespace, limits: list[Limit]) -> Report:
+    """Read and decide. When there is no room for all live keys, once more with more of it, if that can be."""
+    room = options.max_keys or MAX_KEYS
+    again = options.max_keys is None and "-" not in options.logs
+    while True:
+        try:
+            with reading(options) as reader:
+                engine = Engine(limits, max_keys=room, on_full="raise" if again else "deny")
+                complete = engine.run(reader.chunks())
+                return engine.report(
+                    reader.name, reader.numbers.size, reader.distinct, source=reader.source(), complete=complete
+                )
+        except TableFull:
+            print(f"more than {room:,} keys are live at once: from the start, with room for {GROWTH * room:,}", file=sys.stderr)
+            room *= GROWTH
+
+
+@contextmanager
+def reading(options: argparse.Namespace) -> "Iterator[Reader]":
+    """A reader for the logs that the arguments name, with a progress bar on a terminal's standard error."""
+    try:
+        from .files import size_of
+        from .reader import Reader
+    except ImportError as error:
+        raise ValueError(f"reading logs takes the extra `replay`: pip install 'ratelimit-core[replay]' ({error})") from error
+    with progress_bar(size_of(options.logs), not options.no_progress) as progress:
+        yield Reader(
+            options.logs,
+            options.key,
+            format=options.format,
+            time=options.time,
+            window=options.sort_window,
+            counted_keys=COUNTED_KEYS,
+            progress=progress,
+        )
+
+
+@contextmanager
+def progress_bar(total: int | None, wanted: bool, unit: str = "B", title: str = "") -> Iterator[Callable[[int], object]]:
+    """How to tell the progress: a bar on standard error if that is a terminal, otherwise nothing."""
+    if not wanted or not sys.stderr.isatty():
+        yield lambda size: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit, unit_scale=True, desc=title or None, file=sys.stderr, leave=False) as bar:
+        yield bar.update
+
+
+def write(path: str, content: str) -> None:
+    if path == "-":
+        print(content)
+    else:
+        Path(path).write_text(content + "\n", encoding="utf-8")
