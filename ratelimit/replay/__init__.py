@@ -7,6 +7,7 @@ How a log becomes a report, one file a step:
     keys.py      an expression over the fields, as one key for each row } `replay`
     moments.py   the text of a moment, as nanoseconds since the epoch
     order.py     rows of one or several files, in the order of their moments
+    reader.py    these steps, one after the other
     limits.py    "token-bucket 10/second burst 20", as a limiter
     engine.py    arrays of moments and keys, decided by every limit     } numpy alone
     measures.py  what is counted meanwhile, in bounded memory (_tally.pyx: key by key)
@@ -16,8 +17,8 @@ How a log becomes a report, one file a step:
     command.py   the command lines
 """
 
-from .engine import replay
+from .engine import replay, replay_log
 from .limits import Limit
 from .report import Report
 
-__all__ = ["Limit", "Report", "replay"]
+__all__ = ["Limit", "Report", "replay", "replay_log"]

@@ -6,19 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from ..errors import TableFull
-from .engine import COUNTED_KEYS, Engine
+from .engine import replay_log
 from .limits import EXAMPLES, Limit
-from .report import Report
 from .table import table
 
-if TYPE_CHECKING:
-    from .reader import Reader
-
-MAX_KEYS = 1 << 18  # live keys that a limiter begins with; when they do not suffice, it begins anew with GROWTH times as many
-GROWTH = 4
 LIMITS = ["token-bucket 60/minute", "leaky-bucket 60/minute", "fixed-window 60/minute", "sliding-window 60/minute", "sliding-log 60/minute"]  # fmt: skip
 
 
@@ -37,10 +30,10 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         limits = [Limit.parse(text) for text in options.limit or LIMITS]
-        report = replay_logs(options, limits)
-    except (ValueError, OSError) as error:
-        print(f"ratelimit replay: {error}", file=sys.stderr)
-        return 2
+        with reading(options) as how:
+            report = replay_log(options.logs, limits, max_keys=options.max_keys, note=note, **how)
+    except (ValueError, OSError, ImportError) as error:
+        return refusal("replay", error)
     if options.json:
         write(options.json, json.dumps(report.as_dict(), indent=1))
     if options.html:
@@ -63,41 +56,30 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-progress", action="store_true", help="no progress bar, even on a terminal")
 
 
-def replay_logs(options: argparse.Namespace, limits: list[Limit]) -> Report:
-    """Read and decide. When there is no room for all live keys, once more with more of it, if that can be."""
-    room = options.max_keys or MAX_KEYS
-    again = options.max_keys is None and "-" not in options.logs
-    while True:
-        try:
-            with reading(options) as reader:
-                engine = Engine(limits, max_keys=room, on_full="raise" if again else "deny")
-                complete = engine.run(reader.chunks())
-                return engine.report(
-                    reader.name, reader.numbers.size, reader.distinct, source=reader.source(), complete=complete
-                )
-        except TableFull:
-            print(f"more than {room:,} keys are live at once: from the start, with room for {GROWTH * room:,}", file=sys.stderr)
-            room *= GROWTH
-
-
 @contextmanager
-def reading(options: argparse.Namespace) -> "Iterator[Reader]":
-    """A reader for the logs that the arguments name, with a progress bar on a terminal's standard error."""
-    try:
-        from .files import size_of
-        from .reader import Reader
-    except ImportError as error:
-        raise ValueError(f"reading logs takes the extra `replay`: pip install 'ratelimit-core[replay]' ({error})") from error
-    with progress_bar(size_of(options.logs), not options.no_progress) as progress:
-        yield Reader(
-            options.logs,
-            options.key,
-            format=options.format,
-            time=options.time,
-            window=options.sort_window,
-            counted_keys=COUNTED_KEYS,
-            progress=progress,
-        )
+def reading(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What the arguments say on how to read logs, with a progress bar on a terminal's standard error."""
+    size = None if "-" in options.logs else sum(Path(log).stat().st_size for log in options.logs)
+    with progress_bar(size, not options.no_progress) as progress:
+        yield {
+            "key": options.key,
+            "format": options.format,
+            "time": options.time,
+            "window": options.sort_window,
+            "progress": progress,
+        }
+
+
+def refusal(command: str, error: Exception) -> int:
+    """Say what was wrong; the exit status."""
+    if isinstance(error, ImportError):
+        error = ImportError(f"reading logs takes the extra `replay`: pip install 'ratelimit-core[replay]' ({error})")
+    print(f"ratelimit {command}: {error}", file=sys.stderr)
+    return 2
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 @contextmanager

@@ -1,20 +1,24 @@
 """Arrays of moments and keys, decided by every limit."""
 
 from collections.abc import Callable, Iterable, Sequence
+from os import PathLike, fspath
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..errors import TableFull
 from ._tally import Numbers, Views
 from .limits import Limit
-from .measures import NEVER, Timeline, Times, grown, jain
+from .measures import Timeline, Times, grown, jain
 from .moments import LATEST
 from .order import AT_ONCE, Chunk
 from .report import KeyCount, Largest, Outcome, Report, Source
 
 COUNTED_KEYS = 1_000_000
+MAX_KEYS = 1 << 18  # live keys for which a log's replay begins with room
+GROWTH = 4
 TOP = 10
 SHARES = (0.0, 0.01, 0.1, 0.5, 1.0)
 
@@ -58,6 +62,62 @@ def replay(
     return engine.report(
         lambda number: _name(known[number], names), numbers.size, distinct, complete=complete, order=order
     )
+
+
+def replay_log(
+    logs: "str | PathLike[str] | Iterable[str | PathLike[str]]",
+    limits: "Iterable[Limit | str] | Limit | str",
+    *,
+    key: str = "client",
+    format: str | None = None,
+    time: str = "time",
+    window: float = 60,
+    max_keys: int | None = None,
+    counted_keys: int = COUNTED_KEYS,
+    progress: Callable[[int], object] = lambda size: None,
+    note: Callable[[str], object] = lambda text: None,
+) -> Report:
+    """Decide the lines of logs by several limits, in memory that does not grow with the logs.
+
+    Args:
+        logs: a path, plain, gzip or zstd; several; or "-" for standard input.
+        limits: as for `replay`.
+        key: what to count by, such as `client`, `client/64` or `user + path/2`; see keys.Key.
+        format: "combined", "common", "json" or "csv"; by default found out from the first lines.
+        time: the field with the moment, in JSON and CSV.
+        window: seconds within which lines are sorted.
+        max_keys: how many keys may be live at once, for each limit. By default as many as it takes: when there is
+            no room, all is done again with more of it. Standard input can be read only once; then the
+            requests without room are refused, and the outcome's `full` counts them.
+        counted_keys: as for `replay`.
+        progress: is told how many bytes were read.
+        note: is told when all is done again.
+
+    Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
+
+    Raises: ValueError for a limit, a key or a log that cannot be understood; OSError for one that cannot be read;
+        ImportError without the extra `replay`.
+    """
+    from .reader import Reader
+
+    sources = [fspath(log) for log in ([logs] if isinstance(logs, (str, PathLike)) else logs)]
+    chosen = [limits] if isinstance(limits, (str, Limit)) else list(limits)
+    once = max_keys is not None or "-" in sources
+    room = max_keys or MAX_KEYS
+    while True:
+        reader = Reader(
+            sources, key, format=format, time=time, window=window, counted_keys=counted_keys, progress=progress
+        )
+        engine = Engine(chosen, max_keys=room, on_full="deny" if once else "raise")
+        try:
+            complete = engine.run(reader.chunks())
+        except TableFull:
+            room *= GROWTH
+            note(f"more keys are live at once than there is room for: from the start, with room for {room:,}")
+            continue
+        return engine.report(
+            reader.name, reader.numbers.size, reader.distinct, source=reader.source(), complete=complete
+        )
 
 
 class Engine:
@@ -264,5 +324,3 @@ def text(key: bytes | str) -> str:
 def _name(key: np.uint64, names: dict[int, str] | None) -> str:
     return str(key.astype(np.int64)) if names is None else names[int(key)]
 
-
-__all__ = ["NEVER", "Engine", "Trial", "replay", "text"]

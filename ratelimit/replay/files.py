@@ -4,7 +4,6 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -50,11 +49,6 @@ def read_blocks(source: str, progress: Callable[[int], object] = lambda size: No
             block = Block(source, first, data)
             first += len(block)
             yield block
-
-
-def size_of(sources: list[str]) -> int | None:
-    """The bytes of all files together; None when one of them is standard input."""
-    return None if "-" in sources else sum(Path(source).stat().st_size for source in sources)
 
 
 def _opened(source: str) -> IO[bytes]:
