@@ -18,6 +18,7 @@ from .report import KeyCount, Largest, Outcome, Report, Source
 
 COUNTED_KEYS = 1_000_000
 MAX_KEYS = 1 << 18  # live keys for which a log's replay begins with room
+LOG_BYTES = 64_000_000  # what a sliding log's moments may take to begin with
 GROWTH = 4
 TOP = 10
 SHARES = (0.0, 0.01, 0.1, 0.5, 1.0)
@@ -56,7 +57,7 @@ def replay(
     if order is not None:
         chunk = chunk.at(order)
     distinct = numbers.size if numbers.size < counted_keys else len(np.unique(numerals))
-    engine = Engine(limits, max_keys=max(distinct, 1), keep=keep, progress=progress)
+    engine = Engine(limits, max_keys=lambda limit: max(distinct, 1), keep=keep, progress=progress)
     complete = engine.run([chunk])
     known = numbers.known()
     return engine.report(
@@ -103,21 +104,34 @@ def replay_log(
     sources = [fspath(log) for log in ([logs] if isinstance(logs, (str, PathLike)) else logs)]
     chosen = [limits] if isinstance(limits, (str, Limit)) else list(limits)
     once = max_keys is not None or "-" in sources
-    room = max_keys or MAX_KEYS
+    growth = 1
     while True:
         reader = Reader(
             sources, key, format=format, time=time, window=window, counted_keys=counted_keys, progress=progress
         )
-        engine = Engine(chosen, max_keys=room, on_full="deny" if once else "raise")
+        engine = Engine(
+            chosen,
+            max_keys=lambda limit: max_keys or growth * first_room(limit),  # noqa: B023  (called at once)
+            on_full="deny" if once else "raise",
+        )
         try:
             complete = engine.run(reader.chunks())
         except TableFull:
-            room *= GROWTH
-            note(f"more keys are live at once than there is room for: from the start, with room for {room:,}")
+            growth *= GROWTH
+            note(f"more keys are live at once than there is room for: from the start, with {growth} times the room")
             continue
         return engine.report(
             reader.name, reader.numbers.size, reader.distinct, source=reader.source(), complete=complete
         )
+
+
+def first_room(limit: Limit) -> int:
+    """For how many live keys there is room before it is known how many there will be.
+
+    A table's memory is taken as keys come, wherever in it they fall; so it cannot simply be large.
+    """
+    logs = [part.quota.limit for part in limit.parts if part.algorithm == "sliding-log"]
+    return min([MAX_KEYS, *(max(LOG_BYTES // (24 * size), 1_024) for size in logs)])
 
 
 class Engine:
@@ -125,7 +139,7 @@ class Engine:
 
     Args:
         limits: see `replay`.
-        max_keys: how many keys may be live at once, for each limit.
+        max_keys: how many keys may be live at once, by limit.
         on_full: what happens beyond that: "raise" (TableFull), or "deny", which the report then tells.
     """
 
@@ -133,7 +147,7 @@ class Engine:
         self,
         limits: "Iterable[Limit | str] | Limit | str",
         *,
-        max_keys: int,
+        max_keys: Callable[[Limit], int],
         on_full: str = "raise",
         keep: bool = False,
         progress: Callable[[int], object] = lambda decided: None,
@@ -141,7 +155,8 @@ class Engine:
         chosen = [limits] if isinstance(limits, (str, Limit)) else list(limits)
         if not chosen:
             raise ValueError("limits must be at least one, such as 'token-bucket 10/second burst 20'")
-        self.trials = [Trial(Limit.of(limit), max_keys, on_full, keep) for limit in chosen]
+        parsed = [Limit.of(limit) for limit in chosen]
+        self.trials = [Trial(limit, max_keys(limit), on_full, keep) for limit in parsed]
         self.timeline = Timeline(1 + len(self.trials))
         self.requests_by_key = np.zeros(1024, np.int64)
         self.requests = 0
@@ -269,7 +284,7 @@ class Trial:
             delays=self.delays.spread() if self.delays else None,
             largest=[
                 Largest(
-                    str(part.quota), part.quota.limit, part.quota.period, view.largest, part.most,
+                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, view.largest, part.most,
                     name(view.number) if view.largest else "", view.at, view.left_out,
                 )
                 for part, view in zip(self.limit.parts, self.views, strict=True)

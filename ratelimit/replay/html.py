@@ -1,18 +1,22 @@
 """The report as one page: no scripts, nothing from the network, light or dark as the reader has it."""
 
 from html import escape
+from typing import TYPE_CHECKING
 
 from .report import Outcome, Report
-from .svg import histogram, most_in_a_period, over_time
-from .table import duration, keys, moment, notes, percent
+from .svg import curves, histogram, most_in_a_period, over_time
+from .table import duration, keys, moment, notes, percent, short
+
+if TYPE_CHECKING:
+    from .suggest import Answer
 
 STYLE = """
 :root { color-scheme: light dark;
   --paper: #fff; --ink: #1c1f23; --soft: #5b636d; --line: #d9dee3; --panel: #f6f7f9;
-  --admitted: #0072b2; --refused: #d55e00; --delayed: #009e73; --bound: #8a939c; }
+  --admitted: #0072b2; --refused: #d55e00; --delayed: #009e73; --fourth: #a8487f; --bound: #8a939c; }
 @media (prefers-color-scheme: dark) { :root {
   --paper: #14171a; --ink: #e6e9ec; --soft: #a0a8b0; --line: #363c42; --panel: #1d2125;
-  --admitted: #56b4e9; --refused: #f08c3a; --delayed: #3fc79a; --bound: #7d868f; } }
+  --admitted: #56b4e9; --refused: #f08c3a; --delayed: #3fc79a; --fourth: #dd8fbd; --bound: #7d868f; } }
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 1040px; padding: 32px 20px 64px; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif }
@@ -25,7 +29,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 caption { text-align: left; font-weight: 600; padding: 0 0 4px }
 th, td { text-align: right; padding: 6px 0 6px 16px; border-bottom: 1px solid var(--line); vertical-align: top }
 th:first-child, td:first-child { text-align: left; padding-left: 0; font-weight: 600 }
-td.key { overflow-wrap: anywhere } thead th { color: var(--soft); font-weight: 500; font-size: 14px }
+td.key, th.key { text-align: left; overflow-wrap: anywhere } thead th { color: var(--soft); font-weight: 500; font-size: 14px }
 .halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 8px 40px }
 .legend { font-size: 14px; color: var(--soft) } .legend span { margin-right: 20px; white-space: nowrap }
 .legend i { display: inline-block; width: 12px; height: 12px; margin-right: 6px; vertical-align: -1px }
@@ -37,6 +41,11 @@ svg .bound { fill: none; stroke: var(--bound); stroke-dasharray: 4 3 } svg .grid
 svg .limit { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 5 3 }
 svg text { fill: var(--soft); font-size: 13px; font-family: inherit } svg .name, svg .value { fill: var(--ink); font-size: 14px }
 .meter { background: var(--panel); height: 6px; margin-top: 4px } .meter i { display: block; height: 6px; background: var(--refused) }
+.legend svg { display: inline-block; width: 34px; min-width: 0; margin: 0 6px 0 0; vertical-align: -1px }
+svg .curve { fill: none; stroke-width: 2.5; stroke-linejoin: round }
+svg .c1 { stroke: var(--admitted) } svg .c2 { stroke: var(--refused); stroke-dasharray: 9 4 }
+svg .c3 { stroke: var(--delayed); stroke-dasharray: 3 3 } svg .c4 { stroke: var(--fourth); stroke-dasharray: 12 4 3 4 }
+svg .c5 { stroke: var(--ink); stroke-width: 1.5 } svg circle { fill: var(--paper); stroke-width: 2; stroke-dasharray: none !important }
 @media print { body { max-width: none } h2 { break-after: avoid } svg, table { break-inside: avoid } }
 """
 LEGEND = (
@@ -50,17 +59,59 @@ MOST_LEGEND = (
 
 
 def page(report: Report) -> str:
-    """The whole page."""
+    """The whole report."""
     title = "Which limit? " + ", ".join(report.source.names if report.source else ["a replay"])
+    return document(
+        title,
+        header(report),
+        overview(report),
+        largest(report),
+        *(section(number, outcome, report) for number, outcome in enumerate(report.outcomes, 1)),
+    )
+
+
+def suggestions_page(answer: "Answer") -> str:
+    """What `ratelimit suggest` found."""
+    share = percent(answer.refuse_at_most)
+    rows = "".join(
+        f"<tr><td>{escape(one.limit)}</td><td>{one.refused:,}</td><td>{percent(one.share)}</td><td>{one.most:,}</td></tr>"
+        for one in answer.suggestions
+    )
+    said = [f"<p>{escape(algorithm)}: no limit refuses so few.</p>" for algorithm in answer.none]
+    if not answer.complete:
+        said.append("<p>Interrupted: this is what was known by then.</p>")
+    drawn = [one for one in answer.suggestions if one.curve]
+    text = f"share of requests refused against the limit per {answer.per}, by " + ", ".join(one.limit for one in drawn)
+    legend = "".join(
+        f'<span><svg viewBox="0 0 34 12" aria-hidden="true"><path class="curve c{kind}" d="M1 6H33"/>'
+        f'<circle class="c{kind}" cx="17" cy="6" r="3.5"/></svg>{escape(short(one.limit))}</span>'
+        for kind, one in enumerate(drawn, 1)
+    )
+    return document(
+        f"Limits that refuse at most {share}",
+        f"<h1>The smallest limits that refuse at most {share}</h1>"
+        f'<p class="soft"><span id="requests">{answer.requests:,}</span> requests by {answer.keys:,} keys '
+        f"({escape(answer.key)})</p>",
+        f'<div class="notes">{"".join(said)}</div>' if said else "",
+        '<div class="scroll"><table id="suggestions"><thead><tr><th scope="col">smallest limit</th>'
+        '<th scope="col">refused</th><th scope="col">share</th>'
+        f'<th scope="col">never more in a {escape(answer.per)} than</th></tr></thead><tbody>{rows}</tbody></table></div>',
+        f'<h2>Refused, against the limit</h2><p class="legend">{legend}</p>'
+        f'<div class="scroll">{curves([one.curve for one in drawn], answer.refuse_at_most, answer.per, text)}</div>'
+        '<p class="soft">Both axes are logarithmic. A point on the bottom line refuses nobody, or next to nobody.</p>'
+        if drawn
+        else "",
+    )
+
+
+def document(title: str, *parts: str) -> str:
+    """A page around these parts."""
     return "\n".join([
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>",
-        header(report),
-        overview(report),
-        largest(report),
-        *(section(number, outcome, report) for number, outcome in enumerate(report.outcomes, 1)),
+        *parts,
         "</main></body></html>",
     ])  # fmt: skip
 
@@ -122,8 +173,8 @@ def largest(report: Report) -> str:
         "<h2>The most in any one period</h2><p>The largest number that one key was admitted in an interval as long as "
         "the limit's period, wherever it begins. A fixed window can double its limit across a boundary.</p>"
         f'{MOST_LEGEND}<div class="scroll">{most_in_a_period(rows, text)}</div>'
-        '<div class="scroll"><table id="largest"><thead><tr><th scope="col">limit</th><th scope="col">limit</th>'
-        '<th scope="col">most</th><th scope="col">never above</th><th scope="col">key</th>'
+        '<div class="scroll"><table id="largest"><thead><tr><th scope="col">limit</th><th scope="col">its number</th>'
+        '<th scope="col">most</th><th scope="col">never above</th><th scope="col" class="key">key</th>'
         f'<th scope="col">the period ended</th></tr></thead><tbody>{where}</tbody></table></div>'
     )
 
@@ -161,6 +212,12 @@ def fate(outcome: Outcome, share: str) -> str:
         f"Refused {outcome.refused:,} of {outcome.requests:,} requests ({share}). Of the keys, {none:,} were never "
         f"refused, {few:,} for up to 1 % of their requests, {some:,} for up to 10 %, {half:,} for up to half of them and "
         f"{most:,} for more."
+        + "".join(
+            f" Across a boundary of two windows it admitted up to {one.admitted:,} within one period, "
+            f"{one.admitted / one.limit:.2f} times the limit."
+            for one in outcome.largest
+            if one.boundary_burst
+        )
     )
 
 

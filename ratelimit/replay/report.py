@@ -23,12 +23,13 @@ class Largest:
     """The most that one key was admitted in any interval of one period, beside what was meant and what is proved.
 
     Attributes:
-        quota: the quota, of which `limit` is the number and `period` the seconds.
+        algorithm, quota: of which which `limit` is the number and `period` the seconds.
         admitted: the largest count; `key` had it, in the period that ended at `at_ns`.
         most: what the algorithm guarantees never to exceed.
         left_out: requests that found no room in this measure (the count may then be too small); usually 0.
     """
 
+    algorithm: str
     quota: str
     limit: int
     period: float
@@ -37,6 +38,11 @@ class Largest:
     key: str
     at_ns: int
     left_out: int
+
+    @property
+    def boundary_burst(self) -> bool:
+        """Whether it is two windows' quotas that came together at a boundary."""
+        return self.algorithm == "fixed-window" and self.admitted > self.limit
 
 
 @dataclass(frozen=True)

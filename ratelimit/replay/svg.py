@@ -9,7 +9,7 @@ from math import ceil, floor, log10
 from .measures import STEPS
 from .moments import NS
 from .report import Largest
-from .table import duration
+from .table import duration, percent
 
 WIDTH = 960
 LEFT, RIGHT = 56, 12
@@ -91,6 +91,33 @@ def histogram(pairs: Iterable[tuple[float, int]], kind: str, text: str) -> str:
             parts.append(f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{foot}" y2="{foot + 6}"/>')
             parts.append(label_at(place, foot + 20, duration(seconds), "middle"))
     return picture(height, text, parts, width)
+
+
+def curves(lines: Sequence[Sequence[tuple[int, float]]], target: float, per: str, text: str) -> str:
+    """The share that is refused against the limit, both logarithmic, a line for each algorithm."""
+    height, top, foot = 320, 12, 270
+    shares = [share for line in lines for _, share in line if share]
+    lowest = min([0.1, target or 1, *shares])
+    decades = range(floor(log10(lowest) + 1e-9), 1)
+    x = scale(log10(lines[0][0][0]), log10(lines[0][-1][0]), LEFT + 16, WIDTH - RIGHT - 16)
+    y = scale(decades[0], 0, foot, top)
+    parts = [grid_line(y(power), percent(10.0**power)) for power in decades]
+    if target:
+        parts.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(log10(target)):.1f}" y2="{y(log10(target)):.1f}"/>')
+        parts.append(label_at(WIDTH - RIGHT, y(log10(target)) - 6, f"at most {percent(target)}", "end", "value"))
+    for number, _ in lines[0]:
+        parts.append(label_at(x(log10(number)), foot + 20, f"{number:,}", "middle"))
+    parts.append(label_at(WIDTH / 2, foot + 42, f"limit per {per}", "middle"))
+    for kind, line in enumerate(lines, 1):
+        places = [(x(log10(number)), y(log10(share)) if share else foot + 0.0, share) for number, share in line]
+        path = "L".join(f"{across:.1f} {down:.1f}" for across, down, _ in places)
+        parts.append(f'<path class="curve c{kind}" d="M{path}"/>')
+        for (across, down, share), (number, _) in zip(places, line, strict=True):
+            parts.append(
+                f'<circle class="c{kind}" cx="{across:.1f}" cy="{down:.1f}" r="3.5">'
+                f"<title>{number:,} per {escape(per)}: {percent(share)}</title></circle>"
+            )
+    return picture(height, text, parts)
 
 
 # --- pieces

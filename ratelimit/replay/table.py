@@ -80,7 +80,8 @@ def details(outcome: Outcome, report: Report) -> str:
         if largest.admitted:
             lines.append(
                 f"  most in any {duration(largest.period)}: {largest.admitted:,} admitted, "
-                f"{largest.admitted / largest.limit:.2f} x the limit (it can be {largest.most:,}): "
+                f"{largest.admitted / largest.limit:.2f} x the limit (it can be {largest.most:,})"
+                f"{', a boundary burst' if largest.boundary_burst else ''}: "
                 f"{largest.key}, to {moment(largest.at_ns)}"
             )
     if outcome.refused:
@@ -122,7 +123,9 @@ def keys(report: Report) -> str:
 
 def percent(share: float) -> str:
     """At least two digits that say something."""
-    if 0 < share < 0.0001:
+    if not share:
+        return "0 %"
+    if share < 0.0001:
         return "<0.01 %"
     return f"{100 * share:.2f} %" if share < 0.1 else f"{100 * share:.1f} %"
 
@@ -137,3 +140,9 @@ def duration(seconds: float) -> str:
 
 def moment(ns: int) -> str:
     return datetime.fromtimestamp(ns // 10**9, timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def short(limit: str) -> str:
+    """A limit without its quota: the algorithm, and its burst if it has one."""
+    words = limit.split()
+    return " ".join([words[0], *words[2:]])
