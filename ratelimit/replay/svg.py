@@ -101,7 +101,7 @@ def curves(lines: Sequence[Sequence[tuple[int, float]]], target: float, per: str
     decades = range(floor(log10(lowest) + 1e-9), 1)
     x = scale(log10(lines[0][0][0]), log10(lines[0][-1][0]), LEFT + 16, WIDTH - RIGHT - 16)
     y = scale(decades[0], 0, foot, top)
-    parts = [grid_line(y(power), percent(10.0**power)) for power in decades]
+    parts = [grid_line(y(power), f"{10.0 ** (power + 2):g} %") for power in decades]
     if target:
         parts.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(log10(target)):.1f}" y2="{y(log10(target)):.1f}"/>')
         parts.append(label_at(WIDTH - RIGHT, y(log10(target)) - 6, f"at most {percent(target)}", "end", "value"))
