@@ -322,6 +322,8 @@ def _numerals(keys: Any, size: int) -> tuple[NDArray[np.uint64], dict[int, str] 
         raise TypeError(f"keys must be an array of integers, bytes or str, or a list, not {type(keys).__name__}")
     if len(keys) != size:
         raise ValueError(f"keys must be as many as there are moments, {size}, not {len(keys)}")
+    if not size:
+        return np.empty(0, np.uint64), None
     array = np.asarray(keys) if isinstance(keys, np.ndarray) or all(isinstance(key, int) for key in keys) else None
     if array is not None and array.ndim == 1 and array.dtype.kind in "iu":
         return np.ascontiguousarray(array).astype(np.int64 if array.dtype.kind == "i" else np.uint64).view(np.uint64), None

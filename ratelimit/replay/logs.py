@@ -1,10 +1,10 @@
 """The formats of logs: lines as columns of fields.
 
-Apache Arrow does the work: it streams and decompresses in bounded memory, its regular expressions (RE2, in time
-linear in the line) run over a whole block at a time and its CSV reader tells which rows it could not read.
+Apache Arrow does the work for access logs: its regular expressions (RE2, in time linear in the line) run over a
+whole block of lines at a time. JSON and CSV go line by line through Python's own parsers, each line for itself.
 """
 
-import io
+import csv
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from .files import Block
@@ -131,30 +130,28 @@ class Csv(Format):
 
     def rows(self, block: Block, wanted: Iterable[str]) -> Rows:
         sources = {field: _source(field, dict.fromkeys(self.names), self.name) for field in wanted}
-        invalid = set(range(1, 1 + self.heading)) if block.first == 1 else set()
-        table = self._read(block, set(sources.values()), invalid)
-        lines = np.setdiff1d(np.arange(len(block)), np.array(sorted(invalid), np.int64) - 1)
-        columns = {name: table.column(name).combine_chunks() for name in table.column_names}
-        return Rows({field: _part(field, source, columns[source]) for field, source in sources.items()}, lines)
+        places = {source: self.names.index(source) for source in set(sources.values())}
+        columns: dict[str, list[bytes | None]] = {source: [] for source in places}
+        lines = []
+        for index, line in enumerate(block.lines.to_pylist()):
+            values = self._values(line)
+            if values is None or (index < self.heading and block.first == 1):
+                continue
+            lines.append(index)
+            for source, place in places.items():
+                columns[source].append(values[place].encode("utf-8", "surrogateescape") or None)
+        arrays = {source: pa.array(column, pa.binary()) for source, column in columns.items()}
+        fields = {field: _part(field, source, arrays[source]) for field, source in sources.items()}
+        return Rows(fields, np.array(lines, np.int64))
 
-    def _read(self, block: Block, columns: set[str], invalid: set[int]) -> pa.Table:
-        skipped = len(invalid)
-
-        def skip(row: Any) -> str:
-            invalid.add(row.number)
-            return "skip"
-
-        if skipped == len(block):
-            return pa.table({name: pa.array([], pa.binary()) for name in columns})
-        return pacsv.read_csv(
-            io.BytesIO(block.data),
-            pacsv.ReadOptions(column_names=self.names, skip_rows=skipped, use_threads=False, block_size=2 * len(block.data)),
-            pacsv.ParseOptions(delimiter=self.delimiter, ignore_empty_lines=False, invalid_row_handler=skip),
-            pacsv.ConvertOptions(
-                column_types=dict.fromkeys(columns, pa.binary()), include_columns=sorted(columns),
-                strings_can_be_null=True, quoted_strings_can_be_null=False, null_values=[""],
-            ),
-        )  # fmt: skip
+    def _values(self, line: bytes) -> list[str] | None:
+        """Each line for itself, so that a quote left open spoils no other."""
+        try:
+            text = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
+            values = next(csv.reader([text], delimiter=self.delimiter, strict=True), [])
+        except csv.Error:
+            return None
+        return values if len(values) == len(self.names) else None
 
 
 FORMATS = ("combined", "common", "json", "csv")
