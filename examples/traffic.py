@@ -19,9 +19,9 @@ PAGES = ["/", "/about", "/blog", "/blog/queues", "/blog/buckets", "/docs", "/doc
 ASSETS = ["/static/site.css", "/static/site.js", "/static/logo.svg", "/static/font.woff2", "/img/1.webp", "/img/2.webp"]
 AGENTS = [
     "Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.1 Safari/605.1.15",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.1",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36",
-]  # fmt: skip
+]
 
 
 class Request(NamedTuple):
@@ -47,12 +47,16 @@ def visitors(rng: random.Random, begin: int) -> Iterator[Request]:
     """Sessions: a page with its pictures at once, a while to read it, another page."""
     for _ in range(1_600):
         moment = begin + by_daylight(rng)
-        client = rng.choice([f"192.0.2.{rng.randrange(1, 255)}", f"2001:db8:{rng.randrange(4_000):x}::{rng.randrange(1, 9):x}"])
+        client = rng.choice(
+            [f"192.0.2.{rng.randrange(1, 255)}", f"2001:db8:{rng.randrange(4_000):x}::{rng.randrange(1, 9):x}"]
+        )
         agent, user = rng.choice(AGENTS), rng.choice(["-", "-", "-", f"user{rng.randrange(300)}"])
         for _ in range(1 + int(rng.expovariate(0.4))):
             yield Request(moment, client, user, "GET", rng.choice(PAGES), 200, rng.randrange(2_000, 60_000), agent)
             for asset in rng.sample(ASSETS, rng.randrange(3, 7)):
-                yield Request(moment + rng.uniform(0.05, 1.5), client, user, "GET", asset, 200, rng.randrange(300, 90_000), agent)
+                yield Request(
+                    moment + rng.uniform(0.05, 1.5), client, user, "GET", asset, 200, rng.randrange(300, 90_000), agent
+                )
             moment += 2 + rng.expovariate(1 / 40)
 
 
@@ -62,7 +66,9 @@ def crawlers(rng: random.Random, begin: int) -> Iterator[Request]:
         moment = begin + first
         while (moment := moment + rng.expovariate(1 / pause)) < begin + last:
             target = f"{rng.choice(PAGES)}?page={rng.randrange(400)}"
-            yield Request(moment, client, "-", "GET", target, 200, rng.randrange(2_000, 60_000), f"ExampleBot/1.{len(client)}")
+            yield Request(
+                moment, client, "-", "GET", target, 200, rng.randrange(2_000, 60_000), f"ExampleBot/1.{len(client)}"
+            )
 
 
 def script(rng: random.Random, begin: int) -> Iterator[Request]:
@@ -70,7 +76,16 @@ def script(rng: random.Random, begin: int) -> Iterator[Request]:
     for minute in range(6 * 60, 20 * 60):
         for _ in range(50):
             moment = begin + 60 * minute + rng.uniform(-4, 4)
-            yield Request(moment, "203.0.113.20", "reports", "GET", f"/api/v1/items/{rng.randrange(900)}", 200, 512, "python-requests/2.33")
+            yield Request(
+                moment,
+                "203.0.113.20",
+                "reports",
+                "GET",
+                f"/api/v1/items/{rng.randrange(900)}",
+                200,
+                512,
+                "python-requests/2.33",
+            )
 
 
 def passwords(rng: random.Random, begin: int) -> Iterator[Request]:
@@ -87,7 +102,9 @@ def scan(rng: random.Random, begin: int) -> Iterator[Request]:
     for _ in range(4_000):
         moment += rng.expovariate(8)
         client = f"2001:db8:bad:1:{rng.randrange(2**16):x}:{rng.randrange(2**16):x}::{rng.randrange(1, 2**16):x}"
-        yield Request(moment, client, "-", "GET", f"/.{rng.choice(['env', 'git/config', 'aws/credentials'])}", 404, 146, "-")
+        yield Request(
+            moment, client, "-", "GET", f"/.{rng.choice(['env', 'git/config', 'aws/credentials'])}", 404, 146, "-"
+        )
 
 
 def by_daylight(rng: random.Random) -> float:
@@ -102,7 +119,9 @@ def line(request: Request) -> str:
     """As a server writes it, in the combined log format."""
     when = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(request.moment))
     first = f"{request.method} {request.target} HTTP/1.1"
-    return f'{request.client} - {request.user} [{when}] "{first}" {request.status} {request.size} "-" "{request.agent}"\n'
+    return (
+        f'{request.client} - {request.user} [{when}] "{first}" {request.status} {request.size} "-" "{request.agent}"\n'
+    )
 
 
 def write_log(path: str | Path, days: int = 1, seed: int = 7) -> int:

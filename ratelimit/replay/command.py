@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from .engine import replay_log
-from .limits import EXAMPLES, Limit
+from .limits import ALGORITHMS, EXAMPLES, Limit
 from .table import table
 
-LIMITS = ["token-bucket 60/minute", "leaky-bucket 60/minute", "fixed-window 60/minute", "sliding-window 60/minute", "sliding-log 60/minute"]  # fmt: skip
+LIMITS = [f"{algorithm} 60/minute" for algorithm in ALGORITHMS]
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +23,10 @@ def main(arguments: list[str]) -> int:
     )
     add_log_arguments(parser)
     parser.add_argument(
-        "--limit", action="append", metavar="LIMIT", help=f"{EXAMPLES}; may be repeated; by default 60/minute by each algorithm"
+        "--limit",
+        action="append",
+        metavar="LIMIT",
+        help=f"{EXAMPLES}; may be repeated; by default 60/minute by each algorithm",
     )
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON, to standard output for -")
     parser.add_argument("--html", metavar="FILE", help="write the report as one page that needs nothing else")
@@ -47,12 +50,27 @@ def main(arguments: list[str]) -> int:
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """What says which logs to read, and how."""
-    parser.add_argument("logs", nargs="*", default=["-"], metavar="LOG", help="files, plain, gzip or zstd; - is standard input")
-    parser.add_argument("--key", default="client", help="what to count by: client, client/64, user, 'client + method + path/2', header.x-api-key, or any field; default: client")
-    parser.add_argument("--format", choices=["combined", "common", "json", "csv"], help="by default found out from the first lines")
+    parser.add_argument(
+        "logs", nargs="*", default=["-"], metavar="LOG", help="files, plain, gzip or zstd; - is standard input"
+    )
+    parser.add_argument(
+        "--key",
+        default="client",
+        help="client (the default), client/64, user, 'method + path/2', header.x-api-key or any field",
+    )
+    parser.add_argument(
+        "--format", choices=["combined", "common", "json", "csv"], help="by default found out from the first lines"
+    )
     parser.add_argument("--time", default="time", metavar="FIELD", help="the field with the moment, in JSON and CSV")
-    parser.add_argument("--sort-window", type=float, default=60, metavar="SECONDS", help="lines are sorted within this; default: 60")
-    parser.add_argument("--max-keys", type=int, metavar="N", help="keys that are live at once, for each limit; by default as many as it takes")
+    parser.add_argument(
+        "--sort-window", type=float, default=60, metavar="SECONDS", help="lines are sorted within this; default: 60"
+    )
+    parser.add_argument(
+        "--max-keys",
+        type=int,
+        metavar="N",
+        help="keys that are live at once, for each limit; by default as many as it takes",
+    )
     parser.add_argument("--no-progress", action="store_true", help="no progress bar, even on a terminal")
 
 
@@ -83,7 +101,9 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(total: int | None, wanted: bool, unit: str = "B", title: str = "") -> Iterator[Callable[[int], object]]:
+def progress_bar(
+    total: int | None, wanted: bool, unit: str = "B", title: str = ""
+) -> Iterator[Callable[[int], object]]:
     """How to tell the progress: a bar on standard error if that is a terminal, otherwise nothing."""
     if not wanted or not sys.stderr.isatty():
         yield lambda size: None

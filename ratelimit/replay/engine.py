@@ -212,7 +212,9 @@ class Engine:
             bin_ns=self.timeline.width_ns,
             requests_over_time=self.timeline.counts[0].tolist(),
             outcomes=[
-                trial.outcome(requests, lambda number: name(number) if number < counted else "(other keys)", over, order)
+                trial.outcome(
+                    requests, lambda number: name(number) if number < counted else "(other keys)", over, order
+                )
                 for trial, over in zip(self.trials, self.timeline.counts[1:].tolist(), strict=True)
             ],
             source=source,
@@ -326,7 +328,9 @@ def _numerals(keys: Any, size: int) -> tuple[NDArray[np.uint64], dict[int, str] 
         return np.empty(0, np.uint64), None
     array = np.asarray(keys) if isinstance(keys, np.ndarray) or all(isinstance(key, int) for key in keys) else None
     if array is not None and array.ndim == 1 and array.dtype.kind in "iu":
-        return np.ascontiguousarray(array).astype(np.int64 if array.dtype.kind == "i" else np.uint64).view(np.uint64), None
+        return np.ascontiguousarray(array).astype(np.int64 if array.dtype.kind == "i" else np.uint64).view(
+            np.uint64
+        ), None
     distinct, codes = np.unique(np.asarray(keys), return_inverse=True)
     if distinct.dtype.kind not in "SU" or codes.ndim != 1:
         raise TypeError(f"keys must be integers, bytes or str, all of one kind, not of {distinct.dtype}")
@@ -340,4 +344,3 @@ def text(key: bytes | str) -> str:
 
 def _name(key: np.uint64, names: dict[int, str] | None) -> str:
     return str(key.astype(np.int64)) if names is None else names[int(key)]
-

@@ -28,9 +28,7 @@ class Block:
         ends: NDArray[np.int32] = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")).astype(np.int32) + 1
         offsets = np.concatenate([np.zeros(1, np.int32), ends])
         self.source, self.first, self.data = source, first, data
-        self.lines = pa.Array.from_buffers(
-            pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
-        )
+        self.lines = pa.Array.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -52,7 +50,9 @@ def read_blocks(source: str, progress: Callable[[int], object] = lambda size: No
 
 
 def _opened(source: str) -> IO[bytes]:
-    return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) if source == "-" else open(source, "rb", buffering=0)
+    return (
+        open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) if source == "-" else open(source, "rb", buffering=0)
+    )
 
 
 def _whole_lines(stream: IO[bytes]) -> Iterator[bytes]:

@@ -29,7 +29,8 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 caption { text-align: left; font-weight: 600; padding: 0 0 4px }
 th, td { text-align: right; padding: 6px 0 6px 16px; border-bottom: 1px solid var(--line); vertical-align: top }
 th:first-child, td:first-child { text-align: left; padding-left: 0; font-weight: 600 }
-td.key, th.key { text-align: left; overflow-wrap: anywhere } thead th { color: var(--soft); font-weight: 500; font-size: 14px }
+td.key, th.key { text-align: left; overflow-wrap: anywhere }
+thead th { color: var(--soft); font-weight: 500; font-size: 14px }
 .halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 8px 40px }
 .legend { font-size: 14px; color: var(--soft) } .legend span { margin-right: 20px; white-space: nowrap }
 .legend i { display: inline-block; width: 12px; height: 12px; margin-right: 6px; vertical-align: -1px }
@@ -39,13 +40,16 @@ svg { display: block; width: 100%; height: auto; margin: 8px 0 }
 svg .admitted { fill: var(--admitted) } svg .refused { fill: var(--refused) } svg .delayed { fill: var(--delayed) }
 svg .bound { fill: none; stroke: var(--bound); stroke-dasharray: 4 3 } svg .grid { stroke: var(--line) }
 svg .limit { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 5 3 }
-svg text { fill: var(--soft); font-size: 13px; font-family: inherit } svg .name, svg .value { fill: var(--ink); font-size: 14px }
-.meter { background: var(--panel); height: 6px; margin-top: 4px } .meter i { display: block; height: 6px; background: var(--refused) }
+svg text { fill: var(--soft); font-size: 13px; font-family: inherit }
+svg .name, svg .value { fill: var(--ink); font-size: 14px }
+.meter { background: var(--panel); height: 6px; margin-top: 4px }
+.meter i { display: block; height: 6px; background: var(--refused) }
 .legend svg { display: inline-block; width: 34px; min-width: 0; margin: 0 6px 0 0; vertical-align: -1px }
 svg .curve { fill: none; stroke-width: 2.5; stroke-linejoin: round }
 svg .c1 { stroke: var(--admitted) } svg .c2 { stroke: var(--refused); stroke-dasharray: 9 4 }
 svg .c3 { stroke: var(--delayed); stroke-dasharray: 3 3 } svg .c4 { stroke: var(--fourth); stroke-dasharray: 12 4 3 4 }
-svg .c5 { stroke: var(--ink); stroke-width: 1.5 } svg circle { fill: var(--paper); stroke-width: 2; stroke-dasharray: none !important }
+svg .c5 { stroke: var(--ink); stroke-width: 1.5 }
+svg circle { fill: var(--paper); stroke-width: 2; stroke-dasharray: none !important }
 @media print { body { max-width: none } h2 { break-after: avoid } svg, table { break-inside: avoid } }
 """
 LEGEND = (
@@ -53,7 +57,8 @@ LEGEND = (
     "the marks below the axis show where</span></p>"
 )
 MOST_LEGEND = (
-    '<p class="legend"><span><i class="admitted"></i>up to the limit</span><span><i class="refused"></i>beyond it</span>'
+    '<p class="legend"><span><i class="admitted"></i>up to the limit</span>'
+    '<span><i class="refused"></i>beyond it</span>'
     '<span><i class="bound"></i>what the algorithm never exceeds</span></p>'
 )
 
@@ -95,7 +100,8 @@ def suggestions_page(answer: "Answer") -> str:
         f'<div class="notes">{"".join(said)}</div>' if said else "",
         '<div class="scroll"><table id="suggestions"><thead><tr><th scope="col">smallest limit</th>'
         '<th scope="col">refused</th><th scope="col">share</th>'
-        f'<th scope="col">never more in a {escape(answer.per)} than</th></tr></thead><tbody>{rows}</tbody></table></div>',
+        f'<th scope="col">never more in a {escape(answer.per)} than</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>",
         f'<h2>Refused, against the limit</h2><p class="legend">{legend}</p>'
         f'<div class="scroll">{curves([one.curve for one in drawn], answer.refuse_at_most, answer.per, text)}</div>'
         '<p class="soft">Both axes are logarithmic. A point on the bottom line refuses nobody, or next to nobody.</p>'
@@ -129,21 +135,20 @@ def header(report: Report) -> str:
         ]
     return (
         "<h1>What these limits would have done</h1>"
-        f'<p class="soft"><span id="requests">{report.requests:,}</span> requests by {escape(keys(report))}{read}{when}.</p>'
-        + (f'<div class="notes">{"".join(said)}</div>' if said else "")
+        f'<p class="soft"><span id="requests">{report.requests:,}</span> requests by {escape(keys(report))}'
+        f"{read}{when}.</p>" + (f'<div class="notes">{"".join(said)}</div>' if said else "")
     )
 
 
 def overview(report: Report) -> str:
     """A row for each limit."""
-    rows = []
-    for outcome in report.outcomes:
-        rows.append(
-            f"<tr><td>{escape(outcome.limit)}</td><td>{outcome.admitted:,}</td><td>{outcome.refused:,}</td>"
-            f"<td>{percent(outcome.refused_share)}{meter(outcome.refused_share)}</td>"
-            f"<td>{outcome.keys_refused:,}</td><td>{outcome.fairness:.4f}</td>"
-            f"<td>{duration(outcome.waits.median) if outcome.refused else '-'}</td></tr>"
-        )
+    rows = [
+        f"<tr><td>{escape(outcome.limit)}</td><td>{outcome.admitted:,}</td><td>{outcome.refused:,}</td>"
+        f"<td>{percent(outcome.refused_share)}{meter(outcome.refused_share)}</td>"
+        f"<td>{outcome.keys_refused:,}</td><td>{outcome.fairness:.4f}</td>"
+        f"<td>{duration(outcome.waits.median) if outcome.refused else '-'}</td></tr>"
+        for outcome in report.outcomes
+    ]
     return (
         '<div class="scroll"><table id="overview"><thead><tr><th scope="col">limit</th><th scope="col">admitted</th>'
         '<th scope="col">refused</th><th scope="col">share</th><th scope="col">keys refused</th>'
@@ -185,7 +190,10 @@ def section(number: int, outcome: Outcome, report: Report) -> str:
     seen = f"{outcome.limit}: {outcome.admitted:,} admitted and {outcome.refused:,} refused, over time"
     chart = over_time(report.start_ns, report.bin_ns, report.requests_over_time, outcome.refused_over_time, seen)
     parts = [f'<section id="limit-{number}"><h2>{escape(outcome.limit)}</h2><p>{fate(outcome, share)}</p>']
-    parts.append(f'{LEGEND}<div class="scroll">{chart}</div><p class="soft">requests in each {duration(report.bin_ns / 1e9)}, UTC</p>')
+    parts.append(
+        f'{LEGEND}<div class="scroll">{chart}</div>'
+        f'<p class="soft">requests in each {duration(report.bin_ns / 1e9)}, UTC</p>'
+    )
     halves = []
     if outcome.top:
         halves.append(most_refused(outcome))
@@ -210,8 +218,8 @@ def fate(outcome: Outcome, share: str) -> str:
     (_, none), (_, few), (_, some), (_, half), (_, most) = outcome.keys_by_share
     return (
         f"Refused {outcome.refused:,} of {outcome.requests:,} requests ({share}). Of the keys, {none:,} were never "
-        f"refused, {few:,} for up to 1 % of their requests, {some:,} for up to 10 %, {half:,} for up to half of them and "
-        f"{most:,} for more."
+        f"refused, {few:,} for up to 1 % of their requests, {some:,} for up to 10 %, {half:,} for up to half of them "
+        f"and {most:,} for more."
         + "".join(
             f" Across a boundary of two windows it admitted up to {one.admitted:,} within one period, "
             f"{one.admitted / one.limit:.2f} times the limit."
@@ -228,8 +236,9 @@ def most_refused(outcome: Outcome) -> str:
         for key in outcome.top
     )
     return (
-        '<div class="half"><h3>Refused most</h3><div class="scroll"><table class="top"><thead><tr><th scope="col">key</th>'
-        '<th scope="col">refused</th><th scope="col">requests</th><th scope="col">share</th></tr></thead>'
+        '<div class="half"><h3>Refused most</h3><div class="scroll"><table class="top"><thead><tr>'
+        '<th scope="col" class="key">key</th><th scope="col">refused</th>'
+        '<th scope="col">requests</th><th scope="col">share</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div></div>"
     )
 

@@ -26,7 +26,7 @@ class Term:
 
     def values(self, distinct: "list[bytes | None]") -> list[bytes]:
         """The key's part for each distinct value of the field."""
-        present = [MISSING if not value else value for value in distinct]
+        present = [value or MISSING for value in distinct]
         if self.field == "path" and self.numbers:
             return [path_prefix(value, self.numbers[0]) for value in present]
         if self.field == "client" or self.numbers:

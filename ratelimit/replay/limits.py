@@ -18,7 +18,9 @@ OPTIONS = {
     "leaky-bucket": {"capacity": "capacity", "burst": "capacity"},  # nginx calls it burst
     "fixed-window": {"anchor": "anchor"},
 }
-EXAMPLES = "'token-bucket 10/second burst 20', 'leaky-bucket 10/second capacity 5' or 'fixed-window 10/second; 600/hour'"
+EXAMPLES = (
+    "'token-bucket 10/second burst 20', 'leaky-bucket 10/second capacity 5' or 'fixed-window 10/second; 600/hour'"
+)
 _PART = re.compile(
     rf"\s*(?:(?P<algorithm>{'|'.join(ALGORITHMS).replace('-', '[- _]?')})\s+)?"
     r"(?P<quota>\d.*?)(?P<options>(?:\s+(?:burst|capacity|anchor)\s+\w+)*)\s*",
@@ -109,7 +111,9 @@ def _part(piece: str, text: str, algorithm: str | None) -> Part:
     for name, value in zip(words[::2], words[1::2], strict=True):
         accepted = OPTIONS.get(algorithm, {})
         if name not in accepted:
-            raise ValueError(f"limit {text!r}: {algorithm} has no {name}; it accepts {', '.join(accepted) or 'no option'}")
+            raise ValueError(
+                f"limit {text!r}: {algorithm} has no {name}; it accepts {', '.join(accepted) or 'no option'}"
+            )
         if name != "anchor" and not value.isdecimal():
             raise ValueError(f"limit {text!r}: {name} must be a whole number, not {value!r}")
         options[accepted[name]] = value if name == "anchor" else int(value)

@@ -1,6 +1,6 @@
 """The text of a moment, as integer nanoseconds since the Unix epoch."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
 import numpy as np
@@ -71,6 +71,6 @@ def _written_ns(text: str) -> int:
     except ValueError:
         return BROKEN
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    since = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
+        moment = moment.replace(tzinfo=UTC)
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * NS + since.microseconds * 1_000

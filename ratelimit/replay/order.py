@@ -23,7 +23,7 @@ class Chunk(NamedTuple):
     numbers: NDArray[np.int32]
 
     def at(self, where: "NDArray[np.intp] | slice") -> "Chunk":
-        return Chunk(*(array[where] for array in self))
+        return Chunk(self.moments[where], self.keys[where], self.numbers[where])
 
     def sorted(self) -> "Chunk":
         if (self.moments[1:] >= self.moments[:-1]).all():

@@ -126,16 +126,26 @@ def suggest(
         return None
     best = part(algorithm, number, period_ns, burst)
     return Suggestion(
-        algorithm, str(best), number, best.at_once, refused(number, burst), refused(number, burst) / max(len(trace), 1), best.most
+        algorithm,
+        str(best),
+        number,
+        best.at_once,
+        refused(number, burst),
+        refused(number, burst) / max(len(trace), 1),
+        best.most,
     )
 
 
-def curve(trace: Trace, found: Suggestion, numbers: Iterable[int], period_ns: int, replayed: Callable[[int], object]) -> Suggestion:
+def curve(
+    trace: Trace, found: Suggestion, numbers: Iterable[int], period_ns: int, replayed: Callable[[int], object]
+) -> Suggestion:
     """The same suggestion with the share that is refused by limits of these numbers."""
     burst = found.at_once if found.algorithm in ("token-bucket", "leaky-bucket") else None
     points = []
     for number in numbers:
-        points.append((number, trace.refused(Limit((part(found.algorithm, number, period_ns, burst),))) / max(len(trace), 1)))
+        points.append(
+            (number, trace.refused(Limit((part(found.algorithm, number, period_ns, burst),))) / max(len(trace), 1))
+        )
         replayed(len(trace))
     return Suggestion(**{**asdict(found), "curve": points})
 
@@ -174,7 +184,7 @@ def grid(found: Iterable[Suggestion]) -> list[int]:
 
 
 def share_of(text: str) -> float:
-    """"0.1%" or "0.001"."""
+    """ "0.1%" or "0.001"."""
     try:
         share = float(text.removesuffix("%").strip()) / (100 if text.endswith("%") else 1)
     except ValueError:
@@ -187,12 +197,19 @@ def share_of(text: str) -> float:
 def main(arguments: list[str]) -> int:
     """Run the command; its exit status: 0, or 1 when it was interrupted, or 2 when it makes no sense."""
     parser = argparse.ArgumentParser(
-        prog="ratelimit suggest", description="The smallest limit by each algorithm that refuses no more than a given share."
+        prog="ratelimit suggest",
+        description="The smallest limit by each algorithm that refuses no more than a given share.",
     )
     add_log_arguments(parser)
-    parser.add_argument("--refuse-at-most", type=share_of, default=0.001, metavar="SHARE", help="such as 0.1%%, which is the default")
-    parser.add_argument("--per", default="minute", metavar="PERIOD", help="second, minute, '10 seconds', hour, ...; default: minute")
-    parser.add_argument("--algorithm", action="append", choices=list(ALGORITHMS), help="may be repeated; by default each")
+    parser.add_argument(
+        "--refuse-at-most", type=share_of, default=0.001, metavar="SHARE", help="such as 0.1%%, which is the default"
+    )
+    parser.add_argument(
+        "--per", default="minute", metavar="PERIOD", help="second, minute, '10 seconds', hour, ...; default: minute"
+    )
+    parser.add_argument(
+        "--algorithm", action="append", choices=list(ALGORITHMS), help="may be repeated; by default each"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the answer as JSON, to standard output for -")
     parser.add_argument("--html", metavar="FILE", help="write the answer as one page that needs nothing else")
     options = parser.parse_args(arguments)
@@ -223,7 +240,9 @@ def main(arguments: list[str]) -> int:
                 found[i] = curve(trace, one, numbers, period_ns, replayed)
         except KeyboardInterrupt:
             complete = False
-    answer = Answer(len(trace), reader.distinct, reader.key_text, options.refuse_at_most, options.per, found, none, complete)
+    answer = Answer(
+        len(trace), reader.distinct, reader.key_text, options.refuse_at_most, options.per, found, none, complete
+    )
     if options.json:
         write(options.json, json.dumps(asdict(answer), indent=1))
     if options.html:

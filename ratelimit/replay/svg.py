@@ -1,7 +1,7 @@
 """The report's pictures. Colours are classes, so that a page can be light or dark."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html import escape
 from itertools import pairwise
 from math import ceil, floor, log10
@@ -31,7 +31,9 @@ def over_time(start_ns: int, bin_ns: int, requests: Sequence[int], refused: Sequ
     parts = [grid_line(y(value), f"{value:,}") for value in (0, most // 2, most)]
     parts.append(f'<path class="admitted" d="{steps(admitted, [0] * len(admitted), x, y)}"/>')
     parts.append(f'<path class="refused" d="{steps(requests, admitted, x, y)}"/>')
-    marks = "".join(f"M{x(i):.1f} {foot + 3}H{x(i + 1):.1f}v5H{x(i):.1f}z" for i, number in enumerate(refused) if number)
+    marks = "".join(
+        f"M{x(i):.1f} {foot + 3}H{x(i + 1):.1f}v5H{x(i):.1f}z" for i, number in enumerate(refused) if number
+    )
     parts.append(f'<path class="refused" d="{marks}"/>')
     for at, label in time_ticks(start_ns, start_ns + bin_ns * len(requests)):
         place = x((at - start_ns) / bin_ns)
@@ -53,7 +55,9 @@ def most_in_a_period(rows: Sequence[tuple[str, Largest]], text: str) -> str:
         ratio, bound = largest.admitted / largest.limit, largest.most / largest.limit
         parts.append(label_at(left, y + 15, name, "start", "name"))
         parts.append(f'<rect class="bound" x="{left}" y="{y + 21}" width="{x(bound) - left:.1f}" height="16"/>')
-        parts.append(f'<rect class="admitted" x="{left}" y="{y + 21}" width="{x(min(ratio, 1)) - left:.1f}" height="16"/>')
+        parts.append(
+            f'<rect class="admitted" x="{left}" y="{y + 21}" width="{x(min(ratio, 1)) - left:.1f}" height="16"/>'
+        )
         if ratio > 1:
             over = x(ratio) - x(1)
             parts.append(f'<rect class="refused" x="{x(1):.1f}" y="{y + 21}" width="{over:.1f}" height="16"/>')
@@ -67,7 +71,7 @@ def most_in_a_period(rows: Sequence[tuple[str, Largest]], text: str) -> str:
 def histogram(pairs: Iterable[tuple[float, int]], kind: str, text: str) -> str:
     """How often a time was so long: (seconds, number) pairs, on a logarithmic axis; no time at all stands left."""
     width, height, top, foot = WIDTH // 2, 176, 18, 136
-    zero, bars = 0, {}
+    zero, bars = 0, dict[int, int]()
     for seconds, number in pairs:
         if seconds:
             step = floor(log10(seconds) / log10(2) * STEPS / 4 + 1e-9)  # four bars for each doubling
@@ -103,8 +107,9 @@ def curves(lines: Sequence[Sequence[tuple[int, float]]], target: float, per: str
     y = scale(decades[0], 0, foot, top)
     parts = [grid_line(y(power), f"{10.0 ** (power + 2):g} %") for power in decades]
     if target:
-        parts.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(log10(target)):.1f}" y2="{y(log10(target)):.1f}"/>')
-        parts.append(label_at(WIDTH - RIGHT, y(log10(target)) - 6, f"at most {percent(target)}", "end", "value"))
+        level = y(log10(target))
+        parts.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level:.1f}" y2="{level:.1f}"/>')
+        parts.append(label_at(WIDTH - RIGHT, level - 6, f"at most {percent(target)}", "end", "value"))
     for number, _ in lines[0]:
         parts.append(label_at(x(log10(number)), foot + 20, f"{number:,}", "middle"))
     parts.append(label_at(WIDTH / 2, foot + 42, f"limit per {per}", "middle"))
@@ -179,7 +184,7 @@ def nice(number: int) -> int:
     """The next even number with one or two digits that says something: the end of an axis."""
     if number <= 2:
         return 2
-    size = 10 ** max(floor(log10(number)) - 1, 0)
+    size = int(10 ** max(floor(log10(number)) - 1, 0))
     return 2 * ceil(number / (2 * size)) * size
 
 
@@ -188,12 +193,12 @@ def time_ticks(first: int, last: int, most: int = 9) -> list[tuple[int, str]]:
     step = next((step for step in STEPS_OF_TIME if (last - first) // step < most), STEPS_OF_TIME[-1])
     places = range(-(-first // step) * step, last + 1, step)
     form = "%Y-%m-%d" if step >= 86_400 * NS else "%H:%M" if step >= 60 * NS else "%H:%M:%S"
-    labels = [datetime.fromtimestamp(at // NS, timezone.utc).strftime(form) for at in places]
+    labels = [datetime.fromtimestamp(at // NS, UTC).strftime(form) for at in places]
     if step < NS:
         labels = [f"{label}.{at % NS // 1_000_000:03}" for label, at in zip(labels, places, strict=True)]
     if form == "%H:%M":  # a new day says so
         days = [at // (86_400 * NS) for at in places]
         for i, (before, day) in enumerate(pairwise(days), 1):
             if day != before:
-                labels[i] = datetime.fromtimestamp(places[i] // NS, timezone.utc).strftime("%b %d")
+                labels[i] = datetime.fromtimestamp(places[i] // NS, UTC).strftime("%b %d")
     return list(zip(places, labels, strict=True))

@@ -1,7 +1,7 @@
 """The report as text, for a terminal."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from .report import Outcome, Report
 
@@ -41,9 +41,11 @@ def notes(report: Report) -> list[str]:
                 f"{outcome.limit}: {outcome.full:,} requests were refused only because its table was full; "
                 "their number depends on --max-keys, and should be none"
             )
-        for largest in outcome.largest:
-            if largest.left_out:
-                lines.append(f"{outcome.limit}: most in a {largest.period:g} s is counted without {largest.left_out:,} requests")
+        lines += [
+            f"{outcome.limit}: the most in {largest.period:g} s is counted without {largest.left_out:,} requests"
+            for largest in outcome.largest
+            if largest.left_out
+        ]
     if source := report.source:
         if source.broken:
             lines.append(f"{source.broken:,} of {source.lines:,} lines could not be read and are left out")
@@ -58,9 +60,8 @@ def notes(report: Report) -> list[str]:
 def overview(outcomes: Iterable[Outcome]) -> str:
     """A line for each limit."""
     head = ["limit", "admitted", "refused", "", "keys refused", "fairness", "most in one period", "median wait"]
-    rows = []
-    for outcome in outcomes:
-        rows.append([
+    rows = [
+        [
             outcome.limit,
             f"{outcome.admitted:,}",
             f"{outcome.refused:,}",
@@ -69,21 +70,22 @@ def overview(outcomes: Iterable[Outcome]) -> str:
             f"{outcome.fairness:.4f}",
             ", ".join(f"{largest.admitted:,} of {largest.limit:,}" for largest in outcome.largest),
             duration(outcome.waits.median) if outcome.refused else "-",
-        ])  # fmt: skip
+        ]
+        for outcome in outcomes
+    ]
     return columns(head, rows)
 
 
 def details(outcome: Outcome, report: Report) -> str:
     """What else is known of one limit."""
     lines = [outcome.limit]
-    for largest in outcome.largest:
-        if largest.admitted:
-            lines.append(
-                f"  most in any {duration(largest.period)}: {largest.admitted:,} admitted, "
-                f"{largest.admitted / largest.limit:.2f} x the limit (it can be {largest.most:,})"
-                f"{', a boundary burst' if largest.boundary_burst else ''}: "
-                f"{largest.key}, to {moment(largest.at_ns)}"
-            )
+    lines += [
+        f"  most in any {duration(largest.period)}: {largest.admitted:,} admitted, "
+        f"{largest.admitted / largest.limit:.2f} x the limit (it can be {largest.most:,})"
+        f"{', a boundary burst' if largest.boundary_burst else ''}: {largest.key}, to {moment(largest.at_ns)}"
+        for largest in outcome.largest
+        if largest.admitted
+    ]
     if outcome.refused:
         waits = outcome.waits
         lines.append(
@@ -118,7 +120,11 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def keys(report: Report) -> str:
     what = report.source.key if report.source else "key"
-    return f"{report.keys:,} {what}{'' if report.keys == 1 else 's'}" if what.isalpha() else f"{report.keys:,} keys ({what})"
+    return (
+        f"{report.keys:,} {what}{'' if report.keys == 1 else 's'}"
+        if what.isalpha()
+        else f"{report.keys:,} keys ({what})"
+    )
 
 
 def percent(share: float) -> str:
@@ -139,7 +145,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(ns: int) -> str:
-    return datetime.fromtimestamp(ns // 10**9, timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")
+    return datetime.fromtimestamp(ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def short(limit: str) -> str:

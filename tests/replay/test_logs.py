@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ REQUESTS = [  # moment, client, user, method, target, agent
 
 
 def clf(moment, client, user, method, target, agent):
-    when = datetime.fromtimestamp(START + int(moment), timezone.utc).strftime("%d/%b/%Y:%H:%M:%S +0000")
+    when = datetime.fromtimestamp(START + int(moment), UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
     return f'{client} - {user} [{when}] "{method} {target} HTTP/1.1" 200 17'
 
 
@@ -48,7 +48,7 @@ def nginx(moment, client, user, method, target, agent):
 
 
 def records(moment, client, user, method, target, agent):
-    when = datetime.fromtimestamp(START + moment, timezone.utc).isoformat()
+    when = datetime.fromtimestamp(START + moment, UTC).isoformat()
     return json.dumps({"timestamp": when, "client": client, "user": user, "method": method, "path": target,
                        "header": {"x-api-key": f"key of {user}"}, "agent": agent})  # fmt: skip
 
@@ -125,7 +125,7 @@ def test_headers_and_other_fields(tmp_path):
     for form in ("combined", "nginx JSON", "JSON lines"):
         agents = [name for _, name in read(tmp_path, text_of(form), "agent")[0]]
         assert [agent.replace("\\", "") for agent in agents] == ['Quoted "agent"', "curl/8", "curl/8", "-"]
-    with pytest.raises(ValueError, match="no field 'header.x'; there are client, ident"):
+    with pytest.raises(ValueError, match=r"no field 'header.x'; there are client, ident"):
         read(tmp_path, text_of("common"), "header.x")
     with pytest.raises(ValueError, match="csv log: no field 'nobody'"):
         read(tmp_path, text_of("CSV"), "nobody")
@@ -204,7 +204,7 @@ def test_several_files_are_merged_in_order(form, tmp_path):
 
 
 def test_what_is_no_log(tmp_path):
-    with pytest.raises(ValueError, match="no format that is known .* name it by --format"):
+    with pytest.raises(ValueError, match=r"no format that is known .* name it by --format"):
         read(tmp_path, "dear diary\nnothing happened\n")
     assert read(tmp_path, "")[0] == []
     with pytest.raises(FileNotFoundError):
@@ -303,7 +303,9 @@ def test_merging(streams):
         flat, cuts = sorted(moment for part in parts for moment in part), np.cumsum([len(part) for part in parts])
         sorted_streams.append([part.tolist() for part in np.split(np.array(flat, int), cuts[:-1])] if parts else [])
     merged = [
-        moment for part in merge([iter(map(chunk, parts)) for parts in sorted_streams]) for moment in part.moments.tolist()
+        moment
+        for part in merge([iter(map(chunk, parts)) for parts in sorted_streams])
+        for moment in part.moments.tolist()
     ]
     assert merged == sorted(moment for parts in streams for part in parts for moment in part)
 

@@ -84,7 +84,9 @@ def test_the_numbers_of_each_limit(opened, report):
     ]
     for number, outcome in enumerate(report.outcomes, 1):
         rows = cells(browser, f"#limit-{number} .top")
-        assert [(row[0], int(row[1].replace(",", ""))) for row in rows] == [(key.key, key.refused) for key in outcome.top]
+        assert [(row[0], int(row[1].replace(",", ""))) for row in rows] == [
+            (key.key, key.refused) for key in outcome.top
+        ]
 
 
 @pytest.mark.parametrize("name", ["replay.html", "suggest.html"])
