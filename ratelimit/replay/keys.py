@@ -3,7 +3,7 @@
 import re
 import socket
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +66,7 @@ class Key:
         return codes, names
 
 
+@lru_cache(1 << 16)
 def address_prefix(address: bytes, v4: int, v6: int) -> bytes:
     """The first bits of an address, in its usual spelling; what is no address stays as it is."""
     text = address.decode("latin-1")

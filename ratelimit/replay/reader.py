@@ -122,9 +122,11 @@ def moments_of(column: pa.Array) -> NDArray[np.int64]:
     """The moments that a column of texts tells; each distinct text is read once."""
     encoded = column.dictionary_encode(null_encoding="encode")
     distinct = encoded.dictionary
-    texts = distinct.to_pylist()
-    if texts and all(value is not None and len(value) == CLF_SIZE and value[2:3] == b"/" for value in texts):
-        moments = from_clf(np.array(texts))
-    else:
-        moments = np.array([BROKEN if value is None else from_text(text(value)) for value in texts], np.int64)
-    return moments[encoded.indices.to_numpy()] if texts else moments
+    texts = [value or b"" for value in distinct.to_pylist()]
+    if not texts:
+        return np.empty(0, np.int64)
+    array = np.array(texts)
+    moments = from_clf(array)
+    for other in np.flatnonzero((moments == BROKEN) | (np.char.str_len(array) != CLF_SIZE)).tolist():
+        moments[other] = from_text(text(texts[other]))
+    return moments[encoded.indices.to_numpy()]

@@ -61,7 +61,7 @@ class Outcome:
         largest: for each quota of the limit.
         refused_over_time: by the report's bins.
         full: decisions that found no room for their key in the limiter's table, and so are wrong; usually 0.
-        seconds: that it took to decide and to count.
+        seconds: of processor time that it took to decide and to count.
         allowed: each decision, in the order of the requests, when they were asked to be kept.
     """
 

@@ -20,7 +20,9 @@ report = replay_log(sys.argv[1], sys.argv[2:], key="client")
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps([peak, report.requests, report.keys, sum(o.full for o in report.outcomes), report.source.broken]))
 """
-LIMITS = [f"{name} 60/minute" for name in ("token-bucket", "leaky-bucket", "fixed-window", "sliding-window", "sliding-log")]
+LIMITS = [
+    f"{name} 60/minute" for name in ("token-bucket", "leaky-bucket", "fixed-window", "sliding-window", "sliding-log")
+]
 
 
 @pytest.fixture
