@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 NS = 1_000_000_000
 BROKEN = -1  # what cannot be read, or lies before 1970
 LATEST = 2**62 - 2
-MONTHS = np.array([b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"])
 CLF_SIZE = len("17/May/2015:10:05:03 +0000")
+DIGITS = [0, 1, *range(7, 11), 12, 13, 15, 16, 18, 19, *range(22, 26)]
+MARKS = {2: "/", 6: "/", 11: ":", 14: ":", 17: ":", 20: " "}
+NAMES = np.array([int.from_bytes(name) for name in b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()])
+BY_NAME = np.argsort(NAMES)
 
 
 def from_clf(texts: NDArray[np.bytes_]) -> NDArray[np.int64]:
@@ -18,29 +21,31 @@ def from_clf(texts: NDArray[np.bytes_]) -> NDArray[np.int64]:
 
     A whole array at a time, and by position: neither the locale nor the month's spelling in it matters.
     """
-    raw = np.ascontiguousarray(texts, f"S{CLF_SIZE}").view(np.uint8).reshape(-1, CLF_SIZE)
-    digit = raw.astype(np.int64) - ord("0")
-    known = np.ones(len(raw), bool)
+    rows = np.ascontiguousarray(texts, f"S{CLF_SIZE}").view(np.uint8).reshape(-1, CLF_SIZE)
+    places = np.ascontiguousarray(rows.T)
+    digits = places - np.uint8(ord("0"))  # what is no digit becomes more than 9
+    known = np.all(digits[DIGITS] <= 9, axis=0)
+    for place, mark in MARKS.items():
+        known &= places[place] == ord(mark)
 
     def number(begin: int, end: int, least: int, most: int) -> NDArray[np.int64]:
-        digits = digit[:, begin:end]
-        value = digits @ 10 ** np.arange(end - begin - 1, -1, -1)
-        known[((digits < 0) | (digits > 9)).any(axis=1) | (value < least) | (value > most)] = False
+        value: NDArray[np.int64] = digits[begin].astype(np.int64)
+        for place in range(begin + 1, end):
+            value = 10 * value + digits[place]
+        np.logical_and(known, (value >= least) & (value <= most), out=known)
         return value
 
     day, year = number(0, 2, 1, 31), number(7, 11, 1970, 2100)
     hour, minute, second = number(12, 14, 0, 23), number(15, 17, 0, 59), number(18, 20, 0, 60)
     east = number(22, 24, 0, 23) * 3_600 + number(24, 26, 0, 59) * 60
-    for at, mark in ((2, "/"), (6, "/"), (11, ":"), (14, ":"), (17, ":"), (20, " ")):
-        known &= raw[:, at] == ord(mark)
-    is_month = np.ascontiguousarray(raw[:, 3:6]).view("S3") == MONTHS
-    known &= is_month.any(axis=1) & np.isin(raw[:, 21], (ord("+"), ord("-")))
-    year = np.where(known, year, 1970)
-    first = (12 * (year - 1970) + is_month.argmax(axis=1)).astype("datetime64[M]")
+    east = np.where(places[21] == ord("-"), -east, east)
+    name = (places[3].astype(np.int64) << 16) + (places[4].astype(np.int64) << 8) + places[5]
+    month = BY_NAME[np.searchsorted(NAMES, name, sorter=BY_NAME) % 12]
+    known &= (NAMES[month] == name) & ((places[21] == ord("-")) | (places[21] == ord("+")))
+    first = (12 * (np.where(known, year, 1970) - 1970) + month).astype("datetime64[M]")
     date = first.astype("datetime64[D]") + (day - 1)
     known &= date.astype("datetime64[M]") == first  # no 31st of June
-    seconds = date.astype(np.int64) * 86_400 + hour * 3_600 + minute * 60 + second
-    seconds += np.where(raw[:, 21] == ord("-"), east, -east)
+    seconds = date.astype(np.int64) * 86_400 + hour * 3_600 + minute * 60 + second - east
     return np.where(known & (seconds >= 0), seconds * NS, BROKEN)
 
 

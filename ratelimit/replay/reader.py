@@ -129,4 +129,5 @@ def moments_of(column: pa.Array) -> NDArray[np.int64]:
     moments = from_clf(array)
     for other in np.flatnonzero((moments == BROKEN) | (np.char.str_len(array) != CLF_SIZE)).tolist():
         moments[other] = from_text(text(texts[other]))
-    return moments[encoded.indices.to_numpy()]
+    rows: NDArray[np.int64] = moments[encoded.indices.to_numpy()]
+    return rows

@@ -12,7 +12,7 @@ from .report import Largest
 from .table import duration, percent
 
 WIDTH = 960
-LEFT, RIGHT = 56, 12
+LEFT, RIGHT = 64, 12
 STEPS_OF_TIME = [
     *(s * NS // 1_000 for s in (1, 2, 5, 10, 20, 50, 100, 200, 500)),
     *(s * NS for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200)),
