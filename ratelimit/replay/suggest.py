@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import TableFull
 from ..quota import Quota
 from ..sizes import LOG_CAPACITY
-from .command import add_log_arguments, progress_bar, reading, refusal, write
+from .command import add_log_arguments, progress_bar, reading, refusal, say, write
 from .engine import GROWTH, first_room
 from .limits import ALGORITHMS, Limit, Part
 from .order import AT_ONCE, Chunk
@@ -250,7 +250,7 @@ def main(arguments: list[str]) -> int:
 
         write(options.html, suggestions_page(answer))
     if "-" not in (options.json, options.html):
-        print(text(answer))
+        say(text(answer))
     return 0 if complete else 1
 
 

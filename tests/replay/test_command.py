@@ -109,6 +109,12 @@ def test_a_progress_bar_on_a_terminal_and_nothing_else_on_standard_output(made_l
     assert "%|" in shown
 
 
+def test_whoever_stops_listening_gets_no_traceback(made_log):
+    line = " ".join(map(str, RUN)) + f" replay {made_log} --json - | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("{\n", "")
+
+
 def test_too_many_live_keys_are_replayed_with_more_room(made_log, monkeypatch, capsys):
     """However little room there is at first, the decisions are the same, and the user is told."""
     monkeypatch.setattr("ratelimit.replay.engine.MAX_KEYS", 10)
