@@ -223,6 +223,7 @@ cdef class Views:
         """Have a queue for each key up to this number."""
         cdef Py_ssize_t size = self.queues.shape[0]
         if number >= size:
-            self.queues_ = np.concatenate([self.queues_, np.zeros(min(max(2 * size, number + 1), max(self.keys, size)) - size, QUEUE)])
+            more = min(max(2 * size, number + 1), max(self.keys, size)) - size
+            self.queues_ = np.concatenate([self.queues_, np.zeros(more, QUEUE)])
             self.queues = self.queues_
         return 0

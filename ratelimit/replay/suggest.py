@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -224,6 +225,9 @@ def main(arguments: list[str]) -> int:
                 trace.keys = max(reader.distinct, 1)
     except (ValueError, OSError, ImportError) as error:
         return refusal("suggest", error)
+    except KeyboardInterrupt:
+        print("ratelimit suggest: interrupted while reading, so nothing is known yet", file=sys.stderr)
+        return 1
     found: list[Suggestion] = []
     none: list[str] = []
     complete = True

@@ -188,6 +188,32 @@ def test_when_no_limit_will_do(tmp_path, capsys):
     assert "fixed-window 50000/minute" in printed
 
 
+def test_an_interrupted_search_prints_what_was_found(made_log, monkeypatch, capsys):
+    whole = suggest.suggest
+
+    def interrupted(trace, algorithm, *rest):
+        if algorithm == "sliding-window":
+            raise KeyboardInterrupt
+        return whole(trace, algorithm, *rest)
+
+    monkeypatch.setattr(suggest, "suggest", interrupted)
+    chosen = [word for name in ("fixed-window", "sliding-window") for word in ("--algorithm", name)]
+    assert suggest.main([str(made_log), *chosen]) == 1
+    printed = capsys.readouterr().out
+    assert "interrupted: this is what was known by then" in printed
+    assert "fixed-window " in printed
+    assert "sliding-window" not in printed
+
+
+def test_an_interruption_while_reading(made_log, monkeypatch, capsys):
+    def interrupted(chunks):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(suggest, "Trace", interrupted)
+    assert suggest.main([str(made_log)]) == 1
+    assert "interrupted while reading" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("share", ["100%", "some", "2", "nan"])
 def test_a_share_that_is_none(share, made_log, capsys):
     with pytest.raises(SystemExit):
