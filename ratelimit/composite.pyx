@@ -163,7 +163,37 @@ cdef class All:
         cdef Outcome[MOST] outs
         cdef Request request
         self.start(&request, hashes, key, cost, now)
-        return self.decision(&request, outs, spend_all(&self.members, &request, hashes, outs), key)
+        return self.decision(&self.members, &request, outs, spend_all(&self.members, &request, hashes, outs), key)
+
+    def hit_each(self, keys, cost=1, *, quotas=None, now=None):
+        """As `hit`, with a key of its own for each limiter: one request of a user, from an address, to a service.
+
+        Args:
+            keys: one for each of `limiters`, in their order.
+            cost, now: as for `hit`.
+            quotas: one for each limiter instead of its own, as for Limiter.hit; None among them is its own.
+        """
+        cdef uint64_t[MOST] hashes
+        cdef Outcome[MOST] outs
+        cdef Request request
+        cdef Members members = self.members
+        cdef Limiter limiter
+        cdef list kept = []  # what owns the rules of the given quotas, while they are in use
+        cdef int refusing, i
+        for given, name in ((keys, "keys"), (quotas, "quotas")):
+            if given is not None and len(given) != members.size:
+                raise ValueError(f"{name} must be as many as there are limiters, {members.size}, not {len(given)}")
+        for i in range(members.size):
+            limiter = self.limiters[i]
+            hashes[i] = limiter.hash_of(keys[i])
+            if quotas is not None and quotas[i] is not None:
+                members.each[i].rule = limiter.rule_for(quotas[i])
+                kept.append(limiter.overrides)
+        request.verb = HIT
+        request.cost = amount(cost, "cost")
+        (<Limiter>self.limiters[0]).start(&request, now)
+        refusing = spend_all(&members, &request, hashes, outs)
+        return self.decision(&members, &request, outs, refusing, keys[refusing] if refusing >= 0 else None)
 
     def peek(self, key, cost=1, *, now=None):
         """What `hit` would answer; changes nothing."""
@@ -171,12 +201,14 @@ cdef class All:
         cdef Outcome[MOST] outs
         cdef Request request
         self.start(&request, hashes, key, cost, now)
-        return self.decision(&request, outs, look_all(&self.members, &request, hashes, outs), key)
+        return self.decision(&self.members, &request, outs, look_all(&self.members, &request, hashes, outs), key)
 
-    cdef Decision decision(self, Request* request, Outcome* outs, int refusing, object key):
+    cdef Decision decision(
+        self, const Members* members, const Request* request, Outcome* outs, int refusing, object key
+    ):
         cdef Decision decision = Decision.__new__(Decision)
         self.check_full(outs, refusing, key)
-        decision.limiter = self.limiters[judge(&self.members, request, outs, refusing, &decision.verdict)]
+        decision.limiter = self.limiters[judge(members, request, outs, refusing, &decision.verdict)]
         return decision
 
     def reserve(self, key, cost=1, *, max_delay=None):
