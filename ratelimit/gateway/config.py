@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_t
 
 import yaml
 
-from .model import Configuration
+from .model import Configuration, Resource
 
 
 class ConfigurationError(ValueError):
@@ -148,7 +148,7 @@ class Reader:
     def _object(self, node: Node, wanted: Any, what: str) -> Any:
         if not isinstance(node.value, dict):
             self.fail(node.line, f"{what} must have names and their values, not {_plain(node)!r}")
-        given = dict(node.value)
+        given = _as_resource(node.value, node.line) if wanted is Resource else node.value
         hints = _hints(wanted)
         known = {field.name: field for field in fields(wanted) if field.init and field.name != "previous"}
         arguments = {}
@@ -173,6 +173,13 @@ NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or f
 @cache
 def _hints(wanted: Any) -> dict[str, Any]:
     return get_type_hints(wanted)
+
+
+def _as_resource(given: dict[str, Node], line: int) -> dict[str, Node]:
+    """In a file, the methods of a resource and the paths below it stand side by side."""
+    below = {name: one for name, one in given.items() if name.startswith("/")}
+    methods = {name: one for name, one in given.items() if name not in below}
+    return {"methods": Node(methods, line), "below": Node(below, line)}
 
 
 def _plain(node: Node) -> Any:

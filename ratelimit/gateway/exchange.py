@@ -56,42 +56,37 @@ class Disconnected(Exception):
 class Exchange:
     """A request, its place in the flow, and how it was answered. It belongs to one task."""
 
-    __slots__ = (
-        "_id", "_query", "api", "authorizer", "behind_proxy", "body", "chain", "client", "connection", "drop", "error",
-        "error_type", "event_type", "flow", "headers", "integration_error", "integration_ns", "integration_status",
-        "key", "message", "path", "plan", "receive", "response_length", "rest", "route", "ruling", "scope", "side",
-        "started_ns", "status", "variables",
-    )  # fmt: skip
+    # What most requests never set.
+    api = ""
+    behind_proxy = False
+    path = ""  # decoded, within the stage
+    drop = 0  # segments of the path that named the API and the stage
+    rest = -1  # the segment of the path at which a greedy variable begins
+    side: "Side | None" = None
+    route: "RouteFlow | None" = None
+    variables: dict[str, str] = {}  # noqa: RUF012  (replaced, never changed)
+    key = ""  # the name of the API key
+    plan: "UsagePlan | None" = None
+    authorizer: dict[str, Any] = {}  # noqa: RUF012  (likewise)
+    chain: Chain | None = None
+    ruling: Ruling | None = None
+    status = 0
+    response_length = 0
+    error = error_type = integration_error = ""
+    integration_status = integration_ns = 0
+    connection = event_type = ""  # of a WebSocket
+    message: Any = None
+    body: bytes | None = None  # once it was read whole
+    _id = ""
+    _query: dict[str, str] | None = None
 
     def __init__(self, flow: "Flow", scope: Any, receive: Receive) -> None:
+        self.started_ns = time.perf_counter_ns()
         self.flow = flow
         self.scope = scope
         self.receive = receive
-        self.started_ns = time.perf_counter_ns()
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.client: str = scope["client"][0] if scope["client"] else ""
-        self.behind_proxy = False
-        self.path = ""  # decoded, within the stage
-        self.drop = 0  # segments of the path that named the API and the stage
-        self.rest = -1  # the segment of the path at which a greedy variable begins
-        self.api = ""
-        self.side: Side | None = None
-        self.route: RouteFlow | None = None
-        self.variables: dict[str, str] = {}
-        self.key = ""  # the name of the API key
-        self.plan: UsagePlan | None = None
-        self.authorizer: dict[str, Any] = {}
-        self.chain: Chain | None = None
-        self.ruling: Ruling | None = None
-        self.status = 0
-        self.response_length = 0
-        self.error = self.error_type = self.integration_error = ""
-        self.integration_status = self.integration_ns = 0
-        self.connection = self.event_type = ""  # of a WebSocket
-        self.message: Any = None
-        self._id = ""
-        self.body: bytes | None = None  # once it was read whole
-        self._query: dict[str, str] | None = None
 
     @property
     def id(self) -> str:

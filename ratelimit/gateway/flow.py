@@ -75,6 +75,10 @@ class ApiFlow(NamedTuple):
     responses: Responses
     authorizations: dict[str, Authorization]
 
+    @property
+    def default(self) -> StageFlow | None:
+        return self.stages.get("$default")
+
 
 class Base(NamedTuple):
     """A base path, how many segments it has, and where it leads."""
@@ -112,9 +116,7 @@ class Flow:
             (key, stage): plan for plan in self.plans.values() for key in plan.plan.keys for stage in plan.plan.stages
         }
         self.apis = {name: self._api(name, api) for name, api in configuration.apis.items()}
-        self.only = None
-        if not configuration.domains:
-            self.only = [Base("", 0, next(iter(self.apis.values())), None)]
+        self.only = None if configuration.domains else next(iter(self.apis.values()))
         self.domains = {
             host.lower(): sorted(
                 (self._base(path, target) for path, target in bases.items()), key=lambda base: -base.segments
@@ -186,52 +188,50 @@ class Flow:
         """Its API, stage, side and route, or a Refusal."""
         scope = exchange.scope
         raw = scope.get("raw_path")
-        root = scope.get("root_path")
         try:
             path = scope["path"] if raw is None else decode(raw, self.encoded_slash)
         except BadPath as error:
             raise Refusal("BAD_REQUEST", str(error)) from error
-        if root and path.startswith(root):
+        root = scope.get("root_path")
+        if root and path.startswith(root):  # where this application is mounted in another
             path = path[len(root) :] or "/"
             exchange.drop = root.count("/")
-        path, base = self._based(exchange, path)
-        stage = base.stage
-        exchange.api = base.api.name
-        exchange.drop += base.segments
+        api, stage = self.only, None
+        if api is None:
+            path, api, stage = self._based(exchange, path)
+        exchange.api = api.name
         if stage is None:
-            first, slash, rest = path[1:].partition("/")
-            stage = base.api.stages.get(first)
-            if stage is not None and first != "$default":
-                path = "/" + rest
-                exchange.drop += 1
-            else:
-                stage = base.api.stages.get("$default")
-                if stage is None:
-                    raise Refusal(self._unknown(base.api), "no such stage")
+            path, stage = self._staged(exchange, path, api)
         exchange.path = path
         exchange.side = side = stage.split.choose()
-        if base.api.api.type == "websocket":
+        if api.api.type == "websocket":
             return
         match = side.table.match(scope["method"], path)
         if match is None:
-            raise Refusal(self._unknown(base.api), "no such route")
-        exchange.route = side.routes[match.key]
-        exchange.variables = match.variables
-        exchange.rest = match.rest
+            raise Refusal(self._unknown(api), "no such route")
+        key, exchange.variables, exchange.rest = match
+        exchange.route = side.routes[key]
 
-    def _based(self, exchange: Exchange, path: str) -> tuple[str, Base]:
+    def _based(self, exchange: Exchange, path: str) -> tuple[str, ApiFlow, StageFlow | None]:
         """The path after the base path, and what that leads to."""
-        bases = self.only
-        if bases is None:
-            host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
-            name = host if host.endswith("]") else host.rpartition(":")[0] or host
-            bases = self.domains.get(name.rstrip(".")) or self.domains.get("*") or []
-        for base in bases:
-            if path == base.path:
-                return "/", base
-            if path.startswith(base.path + "/"):
-                return path[len(base.path) :], base
+        host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        for base in self.domains.get(name.rstrip(".")) or self.domains.get("*") or ():
+            if path == base.path or path.startswith(base.path + "/"):
+                exchange.drop += base.segments
+                return path[len(base.path) :] or "/", base.api, base.stage
         raise Refusal("RESOURCE_NOT_FOUND", "no such host or base path")
+
+    def _staged(self, exchange: Exchange, path: str, api: ApiFlow) -> tuple[str, StageFlow]:
+        """The stage that the first segment names, or else `$default`."""
+        if len(api.stages) > 1 or api.default is None:
+            first, _, rest = path[1:].partition("/")
+            if first != "$default" and first in api.stages:
+                exchange.drop += 1
+                return "/" + rest, api.stages[first]
+        if api.default is None:
+            raise Refusal(self._unknown(api), "no such stage")
+        return path, api.default
 
     @staticmethod
     def _unknown(api: ApiFlow) -> str:

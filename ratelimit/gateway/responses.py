@@ -89,17 +89,20 @@ def limit_fields(style: str, chain: Chain, ruling: Ruling) -> list[tuple[bytes, 
 
     RateLimit tells about the level that refused, or else the one with the least remaining.
     """
-    fields = []
+    level = ruling.level
+    if not level or style == "none":
+        return []
     more = ruling.more_after_ns
-    seconds = None if more is None else -(-more // 1_000_000_000)
-    if ruling.level and style in ("draft", "both"):
-        wait = b"" if seconds is None else b";t=%d" % seconds
+    seconds = 0 if more is None else -(-more // 1_000_000_000)
+    fields = []
+    if style != "legacy":
+        wait = "" if more is None else f";t={seconds}"
         fields.append((b"ratelimit-policy", chain.policy))
-        fields.append((b"ratelimit", b'"%b";r=%d%b' % (ruling.level.encode(), ruling.remaining, wait)))
-    if ruling.level and style in ("legacy", "both"):
+        fields.append((b"ratelimit", f'"{level}";r={ruling.remaining}{wait}'.encode()))
+    if style != "draft":
         fields.append((b"x-ratelimit-limit", b"%d" % ruling.limit))
         fields.append((b"x-ratelimit-remaining", b"%d" % ruling.remaining))
-        fields.append((b"x-ratelimit-reset", b"%d" % (seconds or 0)))
-    if not ruling.allowed and seconds is not None and style != "none":
+        fields.append((b"x-ratelimit-reset", b"%d" % seconds))
+    if not ruling.allowed and more is not None:
         fields.append((b"retry-after", b"%d" % seconds))
     return fields
