@@ -1,23 +1,26 @@
 """The dispatcher: an ASGI application that takes each request through the flow and answers it."""
 
+import asyncio
 import logging
 import time
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .access import client_address
 from .backends import LOST, Addresses, Stream
 from .exchange import Disconnected, Exchange, Receive, Refusal, Response, Send
-from .flow import Flow, RouteFlow
-from .integrations import CLOSE
+from .flow import Flow, RouteFlow, check_headers
+from .integrations import CLOSE, whole_body
 from .mapping import BadValue
 from .model import Configuration
+from .operator import Operator, reply
+from .peers import Connections
 from .plans import sweep
 from .responses import limit_fields
 from .routes import BadPath
 from .throttle import Limiters
+from .websocket import Connection
 
 log = logging.getLogger("ratelimit.gateway")
-SINGLE = (b"host", b"content-length", b"x-api-key", b"authorization")  # a request has each of them once at most
 RESULT = {"THROTTLED": "throttled", "QUOTA_EXCEEDED": "quota_exceeded"}
 
 
@@ -30,14 +33,19 @@ class Gateway:
     Args:
         configuration: see there, or `read_file` for one in YAML or TOML.
         clock: for all limits, as for a limiter.
+        peers: a folder in which the workers of one gateway find each other.
 
     Thread-safety: for one event loop; counts are shared with other processes as `tables` says.
     """
 
-    def __init__(self, configuration: Configuration, clock: Any = None) -> None:
+    def __init__(self, configuration: Configuration, clock: Any = None, peers: str | None = None) -> None:
         self.limiters = Limiters(configuration.tables, configuration.max_keys, clock)
         self.addresses = Addresses()
         self.flow = Flow(configuration, self.limiters, self.addresses)
+        self.connections = Connections(peers)
+        self.operator = Operator(self)
+        self.connections.on_order = self.operator.perform
+        self.on_start: list[Callable[[], Coroutine[Any, Any, None]]] = []  # what runs beside the serving
         sweep(list(self.flow.plans.values()), self.limiters)
 
     async def load(self, configuration: Configuration) -> None:
@@ -53,17 +61,27 @@ class Gateway:
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await Connection(self, scope, receive, send).serve()
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self.connections.start()
+        tasks = [asyncio.create_task(run()) for run in (*self.on_start, self._sweep_daily)]
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        for task in tasks:
+            task.cancel()
+        await self.connections.stop()
+        await self.addresses.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _sweep_daily(self) -> None:
         while True:
-            message = await receive()
-            if message["type"] == "lifespan.shutdown":
-                await self.addresses.close()
-            await send({"type": f"{message['type']}.complete"})
-            if message["type"] == "lifespan.shutdown":
-                return
+            await asyncio.sleep(3_600)
+            sweep(list(self.flow.plans.values()), self.limiters)
 
     # --- HTTP
 
@@ -94,9 +112,12 @@ class Gateway:
     async def _answer(self, exchange: Exchange) -> Response:
         flow = exchange.flow
         check_headers(exchange, flow)
+        if self.operator.is_for(exchange):
+            return await self.operator.answer(exchange)
         flow.find(exchange)
         route = exchange.route
-        assert route is not None
+        if route is None:
+            return await self._connections(exchange)
         length = exchange.headers.get(b"content-length")
         if length is not None and (not length.isdigit() or int(length) > route.max_body):
             raise Refusal("REQUEST_TOO_LARGE", f"{length!r} bytes", CLOSE)
@@ -109,10 +130,15 @@ class Gateway:
                 response = mapped(exchange, route, response)
         except (BadValue, BadPath) as error:
             raise Refusal("BAD_REQUEST", str(error)) from error
-        if exchange.ruling is not None and exchange.chain is not None:
-            fields = limit_fields(flow.configuration.headers, exchange.chain, exchange.ruling)
-            response.headers = [*response.headers, *fields]
+        response.headers = [*response.headers, *limit_fields(exchange)]
         return response
+
+    async def _connections(self, exchange: Exchange) -> Response:
+        """`@connections/{id}` of a WebSocket API: for operators alone."""
+        if exchange.client not in exchange.flow.operators or not exchange.path.startswith("/@connections/"):
+            raise Refusal("ACCESS_DENIED", "plain HTTP at a WebSocket API")
+        body = await whole_body(exchange, 2**20)
+        return reply(*await self.connections.request(exchange.scope["method"], exchange.path[14:], body))
 
     def throttle(self, exchange: Exchange, route: RouteFlow) -> None:
         """Spend one request at all levels, or raise a Refusal."""
@@ -143,8 +169,7 @@ class Gateway:
             response = responses.answer(exchange, refusal)
         except BadValue:
             response = flow.plain.answer(exchange, refusal)
-        if exchange.ruling is not None and exchange.chain is not None:
-            response.headers += limit_fields(flow.configuration.headers, exchange.chain, exchange.ruling)
+        response.headers += limit_fields(exchange)
         return response
 
     async def _send(self, exchange: Exchange, response: Response, send: Send) -> None:
@@ -170,20 +195,6 @@ class Gateway:
             exchange.route.meter.record(result, exchange.status, time.perf_counter_ns() - exchange.started_ns)
         if exchange.flow.line is not None:
             exchange.flow.line.write(exchange)
-
-
-def check_headers(exchange: Exchange, flow: Flow) -> None:
-    """Refuse what could be read in two ways, and find out who asks."""
-    headers = exchange.scope["headers"]
-    if len(exchange.headers) != len(headers):
-        names = [name for name, _ in headers]
-        for name in SINGLE:
-            if names.count(name) > 1:
-                raise Refusal("BAD_REQUEST", f"{name.decode()} twice", CLOSE)
-    if flow.trusted and exchange.client in flow.trusted:
-        exchange.behind_proxy = True
-        forwarded = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
-        exchange.client = client_address(exchange.client, forwarded, flow.trusted)
 
 
 def mapped(exchange: Exchange, route: RouteFlow, response: Response) -> Response:

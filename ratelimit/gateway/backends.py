@@ -37,7 +37,7 @@ class Address:
         self.scheme = scheme
         self.host = host
         self.port = port
-        context = ssl.create_default_context() if scheme == "https" else None
+        self.context = context = ssl.create_default_context() if scheme == "https" else None
         if context is not None and not verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         self.pool = httpcore.AsyncConnectionPool(
@@ -199,4 +199,6 @@ def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """A backend's headers without those that are for one connection only."""
     lower = [(name.lower(), value) for name, value in headers]
     named = {token.strip().lower() for name, value in lower if name == b"connection" for token in value.split(b",")}
-    return [header for header in lower if header[0] not in HOP_BY_HOP and header[0] not in named and header[0] != b"date"]
+    return [
+        header for header in lower if header[0] not in HOP_BY_HOP and header[0] not in named and header[0] != b"date"
+    ]

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .access import Authorization, Networks
+from .access import Authorization, Networks, client_address
 from .backends import Address, Addresses
 from .canary import Split
 from .exchange import Exchange, Refusal
-from .integrations import AggregateCall, Integration, ProxyCall, integration_of
+from .integrations import CLOSE, AggregateCall, Integration, ProxyCall, integration_of
 from .log import Line
-from .mapping import Mapping
+from .mapping import Mapping, Template
 from .metrics import Meter
-from .model import Api, Configuration, Route, Stage, Throttle
+from .model import Api, Configuration, Mock, Route, Stage, Throttle
 from .plans import UsagePlan
 from .responses import Responses
 from .routes import BadPath, RouteTable, decode
@@ -74,10 +74,8 @@ class ApiFlow(NamedTuple):
     stages: dict[str, StageFlow]
     responses: Responses
     authorizations: dict[str, Authorization]
-
-    @property
-    def default(self) -> StageFlow | None:
-        return self.stages.get("$default")
+    default: str  # the name of the stage for paths that name none, or empty
+    selection: Template  # of a WebSocket message's route
 
 
 class Base(NamedTuple):
@@ -134,7 +132,10 @@ class Flow:
         given = {**self.configuration.responses, **api.responses}
         authorizations = {name: Authorization(authorizer) for name, authorizer in api.authorizers.items()}
         responses = Responses(given, self.configuration.problem_json)
-        flow = ApiFlow(name, api, {}, responses, authorizations)
+        flow = ApiFlow(
+            name, api, {}, responses, authorizations, "$default" if "$default" in api.stages else "",
+            selection_of(api.route_selection),
+        )  # fmt: skip
         for stage_name, stage in api.stages.items():
             flow.stages[stage_name] = self._stage(flow, stage_name, stage)
         return flow
@@ -152,6 +153,8 @@ class Flow:
 
     def _side(self, stage: StageFlow, deployment: str | None, canary: bool, variables: dict[str, str]) -> Side:
         given = stage.api.api.routes_of(deployment)
+        if stage.api.api.type == "websocket":
+            given = {"$connect": Route(mock=Mock()), **given}
         table = RouteTable(()) if stage.api.api.type == "websocket" else RouteTable(given)
         routes: dict[str, RouteFlow] = {}
         for key, route in given.items():
@@ -173,6 +176,8 @@ class Flow:
     def _steps(self, stage: StageFlow, key: str) -> Iterator[Step]:
         """The levels after the plan."""
         throttles = stage.stage.route_throttles
+        if stage.api.api.type == "websocket":
+            throttles = {"$connect": stage.api.api.limits.connections, **throttles}
         found: tuple[tuple[str, str, Throttle | None], ...] = (
             ("method", f"{stage.path}/{key}", throttles.get(key) or throttles.get("*")),
             ("stage", stage.path, stage.stage.throttle),
@@ -224,14 +229,14 @@ class Flow:
 
     def _staged(self, exchange: Exchange, path: str, api: ApiFlow) -> tuple[str, StageFlow]:
         """The stage that the first segment names, or else `$default`."""
-        if len(api.stages) > 1 or api.default is None:
+        if len(api.stages) > 1 or not api.default:
             first, _, rest = path[1:].partition("/")
             if first != "$default" and first in api.stages:
                 exchange.drop += 1
                 return "/" + rest, api.stages[first]
-        if api.default is None:
+        if not api.default:
             raise Refusal(self._unknown(api), "no such stage")
-        return path, api.default
+        return path, api.stages[api.default]
 
     @staticmethod
     def _unknown(api: ApiFlow) -> str:
@@ -279,3 +284,31 @@ class Flow:
                 for call in calls:
                     if isinstance(call, ProxyCall):
                         yield from call.balancer.addresses
+
+
+def selection_of(text: str) -> Template:
+    """The template of a route selection expression; `$request.body.a` and `${request.body.a}/${...}` are such."""
+    template = Template(text)
+    if not template.names or any(
+        not name.startswith(("request.", "context.", "stageVariables.")) for name in template.names
+    ):
+        raise ValueError(f"route_selection must be as '$request.body.action', not {text!r}")
+    return template
+
+
+# A request has each of these once at most; what has two could be read in two ways.
+SINGLE = (b"host", b"content-length", b"x-api-key", b"authorization")
+
+
+def check_headers(exchange: Exchange, flow: Flow) -> None:
+    """Refuse headers that could be read in two ways, and find out who asks."""
+    headers = exchange.scope["headers"]
+    if len(exchange.headers) != len(headers):
+        names = [name for name, _ in headers]
+        for name in SINGLE:
+            if names.count(name) > 1:
+                raise Refusal("BAD_REQUEST", f"{name.decode()} twice", CLOSE)
+    if flow.trusted and exchange.client in flow.trusted:
+        exchange.behind_proxy = True
+        forwarded = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+        exchange.client = client_address(exchange.client, forwarded, flow.trusted)

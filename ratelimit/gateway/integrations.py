@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
+import websockets
+
 from . import backends
 from .access import call, load
 from .backends import Addresses, Balancer, Target
@@ -95,7 +97,10 @@ def answer_of(result: Any) -> Response:
         if not isinstance(status, int) or not 200 <= status <= 599 or not isinstance(body, str):
             raise BadValue(f"statusCode {status!r} with a body of {type(body).__name__}")
         content = base64.b64decode(body, validate=True) if result.get("isBase64Encoded") else body.encode()
-        headers = {"content-type": "application/json", **{k.lower(): v for k, v in (result.get("headers") or {}).items()}}
+        headers = {
+            "content-type": "application/json",
+            **{k.lower(): v for k, v in (result.get("headers") or {}).items()},
+        }
         fields = [
             (_token(name), clean(name, str(value)))
             for name, values in headers.items()
@@ -136,6 +141,27 @@ class ProxyCall:
             raise ValueError(f"the addresses of one proxy must have the same path, not {', '.join(texts)}")
         self._path = [_Piece(piece) for piece in first.path[1:].split("/")] if first.path not in ("", "/") else None
         self._query = first.query.encode()
+        self.to_websocket = first.scheme in ("ws", "wss")
+
+    async def open_websocket(self, exchange: Exchange) -> websockets.ClientConnection:
+        """A connection to the backend for one client, or a Refusal."""
+        kept = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in to_backend(exchange)]
+        protocols = exchange.scope.get("subprotocols") or None
+        problem: Exception | None = None
+        for address in self.balancer.order():
+            secure = "wss" if address.scheme == "https" else "ws"
+            uri = f"{secure}://{address.authority.decode()}{self.target(exchange).decode()}"
+            try:
+                return await websockets.connect(
+                    uri, additional_headers=kept, subprotocols=protocols, open_timeout=self.proxy.timeout,
+                    ssl=address.context, proxy=None, compression=None, user_agent_header=None,
+                )  # fmt: skip
+            except TimeoutError as error:
+                raise Refusal("INTEGRATION_TIMEOUT", "the backend opens no WebSocket in time") from error
+            except (OSError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
+                address.failed(self.proxy.max_fails, self.proxy.fail_timeout)
+                problem = error
+        raise Refusal("INTEGRATION_FAILURE", repr(problem)) from problem
 
     async def __call__(self, exchange: Exchange) -> Response:
         scope = exchange.scope
@@ -159,7 +185,6 @@ class ProxyCall:
         elif body or exchange.scope["method"] in ("POST", "PUT", "PATCH"):
             headers.append((b"content-length", b"%d" % len(body)))
         return self._request.headers(headers, exchange)
-
 
 
 def stage_text(text: str, variables: dict[str, str]) -> str:
@@ -198,12 +223,15 @@ def to_backend(exchange: Exchange) -> list[tuple[bytes, bytes]]:
         and name not in named
         and name.replace(b"_", b"-") not in backends.FORWARDED
         and not (name == b"x-api-key" and exchange.key)
+        and not name.startswith(b"sec-websocket-")
     ]
     peer = exchange.scope["client"][0] if exchange.scope["client"] else ""
     chain = [value for name, value in headers if name == b"x-forwarded-for"] if exchange.behind_proxy else []
     scheme = "https" if exchange.scope.get("scheme") in ("https", "wss") else "http"
     if exchange.behind_proxy:
         scheme = exchange.header("x-forwarded-proto") or scheme
+    if exchange.connection:
+        kept.append((b"x-connection-id", exchange.connection.encode()))
     kept.append((b"x-forwarded-for", b", ".join([*chain, peer.encode()])))
     kept.append((b"x-forwarded-proto", scheme.encode("latin-1")))
     kept.append((b"x-forwarded-host", exchange.headers.get(b"host", b"")))
@@ -260,7 +288,7 @@ class AggregateCall:
             async with asyncio.timeout(self._timeout):
                 target = Target(b"GET", part.target(exchange), to_backend(exchange), b"")
                 response = await part.balancer.send(target, part.proxy.timeout)
-                body = await _collect(response, self._limit)
+                body = await collected(response, self._limit)
         except Refusal as refusal:
             return None, refusal.type
         except TimeoutError:
@@ -275,7 +303,8 @@ class AggregateCall:
             return body.decode("utf-8", "replace"), None
 
 
-async def _collect(response: Response, limit: int) -> bytes:
+async def collected(response: Response, limit: int) -> bytes:
+    """The whole body of an answer; a Refusal when it is more than the limit."""
     if isinstance(response.body, bytes):
         return response.body
     chunks, size = [], 0

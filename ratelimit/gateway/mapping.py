@@ -11,7 +11,17 @@ _VARIABLE = re.compile(r"\$\{([\w.$-]+)\}|\$((?:context|stageVariables|request)\
 _RULE = re.compile(r"(append|overwrite|remove):header\.([!#$%&'*+.^_`|~\w-]+)|overwrite:(path|statuscode)", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # Headers that say how a message is framed or who is meant: no mapping may write them.
-RESERVED = {"connection", "content-length", "transfer-encoding", "te", "trailer", "upgrade", "host", "expect", "keep-alive"}
+RESERVED = {
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "host",
+    "expect",
+    "keep-alive",
+}
 
 
 class BadValue(ValueError):
@@ -93,7 +103,9 @@ class Mapping:
         for rule, text in rules.items():
             found = _RULE.fullmatch(rule)
             if found is None:
-                raise ValueError(f"mapping must be as 'overwrite:header.x', 'overwrite:path' or ':statuscode', not {rule!r}")
+                raise ValueError(
+                    f"mapping must be as 'overwrite:header.x', 'overwrite:path' or ':statuscode', not {rule!r}"
+                )
             if found[3] == "path":
                 self._path = Template(text, in_path)
             elif found[3] == "statuscode":

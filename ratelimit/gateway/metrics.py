@@ -60,8 +60,12 @@ class Collector:
         place = ["api", "stage", "side", "route"]
         requests = CounterMetricFamily("ratelimit_gateway_requests", "Requests", labels=[*place, "result", "code"])
         refused = CounterMetricFamily("ratelimit_gateway_refused", "Refused by a level", labels=[*place, "level"])
-        shadow = CounterMetricFamily("ratelimit_gateway_shadow", "Would be refused by a level", labels=[*place, "level"])
-        seconds = HistogramMetricFamily("ratelimit_gateway_request_seconds", "Time to the end of the answer", labels=place)
+        shadow = CounterMetricFamily(
+            "ratelimit_gateway_shadow", "Would be refused by a level", labels=[*place, "level"]
+        )
+        seconds = HistogramMetricFamily(
+            "ratelimit_gateway_request_seconds", "Time to the end of the answer", labels=place
+        )
         for meter in self._meters():
             for (result, code), label in meter.requests.items():
                 if number := read(counts, label):

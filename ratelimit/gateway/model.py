@@ -136,9 +136,11 @@ class Route:
         given = [name for name in ("mock", "proxy", "function", "aggregate") if getattr(self, name) is not None]
         check(len(given) == 1, f"a route has one of mock, proxy, function and aggregate, not {given or 'none'}")
         if isinstance(self.function, str):
-            check(re.fullmatch(r"[\w.]+:\w+", self.function), f"function must be as 'module:name', not {self.function!r}")
+            check(
+                re.fullmatch(r"[\w.]+:\w+", self.function), f"function must be as 'module:name', not {self.function!r}"
+            )
         check(0.05 <= self.timeout <= 29, f"timeout must be from 0.05 to 29 seconds, not {self.timeout!r}")
-        check(0 <= self.max_body, f"max_body must be 0 or more bytes, not {self.max_body!r}")
+        check(self.max_body >= 0, f"max_body must be 0 or more bytes, not {self.max_body!r}")
         for network in (*self.allow, *self.deny):
             ip_network(network)
         Mapping(self.request)
@@ -241,12 +243,20 @@ class GatewayResponse:
 
 @dataclass(slots=True)
 class WebSocketLimits:
-    """Bytes of a frame and of a message, seconds of silence and of life."""
+    """Bytes of a frame and of a message, seconds of silence and of life, and how many may connect.
+
+    `connections` is the throttle of `$connect` where the stage has none.
+    """
 
     frame: int = 32 * 1024
     message: int = 128 * 1024
     idle: float = 600.0
     life: float = 7200.0
+    connections: Throttle = field(default_factory=lambda: Throttle(500.0, 500))
+
+    def __post_init__(self) -> None:
+        for name in ("frame", "message", "idle", "life"):
+            check(getattr(self, name) > 0, f"{name} must be more than 0, not {getattr(self, name)!r}")
 
 
 @dataclass(slots=True)

@@ -5,7 +5,6 @@ import json
 from .exchange import Exchange, Refusal, Response
 from .mapping import Template, clean
 from .model import GatewayResponse
-from .throttle import Chain, Ruling
 
 # type -> status, message, and the value of x-amzn-ErrorType
 TYPES: dict[str, tuple[int, str, str]] = {
@@ -51,7 +50,9 @@ class Responses:
         fallback = given.get("DEFAULT_4XX" if TYPES[type][0] < 500 else "DEFAULT_5XX", GatewayResponse())
         own = given.get(type, GatewayResponse())
         body = fallback.body if own.body is None else own.body
-        headers = [(name.lower().encode(), Template(text)) for name, text in {**fallback.headers, **own.headers}.items()]
+        headers = [
+            (name.lower().encode(), Template(text)) for name, text in {**fallback.headers, **own.headers}.items()
+        ]
         escape = (lambda text: json.dumps(text)[1:-1]) if body and body.lstrip().startswith("{") else str
         template = None if body is None else Template(body, escape)
         return own.status or fallback.status or TYPES[type][0], headers, template
@@ -84,14 +85,15 @@ class Responses:
         return json.dumps(problem)
 
 
-def limit_fields(style: str, chain: Chain, ruling: Ruling) -> list[tuple[bytes, bytes]]:
+def limit_fields(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), and Retry-After of a refusal.
 
     RateLimit tells about the level that refused, or else the one with the least remaining.
     """
-    level = ruling.level
-    if not level or style == "none":
+    style, chain, ruling = exchange.flow.configuration.headers, exchange.chain, exchange.ruling
+    if ruling is None or chain is None or not ruling.level or style == "none":
         return []
+    level = ruling.level
     more = ruling.more_after_ns
     seconds = 0 if more is None else -(-more // 1_000_000_000)
     fields = []
