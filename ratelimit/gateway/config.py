@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_t
 
 import yaml
 
-from .model import Configuration, Resource
+from .model import AccessLog, Configuration, Proxy, Resource
 
 
 class ConfigurationError(ValueError):
@@ -146,6 +146,8 @@ class Reader:
         return value
 
     def _object(self, node: Node, wanted: Any, what: str) -> Any:
+        if isinstance(node.value, str) and wanted in SHORT:
+            node = Node({SHORT[wanted]: node}, node.line)
         if not isinstance(node.value, dict):
             self.fail(node.line, f"{what} must have names and their values, not {_plain(node)!r}")
         given = _as_resource(node.value, node.line) if wanted is Resource else node.value
@@ -167,6 +169,7 @@ class Reader:
             self.fail(_culprit(node, str(error)), f"{what}: {error}")
 
 
+SHORT = {AccessLog: "file", Proxy: "to"}  # what a text alone stands for
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", date: "a day as 2026-01-31"}
 
 

@@ -1,5 +1,6 @@
 """Servers that live as long as a test, and an nginx for all of them."""
 
+import os
 import shutil
 import subprocess
 
@@ -36,7 +37,7 @@ def backend():
 
 
 NGINX = """
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+{user} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
 events {{ worker_connections 256; }}
 http {{
   access_log off; default_type text/plain;
@@ -59,9 +60,10 @@ def nginx(tmp_path_factory):
     """An nginx: its port. It shows what reached it."""
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
+    user = "user root;" if os.geteuid() == 0 else ""  # who may read the folder
     (folder / "files").mkdir()
     (folder / "files" / "large").write_bytes(b"0123456789abcdef" * 65_536)
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port))
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, user=user))
     process = subprocess.Popen(
         [program, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"],
         stdout=subprocess.PIPE,
