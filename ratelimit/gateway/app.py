@@ -104,8 +104,9 @@ class Gateway:
         try:
             await self._send(exchange, response, send)
         except LOST as error:
+            # The answer is left without its end, for which the server closes the connection: so the client knows.
             exchange.integration_error, result = repr(error), "failed"
-            raise ConnectionError(f"the backend failed in mid-body: {error!r}") from error
+            log.warning("the backend of route %s failed in mid-body: %r", exchange.route and exchange.route.key, error)
         finally:
             self.done(exchange, result)
 

@@ -41,9 +41,9 @@ class Server:
 
     def __init__(self, folder, text, *options, suffix=".yaml", port=None):
         self.port = port or free_port()
-        self.file = Path(folder) / f"gateway{suffix}"
+        self.file = Path(folder) / f"gateway-{self.port}{suffix}"
         self.file.write_text(text)
-        self.log = Path(folder) / "gateway.log"
+        self.log = Path(folder) / f"gateway-{self.port}.log"
         command = [sys.executable, "-m", "ratelimit", "gateway", str(self.file), "--port", str(self.port), *options]
         with self.log.open("ab") as out:
             # Functions of a configuration are looked up beside it.
@@ -52,7 +52,8 @@ class Server:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
         self.url = f"http://127.0.0.1:{self.port}"
         ends = time.monotonic() + 30
-        while "startup complete" not in self.log.read_text():
+        workers = int(options[options.index("--workers") + 1]) if "--workers" in options else 1
+        while "running on" not in (log := self.log.read_text()) or log.count("startup complete") < workers:
             if self.process.poll() is not None or time.monotonic() > ends:
                 self.stop()
                 raise RuntimeError(f"the gateway did not start: {self.log.read_text()}")
@@ -94,7 +95,7 @@ class Backend:
         self._loop.run_forever()
 
     async def _serve(self, reader, writer):
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = await reader.readuntil(b"\r\n\r\n")
             self.heads.append(head)
             await self.answer(head, reader, writer)
