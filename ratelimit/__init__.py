@@ -4,10 +4,13 @@ from ._core import Decision, Limiter, Reservation
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import All
 from .errors import CostExceedsLimit, RateLimitError, TableFull, WaitError, WaitTimeout
+from .label import CorruptTable
 from .quota import Quota
+from .table import Table
 
 __all__ = [
     "All",
+    "CorruptTable",
     "CostExceedsLimit",
     "Decision",
     "FixedWindow",
@@ -18,6 +21,7 @@ __all__ = [
     "Reservation",
     "SlidingLog",
     "SlidingWindow",
+    "Table",
     "TableFull",
     "TokenBucket",
     "WaitError",

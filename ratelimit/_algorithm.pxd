@@ -16,10 +16,12 @@ from ._fixed_window cimport (
     fixed_ready,
     fixed_refund,
     fixed_remaining,
+    fixed_scaled,
 )
 from ._gcra cimport (
     gcra_admit,
     gcra_cancel,
+    gcra_carried,
     gcra_charge,
     gcra_ready,
     gcra_refund,
@@ -39,6 +41,7 @@ from ._sliding_window cimport (
     sliding_ready,
     sliding_refund,
     sliding_remaining,
+    sliding_scaled,
 )
 
 
@@ -126,6 +129,19 @@ cdef inline uint64_t fresh_at(const Rule* rule, uint64_t now, u128 state) noexce
     if rule.algorithm == SLIDING_LOG:
         return min(log_fresh_at(rule, now, state), NEVER)
     return min(fixed_fresh_at(rule, now, state), NEVER)
+
+
+cdef inline u128 carried(
+    const Rule* old, const Rule* new, uint64_t now, bint scale, u128 state
+) noexcept nogil:
+    """The state under a new quota: what was spent stays or, with `scale`, its share of the limit does."""
+    if is_gcra(old):
+        return gcra_carried(old, new, now, scale, state)
+    if not scale or old.algorithm == SLIDING_LOG:
+        return state
+    if old.algorithm == SLIDING_WINDOW:
+        return sliding_scaled(old, new, state)
+    return fixed_scaled(old, new, state)
 
 
 cdef inline u128 unknown(const Rule* rule, uint64_t now, uint64_t horizon) noexcept nogil:

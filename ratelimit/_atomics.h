@@ -67,6 +67,17 @@ static inline void count_raise(uint64_t *counter, uint64_t floor) {
     }
 }
 
+/* Release: whoever sees the pointer sees the rule behind it. Its readers depend on the address, which orders them
+   on every processor without a barrier. */
+static inline void rule_publish(void *pointer, const void *rule) {
+    __atomic_store_n((const void **)pointer, rule, __ATOMIC_RELEASE);
+}
+
+/* True for the first caller alone. The exchange is all that matters: nothing is read on the strength of it. */
+static inline int first_come(uint64_t *gate) {
+    return __atomic_exchange_n(gate, 1, __ATOMIC_RELAXED) == 0;
+}
+
 static inline void prefetch(const void *address) {
     __builtin_prefetch(address);
 }

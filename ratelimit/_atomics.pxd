@@ -14,4 +14,7 @@ cdef extern from "_atomics.h" nogil:
     uint64_t count_add(uint64_t* counter, uint64_t amount)
     void count_raise(uint64_t* counter, uint64_t floor)
 
+    void rule_publish(void* pointer, const void* rule)
+    bint first_come(uint64_t* gate)
+
     void prefetch(const void* address)

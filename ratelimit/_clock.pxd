@@ -1,7 +1,23 @@
-"""Wall time that never jumps: anchored to the Unix epoch once, advanced by the monotonic clock."""
+"""Wall time that never jumps: anchored to the Unix epoch once, advanced by the monotonic clock.
+
+The anchor is in the table's header, so that all its processes decide by one clock. The monotonic clock starts
+again when the host does; the first process that comes to a table after that anchors it anew. Then nothing but
+the wall clock knows how much time has passed: it is believed, but never to have gone back.
+"""
 
 from libc.stdint cimport int64_t, uint64_t
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+
+from ._atomics cimport count_load, count_raise, u128, word_cas, word_load
+
+
+cdef struct Clock:
+    u128 epoch        # boot (64 bits) | what to add to the monotonic clock (64 bits)
+    uint64_t latest   # a moment that has come; at most a second behind the latest decision
+
+
+cdef enum:
+    SECOND = 1_000_000_000
 
 
 cdef inline int64_t read_ns(int clock) noexcept nogil:
@@ -15,5 +31,18 @@ cdef inline int64_t anchor_ns() noexcept nogil:
     return read_ns(CLOCK_REALTIME) - read_ns(CLOCK_MONOTONIC)
 
 
-cdef inline uint64_t now_ns(int64_t anchor) noexcept nogil:
-    return <uint64_t>(read_ns(CLOCK_MONOTONIC) + anchor)
+cdef inline int64_t settle_anchor(Clock* clock, uint64_t boot, int64_t anchor) noexcept nogil:
+    """The anchor that holds on this table since `boot`: the one given, if nobody came before."""
+    cdef u128 seen = word_load(&clock.epoch)
+    while <uint64_t>(seen >> 64) != boot:
+        anchor = max(anchor, <int64_t>count_load(&clock.latest) - read_ns(CLOCK_MONOTONIC))
+        if word_cas(&clock.epoch, &seen, <u128>boot << 64 | <uint64_t>anchor):
+            return anchor
+    return <int64_t><uint64_t>seen
+
+
+cdef inline uint64_t now_ns(Clock* clock, int64_t anchor) noexcept nogil:
+    cdef uint64_t now = <uint64_t>(read_ns(CLOCK_MONOTONIC) + anchor)
+    if now > count_load(&clock.latest) + SECOND:
+        count_raise(&clock.latest, now)
+    return now

@@ -7,6 +7,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from ._atomics cimport count_load
 from ._clock cimport now_ns
 from ._keys cimport hash_key
 from ._rule cimport Rule
@@ -20,30 +21,33 @@ cdef enum OnFull:
     RAISE
 
 
+cdef class Terms:
+    cdef Rule rule
+    cdef readonly object sizes
+
+
 cdef class Limiter:
     cdef Table slots
-    cdef Rule rule
+    cdef const Rule* rule    # that of the newest of `terms`
     cdef OnFull when_full
     cdef int64_t anchor      # the own clock is monotonic time plus this
     cdef object read         # the given clock's now_ns, or None for the own one
-    cdef object words        # numpy arrays that own the memory of the table
-    cdef object rings
-    cdef object own_sizes
-    cdef dict overrides      # quota -> Override
-    cdef readonly object quota, clock, on_full, max_keys
+    cdef object words        # the array that owns the memory of the table
+    cdef object label
+    cdef object terms        # all that ever held: other threads may still decide by them
+    cdef dict overrides      # quota -> Terms
+    cdef readonly object where, clock, on_full
     cdef object __weakref__
 
     cdef uint64_t read_clock(self) except? 0
     cdef uint64_t hash_of(self, object key) except? 0
     cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil
-    cdef const Rule* rule_for(self, object quota) except NULL
+    cdef int refresh(self) except -1
+    cdef Terms newest(self)
+    cdef Terms terms_for(self, object quota)
     cdef int start(self, Request* request, object now) except -1
     cdef bint full(self, object key) except -1
     cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out)
-
-
-cdef class Override:
-    cdef Rule rule
 
 
 cdef class Decision:
@@ -52,15 +56,16 @@ cdef class Decision:
 
 
 cdef class Reservation:
-    cdef list places  # of (limiter, hash of the key)
+    cdef list places  # of (limiter, hash of the key, moment of the turn)
     cdef readonly bint allowed
     cdef readonly uint64_t cost
-    cdef uint64_t at, delay_
+    cdef uint64_t began, delay_
+    cdef uint64_t closed  # by the first of cancel and settle
 
     cdef int correct(self, Verb verb, uint64_t cost) except -1
 
 
-cdef Reservation booking(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t at)
+cdef Reservation booking(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t delay)
 
 
 cdef class Batch:
@@ -78,15 +83,22 @@ cdef object hashes_of(const uint64_t* seed, keys)
 cdef char* address(object array) except NULL
 
 
+cdef inline bint is_stale(Limiter limiter) noexcept nogil:
+    """Whether the table's quota was changed since the limiter looked."""
+    return limiter.rule.revision != count_load(&limiter.slots.header.revision)
+
+
 cdef inline bint allow(Limiter limiter, object key) except -1:
     """`limiter.allow`, which each algorithm has of its own: CPython calls a method fastest on its exact class."""
     cdef Request request
     cdef Outcome out
-    cdef uint64_t hashed = hash_key(limiter.slots.header.seed, key)
+    cdef uint64_t hashed = hash_key(limiter.slots.seed, key)
+    if is_stale(limiter):
+        limiter.refresh()
     request.verb = HIT
     request.now_given = False
-    request.now = now_ns(limiter.anchor) if limiter.read is None else limiter.read_clock()
+    request.now = now_ns(&limiter.slots.header.clock, limiter.anchor) if limiter.read is None else limiter.read_clock()
     request.cost = 1
-    if perform(&limiter.slots, &limiter.rule, &request, hashed, &out) == FULL:
+    if perform(&limiter.slots, limiter.rule, &request, hashed, &out) == FULL:
         return limiter.full(key)
     return out.status == DONE

@@ -1,17 +1,13 @@
 """The limiter: where Python objects meet the table."""
 
-import mmap
-import secrets
-import sys
-
 import numpy as np
 
 cimport cython
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from ._atomics cimport count_load, u128, word_setup
-from ._clock cimport anchor_ns, now_ns
+from ._atomics cimport count_load, count_raise, first_come, rule_publish, u128, word_setup
+from ._clock cimport anchor_ns, now_ns, settle_anchor
 from ._keys cimport hash_bytes, hash_int, hash_key, hash_uint
 from ._rule cimport NEVER, Rule
 from ._table cimport (
@@ -22,13 +18,12 @@ from ._table cimport (
     HIT,
     REFUND,
     RESERVE,
-    SMALL_TABLE,
-    WINDOW,
     Header,
     Outcome,
     Request,
     Status,
     Verb,
+    carry_over,
     count_live,
     fetch,
     forget,
@@ -39,83 +34,128 @@ from ._table cimport (
 from ._verdict cimport Verdict, pronounce, wait_ns
 
 from .errors import TableFull
-from .quota import count, seconds_to_ns
+from .label import LABEL_SIZE, PAGE, same_quota, slots_for, window_for
+from .mapping import boot_id
+from .quota import Quota, seconds_to_ns
+from .sizes import SLIDING_LOG, options_of, restate
+from .table import Table as KeyTable
 
 word_setup()
 
 cdef int64_t ANCHOR = anchor_ns()  # once for all limiters, so that several decide at one and the same moment
+cdef uint64_t BOOT = boot_id()
 cdef object SLOT = np.dtype({"names": ["state", "state_high", "tag"], "formats": ["<u8", "<u2", "V6"],
                              "offsets": [0, 8, 10], "itemsize": 16})
 VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
                                 ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
-cdef int MAP_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+COUNTS = ("keep", "scale", "reset")
 cdef dict ON_FULL = {"deny": DENY, "allow": ALLOW, "raise": RAISE}
 cdef enum:
-    PAGE = 4096
-    BYTES_PER_KEY = 24  # 1.5 slots, the header among them
     OVERRIDES = 1024    # rules kept for quotas of single calls
     AHEAD = 16          # decisions between asking for a slot's cache line and using it
 
 
 @cython.final
-cdef class Override:
-    """The rule of a quota that was given for one call."""
+cdef class Terms:
+    """A quota as the rule that decisions are made by."""
+
+    def __cinit__(self, sizes, uint64_t revision=0):
+        self.sizes = sizes
+        fill(&self.rule, sizes)
+        self.rule.revision = revision
 
 
 cdef class Limiter:
     """What all algorithms have in common. Use one of them; see there for the arguments.
 
-    Every method may be called from any thread.
+    Every method may be called from any thread and, where the table is shared, in any process.
     """
 
     _sizes = None  # of each algorithm: the function of sizes.py that measures a quota
 
-    def __cinit__(self, quota, *options, max_keys=1_000_000, on_full="deny", clock=None, **more_options):
+    def __cinit__(self, quota, *options, max_keys=None, table=None, on_full="deny", clock=None, **more_options):
         if self._sizes is None:
             raise TypeError("Limiter is what the algorithms share; use TokenBucket or one of its sisters")
-        self.max_keys = count(max_keys, "max_keys")
-        if on_full not in ON_FULL:
+        if table is not None and not isinstance(table, KeyTable):
+            raise TypeError(f"table must be a Table, not {table!r}")
+        if table is not None and max_keys is not None:
+            raise TypeError("max_keys belongs to the table when there is one: Table(max_keys=...)")
+        if not isinstance(on_full, str) or on_full not in ON_FULL:
             raise ValueError(f"on_full must be one of {', '.join(map(repr, ON_FULL))}, not {on_full!r}")
         if clock is not None and not callable(getattr(clock, "now_ns", None)):
             raise TypeError(f"clock must have a method now_ns(), integer nanoseconds since the epoch, not {clock!r}")
-        self.own_sizes = self._sizes(quota, *options, **more_options)
-        self.quota = self.own_sizes.quota
         self.on_full = on_full
         self.when_full = ON_FULL[on_full]
         self.clock = clock
         self.read = None if clock is None else clock.now_ns
-        self.anchor = ANCHOR
+        self.terms = []
         self.overrides = {}
-        fill(&self.rule, self.own_sizes)
-        self.allocate()
+        self.where = KeyTable(max_keys=max_keys) if table is None else table
+        wanted = self._sizes(quota, *options, **more_options)
+        self.attach(wanted)
+        if not same_quota(wanted, self.sizes()):
+            self.agree(wanted)
 
-    def allocate(self):
-        cdef uint64_t size = self.max_keys
-        cdef uint64_t seed[2]
-        if size > SMALL_TABLE:
-            size = (size * BYTES_PER_KEY - PAGE) // sizeof(u128)
-        self.words = lazy_memory(PAGE + size * sizeof(u128), f"max_keys={self.max_keys}")
-        self.slots.header = <Header*>address(self.words)
-        self.slots.slots = <u128*>(address(self.words) + PAGE)
-        self.slots.size = size
-        self.slots.window = size if size <= SMALL_TABLE else WINDOW
-        if self.rule.capacity:
-            self.rings = lazy_memory(
-                size * self.rule.capacity * sizeof(u128), f"max_keys={self.max_keys} with a limit of {self.rule.limit}"
+    def attach(self, wanted):
+        memory = self.where.attach(wanted, self.clock is None)
+        self.words, self.label = memory
+        self.slots.header = <Header*>(address(self.words) + <int>LABEL_SIZE)
+        self.slots.slots = <u128*>(address(self.words) + <int>PAGE)
+        self.slots.size = slots_for(self.max_keys)
+        self.slots.window = window_for(self.max_keys)
+        self.slots.rings = self.slots.slots + self.slots.size if self.label.capacity else NULL
+        self.slots.seed = self.label.seed
+        self.anchor = settle_anchor(&self.slots.header.clock, BOOT, ANCHOR)
+        self.refresh()
+
+    def agree(self, wanted):
+        """Come to terms with a table that holds another quota than the limiter was made with."""
+        counts = self.where.if_changed
+        if counts == "raise":
+            raise ValueError(
+                f"{self.where} holds the quota {self.quota!r}, not {wanted.quota!r}; give it that with "
+                "limiter.change, or its if_changed= one of 'keep', 'scale' and 'reset'"
             )
-            self.slots.rings = <u128*>address(self.rings)
-        seed[0], seed[1] = secrets.randbits(64), secrets.randbits(64)
-        self.slots.header.seed = seed
+        self.adopt(restate(wanted.quota.limit, wanted.quota.period_ns, wanted.limit, self.sizes()), counts)
+
+    def adopt(self, sizes, counts):
+        """Give the table another quota."""
+        cdef Terms old, new
+        cdef uint64_t revision
+        if counts not in COUNTS:
+            raise ValueError(f"counts must be one of {', '.join(map(repr, COUNTS))}, not {counts!r}")
+        if counts == "scale" and sizes.algorithm == SLIDING_LOG:
+            raise ValueError("counts='scale' is not for a SlidingLog: it keeps requests, not a count of them")
+        with self.where.locked():
+            self.refresh()
+            old = self.newest()
+            if same_quota(sizes, old.sizes):
+                return
+            revision = old.rule.revision + 1
+            self.label.note(revision, sizes)
+            count_raise(&self.slots.header.revision, revision)
+            self.refresh()
+            new = self.newest()
+            if counts == "reset":
+                self.clear()
+            else:
+                carry_over(&self.slots, &old.rule, &new.rule, self.read_clock(), counts == "scale")
+
+    cdef Terms newest(self):
+        return self.terms[len(self.terms) - 1]
+
+    def sizes(self):
+        return self.newest().sizes
 
     # --- the pieces that the verbs, and other Cython packages, are made of
 
     cdef uint64_t read_clock(self) except? 0:
         if self.read is None:
-            return now_ns(self.anchor)
+            return now_ns(&self.slots.header.clock, self.anchor)
         return moment(self.read(), "clock.now_ns()")
 
     cdef uint64_t hash_of(self, object key) except? 0:
-        return hash_key(self.slots.header.seed, key)
+        return hash_key(self.slots.seed, key)
 
     cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil:
         """Spend `cost` if it may. A new key in a full table is refused, whatever `on_full` says."""
@@ -125,22 +165,39 @@ cdef class Limiter:
         request.now_given = True
         request.now = now
         request.cost = cost
-        return perform(&self.slots, &self.rule, &request, hashed, &out) == DONE
+        return perform(&self.slots, self.rule, &request, hashed, &out) == DONE
 
-    cdef const Rule* rule_for(self, object quota) except NULL:
-        cdef Override override
+    cdef int refresh(self) except -1:
+        """Take over the quota that the table holds now."""
+        cdef uint64_t revision = count_load(&self.slots.header.revision)
+        cdef Terms terms
+        while True:
+            try:
+                terms = Terms(self.label.sizes(revision), revision)
+                break
+            except ValueError:
+                if revision == count_load(&self.slots.header.revision):
+                    raise
+                revision = count_load(&self.slots.header.revision)
+        self.terms.append(terms)
+        rule_publish(&self.rule, &terms.rule)
+        return 0
+
+    cdef Terms terms_for(self, object quota):
+        cdef Terms terms
         if quota is None:
-            return &self.rule
-        override = self.overrides.get(quota)
-        if override is None:
-            override = Override()
-            fill(&override.rule, self._sizes(quota, own=self.own_sizes))
+            return self.newest()
+        terms = self.overrides.get(quota) if isinstance(quota, (str, Quota)) else None
+        if terms is None:
+            terms = Terms(self._sizes(quota, own=self.sizes()))
             if len(self.overrides) >= OVERRIDES:
-                self.overrides = {}
-            self.overrides[quota] = override
-        return &override.rule
+                self.overrides.clear()
+            self.overrides[quota] = terms
+        return terms
 
     cdef int start(self, Request* request, object now) except -1:
+        if is_stale(self):
+            self.refresh()
         request.now_given = now is not None
         request.now = self.read_clock() if now is None else moment(now, "now")
         return 0
@@ -176,28 +233,30 @@ cdef class Limiter:
         """
         cdef Request request
         cdef Outcome out
-        cdef const Rule* rule = self.rule_for(quota)
-        cdef uint64_t hashed = hash_key(self.slots.header.seed, key)
+        cdef Terms terms
+        cdef uint64_t hashed = hash_key(self.slots.seed, key)
         request.verb = HIT
         request.cost = amount(cost, "cost")
         self.start(&request, now)
-        if perform(&self.slots, rule, &request, hashed, &out) == FULL:
+        terms = self.terms_for(quota)
+        if perform(&self.slots, &terms.rule, &request, hashed, &out) == FULL:
             self.full(key)
-        return self.decision(rule, &request, &out)
+        return self.decision(&terms.rule, &request, &out)
 
     def peek(self, key, cost=1, *, quota=None, now=None):
         """What `hit` would answer; changes nothing."""
         cdef Request request
         cdef Outcome out
-        cdef const Rule* rule = self.rule_for(quota)
-        cdef uint64_t hashed = hash_key(self.slots.header.seed, key)
+        cdef Terms terms
+        cdef uint64_t hashed = hash_key(self.slots.seed, key)
         request.verb = HIT
         request.cost = amount(cost, "cost")
         self.start(&request, now)
-        look(&self.slots, rule, &request, hashed, &out)
+        terms = self.terms_for(quota)
+        look(&self.slots, &terms.rule, &request, hashed, &out)
         if out.status == FULL:
             self.full(key)
-        return self.decision(rule, &request, &out)
+        return self.decision(&terms.rule, &request, &out)
 
     def reserve(self, key, cost=1, *, max_delay=None):
         """Take the place in line now, for a request that will wait for its turn.
@@ -211,29 +270,44 @@ cdef class Limiter:
         cdef Request request
         cdef Outcome out
         cdef Status status
-        cdef uint64_t hashed = hash_key(self.slots.header.seed, key)
+        cdef uint64_t hashed = hash_key(self.slots.seed, key)
         request.verb = RESERVE
         request.cost = amount(cost, "cost")
         request.patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
         self.start(&request, None)
-        status = perform(&self.slots, &self.rule, &request, hashed, &out)
+        status = perform(&self.slots, self.rule, &request, hashed, &out)
         if status == FULL:
-            return booking([], self.full(key), request.cost, out.now, out.now if self.when_full == ALLOW else out.at)
-        return booking([(self, hashed)], status == DONE, request.cost, out.now, out.at)
+            delay = 0 if self.when_full == ALLOW else wait_ns(out.now, out.at)
+            return booking([], self.full(key), request.cost, out.now, delay)
+        return booking([(self, hashed, out.at)], status == DONE, request.cost, out.now, wait_ns(out.now, out.at))
 
     def refund(self, key, cost=1):
         """Give `cost` back, never above full."""
         cdef Request request
         cdef Outcome out
-        cdef uint64_t hashed = hash_key(self.slots.header.seed, key)
+        cdef uint64_t hashed = hash_key(self.slots.seed, key)
         request.verb = REFUND
         request.cost = amount(cost, "cost")
         self.start(&request, None)
-        perform(&self.slots, &self.rule, &request, hashed, &out)
+        perform(&self.slots, self.rule, &request, hashed, &out)
 
     def reset(self, key):
         """Forget the key: it is like one never seen."""
-        forget(&self.slots, hash_key(self.slots.header.seed, key))
+        forget(&self.slots, hash_key(self.slots.seed, key))
+
+    def change(self, quota, *, counts="keep"):
+        """Change the limit itself, for all who share the table and from their next decision on.
+
+        Args:
+            quota: the new one; for windows and the log with the same period, for the log with a limit up to
+                that which the table was made for.
+            counts: what becomes of what keys have spent. `"keep"`: it stays, 60 of 100 becomes 60 of 200;
+                `"scale"`: its share of the limit does, 60 of 100 becomes 120 of 200; `"reset"`: it is forgotten.
+
+        A request that is decided while the keys are gone through (some milliseconds a million) may be scaled
+        along with the others. A change that is killed half-way leaves the rest of the keys in between.
+        """
+        self.adopt(self._sizes(quota, own=self.sizes()), counts)
 
     def clear(self):
         """Forget all keys."""
@@ -267,6 +341,27 @@ cdef class Limiter:
         batch.decide(NULL, <Verdict*>address(verdicts))
         return verdicts
 
+    # --- what it was made with
+
+    @property
+    def quota(self):
+        """The quota that holds now."""
+        if is_stale(self):
+            self.refresh()
+        return self.sizes().quota
+
+    @property
+    def max_keys(self):
+        """How many keys may be live at once."""
+        return self.label.max_keys
+
+    def __reduce__(self):
+        if self.where.path is None:
+            raise TypeError(f"{self!r} keeps its keys in this process's memory; one with a shared table can be pickled")
+        options = options_of(self.sizes())
+        options.update(table=self.where, on_full=self.on_full, clock=self.clock)
+        return restored, (type(self), self.quota, options)
+
     # --- keys as a whole
 
     @property
@@ -276,7 +371,7 @@ cdef class Limiter:
         Fields: `tag` (zero: never used; one: free again; else a key's), `state` and `state_high`, the low 64
         and the next 16 bits of the state, whose highest bit marks a slot that is being claimed.
         """
-        rows = self.words[PAGE:].view(SLOT)
+        rows = self.words[PAGE : PAGE + self.slots.size * SLOT.itemsize].view(SLOT)
         rows.flags.writeable = False
         return rows
 
@@ -290,11 +385,16 @@ cdef class Limiter:
         """How many updates were repeated because another thread's came between."""
         return count_load(&self.slots.header.collisions)
 
+    @property
+    def latest_ns(self):
+        """A moment that decisions by the own clock have reached; the latest of them is within a second of it."""
+        return count_load(&self.slots.header.clock.latest)
+
     def __len__(self):
         """The number of keys that still matter: whose state differs from a fresh key's."""
         cdef uint64_t live, now = self.read_clock()
         with nogil:
-            live = count_live(&self.slots, &self.rule, now)
+            live = count_live(&self.slots, self.rule, now)
         return live
 
     def __bool__(self):
@@ -382,6 +482,9 @@ cdef class Decision:
     def __bool__(self):
         return self.verdict.allowed != 0
 
+    def __reduce__(self):
+        raise TypeError("a Decision cannot be pickled or copied: it belongs to its limiter; take the fields you need")
+
     def __repr__(self):
         wait = f"delay={self.delay}" if self.allowed else f"retry_after={self.retry_after}"
         return (
@@ -414,48 +517,52 @@ cdef class Reservation:
 
     @property
     def at_ns(self) -> int | None:
-        return self.at if self.at < NEVER else None
+        return self.began + self.delay_ if self.delay_ < NEVER else None
 
     def cancel(self):
         """Give the place back, as far as that is fair to those who came after."""
-        self.correct(CANCEL, self.cost)
-        self.places = []
+        if first_come(&self.closed):
+            self.correct(CANCEL, self.cost)
 
     def settle(self, actual_cost):
         """Correct the cost to what it turned out to be, once: give the rest back, or spend the more."""
         cdef uint64_t actual = amount(actual_cost, "actual_cost", 0)
+        if not first_come(&self.closed):
+            return
         if actual < self.cost:
             self.correct(CANCEL, self.cost - actual)
         elif actual > self.cost:
             self.correct(CHARGE, actual - self.cost)
-        self.places = []
 
     cdef int correct(self, Verb verb, uint64_t cost) except -1:
         cdef Request request
         cdef Outcome out
         cdef Limiter limiter
-        for limiter, hashed in self.places:
+        for limiter, hashed, at in self.places:
             limiter.start(&request, None)
             request.verb = verb
             request.cost = cost
-            request.at = self.at
-            perform(&limiter.slots, &limiter.rule, &request, hashed, &out)
+            request.at = at
+            perform(&limiter.slots, limiter.rule, &request, hashed, &out)
         return 0
 
     def __bool__(self):
         return self.allowed
 
+    def __reduce__(self):
+        raise TypeError("a Reservation cannot be pickled or copied: it can be given back only once")
+
     def __repr__(self):
         return f"Reservation(allowed={self.allowed}, delay={self.delay}, cost={self.cost})"
 
 
-cdef Reservation booking(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t at):
+cdef Reservation booking(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t delay):
     cdef Reservation place = Reservation.__new__(Reservation)
     place.places = places if allowed else []
     place.allowed = allowed
     place.cost = cost
-    place.at = at
-    place.delay_ = wait_ns(now, at)
+    place.began = now
+    place.delay_ = delay
     return place
 
 
@@ -465,7 +572,7 @@ cdef class Batch:
 
     def __cinit__(self, Limiter limiter, keys, costs, now):
         self.limiter = limiter
-        self.hashes = hashes_of(&limiter.slots.header.seed[0], keys)
+        self.hashes = hashes_of(&limiter.slots.seed[0], keys)
         self.size = len(self.hashes)
         self.costs = integers(1 if costs is None else costs, "costs", self.size, 1, 2**64 - 1)
         self.now_given = now is not None
@@ -481,6 +588,10 @@ cdef class Batch:
         cdef bint full = False
         request.verb = HIT
         request.now_given = self.now_given
+        cdef const Rule* rule
+        if is_stale(limiter):
+            limiter.refresh()
+        rule = limiter.rule
         with nogil:
             for i in range(min(AHEAD, size)):
                 fetch(&limiter.slots, hashes[i])
@@ -489,12 +600,12 @@ cdef class Batch:
                     fetch(&limiter.slots, hashes[i + AHEAD])
                 request.cost = costs[i]
                 request.now = moments[i]
-                perform(&limiter.slots, &limiter.rule, &request, hashes[i], &out)
+                perform(&limiter.slots, rule, &request, hashes[i], &out)
                 if out.status == FULL and limiter.when_full == RAISE:
                     full = True
                     break
                 if verdicts != NULL:
-                    pronounce(&limiter.rule, &request, &out, limiter.when_full == ALLOW, verdicts + i)
+                    pronounce(rule, &request, &out, limiter.when_full == ALLOW, verdicts + i)
                 else:
                     allowed[i] = out.status == DONE or (out.status == FULL and limiter.when_full == ALLOW)
         if full:
@@ -555,15 +666,15 @@ cdef object hashes_of(const uint64_t* seed, keys):
     accepted = "keys must be a one-dimensional array of integers or bytes (dtype i, u or S), or a list of str, bytes and int"
     if not isinstance(keys, (np.ndarray, list, tuple)):
         raise TypeError(f"{accepted}, not {type(keys).__name__}")
+    if isinstance(keys, np.ndarray) and keys.ndim != 1:
+        raise ValueError(f"{accepted}, not an array of shape {keys.shape}")
     size = len(keys)
     result = np.empty(size, np.uint64)
     hashes = result
     if not isinstance(keys, np.ndarray):
-        for i in range(size):
-            hashes[i] = hash_key(seed, keys[i])
+        for i, key in enumerate(tuple(keys)):  # a list may change under us
+            hashes[i] = hash_key(seed, key)
         return result
-    if keys.ndim != 1:
-        raise ValueError(f"{accepted}, not an array of shape {keys.shape}")
     if keys.dtype.kind == "i":
         signed = keys.astype(np.int64, copy=False)
         with nogil:
@@ -575,7 +686,7 @@ cdef object hashes_of(const uint64_t* seed, keys):
             for i in range(size):
                 hashes[i] = hash_uint(seed, unsigned[i])
     elif keys.dtype.kind == "S":
-        rows = np.ascontiguousarray(keys).view(np.uint8).reshape(size, -1)
+        rows = np.ascontiguousarray(keys).view(np.uint8).reshape(size, keys.dtype.itemsize)
         with nogil:
             for i in range(size):
                 length = rows.shape[1]
@@ -587,16 +698,17 @@ cdef object hashes_of(const uint64_t* seed, keys):
     return result
 
 
-# --- memory -----------------------------------------------------------------------------------------------
+# --- memory and rules -----------------------------------------------------------------------------------------------
 
 
-cdef object lazy_memory(object size, str wanted):
-    """Zeroed, page-aligned memory of this process, which the kernel hands out as it is touched."""
-    try:
-        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_NORESERVE)
-    except (OSError, OverflowError) as error:
-        raise MemoryError(f"{wanted} takes {size:,} bytes of address space: {error}") from error
-    return np.frombuffer(block, np.uint8)
+def revision_of(memory):
+    """How often the quota of a mapped table was changed."""
+    return count_load(&(<Header*>(address(memory) + <int>LABEL_SIZE)).revision)
+
+
+def restored(cls, quota, options):
+    """A pickled limiter, attached to its table again."""
+    return cls(quota, **options)
 
 
 cdef char* address(object array) except NULL:

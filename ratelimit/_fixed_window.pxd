@@ -77,6 +77,18 @@ cdef inline u128 fixed_cancel(const Rule* rule, uint64_t now, uint64_t at, uint6
     return fixed_refund(rule, now, cost, state)
 
 
+cdef inline uint64_t scaled_count(const Rule* old, const Rule* new, uint64_t count) noexcept nogil:
+    """The same share of another limit, rounded up."""
+    cdef u128 share = (<u128>count * new.limit + old.limit - 1) // old.limit
+    cdef uint64_t most = (<uint64_t>1 << new.count_bits) - 1
+    return <uint64_t>share if share < most else most
+
+
+cdef inline u128 fixed_scaled(const Rule* old, const Rule* new, u128 state) noexcept nogil:
+    cdef uint64_t count = fixed_count(old, state)
+    return state - count + scaled_count(old, new, count)
+
+
 cdef inline uint64_t fixed_remaining(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
     if fixed_over(rule, now, state):
         return rule.limit

@@ -79,6 +79,36 @@ cdef inline u128 gcra_cancel(const Rule* rule, uint64_t now, uint64_t at, uint64
     return gcra_refund(rule, now, cost, tat)
 
 
+cdef inline u128 proportion(u128 amount, u128 part, u128 whole) noexcept nogil:
+    """amount * part / whole, rounded up, and at most what a state holds."""
+    cdef u128 most = ((<u128>1) << STATE_BITS) - 1
+    cdef u128 times
+    while (part | whole) >> 64:  # the last bits do not matter, but the product has to fit
+        part = (part + 1) >> 1
+        whole = whole >> 1
+    whole = later(whole, 1)
+    times = amount // whole
+    if times > most // later(part, 1):
+        return most
+    times = times * part + (amount % whole * part + whole - 1) // whole
+    return times if times < most else most
+
+
+cdef inline u128 gcra_carried(
+    const Rule* old, const Rule* new, uint64_t now, bint scale, u128 tat
+) noexcept nogil:
+    cdef u128 clock = <u128>now * old.unit
+    cdef u128 most = ((<u128>1) << STATE_BITS) - 1
+    cdef u128 debt
+    if tat <= clock:
+        return tat
+    if scale:
+        debt = proportion(tat - clock, new.tolerance, old.tolerance)
+    else:
+        debt = proportion(tat - clock, new.interval, old.interval)
+    return clock + debt if debt < most - clock else most
+
+
 cdef inline uint64_t gcra_remaining(const Rule* rule, uint64_t now, u128 tat) noexcept nogil:
     cdef u128 clock = <u128>now * rule.unit
     cdef u128 ahead = tat - clock if tat > clock else 0

@@ -24,6 +24,7 @@ cdef enum Algorithm:
     SLIDING_LOG
 
 cdef struct Rule:
+    uint64_t revision  # of the table's quota, see label.py; a quota for one call has none
     Algorithm algorithm
     uint64_t limit     # the most that can be spent at one moment: burst, capacity + 1, or the window's limit
     uint64_t period    # nanoseconds

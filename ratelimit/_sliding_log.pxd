@@ -48,17 +48,21 @@ cdef inline u128* log_cell(const Rule* rule, uint64_t number, u128* ring) noexce
         number -= rule.capacity
     if number >= rule.capacity:
         number -= rule.capacity
-    return ring + number
+    return ring + (number if number < rule.capacity else 0)  # which only a damaged file's is not
 
 
 cdef inline uint64_t log_leaves_back(const Rule* rule, uint64_t back, u128 state, u128* ring) noexcept nogil:
     """When the request `back` before the newest counts no more; zero if there is none."""
     cdef uint64_t number = log_number(state)
+    cdef uint64_t stamp
     if back == 0:
         return log_leaves(rule, log_stamp(state))
     if back >= number or back >= rule.capacity:
         return 0
-    return log_leaves(rule, log_stamp(word_load(log_cell(rule, number - back, ring))))
+    stamp = log_stamp(word_load(log_cell(rule, number - back, ring)))
+    if stamp > log_stamp(state):
+        return stamp - 1  # of a booking that was cancelled: by its turn, what it replaced here had left
+    return log_leaves(rule, stamp)
 
 
 cdef inline uint64_t log_ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:

@@ -8,6 +8,7 @@ that has not begun refuses until it does.
 from libc.stdint cimport uint64_t
 
 from ._atomics cimport u128
+from ._fixed_window cimport scaled_count
 from ._rule cimport NEVER, Rule
 
 
@@ -111,6 +112,13 @@ cdef inline u128 sliding_cancel(const Rule* rule, uint64_t now, uint64_t at, uin
     elif booked + 1 == seen.index:
         seen.previous -= min(cost, seen.previous)
     return sliding_pack(rule, seen)
+
+
+cdef inline u128 sliding_scaled(const Rule* old, const Rule* new, u128 state) noexcept nogil:
+    cdef Sliding seen = sliding_unpack(old, state)
+    seen.previous = scaled_count(old, new, seen.previous)
+    seen.current = scaled_count(old, new, seen.current)
+    return sliding_pack(new, seen)
 
 
 cdef inline uint64_t sliding_remaining(const Rule* rule, uint64_t now, u128 state) noexcept nogil:

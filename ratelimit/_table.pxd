@@ -10,24 +10,31 @@ become "never used" again, so a search never stops short of its key.
 The horizon: before a slot is taken from a key whose state has become a fresh one's, the header's horizon is
 raised to the moment at which that was true. A key that is not in the table is fresh since the horizon, not
 since ever: whoever comes back with an earlier clock reading is not forgiven.
+
+Nothing here trusts the memory further than a word: whatever the bytes of a table are, no search runs out of it
+and no loop waits for another thread.
 """
 
 from libc.stdint cimport uint64_t
 
-from ._algorithm cimport admit, cancel, charge, fresh_at, ready, refund, turn, unknown
+from ._algorithm cimport admit, cancel, carried, charge, fresh_at, ready, refund, turn, unknown
 from ._atomics cimport count_add, count_load, count_raise, prefetch, u128, word_cas, word_load
+from ._clock cimport Clock
 from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
-from ._sliding_log cimport log_cell, log_leaves, log_leaves_back, log_number, log_pack, log_stamp
+from ._sliding_log cimport log_append, log_cell, log_leaves, log_leaves_back, log_number, log_pack, log_stamp
 
 
 cdef struct Header:
-    uint64_t seed[2]
+    Clock clock
     uint64_t horizon     # nanoseconds; see above
+    uint64_t revision    # of the quota that holds, see label.py
+    uint64_t apart[2]    # what follows is written often: it has a cache line of its own
     uint64_t tickets     # claims so far: makes each claim's word unlike any before
     uint64_t full        # decisions that found no slot
     uint64_t collisions  # compare-and-swaps that met a change by another thread
 
 cdef struct Table:
+    uint64_t seed[2]  # of the hash
     Header* header
     u128* slots
     u128* rings      # the sliding log's, `capacity` words a slot; otherwise NULL
@@ -64,8 +71,6 @@ cdef struct Outcome:
 
 cdef enum:
     STATE_AND_CLAIM = 80
-    SMALL_TABLE = 1024  # up to here there are max_keys slots and a search may visit them all
-    WINDOW = 256        # at max_keys live keys the longest run seen was 130; see docs/architecture
 
 
 cdef inline u128 claim_bit() noexcept nogil:
@@ -157,6 +162,8 @@ cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* 
             break
         elif tag_of(seen) == tag:
             if passed and is_claim(seen):
+                if word_load(slot) != word[0]:
+                    break  # a claim that was lost evicts nobody: two of them could do so for ever
                 word_cas(rival, &seen, free_word())
                 continue  # read it again: it may have become the key meanwhile
             word_cas(slot, word, free_word())
@@ -173,7 +180,9 @@ cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* 
     return slot
 
 
-cdef inline u128* claim(const Table* table, const Rule* rule, uint64_t now, uint64_t hashed, u128* word) noexcept nogil:
+cdef inline u128* claim(
+    const Table* table, const Rule* rule, uint64_t now, uint64_t hashed, bint* robbed, u128* word
+) noexcept nogil:
     """A settled slot for a key that was not found, or the key if it came meanwhile, or NULL if all are live."""
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* slot
@@ -199,9 +208,10 @@ cdef inline u128* claim(const Table* table, const Rule* rule, uint64_t now, uint
                 break
             slot = following(table, slot)
             left -= 1
-        if chosen == NULL:
+        if chosen == NULL and not robbed[0]:
             # A claim is either somebody's next instruction or what a dead process left behind. Nothing was
-            # decided by it: taking it costs its owner another search.
+            # decided by it: taking it costs its owner another search. A request does so once: two keys could
+            # take the last slot from each other for ever.
             chosen, expected = abandoned, leftover
         if chosen == NULL:
             return NULL
@@ -209,6 +219,7 @@ cdef inline u128* claim(const Table* table, const Rule* rule, uint64_t now, uint
             count_raise(&table.header.horizon, now)
         mine = slot_word(tag, claim_bit() | (count_add(&table.header.tickets, 1) & ((<uint64_t>1 << 63) - 1)))
         if word_cas(chosen, &expected, mine):
+            robbed[0] = robbed[0] or is_claim(expected)
             word[0] = mine
             return settle(table, hashed, chosen, word)
         count_add(&table.header.collisions, 1)
@@ -283,6 +294,7 @@ cdef inline Status commit(
     cdef uint64_t horizon = 0
     cdef u128 word = 0
     cdef u128* slot
+    cdef bint robbed = False
     out.now = request.now
     while True:
         slot = find(table, hashed, &word)
@@ -306,7 +318,7 @@ cdef inline Status commit(
             out.status = REFUSED
             return REFUSED
         if slot == NULL:
-            slot = claim(table, rule, out.now, hashed, &word)
+            slot = claim(table, rule, out.now, hashed, &robbed, &word)
             if slot == NULL:
                 count_add(&table.header.full, 1)
                 out.at = opening(table, rule, out.now, hashed)
@@ -335,10 +347,10 @@ cdef inline bint log_pop(
     """Take back the newest request, booked `at` a moment yet to come; False when it is not the newest."""
     cdef uint64_t number = log_number(word)
     cdef u128 previous
-    if log_stamp(word) != at + 1 or number <= rule.capacity:
+    if log_stamp(word) != at + 1:
         return False
     previous = word_load(log_cell(rule, number - 1, ring_of(table, rule, slot)))
-    if tag_of(previous) != tag_of(word) or log_number(previous) + 1 != number:
+    if tag_of(previous) != tag_of(word) or log_append(rule, at, state_of(previous)) != state_of(word):
         return False
     word_cas(slot, &word, previous)
     return True
@@ -479,6 +491,22 @@ cdef inline void forget_all(const Table* table) noexcept nogil:
         slot = table.slots + i
         word = word_load(slot)
         while tag_of(word) > 1 and not word_cas(slot, &word, free_word()):
+            continue
+
+
+cdef inline void carry_over(
+    const Table* table, const Rule* old, const Rule* new, uint64_t now, bint scale
+) noexcept nogil:
+    """Restate every key's state under a new quota."""
+    cdef u128* slot
+    cdef u128 word
+    cdef uint64_t i
+    for i in range(table.size):
+        slot = table.slots + i
+        word = word_load(slot)
+        while is_key(word) and not word_cas(
+            slot, &word, slot_word(tag_of(word), carried(old, new, now, scale, state_of(word)))
+        ):
             continue
 
 

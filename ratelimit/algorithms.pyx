@@ -17,7 +17,9 @@ cdef class TokenBucket(Limiter):
     Args:
         quota: such as `"100/minute"`; `"10/second; 1000/hour"` gives both limits as one.
         burst: tokens in a full bucket; by default the quota's burst or else its limit.
-        max_keys: how many keys may be live at once; bounds the memory, which is taken as it is used.
+        max_keys: how many keys may be live at once; bounds the memory, which is taken as it is used. By default
+            1,000,000.
+        table: a Table, where the keys are kept; by default in this process's memory.
         on_full: what a new key gets when every slot is live: `"deny"`, `"allow"` or `"raise"` (TableFull).
         clock: an object with `now_ns()`, integer nanoseconds since the epoch; by default wall time as it was
             at import, advanced by the monotonic clock.
@@ -25,7 +27,8 @@ cdef class TokenBucket(Limiter):
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted.
 
-    Thread-safety: every method may be called from any thread; updates are lock-free.
+    Thread-safety: every method may be called from any thread, and the limit holds over all processes that share
+    its table; updates are lock-free.
     Source: the generic cell rate algorithm, ITU-T I.371 (2004), annex A, whose single moment is a token bucket.
     """
 
@@ -46,7 +49,7 @@ cdef class LeakyBucket(Limiter):
         quota: such as `"100/minute"`.
         capacity: how many may wait beside the one that is served; by default the quota's burst or its limit.
             It is nginx's `burst`.
-        max_keys, on_full, clock: as for TokenBucket.
+        max_keys, table, on_full, clock: as for TokenBucket.
 
     Thread-safety and errors: as for TokenBucket.
     Source: Turner, "New directions in communications" (1986), as a queue; nginx's `limit_req` serves so.
@@ -69,7 +72,7 @@ cdef class FixedWindow(Limiter):
         quota: such as `"100/minute"`.
         anchor: `"epoch"` starts windows at multiples of the period since 1970, `"first"` starts a key's
             window at its first request.
-        max_keys, on_full, clock: as for TokenBucket.
+        max_keys, table, on_full, clock: as for TokenBucket.
 
     A clock reading from before the stored window is refused until that window starts.
 
@@ -92,7 +95,7 @@ cdef class SlidingWindow(Limiter):
 
     Args:
         quota: such as `"100/minute"`.
-        max_keys, on_full, clock: as for TokenBucket.
+        max_keys, table, on_full, clock: as for TokenBucket.
 
     A clock reading from before the stored window is refused until that window starts.
 
@@ -116,7 +119,7 @@ cdef class SlidingLog(Limiter):
 
     Args:
         quota: such as `"100/minute"`; the limit is at most 43,690.
-        max_keys, on_full, clock: as for TokenBucket. Memory: 16 bytes for each slot and 16 bytes for each
+        max_keys, table, on_full, clock: as for TokenBucket. Memory: 16 bytes for each slot and 16 bytes for each
             request that a key has had in view at once, up to `limit`.
 
     A cost of c is c requests, spent one after another: all or nothing, and O(c). Beside a concurrent request
@@ -144,11 +147,18 @@ cdef newfunc make_one[CLASSES]
 cdef object make(type cls, PyObject* args, PyObject* kwargs):
     quota = (<tuple>args)[0] if <tuple>args else (<dict>kwargs).get("quota") if kwargs != NULL else None
     if isinstance(quota, str) and ";" in quota:
-        options = {} if kwargs == NULL else {name: value for name, value in (<dict>kwargs).items() if name != "quota"}
-        return All(*[cls(part, *(<tuple>args)[1:], **options) for part in quota.split(";")])
+        return several(cls, quota.split(";"), (<tuple>args)[1:], {} if kwargs == NULL else <dict>kwargs)
     for i in range(CLASSES):
         if issubclass(cls, <type>classes[i]):
             return make_one[i](cls, args, kwargs)
+
+
+cdef object several(type cls, list quotas, tuple args, dict kwargs):
+    options = {name: value for name, value in kwargs.items() if name not in ("quota", "table")}
+    table = kwargs.get("table")
+    if table is None:
+        return All(*[cls(quota, *args, **options) for quota in quotas])
+    return All(*[cls(quota, *args, table=table.part(i + 1), **options) for i, quota in enumerate(quotas)])
 
 
 cdef int wrap() except -1:
@@ -160,3 +170,14 @@ cdef int wrap() except -1:
 
 
 wrap()
+
+
+def limiter_of(own, table):
+    """The limiter of these sizes on a table."""
+    cls = {
+        sizes.TOKEN_BUCKET: TokenBucket,
+        sizes.LEAKY_BUCKET: LeakyBucket,
+        sizes.SLIDING_WINDOW: SlidingWindow,
+        sizes.SLIDING_LOG: SlidingLog,
+    }.get(own.algorithm, FixedWindow)
+    return cls(own.quota, table=table, **sizes.options_of(own))

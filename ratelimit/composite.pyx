@@ -5,9 +5,23 @@ from libc.stdint cimport uint8_t, uint64_t
 
 import numpy as np
 
-from ._core cimport ALLOW, RAISE, Decision, Limiter, OnFull, Reservation, address, amount, booking, hashes_of, integers
+from ._core cimport (
+    ALLOW,
+    RAISE,
+    Decision,
+    Limiter,
+    OnFull,
+    Reservation,
+    Terms,
+    address,
+    amount,
+    booking,
+    hashes_of,
+    integers,
+    is_stale,
+)
 from ._rule cimport NEVER, Rule
-from ._table cimport CANCEL, DONE, FULL, HIT, REFUND, REFUSED, RESERVE, Outcome, Request, Status, Table, look, perform
+from ._table cimport CANCEL, DONE, FULL, HIT, REFUSED, Outcome, Request, Table, look, perform
 from ._verdict cimport Verdict, pronounce, wait_ns
 
 from . import waiting
@@ -18,74 +32,71 @@ cdef enum:
     MOST = 16  # limits in one
 
 
-cdef struct Member:
+cdef struct Part:
     const Table* table
     const Rule* rule
     OnFull when_full
+    uint64_t hashed
+    Request request  # by this limiter's clock: tables that were made at other times may be anchored otherwise
+    Outcome out
 
 
-cdef struct Members:
-    int size
-    Member[MOST] each
+cdef inline bint refuses(const Part* part) noexcept nogil:
+    return part.out.status == REFUSED or (part.out.status == FULL and part.when_full != ALLOW)
 
 
-cdef inline bint refuses(const Member* member, const Outcome* out) noexcept nogil:
-    return out.status == REFUSED or (out.status == FULL and member.when_full != ALLOW)
+cdef inline uint64_t wait_of(const Part* part) noexcept nogil:
+    return wait_ns(part.out.now, part.out.at)
 
 
-cdef int look_all(const Members* members, const Request* request, const uint64_t* hashes, Outcome* outs) noexcept nogil:
-    """The limiter that refuses longest, or -1 when none does; `at` of each outcome is when it is ready."""
+cdef int look_all(Part* parts, int size) noexcept nogil:
+    """The part that refuses longest, or -1 when none does; `at` of each outcome is when it is ready."""
     cdef int longest = -1, i
-    for i in range(members.size):
-        look(members.each[i].table, members.each[i].rule, request, hashes[i], &outs[i])
-        if refuses(&members.each[i], &outs[i]) and (longest < 0 or outs[i].at > outs[longest].at):
+    for i in range(size):
+        look(parts[i].table, parts[i].rule, &parts[i].request, parts[i].hashed, &parts[i].out)
+        if refuses(&parts[i]) and (longest < 0 or wait_of(&parts[i]) > wait_of(&parts[longest])):
             longest = i
     return longest
 
 
-cdef void take_back(
-    const Members* members, const Request* request, const uint64_t* hashes, const Outcome* outs, int size
-) noexcept nogil:
-    cdef Request undo = request[0]
+cdef void take_back(const Part* part) noexcept nogil:
+    cdef Request undo = part.request
     cdef Outcome ignored
-    cdef int i
-    undo.verb = CANCEL
-    for i in range(size):
-        if outs[i].status == DONE:
-            undo.at = outs[i].at
-            perform(members.each[i].table, members.each[i].rule, &undo, hashes[i], &ignored)
+    if part.out.status == DONE:
+        undo.verb = CANCEL
+        undo.at = part.out.at
+        perform(part.table, part.rule, &undo, part.hashed, &ignored)
 
 
-cdef int spend_all(const Members* members, const Request* request, const uint64_t* hashes, Outcome* outs) noexcept nogil:
-    """Spend from all, or from none: then the limiter that refused, otherwise -1.
+cdef int spend_all(Part* parts, int size) noexcept nogil:
+    """Spend from all, or from none: then the part that refused, otherwise -1.
 
     All are asked first, so that a refusal writes nothing. Only a request that comes between asking and
     spending makes it necessary to give back; in between, others may be refused for its sake.
     """
-    cdef int refusing = look_all(members, request, hashes, outs)
-    cdef int i
+    cdef int refusing = look_all(parts, size)
+    cdef int i, k
     if refusing >= 0:
         return refusing
-    for i in range(members.size):
-        perform(members.each[i].table, members.each[i].rule, request, hashes[i], &outs[i])
-        if refuses(&members.each[i], &outs[i]):
-            take_back(members, request, hashes, outs, i)
+    for i in range(size):
+        perform(parts[i].table, parts[i].rule, &parts[i].request, parts[i].hashed, &parts[i].out)
+        if refuses(&parts[i]):
+            for k in range(i):
+                take_back(&parts[k])
             return i
     return -1
 
 
-cdef int judge(
-    const Members* members, const Request* request, const Outcome* outs, int refusing, Verdict* verdict
-) noexcept nogil:
-    """The verdict of the limiter that refused, or else of the one with least remaining; and which it is."""
+cdef int judge(const Part* parts, int size, int refusing, Verdict* verdict) noexcept nogil:
+    """The verdict of the part that refused, or else of the one with least remaining; and which it is."""
     cdef Verdict other
     cdef uint64_t delay = 0
     cdef int chosen = refusing, i
     if refusing >= 0:
-        pronounce(members.each[refusing].rule, request, &outs[refusing], False, verdict)
+        pronounce(parts[refusing].rule, &parts[refusing].request, &parts[refusing].out, False, verdict)
         return refusing
-    for i in range(members.size):
-        pronounce(members.each[i].rule, request, &outs[i], members.each[i].when_full == ALLOW, &other)
+    for i in range(size):
+        pronounce(parts[i].rule, &parts[i].request, &parts[i].out, parts[i].when_full == ALLOW, &other)
         delay = max(delay, other.delay_ns)
         if chosen < 0 or other.remaining < verdict.remaining:
             chosen = i
@@ -109,11 +120,10 @@ cdef class All:
     """
 
     cdef readonly tuple limiters
-    cdef Members members
+    cdef int size
     cdef object __weakref__
 
     def __cinit__(self, *limiters):
-        cdef Limiter limiter
         cdef list flat = []
         for one in limiters:
             if not isinstance(one, (Limiter, All)):
@@ -124,46 +134,56 @@ cdef class All:
         if len({id(limiter.clock) for limiter in flat}) > 1:
             raise ValueError("limiters must have one clock to be asked at one moment; give them the same clock=")
         self.limiters = tuple(flat)
-        self.members.size = len(flat)
-        for i, limiter in enumerate(flat):
-            self.members.each[i].table = &limiter.slots
-            self.members.each[i].rule = &limiter.rule
-            self.members.each[i].when_full = limiter.when_full
+        self.size = len(flat)
 
-    cdef int start(self, Request* request, uint64_t* hashes, object key, object cost, object now) except -1:
-        cdef Limiter limiter
+    cdef int gather(self, Part* parts, object cost, object now) except -1:
+        """What all are asked, but for the key."""
+        cdef Limiter first = self.limiters[0], limiter
         cdef int i
-        request.verb = HIT
-        request.cost = amount(cost, "cost")
-        for i in range(self.members.size):
+        first.start(&parts[0].request, now)
+        parts[0].request.verb = HIT
+        parts[0].request.cost = amount(cost, "cost")
+        for i in range(self.size):
             limiter = self.limiters[i]
-            hashes[i] = limiter.hash_of(key)
-        (<Limiter>self.limiters[0]).start(request, now)
+            if is_stale(limiter):
+                limiter.refresh()
+            parts[i].table = &limiter.slots
+            parts[i].rule = limiter.rule
+            parts[i].when_full = limiter.when_full
+            if i > 0:
+                parts[i].request = parts[0].request
+                if now is None and limiter.clock is None:
+                    parts[i].request.now += limiter.anchor - first.anchor
         return 0
 
-    cdef int check_full(self, Outcome* outs, int refusing, object key) except -1:
-        if refusing >= 0 and outs[refusing].status == FULL:
+    cdef int start(self, Part* parts, object key, object cost, object now) except -1:
+        cdef Limiter limiter
+        cdef int i
+        self.gather(parts, cost, now)
+        for i in range(self.size):
+            limiter = self.limiters[i]
+            parts[i].hashed = limiter.hash_of(key)
+        return 0
+
+    cdef int check_full(self, Part* parts, int refusing, object key) except -1:
+        if refusing >= 0 and parts[refusing].out.status == FULL:
             (<Limiter>self.limiters[refusing]).full(key)
         return 0
 
     def allow(self, key, /):
         """Spend 1 from all if it may: True if so."""
-        cdef uint64_t[MOST] hashes
-        cdef Outcome[MOST] outs
-        cdef Request request
+        cdef Part[MOST] parts
         cdef int refusing
-        self.start(&request, hashes, key, 1, None)
-        refusing = spend_all(&self.members, &request, hashes, outs)
-        self.check_full(outs, refusing, key)
+        self.start(parts, key, 1, None)
+        refusing = spend_all(parts, self.size)
+        self.check_full(parts, refusing, key)
         return refusing < 0
 
     def hit(self, key, cost=1, *, now=None):
         """Spend `cost` from all if it may, all or nothing: as Limiter.hit."""
-        cdef uint64_t[MOST] hashes
-        cdef Outcome[MOST] outs
-        cdef Request request
-        self.start(&request, hashes, key, cost, now)
-        return self.decision(&self.members, &request, outs, spend_all(&self.members, &request, hashes, outs), key)
+        cdef Part[MOST] parts
+        self.start(parts, key, cost, now)
+        return self.decision(parts, spend_all(parts, self.size), key)
 
     def hit_each(self, keys, cost=1, *, quotas=None, now=None):
         """As `hit`, with a key of its own for each limiter: one request of a user, from an address, to a service.
@@ -173,71 +193,66 @@ cdef class All:
             cost, now: as for `hit`.
             quotas: one for each limiter instead of its own, as for Limiter.hit; None among them is its own.
         """
-        cdef uint64_t[MOST] hashes
-        cdef Outcome[MOST] outs
-        cdef Request request
-        cdef Members members = self.members
+        cdef Part[MOST] parts
         cdef Limiter limiter
-        cdef list kept = []  # what owns the rules of the given quotas, while they are in use
+        cdef Terms terms
+        cdef list kept = []  # the rules that are in use
         cdef int refusing, i
         for given, name in ((keys, "keys"), (quotas, "quotas")):
-            if given is not None and len(given) != members.size:
-                raise ValueError(f"{name} must be as many as there are limiters, {members.size}, not {len(given)}")
-        for i in range(members.size):
+            if given is not None and len(given) != self.size:
+                raise ValueError(f"{name} must be as many as there are limiters, {self.size}, not {len(given)}")
+        self.gather(parts, cost, now)
+        for i in range(self.size):
             limiter = self.limiters[i]
-            hashes[i] = limiter.hash_of(keys[i])
+            parts[i].hashed = limiter.hash_of(keys[i])
             if quotas is not None and quotas[i] is not None:
-                members.each[i].rule = limiter.rule_for(quotas[i])
-                kept.append(limiter.overrides)
-        request.verb = HIT
-        request.cost = amount(cost, "cost")
-        (<Limiter>self.limiters[0]).start(&request, now)
-        refusing = spend_all(&members, &request, hashes, outs)
-        return self.decision(&members, &request, outs, refusing, keys[refusing] if refusing >= 0 else None)
+                terms = limiter.terms_for(quotas[i])
+                kept.append(terms)
+                parts[i].rule = &terms.rule
+        refusing = spend_all(parts, self.size)
+        return self.decision(parts, refusing, keys[refusing] if refusing >= 0 else None)
 
     def peek(self, key, cost=1, *, now=None):
         """What `hit` would answer; changes nothing."""
-        cdef uint64_t[MOST] hashes
-        cdef Outcome[MOST] outs
-        cdef Request request
-        self.start(&request, hashes, key, cost, now)
-        return self.decision(&self.members, &request, outs, look_all(&self.members, &request, hashes, outs), key)
+        cdef Part[MOST] parts
+        self.start(parts, key, cost, now)
+        return self.decision(parts, look_all(parts, self.size), key)
 
-    cdef Decision decision(
-        self, const Members* members, const Request* request, Outcome* outs, int refusing, object key
-    ):
+    cdef Decision decision(self, Part* parts, int refusing, object key):
         cdef Decision decision = Decision.__new__(Decision)
-        self.check_full(outs, refusing, key)
-        decision.limiter = self.limiters[judge(members, request, outs, refusing, &decision.verdict)]
+        self.check_full(parts, refusing, key)
+        decision.limiter = self.limiters[judge(parts, self.size, refusing, &decision.verdict)]
         return decision
 
     def reserve(self, key, cost=1, *, max_delay=None):
         """Take the place in all lines now, for the moment at which the last of them is ready."""
-        cdef uint64_t[MOST] hashes
-        cdef Outcome[MOST] outs
-        cdef Request request
-        cdef Reservation place
+        cdef Part[MOST] parts
         cdef uint64_t patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
-        cdef uint64_t began, at
+        cdef uint64_t wait
+        cdef uint64_t[MOST] began
         cdef int refusing, i
-        self.start(&request, hashes, key, cost, None)
-        began = request.now
+        self.start(parts, key, cost, None)
+        for i in range(self.size):
+            began[i] = parts[i].request.now
         while True:
-            request.now = began
-            request.now_given = False
-            refusing = look_all(&self.members, &request, hashes, outs)
-            at = max([outs[i].at for i in range(self.members.size)])
-            if refusing >= 0 and outs[refusing].status == FULL:
-                self.check_full(outs, refusing, key)
-                return booking([], False, request.cost, began, at)
-            if at >= NEVER or at - began > patience:
-                return booking([], False, request.cost, began, at)
-            request.now = at
-            request.now_given = True
-            if spend_all(&self.members, &request, hashes, outs) < 0:
-                return booking(
-                    [(self.limiters[i], hashes[i]) for i in range(self.members.size)], True, request.cost, began, at
-                )
+            refusing = look_all(parts, self.size)
+            wait = 0
+            for i in range(self.size):
+                wait = max(wait, wait_ns(began[i], parts[i].out.at))
+            if refusing >= 0 and parts[refusing].out.status == FULL:
+                self.check_full(parts, refusing, key)
+                return booking([], False, parts[0].request.cost, began[0], wait)
+            if wait >= NEVER or wait > patience:
+                return booking([], False, parts[0].request.cost, began[0], wait)
+            for i in range(self.size):
+                parts[i].request.now = began[i] + wait
+                parts[i].request.now_given = True
+            if spend_all(parts, self.size) < 0:
+                places = [(self.limiters[i], parts[i].hashed, began[i] + wait) for i in range(self.size)]
+                return booking(places, True, parts[0].request.cost, began[0], wait)
+            for i in range(self.size):
+                parts[i].request.now = began[i]
+                parts[i].request.now_given = False
 
     def refund(self, key, cost=1):
         """Give `cost` back to all, never above full."""
@@ -260,33 +275,31 @@ cdef class All:
 
     def hit_many(self, keys, costs=None, *, now=None):
         """As `allow_many`, with the full decisions: as Limiter.hit_many."""
+        cdef Part[MOST] parts
         cdef int k, refusing = -1
-        hashes_by_member = np.empty((self.members.size, len(keys)), np.uint64)
-        for k in range(self.members.size):
-            hashes_by_member[k] = hashes_of(&(<Limiter>self.limiters[k]).slots.header.seed[0], keys)
-        cdef const uint64_t[:, ::1] hashes = hashes_by_member
+        self.gather(parts, 1, None)
+        hashes_by_part = np.array([hashes_of(&(<Limiter>limiter).slots.seed[0], keys) for limiter in self.limiters])
+        cdef const uint64_t[:, ::1] hashes = hashes_by_part
         cdef Py_ssize_t i = 0, size = hashes.shape[1]
         cdef const uint64_t[:] amounts = integers(1 if costs is None else costs, "costs", size, 1, 2**64 - 1)
-        cdef const uint64_t[:] moments = integers(self.now_ns() if now is None else now, "now", size, 0, NEVER - 2)
+        cdef bint now_given = now is not None
+        cdef const uint64_t[:] moments = integers(now if now_given else 0, "now", size, 0, NEVER - 2)
         result = np.empty(size, VERDICT)
         cdef Verdict* verdicts = <Verdict*>address(result)
-        cdef uint64_t[MOST] own
-        cdef Outcome[MOST] outs
-        cdef Request request
-        request.verb = HIT
-        request.now_given = now is not None
         with nogil:
             for i in range(size):
-                for k in range(self.members.size):
-                    own[k] = hashes[k, i]
-                request.cost = amounts[i]
-                request.now = moments[i]
-                refusing = spend_all(&self.members, &request, own, outs)
-                judge(&self.members, &request, outs, refusing, verdicts + i)
-                if refusing >= 0 and outs[refusing].status == FULL and self.members.each[refusing].when_full == RAISE:
+                for k in range(self.size):
+                    parts[k].hashed = hashes[k, i]
+                    parts[k].request.cost = amounts[i]
+                    if now_given:
+                        parts[k].request.now = moments[i]
+                        parts[k].request.now_given = True
+                refusing = spend_all(parts, self.size)
+                judge(parts, self.size, refusing, verdicts + i)
+                if refusing >= 0 and parts[refusing].out.status == FULL and parts[refusing].when_full == RAISE:
                     break
         if size:
-            self.check_full(outs, refusing, f"number {i} of the batch; those before it are decided")
+            self.check_full(parts, refusing, f"number {i} of the batch; those before it are decided")
         return result
 
     @property
@@ -306,9 +319,15 @@ cdef class All:
         """As `wait`, without blocking the event loop."""
         return waiting.wait_async(self, key, cost, timeout)
 
+    def __reduce__(self):
+        return All, self.limiters
+
     def __and__(self, other):
         """One limit more."""
         return All(self, other) if isinstance(other, (Limiter, All)) else NotImplemented
+
+    def __reduce__(self):
+        return All, self.limiters
 
     def __repr__(self):
         return " & ".join(map(repr, self.limiters))

@@ -27,3 +27,6 @@ class WaitTimeout(WaitError, TimeoutError):
     def __init__(self, message: str, delay: float) -> None:
         super().__init__(message)
         self.delay = delay
+
+    def __reduce__(self) -> tuple[type["WaitTimeout"], tuple[str, float]]:
+        return type(self), (str(self), self.delay)

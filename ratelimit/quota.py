@@ -22,7 +22,9 @@ _UNITS = {
     30 * 86_400 * NS_PER_SECOND: ("month",),
     365 * 86_400 * NS_PER_SECOND: ("y", "year"),
 }
-_NS = {name + plural: ns for ns, names in _UNITS.items() for name in names for plural in ("", "s")}
+_NS = {name: ns for ns, names in _UNITS.items() for name in names} | {
+    name + "s": ns for ns, names in _UNITS.items() for name in names if len(name) > 1 and name[-1] != "s"
+}  # a symbol has no plural: ms are milliseconds
 _GRAMMAR = re.compile(
     r"\s*(?P<limit>\d[\d_]*)\s*(?:/|\bper\b)\s*(?P<count>\d[\d_]*(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*",
     re.ASCII | re.IGNORECASE,
@@ -122,14 +124,14 @@ class Quota:
 _CALENDAR = {30 * 86_400 * NS_PER_SECOND, 365 * 86_400 * NS_PER_SECOND}
 
 
-def count(value: int, name: str) -> int:
-    """A whole number from 1 to 2**63 - 1, or an error that names the argument."""
-    accepted = f"{name} must be a whole number from 1 to 2**63 - 1, not {value!r}"
+def count(value: int, name: str, least: int = 1) -> int:
+    """A whole number from `least` to 2**63 - 1, or an error that names the argument."""
+    accepted = f"{name} must be a whole number from {least} to 2**63 - 1, not {value!r}"
     try:
         number = value.__index__()
     except AttributeError:
         raise TypeError(accepted) from None
-    if not 1 <= number < 2**63:
+    if not least <= number < 2**63:
         raise ValueError(accepted)
     return number
 

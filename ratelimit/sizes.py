@@ -1,11 +1,20 @@
 """From quotas to the integers of a `Rule`: checked once, so that nothing can overflow later."""
 
+from fractions import Fraction
 from math import gcd
 from typing import NamedTuple
 
-from .quota import LARGEST, Quota
+from .quota import LARGEST, NS_PER_SECOND, Quota, count
 
 TOKEN_BUCKET, LEAKY_BUCKET, FIXED_WINDOW, FIRST_WINDOW, SLIDING_WINDOW, SLIDING_LOG = range(6)  # as in _rule.pxd
+ALGORITHMS = {
+    TOKEN_BUCKET: "token bucket",
+    LEAKY_BUCKET: "leaky bucket",
+    FIXED_WINDOW: "fixed window",
+    FIRST_WINDOW: "fixed window anchored at the first request",
+    SLIDING_WINDOW: "sliding window",
+    SLIDING_LOG: "sliding log",
+}
 
 STATE_BITS, MOMENT_BITS = 79, 62
 LARGEST_UNIT = 2 ** (STATE_BITS - MOMENT_BITS - 1)  # a moment and a tolerance, both in ticks, add up in a state
@@ -53,9 +62,11 @@ def leaky_bucket(quota: Quota | str, capacity: int | None = None, *, own: Sizes 
     One is in service and `capacity` wait; 0 lets none wait.
     """
     quota = Quota.of(quota)
-    if capacity != 0:
-        quota = quota.with_burst(capacity, "capacity")
+    if capacity is None:
         capacity = quota.burst or quota.limit
+    else:
+        capacity = count(capacity, "capacity", least=0)
+        quota = quota.with_burst(capacity or None)
     return _gcra(LEAKY_BUCKET, quota, capacity + 1, 1, -(-quota.period_ns // quota.limit))
 
 
@@ -92,6 +103,26 @@ def sliding_log(quota: Quota | str, *, own: Sizes | None = None) -> Sizes:
     return Sizes(quota, SLIDING_LOG, quota.limit, quota.period_ns, capacity=own.capacity if own else quota.limit)
 
 
+def options_of(sizes: Sizes) -> dict[str, object]:
+    """What to give the algorithm's class beside the quota, for limits of these sizes."""
+    if sizes.algorithm == TOKEN_BUCKET:
+        return {"burst": sizes.limit}
+    if sizes.algorithm == LEAKY_BUCKET:
+        return {"capacity": sizes.limit - 1}
+    return {"anchor": "first"} if sizes.algorithm == FIRST_WINDOW else {}
+
+
+def restate(limit: int, period_ns: int, most: int, own: Sizes) -> Sizes:
+    """The sizes of a quota that was written down as three numbers, for a table whose slots `own` describes."""
+    quota = Quota(limit, Fraction(period_ns, NS_PER_SECOND))
+    if own.algorithm == TOKEN_BUCKET:
+        return token_bucket(quota, most if most != limit else None, own=own)
+    if own.algorithm == LEAKY_BUCKET:
+        return leaky_bucket(quota, most - 1 if most - 1 != limit else None, own=own)
+    measure = {SLIDING_WINDOW: sliding_window, SLIDING_LOG: sliding_log}.get(own.algorithm, fixed_window)
+    return measure(quota, own=own)
+
+
 def _index_bits(quota: Quota) -> int:
     """Bits to number every window there will ever be."""
     return (LARGEST // quota.period_ns).bit_length()
@@ -109,4 +140,5 @@ def _window(algorithm: int, quota: Quota, count_bits: int, own: Sizes | None) ->
 
 def _same_period(quota: Quota, own: Sizes | None) -> None:
     if own is not None and quota.period_ns != own.period:
-        raise ValueError(f"quota {quota} must have the period of this limiter's windows, as {own.quota}")
+        own_period = Quota(own.limit, Fraction(own.period, NS_PER_SECOND))
+        raise ValueError(f"quota {quota} must have the period of this limiter's windows, as {own_period}")

@@ -112,7 +112,7 @@ class TokenBucket(Oracle):
         if self.full_at > now:
             self.full_at = max(Fraction(now), self.full_at - cost * self.interval(self.own))
 
-    def cancel(self, now, at, cost):
+    def cancel(self, now, at, cost, booked):
         """What was booked, less the time for which others wait because of it."""
         last = -((self.own[0] * self.interval(self.own) - self.full_at) // 1)  # when the last booked may act
         back = cost * self.interval(self.own) - max(0, last - at)
@@ -141,8 +141,8 @@ class LeakyBucket(TokenBucket):
         self.known = True
         return True, at
 
-    def cancel(self, now, at, cost):
-        if self.full_at == at + cost * self.interval(self.own):
+    def cancel(self, now, at, cost, booked):
+        if self.full_at == at + booked * self.interval(self.own):  # only the last in line gives back
             self.refund(now, cost)
 
 
@@ -171,7 +171,7 @@ class FixedWindow(Oracle):
         if self.window(now) <= self.latest:
             self.spent[self.latest] -= min(cost, self.spent[self.latest])
 
-    def cancel(self, now, at, cost):
+    def cancel(self, now, at, cost, booked):
         if self.window(at) == self.latest:
             self.refund(now, cost)
 
@@ -203,7 +203,7 @@ class FirstWindow(Oracle):
         if not self.over(now):
             self.spent -= min(cost, self.spent)
 
-    def cancel(self, now, at, cost):
+    def cancel(self, now, at, cost, booked):
         if self.start is not None and self.start <= at < self.start + self.own[1]:
             self.refund(now, cost)
 
@@ -226,7 +226,7 @@ class SlidingWindow(FixedWindow):
             self.spent[start] -= back
             cost -= back
 
-    def cancel(self, now, at, cost):
+    def cancel(self, now, at, cost, booked):
         self.latest = max(self.latest, self.window(now))
         if self.window(at) in (self.latest, self.latest - self.own[1]):
             self.spent[self.window(at)] -= min(cost, self.spent[self.window(at)])
@@ -260,7 +260,7 @@ class SlidingLog(Oracle):
             gone = len(self.log) - self.live(now)
             del self.log[gone : gone + cost]
 
-    def cancel(self, now, at, cost):
+    def cancel(self, now, at, cost, booked):
         if at <= now:
             self.refund(now, cost)
             return

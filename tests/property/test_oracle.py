@@ -4,7 +4,7 @@ from dataclasses import astuple
 from itertools import accumulate
 
 from cases import SECOND, START, answer_of, quota_of
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 YEAR = 365 * 86_400 * SECOND
@@ -29,7 +29,6 @@ def limiter_or_none(algorithm, quota):
 
 
 @given(data=st.data(), limit=limits, period=periods, now=starts)
-@settings(max_examples=300)
 def test_hits_and_peeks_answer_as_the_oracle(algorithm, data, limit, period, now):
     """Any quota, any costs, any clock: all six fields of every decision."""
     limiter = limiter_or_none(algorithm, quota_of(limit, period))
@@ -43,7 +42,6 @@ def test_hits_and_peeks_answer_as_the_oracle(algorithm, data, limit, period, now
 
 
 @given(data=st.data(), limit=st.integers(1, 50), period=st.sampled_from([1, 10, SECOND, YEAR // 50]))
-@settings(max_examples=200)
 def test_batches_are_the_same_calls_one_by_one(algorithm, data, limit, period):
     """Keys, costs and moments in arrays, against one oracle a key.
 
@@ -75,7 +73,6 @@ def test_batches_are_the_same_calls_one_by_one(algorithm, data, limit, period):
 
 
 @given(data=st.data(), limit=st.integers(1, 20), other=st.integers(1, 40), burst=st.integers(1, 30))
-@settings(max_examples=200)
 def test_quotas_of_single_calls(algorithm, data, limit, other, burst):
     """A quota for one call decides by its own sizes over the state that all calls share."""
     period = 60 * SECOND

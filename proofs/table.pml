@@ -1,0 +1,376 @@
+/* The slot protocol of ratelimit/_table.pxd as a model for spin: every interleaving of THREADS requests on two
+   keys. Names and order are those of _table.pxd; each atomic step holds one access to shared memory, and what
+   a thread computes for itself after it.
+
+   The algorithm is a fixed window of one tick with a limit of LIMIT: a state is (window, count), so that a key
+   becomes fresh, gets reclaimed and comes back within a few steps. Every thread draws its key, verb and clock
+   reading; readings may be late. The table starts in any state that it could have been left in.
+
+   A process killed between two instructions is one that never runs again. For everything that must not happen
+   an interleaving in which it pauses for ever is the same thing. That it blocks nobody is the search for
+   cycles (-DNP): nothing here repeats, so that any infinite run is one in which nobody gets done. With -DCRASH
+   it also really ends, at any step, and the threads that are left must find the counts exact.
+
+   -DWRONG_... are seeded errors, which the search must find; see tests/protocol/test_model.py. */
+
+#ifndef THREADS
+#define THREADS 3
+#endif
+#ifndef SLOTS
+#define SLOTS 2
+#endif
+#ifndef LIMIT
+#define LIMIT 1
+#endif
+#ifndef HOMES
+#define HOMES 1 /* how far apart the keys' home slots are */
+#endif
+
+#define WINDOW SLOTS
+#define NONE SLOTS
+
+/* A word: tag (2 bits) | claim (1 bit) | state (5 bits). Keys have the tags 2 and 3. */
+#define CLAIM_BIT 32
+#define WORD(tag, state) (((tag) << 6) | (state))
+#define TAG(word) ((word) >> 6)
+#define STATE(word) ((word) & 31)
+#define IS_CLAIM(word) (((word) & CLAIM_BIT) != 0)
+#define IS_KEY(word) (TAG(word) > 1 && !IS_CLAIM(word))
+#define FREE WORD(1, 0)
+#define HOME(tag) (((tag) - 2) * HOMES % SLOTS)
+#define FOLLOWING(slot) (((slot) + 1) % SLOTS)
+
+#ifdef WRONG_DECIDES_FROM_CLAIM
+#define HOLDS(word, tag) (TAG(word) == (tag))
+#else
+#define HOLDS(word, tag) (TAG(word) == (tag) && !IS_CLAIM(word))
+#endif
+
+/* The algorithm: window (2 bits) | count (3 bits). */
+#define PACK(index, count) (((index) << 3) | (count))
+#define INDEX(state) ((state) >> 3)
+#define COUNT(state) ((state) & 7)
+#define FRESH(now, state) ((now) > INDEX(state) || ((now) == INDEX(state) && COUNT(state) == 0))
+#define LATER(a, b) ((a) > (b) -> (a) : (b))
+
+#define MOMENTS 2
+
+#define HIT 0
+#define REFUND 1
+#define RESET 2
+
+short slots[SLOTS];
+byte horizon, tickets;
+
+/* What really happened: the measure of everything. */
+byte admitted[4 * MOMENTS];
+#define ADMITTED(tag, index) admitted[(tag) * MOMENTS + (index)]
+byte crashed;
+
+/* A key's slot says what was admitted, and no second slot has the key. */
+inline check_key(tag, state) {
+    assert(COUNT(state) == ADMITTED(tag, INDEX(state)));
+    assert(COUNT(state) <= LIMIT);
+}
+
+/* What is no longer looked at counts as another state unless it is cleared. */
+inline drop() {
+    seen = 0; expected = 0; leftover = 0; rival = 0; chosen = 0; abandoned = 0; left = 0; passed = false
+}
+
+proctype request(byte me; byte tag; byte verb; byte now; bool given) {
+    short word, seen, expected, leftover;
+    byte slot, rival, chosen, abandoned, left, i;
+    byte since, before, after;
+    bool passed, robbed;
+
+    {
+    skip;
+commit: /* from the start, and from the start again whenever another thread was faster */
+    atomic {
+        drop(); word = 0; since = 0; before = 0; after = 0;
+        slot = HOME(tag); left = WINDOW /* find */
+    }
+    do
+    :: atomic { word = slots[slot];
+        if
+        :: HOLDS(word, tag) -> before = STATE(word); check_key(tag, before); goto found
+        :: word == 0 -> goto missed
+        :: else -> slot = FOLLOWING(slot); left--
+        fi;
+        if
+        :: left == 0 -> goto missed
+        :: else
+        fi }
+    od;
+
+missed:
+    atomic {
+        since = horizon;
+        if
+        :: !given -> now = LATER(now, since)
+        :: else
+        fi;
+        before = (now >= since -> 0 : PACK(since, 0)); /* unknown */
+        slot = NONE;
+        if
+        :: verb != HIT -> goto done /* nothing to give back or to forget */
+        :: else
+        fi;
+    }
+
+found: /* decide; for a reset, forget */
+    atomic {
+        if
+        :: verb == RESET
+        :: verb == REFUND ->
+            if
+            :: now > INDEX(before) || COUNT(before) == 0 -> goto done
+            :: else -> after = before - 1
+            fi
+        :: verb == HIT && FRESH(now, before) -> after = PACK(now, 1)
+        :: verb == HIT && !FRESH(now, before) ->
+            if
+            :: now < INDEX(before) || COUNT(before) == LIMIT -> goto done /* refused */
+            :: else -> after = before + 1
+            fi
+        fi;
+        if
+        :: slot != NONE -> goto write
+        :: else
+        fi
+    }
+
+claim:
+    atomic { chosen = NONE; abandoned = NONE; slot = HOME(tag); left = WINDOW }
+    do
+    :: atomic { seen = slots[slot];
+        if
+        :: TAG(seen) == tag && IS_CLAIM(seen) -> word = seen; goto settle
+        :: TAG(seen) == tag && !IS_CLAIM(seen) -> goto commit
+        :: TAG(seen) != tag && IS_CLAIM(seen) ->
+            if
+            :: abandoned == NONE -> abandoned = slot; leftover = seen
+            :: else
+            fi
+        :: TAG(seen) != tag && !IS_CLAIM(seen) ->
+            if
+            :: chosen == NONE && (!IS_KEY(seen) || FRESH(now, STATE(seen))) -> chosen = slot; expected = seen
+            :: else
+            fi
+        fi;
+        slot = FOLLOWING(slot); left--;
+        if
+        :: seen == 0 || left == 0 -> break
+        :: else
+        fi }
+    od;
+    atomic {
+        if
+        :: chosen == NONE && !robbed -> chosen = abandoned; expected = leftover
+        :: else
+        fi;
+        if
+        :: chosen == NONE -> goto done /* full */
+        :: else
+        fi
+    }
+#ifndef WRONG_HORIZON_NOT_RAISED
+#ifndef WRONG_HORIZON_RAISED_LATE
+    if
+    :: atomic { IS_KEY(expected) -> horizon = LATER(horizon, now) }
+    :: else
+    fi;
+#endif
+#endif
+    atomic { /* word_cas(chosen, &expected, mine) */
+        if
+        :: slots[chosen] == expected ->
+#ifndef WRONG_TICKETS_REUSED
+            tickets++;
+            assert(tickets < 32);
+#endif
+            word = WORD(tag, CLAIM_BIT | tickets);
+            slots[chosen] = word;
+#ifndef WRONG_ROBS_FOR_EVER
+            robbed = robbed || IS_CLAIM(expected);
+#endif
+            slot = chosen
+        :: else -> goto claim
+        fi
+    }
+#ifdef WRONG_HORIZON_RAISED_LATE
+    if
+    :: atomic { IS_KEY(expected) -> horizon = LATER(horizon, now) }
+    :: else
+    fi;
+#endif
+
+settle:
+#ifndef WRONG_NOT_SETTLED
+    atomic { drop(); rival = HOME(tag); left = WINDOW }
+    do
+    :: atomic { seen = slots[rival];
+        if
+        :: rival == slot -> passed = true; rival = FOLLOWING(rival); left--
+        :: rival != slot && seen == 0 -> break
+        :: rival != slot && seen != 0 && TAG(seen) != tag -> rival = FOLLOWING(rival); left--
+        :: rival != slot && TAG(seen) == tag ->
+            if
+            :: passed && IS_CLAIM(seen) ->
+#ifdef WRONG_LATER_CLAIMS_STAY
+                rival = FOLLOWING(rival); left--
+#else
+                goto evict
+#endif
+            :: else -> goto give_way
+            fi
+        fi;
+        if
+        :: left == 0 -> break
+        :: else
+        fi }
+    :: false ->
+evict:
+#ifndef WRONG_EVICTS_AFTER_LOSS
+        if
+        :: atomic { slots[slot] != word -> break } /* lost */
+        :: atomic { slots[slot] == word -> skip }
+        fi;
+#endif
+        atomic { /* word_cas(rival, &seen, free_word()) */
+            if
+            :: slots[rival] == seen -> slots[rival] = FREE
+            :: else
+            fi }
+    :: false ->
+give_way:
+        atomic { /* word_cas(slot, word, free_word()) */
+            if
+            :: slots[slot] == word -> slots[slot] = FREE
+            :: else
+            fi;
+            word = seen;
+            if
+            :: !IS_CLAIM(seen) -> goto commit
+            :: else -> slot = rival; goto settle
+            fi }
+    od;
+#endif
+
+    atomic { drop() };
+#ifndef WRONG_HORIZON_NOT_ASKED_AGAIN
+    if
+    :: atomic { horizon > LATER(since, now) -> skip };
+        atomic { /* word_cas(slot, &word, free_word()) */
+            if
+            :: slots[slot] == word -> slots[slot] = FREE
+            :: else
+            fi;
+            goto commit }
+    :: atomic { horizon <= LATER(since, now) -> skip }
+    fi;
+#endif
+
+write:
+    atomic { /* word_cas(slot, &word, slot_word(tag, after)) */
+        if
+        :: slots[slot] != word -> goto commit
+        :: slots[slot] == word && verb == RESET ->
+            ADMITTED(tag, 0) = 0; ADMITTED(tag, 1) = 0;
+#ifdef WRONG_FREED_AS_NEVER_USED
+            slots[slot] = 0
+#else
+            slots[slot] = FREE
+#endif
+        :: slots[slot] == word && verb == REFUND ->
+            ADMITTED(tag, INDEX(after))--;
+            slots[slot] = WORD(tag, after)
+        :: slots[slot] == word && verb == HIT ->
+            ADMITTED(tag, now)++;
+            slots[slot] = WORD(tag, after);
+            check_key(tag, after)
+        fi;
+        i = 0;
+        do
+        :: i < SLOTS -> assert(i == slot || TAG(slots[i]) != tag || IS_CLAIM(slots[i])); i++
+        :: else -> break
+        od;
+        i = 0
+    }
+    goto done
+    } unless { crashed == me + 1 };
+done:
+    atomic { drop(); word = 0; since = 0; before = 0; after = 0; slot = 0; robbed = false; tag = 0; verb = 0; now = 0; given = false }
+}
+
+/* Any table that requests, resets and crashes could have left behind: in each slot nothing yet, a free word, a
+   key that spent its limit in window 0, or a claim whose owner is dead. */
+inline fill() {
+    i = 0;
+    do
+    :: i < SLOTS ->
+        if
+        :: break /* never used, and so is all that follows */
+        :: slots[i] = FREE
+        :: ADMITTED(2, 0) == 0 && (HOME(2) <= i) -> slots[i] = WORD(2, PACK(0, LIMIT)); ADMITTED(2, 0) = LIMIT
+        :: ADMITTED(3, 0) == 0 && (HOME(3) <= i) -> slots[i] = WORD(3, PACK(0, LIMIT)); ADMITTED(3, 0) = LIMIT
+        :: tickets == 0 -> tickets++; slots[i] = WORD(2, CLAIM_BIT | tickets)
+        fi;
+        i++
+    :: else -> break
+    od
+}
+
+/* Threads are alike, so that only the requests matter and not who brings which: they are drawn in order. */
+init {
+    byte i, tag, now, order, before;
+    byte verb;
+    bool given;
+    atomic {
+        fill();
+        i = 0;
+        do
+        :: i < THREADS ->
+            if
+            :: tag = 2
+            :: tag = 3
+            fi;
+            if
+            :: now = 0
+            :: now = 1
+            fi;
+            if
+            :: verb = HIT
+#ifdef REFUNDS
+            :: verb = REFUND
+#endif
+#ifdef RESETS
+            :: verb = RESET
+#endif
+            fi;
+            given = false;
+#ifdef GIVEN
+            if
+            :: verb == HIT -> given = true
+            :: skip
+            fi;
+#endif
+            order = ((tag * 4 + verb) * 2 + now) * 2 + given;
+            if
+            :: order >= before -> before = order; run request(i, tag, verb, now, given); i++
+            :: order < before ->
+end_unordered: false
+            fi
+        :: else -> break
+        od;
+        i = 0; tag = 0; now = 0; order = 0; before = 0; verb = 0; given = false
+    }
+#ifdef CRASH
+    if
+    :: crashed = 1
+    :: crashed = 2
+    :: crashed = 3
+    fi
+#endif
+}

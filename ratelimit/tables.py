@@ -1,0 +1,98 @@
+"""`ratelimit table`: list, show, check, change and remove tables in shared memory and in files."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .inspection import census
+from .quota import Quota
+from .table import Table
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; 0 when all is well, 1 when not."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (OSError, ValueError) as error:
+        print(f"ratelimit table: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ratelimit table", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    command("list", _list, "the tables in this host's shared memory")
+    for name, run, text in [
+        ("show", _show, "what a table is, and how full"),
+        ("check", _check, "whether no key has two slots; meant for a table at rest"),
+        ("remove", _remove, "remove the name: who is attached keeps the table, who comes later makes a new one"),
+    ]:
+        command(name, run, text).add_argument("table", help="a name in shared memory, or the path of a file, with a /")
+    change = command("change", _change, "change the quota, for all who share the table and from now on")
+    change.add_argument("table", help="a name in shared memory, or the path of a file, with a /")
+    change.add_argument("quota", help="such as 100/minute")
+    change.add_argument("--burst", type=int, help="of a token bucket, or the capacity of a leaky one")
+    change.add_argument("--counts", choices=["keep", "scale", "reset"], default="keep", help="of what was spent")
+    return parser
+
+
+def _table(options: argparse.Namespace) -> Table:
+    return Table.open(Path(options.table)) if "/" in options.table else Table.shared(options.table)
+
+
+def _list(options: argparse.Namespace) -> int:
+    for name in Table.names():
+        try:
+            limiter = Table.shared(name).limiter()
+            print(f"{name:30} {limiter!r}, {len(limiter):,} of {limiter.max_keys:,} keys live")
+        except (OSError, ValueError) as error:
+            print(f"{name:30} {error}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    limiter = _table(options).limiter()
+    assert limiter.where.path is not None
+    slots, status = census(limiter), limiter.where.path.stat()
+    latest = datetime.fromtimestamp(limiter.latest_ns / 1e9, UTC).isoformat(timespec="seconds")
+    for name, value in [
+        ("file", limiter.where.path),
+        ("limit", repr(limiter)),
+        ("burst", limiter.quota.burst),
+        ("keys", f"{len(limiter):,} live, at most {limiter.max_keys:,}"),
+        ("slots", f"{slots.keys:,} with keys, {slots.free:,} free again, {slots.unused:,} never used"),
+        ("claims", f"{slots.claims:,} unfinished"),
+        ("no slot", f"{limiter.full_count:,} decisions"),
+        ("collisions", f"{limiter.collision_count:,} updates repeated"),
+        ("memory", f"{status.st_blocks * 512:,} of {status.st_size:,} bytes taken"),
+        ("decided", f"up to {latest}"),
+    ]:
+        if value is not None:
+            print(f"{name:12} {value}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    slots = census(_table(options).limiter())
+    print(f"{slots.keys:,} keys, {slots.duplicates:,} of them in two slots; {slots.claims:,} unfinished claims")
+    return 1 if slots.duplicates else 0
+
+
+def _remove(options: argparse.Namespace) -> int:
+    _table(options).remove()
+    return 0
+
+
+def _change(options: argparse.Namespace) -> int:
+    limiter = _table(options).limiter()
+    limiter.change(Quota.parse(options.quota).with_burst(options.burst), counts=options.counts)
+    print(repr(limiter))
+    return 0

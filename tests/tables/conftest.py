@@ -1,0 +1,25 @@
+"""Tables that leave nothing behind: names in shared memory of this test alone, and files in its folder."""
+
+import uuid
+
+import pytest
+
+from ratelimit import Table
+
+
+@pytest.fixture
+def shared_name():
+    """A free name in shared memory; all that begins with it is removed at the end."""
+    name = f"test-{uuid.uuid4().hex}"
+    yield name
+    for left in Table.names():
+        if left.startswith(name):
+            Table.shared(left).remove()
+
+
+@pytest.fixture(params=["shared memory", "file"])
+def place(request, shared_name, tmp_path):
+    """A function that gives a new handle of one and the same table, as another process would have it."""
+    if request.param == "file":
+        return lambda **options: Table.open(tmp_path / "limits.tbl", **options)
+    return lambda **options: Table.shared(shared_name, **options)

@@ -1,0 +1,128 @@
+"""The quota of a live table changes, for all who share it."""
+
+import pytest
+from cases import ALGORITHMS, SECOND
+
+from ratelimit import CorruptTable, FixedWindow, LeakyBucket, Quota, SlidingLog, SlidingWindow, Table, TokenBucket
+from ratelimit.label import QUOTAS
+from ratelimit.testing import ManualClock
+
+
+@pytest.fixture
+def pair(clock):
+    """Two limiters on one table in this process, made by a function of class and quota."""
+
+    def make(cls, quota, **options):
+        table = Table(max_keys=50)
+        return [cls(quota, table=table, clock=clock, **options) for _ in range(2)]
+
+    return make
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
+def test_everybody_decides_by_the_new_quota(algorithm):
+    """From their next decision on, whichever verb they use; nothing of what was spent is lost."""
+    table, clock = Table(max_keys=50), ManualClock()
+    one, other = (algorithm.make("10/minute", clock, table=table) for _ in range(2))
+    for _ in range(4):
+        one.hit("key")
+    spent = one.peek("key").limit - one.peek("key").remaining
+    other.change("6/minute")
+    limit = 7 if algorithm.limiter is LeakyBucket else 6
+    assert (one.peek("key").limit, one.peek("key").remaining) == (limit, limit - spent)
+    assert one.quota == other.quota == Quota(6, 60)
+    assert one.allow_many(["key"] * 10).sum() == limit - spent
+    assert one.hit_many(["key"])["limit"][0] == limit
+    assert not one.allow("key")
+    assert not (one & other).allow("key")
+
+
+@pytest.mark.parametrize("cls", [TokenBucket, FixedWindow, SlidingWindow])
+@pytest.mark.parametrize(("counts", "remaining"), [("keep", 140), ("scale", 80), ("reset", 200)])
+def test_what_becomes_of_the_counts(pair, cls, counts, remaining):
+    """60 of 100 spent: kept, scaled to 120 of 200, or forgotten."""
+    one, other = pair(cls, "100/minute")
+    one.hit("key", 60)
+    other.change("200/minute", counts=counts)
+    assert one.peek("key").remaining == remaining
+    assert one.peek("fresh").remaining == 200
+
+
+@pytest.mark.parametrize("cls", [TokenBucket, FixedWindow, SlidingWindow])
+def test_scaling_rounds_to_the_strict_side(pair, cls):
+    one, _ = pair(cls, "100/minute")
+    one.hit("key", 1)
+    one.change("7/minute", counts="scale")
+    assert one.peek("key").remaining == 6
+
+
+def test_a_token_bucket_keeps_tokens_not_time(pair):
+    """At half the rate, what was spent takes twice as long to come back."""
+    one, _ = pair(TokenBucket, "60/minute")
+    one.hit("key", 30)
+    assert one.peek("key").reset_after == 30
+    one.change(Quota(30, 60, burst=60))
+    assert (one.peek("key").remaining, one.peek("key").reset_after) == (30, 60)
+
+
+def test_the_previous_window_is_scaled_too(pair, clock):
+    one, _ = pair(SlidingWindow, "100/minute")
+    clock.advance(ns=60 * SECOND - clock.now_ns() % (60 * SECOND))
+    one.hit("key", 100)
+    clock.advance(60)
+    one.change("10/minute", counts="scale")
+    assert not one.allow("key")
+    clock.advance(30)
+    assert one.peek("key").remaining == 5
+
+
+def test_what_cannot_be_changed(pair):
+    """Windows keep their period, logs their room; and nothing has changed then."""
+    for cls, quota, message in [
+        (FixedWindow, "10/hour", "must have the period"),
+        (SlidingWindow, "10/hour", "must have the period"),
+        (SlidingLog, "11/minute", "has room for 10 requests per key, not 11"),
+        (FixedWindow, "ten a minute", "is not understood"),
+    ]:
+        one, _ = pair(cls, "10/minute")
+        with pytest.raises(ValueError, match=message):
+            one.change(quota)
+        assert one.quota == Quota(10, 60)
+    one, _ = pair(SlidingLog, "10/minute")
+    with pytest.raises(ValueError, match="'scale' is not for a SlidingLog"):
+        one.change("5/minute", counts="scale")
+    with pytest.raises(ValueError, match="counts must be one of 'keep', 'scale', 'reset', not 'halve'"):
+        one.change("5/minute", counts="halve")
+
+
+def test_changes_go_on_for_ever(pair):
+    """There are places for sixteen quotas; who sleeps through more than that wakes up to the last."""
+    sleeper, other = pair(TokenBucket, "1/minute")
+    for limit in range(2, 3 * QUOTAS):
+        other.change(Quota(limit, 60))
+    assert sleeper.peek("key").limit == 3 * QUOTAS - 1
+
+
+def test_attaching_may_change_the_quota(place):
+    """With if_changed the newcomer's quota holds for all; by itself a difference is an error."""
+    old = FixedWindow("100/day", table=place())
+    old.hit("key", 50)
+    with pytest.raises(ValueError, match="if_changed="):
+        FixedWindow("200/day", table=place())
+    assert old.peek("key").remaining == 50
+    FixedWindow("200/day", table=place(if_changed="scale"))
+    assert old.peek("key").remaining == 100
+    FixedWindow("200/day", table=place(if_changed="reset"))  # which it has already: nothing happens
+    assert old.peek("key").remaining == 100
+
+
+def test_a_damaged_quota_is_an_error(tmp_path, clock):
+    """A process that is told of a new quota, and finds rubbish, says so and decides nothing."""
+    limiter = TokenBucket("1/minute", table=Table.open(tmp_path / "t", max_keys=10), clock=clock)
+    limiter.change("2/minute")
+    data = bytearray((tmp_path / "t").read_bytes())
+    where = data.index((2).to_bytes(8, "little") + (60 * SECOND).to_bytes(8, "little"))
+    data[where] = 3
+    (tmp_path / "copy").write_bytes(data)
+    with pytest.raises(CorruptTable, match=r"copy'\) is damaged: its quota cannot be"):
+        TokenBucket("2/minute", table=Table.open(tmp_path / "copy"), clock=clock)

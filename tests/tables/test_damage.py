@@ -1,0 +1,169 @@
+"""Files that are none of ours, cut short, damaged or hostile: refused or survived, and left as they are."""
+
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from cases import ALGORITHMS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ratelimit import CorruptTable, FixedWindow, SlidingLog, Table, TokenBucket
+from ratelimit.label import PAGE
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "limits.tbl"
+
+
+def sound(path, algorithm=None):
+    make = TokenBucket if algorithm is None else algorithm.make
+    limiter = make("10/day", table=Table.open(path, max_keys=40))
+    limiter.allow_many(list(range(20)))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it has 0 bytes, less than a page"),
+        (b"RATELIMT", "it has 8 bytes"),
+        (b"\0" * 2 * PAGE, "does not begin with b'RATELIMT'"),
+        (b"SQLite format 3\0" * PAGE, "does not begin with"),
+        (b"RATELIMT\2\0\0\0" + bytes(2 * PAGE), "has layout 2; this version of ratelimit reads 1"),
+        (b"RATELIMT\1\0\0\0" + bytes(2 * PAGE), "the checksum of its label is wrong"),
+    ],
+)
+def test_foreign_files_are_refused_and_left_alone(path, content, message):
+    path.write_bytes(content)
+    with pytest.raises(CorruptTable, match=message):
+        TokenBucket("10/day", table=Table.open(path))
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("change", [-1, -16, 1, PAGE])
+def test_another_size_is_refused(path, change):
+    """A table that was cut short or grew: to read past its end would kill the process."""
+    content = sound(path)
+    content = content[:change] if change < 0 else content + bytes(change)
+    path.write_bytes(content)
+    with pytest.raises(CorruptTable, match="it should have"):
+        TokenBucket("10/day", table=Table.open(path))
+    assert path.read_bytes() == content
+
+
+@given(at=st.integers(0, 95), flip=st.integers(1, 255))
+@settings(max_examples=200)
+def test_any_changed_byte_of_the_label_is_noticed(tmp_path_factory, at, flip):
+    path = tmp_path_factory.mktemp("label") / "t"
+    content = bytearray(sound(path))
+    content[at] ^= flip
+    path.write_bytes(content)
+    with pytest.raises(CorruptTable):
+        TokenBucket("10/day", table=Table.open(path))
+    assert path.read_bytes() == content
+
+
+def test_a_label_with_a_right_checksum_is_not_believed(path):
+    """Somebody who can compute a checksum gets no further: every size is checked against the others."""
+    content = sound(path)
+    for offset in range(16, 88, 8):
+        for value in (0, 1, 2**16 + 1, 2**47, 2**63, 2**64 - 1):
+            forged = bytearray(content)
+            forged[offset : offset + 8] = value.to_bytes(8, "little")
+            forged[12:16] = zlib.crc32(forged[16:80]).to_bytes(4, "little")
+            path.write_bytes(forged)
+            try:
+                limiter = TokenBucket("10/day", table=Table.open(path))
+            except ValueError:
+                continue
+            limiter.allow_many(list(range(100)))
+
+
+FUZZ = """
+import random, sys
+from ratelimit import *
+from ratelimit.label import PAGE, LABEL_SIZE
+path, kind, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
+content = bytearray(open(path, "rb").read())
+rng = random.Random(seed)
+words = [0, 1 << 80, (1 << 128) - 1, 1 << 79, (2 << 80) - 1, (5 << 80) | ((1 << 79) - 1)]
+for offset in range(LABEL_SIZE, len(content), 16):
+    if LABEL_SIZE + 24 <= offset < PAGE and offset != LABEL_SIZE + 32:
+        continue
+    word = rng.choice(words) if rng.random() < 0.3 else rng.getrandbits(128)
+    content[offset : offset + 16] = word.to_bytes(16, "little")
+content[LABEL_SIZE + 40 : LABEL_SIZE + 48] = bytes(8)  # the revision: a damaged one is refused, see test_change
+open(path, "wb").write(content)
+limiter = eval(kind)("10/day", table=Table.open(path))
+keys = list(range(200))
+limiter.allow_many(keys)
+limiter.hit_many(keys, [3] * 200)
+for key in keys:
+    limiter.hit(key, 2), limiter.peek(key), limiter.refund(key), limiter.reserve(key).cancel(), limiter.reset(key)
+len(limiter), limiter.change("5/day"), limiter.clear()
+"""
+
+
+@pytest.mark.parametrize("kind", ["TokenBucket", "LeakyBucket", "FixedWindow", "SlidingWindow", "SlidingLog"])
+def test_whatever_the_slots_hold_no_process_dies(path, kind):
+    """Every slot, ring cell and header word rubbish: answers may be wrong, but every verb comes back."""
+    [algorithm] = [one for one in ALGORITHMS if one.limiter.__name__ == kind and not one.options]
+    content = sound(path, algorithm)
+    for seed in range(6):
+        path.write_bytes(content)
+        done = subprocess.run(
+            [sys.executable, "-c", FUZZ, str(path), kind, str(seed)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_permissions(path, shared_name):
+    """0600 unless told otherwise."""
+    TokenBucket("1/day", table=Table.open(path))
+    assert path.stat().st_mode & 0o777 == 0o600
+    shared = Table.shared(shared_name, mode=0o660)
+    TokenBucket("1/day", table=shared)
+    assert shared.path.stat().st_mode & 0o777 == 0o660
+
+
+def test_only_own_links_are_followed(path, tmp_path):
+    """A link that another user planted could lead to any file that we may write to."""
+    sound(path)
+    link = tmp_path / "link"
+    link.symlink_to(path.name)
+    assert TokenBucket("10/day", table=Table.open(link)).peek(1).remaining == 9
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    with pytest.raises(OSError, match="loop"):
+        TokenBucket("10/day", table=Table.open(loop))
+    if os.geteuid() == 0:
+        os.lchown(link, 12345, 12345)
+        with pytest.raises(PermissionError, match="a symbolic link that another user owns"):
+            TokenBucket("10/day", table=Table.open(link))
+        os.chown(path, 12345, 12345)
+        with pytest.raises(PermissionError, match="belongs to another user"):
+            TokenBucket("10/day", table=Table.open(path))
+
+
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="is no regular file"):
+        TokenBucket("10/day", table=Table.open(tmp_path / "pipe"))
+    with pytest.raises(IsADirectoryError):
+        TokenBucket("10/day", table=Table.open(tmp_path))
+
+
+def test_a_table_that_does_not_fit_is_refused(tmp_path, shared_name):
+    """A write to a page that cannot be had kills the process, so room is asked for when the table is made."""
+    with pytest.raises(OSError, match="does not fit into"):
+        FixedWindow("1/day", table=Table.shared(shared_name, max_keys=10**12))
+    with pytest.raises(OSError, match=r"No space|too large"):
+        SlidingLog("40000/day", table=Table.open(tmp_path / "t", max_keys=10**9))
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,184 @@
+"""Decision, Reservation and errors, as objects."""
+
+import copy
+import inspect
+import pickle
+from collections import namedtuple
+
+import pytest
+from cases import SECOND
+
+import ratelimit
+from ratelimit import (
+    All,
+    CostExceedsLimit,
+    Decision,
+    FixedWindow,
+    LeakyBucket,
+    Limiter,
+    Quota,
+    RateLimitError,
+    Reservation,
+    SlidingLog,
+    SlidingWindow,
+    TableFull,
+    TokenBucket,
+    WaitError,
+    WaitTimeout,
+)
+from ratelimit.testing import ManualClock
+
+LIMITERS = [TokenBucket, LeakyBucket, FixedWindow, SlidingWindow, SlidingLog]
+
+
+def test_a_decision(clock):
+    """Seconds as floats, the same as exact integers, and the limiter."""
+    limiter = TokenBucket("3/minute", clock=clock)
+    decision = limiter.hit("key", 2)
+    assert isinstance(decision, Decision)
+    assert (bool(decision), decision.allowed, decision.limit, decision.remaining) == (True, True, 3, 1)
+    assert (decision.retry_after, decision.retry_after_ns, decision.delay, decision.delay_ns) == (0, 0, 0, 0)
+    assert (decision.reset_after, decision.reset_after_ns) == (40.0, 40 * SECOND)
+    assert decision.limiter is limiter
+    assert repr(decision) == "Decision(allowed=True, limit=3, remaining=1, delay=0.0, reset_after=40.0)"
+    refused = limiter.hit("key", 2)
+    assert (bool(refused), refused.retry_after, refused.retry_after_ns) == (False, 20.0, 20 * SECOND)
+    assert repr(refused) == "Decision(allowed=False, limit=3, remaining=1, retry_after=20.0, reset_after=40.0)"
+    assert "retry_after=inf" in repr(limiter.hit("key", 4))
+
+
+@pytest.mark.parametrize("name", ["allowed", "limit", "remaining", "retry_after", "retry_after_ns", "limiter", "other"])
+def test_a_decision_is_read_only(clock, name):
+    """What was decided stays so."""
+    with pytest.raises(AttributeError):
+        setattr(TokenBucket("3/minute", clock=clock).hit("key"), name, 1)
+
+
+def test_a_reservation(clock):
+    """As it is shown."""
+    limiter = TokenBucket("1/second", clock=clock)
+    place = limiter.reserve("key")
+    assert isinstance(place, Reservation)
+    assert repr(place) == "Reservation(allowed=True, delay=0.0, cost=1)"
+    assert repr(limiter.reserve("key", max_delay=0)) == "Reservation(allowed=False, delay=1.0, cost=1)"
+    assert "delay=inf" in repr(limiter.reserve("key", 2))
+
+
+def test_a_decision_outlives_its_limiter(clock):
+    """It keeps what it needs."""
+    decision = TokenBucket("3/minute", clock=clock).hit("key")
+    place = TokenBucket("3/minute", clock=clock).reserve("key")
+    assert decision.limiter.peek("key").remaining == 2
+    place.cancel()
+
+
+def test_the_family_of_errors():
+    """One base; a timeout is a TimeoutError; none is a ValueError or TypeError."""
+    assert set(ratelimit.errors.__dict__) >= {"RateLimitError", "TableFull", "WaitError"}
+    assert WaitError.__mro__[1] is TableFull.__mro__[1] is RateLimitError
+    assert issubclass(CostExceedsLimit, WaitError)
+    assert issubclass(WaitTimeout, (WaitError, TimeoutError))
+    assert not issubclass(RateLimitError, (ValueError, TypeError))
+
+
+def test_errors_can_be_pickled():
+    """As between processes."""
+    for error in (WaitTimeout("too long", 1.5), TableFull("full"), CostExceedsLimit("cost 9")):
+        for again in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_what_cannot_be_copied_says_so(clock, duplicate):
+    """The memory of a limiter is its own; a place can be given back only once."""
+    limiter = TokenBucket("3/minute", clock=clock)
+    for one, says in (
+        (limiter, ""),
+        (limiter & limiter, ""),
+        (limiter.hit("key"), "a Decision cannot be pickled or copied"),
+        (limiter.reserve("key"), "a Reservation cannot be pickled or copied"),
+    ):
+        if isinstance(one, All) and duplicate is copy.copy:
+            assert duplicate(one).limiters == one.limiters
+            continue
+        with pytest.raises(TypeError, match=says):
+            duplicate(one)
+
+
+def test_what_can_be_copied():
+    """Values."""
+    for value in (Quota(5, 60, burst=2), ManualClock(7)):
+        assert vars_or_self(pickle.loads(pickle.dumps(value))) == vars_or_self(copy.deepcopy(value)) == vars_or_self(value)
+
+
+def vars_or_self(value):
+    return getattr(value, "__dict__", value)
+
+
+@pytest.mark.parametrize("make", LIMITERS)
+def test_a_subclass(make, clock):
+    """Is a limiter with what it adds."""
+
+    class Named(make):
+        def __new__(cls, name, **options):
+            return super().__new__(cls, "2/minute", **options)
+
+        def __init__(self, name, **options):
+            self.name = name
+
+        def allow(self, key, /):
+            return super().allow(f"{self.name}:{key}")
+
+    one = Named("api", clock=clock)
+    assert isinstance(one, Limiter)
+    assert (one.name, one.allow("key"), repr(one)) == ("api", True, "Named('2/minute')")
+    assert one.peek("api:key").remaining == one.peek("new").limit - 1
+    assert one.hit("key").limiter is one
+    assert (one & TokenBucket("9/minute", clock=clock)).allow("key")
+
+
+def test_a_subclass_with_several_quotas(clock):
+    """Each part is of the subclass."""
+
+    class Mine(TokenBucket):
+        pass
+
+    assert [type(part) for part in Mine("1/s;2/m", clock=clock).limiters] == [Mine, Mine]
+
+
+@pytest.mark.parametrize("make", LIMITERS)
+def test_a_limiter_shows_what_it_was_made_with(make, clock):
+    """And lets nobody change it."""
+    limiter = make("2/minute", max_keys=5, on_full="allow", clock=clock)
+    assert (limiter.quota, limiter.max_keys, limiter.on_full, limiter.clock) == (Quota(2, 60), 5, "allow", clock)
+    for name in ("quota", "max_keys", "on_full", "clock", "table", "full_count", "collision_count"):
+        with pytest.raises(AttributeError):
+            setattr(limiter, name, None)
+    assert repr(limiter) == f"{make.__name__}('2/minute')"
+
+
+@pytest.mark.parametrize("make", [*LIMITERS, All])
+def test_every_public_name_is_documented(make):
+    """With a docstring, and a signature where it is called."""
+    assert inspect.getdoc(make)
+    for name in dir(make):
+        if not name.startswith("_"):
+            member = getattr(make, name)
+            if callable(member):
+                assert inspect.getdoc(member), name
+                assert inspect.signature(member).parameters, name
+
+
+def test_the_public_names():
+    """All of __all__ is there, and nothing of it is private."""
+    assert all(hasattr(ratelimit, name) for name in ratelimit.__all__)
+    assert ratelimit.__all__ == sorted(ratelimit.__all__)
+
+
+Member = namedtuple("Member", "key")  # noqa: PYI024
+
+
+def test_tuples_are_no_keys(clock):
+    """Nor are named ones, which one might take for such."""
+    with pytest.raises(TypeError, match="of type Member"):
+        TokenBucket("3/minute", clock=clock).allow(Member("key"))

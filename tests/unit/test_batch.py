@@ -1,0 +1,115 @@
+"""Batches: exactly the same calls one by one, for every kind of array."""
+
+import numpy as np
+import pytest
+from cases import SECOND, START
+
+from ratelimit import LeakyBucket, TokenBucket
+
+KEY_LISTS = {
+    "list of str": ["a", "b", "a", "c", "a", "b"],
+    "tuple of str": ("a", "b", "a", "c", "a", "b"),
+    "list of mixed": ["a", 1, "a", b"1", "a", 1],
+    "list of int": [1, 2, 1, 2**70, 1, 2],
+    "int array": np.array([1, 2, 1, 3, 1, 2]),
+    "small int array": np.array([1, -2, 1, 3, 1, -2], np.int8),
+    "unsigned array": np.array([1, 2, 1, 2**64 - 1, 1, 2], np.uint64),
+    "bytes array": np.array([b"a", b"bb", b"a", b"ccc", b"a", b"bb"]),
+    "strided": np.arange(40).reshape(10, 4)[:6, 1] // 8,
+    "reversed": np.array([1, 2, 1, 3, 1, 2])[::-1],
+    "big endian": np.array([1, 2, 1, 3, 1, 2], ">i8"),
+    "strided bytes": np.array([b"a", b"x", b"bb", b"x", b"a", b"x", b"c", b"x", b"a", b"x", b"bb", b"x"])[::2],
+    "read only": np.frombuffer(np.array([1, 2, 1, 3, 1, 2]).tobytes(), np.int64),
+}
+COSTS = {
+    "none": None,
+    "one for all": 2,
+    "numpy scalar": np.int32(2),
+    "list": [1, 2, 1, 3, 1, 1],
+    "array": np.array([1, 2, 1, 3, 1, 1], np.uint8),
+    "strided": np.array([1, 9, 2, 9, 1, 9, 3, 9, 1, 9, 1, 9])[::2],
+    "huge": [1, 2**63 - 1, 1, 1, 2**40, 1],
+}
+MOMENTS = {
+    "none": None,
+    "one for all": START + SECOND,
+    "list": [START + i * SECOND for i in range(6)],
+    "array": START + np.arange(6) * SECOND,
+    "unsigned, strided": (START + np.arange(12) * SECOND).astype(np.uint64)[::2],
+    "back and forth": START + np.array([0, 5, 1, 4, 2, 3]) * SECOND,
+}
+
+
+def each(values, i, default):
+    """What a batch gives its i-th request."""
+    return default if values is None else int(np.broadcast_to(np.asarray(values), 6)[i])
+
+
+@pytest.mark.parametrize("moments", MOMENTS.values(), ids=MOMENTS)
+@pytest.mark.parametrize("costs", COSTS.values(), ids=COSTS)
+@pytest.mark.parametrize("keys", KEY_LISTS.values(), ids=KEY_LISTS)
+def test_every_kind_of_array(clock, keys, costs, moments):
+    """Keys, costs and moments."""
+    limiters = [TokenBucket("3/minute", burst=4, clock=clock, max_keys=32) for _ in range(3)]
+    one_by_one, allowing, hitting = limiters
+    singly = [
+        one_by_one.hit(
+            key.item() if isinstance(key, np.generic) else key,
+            each(costs, i, 1),
+            now=each(moments, i, None) if moments is not None else None,
+        )
+        for i, key in enumerate(keys)
+    ]
+    allowed = allowing.allow_many(keys, costs, now=moments)
+    decisions = hitting.hit_many(keys, costs, now=moments)
+    assert (allowed.dtype, allowed.shape, decisions.shape) == (np.dtype(bool), (6,), (6,))
+    assert allowed.tolist() == decisions["allowed"].tolist() == [one.allowed for one in singly]
+    for name in ("limit", "remaining", "reset_after_ns", "delay_ns"):
+        assert decisions[name].tolist() == [getattr(one, name) for one in singly]
+    assert [None if ns == 2**62 else ns for ns in decisions["retry_after_ns"].tolist()] == [
+        one.retry_after_ns for one in singly
+    ]
+
+
+def test_delays_of_a_queue(clock):
+    """A leaky bucket's batch has the turns."""
+    decisions = LeakyBucket("2/second", capacity=3, clock=clock).hit_many(["key"] * 5)
+    assert decisions["delay_ns"].tolist() == [0, SECOND // 2, SECOND, 3 * SECOND // 2, 0]
+    assert decisions["allowed"].tolist() == [True] * 4 + [False]
+
+
+@pytest.mark.parametrize("keys", [[], (), np.array([], int), np.array([], "S5")], ids=repr)
+@pytest.mark.parametrize("costs", [None, 1, []], ids=repr)
+def test_an_empty_batch(algorithm, clock, keys, costs):
+    """Decides nothing."""
+    for limiter in (algorithm.make("3/minute", clock), algorithm.make("3/minute", clock) & TokenBucket("1/s", clock=clock)):
+        assert limiter.allow_many(keys, costs).tolist() == []
+        assert len(limiter.hit_many(keys, costs)) == 0
+
+
+def test_arguments_stay_as_they_are(algorithm, clock):
+    """A batch writes to none of the arrays that it is given."""
+    limiter = algorithm.make("3/minute", clock)
+    keys, costs, moments = np.arange(100), np.full(100, 2), START + np.arange(100)
+    copies = [array.copy() for array in (keys, costs, moments)]
+    limiter.allow_many(keys, costs, now=moments)
+    assert all((array == copy).all() for array, copy in zip((keys, costs, moments), copies, strict=True))
+
+
+def test_a_long_batch(algorithm, clock):
+    """Many thousand keys, each four times, in the order in which they come."""
+    limiter = algorithm.make("3/minute", clock, max_keys=20_000)
+    limit = limiter.peek("key").limit
+    keys = np.random.default_rng(1).permutation(np.repeat(np.arange(5_000), limit + 1))
+    allowed = limiter.allow_many(keys)
+    seen = {}
+    for key, admitted in zip(keys.tolist(), allowed.tolist(), strict=True):
+        seen[key] = seen.get(key, 0) + 1
+        assert admitted == (seen[key] <= limit)
+
+
+def test_fields_of_hit_many(clock):
+    """A structured array with the fields of a Decision."""
+    decisions = TokenBucket("3/minute", clock=clock).hit_many(["key"])
+    assert decisions.dtype.names == ("allowed", "limit", "remaining", "retry_after_ns", "reset_after_ns", "delay_ns")
+    assert decisions.tolist() == [(True, 3, 2, 0, 20 * SECOND, 0)]

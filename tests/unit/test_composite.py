@@ -1,0 +1,206 @@
+"""Several limits as one: all allow and all are spent, or none is."""
+
+import numpy as np
+import pytest
+from cases import ALGORITHMS, SECOND, START
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit import All, FixedWindow, LeakyBucket, SlidingWindow, TableFull, TokenBucket
+from ratelimit.testing import ManualClock
+
+
+@pytest.fixture
+def second(clock):
+    return TokenBucket("2/second", clock=clock)
+
+
+@pytest.fixture
+def day(clock):
+    return FixedWindow("3/day", clock=clock)
+
+
+def test_all_are_spent_or_none(second, day, clock):
+    """And the decision names who refused."""
+    both = second & day
+    assert [both.allow("key") for _ in range(3)] == [True, True, False]
+    assert (second.peek("key").remaining, day.peek("key").remaining) == (0, 1)
+    assert both.hit("key").limiter is second
+    clock.advance(1)
+    assert both.allow("key")
+    refused = both.hit("key")
+    assert (refused.allowed, refused.limiter) == (False, day)
+    assert second.peek("key").remaining == 1
+
+
+def test_of_several_that_refuse_the_longest_is_named(clock):
+    """After its wait all allow."""
+    minute, hour = FixedWindow("1/minute", clock=clock), FixedWindow("1/hour", clock=clock)
+    for both in (minute & hour, hour & minute):
+        both.reset("key")
+        assert both.allow("key")
+        assert both.hit("key").limiter is hour
+        assert both.peek("key", now=clock.now_ns() + both.hit("key").retry_after_ns).allowed
+
+
+def test_when_all_allow_the_one_with_least_left_speaks(second, day):
+    """Its limit and remaining are the ones to show."""
+    both = second & day
+    assert both.peek("key").limiter is second
+    decision = both.hit("key")
+    assert (decision.limiter, decision.remaining) == (second, 1)
+    day.hit("key", 2)
+    assert both.peek("key").limiter is day
+
+
+def test_the_delay_is_that_of_the_longest_queue(clock):
+    """A request may act when all let it."""
+    both = LeakyBucket("1/second", capacity=5, clock=clock) & TokenBucket("9/second", clock=clock)
+    assert [both.hit("key").delay for _ in range(3)] == [0, 1, 2]
+
+
+def test_nested(second, day, clock):
+    """Parts of parts are parts; `&` does not care for brackets."""
+    third = SlidingWindow("9/hour", clock=clock)
+    assert ((second & day) & third).limiters == (second & (day & third)).limiters == (second, day, third)
+    assert All(second & day, third).limiters == (second, day, third)
+    assert repr(second & day & third) == "TokenBucket('2/second') & FixedWindow('3/day') & SlidingWindow('9/hour')"
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
+def test_a_text_with_several_quotas(algorithm, clock):
+    """Is several limiters of the kind, with the same options."""
+    both = algorithm.make("2/second; 3/minute", clock, max_keys=7, on_full="raise")
+    assert isinstance(both, All)
+    assert [type(part) for part in both.limiters] == [algorithm.limiter] * 2
+    assert [str(part.quota) for part in both.limiters] == ["2/second", "3/minute"]
+    assert [(part.max_keys, part.on_full, part.clock) for part in both.limiters] == [(7, "raise", clock)] * 2
+    by_name = algorithm.make(quota="2/second;3/minute", clock=clock)
+    assert repr(by_name) == repr(both)
+
+
+def test_a_text_with_several_quotas_and_a_burst(clock):
+    """Options count for each."""
+    for both in (TokenBucket("2/s;3/m", 5, clock=clock), TokenBucket("2/s;3/m", burst=5, clock=clock)):
+        assert [part.peek("key").limit for part in both.limiters] == [5, 5]
+    with pytest.raises(ValueError, match="quota '' is not understood"):
+        TokenBucket("2/s;")
+    with pytest.raises(ValueError, match="burst must be"):
+        TokenBucket("2/s;3/m", burst=0)
+
+
+parts = st.lists(
+    st.tuples(st.sampled_from(ALGORITHMS), st.integers(1, 6), st.sampled_from(["second", "minute"])), min_size=1, max_size=4
+)
+calls = st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 4), st.integers(0, 2 * SECOND)), max_size=25)
+
+
+@given(parts=parts, calls=calls)
+def test_as_asking_each_in_turn(parts, calls):
+    """Single calls, batches and the plain rule agree: all peek, and only if all allow, all are hit."""
+
+    def make():
+        return [algorithm.make(f"{limit}/{unit}", clock, max_keys=4) for algorithm, limit, unit in parts]
+
+    clock = ManualClock()
+    plain, single, batch = make(), All(*make()), All(*make())
+    expected, moments = [], []
+    for key, cost, step in calls:
+        clock.advance(ns=step)
+        moments.append(clock.now_ns())
+        fits = all(limiter.peek(key, cost) for limiter in plain)
+        if fits:
+            for limiter in plain:
+                limiter.hit(key, cost)
+        expected.append(fits)
+        peeked = single.peek(key, cost)
+        hit = single.hit(key, cost)
+        assert peeked.allowed == hit.allowed == fits
+        if not fits:
+            assert not hit.limiter.peek(key, cost)
+            assert peeked.retry_after_ns == hit.retry_after_ns
+    keys, costs = [key for key, _, _ in calls], [cost for _, cost, _ in calls]
+    assert batch.allow_many(keys, costs, now=moments).tolist() == expected
+    for ours, theirs in zip(single.limiters, plain, strict=True):
+        assert [ours.peek(key).remaining for key in "ab"] == [theirs.peek(key).remaining for key in "ab"]
+
+
+def test_a_refusal_writes_nothing(second, day):
+    """To none of the tables."""
+    both = second & day
+    both.hit("key", 2)
+    before = [limiter.table.tobytes() for limiter in both.limiters]
+    assert not both.allow("key")
+    assert not both.hit("key")
+    assert not both.peek("key")
+    assert not both.reserve("key", max_delay=0)
+    assert not both.allow_many(["key", "key"]).any()
+    assert [limiter.table.tobytes() for limiter in both.limiters] == before
+
+
+def test_reserve_waits_for_the_last(clock):
+    """One moment for all, and one cancel."""
+    second, minute = TokenBucket("1/second", clock=clock), TokenBucket("1/minute", clock=clock)
+    both = second & minute
+    assert both.reserve("key").delay == 0
+    place = both.reserve("key")
+    assert place.delay == 60
+    place.cancel()
+    place.cancel()
+    assert both.reserve("key", max_delay=60).delay == 60
+    assert not both.reserve("key", max_delay=60)
+    assert both.reserve("key", 2).delay == float("inf")
+
+
+def test_settle_refund_reset_clear(second, day):
+    """Reach all parts."""
+    both = second & day
+    both.reserve("key", 2).settle(1)
+    assert (second.peek("key").remaining, day.peek("key").remaining) == (1, 2)
+    both.refund("key")
+    assert (second.peek("key").remaining, day.peek("key").remaining) == (2, 3)
+    both.hit("key", 2)
+    both.reset("key")
+    assert (second.peek("key").remaining, day.peek("key").remaining) == (2, 3)
+    both.hit("key", 2)
+    both.clear()
+    assert len(second) == len(day) == 0
+
+
+@pytest.mark.parametrize("on_full", ["deny", "allow", "raise"])
+def test_a_part_that_is_full(clock, on_full):
+    """Decides for its part; when it refuses, the others spend nothing."""
+    roomy = TokenBucket("5/minute", clock=clock)
+    both = roomy & TokenBucket("5/minute", clock=clock, max_keys=1, on_full=on_full)
+    assert both.allow("a")
+    if on_full == "raise":
+        for verb in (both.allow, both.hit, both.peek, both.reserve):
+            with pytest.raises(TableFull):
+                verb("b")
+    else:
+        assert both.allow("b") == both.peek("b").allowed == both.allow_many(["b"])[0] == (on_full == "allow")
+    assert roomy.peek("b").remaining == (3 if on_full == "allow" else 5)
+
+
+def test_one_key_twice_in_a_limiter_with_itself(clock):
+    """A limiter beside itself is spent twice or not at all."""
+    limiter = TokenBucket("5/minute", clock=clock)
+    twice = limiter & limiter
+    assert [twice.allow("key") for _ in range(3)] == [True, True, False]
+    assert limiter.peek("key").remaining == 1
+
+
+def test_hit_many_of_a_composite(second, day):
+    """The fields of the one that speaks."""
+    rows = (second & day).hit_many(np.array([7, 7, 7]))
+    assert rows["limit"].tolist() == [2, 2, 2]
+    assert rows["remaining"].tolist() == [1, 0, 0]
+    assert rows["retry_after_ns"].tolist() == [0, 0, SECOND // 2]
+
+
+def test_clock_and_now(second, day, clock):
+    """One for all; a moment may be given."""
+    both = second & day
+    assert (both.clock, both.now_ns()) == (clock, START)
+    assert both.hit("key", now=START + 5)
+    assert (TokenBucket("1/s") & TokenBucket("1/m")).clock is None

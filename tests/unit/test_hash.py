@@ -1,0 +1,140 @@
+"""The hash is SipHash-1-3 of the key's bytes and one byte for its kind, under a secret seed."""
+
+import ctypes
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit import TokenBucket
+
+MASK = 2**64 - 1
+BYTES, INT, WIDE_INT = 8, 16, 17  # the kinds; a str's is the width of its characters
+
+
+def rotate(x, by):
+    return (x << by | x >> (64 - by)) & MASK
+
+
+def siphash(seed, data, compress=1, finish=3):
+    """SipHash as in the paper (Aumasson and Bernstein, 2012, section 2), in plain Python."""
+    v0, v1, v2, v3 = (
+        seed[0] ^ 0x736F6D6570736575,
+        seed[1] ^ 0x646F72616E646F6D,
+        seed[0] ^ 0x6C7967656E657261,
+        seed[1] ^ 0x7465646279746573,
+    )
+
+    def rounds(n):
+        nonlocal v0, v1, v2, v3
+        for _ in range(n):
+            v0 = (v0 + v1) & MASK
+            v2 = (v2 + v3) & MASK
+            v1, v3 = rotate(v1, 13) ^ v0, rotate(v3, 16) ^ v2
+            v0 = rotate(v0, 32)
+            v2, v0 = (v2 + v1) & MASK, (v0 + v3) & MASK
+            v1, v3 = rotate(v1, 17) ^ v2, rotate(v3, 21) ^ v0
+            v2 = rotate(v2, 32)
+
+    padded = data + bytes(7 - len(data) % 8) + bytes([len(data) % 256])
+    for i in range(0, len(padded), 8):
+        word = int.from_bytes(padded[i : i + 8], "little")
+        v3 ^= word
+        rounds(compress)
+        v0 ^= word
+    v2 ^= 0xFF
+    rounds(finish)
+    return v0 ^ v1 ^ v2 ^ v3
+
+
+def test_the_yardstick_is_siphash():
+    """The paper's own test vector (appendix A), for SipHash-2-4."""
+    seed = (0x0706050403020100, 0x0F0E0D0C0B0A0908)
+    assert siphash(seed, bytes(range(15)), compress=2, finish=4) == 0xA129CA6149BE45E5
+
+
+def message(key):
+    """The bytes that stand for a key, and its kind."""
+    if isinstance(key, str):
+        widest = max(map(ord, key), default=0)
+        width, encoding = (1, "latin-1") if widest < 256 else (2, "utf-16-le") if widest < 65_536 else (4, "utf-32-le")
+        return key.encode(encoding, "surrogatepass") + bytes([width])
+    if isinstance(key, bytes):
+        return key + bytes([BYTES])
+    if -(2**63) <= key < 2**63:
+        return key.to_bytes(8, "little", signed=True) + bytes([INT])
+    return key.to_bytes(key.bit_length() // 8 + 1, "little", signed=True) + bytes([WIDE_INT])
+
+
+def seed_of(limiter):
+    """The two words at the head of the table, one page before its first slot."""
+    return tuple((ctypes.c_uint64 * 2).from_address(limiter.table.ctypes.data - 4_096))
+
+
+def tag_of(hashed):
+    """The low 48 bits; 0 and 1 are no keys'."""
+    tag = hashed % 2**48
+    return tag if tag > 1 else tag + 2
+
+
+def slots_in_use(limiter):
+    """(where, tag) of each."""
+    high = limiter.table.view(np.uint64)[1::2] >> 16
+    return [(int(i), int(high[i])) for i in np.flatnonzero(high)]
+
+
+KEYS = st.text() | st.binary() | st.integers() | st.integers(-(2**64), 2**64) | st.text(st.characters(codec="latin-1"))
+
+
+@given(key=KEYS)
+def test_a_key_is_where_its_hash_says(key):
+    """Its tag is the low 48 bits of the hash, its home the hash's share of the table."""
+    limiter = TokenBucket("1/day", max_keys=97)
+    limiter.allow(key)
+    hashed = siphash(seed_of(limiter), message(key))
+    assert slots_in_use(limiter) == [(hashed * 97 >> 64, tag_of(hashed))]
+
+
+@given(keys=st.lists(st.integers(-(2**63), 2**64 - 1), max_size=8, unique=True))
+def test_arrays_are_hashed_alike(keys):
+    """Signed, unsigned, and bytes."""
+    for array in (
+        np.array([key for key in keys if key < 2**63], np.int64),
+        np.array([key for key in keys if key >= 0], np.uint64),
+        np.array([str(key).encode() for key in keys], "S24"),
+    ):
+        limiter = TokenBucket("1/day", max_keys=64)
+        limiter.allow_many(array)
+        seed = seed_of(limiter)
+        assert {tag for _, tag in slots_in_use(limiter)} == {
+            tag_of(siphash(seed, message(key))) for key in array.tolist()
+        }
+
+
+def test_seeds_are_secret_and_differ():
+    """Each limiter draws its own: the places of one tell nothing about those of another."""
+    limiters = [TokenBucket("1/day", max_keys=1_000) for _ in range(50)]
+    for limiter in limiters:
+        limiter.allow("key")
+    assert len({seed_of(limiter) for limiter in limiters}) == 50
+    assert len({slots_in_use(limiter)[0][1] for limiter in limiters}) == 50
+    assert not any(hex(word)[2:] in repr(vars_of(limiter)) for limiter in limiters for word in seed_of(limiter))
+
+
+def vars_of(limiter):
+    """All that a limiter shows of itself, but for its table."""
+    return {name: getattr(limiter, name) for name in dir(limiter) if name != "table" and not name.startswith("__")}
+
+
+@pytest.mark.parametrize(
+    "kind", [int, str, lambda i: str(i).encode(), lambda i: i << 64], ids=["int", "str", "bytes", "wide"]
+)
+def test_keys_in_a_row_spread_evenly(kind):
+    """Chi-squared of 64,000 homes over 64 parts of the table; beyond 150 lies a chance of 5 in 10 million."""
+    limiter = TokenBucket("1/day", max_keys=300_000)
+    limiter.allow_many([kind(i) for i in range(64_000)])
+    used = [where for where, _ in slots_in_use(limiter)]
+    assert len(used) == 64_000
+    counts = np.histogram(used, 64, (0, len(limiter.table)))[0]
+    assert ((counts - 1_000) ** 2 / 1_000).sum() < 150

@@ -1,0 +1,194 @@
+"""Which keys are the same and which are not."""
+
+from enum import IntEnum, StrEnum
+
+import numpy as np
+import pytest
+from cases import ALGORITHMS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit import TokenBucket
+
+
+class Text(str):
+    """A subclass of str."""
+
+
+class Number(int):
+    """A subclass of int, which lies about its hash and its equality."""
+
+    def __hash__(self):
+        return 0
+
+    def __eq__(self, other):
+        return True
+
+
+class Raw(bytes):
+    """A subclass of bytes."""
+
+
+DISTINCT = [
+    *(
+        0,
+        1,
+        -1,
+        -2,
+        255,
+        256,
+        2**31,
+        2**62,
+        2**63 - 1,
+        2**63,
+        2**64 - 1,
+        2**64,
+        2**100,
+        256**20,
+        -(2**63),
+        -(2**63) - 1,
+    ),
+    *("", "0", "1", "-1", "a", "é", "e\u0301", "\u00ff", "\u0100", "\uffff", "\U00010000", "a\0", "a\0\0", "\ud800"),
+    *(b"", b"0", b"1", b"a", b"a\0", b"\xff", b"\xc3\xa9", b"\x01\0\0\0\0\0\0\0", bytes(9), "x" * 1_000, b"x" * 1_000),
+    *("1234567", "12345678", "123456789", b"1234567", b"12345678", b"123456789"),
+]
+
+
+def once():
+    """A limiter that admits each key once."""
+    return TokenBucket("1/day")
+
+
+def test_distinct_keys_have_distinct_limits():
+    """Types, signs, widths and lengths all count."""
+    limiter = once()
+    assert all(limiter.allow(key) for key in DISTINCT)
+    assert not any(limiter.allow(key) for key in DISTINCT)
+    assert len(limiter) == len(DISTINCT)
+
+
+@given(keys=st.lists(st.text() | st.binary() | st.integers(), unique_by=lambda key: (type(key), key), max_size=50))
+def test_equal_keys_of_one_type_are_one(keys):
+    """Whatever they are."""
+    limiter = once()
+    assert [limiter.allow(key) for key in keys + keys] == [True] * len(keys) + [False] * len(keys)
+
+
+@pytest.mark.parametrize(
+    ("key", "same"),
+    [
+        (True, 1),
+        (False, 0),
+        (Text("a"), "a"),
+        (Text("é\U00010000"), "é\U00010000"),
+        (Number(7), 7),
+        (Number(2**70), 2**70),
+        (Raw(b"a"), b"a"),
+        (IntEnum("Color", "RED").RED, 1),
+        (StrEnum("Name", {"ANN": "ann"}).ANN, "ann"),
+        ("".join(["é", "x"])[:1], "é"),
+        ("\U00010000a"[1:], "a"),  # narrower than the text that it was cut from
+        (int.from_bytes(b"\x01"), 1),
+        (np.str_("a"), "a"),
+        (np.bytes_(b"a"), b"a"),
+    ],
+    ids=repr,
+)
+def test_one_key_in_two_guises(key, same):
+    """A bool is an int, and a subclass is what it is made of."""
+    limiter = once()
+    assert limiter.allow(key)
+    assert not limiter.allow(same)
+
+
+@pytest.mark.parametrize(
+    "key", [None, 1.0, float("nan"), (1, 2), ["a"], bytearray(b"a"), memoryview(b"a"), object, 1j, np.int64(1)]
+)
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
+def test_other_types_are_refused(algorithm, key):
+    """By every verb, with the value, its type and what is accepted; and nothing changes."""
+    limiter = algorithm.make("2/day", max_keys=8)
+    limiter.allow("a")
+    before = limiter.table.tobytes()
+    calls = [
+        lambda: limiter.allow(key),
+        lambda: limiter.hit(key),
+        lambda: limiter.peek(key),
+        lambda: limiter.reserve(key),
+        lambda: limiter.refund(key),
+        lambda: limiter.reset(key),
+        lambda: limiter.wait(key),
+        lambda: limiter.allow_many(["a", key]),
+        lambda: limiter.hit_many(["a", key]),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="key must be a str, bytes or int") as error:
+            call()
+        assert repr(key) in str(error.value)
+        assert type(key).__name__ in str(error.value)
+    assert limiter.table.tobytes() == before
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i4", ">u8"])
+def test_integer_arrays_are_the_python_numbers(dtype):
+    """Of every width, sign and byte order, at their edges."""
+    info = np.iinfo(dtype)
+    numbers = sorted({0, 1, 7, int(info.min), int(info.max)})
+    limiter = once()
+    assert limiter.allow_many(np.array(numbers, dtype)).all()
+    assert not any(limiter.allow(number) for number in numbers)
+    assert len(limiter) == len(numbers)
+
+
+@given(keys=st.lists(st.binary(max_size=20).filter(lambda key: not key.endswith(b"\0")), max_size=20, unique=True))
+def test_bytes_arrays_are_the_bytes(keys):
+    """Without the zeros at the end, which numpy cannot tell from padding."""
+    limiter = once()
+    assert limiter.allow_many(np.array(keys, "S20") if keys else np.array([], "S20")).all()
+    assert not any(limiter.allow(key) for key in keys)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.array(["a"]),
+        np.array([1.0]),
+        np.array([True]),
+        np.array(["a"], object),
+        np.array([1j]),
+        np.array(["2025"], "M8[Y]"),
+    ],
+    ids=lambda array: str(array.dtype),
+)
+def test_arrays_of_other_types_are_refused(array):
+    """With their dtype and what is accepted."""
+    with pytest.raises(TypeError, match="keys must be a one-dimensional array of integers or bytes") as error:
+        once().allow_many(array)
+    assert str(array.dtype) in str(error.value)
+
+
+@pytest.mark.parametrize("array", [np.zeros((2, 2), int), np.array(3), np.zeros((0, 3), "S2")])
+def test_arrays_of_other_shapes_are_refused(array):
+    """Keys are a row."""
+    with pytest.raises((ValueError, TypeError), match="keys must be a one-dimensional array"):
+        once().allow_many(array)
+
+
+@pytest.mark.parametrize(
+    "keys", ["abc", b"abc", {"a"}, {"a": 1}, iter("abc"), 5, None], ids=lambda keys: type(keys).__name__
+)
+def test_batches_that_are_no_list(keys):
+    """A str is a key, not a list of keys; a set has no order."""
+    for verb in ("allow_many", "hit_many"):
+        for limiter in (once(), once() & once()):
+            with pytest.raises(TypeError, match=f"keys must be .* list .*, not {type(keys).__name__}"):
+                getattr(limiter, verb)(keys)
+
+
+def test_keys_that_are_looked_at_only():
+    """A key is hashed when it is asked with, and not kept."""
+    limiter = once()
+    key = bytearray(b"k" * 100)
+    limiter.allow(bytes(key))
+    key[0] = 0
+    assert not limiter.allow(b"k" * 100)

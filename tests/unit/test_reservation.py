@@ -1,0 +1,213 @@
+"""Reservations: a place in line, given back or corrected; and giving back without one."""
+
+import pytest
+from cases import SECOND, START
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ratelimit import FixedWindow, LeakyBucket, Quota, SlidingLog, SlidingWindow, TokenBucket
+
+
+def test_places_in_a_token_bucket(clock):
+    """The burst at once, then one an interval."""
+    limiter = TokenBucket("1/second", burst=2, clock=clock)
+    places = [limiter.reserve("key") for _ in range(4)]
+    assert [place.delay for place in places] == [0, 0, 1, 2]
+    assert [place.at_ns - START for place in places] == [0, 0, SECOND, 2 * SECOND]
+    assert all(places)
+
+
+def test_places_in_a_leaky_bucket_are_not_bounded_by_capacity(clock):
+    """max_delay is the bound there."""
+    limiter = LeakyBucket("1/second", capacity=1, clock=clock)
+    assert [limiter.reserve("key").delay for _ in range(5)] == [0, 1, 2, 3, 4]
+    assert not limiter.reserve("key", max_delay=4.999999999)
+    assert limiter.reserve("key", max_delay=5)
+
+
+@pytest.mark.parametrize("make", [FixedWindow, SlidingWindow, SlidingLog])
+def test_a_place_ahead_closes_the_time_before_it(make, clock):
+    """Of a window that has not begun, nothing can be had before it does."""
+    limiter = make("2/minute", clock=clock)
+    limiter.hit("key", 2)
+    place = limiter.reserve("key")
+    assert place.delay > 0
+    while clock.now_ns() < place.at_ns:
+        assert not limiter.allow("key")
+        clock.advance(ns=min(SECOND, place.at_ns - clock.now_ns()))
+    assert limiter.peek("key").remaining <= 1
+
+
+def test_max_delay_is_exact_and_books_nothing(algorithm, clock):
+    """One nanosecond less than the delay books nothing; the delay itself does."""
+    limiter = algorithm.make("3/minute", clock)
+    limiter.hit("key", limiter.peek("key").limit)
+    before = limiter.table.tobytes()
+    if algorithm.name == "leaky bucket":  # a line that is open ended: what was spent is what waits
+        wait_ns = limiter.peek("key").reset_after_ns
+    else:
+        wait_ns = limiter.peek("key").retry_after_ns
+    refused = limiter.reserve("key", max_delay=0)
+    assert (refused.allowed, bool(refused), refused.delay_ns) == (False, False, wait_ns)
+    assert refused.at_ns == START + wait_ns
+    assert not limiter.reserve("key", max_delay=(wait_ns - 1) / SECOND)
+    refused.cancel()
+    refused.settle(5)
+    assert limiter.table.tobytes() == before
+    assert limiter.reserve("key", max_delay=wait_ns / SECOND).delay_ns == wait_ns
+
+
+def test_what_is_never_allowed_is_not_booked(algorithm, clock):
+    """Its delay is infinite."""
+    limiter = algorithm.make("3/minute", clock)
+    place = limiter.reserve("key", limiter.peek("key").limit + 1)
+    assert (place.allowed, place.delay, place.delay_ns, place.at_ns) == (False, float("inf"), None, None)
+    assert len(limiter) == 0
+
+
+def test_cancelling_at_once_leaves_no_trace(algorithm, clock):
+    """The key has what it had, when nobody came after."""
+    limiter = algorithm.make("5/minute", clock)
+    limiter.hit("key", 2)
+    before = limiter.peek("key")
+    place = limiter.reserve("key", 3)
+    assert limiter.peek("key").remaining < before.remaining
+    place.cancel()
+    after = limiter.peek("key")
+    assert (after.remaining, after.reset_after_ns) == (before.remaining, before.reset_after_ns)
+    place.cancel()  # once is enough
+    place.settle(9)
+    assert limiter.peek("key").remaining == before.remaining
+
+
+def test_those_who_came_after_keep_their_turns(clock):
+    """x/time/rate's rule: what others have built upon does not come back."""
+    limiter = TokenBucket("1/second", burst=1, clock=clock)
+    places = [limiter.reserve("key") for _ in range(4)]  # at 0, 1, 2 and 3 seconds
+    places[1].cancel()  # two have built upon it
+    assert limiter.reserve("key").delay == 4
+    limiter.reset("key")
+    places = [limiter.reserve("key") for _ in range(4)]
+    places[3].cancel()
+    assert limiter.reserve("key").delay == 3
+
+
+def test_a_queue_gives_only_its_last_place_back(clock):
+    """In a leaky bucket turns are handed out one after another."""
+    limiter = LeakyBucket("1/second", capacity=9, clock=clock)
+    places = [limiter.reserve("key") for _ in range(4)]
+    places[1].cancel()
+    assert limiter.reserve("key").delay == 4
+    places[3].cancel()  # no longer the last
+    last = limiter.reserve("key")
+    assert last.delay == 5
+    last.cancel()
+    assert limiter.reserve("key").delay == 5
+
+
+@pytest.mark.parametrize(("actual", "remaining"), [(0, 9), (1, 8), (4, 5), (6, 3), (9, 0), (30, 0), (2**70, 0)])
+def test_settling_corrects_the_cost_once(algorithm, clock, actual, remaining):
+    """To less or to more, even beyond what is there: a debt."""
+    options = {"capacity": 8} if algorithm.name == "leaky bucket" else {}
+    limiter = algorithm.make("9/minute", clock, **options)
+    place = limiter.reserve("key", 4)
+    place.settle(actual)
+    assert limiter.peek("key").remaining == remaining
+    place.settle(0)
+    place.cancel()
+    assert limiter.peek("key").remaining == remaining
+
+
+def test_a_debt_has_to_be_worked_off(clock):
+    """A bucket that was settled far above is closed until the time has made up for it."""
+    limiter = TokenBucket("10/second", clock=clock)
+    limiter.reserve("key", 5).settle(35)
+    assert limiter.peek("key").retry_after == 2.6
+    limiter.reserve("never", 5).settle(2**70)
+    assert limiter.peek("never").retry_after_ns is None
+
+
+@given(
+    limit=st.integers(1, 6),
+    hits=st.lists(st.integers(0, 30), max_size=12),
+    bookings=st.lists(st.integers(1, 6), min_size=1, max_size=3),
+)
+def test_a_log_is_strict_about_what_a_cancelled_booking_replaced(limit, hits, bookings):
+    """At most `limit` in any period stay admitted, and from the first cancelled turn on nothing is lost."""
+    from ratelimit.testing import ManualClock
+
+    period, clock = 20, ManualClock(START)
+    limiter = SlidingLog(Quota(limit, period / SECOND), clock=clock)
+    spent = []
+    for step in hits:
+        clock.advance(ns=step)
+        spent += [clock.now_ns()] * limiter.allow("key")
+    places = [limiter.reserve("key", min(cost, limit)) for cost in bookings]
+    ahead = [place.at_ns for place in places if place.at_ns > clock.now_ns()]
+    for place in reversed(places):
+        place.cancel()
+    for _ in range(3 * period):
+        spent += [clock.now_ns()] * limiter.allow("key")
+        clock.advance(ns=1)
+        assert sum(moment > clock.now_ns() - 1 - period for moment in spent) <= limit
+    if len(ahead) == 1:
+        left = sum(moment > ahead[0] - period for moment in spent if moment < ahead[0])
+        assert left <= limit
+
+
+@pytest.mark.parametrize("cost", [1, 2, 3])
+def test_a_log_is_open_again_at_the_turn_that_was_cancelled(clock, cost):
+    """Not a period later; also after the numbering of its ring has begun anew."""
+    for used_before in range(12):
+        limiter = SlidingLog("3/minute", clock=clock)
+        for _ in range(used_before):
+            limiter.allow("key")
+            clock.advance(61)
+        limiter.hit("key", 3)
+        clock.advance(1)
+        place = limiter.reserve("key", cost)
+        place.cancel()
+        assert not limiter.allow("key")
+        clock.advance(ns=place.at_ns - clock.now_ns())
+        assert limiter.peek("key").remaining == 3
+
+
+# --- refund, reset, clear ---------------------------------------------------------------------------------
+
+
+def test_a_refund_gives_back_what_was_spent(algorithm, clock):
+    """Never above full, whatever it is told."""
+    limiter = algorithm.make("5/minute", clock)
+    most = limiter.peek("key").limit
+    limiter.hit("key", 4)
+    limiter.refund("key", 3)
+    assert limiter.peek("key").remaining == most - 1
+    for cost in (1, 1, 100, 2**70):
+        limiter.refund("key", cost)
+        assert limiter.peek("key").remaining == most
+        assert limiter.hit("key", most + 1).retry_after_ns is None
+    assert limiter.hit("key", most)
+    assert not limiter.allow("key")
+
+
+def test_a_refund_to_a_key_never_seen(algorithm, clock):
+    """Changes nothing, and takes no slot."""
+    limiter = algorithm.make("5/minute", clock, max_keys=4)
+    before = limiter.table.tobytes()
+    limiter.refund("key", 5)
+    assert limiter.table.tobytes() == before
+
+
+def test_reset_forgets_one_key_and_clear_all(algorithm, clock):
+    """As if never seen."""
+    limiter = algorithm.make("2/minute", clock, max_keys=16)
+    limit = limiter.peek("key").limit
+    for key in range(10):
+        assert limiter.hit(key, limit)
+    limiter.reset(3)
+    limiter.reset("never seen")
+    assert len(limiter) == 9
+    assert [limiter.peek(key).remaining for key in (2, 3, 4)] == [0, limit, 0]
+    limiter.clear()
+    assert len(limiter) == 0
+    assert all(limiter.hit(key, limit) for key in range(10))

@@ -1,0 +1,226 @@
+"""The key table: bounded, lazy, and never forgetting a key that counts."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from cases import ALGORITHMS, SECOND, START
+
+from ratelimit import FixedWindow, SlidingLog, SlidingWindow, TableFull, TokenBucket
+from ratelimit.testing import ManualClock
+
+GROWTH = """
+import os, sys
+import numpy as np
+from cases import ALGORITHMS
+from ratelimit.testing import ManualClock
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+keys, max_keys, live = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+algorithm = next(one for one in ALGORITHMS if one.name == keys)
+algorithm.make("3/day", ManualClock(), max_keys=10).allow_many(np.arange(10))  # what the first use takes
+batches = [np.arange(start, min(start + 10_000, live)) for start in range(0, live, 10_000)]
+before = resident()
+limiter = algorithm.make("3/day", ManualClock(), max_keys=max_keys)
+made = resident()
+for batch in batches:
+    assert limiter.allow_many(batch).all()
+print(made - before, resident() - before, len(limiter))
+"""
+
+
+def growth(algorithm, max_keys, live):
+    """Resident bytes that a limiter takes when it is made and when `live` keys are in it, measured afresh."""
+    run = subprocess.run(
+        [sys.executable, "-c", GROWTH, algorithm.name, str(max_keys), str(live)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 0, run.stderr
+    made, used, count = map(int, run.stdout.split())
+    assert count == live
+    return made, used
+
+
+@pytest.mark.parametrize("algorithm", [one for one in ALGORITHMS if one.name != "sliding log"], ids=repr)
+def test_a_live_key_takes_at_most_24_bytes(algorithm):
+    """Of resident memory, at max_keys; half a byte is left for what the measurement itself takes."""
+    _, used = growth(algorithm, 1_000_000, 1_000_000)
+    assert used / 1_000_000 <= 24.5
+
+
+def test_a_log_takes_what_the_docs_state():
+    """16 bytes a slot, and up to 24 a request: here one request a key, whose ring is not yet used."""
+    log = next(one for one in ALGORITHMS if one.name == "sliding log")
+    _, used = growth(log, 200_000, 200_000)
+    assert used / 200_000 <= 24.5 + 24 * 3
+
+
+def test_a_large_bound_costs_nothing_until_it_is_used():
+    """Ten million keys are 240 MB of addresses, of which no page is there before it is touched."""
+    token_bucket = ALGORITHMS[0]
+    made, used = growth(token_bucket, 10_000_000, 100)
+    assert made < 500_000
+    assert used < 100 * os.sysconf("SC_PAGE_SIZE") + 500_000
+
+
+@pytest.mark.parametrize("max_keys", [1, 2, 255, 256, 257, 1_024, 1_025, 5_000])
+def test_max_keys_find_room(algorithm, max_keys):
+    """As many keys as were asked for, at once; and the memory is bounded by 24 bytes for each."""
+    limiter = algorithm.make("1/day", ManualClock(), max_keys=max_keys)
+    assert limiter.allow_many(np.arange(max_keys)).all()
+    assert len(limiter) == max_keys
+    assert limiter.full_count == 0
+    assert limiter.table.nbytes <= (16 if max_keys <= 1_024 else 24) * max_keys
+    assert limiter.max_keys == max_keys
+
+
+@pytest.mark.parametrize("on_full", ["deny", "allow", "raise"])
+def test_when_every_slot_is_live(algorithm, on_full):
+    """A new key is refused, admitted uncounted, or an error; those with a slot are decided as ever."""
+    limiter = algorithm.make("3/day", ManualClock(), max_keys=2, on_full=on_full)
+    assert limiter.on_full == on_full
+    limit = limiter.peek("a").limit
+    assert limiter.allow("a")
+    assert limiter.allow("b")
+    before = limiter.table.tobytes()
+    verbs = [
+        lambda: limiter.allow("c"),
+        lambda: limiter.hit("c").allowed,
+        lambda: limiter.peek("c").allowed,
+        lambda: limiter.reserve("c").allowed,
+        lambda: limiter.allow_many(["c"])[0],
+        lambda: limiter.hit_many(["c"])["allowed"][0],
+    ]
+    for verb in verbs:
+        if on_full == "raise":
+            with pytest.raises(TableFull, match="max_keys=2"):
+                verb()
+        else:
+            assert verb() == (on_full == "allow")
+    assert limiter.full_count == len(verbs) - 1  # a peek decides nothing
+    assert limiter.table.tobytes() == before
+    assert limiter.hit("a", limit - 1)
+    assert not limiter.allow("a")
+
+
+def test_a_refused_key_learns_when_there_is_room(algorithm):
+    """Exactly: one nanosecond earlier there is none."""
+    limiter = algorithm.make("3/minute", max_keys=2)
+    limiter.hit("a", 2, now=START)
+    limiter.hit("b", now=START + SECOND)
+    decision = limiter.hit("c", now=START + 2 * SECOND)
+    ready = START + 2 * SECOND + decision.retry_after_ns
+    assert (decision.allowed, decision.remaining) == (False, 0)
+    assert not limiter.hit("c", now=ready - 1)
+    assert limiter.hit("c", now=ready)
+
+
+def test_a_slot_is_given_away_only_when_it_is_fresh(algorithm):
+    """A flood of keys at every moment, up to the one at which the first key is as if never seen."""
+    limiter = algorithm.make("4/minute", max_keys=3)
+    limiter.hit("victim", limiter.peek("victim").limit, now=START)
+    fresh = START + limiter.peek("victim", now=START).reset_after_ns
+    flood = [f"flood {i}" for i in range(300)]
+    for now in np.linspace(START, fresh - 1, 50, dtype=np.int64):
+        limiter.allow_many(flood, now=int(now))
+        asked = limiter.peek("victim", now=int(now))
+        assert asked.reset_after_ns == fresh - now
+    assert limiter.full_count > 0
+
+
+def test_a_flood_at_scale(algorithm):
+    """A thousand spent keys stay so under a hundred thousand others that turn the rest of the table over."""
+    clock = ManualClock()
+    limiter = algorithm.make("2/minute", clock, max_keys=2_000)
+    limit = limiter.peek(0).limit
+    victims = np.arange(1_000)
+    assert limiter.allow_many(victims, limit).all()
+    others = np.arange(10_000, 110_000)
+    for part in np.split(others, 10):
+        limiter.allow_many(part)
+        assert not limiter.allow_many(victims).any()
+        clock.advance(2)  # 20 seconds in all
+        limiter.reset(int(part[0]))
+    assert limiter.peek(0).remaining <= limit // 2
+
+
+def test_going_back_behind_a_forgotten_key_is_not_forgiven(algorithm):
+    """The horizon: who was forgotten at a moment is not fresh to a reading from before it."""
+    limiter = algorithm.make("2/minute", max_keys=1)
+    limit = limiter.peek("a", now=START).limit
+    assert limiter.hit("a", limit, now=START)
+    fresh = START + limiter.peek("a", now=START).reset_after_ns
+    assert limiter.hit("b", now=fresh)  # takes the slot of a
+    limiter.reset("b")
+    assert not limiter.hit("a", limit, now=START)
+    assert not limiter.hit("a", limit, now=START + SECOND)
+    assert not limiter.hit("never seen", limit, now=START)
+    assert limiter.hit("a", limit, now=fresh)
+
+
+def test_the_horizon_moves_a_reading_that_is_late(algorithm):
+    """A clock that goes back behind the horizon is taken as the horizon: nobody is locked out by it."""
+    clock = ManualClock()
+    limiter = algorithm.make("2/minute", clock, max_keys=1)
+    limit = limiter.peek("a").limit
+    assert limiter.hit("a", limit)
+    fresh = clock.now_ns() + limiter.peek("a").reset_after_ns
+    assert limiter.hit("b", now=fresh)
+    limiter.reset("b")
+    assert limiter.hit("new")  # by the clock, at START
+    assert limiter.peek("new").remaining <= limit - 1
+
+
+def test_the_table_is_live_and_read_only(algorithm):
+    """What it shows changes with the limiter; nobody can write to it."""
+    limiter = algorithm.make("2/minute", ManualClock(), max_keys=8)
+    table = limiter.table
+    assert table.dtype.names == ("state", "state_high", "tag")
+    assert (table.shape, table.dtype.itemsize) == ((8,), 16)
+    assert not table.tobytes().strip(b"\0")
+    limiter.allow("key")
+    assert (table["state"] != 0).sum() == 1
+    with pytest.raises(ValueError, match="read-only"):
+        table["state"] = 0
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        table.flags.writeable = True
+
+
+def test_the_table_outlives_its_limiter():
+    """An array that was taken from it keeps the memory."""
+    limiter = TokenBucket("2/minute", max_keys=100_000)
+    limiter.allow_many(np.arange(50_000))
+    table = limiter.table
+    content = table.tobytes()
+    del limiter
+    assert table.tobytes() == content
+
+
+def test_len_counts_the_keys_that_matter(algorithm):
+    """Live ones: each until its own reset_after."""
+    clock = ManualClock()
+    limiter = algorithm.make("2/minute", clock, max_keys=100)
+    assert (len(limiter), bool(limiter)) == (0, True)
+    for i in range(10):
+        limiter.hit(i)
+        clock.advance(0.5)
+    assert len(limiter) == 10
+    clock.advance(ns=max(limiter.peek(i).reset_after_ns for i in range(10)))
+    assert len(limiter) == 0
+
+
+@pytest.mark.parametrize("make", [FixedWindow, SlidingWindow, SlidingLog, TokenBucket])
+def test_slots_are_used_again(make):
+    """In a small table, as many keys one after another as you like."""
+    limiter = make("1/second", max_keys=4)
+    for i in range(1_000):
+        assert limiter.hit(i, now=START + 2 * i * SECOND)
+    assert limiter.full_count == 0
