@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from .. import Table
 from .app import Gateway
 from .config import ConfigurationError, read_file
 from .model import Configuration
@@ -54,8 +55,9 @@ def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
     os.environ[FILE], os.environ[PEERS] = os.path.abspath(given.file), peers
     os.environ[WATCH] = "" if given.no_watch else "1"
     os.environ[TABLES] = configuration.tables
+    own = f"gateway-{os.getpid()}"  # tables that are shared by the workers, and end with them
     if given.workers > 1 and configuration.tables == "memory":
-        os.environ[TABLES] = f"shared:gateway-{os.getpid()}"
+        os.environ[TABLES] = f"shared:{own}"
     limits = [api.limits for api in configuration.apis.values()]
     try:
         return run(
@@ -72,10 +74,14 @@ def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
         )
     finally:
         shutil.rmtree(peers, ignore_errors=True)
+        for name in Table.names():
+            if name.startswith(f"{own}."):
+                Table.shared(name).remove()
 
 
 def served() -> Any:
     """The application of one worker."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can follow: what it reads now is new enough
     file = os.environ[FILE]
     configuration = _configuration(file)
     BoundedProtocol.max_head = configuration.max_head

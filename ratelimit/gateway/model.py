@@ -188,8 +188,6 @@ class Stage:
 
     def __post_init__(self) -> None:
         check(len(self.variables) <= 100, f"variables are 100 at most, not {len(self.variables)}")
-        for key in self.route_throttles:
-            key == "*" or RouteKey.parse(key)
 
     def deploy(self, deployment: str | None) -> None:
         """Refer to another deployment; `rollback` goes back."""
@@ -245,7 +243,8 @@ class GatewayResponse:
 class WebSocketLimits:
     """Bytes of a frame and of a message, seconds of silence and of life, and how many may connect.
 
-    `connections` is the throttle of `$connect` where the stage has none.
+    `connections` is the throttle of `$connect` where the stage has none. A frame is bounded by the server, for all
+    APIs by the largest of these.
     """
 
     frame: int = 32 * 1024
@@ -313,9 +312,14 @@ class Api:
             for deployment in (stage.deployment, stage.canary and stage.canary.deployment):
                 known = deployment is None or deployment in self.deployments
                 check(known, f"stage {name!r} refers to no deployment of this API: {deployment!r}")
+        known = {"*", "$connect"} if self.type == "websocket" else {"*"}
         for routes in (self.routes, *self.deployments.values()):
+            known.update(routes)
             for key, route in routes.items():
                 self.check_route(key, route)
+        for name, stage in self.stages.items():
+            for key in stage.route_throttles:
+                check(key in known, f"stage {name!r}, route_throttles: {key!r} is no route of this API")
 
     def check_route(self, key: str, route: Route) -> None:
         if self.type == "websocket":

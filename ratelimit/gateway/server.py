@@ -104,6 +104,7 @@ def run(app: str, workers: int, frame: int, message: int, **options: Any) -> int
         server_header=False,
         access_log=False,
         log_level="info",
+        timeout_worker_healthcheck=30,  # a busy machine is no reason to kill a worker
         **options,
     )
     server = Server(config)

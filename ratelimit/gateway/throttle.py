@@ -27,7 +27,7 @@ def make_limiter(kind: type[Limiter], quota: Quota, name: str, where: str, **opt
     """
     if where == "memory":
         return kind(quota, **options)
-    from .. import Table  # type: ignore[attr-defined]
+    from .. import Table
 
     max_keys = options.pop("max_keys")
     place, _, base = where.partition(":")

@@ -32,6 +32,7 @@ class Connection:
         self._receive = receive
         self._send = send
         self.connected_ms = self.active_ms = 0
+        self._active = time.monotonic()  # when something was last sent or received
         self.first: Exchange  # the handshake's
         self.side: Side
         self._upstreams: dict[str, Any] = {}  # by route key
@@ -41,6 +42,7 @@ class Connection:
 
     async def send(self, body: bytes | str) -> None:
         """Send a message: text, or binary where it is not UTF-8."""
+        self._active = time.monotonic()
         if isinstance(body, bytes):
             try:
                 body = body.decode()
@@ -125,16 +127,21 @@ class Connection:
         limits = self.side.stage.api.api.limits
         ends = time.monotonic() + limits.life
         while True:
-            left = ends - time.monotonic()
+            until = min(ends, self._active + limits.idle)
             try:
-                async with asyncio.timeout(min(left, limits.idle)):
+                async with asyncio.timeout(until - time.monotonic()):
                     message = await self._receive()
             except TimeoutError:
-                await self.close(GONE, "the connection has lived long enough" if left <= limits.idle else "idle")
+                if time.monotonic() >= ends:
+                    await self.close(GONE, "the connection has lived long enough")
+                elif time.monotonic() >= self._active + limits.idle:
+                    await self.close(GONE, "idle")
+                else:
+                    continue
                 return
             if message["type"] == "websocket.disconnect":
                 return
-            self.active_ms = time.time_ns() // 1_000_000
+            self._active, self.active_ms = time.monotonic(), time.time_ns() // 1_000_000
             text, binary = message.get("text"), message.get("bytes")
             body = text.encode() if text is not None else binary or b""
             if len(body) > limits.message:
