@@ -7,7 +7,7 @@ and the value.
 import re
 import tomllib
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date
 from functools import cache
@@ -45,8 +45,8 @@ def read_file(path: str | Path) -> Configuration:
 
 
 def _from_yaml(text: str, reader: "Reader") -> Node:
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             reader.fail(1, "the file is empty")
@@ -54,8 +54,6 @@ def _from_yaml(text: str, reader: "Reader") -> Node:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         reader.fail(mark.line + 1 if mark else 1, f"no YAML: {getattr(error, 'problem', error)}")
-    finally:
-        loader.dispose()
 
 
 def _of_yaml(node: yaml.Node, loader: yaml.SafeLoader, reader: "Reader") -> Node:
@@ -146,7 +144,7 @@ class Reader:
         return value
 
     def _object(self, node: Node, wanted: Any, what: str) -> Any:
-        if isinstance(node.value, str) and wanted in SHORT:
+        if isinstance(node.value, (str, list)) and wanted in SHORT:
             node = Node({SHORT[wanted]: node}, node.line)
         if not isinstance(node.value, dict):
             self.fail(node.line, f"{what} must have names and their values, not {_plain(node)!r}")
@@ -169,7 +167,7 @@ class Reader:
             self.fail(_culprit(node, str(error)), f"{what}: {error}")
 
 
-SHORT = {AccessLog: "file", Proxy: "to"}  # what a text alone stands for
+SHORT = {AccessLog: "file", Proxy: "to"}  # what a text or a list alone stands for
 NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", date: "a day as 2026-01-31"}
 
 
@@ -193,23 +191,24 @@ def _plain(node: Node) -> Any:
 
 
 def _culprit(node: Node, message: str) -> int:
-    """The line of what an error is about: the deepest name in quotes that stands below the node, or its own."""
-    line, depth = node.line, 0
+    """The line of what an error is about: of the last thing in quotes that stands below the node, or its own."""
     quoted = re.findall(r"'([^']*)'", message)
-    first = message.partition(" ")[0]
+    words = [*reversed(quoted), *(text.partition(" ")[0] for text in reversed(quoted)), message.partition(" ")[0]]
+    below = list(_below(node))
+    for word in words:
+        for text, line in below:
+            if word and word in (text, text.removeprefix("/")):
+                return line
+    return node.line
 
-    def visit(one: Node, level: int) -> None:
-        nonlocal line, depth
-        if isinstance(one.value, dict):
-            for name, inner in one.value.items():
-                if level > depth and (name == first or name in quoted):
-                    line, depth = inner.line, level
-                visit(inner, level + 1)
-        elif isinstance(one.value, list):
-            for inner in one.value:
-                visit(inner, level)
-        elif level > depth and str(one.value) in quoted:
-            line, depth = one.line, level
 
-    visit(node, 1)
-    return line
+def _below(node: Node) -> Iterator[tuple[str, int]]:
+    """All names and then all values below a node, with their lines."""
+    inner = list(node.value.values() if isinstance(node.value, dict) else node.value)
+    if isinstance(node.value, dict):
+        yield from ((name, one.line) for name, one in node.value.items())
+    for one in inner:
+        if isinstance(one.value, (dict, list)):
+            yield from _below(one)
+        else:
+            yield str(one.value), one.line

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from gateway_harness import get, raw, reset
 
+
 def proxied(url, **options):
     more = ", ".join(f"{name}: {value}" for name, value in options.items())
     return f"apis: {{a: {{routes: {{$default: {{proxy: {{to: {url}, {more}}}}}}}, stages: {{$default: {{}}}}}}}}"
@@ -103,7 +104,9 @@ def test_framing_is_the_gateways_own(serve, backend):
     """What a client says about connections and framing does not reach the backend."""
 
     async def show(head, reader, writer):
-        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close, X-Gone\r\nX-Gone: 1\r\nKeep-Alive: 9\r\nContent-Length: 2\r\n\r\nok")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nConnection: close, X-Gone\r\nX-Gone: 1\r\nKeep-Alive: 9\r\nContent-Length: 2\r\n\r\nok"
+        )
         await writer.drain()
 
     behind = backend(show)
@@ -183,7 +186,12 @@ domains: {api.example.com: {/v1: a, /v1/beta: a/dev}, "[::1]": {/: a}}
     assert ask("API.Example.com:8443", "/v1/beta/x") == (200, "dev")
     assert ask("api.example.com.", "/v1/dev/x") == (200, "dev")
     assert ask("[::1]:80", "/x") == (200, "$default")
-    for host, path in (("evil.example", "/v1/x"), ("api.example.com", "/x"), ("api.example.com", "/v1x/x"), ("", "/v1/x")):
+    for host, path in (
+        ("evil.example", "/v1/x"),
+        ("api.example.com", "/x"),
+        ("api.example.com", "/v1x/x"),
+        ("", "/v1/x"),
+    ):
         assert ask(host, path) == (404, '{"message":"Not Found"}')
     assert raw(server.port, b"GET /v1/x HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 404 ")
 

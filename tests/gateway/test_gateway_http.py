@@ -238,7 +238,9 @@ def test_streaming_answers(serve, backend):
     go = threading.Event()
 
     async def drip(head, reader, writer):
-        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n5\r\nfirst\r\n")
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n5\r\nfirst\r\n"
+        )
         await writer.drain()
         import asyncio
 
@@ -247,7 +249,9 @@ def test_streaming_answers(serve, backend):
         await writer.drain()
 
     behind = backend(drip)
-    server = serve(f"apis: {{a: {{routes: {{$default: {{proxy: {{to: '{behind.url}'}}}}}}, stages: {{$default: {{}}}}}}}}")
+    server = serve(
+        f"apis: {{a: {{routes: {{$default: {{proxy: {{to: '{behind.url}'}}}}}}, stages: {{$default: {{}}}}}}}}"
+    )
     with httpx.stream("GET", server.url) as answer:
         pieces = answer.iter_raw()
         assert next(pieces) == b"first"
@@ -270,11 +274,20 @@ apis: {{shop: {{routes: {{"GET /a/{{id}}": {{mock: {{body: hello}}}}, GET /gone:
     httpx.get(f"{server.url}/gone")
     httpx.get(f"{server.url}/nothing")
     first, gone, nothing = map(json.loads, log.read_text().splitlines())
-    assert (first["path"], first["routeKey"], first["identity.userAgent"]) == ("/a/%22%7d", "GET /a/{id}", 'x"} {"y": "\\')
+    assert (first["path"], first["routeKey"], first["identity.userAgent"]) == (
+        "/a/%22%7d",
+        "GET /a/{id}",
+        'x"} {"y": "\\',
+    )
     assert (first["status"], first["responseLength"], first["error.message"]) == ("200", "5", "-")
     assert re.fullmatch(r"\d\d/[A-Z][a-z]{2}/20\d\d:\d\d:\d\d:\d\d \+0000", first["requestTime"])
     assert abs(int(first["requestTimeEpoch"]) / 1000 - time.time()) < 60
-    assert (first["apiId"], first["stage"], first["protocol"], first["isCanaryRequest"]) == ("shop", "$default", "HTTP/1.1", "false")
+    assert (first["apiId"], first["stage"], first["protocol"], first["isCanaryRequest"]) == (
+        "shop",
+        "$default",
+        "HTTP/1.1",
+        "false",
+    )
     assert (gone["status"], gone["error.responseType"]) == ("504", "INTEGRATION_FAILURE")
     assert "ConnectError" in gone["integration.error"]
     assert (nothing["status"], nothing["error.message"], nothing["routeKey"]) == ("404", "Not Found", "-")
@@ -282,7 +295,9 @@ apis: {{shop: {{routes: {{"GET /a/{{id}}": {{mock: {{body: hello}}}}, GET /gone:
 
 def test_the_default_log_format_cannot_be_forged(serve, tmp_path):
     log = tmp_path / "access.log"
-    server = serve(f"access_log: {log}\napis: {{a: {{routes: {{$default: {{mock: {{}}}}}}, stages: {{$default: {{}}}}}}}}")
+    server = serve(
+        f"access_log: {log}\napis: {{a: {{routes: {{$default: {{mock: {{}}}}}}, stages: {{$default: {{}}}}}}}}"
+    )
     get(server.port, '/a"%20200%201', "User-Agent: x")
     line = log.read_text()
     assert line.count("\n") == 1

@@ -64,7 +64,12 @@ def test_a_method_without_keys_bypasses_the_plan(clock):
 def test_each_key_has_its_own_over_all_stages(clock):
     ask = App(rest(plan(throttle=Throttle(1, 3))), clock)
     ann, ben = {"x-api-key": KEY}, {"x-api-key": OTHER}
-    assert ask.statuses("/prod/pets", 2, headers=ann) + ask.statuses("/dev/pets", 2, headers=ann) == [200, 200, 200, 429]
+    assert ask.statuses("/prod/pets", 2, headers=ann) + ask.statuses("/dev/pets", 2, headers=ann) == [
+        200,
+        200,
+        200,
+        429,
+    ]
     assert ask.statuses("/prod/pets", 3, headers=ben) == [200] * 3
     assert ask.get("/prod/pets", headers=ann).headers["ratelimit"] == '"plan";r=0;t=1'
 
@@ -106,7 +111,8 @@ def test_periods(period, day, first, after):
 
 
 @pytest.mark.parametrize(
-    ("period", "last"), [("DAY", "2026-11-24T23:59:59"), ("WEEK", "2026-11-29T23:59:59"), ("MONTH", "2026-11-30T23:59:59")]
+    ("period", "last"),
+    [("DAY", "2026-11-24T23:59:59"), ("WEEK", "2026-11-29T23:59:59"), ("MONTH", "2026-11-30T23:59:59")],
 )
 def test_a_quota_turns_at_the_very_moment(period, last):
     """Until the last nanosecond of the period nothing more is admitted; at 00:00 UTC the whole quota is there."""

@@ -65,7 +65,9 @@ def test_without_levels_all_pass(limiters):
 
 
 def test_shadow_counts_and_lets_pass(limiters):
-    chain = Chain(limiters, [Step.of("method", "a", Throttle(1, 2, shadow=True)), Step.of("account", "a", Throttle(1, 4))])
+    chain = Chain(
+        limiters, [Step.of("method", "a", Throttle(1, 2, shadow=True)), Step.of("account", "a", Throttle(1, 4))]
+    )
     rulings = [chain.hit() for _ in range(5)]
     assert [ruling.allowed for ruling in rulings] == [True] * 4 + [False]
     assert [ruling.shadow for ruling in rulings] == ["", "", "method", "method", ""]

@@ -69,7 +69,9 @@ def test_four_workers_hold_each_limit_exactly(serve, gateway_text):
     statuses = ask(server.url, 180)
     assert (statuses.count(200), statuses.count(429)) == (100, 80)
     status = httpx.get(f"{server.url}/_gateway/status.json").json()
-    route = next(r for stage in status["stages"] if stage["stage"] == "dev" for r in stage["routes"] if r["key"] == "GET /pets")
+    route = next(
+        r for stage in status["stages"] if stage["stage"] == "dev" for r in stage["routes"] if r["key"] == "GET /pets"
+    )
     assert (route["admitted"], route["quota_exceeded"]) == (100, 80)
     usage = httpx.get(f"{server.url}/_gateway/usage?plan=gold").json()
     assert list(usage["values"]["ann"].values())[-1] == [100, 0]
