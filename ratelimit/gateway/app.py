@@ -87,6 +87,13 @@ class Gateway:
 
     async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
         exchange = Exchange(self.flow, scope, receive)
+        if exchange.flow.tracing is None:
+            await self._exchange(exchange, send)
+        else:
+            with exchange.flow.tracing.request(exchange):
+                await self._exchange(exchange, send)
+
+    async def _exchange(self, exchange: Exchange, send: Send) -> None:
         try:
             response = await self._answer(exchange)
             result = "admitted"
@@ -147,8 +154,8 @@ class Gateway:
             chain = route.chain
             if exchange.plan is not None:
                 assert exchange.side is not None
-                stage = exchange.side.stage
-                chain = exchange.plan.chain(exchange.key, stage.path, route.key, route.rest, stage.shadow)
+                stage, shadow = exchange.side.stage.path, exchange.flow.configuration.shadow
+                chain = exchange.plan.chain(exchange.key, stage, route.key, route.rest, shadow)
             exchange.chain = chain
             ruling = exchange.ruling = chain.hit()
         except Exception as error:

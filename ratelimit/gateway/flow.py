@@ -15,6 +15,7 @@ from .model import Api, Configuration, Mock, Route, Stage, Throttle
 from .plans import UsagePlan
 from .responses import Responses
 from .routes import BadPath, RouteTable, decode
+from .tracing import Tracing
 from .throttle import Chain, Limiters, Step
 
 
@@ -104,6 +105,7 @@ class Flow:
         self.addresses = addresses
         self.trusted = Networks(configuration.trusted_proxies)
         self.operators = Networks(configuration.operator.allow)
+        self.tracing = Tracing() if configuration.tracing else None
         self.encoded_slash = configuration.encoded_slash
         self.line = Line(configuration.access_log) if configuration.access_log else None
         self.responses = Responses(configuration.responses, configuration.problem_json)
@@ -178,14 +180,14 @@ class Flow:
         throttles = stage.stage.route_throttles
         if stage.api.api.type == "websocket":
             throttles = {"$connect": stage.api.api.limits.connections, **throttles}
-        found: tuple[tuple[str, str, Throttle | None], ...] = (
-            ("method", f"{stage.path}/{key}", throttles.get(key) or throttles.get("*")),
-            ("stage", stage.path, stage.stage.throttle),
-            ("account", "account", self.configuration.throttle),
+        found: tuple[tuple[str, str, Throttle | None, bool], ...] = (
+            ("method", f"{stage.path}/{key}", throttles.get(key) or throttles.get("*"), stage.shadow),
+            ("stage", stage.path, stage.stage.throttle, stage.shadow),
+            ("account", "account", self.configuration.throttle, self.configuration.shadow),
         )
-        for level, label, throttle in found:
+        for level, label, throttle, shadow in found:
             if throttle is not None:
-                yield Step.of(level, label, throttle, stage.shadow)
+                yield Step.of(level, label, throttle, shadow)
 
     # --- what a request asks
 

@@ -17,6 +17,7 @@ from .backends import Addresses, Balancer, Target
 from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response
 from .mapping import BadValue, Mapping, Template, clean
 from .model import Mock, Proxy, Route
+from .tracing import inject
 
 log = logging.getLogger("ratelimit.gateway")
 
@@ -230,6 +231,8 @@ def to_backend(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     scheme = "https" if exchange.scope.get("scheme") in ("https", "wss") else "http"
     if exchange.behind_proxy:
         scheme = exchange.header("x-forwarded-proto") or scheme
+    if exchange.flow.tracing is not None:
+        kept = [header for header in kept if header[0] not in (b"traceparent", b"tracestate")] + inject()
     if exchange.connection:
         kept.append((b"x-connection-id", exchange.connection.encode()))
     kept.append((b"x-forwarded-for", b", ".join([*chain, peer.encode()])))

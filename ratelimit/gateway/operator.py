@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 JSON, HTML = b"application/json", b"text/html; charset=utf-8"
 MOST = 65_536  # bytes of an order
-POLICY = b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'"
+POLICY = (
+    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    b"img-src data:; base-uri 'none'; frame-ancestors 'none'"
+)
 
 
 class Operator:
