@@ -12,9 +12,37 @@
 
 typedef unsigned __int128 u128;
 
+#if defined(__aarch64__) && !defined(__ARM_FEATURE_ATOMICS) && !defined(__SANITIZE_THREAD__)
+/* Without LSE, what ldaxp reads is one word only if the stlxp after it succeeds (Arm ARM, B2.2.1). So the word is
+   written back even where it is not the expected one: libgcc's outline function does not, and may return halves
+   of two words. ldaxp and stlxp order what surrounds them; dmb makes of them the full barrier that __sync is. */
+static inline u128 word_swap(u128 *word, u128 expected, u128 desired) {
+    uint64_t low, high, new_low, new_high;
+    uint32_t failed;
+    __asm__ __volatile__("0: ldaxp %[low], %[high], %[word]\n\t"
+                         "cmp %[low], %[expected_low]\n\t"
+                         "ccmp %[high], %[expected_high], #0, eq\n\t"
+                         "csel %[new_low], %[desired_low], %[low], eq\n\t"
+                         "csel %[new_high], %[desired_high], %[high], eq\n\t"
+                         "stlxp %w[failed], %[new_low], %[new_high], %[word]\n\t"
+                         "cbnz %w[failed], 0b\n\t"
+                         "dmb ish"
+                         : [low] "=&r"(low), [high] "=&r"(high), [new_low] "=&r"(new_low), [new_high] "=&r"(new_high),
+                           [failed] "=&r"(failed), [word] "+Q"(*word)
+                         : [expected_low] "r"((uint64_t)expected), [expected_high] "r"((uint64_t)(expected >> 64)),
+                           [desired_low] "r"((uint64_t)desired), [desired_high] "r"((uint64_t)(desired >> 64))
+                         : "cc", "memory");
+    return (u128)high << 64 | low;
+}
+#else
+static inline u128 word_swap(u128 *word, u128 expected, u128 desired) {
+    return __sync_val_compare_and_swap(word, expected, desired);
+}
+#endif
+
 /* Full barrier: a claim must be visible before the claimant looks for rivals (_table.pxd, settle). */
 static inline int word_cas(u128 *word, u128 *expected, u128 desired) {
-    u128 seen = __sync_val_compare_and_swap(word, *expected, desired);
+    u128 seen = word_swap(word, *expected, desired);
     int swapped = seen == *expected;
     *expected = seen;
     return swapped;
@@ -24,7 +52,11 @@ static inline int word_cas(u128 *word, u128 *expected, u128 desired) {
 #include <emmintrin.h>
 
 /* Both Intel and AMD guarantee that an aligned 16-byte SSE load is atomic where AVX exists. Elsewhere a
-   compare-and-swap that changes nothing reads the word; it costs more and needs the cache line. */
+   compare-and-swap that changes nothing reads the word; it costs more, needs the cache line, and is a write to
+   the processor: memory that is mapped for reading alone can't be read so.
+
+   The load needs no barrier of its own: x86 keeps loads in order, and none of them passes the locked
+   compare-and-swap before it. "memory" keeps the compiler from moving it. */
 static int word_load_is_atomic = 0;
 
 static inline void word_setup(void) {
@@ -40,13 +72,13 @@ static inline u128 word_load(u128 *word) {
         __builtin_memcpy(&value, &both, sizeof value);
         return value;
     }
-    return __sync_val_compare_and_swap(word, (u128)0, (u128)0);
+    return word_swap(word, 0, 0);
 }
 #else
 static inline void word_setup(void) {}
 
 static inline u128 word_load(u128 *word) {
-    return __sync_val_compare_and_swap(word, (u128)0, (u128)0);
+    return word_swap(word, 0, 0);
 }
 #endif
 
@@ -55,6 +87,7 @@ static inline uint64_t count_load(uint64_t *counter) {
     return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
 }
 
+/* Relaxed: a ticket has to be unlike all others, a statistic has to add up, and both need the addition alone. */
 static inline uint64_t count_add(uint64_t *counter, uint64_t amount) {
     return __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED);
 }

@@ -341,10 +341,13 @@ cdef inline Status commit(
 # --- what a sliding log does differently: it spends and gives back one by one -------------------------------
 
 
+# Of both: False when there is nothing to give back; otherwise one `left` less, or none if another thread came between.
+
+
 cdef inline bint log_pop(
-    const Table* table, const Rule* rule, u128* slot, u128 word, uint64_t at
+    const Table* table, const Rule* rule, u128* slot, u128 word, uint64_t at, uint64_t* left
 ) noexcept nogil:
-    """Take back the newest request, booked `at` a moment yet to come; False when it is not the newest."""
+    """Take back the newest request, booked `at` a moment yet to come; nothing when it is not the newest."""
     cdef uint64_t number = log_number(word)
     cdef u128 previous
     if log_stamp(word) != at + 1:
@@ -352,14 +355,16 @@ cdef inline bint log_pop(
     previous = word_load(log_cell(rule, number - 1, ring_of(table, rule, slot)))
     if tag_of(previous) != tag_of(word) or log_append(rule, at, state_of(previous)) != state_of(word):
         return False
-    word_cas(slot, &word, previous)
+    left[0] -= word_cas(slot, &word, previous)
     return True
 
 
-cdef inline bint log_forgive(const Table* table, const Rule* rule, uint64_t now, u128* slot, u128 word) noexcept nogil:
+cdef inline bint log_forgive(
+    const Table* table, const Rule* rule, uint64_t now, u128* slot, u128 word, uint64_t* left
+) noexcept nogil:
     """Forget the oldest request that still counts: what stays is never older than what was really admitted.
 
-    False when none counts, or when bookings lie ahead: the ring may then no longer hold the oldest.
+    Nothing when none counts, or when bookings lie ahead: the ring may then no longer hold the oldest.
     """
     cdef u128* ring = ring_of(table, rule, slot)
     cdef uint64_t counts = 0, free = rule.capacity, back
@@ -374,12 +379,12 @@ cdef inline bint log_forgive(const Table* table, const Rule* rule, uint64_t now,
         else:
             free = back
     if counts == 0:
-        word_cas(slot, &word, slot_word(tag_of(word), log_pack(0, log_number(word))))
+        left[0] -= word_cas(slot, &word, slot_word(tag_of(word), log_pack(0, log_number(word))))
         return True
     cell = log_cell(rule, log_number(word) - counts, ring)
     seen = word_load(cell)
-    if word_load(slot) == word:
-        word_cas(cell, &seen, slot_word(tag_of(word), log_pack(0, log_number(seen))))
+    if log_leaves(rule, log_stamp(seen)) > now and word_load(slot) == word:
+        left[0] -= word_cas(cell, &seen, slot_word(tag_of(word), log_pack(0, log_number(seen))))
     return True
 
 
@@ -394,11 +399,10 @@ cdef inline void log_give_back(
         if slot == NULL:
             return
         if request.verb == CANCEL and request.at > request.now:
-            if not log_pop(table, rule, slot, word, request.at):
+            if not log_pop(table, rule, slot, word, request.at, &left):
                 return
-        elif not log_forgive(table, rule, request.now, slot, word):
+        elif not log_forgive(table, rule, request.now, slot, word, &left):
             return
-        left -= 1
 
 
 cdef inline Status log_spend(

@@ -1,0 +1,103 @@
+"""The table and its algorithms as plain C functions, for stress.c: real threads, and no Python in the process."""
+
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from ratelimit._algorithm cimport remaining
+from ratelimit._atomics cimport count_load, u128, word_setup
+from ratelimit._rule cimport SLIDING_LOG, Algorithm, Rule
+from ratelimit._table cimport (
+    Header,
+    Outcome,
+    Request,
+    Table,
+    Verb,
+    forget,
+    forget_all,
+    look,
+    perform,
+)
+
+
+cdef extern from "stdlib.h" nogil:
+    void* aligned_alloc(size_t alignment, size_t size)
+
+
+cdef struct Limiter:
+    Table table
+    Rule rule
+    Header header
+
+
+cdef void* zeroed(size_t size) noexcept nogil:
+    cdef void* memory = aligned_alloc(64, (size + 63) // 64 * 64)
+    memset(memory, 0, (size + 63) // 64 * 64)
+    return memory
+
+
+cdef public void* core_new(int algorithm, uint64_t limit, uint64_t period, uint64_t slots) noexcept nogil:
+    cdef Limiter* limiter = <Limiter*>zeroed(sizeof(Limiter))
+    word_setup()
+    limiter.rule.algorithm = <Algorithm>algorithm
+    limiter.rule.limit = limit
+    limiter.rule.period = period
+    limiter.rule.unit = 1
+    limiter.rule.interval = period // limit
+    limiter.rule.tolerance = limit * limiter.rule.interval
+    limiter.rule.count_bits = 14
+    limiter.rule.capacity = limit if algorithm == SLIDING_LOG else 0
+    limiter.table.header = &limiter.header
+    limiter.table.slots = <u128*>zeroed(slots * sizeof(u128))
+    limiter.table.rings = <u128*>zeroed(slots * limiter.rule.capacity * sizeof(u128)) if limiter.rule.capacity else NULL
+    limiter.table.size = limiter.table.window = slots
+    return limiter
+
+
+cdef public void core_delete(void* handle) noexcept nogil:
+    cdef Limiter* limiter = <Limiter*>handle
+    free(limiter.table.slots)
+    free(limiter.table.rings)
+    free(limiter)
+
+
+cdef public int core_perform(
+    void* handle, int verb, uint64_t hashed, uint64_t cost, uint64_t now, uint64_t at, int given, uint64_t* decided
+) noexcept nogil:
+    """The status of a request; `decided` is the moment it was decided for."""
+    cdef Limiter* limiter = <Limiter*>handle
+    cdef Request request
+    cdef Outcome out
+    request.verb = <Verb>verb
+    request.now_given = given
+    request.now = now
+    request.cost = cost
+    request.patience = 0
+    request.at = at
+    out.now = now
+    cdef int status = perform(&limiter.table, &limiter.rule, &request, hashed, &out)
+    decided[0] = out.now
+    return status
+
+
+cdef public uint64_t core_remaining(void* handle, uint64_t hashed, uint64_t now) noexcept nogil:
+    cdef Limiter* limiter = <Limiter*>handle
+    cdef Request request
+    cdef Outcome out
+    request.now_given = True
+    request.now = now
+    request.cost = 1
+    look(&limiter.table, &limiter.rule, &request, hashed, &out)
+    return remaining(&limiter.rule, out.now, out.after, out.ring)
+
+
+cdef public void core_reset(void* handle, uint64_t hashed) noexcept nogil:
+    forget(&(<Limiter*>handle).table, hashed)
+
+
+cdef public void core_clear(void* handle) noexcept nogil:
+    forget_all(&(<Limiter*>handle).table)
+
+
+cdef public uint64_t core_collisions(void* handle) noexcept nogil:
+    return count_load(&(<Limiter*>handle).header.collisions)

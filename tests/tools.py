@@ -1,0 +1,15 @@
+"""Compilers and checkers that a proof needs beside Python."""
+
+import os
+import shutil
+
+import pytest
+
+
+def needs(*tools):
+    """Skip where one is missing, but fail where nothing may be left out: with CI set in the environment."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing and os.environ.get("CI"):
+        pytest.fail(f"not installed: {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
