@@ -13,12 +13,12 @@ setup(
         [
             Extension(
                 f"ratelimit.{name}",
-                [f"ratelimit/{name}.pyx"],
+                [f"ratelimit/{name.replace('.', '/')}.pyx"],
                 depends=["ratelimit/_atomics.h", "ratelimit/_siphash.h"],
                 include_dirs=["ratelimit"],
                 extra_compile_args=["-O3", *(["-mcx16"] if platform.machine() == "x86_64" else [])],
             )
-            for name in ("_core", "algorithms", "composite")
+            for name in ("_core", "algorithms", "composite", "replay._tally")
         ],
         compiler_directives={
             "language_level": 3,

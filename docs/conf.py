@@ -18,5 +18,7 @@ napoleon_use_ivar = True  # the attributes of a class in its own description, no
 napoleon_use_rtype = False
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["style.css"]
 html_title = f"ratelimit {version}"
 pygments_dark_style = "monokai"

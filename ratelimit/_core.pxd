@@ -42,7 +42,11 @@ cdef class Limiter:
     cdef uint64_t read_clock(self) except? 0
     cdef uint64_t hash_of(self, object key) except? 0
     cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil
+    cdef int attach(self, object wanted) except -1
+    cdef int agree(self, object wanted) except -1
+    cdef int adopt(self, object sizes, object counts) except -1
     cdef int refresh(self) except -1
+    cdef object held(self)
     cdef Terms newest(self)
     cdef Terms terms_for(self, object quota)
     cdef int start(self, Request* request, object now) except -1

@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from ._atomics cimport count_load, count_raise, first_come, rule_publish, u128, word_setup
 from ._clock cimport anchor_ns, now_ns, settle_anchor
 from ._keys cimport hash_bytes, hash_int, hash_key, hash_uint
-from ._rule cimport NEVER, Rule
+from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
 from ._table cimport (
     CANCEL,
     CHARGE,
@@ -34,10 +34,10 @@ from ._table cimport (
 from ._verdict cimport Verdict, pronounce, wait_ns
 
 from .errors import TableFull
-from .label import LABEL_SIZE, PAGE, same_quota, slots_for, window_for
+from . import label as labels
 from .mapping import boot_id
 from .quota import Quota, seconds_to_ns
-from .sizes import SLIDING_LOG, options_of, restate
+from .sizes import options_of, restate
 from .table import Table as KeyTable
 
 word_setup()
@@ -93,22 +93,22 @@ cdef class Limiter:
         self.where = KeyTable(max_keys=max_keys) if table is None else table
         wanted = self._sizes(quota, *options, **more_options)
         self.attach(wanted)
-        if not same_quota(wanted, self.sizes()):
+        if not labels.same_quota(wanted, self.held()):
             self.agree(wanted)
 
-    def attach(self, wanted):
+    cdef int attach(self, object wanted) except -1:
         memory = self.where.attach(wanted, self.clock is None)
         self.words, self.label = memory
-        self.slots.header = <Header*>(address(self.words) + <int>LABEL_SIZE)
-        self.slots.slots = <u128*>(address(self.words) + <int>PAGE)
-        self.slots.size = slots_for(self.max_keys)
-        self.slots.window = window_for(self.max_keys)
+        self.slots.header = <Header*>(address(self.words) + <int>labels.LABEL_SIZE)
+        self.slots.slots = <u128*>(address(self.words) + <int>labels.PAGE)
+        self.slots.size = labels.slots_for(self.max_keys)
+        self.slots.window = labels.window_for(self.max_keys)
         self.slots.rings = self.slots.slots + self.slots.size if self.label.capacity else NULL
         self.slots.seed = self.label.seed
         self.anchor = settle_anchor(&self.slots.header.clock, BOOT, ANCHOR)
-        self.refresh()
+        return self.refresh()
 
-    def agree(self, wanted):
+    cdef int agree(self, object wanted) except -1:
         """Come to terms with a table that holds another quota than the limiter was made with."""
         counts = self.where.if_changed
         if counts == "raise":
@@ -116,21 +116,21 @@ cdef class Limiter:
                 f"{self.where} holds the quota {self.quota!r}, not {wanted.quota!r}; give it that with "
                 "limiter.change, or its if_changed= one of 'keep', 'scale' and 'reset'"
             )
-        self.adopt(restate(wanted.quota.limit, wanted.quota.period_ns, wanted.limit, self.sizes()), counts)
+        return self.adopt(restate(wanted.quota.limit, wanted.quota.period_ns, wanted.limit, self.held()), counts)
 
-    def adopt(self, sizes, counts):
+    cdef int adopt(self, object sizes, object counts) except -1:
         """Give the table another quota."""
         cdef Terms old, new
         cdef uint64_t revision
         if counts not in COUNTS:
             raise ValueError(f"counts must be one of {', '.join(map(repr, COUNTS))}, not {counts!r}")
-        if counts == "scale" and sizes.algorithm == SLIDING_LOG:
+        if counts == "scale" and self.rule.algorithm == SLIDING_LOG:
             raise ValueError("counts='scale' is not for a SlidingLog: it keeps requests, not a count of them")
         with self.where.locked():
             self.refresh()
             old = self.newest()
-            if same_quota(sizes, old.sizes):
-                return
+            if labels.same_quota(sizes, old.sizes):
+                return 0
             revision = old.rule.revision + 1
             self.label.note(revision, sizes)
             count_raise(&self.slots.header.revision, revision)
@@ -140,11 +140,12 @@ cdef class Limiter:
                 self.clear()
             else:
                 carry_over(&self.slots, &old.rule, &new.rule, self.read_clock(), counts == "scale")
+        return 0
 
     cdef Terms newest(self):
         return self.terms[len(self.terms) - 1]
 
-    def sizes(self):
+    cdef object held(self):
         return self.newest().sizes
 
     # --- the pieces that the verbs, and other Cython packages, are made of
@@ -189,7 +190,7 @@ cdef class Limiter:
             return self.newest()
         terms = self.overrides.get(quota) if isinstance(quota, (str, Quota)) else None
         if terms is None:
-            terms = Terms(self._sizes(quota, own=self.sizes()))
+            terms = Terms(self._sizes(quota, own=self.held()))
             if len(self.overrides) >= OVERRIDES:
                 self.overrides.clear()
             self.overrides[quota] = terms
@@ -307,7 +308,7 @@ cdef class Limiter:
         A request that is decided while the keys are gone through (some milliseconds a million) may be scaled
         along with the others. A change that is killed half-way leaves the rest of the keys in between.
         """
-        self.adopt(self._sizes(quota, own=self.sizes()), counts)
+        self.adopt(self._sizes(quota, own=self.held()), counts)
 
     def clear(self):
         """Forget all keys."""
@@ -348,7 +349,7 @@ cdef class Limiter:
         """The quota that holds now."""
         if is_stale(self):
             self.refresh()
-        return self.sizes().quota
+        return self.held().quota
 
     @property
     def max_keys(self):
@@ -358,7 +359,7 @@ cdef class Limiter:
     def __reduce__(self):
         if self.where.path is None:
             raise TypeError(f"{self!r} keeps its keys in this process's memory; one with a shared table can be pickled")
-        options = options_of(self.sizes())
+        options = options_of(self.held())
         options.update(table=self.where, on_full=self.on_full, clock=self.clock)
         return restored, (type(self), self.quota, options)
 
@@ -371,9 +372,7 @@ cdef class Limiter:
         Fields: `tag` (zero: never used; one: free again; else a key's), `state` and `state_high`, the low 64
         and the next 16 bits of the state, whose highest bit marks a slot that is being claimed.
         """
-        rows = self.words[PAGE : PAGE + self.slots.size * SLOT.itemsize].view(SLOT)
-        rows.flags.writeable = False
-        return rows
+        return np.frombuffer(memoryview(self.words).toreadonly(), SLOT, self.slots.size, labels.PAGE)
 
     @property
     def full_count(self):
@@ -543,6 +542,8 @@ cdef class Reservation:
             request.verb = verb
             request.cost = cost
             request.at = at
+            if limiter.rule.algorithm == LEAKY_BUCKET:  # what goes back is the end of what was booked
+                request.at += (self.cost - cost) * <uint64_t>limiter.rule.interval
             perform(&limiter.slots, limiter.rule, &request, hashed, &out)
         return 0
 
@@ -703,7 +704,7 @@ cdef object hashes_of(const uint64_t* seed, keys):
 
 def revision_of(memory):
     """How often the quota of a mapped table was changed."""
-    return count_load(&(<Header*>(address(memory) + <int>LABEL_SIZE)).revision)
+    return count_load(&(<Header*>(address(memory) + <int>labels.LABEL_SIZE)).revision)
 
 
 def restored(cls, quota, options):

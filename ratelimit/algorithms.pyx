@@ -1,5 +1,6 @@
 """The five algorithms, each with its promise."""
 
+cimport cython
 from cpython.object cimport PyObject, PyTypeObject, newfunc
 
 from ._core cimport Limiter, allow
@@ -8,6 +9,7 @@ from . import sizes
 from .composite import All
 
 
+@cython.auto_pickle(False)  # Limiter has its own way
 cdef class TokenBucket(Limiter):
     """A bucket of `burst` tokens that starts full and refills continuously at the quota's rate.
 
@@ -39,6 +41,7 @@ cdef class TokenBucket(Limiter):
         return allow(self, key)
 
 
+@cython.auto_pickle(False)  # Limiter has its own way
 cdef class LeakyBucket(Limiter):
     """A queue that drains at the quota's rate: one is served at once, `capacity` more may wait their turn.
 
@@ -62,6 +65,7 @@ cdef class LeakyBucket(Limiter):
         return allow(self, key)
 
 
+@cython.auto_pickle(False)  # Limiter has its own way
 cdef class FixedWindow(Limiter):
     """At most `limit` in each window of one period; the windows are aligned to UTC.
 
@@ -86,6 +90,7 @@ cdef class FixedWindow(Limiter):
         return allow(self, key)
 
 
+@cython.auto_pickle(False)  # Limiter has its own way
 cdef class SlidingWindow(Limiter):
     """Two counters: what this window spent, and the share of the previous one that is still in view.
 
@@ -111,6 +116,7 @@ cdef class SlidingWindow(Limiter):
         return allow(self, key)
 
 
+@cython.auto_pickle(False)  # Limiter has its own way
 cdef class SlidingLog(Limiter):
     """The exact sliding window: one moment is kept for each of a key's last `limit` requests.
 

@@ -1,8 +1,9 @@
 """Looking into a table: what is in it, and whether it is sound."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .label import window_for
 
@@ -47,7 +48,7 @@ def census(limiter: "Limiter") -> Census:
     )
 
 
-def _duplicates(places: np.ndarray, tag: np.ndarray, window: int) -> int:
+def _duplicates(places: npt.NDArray[Any], tag: npt.NDArray[Any], window: int) -> int:
     """Pairs of equal tags within the reach of one search, which goes on at the front where the table ends."""
     order = places[np.argsort(tag[places], kind="stable")]
     here, there = order[:-1], order[1:]

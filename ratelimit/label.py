@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from .mapping import Bytes
 from .quota import NS_PER_SECOND, Quota
 from .sizes import ALGORITHMS, LEAKY_BUCKET, TOKEN_BUCKET, Sizes, restate
 
 PAGE = 4096
 LABEL_SIZE = 2048  # of the first page; the other half is the header's, see _table.pxd
+_CLOCKS = {True: "ratelimit's own", False: "given as clock="}
 MAGIC, LAYOUT = b"RATELIMT", 1
 QUOTAS = 16
 
@@ -73,7 +75,7 @@ class Label:
         CorruptTable: the bytes are no label that this version could have written.
     """
 
-    def __init__(self, memory: np.ndarray, source: str) -> None:
+    def __init__(self, memory: Bytes, source: str) -> None:
         self.source = source
         if len(memory) < PAGE:
             raise CorruptTable(f"{source} is no table of ratelimit: it has {len(memory)} bytes, less than a page")
@@ -82,7 +84,7 @@ class Label:
         self._check(len(memory))
 
     @staticmethod
-    def write(memory: np.ndarray, sizes: Sizes, max_keys: int, own_clock: bool) -> None:
+    def write(memory: Bytes, sizes: Sizes, max_keys: int, own_clock: bool) -> None:
         """Describe a table that is still nobody's."""
         row: Any = memory[: _LABEL.itemsize].view(_LABEL)[0]
         row["magic"], row["layout"] = MAGIC, LAYOUT
@@ -91,7 +93,7 @@ class Label:
         row["max_keys"] = max_keys
         row["seed"] = secrets.randbits(64), secrets.randbits(64)
         row["quotas"][0] = _entry(sizes)
-        row["checksum"] = zlib.crc32(memory[_FIXED])
+        row["checksum"] = zlib.crc32(memory[_FIXED].data)
 
     def _check(self, size: int) -> None:
         row, source = self._row, self.source
@@ -99,7 +101,7 @@ class Label:
             raise CorruptTable(f"{source} is no table of ratelimit: it does not begin with {MAGIC!r}")
         if row["layout"] != LAYOUT:
             raise CorruptTable(f"{source} has layout {row['layout']}; this version of ratelimit reads {LAYOUT}")
-        if row["checksum"] != zlib.crc32(self._fixed):
+        if row["checksum"] != zlib.crc32(self._fixed.data):
             raise CorruptTable(f"{source} is damaged: the checksum of its label is wrong")
         # A right checksum proves no good will: nothing below may lead out of the memory, or to a division by zero.
         if row["algorithm"] not in ALGORITHMS or not 1 <= row["max_keys"] < 2**48 or row["capacity"] >= 2**17:
@@ -162,7 +164,7 @@ class Label:
         mine: list[tuple[str, object, object]] = [
             ("algorithm", ALGORITHMS[self.algorithm], ALGORITHMS[sizes.algorithm]),
             ("max_keys", self.max_keys, self.max_keys if max_keys is None else max_keys),
-            ("clock", *("ratelimit's own" if own else "given as clock=" for own in (self.own_clock, own_clock))),
+            ("clock", _CLOCKS[self.own_clock], _CLOCKS[own_clock]),
         ]
         if sizes.algorithm not in (TOKEN_BUCKET, LEAKY_BUCKET):
             mine.append(("period in ns", int(self._row["period"]), sizes.period))

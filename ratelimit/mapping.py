@@ -12,6 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
 
 SHARED_FOLDER = Path("/dev/shm")
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
@@ -23,7 +26,7 @@ def boot_id() -> int:
     return int(Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:16], 16) or 1
 
 
-def private(size: int, wanted: str) -> np.ndarray:
+def private(size: int, wanted: str) -> Bytes:
     """Zeroed memory of this process, which the kernel hands out as it is touched."""
     try:
         block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
@@ -32,7 +35,7 @@ def private(size: int, wanted: str) -> np.ndarray:
     return np.frombuffer(block, np.uint8)
 
 
-def existing(path: Path) -> np.ndarray:
+def existing(path: Path) -> Bytes:
     """The whole file, shared with all who map it."""
     with _opened(path) as descriptor:
         size = os.fstat(descriptor).st_size
@@ -41,7 +44,7 @@ def existing(path: Path) -> np.ndarray:
         return np.frombuffer(mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED), np.uint8)
 
 
-def create(path: Path, size: int, mode: int, fill: Callable[[np.ndarray], None]) -> None:
+def create(path: Path, size: int, mode: int, fill: Callable[[Bytes], None]) -> None:
     """Make the file, zeros that `fill` has written into, unless somebody else made it meanwhile.
 
     It is filled under another name and then linked to its own, which the kernel does at once or not at all: nobody

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from . import mapping
 from .label import Label, bytes_for
 from .quota import count
-from .sizes import Sizes, options_of
+from .sizes import Sizes
 
 if TYPE_CHECKING:
     from ._core import Limiter
@@ -28,7 +26,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 class Memory(NamedTuple):
     """A mapped table and its label."""
 
-    bytes: np.ndarray
+    bytes: mapping.Bytes
     label: Label
 
 
@@ -62,9 +60,7 @@ class Table:
         self._lock = threading.RLock()
 
     @classmethod
-    def shared(
-        cls, name: str, *, max_keys: int | None = None, if_changed: str = "raise", mode: int = 0o600
-    ) -> "Table":
+    def shared(cls, name: str, *, max_keys: int | None = None, if_changed: str = "raise", mode: int = 0o600) -> "Table":
         """The table of this name in shared memory; made when the first limiter needs it.
 
         Args:
@@ -203,4 +199,6 @@ class Table:
     def __repr__(self) -> str:
         if self.name is not None:
             return f"Table.shared({self.name!r})"
-        return f"Table(max_keys={self.max_keys or MAX_KEYS})" if self.path is None else f"Table.open({str(self.path)!r})"
+        return (
+            f"Table(max_keys={self.max_keys or MAX_KEYS})" if self.path is None else f"Table.open({str(self.path)!r})"
+        )

@@ -51,5 +51,6 @@ def _book(limiter: "Limiter | All", key: str | bytes | int, cost: int, timeout: 
 
 def _left(limiter: "Limiter | All", place: "Reservation") -> float:
     """Seconds until the turn, by the limiter's own clock; rounded up, for a sleep that is not too short."""
+    assert place.at_ns is not None  # it is booked
     left = place.at_ns - limiter.now_ns()
     return (left + 1) / 1e9 if left > 0 else 0.0

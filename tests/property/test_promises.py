@@ -19,7 +19,10 @@ periods = st.sampled_from([1, 7, 1_000, SECOND, 60 * SECOND])
 
 def requests_of(period, back=False):
     """Pairs (step of the clock, cost); steps are around the period's parts, and with `back` of both signs."""
-    return st.lists(st.tuples(st.integers(-period if back else 0, period), st.integers(1, 4)), max_size=40)
+    return st.lists(
+        st.tuples(st.integers(-period if back else 0, period) | st.integers(0, 4 * period), st.integers(1, 4)),
+        max_size=40,
+    )
 
 
 def admitted(limiter, requests, start=START):
@@ -246,7 +249,7 @@ def test_retry_after_is_exact_to_the_nanosecond(algorithm, data, limit, period, 
     decision = limiter.peek("key", cost, now=now)
     while decision:  # spend until it is refused
         assert decision.retry_after_ns == 0
-        limiter.hit("key", cost, now=now)
+        assert limiter.hit("key", cost, now=now)
         decision = limiter.peek("key", cost, now=now)
     assume(decision.retry_after_ns is not None)
     ready = now + decision.retry_after_ns

@@ -119,7 +119,11 @@ def test_whatever_the_slots_hold_no_process_dies(path, kind):
     for seed in range(6):
         path.write_bytes(content)
         done = subprocess.run(
-            [sys.executable, "-c", FUZZ, str(path), kind, str(seed)], capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", FUZZ, str(path), kind, str(seed)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
 

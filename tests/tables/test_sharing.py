@@ -122,7 +122,10 @@ def test_other_settings_are_refused(place):
         (lambda: TokenBucket("10/day", table=place()), "another algorithm: fixed window, not token bucket"),
         (lambda: FixedWindow("10/hour", table=place()), "another period in ns: 86400000000000, not 3600000000000"),
         (lambda: FixedWindow("10/day", table=place(max_keys=200)), "another max_keys: 100, not 200"),
-        (lambda: FixedWindow("10/day", table=place(), clock=ManualClock()), "another clock: ratelimit's own, not given"),
+        (
+            lambda: FixedWindow("10/day", table=place(), clock=ManualClock()),
+            "another clock: .*own, not given",
+        ),
         (lambda: FixedWindow("11/day", table=place()), r"holds the quota Quota\(10, 86400\), not Quota\(11, 86400\)"),
         (lambda: FixedWindow("10/day", table=place(), max_keys=100), "max_keys belongs to the table"),
         (lambda: FixedWindow("10/day", table="limits.tbl"), "table must be a Table, not 'limits.tbl'"),

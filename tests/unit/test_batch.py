@@ -82,7 +82,10 @@ def test_delays_of_a_queue(clock):
 @pytest.mark.parametrize("costs", [None, 1, []], ids=repr)
 def test_an_empty_batch(algorithm, clock, keys, costs):
     """Decides nothing."""
-    for limiter in (algorithm.make("3/minute", clock), algorithm.make("3/minute", clock) & TokenBucket("1/s", clock=clock)):
+    for limiter in (
+        algorithm.make("3/minute", clock),
+        algorithm.make("3/minute", clock) & TokenBucket("1/s", clock=clock),
+    ):
         assert limiter.allow_many(keys, costs).tolist() == []
         assert len(limiter.hit_many(keys, costs)) == 0
 

@@ -90,7 +90,9 @@ def test_a_text_with_several_quotas_and_a_burst(clock):
 
 
 parts = st.lists(
-    st.tuples(st.sampled_from(ALGORITHMS), st.integers(1, 6), st.sampled_from(["second", "minute"])), min_size=1, max_size=4
+    st.tuples(st.sampled_from(ALGORITHMS), st.integers(1, 6), st.sampled_from(["second", "minute"])),
+    min_size=1,
+    max_size=4,
 )
 calls = st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 4), st.integers(0, 2 * SECOND)), max_size=25)
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit import TokenBucket
+from ratelimit.label import PAGE
 
 MASK = 2**64 - 1
 BYTES, INT, WIDE_INT = 8, 16, 17  # the kinds; a str's is the width of its characters
@@ -68,8 +69,8 @@ def message(key):
 
 
 def seed_of(limiter):
-    """The two words at the head of the table, one page before its first slot."""
-    return tuple((ctypes.c_uint64 * 2).from_address(limiter.table.ctypes.data - 4_096))
+    """The two words of the table's label, in the page before its first slot."""
+    return tuple((ctypes.c_uint64 * 2).from_address(limiter.table.ctypes.data - PAGE + 64))
 
 
 def tag_of(hashed):

@@ -82,8 +82,8 @@ def test_what_else_is_accepted(text, limit, seconds):
         "100/fortnight",
         "100/2",
         "nan/s",
-        "١/s",
-        "1/ſ",
+        "\u0661/s",  # an Arabic one
+        "1/\u017f",  # a long s, which folds to s
         "1/minute\0",
     ],
 )
@@ -198,7 +198,7 @@ def test_with_burst():
     """Another burst, or the same quota."""
     assert Quota(1, 60).with_burst(5) == Quota(1, 60, burst=5)
     assert Quota(1, 60, burst=5).with_burst(None) == Quota(1, 60, burst=5)
-    with pytest.raises(ValueError, match="capacity must be .* not 0"):
+    with pytest.raises(ValueError, match=r"capacity must be .* not 0"):
         Quota(1, 60).with_burst(0, "capacity")
 
 

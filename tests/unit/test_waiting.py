@@ -113,33 +113,43 @@ def test_a_clock_without_sleep_is_slept_by_for_real(monkeypatch):
     assert clock.moment - START >= SECOND
 
 
-def test_threads_are_served_in_the_order_in_which_they_came():
-    """Each has its turn, one interval after the one before it."""
-    clock = ManualClock()
-    turns, come = {}, threading.Event()
+class Stage(ManualClock):
+    """Threads that sleep by it wake when it is advanced far enough."""
 
-    class PerThread(ManualClock):
-        """Each thread sleeps on its own; how long says when its turn is."""
+    def __init__(self):
+        super().__init__()
+        self.changed = threading.Condition()
+        self.asleep = 0
 
-        def sleep(self, seconds):
-            turns[threading.current_thread().name] = seconds
-            raise Interrupted
+    def advance(self, seconds):
+        with self.changed:
+            super().advance(seconds)
+            self.changed.notify_all()
 
-    clock = PerThread()
-    limiter = LeakyBucket("1/second", capacity=10, clock=clock)
-    limiter.hit("key")
+    def sleep(self, seconds):
+        with self.changed:
+            due = self.now_ns() + round(seconds * SECOND)
+            self.asleep += 1
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: self.now_ns() >= due)
+            self.asleep -= 1
 
-    def queue():
-        come.set()
-        with pytest.raises(Interrupted):
-            place = limiter.reserve("key")
-            clock.sleep(place.delay)
 
-    for i in range(5):
-        thread = threading.Thread(target=queue, name=str(i))
+@pytest.mark.parametrize("make", [TokenBucket, LeakyBucket])
+def test_threads_are_served_in_the_order_in_which_they_came(make):
+    """Each second one of them: the one that has waited longest."""
+    clock = Stage()
+    limiter = make("1/second", clock=clock)
+    limiter.wait("key")
+    threads = [threading.Thread(target=limiter.wait, args=("key",), daemon=True) for _ in range(5)]
+    for i, thread in enumerate(threads):
         thread.start()
-        thread.join()
-    assert [turns[str(i)] for i in range(5)] == [1, 2, 3, 4, 5]
+        with clock.changed:
+            assert clock.changed.wait_for(lambda i=i: clock.asleep == i + 1, timeout=30)
+    for i, thread in enumerate(threads):
+        clock.advance(1.000_001)
+        thread.join(30)
+        assert [one.is_alive() for one in threads] == [False] * (i + 1) + [True] * (4 - i)
 
 
 def run_with(clock, main, seconds):

@@ -1,4 +1,4 @@
-"""Runs every Python block of the documentation: `pytest docs`."""
+"""Runs every Python block of the README and the documentation, beside the tests: `pytest`."""
 
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
 
@@ -7,6 +7,5 @@ from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 pytest_collect_file = Sybil(
     parsers=[PythonCodeBlockParser(doctest_optionflags=ELLIPSIS | NORMALIZE_WHITESPACE), SkipParser()],
-    patterns=["*.md"],
-    excludes=["_build/**/*.md"],
+    patterns=["README.md", "docs/*.md"],
 ).pytest()

@@ -1,0 +1,70 @@
+# `make` lists what there is to do. Every task sets up what it needs in .venv, once.
+
+PYTHON ?= python3
+LOG ?=
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := setup.py pyproject.toml $(wildcard ratelimit/*.pyx ratelimit/*.pxd ratelimit/*.h)
+BUILT := $(VENV)/.built
+# cython-lint looks for pycodestyle on the path.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format typing docs bench bench-check bench-page sdist-test clean
+.SECONDARY:
+
+help:  ## list the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(BUILT) $(VENV)/.group-demo  ## decide real traffic under every algorithm: made up, or LOG=access.log
+	$(BIN)/python examples/demo.py $(LOG)
+
+test: $(BUILT) $(VENV)/.group-test  ## all tests, with every code block of the documentation
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.group-lint  ## style of Python and Cython
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint ratelimit examples
+
+format: $(VENV)/.group-lint  ## put Python into that style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+STUB_ALLOWLIST := $(wildcard tests/typing/allowlist.txt)
+typing: $(BUILT) $(VENV)/.group-lint $(VENV)/.group-bench  ## types, and stubs against the compiled modules
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest ratelimit $(if $(STUB_ALLOWLIST),--allowlist $(STUB_ALLOWLIST))
+
+docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html
+
+bench: $(BUILT) $(VENV)/.group-bench  ## pytest-benchmark over every scenario, algorithm and peer
+	$(BIN)/python -m pytest benchmarks --benchmark-timer=time.process_time
+
+bench-check: $(BUILT) $(VENV)/.group-bench  ## the same, each only once: do they work?
+	$(BIN)/python -m pytest benchmarks --benchmark-disable
+
+bench-page: $(BUILT) $(VENV)/.group-bench  ## measure docs/benchmarks.md anew (a quarter of an hour)
+	$(BIN)/ratelimit bench --json docs/benchmarks.json --markdown docs/benchmarks.md
+
+sdist-test: $(VENV)/.group-build  ## the source distribution, tested in a fresh environment
+	scripts/test-sdist $(BIN)/python
+
+clean:  ## remove everything that was made here
+	rm -rf $(VENV) build dist *.egg-info docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks
+	rm -f ratelimit/*.c ratelimit/*.so
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg:
+	scripts/make-venv $(PYTHON) $(VENV)
+
+# The dependency groups of pyproject.toml.
+$(VENV)/.group-%: $(VENV)/pyvenv.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --group $*
+	touch $@
+
+$(BUILT): $(VENV)/.group-build $(SOURCES)
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
+	touch $@

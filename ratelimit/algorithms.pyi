@@ -1,0 +1,69 @@
+from typing import Literal, Self
+
+from ._core import Limiter, _Clock, _OnFull
+from .quota import Quota
+from .sizes import Sizes
+from .table import Table
+
+# A text with semicolons makes an `All` of such limiters, which has the same verbs but for `quota=` of single
+# calls; types cannot see it in the text. `TokenBucket(...) & TokenBucket(...)` is an All to them as well.
+
+class TokenBucket(Limiter):
+    def __new__(
+        cls,
+        quota: Quota | str,
+        burst: int | None = None,
+        *,
+        max_keys: int | None = None,
+        table: Table | None = None,
+        on_full: _OnFull = "deny",
+        clock: _Clock | None = None,
+    ) -> Self: ...
+
+class LeakyBucket(Limiter):
+    def __new__(
+        cls,
+        quota: Quota | str,
+        capacity: int | None = None,
+        *,
+        max_keys: int | None = None,
+        table: Table | None = None,
+        on_full: _OnFull = "deny",
+        clock: _Clock | None = None,
+    ) -> Self: ...
+
+class FixedWindow(Limiter):
+    def __new__(
+        cls,
+        quota: Quota | str,
+        *,
+        anchor: Literal["epoch", "first"] = "epoch",
+        max_keys: int | None = None,
+        table: Table | None = None,
+        on_full: _OnFull = "deny",
+        clock: _Clock | None = None,
+    ) -> Self: ...
+
+class SlidingWindow(Limiter):
+    def __new__(
+        cls,
+        quota: Quota | str,
+        *,
+        max_keys: int | None = None,
+        table: Table | None = None,
+        on_full: _OnFull = "deny",
+        clock: _Clock | None = None,
+    ) -> Self: ...
+
+class SlidingLog(Limiter):
+    def __new__(
+        cls,
+        quota: Quota | str,
+        *,
+        max_keys: int | None = None,
+        table: Table | None = None,
+        on_full: _OnFull = "deny",
+        clock: _Clock | None = None,
+    ) -> Self: ...
+
+def limiter_of(own: Sizes, table: Table) -> Limiter: ...

@@ -1,0 +1,136 @@
+"""The cost of one decision: ours, beside the floor and beside other libraries."""
+
+import gc
+from collections.abc import Callable
+
+from ratelimit.bench import scenarios
+from ratelimit.bench.measure import Effort, Race
+from ratelimit.bench.peers import Peer, check, present
+from ratelimit.bench.report import Cell, Section, Table, Target
+from ratelimit.bench.scenarios import DENIED, FLOOR, HOT, IN_TURN, OURS, Scenario
+
+TEXT = """
+What is measured is `for key in keys: call(key)`, with the loop in it, for `limiter.allow`, for `dict.get` on a dict of
+the same keys, and for an empty C method of one argument, which shows what a call alone costs. Times are nanoseconds a
+decision.
+
+For `allow_many`, a batch is 10,000 integer keys, and `dict.get` is called with the same integers.
+
+Each other library takes turns with `dict.get` and with our class of the same algorithm. First it is seen to admit up to
+its limit, to refuse beyond it and to keep keys apart.
+"""
+Say = Callable[[str], None]
+
+
+def measure(effort: Effort, say: Say) -> Section:
+    many = scenarios.at_random(effort.many)
+    bounds = {HOT: 2.0, DENIED: 2.0, IN_TURN: 2.2, many: 0.9}
+    batch_bounds = {IN_TURN: 0.30, many: 0.10}
+    single = {scenario: _single(scenario, effort, say) for scenario in bounds}
+    batches = {scenario: _batches(scenario, effort, say) for scenario in batch_bounds}
+    full, full_target = _full(effort, say)
+    targets: list[Target] = []
+    for scenario, bound in bounds.items():
+        targets += _aims("allow", single[scenario], scenario, bound)
+    for scenario, bound in batch_bounds.items():
+        targets += _aims("allow_many", batches[scenario], scenario, bound)
+    targets.append(full_target)
+    tables = [
+        _table("`allow`, ratio to `dict.get`", single, lambda race, name: race.ratio(name, FLOOR)),
+        _table("`allow`, nanoseconds", single, Race.ns),
+        _table("`allow_many`, ratio to `dict.get`", batches, lambda race, name: race.ratio(name, FLOOR)),
+        _table("`allow_many`, nanoseconds", batches, Race.ns),
+        full,
+    ]
+    if present():
+        duels = {scenario: _duels(scenario, effort, say) for scenario in bounds}
+        targets += [_faster(scenario, races) for scenario, races in duels.items()]
+        tables += [
+            _peer_table("Other libraries: how many times our time", duels, _times_ours),
+            _peer_table("Other libraries, ratio to `dict.get`", duels, lambda race, peer: race.ratio(peer.name, FLOOR)),
+            _peer_table("Other libraries, nanoseconds", duels, lambda race, peer: race.ns(peer.name)),
+        ]
+    return Section("The cost of a decision", TEXT.strip(), tables, targets)
+
+
+def _single(scenario: Scenario, effort: Effort, say: Say) -> Race:
+    say(f"allow, {scenario.name}")
+    ours = [scenarios.ours(scenario, name) for name in OURS]
+    return Race([scenarios.floor(scenario), scenarios.empty(scenario), *ours], effort)
+
+
+def _batches(scenario: Scenario, effort: Effort, say: Say) -> Race:
+    say(f"allow_many, {scenario.name}")
+    ours = [scenarios.batches(scenario, name) for name in OURS]
+    return Race([scenarios.integer_floor(scenario), *ours], effort)
+
+
+def _aims(verb: str, race: Race, scenario: Scenario, bound: float) -> list[Target]:
+    """For the four algorithms with a state of one word the worst counts; the log has a row of its own."""
+    ratios = {name: race.ratio(f"{name}.{verb}", FLOOR) for name in OURS}
+    log = ratios.pop("SlidingLog")
+    worst = max(ratios, key=ratios.__getitem__)
+    return [
+        Target(f"`{verb}`, {scenario.name}", bound, ratios[worst], "x `dict.get`", remark=worst),
+        Target(f"`{verb}` of `SlidingLog`, {scenario.name}", bound, log, "x `dict.get`"),
+    ]
+
+
+def _table(title: str, races: dict[Scenario, Race], value: Callable[[Race, str], float]) -> Table:
+    names = next(iter(races.values())).times
+    rows: list[list[Cell]] = [
+        [f"`{name}`" if "." in name else name, *(value(race, name) for race in races.values())] for name in names
+    ]
+    return Table(title, ["", *(scenario.name for scenario in races)], rows)
+
+
+def _full(effort: Effort, say: Say) -> tuple[Table, Target]:
+    """`hit` beside `allow`, on a hot key."""
+    ratios: dict[tuple[str, Scenario], float] = {}
+    for scenario in (HOT, DENIED):
+        say(f"hit, {scenario.name}")
+        for name in OURS:
+            race = Race([scenarios.ours(scenario, name, verb) for verb in ("allow", "hit")], effort)
+            ratios[name, scenario] = race.ratio(f"{name}.hit", f"{name}.allow")
+    rows: list[list[Cell]] = [[f"`{name}.hit`", ratios[name, HOT], ratios[name, DENIED]] for name in OURS]
+    worst, scenario = max(ratios, key=ratios.__getitem__)
+    remark = f"{worst}, {'denied' if scenario.denied else 'allowed'}"
+    return (
+        Table("`hit` with its full Decision, ratio to `allow`", ["", HOT.name, DENIED.name], rows),
+        Target("`hit` with its full Decision", 5, ratios[worst, scenario], "x `allow`", remark=remark),
+    )
+
+
+def _duels(scenario: Scenario, effort: Effort, say: Say) -> dict[Peer, Race]:
+    """One after another, so that a million keys are in the memory of one library at a time."""
+    races = {}
+    for peer in present():
+        say(f"{peer.name}, {scenario.name}")
+        check(peer)
+        contestants = [
+            scenarios.floor(scenario),
+            scenarios.ours(scenario, peer.like),
+            scenarios.theirs(scenario, peer),
+        ]
+        races[peer] = Race(contestants, effort)
+        del contestants
+        gc.collect()
+    return races
+
+
+def _times_ours(race: Race, peer: Peer) -> float:
+    return race.ratio(peer.name, f"{peer.like}.allow")
+
+
+def _faster(scenario: Scenario, races: dict[Peer, Race]) -> Target:
+    least = min(races, key=lambda peer: _times_ours(races[peer], peer))
+    measured = _times_ours(races[least], least)
+    what = f"the fastest other library, {scenario.name}"
+    return Target(what, 2, measured, "x our time", at_least=True, remark=least.name)
+
+
+def _peer_table(title: str, duels: dict[Scenario, dict[Peer, Race]], value: Callable[[Race, Peer], float]) -> Table:
+    rows: list[list[Cell]] = [
+        [peer.title, *(value(races[peer], peer) for races in duels.values())] for peer in present()
+    ]
+    return Table(title, ["", *(scenario.name for scenario in duels)], rows)

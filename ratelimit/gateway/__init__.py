@@ -1,0 +1,67 @@
+"""An API gateway that throttles: routes, stages, usage plans and limits, as an ASGI application.
+
+Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...))` in Python. It needs the extra
+`ratelimit-core[gateway]`.
+"""
+
+from .access import Authorization, Networks, client_address
+from .app import Gateway
+from .canary import Split
+from .config import ConfigurationError, read_file
+from .exchange import Refusal
+from .model import (
+    AccessLog,
+    Api,
+    Authorizer,
+    CalendarQuota,
+    Canary,
+    Configuration,
+    GatewayResponse,
+    Mock,
+    Operator,
+    Plan,
+    Proxy,
+    Resource,
+    Route,
+    Stage,
+    Throttle,
+    WebSocketLimits,
+)
+from .plans import UsagePlan
+from .routes import Match, RouteKey, RouteTable
+from .throttle import Chain, Limiters, Ruling, Step
+
+__all__ = [
+    "AccessLog",
+    "Api",
+    "Authorization",
+    "Authorizer",
+    "CalendarQuota",
+    "Canary",
+    "Chain",
+    "Configuration",
+    "ConfigurationError",
+    "Gateway",
+    "GatewayResponse",
+    "Limiters",
+    "Match",
+    "Mock",
+    "Networks",
+    "Operator",
+    "Plan",
+    "Proxy",
+    "Refusal",
+    "Resource",
+    "Route",
+    "RouteKey",
+    "RouteTable",
+    "Ruling",
+    "Split",
+    "Stage",
+    "Step",
+    "Throttle",
+    "UsagePlan",
+    "WebSocketLimits",
+    "client_address",
+    "read_file",
+]

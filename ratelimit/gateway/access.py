@@ -1,0 +1,139 @@
+"""Who asks, and whether they may: client addresses, networks and authorizers."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from inspect import isawaitable, iscoroutinefunction
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+
+from .exchange import Exchange, Refusal
+from .model import Authorizer
+
+log = logging.getLogger("ratelimit.gateway")
+KEPT_ANSWERS = 10_000
+
+
+class Networks:
+    """A list of networks; usable alone.
+
+    Args:
+        networks: such as `"10.0.0.0/8"` or `"2001:db8::/32"`. An IPv4 address that is mapped into IPv6 counts
+            as IPv4.
+    """
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = [ip_network(network) for network in networks]
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def __contains__(self, address: str) -> bool:
+        ip = parse_address(address)
+        return ip is not None and any(ip in network for network in self._networks)
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """An address, perhaps with a port; None if it is none."""
+    text = text.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        ip = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(ip, "ipv4_mapped", None) or ip
+
+
+def client_address(peer: str, forwarded: Iterable[str], trusted: Networks) -> str:
+    """The address that a request comes from.
+
+    Args:
+        peer: the address of the connection.
+        forwarded: the X-Forwarded-For headers, in order.
+        trusted: proxies that are believed. From the right, the first address that is not one of them is the
+            client's; what stands left of it could be written by anyone.
+    """
+    if peer not in trusted:
+        return peer
+    client = peer
+    for text in reversed(",".join(forwarded).split(",")):
+        ip = parse_address(text)
+        if ip is None:
+            break
+        client = str(ip)
+        if client not in trusted:
+            break
+    return client
+
+
+def load(function: Callable[..., Any] | str) -> Callable[..., Any]:
+    """A function, or the one named as `"package.module:name"`."""
+    if not isinstance(function, str):
+        return function
+    module, _, name = function.partition(":")
+    try:
+        loaded = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"function {function!r} cannot be loaded: {error}") from error
+    if not callable(loaded):
+        raise ValueError(f"function {function!r} is not callable")
+    return loaded  # type: ignore[no-any-return]
+
+
+async def call(function: Callable[..., Any], event: dict[str, Any], timeout: float) -> Any:
+    """Call a function of one event; a sync one runs in a thread, so that it holds up nobody else."""
+    async with asyncio.timeout(timeout):
+        if iscoroutinefunction(function):
+            return await function(event)
+        result = await asyncio.to_thread(function, event)
+        return await result if isawaitable(result) else result
+
+
+class Authorization:
+    """An authorizer and its answers; usable alone.
+
+    Args:
+        authorizer: see there.
+        clock: seconds.
+    """
+
+    def __init__(self, authorizer: Authorizer, clock: Callable[[], float] = time.monotonic) -> None:
+        self.authorizer = authorizer
+        self._function = load(authorizer.function)
+        self._clock = clock
+        self._answers: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
+
+    async def check(self, exchange: Exchange, timeout: float = 10.0) -> dict[str, Any]:
+        """The authorizer's answer, or a Refusal."""
+        identity = exchange.header(self.authorizer.identity)
+        if not identity:
+            raise Refusal("UNAUTHORIZED", f"no {self.authorizer.identity} header")
+        label = (identity, exchange.route.key if exchange.route else "")
+        until, answer = self._answers.get(label, (0.0, {}))
+        if self._clock() >= until:
+            answer = await self._ask(exchange, timeout)
+            if self.authorizer.ttl:
+                if len(self._answers) >= KEPT_ANSWERS:
+                    self._answers.clear()
+                self._answers[label] = (self._clock() + self.authorizer.ttl, answer)
+        if not answer["isAuthorized"]:
+            raise Refusal("ACCESS_DENIED", "the authorizer denies")
+        return answer
+
+    async def _ask(self, exchange: Exchange, timeout: float) -> dict[str, Any]:
+        try:
+            answer = await call(self._function, exchange.event(), timeout)
+        except Exception as error:
+            log.exception("the authorizer failed")
+            raise Refusal("AUTHORIZER_FAILURE", repr(error)) from error
+        if isinstance(answer, bool):
+            return {"isAuthorized": answer}
+        if isinstance(answer, dict) and isinstance(answer.get("isAuthorized"), bool):
+            return answer
+        log.error("the authorizer answered neither a bool nor a dict with isAuthorized: %r", type(answer))
+        raise Refusal("AUTHORIZER_FAILURE", "not an answer")

@@ -1,0 +1,204 @@
+"""HTTP backends: connections that are kept, addresses that take turns, and headers that may pass."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from typing import NamedTuple
+
+import httpcore
+
+from .exchange import Refusal, Response
+
+HOP_BY_HOP = {
+    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
+    b"trailer", b"transfer-encoding", b"upgrade",
+}  # fmt: skip
+NOT_TO_BACKENDS = HOP_BY_HOP | {b"host", b"content-length", b"expect", b"forwarded", b"x-real-ip"}
+FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+SMALL = 65_536  # bytes of an answer that is read whole before it is passed on
+MOST_CONNECTIONS = 1_000
+LOST = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+
+
+class Target(NamedTuple):
+    """Where one request goes."""
+
+    method: bytes
+    path: bytes  # with the query, encoded
+    headers: list[tuple[bytes, bytes]]
+    body: "bytes | AsyncIterable[bytes]"
+
+
+class Address:
+    """One origin of backends, with its connections and how it has been doing. Kept over reloads."""
+
+    def __init__(self, scheme: str, host: str, port: int, verify: bool) -> None:
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.context = context = ssl.create_default_context() if scheme == "https" else None
+        if context is not None and not verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.pool = httpcore.AsyncConnectionPool(
+            context, max_connections=MOST_CONNECTIONS, max_keepalive_connections=100, keepalive_expiry=30
+        )
+        named = f"[{host}]" if ":" in host else host
+        self.authority = (named if port == {"http": 80, "https": 443}[scheme] else f"{named}:{port}").encode()
+        self.origin = (scheme.encode(), host.encode(), port)
+        self.fails = 0
+        self.down_until = 0.0
+        self.active = 0
+        self.retired = False
+
+    def failed(self, max_fails: int, fail_timeout: float) -> None:
+        """One failure more; after `max_fails` in a row the address is left out for a while."""
+        self.fails += 1
+        if self.fails >= max_fails:
+            self.fails = 0
+            self.down_until = time.monotonic() + fail_timeout
+
+    async def release(self) -> None:
+        """One request less; an address that no configuration names any more is closed after its last."""
+        self.active -= 1
+        if self.retired and self.active == 0:
+            await self.pool.aclose()
+
+
+class Addresses:
+    """All origins that are in use, by name, so that a reload finds their connections."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str, int, bool], Address] = {}
+
+    def of(self, scheme: str, host: str, port: int, verify: bool) -> Address:
+        label = (scheme, host, port, verify)
+        if label not in self._known:
+            self._known[label] = Address(*label)
+        return self._known[label]
+
+    async def keep(self, used: Iterable[Address]) -> None:
+        """Close those that are not used, each when its last request is done."""
+        kept = set(map(id, used))
+        for label, address in list(self._known.items()):
+            if id(address) not in kept:
+                del self._known[label]
+                address.retired = True
+                address.active += 1
+                await address.release()
+
+    async def close(self) -> None:
+        for address in self._known.values():
+            await address.pool.aclose()
+
+
+class Balancer:
+    """Several addresses that take turns; those that failed wait.
+
+    Args:
+        addresses: at least one.
+        max_fails, fail_timeout: see Proxy.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, addresses: list[Address], max_fails: int, fail_timeout: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.addresses = addresses
+        self.max_fails = max_fails
+        self.fail_timeout = fail_timeout
+        self._clock = clock
+        self._next = 0
+
+    def order(self) -> list[Address]:
+        """The addresses to try, the next in turn first; all that are down only when none is up."""
+        if len(self.addresses) == 1:
+            return self.addresses
+        self._next = (self._next + 1) % len(self.addresses)
+        turn = self.addresses[self._next :] + self.addresses[: self._next]
+        now = self._clock()
+        up = [address for address in turn if address.down_until <= now]
+        return up or sorted(turn, key=lambda address: address.down_until)
+
+    async def send(self, target: Target, timeout: float) -> Response:
+        """The answer of the first address that can be reached; a Refusal when there is none.
+
+        A request that may have reached a backend is not sent to another, but for a GET or HEAD without a body.
+        """
+        again = target.method in (b"GET", b"HEAD") and target.body == b""
+        problem: Exception | None = None
+        try:
+            async with asyncio.timeout(timeout):
+                for address in self.order() * (2 if again and len(self.addresses) == 1 else 1):
+                    try:
+                        return await self._ask(address, target, timeout)
+                    except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                        problem = error
+                    except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+                        problem = error
+                        if not again:
+                            break
+        except (TimeoutError, httpcore.TimeoutException) as error:
+            raise Refusal("INTEGRATION_TIMEOUT", "no answer in time") from error
+        raise Refusal("INTEGRATION_FAILURE", repr(problem)) from problem
+
+    async def _ask(self, address: Address, target: Target, timeout: float) -> Response:
+        url = httpcore.URL(scheme=address.origin[0], host=address.origin[1], port=address.port, target=target.path)
+        request = httpcore.Request(
+            target.method,
+            url,
+            headers=[(b"host", address.authority), *target.headers],
+            content=target.body,
+            extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)},
+        )
+        address.active += 1
+        stream = None
+        try:
+            answer = await address.pool.handle_async_request(request)
+            stream = Stream(answer, address)
+            headers = end_to_end(answer.headers)
+            length = next((value for name, value in headers if name == b"content-length"), None)
+            if length is not None and target.method != b"HEAD" and int(length) > SMALL:
+                return Response(answer.status, headers, stream)
+            if length is not None or target.method == b"HEAD" or answer.status in (204, 304):
+                body = b"".join([chunk async for chunk in stream])
+                await stream.aclose()
+                return Response(answer.status, headers, body)
+            return Response(answer.status, headers, stream)
+        except BaseException as error:
+            if isinstance(error, (*LOST, asyncio.CancelledError)):
+                address.failed(self.max_fails, self.fail_timeout)
+            await (address.release() if stream is None else stream.aclose())
+            raise
+
+
+class Stream:
+    """The body of an answer as it comes; the connection is given back by `aclose`, also when it was never read."""
+
+    def __init__(self, answer: httpcore.Response, address: Address) -> None:
+        self._answer = answer
+        self._address: Address | None = address
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        address = self._address
+        async for chunk in self._answer.aiter_stream():
+            yield chunk
+        if address is not None:
+            address.fails = 0
+
+    async def aclose(self) -> None:
+        address, self._address = self._address, None
+        if address is not None:
+            try:
+                await self._answer.aclose()
+            finally:
+                await address.release()
+
+
+def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """A backend's headers without those that are for one connection only."""
+    lower = [(name.lower(), value) for name, value in headers]
+    named = {token.strip().lower() for name, value in lower if name == b"connection" for token in value.split(b",")}
+    return [
+        header for header in lower if header[0] not in HOP_BY_HOP and header[0] not in named and header[0] != b"date"
+    ]

@@ -1,0 +1,33 @@
+"""A share of the traffic for another deployment."""
+
+import random
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Split(Generic[T]):
+    """Chooses between two sides; usable alone.
+
+        Split(stable, canary, percent=5.0).choose()
+
+    Args:
+        base, canary: the sides; without a canary the base is always chosen.
+        percent: the canary's share, from 0.0 to 100.0, by chance for each request.
+        chance: from 0.0 up to 1.0.
+    """
+
+    def __init__(
+        self, base: T, canary: T | None = None, percent: float = 0.0, chance: Callable[[], float] = random.random
+    ) -> None:
+        self.base = base
+        self.canary = canary
+        self.percent = percent
+        self._chance = chance
+
+    def choose(self) -> T:
+        """The side of one request."""
+        if self.canary is None or not self.percent or self._chance() * 100 >= self.percent:
+            return self.base
+        return self.canary

@@ -1,0 +1,124 @@
+"""`ratelimit gateway FILE`: serve a configuration."""
+
+import argparse
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .. import Table
+from .app import Gateway
+from .config import ConfigurationError, read_file
+from .model import Configuration
+from .server import BoundedProtocol, run
+
+log = logging.getLogger("uvicorn.error")
+FILE, PEERS, TABLES, WATCH = (f"RATELIMIT_GATEWAY_{name}" for name in ("FILE", "PEERS", "TABLES", "WATCH"))
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status: 0 when all went well, 1 for a wrong configuration."""
+    parser = argparse.ArgumentParser("ratelimit gateway", description="Serve an API gateway by a configuration file.")
+    parser.add_argument("file", help="the configuration, .yaml or .toml")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
+    parser.add_argument("--port", type=int, default=8080, help="port to listen at (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes, which share all limits (%(default)s)")
+    parser.add_argument("--check", action="store_true", help="only check the configuration")
+    parser.add_argument("--no-watch", action="store_true", help="reload on SIGHUP only, not when the file changes")
+    for name, text in (("keyfile", "private key"), ("certfile", "certificate"), ("ca-certs", "clients' CAs")):
+        parser.add_argument(f"--ssl-{name}", help=f"file of the {text}, for TLS")
+    parser.add_argument("--limit-concurrency", type=int, help="connections beyond which the answer is 503")
+    given = parser.parse_args(arguments)
+    if given.workers < 1:
+        parser.error(f"--workers must be 1 or more, not {given.workers}")
+    try:
+        configuration = read_file(given.file)
+        Gateway(replace(configuration, tables="memory"))
+    except (ConfigurationError, OSError, ValueError) as error:
+        print(f"ratelimit gateway: {error}", file=sys.stderr)
+        return 1
+    if given.check:
+        print(f"{given.file}: {len(configuration.apis)} APIs, {len(configuration.plans)} plans")
+        return 0
+    return _serve(given, configuration)
+
+
+def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
+    peers = tempfile.mkdtemp(prefix="ratelimit-gateway-")  # for its owner alone
+    os.environ[FILE], os.environ[PEERS] = os.path.abspath(given.file), peers
+    os.environ[WATCH] = "" if given.no_watch else "1"
+    os.environ[TABLES] = configuration.tables
+    own = f"gateway-{os.getpid()}"  # tables that are shared by the workers, and end with them
+    if given.workers > 1 and configuration.tables == "memory":
+        os.environ[TABLES] = f"shared:{own}"
+    limits = [api.limits for api in configuration.apis.values()]
+    try:
+        return run(
+            "ratelimit.gateway.command:served",
+            given.workers,
+            frame=max(limit.frame for limit in limits),
+            message=max(limit.message for limit in limits),
+            host=given.host,
+            port=given.port,
+            ssl_keyfile=given.ssl_keyfile,
+            ssl_certfile=given.ssl_certfile,
+            ssl_ca_certs=given.ssl_ca_certs,
+            limit_concurrency=given.limit_concurrency,
+        )
+    finally:
+        shutil.rmtree(peers, ignore_errors=True)
+        for name in Table.names():
+            if name.startswith(f"{own}."):
+                Table.shared(name).remove()
+
+
+def served() -> Any:
+    """The application of one worker."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can follow: what it reads now is new enough
+    file = os.environ[FILE]
+    configuration = _configuration(file)
+    BoundedProtocol.max_head = configuration.max_head
+    BoundedProtocol.head_timeout = configuration.head_timeout
+    gateway = Gateway(configuration, peers=os.environ[PEERS])
+    gateway.on_start.append(lambda: _follow(gateway, file, bool(os.environ[WATCH])))
+    return gateway
+
+
+def _configuration(file: str) -> Configuration:
+    return replace(read_file(file), tables=os.environ[TABLES])
+
+
+async def _follow(gateway: Gateway, file: str, watch: bool, seconds: float = 0.5) -> None:
+    """Reload on SIGHUP, and when the file changes. A wrong file is logged, and changes nothing."""
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    seen = _state(file)
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds if watch else None):
+                await asked.wait()
+        now = _state(file)
+        if not asked.is_set() and now == seen:
+            continue
+        asked.clear()
+        seen = now
+        try:
+            await gateway.load(_configuration(file))
+            log.info("reloaded %s", file)
+        except (ValueError, OSError) as error:
+            log.error("not reloaded: %s", error)
+
+
+def _state(file: str) -> tuple[int, int] | None:
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

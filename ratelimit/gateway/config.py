@@ -1,0 +1,214 @@
+"""A configuration file, in YAML or TOML, read into the dataclasses of model.py.
+
+Their fields are the file's names. Each value is checked where it stands, and an error names the file, the line
+and the value.
+"""
+
+import re
+import tomllib
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+from .model import AccessLog, Configuration, Proxy, Resource
+
+
+class ConfigurationError(ValueError):
+    """A configuration that cannot be used: `file:line: what is wrong with which value`."""
+
+
+class Node(NamedTuple):
+    """A value and the line at which it stands."""
+
+    value: Any  # dict[str, Node], list[Node] or a scalar
+    line: int
+
+
+def read_file(path: str | Path) -> Configuration:
+    """The configuration of a `.yaml`, `.yml` or `.toml` file.
+
+    Raises: ConfigurationError that names file, line and value; OSError.
+    """
+    path = Path(path)
+    text = path.read_text("utf-8")
+    reader = Reader(str(path))
+    root = _from_toml(text, reader) if path.suffix == ".toml" else _from_yaml(text, reader)
+    result = reader.read(root, Configuration, "the configuration")
+    assert isinstance(result, Configuration)
+    return result
+
+
+def _from_yaml(text: str, reader: "Reader") -> Node:
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            reader.fail(1, "the file is empty")
+        return _of_yaml(node, loader, reader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        reader.fail(mark.line + 1 if mark else 1, f"no YAML: {getattr(error, 'problem', error)}")
+
+
+def _of_yaml(node: yaml.Node, loader: yaml.SafeLoader, reader: "Reader") -> Node:
+    line = node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        return Node([_of_yaml(one, loader, reader) for one in node.value], line)
+    if not isinstance(node, yaml.MappingNode):
+        return Node(loader.construct_object(node), line)
+    loader.flatten_mapping(node)
+    found: dict[str, Node] = {}
+    for key, value in node.value:
+        if key.value in found:
+            reader.fail(key.start_mark.line + 1, f"{key.value!r} stands twice")
+        found[key.value] = _of_yaml(value, loader, reader)._replace(line=key.start_mark.line + 1)
+    return Node(found, line)
+
+
+def _from_toml(text: str, reader: "Reader") -> Node:
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        reader.fail(int(line[1]) if line else text.count("\n") + 1, f"no TOML: {error}")
+    return _of_toml(data, text.splitlines(), 1)
+
+
+def _of_toml(value: Any, lines: list[str], line: int) -> Node:
+    """tomllib tells no lines: a name is looked for below the line of what it is in."""
+    if isinstance(value, list):
+        return Node([_of_toml(one, lines, line) for one in value], line)
+    if not isinstance(value, dict):
+        return Node(value, line)
+    return Node({name: _of_toml(one, lines, _line_of(name, lines, line)) for name, one in value.items()}, line)
+
+
+def _line_of(name: str, lines: list[str], line: int) -> int:
+    named = re.compile(rf"(^|[\s.\[{{,])[\"']?{re.escape(name)}[\"']?\s*[.=\]]")
+    return next((i + 1 for i in range(line - 1, len(lines)) if named.search(lines[i])), line)
+
+
+class Reader:
+    """Makes values of the types that dataclasses ask for.
+
+    Args:
+        file: for errors.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+
+    def fail(self, line: int, message: str) -> NoReturn:
+        raise ConfigurationError(f"{self.file}:{line}: {message}")
+
+    def read(self, node: Node, wanted: Any, what: str) -> Any:
+        """The node's value as a `wanted`; `what` is its name."""
+        origin, arguments = get_origin(wanted), get_args(wanted)
+        if origin in (Union, types.UnionType):
+            return self._union(node, arguments, what)
+        if is_dataclass(wanted):
+            return self._object(node, wanted, what)
+        if origin is dict:
+            if not isinstance(node.value, dict):
+                self.fail(node.line, f"{what} must be names and their values, not {_plain(node)!r}")
+            if arguments[1] is Any:
+                return _plain(node)
+            return {name: self.read(one, arguments[1], f"{what}, {name!r}") for name, one in node.value.items()}
+        if origin is list:
+            many = node.value if isinstance(node.value, list) else [node]  # one may stand for a list of one
+            return [self.read(one, arguments[0], what) for one in many]
+        return self._scalar(node, wanted, what)
+
+    def _union(self, node: Node, arguments: tuple[Any, ...], what: str) -> Any:
+        if node.value is None and type(None) in arguments:
+            return None
+        in_a_file = (one for one in arguments if one is not type(None) and get_origin(one) is not Callable)
+        return self.read(node, next(in_a_file), what)
+
+    def _scalar(self, node: Node, wanted: Any, what: str) -> Any:
+        value = node.value
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return str(value)
+        if wanted is date and isinstance(value, date):
+            return value
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+            self.fail(node.line, f"{what} must be {NAMES[wanted]}, not {_plain(node)!r}")
+        return value
+
+    def _object(self, node: Node, wanted: Any, what: str) -> Any:
+        if isinstance(node.value, (str, list)) and wanted in SHORT:
+            node = Node({SHORT[wanted]: node}, node.line)
+        if not isinstance(node.value, dict):
+            self.fail(node.line, f"{what} must have names and their values, not {_plain(node)!r}")
+        given = _as_resource(node.value, node.line) if wanted is Resource else node.value
+        hints = _hints(wanted)
+        known = {field.name: field for field in fields(wanted) if field.init and field.name != "previous"}
+        arguments = {}
+        for name, one in given.items():
+            if name not in known:
+                self.fail(one.line, f"{what}: {name!r} is none of {', '.join(known)}")
+            arguments[name] = self.read(one, hints[name], f"{what}, {name}")
+        for name, field in known.items():
+            if name not in arguments and field.default is MISSING and field.default_factory is MISSING:
+                self.fail(node.line, f"{what}: {name} is missing")
+        try:
+            return wanted(**arguments)
+        except ConfigurationError:
+            raise
+        except (TypeError, ValueError) as error:
+            self.fail(_culprit(node, str(error)), f"{what}: {error}")
+
+
+SHORT = {AccessLog: "file", Proxy: "to"}  # what a text or a list alone stands for
+NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", date: "a day as 2026-01-31"}
+
+
+@cache
+def _hints(wanted: Any) -> dict[str, Any]:
+    return get_type_hints(wanted)
+
+
+def _as_resource(given: dict[str, Node], line: int) -> dict[str, Node]:
+    """In a file, the methods of a resource and the paths below it stand side by side."""
+    below = {name: one for name, one in given.items() if name.startswith("/")}
+    methods = {name: one for name, one in given.items() if name not in below}
+    return {"methods": Node(methods, line), "below": Node(below, line)}
+
+
+def _plain(node: Node) -> Any:
+    """The value without its lines."""
+    if isinstance(node.value, dict):
+        return {name: _plain(one) for name, one in node.value.items()}
+    return [_plain(one) for one in node.value] if isinstance(node.value, list) else node.value
+
+
+def _culprit(node: Node, message: str) -> int:
+    """The line of what an error is about: of the last thing in quotes that stands below the node, or its own."""
+    quoted = re.findall(r"'([^']*)'", message)
+    words = [*reversed(quoted), *(text.partition(" ")[0] for text in reversed(quoted)), message.partition(" ")[0]]
+    below = list(_below(node))
+    for word in words:
+        for text, line in below:
+            if word and word in (text, text.removeprefix("/")):
+                return line
+    return node.line
+
+
+def _below(node: Node) -> Iterator[tuple[str, int]]:
+    """All names and then all values below a node, with their lines."""
+    inner = list(node.value.values() if isinstance(node.value, dict) else node.value)
+    if isinstance(node.value, dict):
+        yield from ((name, one.line) for name, one in node.value.items())
+    for one in inner:
+        if isinstance(one.value, (dict, list)):
+            yield from _below(one)
+        else:
+            yield str(one.value), one.line

@@ -1,0 +1,201 @@
+"""One request on its way through the gateway, and all that is known about it."""
+
+import itertools
+import json
+import secrets
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote
+
+from .throttle import Chain, Ruling
+
+if TYPE_CHECKING:
+    from .flow import Flow, RouteFlow, Side
+    from .plans import UsagePlan
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))  # what is never encoded once more
+_run, _number = secrets.token_hex(6), itertools.count(1)
+
+
+class Response:
+    """An answer: a status, headers, and a body as bytes or in pieces."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(
+        self, status: int, headers: list[tuple[bytes, bytes]], body: "bytes | AsyncIterable[bytes]" = b""
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class Refusal(Exception):
+    """The gateway itself answers, with a gateway response of this type.
+
+    Args:
+        type: such as "THROTTLED".
+        message: for the log; the client gets the type's own text.
+    """
+
+    def __init__(self, type: str, message: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(type, message)
+        self.type = type
+        self.message = message
+        self.headers = headers
+
+
+class Disconnected(Exception):
+    """The client went away before its request was whole."""
+
+
+class Exchange:
+    """A request, its place in the flow, and how it was answered. It belongs to one task."""
+
+    # What most requests never set.
+    api = ""
+    behind_proxy = False
+    path = ""  # decoded, within the stage
+    drop = 0  # segments of the path that named the API and the stage
+    rest = -1  # the segment of the path at which a greedy variable begins
+    side: "Side | None" = None
+    route: "RouteFlow | None" = None
+    variables: dict[str, str] = {}  # noqa: RUF012  (replaced, never changed)
+    key = ""  # the name of the API key
+    plan: "UsagePlan | None" = None
+    authorizer: dict[str, Any] = {}  # noqa: RUF012  (likewise)
+    chain: Chain | None = None
+    ruling: Ruling | None = None
+    status = 0
+    response_length = 0
+    error = error_type = integration_error = ""
+    integration_status = integration_ns = 0
+    connection = event_type = ""  # of a WebSocket
+    message: Any = None
+    body: bytes | None = None  # once it was read whole
+    _id = ""
+    _query: dict[str, str] | None = None
+
+    def __init__(self, flow: "Flow", scope: Any, receive: Receive) -> None:
+        self.started_ns = time.perf_counter_ns()
+        self.flow = flow
+        self.scope = scope
+        self.receive = receive
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.client: str = scope["client"][0] if scope["client"] else ""
+
+    @property
+    def id(self) -> str:
+        if not self._id:
+            self._id = f"{_run}-{next(_number):x}"
+        return self._id
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters; of several with one name the last."""
+        if self._query is None:
+            text = self.scope["query_string"].decode("latin-1")
+            self._query = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=1_000))
+        return self._query
+
+    def raw_segments(self) -> list[str]:
+        """The path within the stage as it came, still encoded."""
+        raw = self.scope.get("raw_path") or quote(self.scope["path"]).encode()
+        return quote(raw, safe=PRINTABLE)[1:].split("/")[self.drop :]
+
+    def header(self, name: str) -> str | None:
+        value = self.headers.get(name.lower().encode("latin-1", "replace"))
+        return None if value is None else value.decode("latin-1")
+
+    def lookup(self, name: str) -> Any:
+        """A `$variable` of a template."""
+        space, _, rest = name.partition(".")
+        if space == "context":
+            if rest.startswith("authorizer."):
+                return self.authorizer.get(rest[11:])
+            read = CONTEXT.get(rest)
+            return None if read is None else read(self)
+        if space == "stageVariables":
+            return self.side.variables.get(rest) if self.side else None
+        if space == "request":
+            kind, _, rest = rest.partition(".")
+            if kind == "header":
+                return self.header(rest)
+            if kind in ("path", "querystring"):
+                return (self.variables if kind == "path" else self.query).get(rest)
+            if kind == "body":
+                return self._in_body(rest)
+        return self.variables.get(name)
+
+    def _in_body(self, path: str) -> Any:
+        value = self.message
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        return value if value is None or isinstance(value, str) else json.dumps(value)
+
+    def event(self, body: str | None = None, encoded: bool = False) -> dict[str, Any]:
+        """The request as a function gets it."""
+        scope = self.scope
+        event: dict[str, Any] = {
+            "routeKey": self.route.key if self.route else None,
+            "path": scope["path"],
+            "rawPath": self.path,
+            "rawQueryString": scope["query_string"].decode("latin-1"),
+            "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()},
+            "queryStringParameters": self.query,
+            "pathParameters": self.variables,
+            "stageVariables": self.side.variables if self.side else {},
+            "requestContext": {
+                "requestId": self.id, "apiId": self.api, "stage": self.lookup("context.stage"),
+                "httpMethod": scope.get("method"), "identity": {"sourceIp": self.client, "apiKeyId": self.key or None},
+                "authorizer": self.authorizer,
+            },
+            "body": body,
+            "isBase64Encoded": encoded,
+        }  # fmt: skip
+        if self.connection:
+            event["requestContext"].update(
+                connectionId=self.connection, eventType=self.event_type, routeKey=event["routeKey"]
+            )
+        return event
+
+
+def _time(exchange: Exchange) -> datetime:
+    return datetime.fromtimestamp(exchange.flow.limiters.now_ns() / 1e9, UTC)
+
+
+# What `$context.x` stands for.
+CONTEXT: dict[str, Callable[[Exchange], Any]] = {
+    "requestId": lambda x: x.id,
+    "requestTime": lambda x: _time(x).strftime("%d/%b/%Y:%H:%M:%S +0000"),
+    "requestTimeEpoch": lambda x: x.flow.limiters.now_ns() // 1_000_000,
+    "identity.sourceIp": lambda x: x.client,
+    "identity.apiKeyId": lambda x: x.key,
+    "identity.userAgent": lambda x: x.header("user-agent"),
+    "httpMethod": lambda x: x.scope.get("method", "GET"),
+    "path": lambda x: (x.scope.get("raw_path") or x.scope["path"].encode()).decode("latin-1"),
+    "routeKey": lambda x: x.route and x.route.key,
+    "stage": lambda x: x.side and x.side.stage.name,
+    "status": lambda x: x.status,
+    "protocol": lambda x: f"HTTP/{x.scope.get('http_version', '1.1')}",
+    "responseLength": lambda x: str(x.response_length),
+    "responseLatency": lambda x: (time.perf_counter_ns() - x.started_ns) // 1_000_000,
+    "integration.status": lambda x: x.integration_status or None,
+    "integration.latency": lambda x: x.integration_ns // 1_000_000,
+    "integration.error": lambda x: x.integration_error,
+    "error.message": lambda x: x.error,
+    "error.messageString": lambda x: json.dumps(x.error),
+    "error.responseType": lambda x: x.error_type,
+    "domainName": lambda x: x.header("host"),
+    "apiId": lambda x: x.api,
+    "deployment": lambda x: x.side and (x.side.deployment or "current"),
+    "isCanaryRequest": lambda x: str(bool(x.side and x.side.canary)).lower(),
+    "throttle.level": lambda x: x.ruling and x.ruling.level,
+    "throttle.shadow": lambda x: x.ruling and x.ruling.shadow,
+    "connectionId": lambda x: x.connection,
+    "eventType": lambda x: x.event_type,
+}

@@ -1,0 +1,372 @@
+"""What stands behind a route: a mock, a function, a backend, or several of them joined."""
+
+import asyncio
+import base64
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+from urllib.parse import quote, urlsplit
+
+import websockets
+
+from . import backends
+from .access import call, load
+from .backends import Addresses, Balancer, Target
+from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response
+from .mapping import BadValue, Mapping, Template, clean
+from .model import Mock, Proxy, Route
+from .tracing import inject
+
+log = logging.getLogger("ratelimit.gateway")
+
+
+class Integration(Protocol):
+    """Answers a request, or raises a Refusal."""
+
+    async def __call__(self, exchange: Exchange) -> Response: ...
+
+
+def integration_of(route: Route, key: str, variables: dict[str, str], addresses: Addresses) -> Integration:
+    """The integration of a route, with a stage's variables."""
+    if route.mock is not None:
+        return MockCall(route.mock, route)
+    if route.function is not None:
+        return FunctionCall(route)
+    if route.proxy is not None:
+        return ProxyCall(route.proxy, route, variables, addresses)
+    assert route.aggregate is not None
+    return AggregateCall(route, variables, addresses)
+
+
+class MockCall:
+    """Answers the same each time, but for the variables in it."""
+
+    def __init__(self, mock: Mock, route: Route) -> None:
+        headers = {"content-type": "application/json", **{name.lower(): text for name, text in mock.headers.items()}}
+        self._status = mock.status
+        self._body = Template(mock.body, lambda text: json.dumps(text)[1:-1])
+        self._headers = [(name.encode(), clean(name, text)) for name, text in headers.items()]
+        self._ready: tuple[bytes, list[tuple[bytes, bytes]]] | None = None
+        if not self._body.names:
+            self._ready = self._answer(mock.body)
+
+    def _answer(self, text: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+        body = text.encode()
+        return body, [*self._headers, (b"content-length", b"%d" % len(body))]
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        body, headers = self._ready or self._answer(self._body.fill(exchange))
+        return Response(self._status, headers, body)
+
+
+class FunctionCall:
+    """Calls a function with an event and makes its result the answer."""
+
+    def __init__(self, route: Route) -> None:
+        assert route.function is not None
+        self._function = load(route.function)
+        self._timeout = route.timeout
+        self._limit = route.max_body
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        body = await whole_body(exchange, self._limit)
+        try:
+            text, encoded = body.decode() if body else None, False
+        except UnicodeDecodeError:
+            text, encoded = base64.b64encode(body).decode(), True
+        return answer_of(await self.result(exchange, exchange.event(text, encoded)))
+
+    async def result(self, exchange: Exchange, event: dict[str, Any]) -> Any:
+        """What the function returns, or a Refusal."""
+        try:
+            return await call(self._function, event, self._timeout)
+        except TimeoutError as error:
+            raise Refusal("INTEGRATION_TIMEOUT", "the function takes too long") from error
+        except Exception as error:
+            log.exception("function of route %s failed", exchange.route and exchange.route.key)
+            raise Refusal("FUNCTION_FAILURE", repr(error)) from error
+
+
+def answer_of(result: Any) -> Response:
+    """`{statusCode, headers, body, isBase64Encoded}`, or any other JSON value as the body of a 200."""
+    try:
+        if not isinstance(result, dict) or "statusCode" not in result:
+            result = {"statusCode": 200, "body": result if isinstance(result, str) else json.dumps(result)}
+        status, body = result["statusCode"], result.get("body") or ""
+        if not isinstance(status, int) or not 200 <= status <= 599 or not isinstance(body, str):
+            raise BadValue(f"statusCode {status!r} with a body of {type(body).__name__}")
+        content = base64.b64decode(body, validate=True) if result.get("isBase64Encoded") else body.encode()
+        headers = {
+            "content-type": "application/json",
+            **{k.lower(): v for k, v in (result.get("headers") or {}).items()},
+        }
+        fields = [
+            (_token(name), clean(name, str(value)))
+            for name, values in headers.items()
+            if name not in ("content-length", "connection", "transfer-encoding")
+            for value in (values if isinstance(values, list) else [values])
+        ]
+    except (TypeError, ValueError, AttributeError) as error:
+        log.error("a function's result is no answer: %s", error)
+        raise Refusal("FUNCTION_FAILURE", str(error)) from error
+    return Response(status, [*fields, (b"content-length", b"%d" % len(content))], content)
+
+
+def _token(name: str) -> bytes:
+    if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
+        raise BadValue(f"{name!r} is no header's name")
+    return name.encode()
+
+
+class ProxyCall:
+    """Passes the request on and its answer back."""
+
+    def __init__(self, proxy: Proxy, route: Route, variables: dict[str, str], addresses: Addresses) -> None:
+        self.proxy = proxy
+        self._limit = route.max_body
+        self._request = Mapping(route.request)
+        texts = [stage_text(text, variables) for text in proxy.to]
+        found = []
+        for text in texts:
+            parts = urlsplit(text)
+            if parts.hostname is None:
+                raise ValueError(f"address {text!r} has no host")
+            scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+            port = parts.port or {"http": 80, "https": 443}[scheme]
+            found.append(addresses.of(scheme, parts.hostname, port, proxy.verify))
+        self.balancer = Balancer(found, proxy.max_fails, proxy.fail_timeout)
+        first = urlsplit(texts[0])
+        if any(urlsplit(text)[2:4] != first[2:4] for text in texts):
+            raise ValueError(f"the addresses of one proxy must have the same path, not {', '.join(texts)}")
+        self._path = [_Piece(piece) for piece in first.path[1:].split("/")] if first.path not in ("", "/") else None
+        self._query = first.query.encode()
+        self.to_websocket = first.scheme in ("ws", "wss")
+
+    async def open_websocket(self, exchange: Exchange) -> websockets.ClientConnection:
+        """A connection to the backend for one client, or a Refusal."""
+        kept = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in to_backend(exchange)]
+        protocols = exchange.scope.get("subprotocols") or None
+        problem: Exception | None = None
+        for address in self.balancer.order():
+            secure = "wss" if address.scheme == "https" else "ws"
+            uri = f"{secure}://{address.authority.decode()}{self.target(exchange).decode()}"
+            try:
+                return await websockets.connect(
+                    uri, additional_headers=kept, subprotocols=protocols, open_timeout=self.proxy.timeout,
+                    ssl=address.context, proxy=None, compression=None, user_agent_header=None,
+                )  # fmt: skip
+            except TimeoutError as error:
+                raise Refusal("INTEGRATION_TIMEOUT", "the backend opens no WebSocket in time") from error
+            except (OSError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
+                address.failed(self.proxy.max_fails, self.proxy.fail_timeout)
+                problem = error
+        raise Refusal("INTEGRATION_FAILURE", repr(problem)) from problem
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        scope = exchange.scope
+        body = await first_body(exchange, self._limit)
+        target = Target(scope["method"].encode(), self.target(exchange), self._headers(exchange, body), body)
+        return await asked(exchange, self.balancer, target, self.proxy.timeout)
+
+    def target(self, exchange: Exchange) -> bytes:
+        """The path and the query at the backend."""
+        raw = exchange.raw_segments()
+        path = "/" + "/".join(raw if self._path is None else [piece.fill(exchange, raw) for piece in self._path])
+        path = self._request.path(path, exchange)
+        query = b"&".join(part for part in (self._query, exchange.scope["query_string"]) if part)
+        return path.encode() + (b"?" + quote(query, safe=PRINTABLE).encode() if query else b"")
+
+    def _headers(self, exchange: Exchange, body: Any) -> list[tuple[bytes, bytes]]:
+        headers = to_backend(exchange)
+        if not isinstance(body, bytes):
+            length = exchange.headers.get(b"content-length")
+            headers.append((b"content-length", length) if length else (b"transfer-encoding", b"chunked"))
+        elif body or exchange.scope["method"] in ("POST", "PUT", "PATCH"):
+            headers.append((b"content-length", b"%d" % len(body)))
+        return self._request.headers(headers, exchange)
+
+
+def stage_text(text: str, variables: dict[str, str]) -> str:
+    """A text with `${stageVariables.x}` filled in."""
+    for name, value in variables.items():
+        text = text.replace("${stageVariables." + name + "}", value)
+    if "${" in text:
+        raise ValueError(f"{text!r} has a variable that the stage has not")
+    return text
+
+
+class _Piece:
+    """A segment of a backend's path: a literal, with `{variables}` in it; or a greedy one."""
+
+    def __init__(self, text: str) -> None:
+        self._greedy = text.startswith("{") and text.endswith("+}")
+        self._parts = text.replace("{", "}").split("}")
+
+    def fill(self, exchange: Exchange, raw: list[str]) -> str:
+        if self._greedy:
+            return "/".join(raw[exchange.rest :]) if exchange.rest >= 0 else "/".join(raw)
+        values = exchange.variables
+        return "".join(
+            quote(values.get(part, ""), safe="~!$&'()*,;=:@") if i % 2 else part for i, part in enumerate(self._parts)
+        )
+
+
+def to_backend(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+    """The request's headers that a backend gets; the forwarded ones are the gateway's own."""
+    headers = exchange.scope["headers"]
+    named = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name not in backends.NOT_TO_BACKENDS
+        and name not in named
+        and name.replace(b"_", b"-") not in backends.FORWARDED
+        and not (name == b"x-api-key" and exchange.key)
+        and not name.startswith(b"sec-websocket-")
+    ]
+    peer = exchange.scope["client"][0] if exchange.scope["client"] else ""
+    chain = [value for name, value in headers if name == b"x-forwarded-for"] if exchange.behind_proxy else []
+    scheme = "https" if exchange.scope.get("scheme") in ("https", "wss") else "http"
+    if exchange.behind_proxy:
+        scheme = exchange.header("x-forwarded-proto") or scheme
+    if exchange.flow.tracing is not None:
+        kept = [header for header in kept if header[0] not in (b"traceparent", b"tracestate")] + inject()
+    if exchange.connection:
+        kept.append((b"x-connection-id", exchange.connection.encode()))
+    kept.append((b"x-forwarded-for", b", ".join([*chain, peer.encode()])))
+    kept.append((b"x-forwarded-proto", scheme.encode("latin-1")))
+    kept.append((b"x-forwarded-host", exchange.headers.get(b"host", b"")))
+    return kept
+
+
+async def asked(exchange: Exchange, balancer: Balancer, target: Target, timeout: float) -> Response:
+    """The backend's answer, with what the log says about it."""
+    began = time.perf_counter_ns()
+    try:
+        response = await balancer.send(target, timeout)
+    except Refusal as refusal:
+        exchange.integration_error = refusal.message
+        raise
+    finally:
+        exchange.integration_ns = time.perf_counter_ns() - began
+    exchange.integration_status = response.status
+    return response
+
+
+class AggregateCall:
+    """Asks several backends at once and joins their answers into one JSON object.
+
+    Each name has its backend's body, as JSON where it is that and else as text. What could not be had is null,
+    and `errors` tells why; when nothing could, the answer is a gateway response.
+    """
+
+    def __init__(self, route: Route, variables: dict[str, str], addresses: Addresses) -> None:
+        assert route.aggregate is not None
+        self._parts = {name: ProxyCall(proxy, route, variables, addresses) for name, proxy in route.aggregate.items()}
+        self._timeout = route.timeout
+        self._limit = route.max_body
+
+    def parts(self) -> list[ProxyCall]:
+        return list(self._parts.values())
+
+    async def __call__(self, exchange: Exchange) -> Response:
+        await whole_body(exchange, self._limit)
+        began = time.perf_counter_ns()
+        results = await asyncio.gather(*(self._part(exchange, part) for part in self._parts.values()))
+        exchange.integration_ns = time.perf_counter_ns() - began
+        errors = {name: error for name, (_, error) in zip(self._parts, results, strict=True) if error}
+        if len(errors) == len(self._parts):
+            exchange.integration_error = json.dumps(errors)
+            late = all(error == "INTEGRATION_TIMEOUT" for error in errors.values())
+            raise Refusal("INTEGRATION_TIMEOUT" if late else "INTEGRATION_FAILURE", exchange.integration_error)
+        joined = {name: value for name, (value, _) in zip(self._parts, results, strict=True)}
+        body = json.dumps({**joined, "errors": errors} if errors else joined).encode()
+        return Response(200, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))], body)
+
+    async def _part(self, exchange: Exchange, part: ProxyCall) -> tuple[Any, Any]:
+        """A value and nothing, or nothing and an error."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                target = Target(b"GET", part.target(exchange), to_backend(exchange), b"")
+                response = await part.balancer.send(target, part.proxy.timeout)
+                body = await collected(response, self._limit)
+        except Refusal as refusal:
+            return None, refusal.type
+        except TimeoutError:
+            return None, "INTEGRATION_TIMEOUT"
+        except backends.LOST:
+            return None, "INTEGRATION_FAILURE"
+        if response.status >= 400:
+            return None, response.status
+        try:
+            return json.loads(body), None
+        except ValueError:
+            return body.decode("utf-8", "replace"), None
+
+
+async def collected(response: Response, limit: int) -> bytes:
+    """The whole body of an answer; a Refusal when it is more than the limit."""
+    if isinstance(response.body, bytes):
+        return response.body
+    chunks, size = [], 0
+    try:
+        async for chunk in response.body:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
+                raise Refusal("INTEGRATION_FAILURE", "a part is too large")
+    finally:
+        await response.body.aclose()  # type: ignore[attr-defined]
+    return b"".join(chunks)
+
+
+# --- the request's body ------------------------------------------------------------------------------------
+
+
+async def first_body(exchange: Exchange, limit: int) -> "bytes | AsyncIterator[bytes]":
+    """A body that has come whole, or else its pieces as they come; more than the limit is a Refusal."""
+    if exchange.body is not None:
+        return exchange.body
+    message = await _next(exchange)
+    body: bytes = message.get("body", b"")
+    if len(body) > limit:
+        raise Refusal("REQUEST_TOO_LARGE", f"more than {limit} bytes", CLOSE)
+    return _rest(exchange, body, limit) if message.get("more_body") else body
+
+
+CLOSE = ((b"connection", b"close"),)
+
+
+async def _rest(exchange: Exchange, first: bytes, limit: int) -> AsyncIterator[bytes]:
+    yield first
+    size, more = len(first), True
+    while more:
+        message = await _next(exchange)
+        body, more = message.get("body", b""), message.get("more_body", False)
+        size += len(body)
+        if size > limit:
+            raise Refusal("REQUEST_TOO_LARGE", f"more than {limit} bytes", CLOSE)
+        if body:
+            yield body
+
+
+async def whole_body(exchange: Exchange, limit: int) -> bytes:
+    """The body, once it has come whole."""
+    body = await first_body(exchange, limit)
+    if not isinstance(body, bytes):
+        body = b"".join([chunk async for chunk in body])
+    exchange.body = body
+    return body
+
+
+async def _next(exchange: Exchange) -> Any:
+    try:
+        async with asyncio.timeout(exchange.flow.configuration.body_timeout):
+            message = await exchange.receive()
+    except TimeoutError:
+        raise Refusal("REQUEST_TIMEOUT", "the body did not come in time", CLOSE) from None
+    if message["type"] == "http.disconnect":
+        raise Disconnected
+    return message

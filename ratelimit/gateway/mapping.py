@@ -1,0 +1,145 @@
+"""Texts with `$variables`, and the mappings of headers, path and status that are made of them."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from .routes import decode
+
+_VARIABLE = re.compile(r"\$\{([\w.$-]+)\}|\$((?:context|stageVariables|request)\.[\w.-]*\w)", re.ASCII)
+_RULE = re.compile(r"(append|overwrite|remove):header\.([!#$%&'*+.^_`|~\w-]+)|overwrite:(path|statuscode)", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# Headers that say how a message is framed or who is meant: no mapping may write them.
+RESERVED = {
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "host",
+    "expect",
+    "keep-alive",
+}
+
+
+class BadValue(ValueError):
+    """A value from a request that may not stand where a mapping puts it."""
+
+
+class Scope(Protocol):
+    """What variables are looked up in."""
+
+    def lookup(self, name: str) -> Any:
+        """The value of a name such as `context.stage`; None if there is none."""
+
+
+class Template:
+    """A text whose `$context.x`, `$request.header.x` and `${stageVariables.x}` are filled in.
+
+    Args:
+        text: the text.
+        escape: applied to each value.
+        missing: what a value that there is not is written as.
+    """
+
+    def __init__(self, text: str, escape: Callable[[str], str] = str, missing: str = "") -> None:
+        self.text = text
+        self.escape = escape
+        self.missing = missing
+        self._parts: list[tuple[str, str]] = []  # each a literal and the name after it
+        end = 0
+        for found in _VARIABLE.finditer(text):
+            self._parts.append((text[end : found.start()], found[1] or found[2]))
+            end = found.end()
+        self._tail = text[end:]
+        self.names = [name for _, name in self._parts]
+
+    def fill(self, scope: Scope) -> str:
+        """The text with its values."""
+        if not self._parts:
+            return self._tail
+        out = []
+        for literal, name in self._parts:
+            value = scope.lookup(name)
+            out.append(literal)
+            out.append(self.missing if value is None or value == "" else self.escape(str(value)))
+        out.append(self._tail)
+        return "".join(out)
+
+
+def in_path(value: str) -> str:
+    """A value as a part of a path; the slashes of a greedy variable stay."""
+    return quote(value, safe="/~!$&'()*,;=:@")
+
+
+def clean(name: str, value: str) -> bytes:
+    """A header's value, or BadValue when it could end the header."""
+    if _CONTROL.search(value):
+        raise BadValue(f"a control character for header {name}")
+    try:
+        return value.strip().encode("latin-1")
+    except UnicodeEncodeError:
+        return quote(value.strip(), safe=" !#$&'()*+,/:;=?@[]~").encode()
+
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Mapping:
+    """Changes to a request before its backend, or to a response before its client.
+
+    Args:
+        rules: `append|overwrite|remove:header.x`, `overwrite:path`, `overwrite:statuscode`, and templates.
+
+    Raises: ValueError that names the rule.
+    """
+
+    def __init__(self, rules: dict[str, str]) -> None:
+        self._headers: list[tuple[str, bytes, Template]] = []
+        self._path: Template | None = None
+        self._status: Template | None = None
+        for rule, text in rules.items():
+            found = _RULE.fullmatch(rule)
+            if found is None:
+                raise ValueError(
+                    f"mapping must be as 'overwrite:header.x', 'overwrite:path' or ':statuscode', not {rule!r}"
+                )
+            if found[3] == "path":
+                self._path = Template(text, in_path)
+            elif found[3] == "statuscode":
+                self._status = Template(text)
+            elif found[2].lower() in RESERVED:
+                raise ValueError(f"mapping {rule!r}: the gateway itself writes this header")
+            else:
+                self._headers.append((found[1], found[2].lower().encode(), Template(text)))
+
+    def __bool__(self) -> bool:
+        return bool(self._headers or self._path or self._status)
+
+    def headers(self, headers: Headers, scope: Scope) -> Headers:
+        """The headers after the mapping."""
+        for verb, name, template in self._headers:
+            if verb != "append":
+                headers = [header for header in headers if header[0].lower() != name]
+            if verb != "remove":
+                headers = [*headers, (name, clean(name.decode(), template.fill(scope)))]
+        return headers
+
+    def path(self, path: str, scope: Scope) -> str:
+        """The encoded path after the mapping; what a value makes ambiguous is a BadPath."""
+        if self._path is None:
+            return path
+        path = self._path.fill(scope)
+        decode(path.encode())
+        return path
+
+    def status(self, status: int, scope: Scope) -> int:
+        """The status after the mapping."""
+        if self._status is None:
+            return status
+        text = self._status.fill(scope)
+        if not re.fullmatch(r"[2-5]\d\d", text):
+            raise BadValue(f"{text!r} is no status")
+        return int(text)

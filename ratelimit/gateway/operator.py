@@ -1,0 +1,184 @@
+"""What the operator sees and does: the status page, metrics, usage, promote and rollback."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from .access import parse_address
+from .exchange import Exchange, Refusal, Response
+from .flow import Side
+from .integrations import whole_body
+from .metrics import Collector
+from .model import Throttle
+from .peers import Reply
+from .plans import day_of
+
+if TYPE_CHECKING:
+    from .app import Gateway
+
+JSON, HTML = b"application/json", b"text/html; charset=utf-8"
+MOST = 65_536  # bytes of an order
+POLICY = (
+    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    b"img-src data:; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class Operator:
+    """The pages below the operator's path. They are for the networks that the configuration allows.
+
+    Changes are POSTs with a JSON body, which no other site's page can send unasked.
+    """
+
+    def __init__(self, gateway: "Gateway") -> None:
+        self.gateway = gateway
+        self.started = time.time()
+        self._gets: dict[str, Callable[[Exchange], Response]] = {
+            "": self._page,
+            "status.json": lambda exchange: reply(200, self.status()),
+            "metrics": self._metrics,
+            "usage": self._usage,
+        }
+
+    def is_for(self, exchange: Exchange) -> bool:
+        """Whether the request is one for these pages, and from one who may see them."""
+        flow = exchange.flow
+        path, here = exchange.scope["path"], flow.configuration.operator.path
+        if not here or not (path == here or path.startswith(here + "/")):
+            return False
+        return exchange.client in flow.operators and self._is_named(exchange)
+
+    @staticmethod
+    def _is_named(exchange: Exchange) -> bool:
+        """By an address, localhost or a configured domain: not by a name that somebody else let point here."""
+        host = (exchange.header("host") or "").lower()
+        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        return name == "localhost" or name in exchange.flow.domains or parse_address(name) is not None
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """The page, or what came of an order."""
+        name = exchange.scope["path"][len(exchange.flow.configuration.operator.path) + 1 :]
+        if exchange.scope["method"] in ("GET", "HEAD"):
+            page = self._gets.get(name)
+            if page is None:
+                raise Refusal("RESOURCE_NOT_FOUND", "no such page")
+            return page(exchange)
+        if exchange.scope["method"] != "POST" or name not in ("usage", "promote", "rollback"):
+            raise Refusal("RESOURCE_NOT_FOUND", "no such order")
+        if (exchange.header("content-type") or "").partition(";")[0].strip() != "application/json":
+            return reply(415, {"message": "the body must be application/json"})
+        try:
+            order = json.loads(await whole_body(exchange, MOST))
+            if name == "usage":
+                self.gateway.flow.plans[order["plan"]].adjust(order["key"], order["remaining"])
+                return reply(200, {"remaining": order["remaining"]})
+            replies = await self.gateway.connections.all({"order": name, "stage": str(order["stage"])})
+        except (ValueError, TypeError, LookupError) as error:
+            return reply(400, {"message": f"{type(error).__name__}: {error}"})
+        return reply(*replies[0])
+
+    async def perform(self, order: dict[str, Any]) -> Reply:
+        """Promote or roll back a stage of this worker."""
+        configuration = self.gateway.flow.configuration
+        api, _, name = order["stage"].partition("/")
+        try:
+            stage = configuration.apis[api].stages[name]
+            stage.promote() if order["order"] == "promote" else stage.rollback()
+            await self.gateway.load(configuration)
+        except (ValueError, KeyError) as error:
+            return 400, {"message": str(error)}
+        return 200, {"stage": order["stage"], "deployment": stage.deployment}
+
+    def _page(self, exchange: Exchange) -> Response:
+        page = files(__package__).joinpath("status.html").read_bytes()
+        headers = [(b"content-security-policy", POLICY), (b"x-content-type-options", b"nosniff")]
+        response = reply(200, page, HTML)
+        return Response(200, response.headers + headers, page)
+
+    def _metrics(self, exchange: Exchange) -> Response:
+        from prometheus_client import CollectorRegistry, exposition
+
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(Collector(self.gateway.flow.meters, self.gateway.limiters))
+        text = exposition.generate_latest(registry)
+        return reply(200, text, exposition.CONTENT_TYPE_LATEST.encode())
+
+    def _usage(self, exchange: Exchange) -> Response:
+        query = dict(parse_qsl(exchange.scope["query_string"].decode("latin-1")))
+        today = day_of(self.gateway.limiters.now_ns())
+        try:
+            plan = self.gateway.flow.plans[query["plan"]]
+            end = date.fromisoformat(query.get("end", str(today)))
+            start = date.fromisoformat(query.get("start", str(end - timedelta(6))))
+            keys = [query["key"]] if "key" in query else plan.plan.keys
+            values = {key: plan.usage(key, start, end) for key in keys}
+        except (KeyError, ValueError) as error:
+            return reply(400, {"message": f"{type(error).__name__}: {error}"})
+        return reply(200, {"plan": plan.name, "values": values})
+
+    # --- the status page's data
+
+    def status(self) -> dict[str, Any]:
+        """All that the status page shows."""
+        flow, gateway = self.gateway.flow, self.gateway
+        return {
+            "now": gateway.limiters.now_ns() / 1e9,
+            "started": self.started,
+            "worker": os.getpid(),
+            "connections": len(gateway.connections),
+            "account": throttle_text(flow.configuration.throttle),
+            "shadow": flow.configuration.shadow,
+            "stages": [self._stage(side) for side in flow.sides()],
+            "plans": [
+                {
+                    "name": plan.name,
+                    "throttle": throttle_text(plan.plan.throttle),
+                    "quota": plan.plan.quota and f"{plan.plan.quota.limit} per {plan.plan.quota.period.lower()}",
+                    "stages": plan.plan.stages,
+                    "keys": [
+                        {"name": key, "today": next(iter(plan.usage(key, today, today).values()))}
+                        for today in [day_of(gateway.limiters.now_ns())]
+                        for key in plan.plan.keys[:100]
+                    ],
+                }
+                for plan in flow.plans.values()
+            ],
+        }
+
+    @staticmethod
+    def _stage(side: Side) -> dict[str, Any]:
+        stage = side.stage
+        own = stage.stage.route_throttles
+        return {
+            "api": stage.api.name,
+            "type": stage.api.api.type,
+            "stage": stage.name,
+            "side": "canary" if side.canary else "base",
+            "percent": stage.split.percent if side.canary else 100 - stage.split.percent,
+            "deployment": side.deployment or "current",
+            "throttle": throttle_text(stage.stage.throttle),
+            "shadow": stage.shadow,
+            "routes": [
+                {"key": key, "throttle": throttle_text(own.get(key) or own.get("*")), **route.meter.totals()}
+                for key, route in side.routes.items()
+            ],
+        }
+
+
+def throttle_text(throttle: Throttle | None) -> str | None:
+    """A throttle as it is read."""
+    if throttle is None:
+        return None
+    return f"{throttle.rate:g}/s, burst {throttle.burst}" + (", shadow" if throttle.shadow else "")
+
+
+def reply(status: int, value: Any, kind: bytes = JSON) -> Response:
+    """An answer that is never kept by a cache."""
+    body = value if isinstance(value, bytes) else b"" if value is None else json.dumps(value).encode()
+    headers = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"content-length", b"%d" % len(body))]
+    return Response(status, [] if status == 204 else headers, body)

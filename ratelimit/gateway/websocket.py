@@ -1,0 +1,253 @@
+"""WebSocket APIs: $connect, messages that are routed by what they say, $disconnect, and `@connections`."""
+
+import asyncio
+import json
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+import websockets
+
+from .exchange import Exchange, Receive, Refusal, Response, Send
+from .flow import RouteFlow, Side, check_headers
+from .integrations import ProxyCall, collected
+from .responses import TYPES, limit_fields
+
+if TYPE_CHECKING:
+    from .app import Gateway
+
+log = logging.getLogger("ratelimit.gateway")
+GONE, TOO_BIG = 1001, 1009  # close codes
+RESULT = {"THROTTLED": "throttled", "QUOTA_EXCEEDED": "quota_exceeded"}
+
+
+class Connection:
+    """One client, from its handshake until it is gone."""
+
+    def __init__(self, gateway: "Gateway", scope: Any, receive: Receive, send: Send) -> None:
+        self.gateway = gateway
+        self.id = f"{gateway.connections.worker}-{secrets.token_urlsafe(12)}"
+        self.scope = {**scope, "method": "GET"}
+        self._receive = receive
+        self._send = send
+        self.connected_ms = self.active_ms = 0
+        self._active = time.monotonic()  # when something was last sent or received
+        self.first: Exchange  # the handshake's
+        self.side: Side
+        self._upstreams: dict[str, Any] = {}  # by route key
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- the client
+
+    async def send(self, body: bytes | str) -> None:
+        """Send a message: text, or binary where it is not UTF-8."""
+        self._active = time.monotonic()
+        if isinstance(body, bytes):
+            try:
+                body = body.decode()
+            except UnicodeDecodeError:
+                await self._send({"type": "websocket.send", "bytes": body})
+                return
+        await self._send({"type": "websocket.send", "text": body})
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Disconnect."""
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def serve(self) -> None:
+        """The whole life of the connection."""
+        await self._receive()  # websocket.connect
+        self.first = exchange = self._exchange(None, "CONNECT")
+        try:
+            response = await self._connect(exchange)
+        except Refusal as refusal:
+            await self._deny(exchange, self.gateway.refused(exchange, refusal))
+            self.gateway.done(exchange, RESULT.get(refusal.type, "denied" if exchange.status < 500 else "failed"))
+            return
+        if not 200 <= response.status < 300:
+            await self._deny(exchange, response)
+            self.gateway.done(exchange, "denied")
+            return
+        await self._accept(exchange, response)
+        self.gateway.done(exchange, "admitted")
+        self.gateway.connections.add(self)
+        try:
+            await self._talk()
+        finally:
+            self.gateway.connections.remove(self)
+            for task in self._tasks:
+                task.cancel()
+            for upstream in self._upstreams.values():
+                await upstream.close()
+            await self._disconnected()
+
+    async def _connect(self, exchange: Exchange) -> Response:
+        flow = exchange.flow
+        check_headers(exchange, flow)
+        flow.find(exchange)
+        assert exchange.side is not None
+        if exchange.side.stage.api.api.type != "websocket":
+            raise Refusal("RESOURCE_NOT_FOUND", "no WebSocket API")
+        self.side = exchange.side
+        exchange.route = route = self.side.routes["$connect"]
+        if route.guarded:
+            await flow.admit(exchange, route)
+        self.gateway.throttle(exchange, route)
+        response = await self._call(exchange, route, b"")
+        for key, other in self.side.routes.items():
+            if isinstance(other.call, ProxyCall) and other.call.to_websocket:
+                self._upstreams[key] = await other.call.open_websocket(exchange)
+                self._tasks.append(asyncio.create_task(self._pump(self._upstreams[key])))
+        return response
+
+    async def _accept(self, exchange: Exchange, response: Response) -> None:
+        fields = limit_fields(exchange)
+        protocol = dict(response.headers).get(b"sec-websocket-protocol")
+        if protocol is None:
+            protocol = next((up.subprotocol.encode() for up in self._upstreams.values() if up.subprotocol), None)
+        accept = {"type": "websocket.accept", "headers": fields}
+        await self._send({**accept, "subprotocol": protocol.decode()} if protocol else accept)
+        exchange.status = 101
+        self.connected_ms = self.active_ms = time.time_ns() // 1_000_000
+
+    async def _deny(self, exchange: Exchange, response: Response) -> None:
+        """Answer the handshake: with the response where the server can, else with its 403."""
+        exchange.status = response.status
+        if "websocket.http.response" not in (self.scope.get("extensions") or {}):
+            await self._send({"type": "websocket.close"})
+            return
+        start = {"type": "websocket.http.response.start", "status": response.status, "headers": response.headers}
+        await self._send(start)
+        await self._send({"type": "websocket.http.response.body", "body": response.body})
+
+    # --- messages
+
+    async def _talk(self) -> None:
+        limits = self.side.stage.api.api.limits
+        ends = time.monotonic() + limits.life
+        while True:
+            until = min(ends, self._active + limits.idle)
+            try:
+                async with asyncio.timeout(until - time.monotonic()):
+                    message = await self._receive()
+            except TimeoutError:
+                if time.monotonic() >= ends:
+                    await self.close(GONE, "the connection has lived long enough")
+                elif time.monotonic() >= self._active + limits.idle:
+                    await self.close(GONE, "idle")
+                else:
+                    continue
+                return
+            if message["type"] == "websocket.disconnect":
+                return
+            self._active, self.active_ms = time.monotonic(), time.time_ns() // 1_000_000
+            text, binary = message.get("text"), message.get("bytes")
+            body = text.encode() if text is not None else binary or b""
+            if len(body) > limits.message:
+                await self.close(TOO_BIG, f"more than {limits.message} bytes")
+                return
+            await self._message(body, text is not None)
+
+    async def _message(self, body: bytes, is_text: bool) -> None:
+        exchange = self._exchange(None, "MESSAGE")
+        try:
+            exchange.message = json.loads(body) if is_text else None
+        except (ValueError, RecursionError):
+            exchange.message = None
+        try:
+            exchange.route = route = self._select(exchange)
+            self.gateway.throttle(exchange, route)
+            upstream = self._upstreams.get(route.key)
+            if upstream is not None:
+                await upstream.send(body.decode() if is_text else body)
+                response = Response(200, [])
+            else:
+                response = await self._call(exchange, route, body)
+            exchange.status = response.status
+            if response.body:
+                assert isinstance(response.body, bytes)
+                exchange.response_length = len(response.body)
+                await self.send(response.body)
+            result = "admitted"
+        except Refusal as refusal:
+            exchange.status, exchange.error, _ = TYPES[refusal.type]
+            exchange.error_type = refusal.type
+            await self.send(self._error(exchange))
+            result = RESULT.get(refusal.type, "denied" if exchange.status < 500 else "failed")
+        except websockets.ConnectionClosed:
+            exchange.status, exchange.integration_error, result = 504, "the backend closed", "failed"
+        self.gateway.done(exchange, result)
+
+    def _select(self, exchange: Exchange) -> RouteFlow:
+        """The route that the message names, else `$default`."""
+        key = self.side.stage.api.selection.fill(exchange) if isinstance(exchange.message, dict) else "$default"
+        route = self.side.routes.get(key) if not key.startswith("$") else None
+        route = route or self.side.routes.get("$default")
+        if route is None:
+            raise Refusal("RESOURCE_NOT_FOUND", "no such route")
+        return route
+
+    def _error(self, exchange: Exchange) -> str:
+        frame: dict[str, Any] = {"message": exchange.error, "connectionId": self.id, "requestId": exchange.id}
+        ruling = exchange.ruling
+        if ruling is not None and not ruling.allowed and ruling.more_after_ns is not None:
+            frame["retryAfter"] = -(-ruling.more_after_ns // 1_000_000_000)
+        return json.dumps(frame)
+
+    async def _call(self, exchange: Exchange, route: RouteFlow, body: bytes) -> Response:
+        """The route's integration; a backend gets the message by POST."""
+        if isinstance(route.call, ProxyCall) and route.call.to_websocket:
+            return Response(200, [])
+        exchange.scope = {**exchange.scope, "method": "POST" if body else "GET"}
+        exchange.body = body
+        response = await route.call(exchange)
+        if not isinstance(response.body, bytes):
+            response.body = await collected(response, route.max_body)
+        return response
+
+    async def _pump(self, upstream: Any) -> None:
+        """What the backend says goes to the client, until one of them is gone."""
+        code, reason = GONE, ""
+        try:
+            async for message in upstream:
+                await self.send(message)
+            code, reason = upstream.close_code or GONE, upstream.close_reason or ""
+        except websockets.ConnectionClosed as error:
+            received = error.rcvd
+            code, reason = (received.code, received.reason) if received else (1014, "the backend is gone")
+        except OSError:
+            return
+        await self.close(code if code not in (1005, 1006) else 1000, reason)
+
+    async def _disconnected(self) -> None:
+        """Tell the backend, as far as that goes."""
+        route = self.side.routes.get("$disconnect")
+        if route is None:
+            return
+        exchange = self._exchange(route, "DISCONNECT")
+        try:
+            exchange.status = (await self._call(exchange, route, b"")).status
+            result = "admitted"
+        except Refusal as refusal:
+            exchange.status, exchange.error, _ = TYPES[refusal.type]
+            exchange.error_type, result = refusal.type, "failed"
+        self.gateway.done(exchange, result)
+
+    def _exchange(self, route: RouteFlow | None, event: str) -> Exchange:
+        exchange = Exchange(self.first.flow if event != "CONNECT" else self.gateway.flow, self.scope, self._receive)
+        exchange.connection, exchange.event_type, exchange.route = self.id, event, route
+        if event != "CONNECT":
+            first = self.first
+            exchange.client, exchange.api, exchange.side = first.client, first.api, first.side
+            exchange.key, exchange.plan, exchange.authorizer = first.key, first.plan, first.authorizer
+            exchange.path, exchange.drop, exchange.behind_proxy = first.path, first.drop, first.behind_proxy
+        return exchange
+
+    def described(self) -> dict[str, Any]:
+        return {
+            "connectionId": self.id,
+            "connectedAt": self.connected_ms,
+            "lastActiveAt": self.active_ms,
+            "identity": {"sourceIp": self.first.client, "userAgent": self.first.header("user-agent")},
+        }

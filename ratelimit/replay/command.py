@@ -1,0 +1,130 @@
+"""`ratelimit replay`: who would have been refused, when, and how unfairly."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .engine import replay_log
+from .limits import ALGORITHMS, EXAMPLES, Limit
+from .table import table
+
+LIMITS = [f"{algorithm} 60/minute" for algorithm in ALGORITHMS]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; its exit status: 0, or 1 when it was interrupted, or 2 when it makes no sense."""
+    parser = argparse.ArgumentParser(
+        prog="ratelimit replay",
+        description="Replay an access log or a recorded trace through limits: who would have been refused?",
+    )
+    add_log_arguments(parser)
+    parser.add_argument(
+        "--limit",
+        action="append",
+        metavar="LIMIT",
+        help=f"{EXAMPLES}; may be repeated; by default 60/minute by each algorithm",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the report as JSON, to standard output for -")
+    parser.add_argument("--html", metavar="FILE", help="write the report as one page that needs nothing else")
+    options = parser.parse_args(arguments)
+    try:
+        limits = [Limit.parse(text) for text in options.limit or LIMITS]
+        with reading(options) as how:
+            report = replay_log(options.logs, limits, max_keys=options.max_keys, note=note, **how)
+    except (ValueError, OSError, ImportError) as error:
+        return refusal("replay", error)
+    if options.json:
+        write(options.json, json.dumps(report.as_dict(), indent=1))
+    if options.html:
+        from .html import page
+
+        write(options.html, page(report))
+    if "-" not in (options.json, options.html):
+        say(table(report))
+    return 0 if report.complete else 1
+
+
+def add_log_arguments(parser: argparse.ArgumentParser) -> None:
+    """What says which logs to read, and how."""
+    parser.add_argument(
+        "logs", nargs="*", default=["-"], metavar="LOG", help="files, plain, gzip or zstd; - is standard input"
+    )
+    parser.add_argument(
+        "--key",
+        default="client",
+        help="client (the default), client/64, user, 'method + path/2', header.x-api-key or any field",
+    )
+    parser.add_argument(
+        "--format", choices=["combined", "common", "json", "csv"], help="by default found out from the first lines"
+    )
+    parser.add_argument("--time", default="time", metavar="FIELD", help="the field with the moment, in JSON and CSV")
+    parser.add_argument(
+        "--sort-window", type=float, default=60, metavar="SECONDS", help="lines are sorted within this; default: 60"
+    )
+    parser.add_argument(
+        "--max-keys",
+        type=int,
+        metavar="N",
+        help="keys that are live at once, for each limit; by default as many as it takes",
+    )
+    parser.add_argument("--no-progress", action="store_true", help="no progress bar, even on a terminal")
+
+
+@contextmanager
+def reading(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What the arguments say on how to read logs, with a progress bar on a terminal's standard error."""
+    size = None if "-" in options.logs else sum(Path(log).stat().st_size for log in options.logs)
+    with progress_bar(size, not options.no_progress) as progress:
+        yield {
+            "key": options.key,
+            "format": options.format,
+            "time": options.time,
+            "window": options.sort_window,
+            "progress": progress,
+        }
+
+
+def refusal(command: str, error: Exception) -> int:
+    """Say what was wrong; the exit status."""
+    if isinstance(error, ImportError):
+        error = ImportError(f"reading logs takes the extra `replay`: pip install 'ratelimit-core[replay]' ({error})")
+    print(f"ratelimit {command}: {error}", file=sys.stderr)
+    return 2
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+@contextmanager
+def progress_bar(
+    total: int | None, wanted: bool, unit: str = "B", title: str = ""
+) -> Iterator[Callable[[int], object]]:
+    """How to tell the progress: a bar on standard error if that is a terminal, otherwise nothing."""
+    if not wanted or not sys.stderr.isatty():
+        yield lambda size: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=unit, unit_scale=True, desc=title or None, file=sys.stderr, leave=False) as bar:
+        yield bar.update
+
+
+def say(content: str) -> None:
+    """Print, unless nobody listens any more, as in `ratelimit replay log | head`."""
+    try:
+        print(content, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
+
+
+def write(path: str, content: str) -> None:
+    if path == "-":
+        say(content)
+    else:
+        Path(path).write_text(content + "\n", encoding="utf-8")

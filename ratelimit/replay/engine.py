@@ -1,0 +1,360 @@
+"""Arrays of moments and keys, decided by every limit."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike, fspath
+from time import thread_time
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import TableFull
+from ._tally import Numbers, Views
+from .limits import Limit
+from .measures import Timeline, Times, grown, jain
+from .moments import LATEST
+from .order import AT_ONCE, Chunk
+from .report import KeyCount, Largest, Outcome, Report, Source
+
+COUNTED_KEYS = 1_000_000
+MAX_KEYS = 1 << 18  # live keys for which a log's replay begins with room
+LOG_BYTES = 32_000_000  # what a sliding log's moments may take to begin with
+GROWTH = 4
+TOP = 10
+SHARES = (0.0, 0.01, 0.1, 0.5, 1.0)
+
+
+def replay(
+    moments: ArrayLike,
+    keys: "ArrayLike | Sequence[object]",
+    limits: "Iterable[Limit | str] | Limit | str",
+    *,
+    keep: bool = False,
+    counted_keys: int = COUNTED_KEYS,
+    progress: Callable[[int], object] = lambda decided: None,
+) -> Report:
+    """Decide requests by several limits, each on its own.
+
+    Args:
+        moments: n of them, integer nanoseconds since the epoch; if they are not sorted, they are decided in their
+            order.
+        keys: n integers (fastest), or n of str or bytes.
+        limits: such as `"token-bucket 10/second burst 20"`, see Limit; one or several.
+        keep: whether each outcome has its n decisions, as `allowed`.
+        counted_keys: how many keys are counted each for itself; all others share one count. Decisions are not
+            touched by it.
+        progress: is told after each part how many decisions were made.
+
+    Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
+
+    Raises: TypeError, ValueError, naming the argument, its value and what is accepted.
+    """
+    when = _moments(moments)
+    numerals, names = _numerals(keys, len(when))
+    numbers = Numbers(counted_keys)
+    chunk = Chunk(when, numerals, numbers.of(numerals))
+    order = np.argsort(when, kind="stable") if (when[1:] < when[:-1]).any() else None
+    if order is not None:
+        chunk = chunk.at(order)
+    distinct = numbers.size if numbers.size < counted_keys else len(np.unique(numerals))
+    room = max(distinct, 1)
+    engine = Engine(limits, max_keys=lambda limit: room, counted_keys=counted_keys, keep=keep, progress=progress)
+    complete = engine.run([chunk])
+    known = numbers.known()
+    return engine.report(
+        lambda number: _name(known[number], names), numbers.size, distinct, complete=complete, order=order
+    )
+
+
+def replay_log(
+    logs: "str | PathLike[str] | Iterable[str | PathLike[str]]",
+    limits: "Iterable[Limit | str] | Limit | str",
+    *,
+    key: str = "client",
+    format: str | None = None,
+    time: str = "time",
+    window: float = 60,
+    max_keys: int | None = None,
+    counted_keys: int = COUNTED_KEYS,
+    progress: Callable[[int], object] = lambda size: None,
+    note: Callable[[str], object] = lambda text: None,
+) -> Report:
+    """Decide the lines of logs by several limits, in memory that does not grow with the logs.
+
+    Args:
+        logs: a path, plain, gzip or zstd; several; or "-" for standard input.
+        limits: as for `replay`.
+        key: what to count by, such as `client`, `client/64` or `user + path/2`; see keys.Key.
+        format: "combined", "common", "json" or "csv"; by default found out from the first lines.
+        time: the field with the moment, in JSON and CSV.
+        window: seconds within which lines are sorted.
+        max_keys: how many keys may be live at once, for each limit. By default as many as it takes: when there is
+            no room, all is done again with more of it. Standard input can be read only once; then the
+            requests without room are refused, and the outcome's `full` counts them.
+        counted_keys: as for `replay`.
+        progress: is told how many bytes were read.
+        note: is told when all is done again.
+
+    Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
+
+    Raises: ValueError for a limit, a key or a log that cannot be understood; OSError for one that cannot be read;
+        ImportError without the extra `replay`.
+    """
+    from .reader import Reader
+
+    sources = [fspath(log) for log in ([logs] if isinstance(logs, (str, PathLike)) else logs)]
+    chosen = [limits] if isinstance(limits, (str, Limit)) else list(limits)
+    once = max_keys is not None or "-" in sources
+    growth: Counter[Limit] = Counter()  # how often a limit's room did not suffice
+    while True:
+        reader = Reader(
+            sources, key, format=format, time=time, window=window, counted_keys=counted_keys, progress=progress
+        )
+        engine = Engine(
+            chosen,
+            max_keys=lambda limit: max_keys or first_room(limit) * GROWTH ** growth[limit],
+            counted_keys=counted_keys,
+            on_full="deny" if once else "raise",
+        )
+        try:
+            complete = engine.run(reader.chunks())
+        except NoRoom as full:
+            growth[full.limit] += 1
+            note(f"{full.limit}: more keys are live at once than there is room for; from the start, with more of it")
+            continue
+        return engine.report(
+            reader.name, reader.numbers.size, reader.distinct, source=reader.source(), complete=complete
+        )
+
+
+def first_room(limit: Limit) -> int:
+    """For how many live keys there is room before it is known how many there will be.
+
+    A table's memory is taken as keys come, wherever in it they fall; so it cannot simply be large.
+    """
+    logs = [part.quota.limit for part in limit.parts if part.algorithm == "sliding-log"]
+    return min([MAX_KEYS, *(max(LOG_BYTES // (24 * size), 1_024) for size in logs)])
+
+
+class NoRoom(TableFull):
+    """The table of one of several limiters is full."""
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(f"{limit}: more keys are live at once than there is room for")
+        self.limit = limit
+
+
+class Engine:
+    """Limits that decide chunk after chunk, and what was counted meanwhile.
+
+    Args:
+        limits: see `replay`.
+        max_keys: how many keys may be live at once, by limit.
+        counted_keys: how many keys are counted each for itself; they have the lowest numbers.
+        on_full: what happens beyond `max_keys`: "raise" (NoRoom), or "deny", which the report then tells.
+    """
+
+    def __init__(
+        self,
+        limits: "Iterable[Limit | str] | Limit | str",
+        *,
+        max_keys: Callable[[Limit], int],
+        counted_keys: int = COUNTED_KEYS,
+        on_full: str = "raise",
+        keep: bool = False,
+        progress: Callable[[int], object] = lambda decided: None,
+    ) -> None:
+        chosen = [limits] if isinstance(limits, (str, Limit)) else list(limits)
+        if not chosen:
+            raise ValueError("limits must be at least one, such as 'token-bucket 10/second burst 20'")
+        parsed = [Limit.of(limit) for limit in chosen]
+        self.trials = [Trial(limit, max_keys(limit), counted_keys, on_full, keep) for limit in parsed]
+        self.timeline = Timeline(1 + len(self.trials))
+        self.requests_by_key = np.zeros(1024, np.int64)
+        self.requests = 0
+        self.first, self.last = 0, 0
+        self.progress = progress
+
+    def run(self, chunks: Iterable[Chunk]) -> bool:
+        """Decide all; False when it was interrupted."""
+        try:
+            for chunk in chunks:
+                for begin in range(0, len(chunk.moments), AT_ONCE):
+                    self.decide(chunk.at(slice(begin, begin + AT_ONCE)))
+        except KeyboardInterrupt:
+            return False
+        return True
+
+    def decide(self, chunk: Chunk) -> None:
+        """Decide a chunk that is sorted, and not before those that came before it."""
+        size = len(chunk.moments)
+        if not size:
+            return
+        first, last = int(chunk.moments[0]), int(chunk.moments[-1])
+        self.timeline.cover(first, last)
+        self.timeline.add(0, chunk.moments)
+        self.requests_by_key = grown(self.requests_by_key, int(chunk.numbers.max()) + 1)
+        np.add.at(self.requests_by_key, chunk.numbers, 1)
+        for row, trial in enumerate(self.trials, 1):
+            self.timeline.add(row, trial.decide(chunk))
+            self.progress(size)
+        self.first = self.first if self.requests else first
+        self.last = last
+        self.requests += size
+
+    def report(
+        self,
+        name: Callable[[int], str],
+        counted: int,
+        keys: int,
+        *,
+        source: Source | None = None,
+        complete: bool = True,
+        order: NDArray[np.intp] | None = None,
+    ) -> Report:
+        """What is known: `name` tells the key of a number, `counted` of the `keys` have one."""
+        requests = grown(self.requests_by_key, counted)[:counted]
+        return Report(
+            requests=self.requests,
+            keys=keys,
+            counted_keys=counted,
+            first_ns=self.first,
+            last_ns=self.last,
+            start_ns=self.timeline.start * self.timeline.width_ns,
+            bin_ns=self.timeline.width_ns,
+            requests_over_time=self.timeline.counts[0].tolist(),
+            outcomes=[
+                trial.outcome(requests, name, over, order)
+                for trial, over in zip(self.trials, self.timeline.counts[1:].tolist(), strict=True)
+            ],
+            source=source,
+            complete=complete,
+        )
+
+
+class Trial:
+    """One limit and what was counted of its decisions."""
+
+    def __init__(self, limit: Limit, max_keys: int, counted_keys: int, on_full: str, keep: bool) -> None:
+        self.limit = limit
+        self.limiter = limit.make(max_keys, on_full)
+        self.views = [Views(part.quota.period_ns, counted_keys) for part in limit.parts]
+        self.refused_by_key = np.zeros(1024, np.int64)
+        self.admitted = self.refused = 0
+        self.waits = Times()
+        self.delays = Times() if any(part.algorithm == "leaky-bucket" for part in limit.parts) else None
+        self.kept: list[NDArray[np.bool_]] | None = [] if keep else None
+        self.seconds = 0.0
+
+    def decide(self, chunk: Chunk) -> NDArray[np.int64]:
+        """The moments of those that are refused."""
+        began = thread_time()
+        try:
+            verdicts = self.limiter.hit_many(chunk.keys, now=chunk.moments)
+        except TableFull:
+            raise NoRoom(self.limit) from None
+        allowed = np.ascontiguousarray(verdicts["allowed"])
+        refused = np.flatnonzero(~allowed)
+        for view in self.views:
+            view.admit(chunk.numbers, chunk.moments, allowed.view(np.uint8))
+        if self.delays is not None:
+            self.delays.add(verdicts["delay_ns"][allowed])
+        if len(refused):
+            numbers = chunk.numbers[refused]
+            self.refused_by_key = grown(self.refused_by_key, int(numbers.max()) + 1)
+            np.add.at(self.refused_by_key, numbers, 1)
+            self.waits.add(verdicts["retry_after_ns"][refused])
+        if self.kept is not None:
+            self.kept.append(allowed)
+        self.admitted += len(allowed) - len(refused)
+        self.refused += len(refused)
+        self.seconds += thread_time() - began
+        return chunk.moments[refused]
+
+    def outcome(
+        self,
+        requests: NDArray[np.int64],
+        name: Callable[[int], str],
+        refused_over_time: list[int],
+        order: NDArray[np.intp] | None,
+    ) -> Outcome:
+        refused = grown(self.refused_by_key, len(requests))[: len(requests)]
+        seen = requests > 0
+        shares = refused[seen] / requests[seen]
+        top = np.argsort(-refused, kind="stable")[:TOP].tolist()
+        allowed = None
+        if self.kept is not None:
+            allowed = np.concatenate([np.empty(0, bool), *self.kept])
+            if order is not None:
+                allowed[order[: len(allowed)]] = allowed.copy()
+        return Outcome(
+            limit=str(self.limit),
+            admitted=self.admitted,
+            refused=self.refused,
+            keys_refused=int(np.count_nonzero(refused)),
+            keys_by_share=list(zip(SHARES, _by_share(shares), strict=True)),
+            fairness=jain(1 - shares),
+            top=[KeyCount(name(key), int(requests[key]), int(refused[key])) for key in top if refused[key]],
+            waits=self.waits.spread(),
+            delays=self.delays.spread() if self.delays else None,
+            largest=[
+                Largest(
+                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, view.largest, part.most,
+                    name(view.number) if view.largest else "", view.at, view.left_out,
+                )
+                for part, view in zip(self.limit.parts, self.views, strict=True)
+            ],
+            refused_over_time=refused_over_time,
+            full=sum(limiter.full_count for limiter in getattr(self.limiter, "limiters", [self.limiter])),
+            seconds=self.seconds,
+            allowed=allowed,
+        )  # fmt: skip
+
+
+def _by_share(shares: NDArray[np.float64]) -> list[int]:
+    """How many lie in each of the intervals that end with the SHARES."""
+    return np.bincount(np.searchsorted(SHARES, shares), minlength=len(SHARES)).tolist()  # type: ignore[no-any-return]
+
+
+def _moments(moments: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(moments)
+    if array.dtype.kind == "M":
+        array = array.astype("datetime64[ns]").astype(np.int64)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
+        raise TypeError(
+            "moments must be a one-dimensional array of integer nanoseconds since the epoch (or datetime64), "
+            f"not of {array.dtype} and shape {array.shape}"
+        )
+    wrong = np.flatnonzero((array < 0) | (array > LATEST))
+    if len(wrong):
+        raise ValueError(f"moments must be from 0 to {LATEST}, not {array[wrong[0]]} (at index {wrong[0]})")
+    return array.astype(np.int64)
+
+
+def _numerals(keys: Any, size: int) -> tuple[NDArray[np.uint64], dict[int, str] | None]:
+    """Keys as 64 bits each; of texts their hashes, by Python's own SipHash, with what they stand for."""
+    if not isinstance(keys, (np.ndarray, list, tuple)):
+        raise TypeError(f"keys must be an array of integers, bytes or str, or a list, not {type(keys).__name__}")
+    if len(keys) != size:
+        raise ValueError(f"keys must be as many as there are moments, {size}, not {len(keys)}")
+    if not size:
+        return np.empty(0, np.uint64), None
+    array = np.asarray(keys) if isinstance(keys, np.ndarray) or all(isinstance(key, int) for key in keys) else None
+    if array is not None and array.ndim == 1 and array.dtype.kind in "iu":
+        return np.ascontiguousarray(array).astype(np.int64 if array.dtype.kind == "i" else np.uint64).view(
+            np.uint64
+        ), None
+    distinct, codes = np.unique(np.asarray(keys), return_inverse=True)
+    if distinct.dtype.kind not in "SU" or codes.ndim != 1:
+        raise TypeError(f"keys must be integers, bytes or str, all of one kind, not of {distinct.dtype}")
+    hashes = np.array([hash(key) for key in distinct.tolist()], np.int64).view(np.uint64)
+    return hashes[codes], {number: text(key) for number, key in zip(hashes.tolist(), distinct.tolist(), strict=True)}
+
+
+def text(key: bytes | str) -> str:
+    return key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key
+
+
+def _name(key: np.uint64, names: dict[int, str] | None) -> str:
+    return str(key.astype(np.int64)) if names is None else names[int(key)]

@@ -1,0 +1,65 @@
+"""The report: figures, targets, and that the page in the documentation is what was measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ratelimit import bench
+from ratelimit.bench import report
+from ratelimit.bench.report import Report, Section, Table, Target
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (0.0704, "0.070"),
+        (0.9996, "1.00"),
+        (1.234, "1.23"),
+        (9.996, "10.0"),
+        (24.0026, "24.0"),
+        (1234.5, "1,234"),
+    ],
+)
+def test_figures_have_three_digits_that_count(number, text):
+    assert report.figure(number) == text
+
+
+@pytest.mark.parametrize(
+    ("measured", "at_least", "met"),
+    [(2.004, False, True), (2.006, False, False), (1.996, True, True), (1.994, True, False), (2_000, True, True)],
+)
+def test_a_target_is_met_as_it_is_printed(measured, at_least, met):
+    assert Target("cost", 2, measured, "x", at_least).met is met
+
+
+def test_a_report_says_what_was_missed_and_comes_back_from_json():
+    table = Table("times", ["", "ns", "ratio"], [["`allow`", 53.21, None]])
+    targets = [Target("fast", 2, 1.5, "x", remark="this one"), Target("small", 24, 25, "bytes")]
+    written = Report("ratelimit bench", {"numpy": "2"}, [Section("Cost", "What it is.", [table], targets)])
+    page = report.to_markdown(written)
+    assert "| fast | at most 2.00 x | 1.50 x (this one) | met |" in page
+    assert "| small | at most 24.0 bytes | 25.0 bytes | **missed** |" in page
+    assert "Met: 1 of 2. Missed: 1." in page
+    assert "| `allow` | 53.2 |  |" in page
+    assert "allow  53.2" in report.to_text(written)
+    assert Report.from_json(written.to_json()) == written
+
+
+def test_the_page_in_the_documentation_is_what_was_measured():
+    measured = Report.from_json((DOCS / "benchmarks.json").read_text())
+    assert report.to_markdown(measured) == (DOCS / "benchmarks.md").read_text()
+
+
+def test_a_saved_report_is_printed_without_measuring(tmp_path, capsys):
+    assert bench.main(["--load", str(DOCS / "benchmarks.json"), "--markdown", str(tmp_path / "page.md")]) == 0
+    assert "== Targets ==" in capsys.readouterr().out
+    assert (tmp_path / "page.md").read_text() == (DOCS / "benchmarks.md").read_text()
+
+
+def test_the_machine_is_described():
+    assert json.dumps(report.machine())
+    assert all(report.machine().values())

@@ -1,0 +1,76 @@
+"""Servers that live as long as a test, and an nginx for all of them."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from gateway_harness import Backend, Server, free_port, until_open
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Starts gateways, and stops them after the test."""
+    servers = []
+
+    def start(text, *options, **more):
+        servers.append(Server(tmp_path, text, *options, **more))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def backend():
+    """Starts backends, and stops them after the test."""
+    backends = []
+
+    def start(answer):
+        backends.append(Backend(answer))
+        return backends[-1]
+
+    yield start
+    for one in backends:
+        one.stop()
+
+
+NGINX = """
+{user} daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/error.log;
+events {{ worker_connections 256; }}
+http {{
+  access_log off; default_type text/plain;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi; client_max_body_size 20m;
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{ return 200 "$request_method $request_uri host=$http_host xff=$http_x_forwarded_for\\n"; }}
+    location /files/ {{ alias {folder}/files/; }}
+    location /echo {{ add_header X-Seen $http_x_stage always; add_header Set-Cookie a=1; add_header Set-Cookie b=2;
+                      return 201 "stage=$http_x_stage key=$http_x_api_key\\n"; }}
+    location /admin {{ return 200 "the admin page"; }}
+  }}
+}}
+"""
+
+
+@pytest.fixture(scope="session")
+def nginx(tmp_path_factory):
+    """An nginx: its port. It shows what reached it."""
+    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    folder, port = tmp_path_factory.mktemp("nginx"), free_port()
+    user = "user root;" if os.geteuid() == 0 else ""  # who may read the folder
+    (folder / "files").mkdir()
+    (folder / "files" / "large").write_bytes(b"0123456789abcdef" * 65_536)
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, user=user))
+    process = subprocess.Popen(
+        [program, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    until_open(port, process)
+    yield port
+    process.terminate()
+    process.wait(10)

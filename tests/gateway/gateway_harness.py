@@ -1,0 +1,163 @@
+"""Real servers for the tests, each at a free port of the loopback interface."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+from ratelimit.gateway import Gateway
+
+KEY = "k" * 24
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def until_open(port, process=None, seconds=20):
+    """Wait until somebody listens."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"the server ended with {process.returncode}: {process.stdout.read()}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"nobody listens at {port}")
+
+
+class Server:
+    """`ratelimit gateway FILE` in a process of its own."""
+
+    def __init__(self, folder, text, *options, suffix=".yaml", port=None):
+        self.port = port or free_port()
+        self.file = Path(folder) / f"gateway-{self.port}{suffix}"
+        self.file.write_text(text)
+        self.log = Path(folder) / f"gateway-{self.port}.log"
+        command = [sys.executable, "-m", "ratelimit", "gateway", str(self.file), "--port", str(self.port), *options]
+        with self.log.open("ab") as out:
+            # Functions of a configuration are looked up beside it.
+            path = os.pathsep.join([str(folder), *sys.path])
+            environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
+        self.url = f"http://127.0.0.1:{self.port}"
+        ends = time.monotonic() + 30
+        workers = int(options[options.index("--workers") + 1]) if "--workers" in options else 1
+        while "running on" not in (log := self.log.read_text()) or log.count("startup complete") < workers:
+            if self.process.poll() is not None or time.monotonic() > ends:
+                self.stop()
+                raise RuntimeError(f"the gateway did not start: {self.log.read_text()}")
+            time.sleep(0.02)
+
+    def wait_for(self, text, seconds=10):
+        """Wait until the log has a text."""
+        ends = time.monotonic() + seconds
+        while text not in self.log.read_text():
+            assert time.monotonic() < ends, f"no {text!r} in the log: {self.log.read_text()}"
+            time.sleep(0.02)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+class Backend:
+    """A server that answers each connection by a coroutine of (head, reader, writer); it may misbehave."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.heads = []
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        until_open(self.port)
+
+    def _run(self):
+        asyncio.set_event_loop(self._loop)
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", self.port))
+        self._loop.run_forever()
+
+    async def _serve(self, reader, writer):
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.heads.append(head)
+            await self.answer(head, reader, writer)
+        writer.close()
+
+    def stop(self):
+        async def end():
+            self._server.close()
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+
+def reset(writer):
+    """Close a connection by RST."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    writer.transport.abort()
+
+
+def raw(port, data, seconds=5):
+    """Send bytes as they are, and read until the server closes or falls silent."""
+    with socket.create_connection(("127.0.0.1", port), seconds) as connection:
+        connection.sendall(data)
+        connection.settimeout(seconds)
+        chunks = []
+        with contextlib.suppress(OSError):
+            while chunk := connection.recv(65_536):
+                chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def get(port, target, *headers, method="GET"):
+    """The status and the body of a request whose target is sent as it is."""
+    lines = [f"{method} {target} HTTP/1.1", "Host: 127.0.0.1", "Connection: close", *headers, "", ""]
+    answer = raw(port, "\r\n".join(lines).encode("latin-1"))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+class App:
+    """A gateway in this process, with a clock that is set by hand."""
+
+    def __init__(self, configuration, clock=None, client="192.0.2.1"):
+        self.gateway = Gateway(configuration, clock=clock)
+        self.client = client
+
+    def __call__(self, method, path, client=None, **options):
+        """One request by httpx, without a network."""
+
+        async def ask():
+            transport = httpx.ASGITransport(self.gateway, client=(client or self.client, 1234))
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as asking:
+                return await asking.request(method, path, **options)
+
+        return asyncio.run(ask())
+
+    def get(self, path, **options):
+        return self("GET", path, **options)
+
+    def statuses(self, path, count, **options):
+        return [self.get(path, **options).status_code for _ in range(count)]

@@ -1,0 +1,368 @@
+"""Malformed requests, hostile clients and backends that misbehave: each gets its documented answer."""
+
+import asyncio
+import random
+import socket
+import time
+
+import httpx
+import pytest
+from gateway_harness import get, raw, reset
+
+
+def proxied(url, **options):
+    more = ", ".join(f"{name}: {value}" for name, value in options.items())
+    return f"apis: {{a: {{routes: {{$default: {{proxy: {{to: {url}, {more}}}}}}}, stages: {{$default: {{}}}}}}}}"
+
+
+@pytest.fixture(scope="module")
+def front(nginx, tmp_path_factory):
+    """A gateway before nginx, whose /admin has a route of its own that lets nobody in."""
+    from gateway_harness import Server
+
+    folder = tmp_path_factory.mktemp("front")
+    server = Server(
+        folder,
+        f"""
+max_head: 8192
+head_timeout: 1
+body_timeout: 1
+apis:
+  a:
+    routes:
+      ANY /admin: {{deny: 0.0.0.0/0, mock: {{}}}}
+      ANY /admin/{{proxy+}}: {{deny: 0.0.0.0/0, mock: {{}}}}
+      $default: {{proxy: "http://127.0.0.1:{nginx}"}}
+    stages: {{$default: {{}}}}
+""",
+    )
+    yield server.port
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/admin", "/admin/x", "//admin", "/x/../admin", "/./admin", "/%2e%2e/admin", "/x/%2e%2e/admin", "/x%2f..%2fadmin",
+        "/%2fadmin", "/admin%2fx", "/admin%00", "/%61dmin", "/%61%64min/x", "\\admin", "/x\\..\\admin", "/x/..%5cadmin",
+        "/x/..", "/admin/..;/x", "/admin/.", "//", "/x//admin",
+    ],
+)  # fmt: skip
+def test_no_path_leads_around_a_route(front, target):
+    """Nothing reaches nginx that nginx could take for /admin."""
+    status, body = get(front, target)
+    assert status in (400, 403), body
+    assert b"admin page" not in body
+
+
+@pytest.mark.parametrize(
+    "target", ["/%", "/%zz", "/%ff", "/%c3%28", "/%00", "/a%0d%0ab", "/a%7f", "x", "", "*", "/\u00ff", "/a\x01"]
+)
+def test_targets_that_are_none(front, target):
+    status, _ = get(front, target)
+    assert status == 400
+
+
+def test_a_target_in_absolute_form(front):
+    """Its path counts; the Host header stays the host."""
+    assert get(front, "http://other.example/x")[1].startswith(b"GET /x host=127.0.0.1:")
+    assert get(front, "http://other.example/admin")[0] == 403
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Api-Key: a\r\nX-Api-Key: b\r\nConnection: close\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nBad Name: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\n X: folded\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX : space\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n",
+    ],
+)
+def test_requests_that_are_none(front, request_):
+    """400, and nothing that comes after on the connection is taken for a request."""
+    answer = raw(front, request_ + b"GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 3)
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert b"smuggled" not in answer
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_framing_is_the_gateways_own(serve, backend):
+    """What a client says about connections and framing does not reach the backend."""
+
+    async def show(head, reader, writer):
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nConnection: close, X-Gone\r\nX-Gone: 1\r\nKeep-Alive: 9\r\nContent-Length: 2\r\n\r\nok"
+        )
+        await writer.drain()
+
+    behind = backend(show)
+    server = serve(proxied(behind.url))
+    status, body = get(
+        server.port, "/x", "Connection: X-Hop", "X-Hop: 1", "TE: trailers", "Upgrade: h2c", "HTTP2-Settings: x",
+        "Proxy-Authorization: x", "X_Forwarded_For: 6.6.6.6", "X-Forwarded-For: 6.6.6.6", "X-Ok: 1",
+    )  # fmt: skip
+    assert (status, body[-2:]) == (200, b"ok")
+    head = behind.heads[0].lower()
+    for name in (b"x-hop", b"te:", b"upgrade", b"proxy-auth", b"6.6.6.6", b"keep-alive"):
+        assert name not in head
+    assert b"x-ok: 1" in head
+    answer = httpx.get(server.url)
+    assert not {"x-gone", "keep-alive"} & set(answer.headers)
+
+
+def test_pipelined_requests_are_answered_in_order(front):
+    both = b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    answer = raw(front, both)
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert answer.index(b"GET /1 ") < answer.index(b"GET /2 ")
+
+
+@pytest.mark.parametrize("lines", [[f"X-{i}: {'x' * 100}" for i in range(200)], ["X: " + "x" * 20_000]])
+def test_huge_heads(front, lines):
+    assert get(front, "/", *lines)[0] == 431
+
+
+def test_a_head_without_end(front):
+    """It is refused while it comes, not when it has filled the memory."""
+    with socket.create_connection(("127.0.0.1", front), 5) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX: ")
+        sent = 0
+        with pytest.raises(OSError, match=r".*"):
+            while sent < 2**24:
+                connection.sendall(b"x" * 4096)
+                sent += 4096
+        assert sent < 2**24
+
+
+@pytest.mark.parametrize("beginning", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n"])
+def test_slow_heads(front, beginning):
+    began = time.monotonic()
+    answer = raw(front, beginning, 5)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert 0.9 < time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 10", b"Transfer-Encoding: chunked"])
+def test_slow_bodies(front, framing):
+    answer = raw(front, b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n", 5)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert answer.endswith(b'{"message":"Request Timeout"}')
+
+
+def test_a_client_that_leaves_in_mid_body(front):
+    """The gateway goes on serving others."""
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", front), 5) as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
+    assert get(front, "/alive")[0] == 200
+
+
+def test_unknown_hosts(serve):
+    server = serve("""
+apis: {a: {routes: {GET /x: {mock: {body: $context.stage}}}, stages: {$default: {}, dev: {}}}}
+domains: {api.example.com: {/v1: a, /v1/beta: a/dev}, "[::1]": {/: a}}
+""")
+
+    def ask(host, path):
+        with httpx.Client() as client:
+            answer = client.get(server.url + path, headers={"host": host})
+        return answer.status_code, answer.text
+
+    assert ask("api.example.com", "/v1/x") == (200, "$default")
+    assert ask("API.Example.com:8443", "/v1/beta/x") == (200, "dev")
+    assert ask("api.example.com.", "/v1/dev/x") == (200, "dev")
+    assert ask("[::1]:80", "/x") == (200, "$default")
+    for host, path in (
+        ("evil.example", "/v1/x"),
+        ("api.example.com", "/x"),
+        ("api.example.com", "/v1x/x"),
+        ("", "/v1/x"),
+    ):
+        assert ask(host, path) == (404, '{"message":"Not Found"}')
+    assert raw(server.port, b"GET /v1/x HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 404 ")
+
+
+# --- backends
+
+
+def answering(data, then=None):
+    async def answer(head, reader, writer):
+        writer.write(data)
+        await writer.drain()
+        if then == "hang":
+            await asyncio.sleep(30)
+        elif then == "reset":
+            reset(writer)
+
+    return answer
+
+
+FAILURE = '{"message":"Network error communicating with endpoint"}'
+TIMEOUT = '{"message":"Endpoint request timed out"}'
+
+
+# What a backend sends, what it does then, and what the client is told.
+WRONG = [
+    (b"", None, FAILURE),
+    (b"", "reset", FAILURE),
+    (b"", "hang", TIMEOUT),
+    (b"rubbish\r\n\r\n", None, FAILURE),
+    (b"HTTP/1.1 200", None, FAILURE),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal", None, FAILURE),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal", "reset", FAILURE),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal", "hang", TIMEOUT),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello", None, FAILURE),
+    (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nhello", None, FAILURE),
+    (b"HTTP/1.1 200 OK\r\nBad Name: x\r\n\r\n", None, FAILURE),
+    (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n", None, FAILURE),
+    (b"\x16\x03\x01\x02\x00" + bytes(300), None, FAILURE),
+]
+HALF = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100_000,
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n",
+]
+THEN = [None, "reset", "hang"]
+
+
+@pytest.fixture(scope="module")
+def wrong(tmp_path_factory):
+    """A gateway before a backend that does as the path says: `/wrong/number` or `/half/number/then`."""
+    from gateway_harness import Backend, Server
+
+    async def answer(head, reader, writer):
+        kind, number, *then = head.split(b" ")[1].decode()[1:].split("/")
+        data, after = WRONG[int(number)][:2] if kind == "wrong" else (HALF[int(number)], THEN[int(then[0])])
+        await answering(data, after)(head, reader, writer)
+
+    behind = Backend(answer)
+    server = Server(tmp_path_factory.mktemp("wrong"), proxied(behind.url, timeout=0.5))
+    yield server
+    server.stop()
+    behind.stop()
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_backends_that_fail(wrong, number):
+    answer = httpx.get(f"{wrong.url}/wrong/{number}")
+    assert (answer.status_code, answer.text) == (504, WRONG[number][2])
+
+
+@pytest.mark.parametrize("then", range(len(THEN)))
+@pytest.mark.parametrize("number", range(len(HALF)))
+def test_backends_that_fail_in_mid_body(wrong, number, then):
+    """The client sees that the answer is not whole: the connection ends without its end."""
+    with pytest.raises(httpx.RemoteProtocolError):
+        httpx.get(f"{wrong.url}/half/{number}/{then}")
+    assert "Traceback" not in wrong.log.read_text()
+
+
+def test_a_backend_that_refuses(serve):
+    answer = httpx.get(serve(proxied("http://127.0.0.1:1")).url)
+    assert (answer.status_code, answer.text) == (504, FAILURE)
+
+
+def test_nothing_leaks_between_requests(serve, backend):
+    """Hundreds of clients at once, some of whom leave: each gets the answer to its own request."""
+
+    async def echo(head, reader, writer):
+        while head:
+            await asyncio.sleep(random.random() / 100)
+            body = head.split(b" ")[1] + b" " + head.partition(b"x-mine: ")[2].partition(b"\r")[0]
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            await writer.drain()
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+            except asyncio.IncompleteReadError:
+                return
+
+    server = serve(proxied(backend(echo).url))
+
+    async def run():
+        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=40)) as client:
+
+            async def some(first):
+                found = []
+                for i in range(first, first + 10):
+                    timeout = 0.005 if i % 5 == 0 else 10
+                    try:
+                        answer = await client.get(f"{server.url}/{i}", headers={"x-mine": str(i)}, timeout=timeout)
+                        found.append(answer.text == f"/{i} {i}")
+                    except httpx.TimeoutException:
+                        found.append(None)
+                return found
+
+            return sum(await asyncio.gather(*(some(first) for first in range(0, 300, 10))), [])
+
+    answers = asyncio.run(run())
+    assert set(answers) <= {True, None}
+    assert answers.count(True) >= 240
+
+
+def test_upstreams_take_turns_and_rest(serve, backend):
+    """Passive health checks: an address that fails is left out, and asked again later."""
+    names = {"one": True, "two": True}
+
+    def named(name):
+        async def answer(head, reader, writer):
+            if not names[name]:
+                reset(writer)
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\n" + name.encode())
+            await writer.drain()
+
+        return answer
+
+    behind = [backend(named(name)) for name in names]
+    server = serve(proxied(f"[{behind[0].url}, {behind[1].url}]", fail_timeout=1))
+
+    def ask(count):
+        return sorted(httpx.get(server.url).text for _ in range(count))
+
+    assert ask(4) == ["one", "one", "two", "two"]
+    names["one"] = False
+    assert ask(6) == ["two"] * 6
+    assert len(behind[0].heads) == 3  # one failure, and then it was left alone
+    names["one"] = True
+    time.sleep(1.1)
+    assert ask(4) == ["one", "one", "two", "two"]
+
+
+def test_a_request_is_not_sent_twice(serve, backend):
+    """A POST that may have been heard goes to no other address; one that could not connect does."""
+    silent, fine = backend(answering(b"", "reset")), backend(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    server = serve(proxied(f"[{silent.url}, {fine.url}]", fail_timeout=0))
+    statuses = sorted(httpx.post(server.url, content=b"x").status_code for _ in range(4))
+    assert statuses == [200, 200, 504, 504]
+    server = serve(proxied(f"['http://127.0.0.1:1', {fine.url}]", fail_timeout=0))
+    assert [httpx.post(server.url, content=b"x").status_code for _ in range(4)] == [200] * 4
+
+
+def test_slow_readers_hold_up_nobody(front, nginx):
+    """A client that reads nothing costs a buffer, not the gateway."""
+    connections = []
+    for _ in range(10):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", front))
+        connection.sendall(b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n")
+        connections.append(connection)
+    began = time.monotonic()
+    assert get(front, "/x")[0] == 200
+    assert time.monotonic() - began < 1
+    for connection in connections:
+        connection.close()

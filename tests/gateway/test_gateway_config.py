@@ -1,0 +1,217 @@
+"""Configuration files: YAML and TOML say the same, and errors name file, line and value."""
+
+import pytest
+
+from ratelimit.gateway import (
+    Api,
+    CalendarQuota,
+    Configuration,
+    ConfigurationError,
+    Mock,
+    Plan,
+    Proxy,
+    Resource,
+    Route,
+    Stage,
+    Throttle,
+    read_file,
+)
+from ratelimit.gateway.command import main
+
+YAML = """\
+throttle: {rate: 100, burst: 50}
+apis:
+  shop:
+    type: rest
+    resources:
+      /pets:
+        GET: {mock: {status: 201, body: pets}}
+        /{id}:
+          GET: {api_key_required: true, proxy: "http://127.0.0.1:9000/p/{id}"}
+    stages:
+      prod:
+        throttle: {rate: 2.5, burst: 3, shadow: true}
+        route_throttles: {GET /pets: {rate: 1, burst: 1}}
+        variables: {host: 127.0.0.1}
+api_keys:
+  ann: aaaaaaaaaaaaaaaaaaaaaaaa
+plans:
+  gold:
+    keys: ann
+    stages: shop/prod
+    quota: {limit: 10, period: WEEK, offset: 2, start: 2026-01-05}
+"""
+TOML = """\
+throttle = {rate = 100, burst = 50}
+
+[apis.shop]
+type = "rest"
+
+[apis.shop.resources."/pets"]
+GET = {mock = {status = 201, body = "pets"}}
+
+[apis.shop.resources."/pets"."/{id}"]
+GET = {api_key_required = true, proxy = "http://127.0.0.1:9000/p/{id}"}
+
+[apis.shop.stages.prod]
+throttle = {rate = 2.5, burst = 3, shadow = true}
+route_throttles = {"GET /pets" = {rate = 1, burst = 1}}
+variables = {host = "127.0.0.1"}
+
+[api_keys]
+ann = "aaaaaaaaaaaaaaaaaaaaaaaa"
+
+[plans.gold]
+keys = ["ann"]
+stages = ["shop/prod"]
+quota = {limit = 10, period = "WEEK", offset = 2, start = 2026-01-05}
+"""
+
+
+def by_hand():
+    from datetime import date
+
+    pet = Route(api_key_required=True, proxy=Proxy(to=["http://127.0.0.1:9000/p/{id}"]))
+    pets = Resource({"GET": Route(mock=Mock(201, body="pets"))}, {"/{id}": Resource({"GET": pet})})
+    stage = Stage(
+        throttle=Throttle(2.5, 3, shadow=True),
+        route_throttles={"GET /pets": Throttle(1.0, 1)},
+        variables={"host": "127.0.0.1"},
+    )
+    return Configuration(
+        throttle=Throttle(100.0, 50),
+        apis={"shop": Api(type="rest", resources={"/pets": pets}, stages={"prod": stage})},
+        api_keys={"ann": "a" * 24},
+        plans={"gold": Plan(["ann"], ["shop/prod"], quota=CalendarQuota(10, "WEEK", 2, date(2026, 1, 5)))},
+    )
+
+
+@pytest.mark.parametrize(("suffix", "text"), [(".yaml", YAML), (".toml", TOML)])
+def test_a_file_says_what_python_says(tmp_path, suffix, text):
+    file = tmp_path / f"gateway{suffix}"
+    file.write_text(text)
+    assert read_file(file) == by_hand()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "problem"),
+    [
+        ("rate: 100,", "rate: many,", 1, "throttle, rate must be a number, not 'many'"),
+        ("rate: 100,", "rate: -1,", 1, "rate must be 0 or from 1e-6 to 1e9 requests per second, not -1.0"),
+        ("rate: 100,", "rate: true,", 1, "throttle, rate must be a number, not True"),
+        ("burst: 50", "burst: 5.5", 1, "throttle, burst must be a whole number, not 5.5"),
+        ("burst: 50", "brust: 50", 1, "throttle: 'brust' is none of rate, burst, shadow"),
+        (", burst: 50", "", 1, "throttle: burst is missing"),
+        ("type: rest", "type: soap", 4, "type must be http, rest or websocket, not 'soap'"),
+        ("status: 201", "status: 99", 7, "status must be from 200 to 599, not 99"),
+        ("GET: {mock: {status: 201, body: pets}}", "GET: {}", 7, "a route has one of mock, proxy, function"),
+        ("GET: {mock", "FETCH: {mock", 7, "'FETCH /pets'"),
+        ("/{id}:", "/{id}{x}:", 8, "neither literal nor one variable"),
+        ("http://127", "ftp://127", 9, "to must be http, https, ws or wss, not 'ftp://127.0.0.1:9000/p/{id}'"),
+        ("burst: 3,", "burst: [3],", 12, "throttle, burst must be a whole number, not [3]"),
+        ("GET /pets: {rate", "GET /cats: {rate", 13, "'GET /cats' is no route of this API"),
+        ("prod:\n", "pr od:\n", 11, "letters, digits, - and _ (an HTTP API's also $default), not 'pr od'"),
+        ("ann: aaaaaaaaaaaaaaaaaaaaaaaa", "ann: short", 16, "key 'ann' must be 20 to 128 letters and digits"),
+        ("keys: ann", "keys: [ann, bob]", 19, "plan 'gold': 'bob' is none of the API keys"),
+        ("stages: shop/prod", "stages: shop/dev", 20, "plan 'gold': 'shop/dev' is none of the APIs and their stages"),
+        ("period: WEEK", "period: YEAR", 21, "period must be one of DAY, WEEK, MONTH, not 'YEAR'"),
+        ("start: 2026-01-05", "start: soon", 21, "start must be a day as 2026-01-31, not 'soon'"),
+        ("offset: 2", "offset: 20", 21, "offset must be from 0 to the limit, 10, not 20"),
+        ("plans:\n", "throttle: {}\nplans:\n", 17, "'throttle' stands twice"),
+        ("plans:", "plans: [", 19, "no YAML"),
+        ("type: rest", "type: !!python/name:os.system rest", 4, "no YAML"),
+        ("type: rest", "nested: {a: {b: [1, {c: 2}]}}", 4, "'nested' is none of type, routes"),
+        ("      prod:", "      $default:", 11, "not '$default'"),
+        ("api_keys:", "headers: loud\napi_keys:", 15, "headers must be one of draft, legacy, both, none, not 'loud'"),
+        ("api_keys:", "trusted_proxies: 10.0.0.0/40\napi_keys:", 15, "10.0.0.0/40"),
+        ("api_keys:", "tables: redis\napi_keys:", 15, "tables must be memory, shared:NAME or file:FOLDER, not 'redis'"),
+    ],
+)
+def test_errors_name_file_line_and_value(tmp_path, old, new, line, problem):
+    file = tmp_path / "gateway.yaml"
+    assert old in YAML
+    file.write_text(YAML.replace(old, new, 1))
+    with pytest.raises(ConfigurationError) as caught:
+        read_file(file)
+    assert str(caught.value).startswith(f"{file}:{line}: ")
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "problem"),
+    [
+        ("burst = 50", 'burst = "x"', 1, "throttle, burst must be a whole number, not 'x'"),
+        ("status = 201", "status = 99", 7, "status must be from 200 to 599, not 99"),
+        ("rate = 2.5", "rate = -2.5", 13, "not -2.5"),
+        ("burst = 3,", "brust = 3,", 13, "'brust' is none of"),
+        ("limit = 10", "limit = 0", 23, "limit must be a whole number from 1"),
+        ("[api_keys]", "[api_keys", 17, "no TOML"),
+    ],
+)
+def test_errors_of_toml(tmp_path, old, new, line, problem):
+    file = tmp_path / "gateway.toml"
+    assert old in TOML
+    file.write_text(TOML.replace(old, new, 1))
+    with pytest.raises(ConfigurationError) as caught:
+        read_file(file)
+    assert str(caught.value).startswith(f"{file}:{line}: ")
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "5", "[]", "a: [", "\0", "apis: {}"])
+def test_files_that_are_none(tmp_path, text):
+    file = tmp_path / "gateway.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError):
+        read_file(file)
+
+
+@pytest.mark.parametrize(
+    ("route", "problem"),
+    [
+        ("function: 'nothing:here'", "function 'nothing:here' cannot be loaded"),
+        ("proxy: 'http://127.0.0.1/${stageVariables.port}'", "a variable that the stage has not"),
+        ("proxy: ['http://a/x', 'http://b/y']", "the same path"),
+        ("mock: {}, request: {'overwrite:header.host': x}", "the gateway itself writes this header"),
+        ("mock: {}, request: {'add:header.x': x}", "mapping must be as"),
+        ("mock: {}, authorizer: nobody", "'nobody' is none of"),
+        ("mock: {}, allow: 10.0.0.0/99", "10.0.0.0/99"),
+    ],
+)
+def test_the_command_checks_all(tmp_path, capsys, route, problem):
+    """Also what can only be seen when all is put together."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f"apis: {{a: {{routes: {{GET /: {{{route}}}}}, stages: {{$default: {{}}}}}}}}")
+    assert main([str(file), "--check"]) == 1
+    assert problem in capsys.readouterr().err
+
+
+def test_the_command_says_that_all_is_well(tmp_path, capsys):
+    file = tmp_path / "gateway.yaml"
+    file.write_text(YAML)
+    assert main([str(file), "--check"]) == 0
+    assert "1 APIs, 1 plans" in capsys.readouterr().out
+    assert main([str(tmp_path / "none.yaml"), "--check"]) == 1
+
+
+def test_a_key_in_two_plans_for_one_stage(tmp_path):
+    configuration = by_hand()
+    plans = {"gold": configuration.plans["gold"], "free": Plan(["ann"], ["shop/prod"])}
+    with pytest.raises(ValueError, match="key 'ann' is in the plans 'gold' and 'free' for one stage"):
+        Configuration(apis=configuration.apis, api_keys=configuration.api_keys, plans=plans)
+
+
+def test_snapshots_do_not_follow_the_routes():
+    """A deployment is what the routes were; rollback goes one step back each time."""
+    api = Api(routes={"GET /": Route(mock=Mock(body="one"))}, stages={"prod": Stage()})
+    api.deploy("one", "prod")
+    api.routes["GET /"] = Route(mock=Mock(body="two"))
+    api.deploy("two", "prod")
+    stage = api.stages["prod"]
+    assert [api.routes_of(name)["GET /"].mock.body for name in ("one", "two")] == ["one", "two"]
+    stage.rollback()
+    assert stage.deployment == "one"
+    stage.rollback()
+    assert stage.deployment is None
+    with pytest.raises(ValueError, match="no other deployment"):
+        stage.rollback()

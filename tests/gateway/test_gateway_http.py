@@ -1,0 +1,304 @@
+"""Over the wire: a real uvicorn, an nginx behind it, and plain HTTP."""
+
+import json
+import re
+import threading
+import time
+
+import httpx
+import pytest
+from gateway_harness import get
+
+FUNCTIONS = """
+import asyncio, json, threading
+
+def shout(event):
+    return {"statusCode": 201, "headers": {"X-Thread": threading.current_thread().name, "Set-Cookie": ["a=1", "b=2"]},
+            "body": event["body"].upper() + event["pathParameters"]["name"]}
+
+async def show(event):
+    return event
+
+def binary(event):
+    return {"statusCode": 200, "body": "AAH/", "isBase64Encoded": True}
+
+def broken(event):
+    raise RuntimeError("a secret")
+
+def nonsense(event):
+    return {"statusCode": "fine", "body": 5}
+
+def sneaky(event):
+    return {"statusCode": 200, "headers": {"x-a": "1\\r\\nx-b: 2"}, "body": ""}
+
+async def slow(event):
+    await asyncio.sleep(5)
+
+calls = 0
+def authorize(event):
+    global calls
+    calls += 1
+    token = event["headers"]["authorization"]
+    return {"isAuthorized": token.startswith("good"), "context": {"user": token[5:], "calls": calls}}
+
+def unauthorize(event):
+    raise RuntimeError("down")
+"""
+
+GATEWAY = """
+trusted_proxies: [127.0.0.0/8]
+apis:
+  shop:
+    routes:
+      GET /plain: {{mock: {{body: "plain"}}}}
+      POST /shout/{{name}}: {{function: "functions:shout"}}
+      ANY /show/{{proxy+}}: {{function: "functions:show"}}
+      GET /binary: {{function: "functions:binary"}}
+      GET /broken: {{function: "functions:broken"}}
+      GET /nonsense: {{function: "functions:nonsense"}}
+      GET /sneaky: {{function: "functions:sneaky"}}
+      GET /slow: {{function: "functions:slow", timeout: 0.2}}
+      GET /who: {{authorizer: token, mock: {{body: '{{"user": "$context.authorizer.user", "calls": "$context.authorizer.calls"}}'}}}}
+      GET /down: {{authorizer: down, mock: {{}}}}
+      GET /inside: {{allow: [10.0.0.0/8, "2001:db8::/32"], deny: 10.9.0.0/16, mock: {{body: "inside"}}}}
+      POST /small: {{max_body: 1000, function: "functions:shout"}}
+      ANY /pass/{{proxy+}}: {{proxy: {{to: "http://127.0.0.1:{nginx}/{{proxy+}}"}}}}
+      GET /pet/{{id}}: {{proxy: {{to: "http://127.0.0.1:{nginx}/p-{{id}}/x?from=gw"}}}}
+      GET /mapped/{{id}}:
+        proxy: {{to: "http://127.0.0.1:{nginx}"}}
+        request: {{"overwrite:path": "/echo/$request.path.id", "overwrite:header.x-stage": "${{stageVariables.name}} $request.querystring.q",
+                  "remove:header.x-secret": ""}}
+        response: {{"overwrite:statuscode": "203", "append:header.x-id": "$context.stage", "remove:header.x-seen": ""}}
+      GET /join:
+        aggregate:
+          show: {{to: "{url}/show/a"}}
+          plain: {{to: "{url}/plain"}}
+          missing: {{to: "{url}/nothing"}}
+          refused: {{to: "http://127.0.0.1:1/"}}
+      $default: {{proxy: {{to: "http://127.0.0.1:{nginx}"}}}}
+    authorizers: {{token: {{function: "functions:authorize"}}, down: {{function: "functions:unauthorize"}}}}
+    stages:
+      $default: {{variables: {{name: main}}}}
+      dev: {{variables: {{name: development}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(nginx, tmp_path_factory):
+    """One gateway for the tests that only look at it."""
+    from gateway_harness import Server, free_port
+
+    folder, port = tmp_path_factory.mktemp("shop"), free_port()
+    (folder / "functions.py").write_text(FUNCTIONS)
+    server = Server(folder, GATEWAY.format(nginx=nginx, url=f"http://127.0.0.1:{port}"), port=port)
+    with httpx.Client(base_url=server.url) as client:
+        client.server = server
+        yield client
+    server.stop()
+
+
+def test_a_sync_function(shop):
+    answer = shop.post("/shout/-ann", content="hey")
+    assert (answer.status_code, answer.text) == (201, "HEY-ann")
+    assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
+    assert answer.headers["x-thread"] != "MainThread"  # it must not hold up the others
+
+
+def test_what_a_function_gets(shop):
+    event = shop.put("/dev/show/a/b%20c?x=1&y=%C3%A9", content=b"\xff\x00", headers={"x-custom": "1"}).json()
+    assert (event["routeKey"], event["pathParameters"]) == ("ANY /show/{proxy+}", {"proxy": "a/b c"})
+    assert event["queryStringParameters"] == {"x": "1", "y": "é"}
+    assert (event["body"], event["isBase64Encoded"]) == ("/wA=", True)
+    assert event["headers"]["x-custom"] == "1"
+    assert event["stageVariables"] == {"name": "development"}
+    assert event["requestContext"]["stage"] == "dev"
+    assert event["requestContext"]["identity"]["sourceIp"] == "127.0.0.1"
+
+
+def test_a_binary_body(shop):
+    assert shop.get("/binary").content == b"\x00\x01\xff"
+
+
+@pytest.mark.parametrize("path", ["/broken", "/nonsense", "/sneaky"])
+def test_functions_that_fail(shop, path):
+    """The caller learns nothing about why."""
+    answer = shop.get(path)
+    assert (answer.status_code, answer.json()) == (502, {"message": "Internal server error"})
+    assert "x-b" not in answer.headers
+
+
+def test_a_function_that_takes_too_long(shop):
+    began = time.monotonic()
+    answer = shop.get("/slow")
+    assert (answer.status_code, answer.json()) == (504, {"message": "Endpoint request timed out"})
+    assert time.monotonic() - began < 2
+
+
+def test_an_authorizer_and_its_cache(shop):
+    assert shop.get("/who").status_code == 401
+    assert shop.get("/who", headers={"authorization": "bad"}).status_code == 403
+    first, second, other = (shop.get("/who", headers={"authorization": f"good {n}"}).json() for n in "aab")
+    assert (first["user"], second["calls"], other["user"]) == ("a", first["calls"], "b")
+    assert int(other["calls"]) > int(first["calls"])
+    assert shop.get("/down", headers={"authorization": "x"}).status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "status"),
+    [
+        ("10.1.2.3", 200),
+        ("10.9.2.3", 403),
+        ("192.0.2.1", 403),
+        ("10.1.2.3, 192.0.2.1", 403),  # only the last one was seen by a proxy that is believed
+        ("192.0.2.1, 10.1.2.3, 127.0.0.1", 200),
+        ("2001:db8::7", 200),
+        ("::ffff:10.1.2.3", 200),
+        ("unknown", 403),
+        ("10.1.2.3:4567", 200),
+    ],
+)
+def test_networks_behind_a_proxy(shop, forwarded, status):
+    assert shop.get("/inside", headers={"x-forwarded-for": forwarded}).status_code == status
+
+
+def test_forwarded_addresses_of_strangers(serve):
+    """Without trusted proxies an X-Forwarded-For changes nothing, and does not reach the backend."""
+    server = serve("""
+apis: {a: {routes: {GET /in: {deny: 127.0.0.1, mock: {}}, GET /ip: {mock: {body: $context.identity.sourceIp}}},
+           stages: {$default: {}}}}
+""")
+    headers = {"x-forwarded-for": "10.0.0.1", "forwarded": "for=10.0.0.1", "x-real-ip": "10.0.0.1"}
+    assert httpx.get(f"{server.url}/in", headers=headers).status_code == 403
+    assert httpx.get(f"{server.url}/ip", headers=headers).text == "127.0.0.1"
+
+
+def test_pass_through_to_nginx(shop):
+    """Path, query and method reach the backend as they were sent; its host is its own."""
+    answer = shop.get("/pass/a/b%20c;d/%C3%A9?x=1&y=a%2Fb&x=2")
+    assert answer.status_code == 200
+    method, uri, host, forwarded = answer.text.split(" ")
+    assert (method, uri) == ("GET", "/a/b%20c;d/%C3%A9?x=1&y=a%2Fb&x=2")
+    assert host.startswith("host=127.0.0.1:")
+    assert forwarded.strip() == "xff=127.0.0.1"
+    assert shop.get("/any/where/else?q").text.startswith("GET /any/where/else?q ")
+    assert shop.get("/dev/any").text.startswith("GET /any ")
+    assert shop.get("/pet/a%20b?z=1").text.startswith("GET /p-a%20b/x?from=gw&z=1 ")
+    assert shop.head("/pass/x").headers["content-length"] != "0"
+    assert "ratelimit" in answer.headers
+
+
+def test_mappings(shop):
+    answer = shop.get("/mapped/7", params={"q": "hello"}, headers={"x-secret": "s"})
+    assert answer.text == "stage=main hello key=\n"
+    assert (answer.status_code, answer.headers["x-id"]) == (203, "$default")
+    assert "x-seen" not in answer.headers
+    assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
+
+
+@pytest.mark.parametrize("value", ["a%0d%0aX-Evil: 1", "a%0aX-Evil: 1", "%00", "a%0d%0a%0d%0aGET /evil HTTP/1.1"])
+def test_header_injection_through_mappings(shop, value):
+    status, body = get(shop.server.port, f"/mapped/7?q={value.replace(' ', '%20')}")
+    assert (status, body) == (400, b'{"message":"Bad Request"}')
+
+
+@pytest.mark.parametrize("id", ["..", "%2e%2e", "..%2f..%2fadmin", "a%2f..%2f..%2fadmin"])
+def test_path_injection_through_mappings(shop, id):
+    assert get(shop.server.port, f"/mapped/{id}")[0] == 400
+
+
+def test_an_aggregate(shop):
+    """Backends are asked at once; what fails is null and named."""
+    answer = shop.get("/join?x=1").json()
+    assert answer["show"]["queryStringParameters"] == {"x": "1"}
+    assert (answer["plain"], answer["refused"]) == ("plain", None)
+    assert answer["errors"] == {"refused": "INTEGRATION_FAILURE"}
+
+
+def test_an_upload_and_a_download(shop, nginx):
+    """Large bodies stream in both directions."""
+    with shop.stream("GET", "/pass/files/large") as answer:
+        body = answer.read()
+        assert body == b"0123456789abcdef" * 65_536
+        assert answer.headers["content-length"] == str(len(body))
+    pieces = (bytes([65 + i]) * 100_000 for i in range(20))
+    assert shop.post("/pass/upload", content=pieces).text.startswith("POST /upload ")
+
+
+def test_too_large(shop):
+    """By its announced size, or as soon as it is seen."""
+    for content in (b"x" * 1_001, iter([b"x" * 600, b"x" * 600])):
+        answer = shop.post("/small", content=content)
+        assert (answer.status_code, answer.json()) == (413, {"message": "Request Too Long"})
+    answer = shop.post("/pass/upload", content=iter([b"x" * 2**20] * 11))
+    assert answer.status_code == 413
+
+
+def test_streaming_answers(serve, backend):
+    """A piece of an answer reaches the client before the next one exists."""
+    go = threading.Event()
+
+    async def drip(head, reader, writer):
+        writer.write(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: text/event-stream\r\n\r\n5\r\nfirst\r\n"
+        )
+        await writer.drain()
+        import asyncio
+
+        await asyncio.get_running_loop().run_in_executor(None, go.wait, 5)
+        writer.write(b"6\r\nsecond\r\n0\r\n\r\n")
+        await writer.drain()
+
+    behind = backend(drip)
+    server = serve(
+        f"apis: {{a: {{routes: {{$default: {{proxy: {{to: '{behind.url}'}}}}}}, stages: {{$default: {{}}}}}}}}"
+    )
+    with httpx.stream("GET", server.url) as answer:
+        pieces = answer.iter_raw()
+        assert next(pieces) == b"first"
+        go.set()
+        assert next(pieces) == b"second"
+
+
+def test_the_access_log(serve, tmp_path):
+    """Every variable, in JSON that stays JSON whatever a client sends."""
+    names = """requestId requestTime requestTimeEpoch identity.sourceIp identity.apiKeyId identity.userAgent httpMethod path
+    routeKey stage status protocol responseLength responseLatency integration.status integration.latency
+    integration.error error.message error.responseType domainName apiId isCanaryRequest deployment""".split()
+    form = json.dumps({name: f"$context.{name}" for name in names})
+    log = tmp_path / "access.log"
+    server = serve(f"""
+access_log: {{file: {log}, format: '{form}'}}
+apis: {{shop: {{routes: {{"GET /a/{{id}}": {{mock: {{body: hello}}}}, GET /gone: {{proxy: {{to: "http://127.0.0.1:1"}}}}}}, stages: {{$default: {{}}}}}}}}
+""")
+    httpx.get(f"{server.url}/a/%22%7d?q=1", headers={"user-agent": 'x"} {"y": "\\'})
+    httpx.get(f"{server.url}/gone")
+    httpx.get(f"{server.url}/nothing")
+    first, gone, nothing = map(json.loads, log.read_text().splitlines())
+    assert (first["path"], first["routeKey"], first["identity.userAgent"]) == (
+        "/a/%22%7d",
+        "GET /a/{id}",
+        'x"} {"y": "\\',
+    )
+    assert (first["status"], first["responseLength"], first["error.message"]) == ("200", "5", "-")
+    assert re.fullmatch(r"\d\d/[A-Z][a-z]{2}/20\d\d:\d\d:\d\d:\d\d \+0000", first["requestTime"])
+    assert abs(int(first["requestTimeEpoch"]) / 1000 - time.time()) < 60
+    assert (first["apiId"], first["stage"], first["protocol"], first["isCanaryRequest"]) == (
+        "shop",
+        "$default",
+        "HTTP/1.1",
+        "false",
+    )
+    assert (gone["status"], gone["error.responseType"]) == ("504", "INTEGRATION_FAILURE")
+    assert "ConnectError" in gone["integration.error"]
+    assert (nothing["status"], nothing["error.message"], nothing["routeKey"]) == ("404", "Not Found", "-")
+
+
+def test_the_default_log_format_cannot_be_forged(serve, tmp_path):
+    log = tmp_path / "access.log"
+    server = serve(
+        f"access_log: {log}\napis: {{a: {{routes: {{$default: {{mock: {{}}}}}}, stages: {{$default: {{}}}}}}}}"
+    )
+    get(server.port, '/a"%20200%201', "User-Agent: x")
+    line = log.read_text()
+    assert line.count("\n") == 1
+    assert re.fullmatch(r'127\.0\.0\.1 - - \[[^]]+\] "GET /a\\"%20200%201 HTTP/1\.1" 200 0\n', line)

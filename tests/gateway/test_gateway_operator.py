@@ -1,0 +1,193 @@
+"""The operator's pages: status in a real browser, metrics, usage, canary, promote and rollback."""
+
+import json
+import shutil
+import time
+
+import httpx
+import pytest
+from gateway_harness import KEY, App
+
+from ratelimit.gateway import Api, Canary, Configuration, Mock, Route, Split, Stage, Throttle
+
+GATEWAY = f"""
+throttle: {{rate: 1000, burst: 500}}
+apis:
+  shop:
+    routes: &old
+      GET /pets: {{mock: {{body: "old ${{stageVariables.colour}}"}}}}
+      GET /keyed: {{api_key_required: true, mock: {{body: "[]"}}}}
+      GET /<b>: {{mock: {{}}}}
+    deployments:
+      first: *old
+      second:
+        GET /pets: {{mock: {{body: "new ${{stageVariables.colour}} ${{stageVariables.size}}"}}}}
+    stages:
+      $default:
+        deployment: first
+        variables: {{colour: blue, size: small}}
+        throttle: {{rate: 50, burst: 60}}
+        route_throttles: {{GET /pets: {{rate: 0.01, burst: 5}}}}
+        canary: {{percent: 0, deployment: second, variables: {{colour: green}}}}
+api_keys: {{ann: {KEY}, ben: {KEY}b}}
+plans: {{gold: {{keys: [ann, ben], stages: shop/$default, quota: {{limit: 4, period: DAY}}}}}}
+"""
+
+
+@pytest.fixture
+def server(serve):
+    return serve(GATEWAY.replace("GET /<b>", "GET /b"))
+
+
+def test_the_status_page_in_a_browser(server):
+    """Chromium shows routes and stages, and what is being admitted and refused while it looks."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.common.by import By
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("chromium-browser")
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+
+    def numbers(row):
+        """Read at one moment: the page makes its rows anew each second."""
+        script = "return [...document.querySelectorAll(arguments[0])].map(cell => cell.innerText)"
+        return browser.execute_script(script, row + " td")
+
+    def wait_for(condition):
+        ends = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < ends, browser.page_source
+            time.sleep(0.1)
+
+    try:
+        browser.get(f"{server.url}/_gateway")
+        wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, "[data-ready]"))
+        row = '[data-route="GET /pets"][data-side="base"]'
+        assert numbers(row)[:2] == ["GET /pets", "0.01/s, burst 5"]
+        text = browser.execute_script("return document.getElementById('stages').innerText")
+        assert "shop/$default" in text
+        assert "canary 0%" in text
+        for _ in range(8):
+            httpx.get(f"{server.url}/pets")
+        httpx.get(f"{server.url}/keyed", headers={"x-api-key": KEY})
+        wait_for(lambda: numbers(row)[5:7] == ["5", "3"])
+        wait_for(lambda: numbers('[data-key="ann"]')[2:] == ["1", "3"])
+        assert browser.execute_script("return document.querySelectorAll(arguments[0]).length", row + " polyline") == 2
+        assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+        server.stop()
+        wait_for(lambda: "No news" in browser.find_element(By.ID, "trouble").text)
+    finally:
+        browser.quit()
+
+
+def test_metrics(server):
+    """In Prometheus' format, by route and level, and never by key."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    for _ in range(8):
+        httpx.get(f"{server.url}/pets")
+    for _ in range(5):
+        httpx.get(f"{server.url}/keyed", headers={"x-api-key": KEY, "user-agent": KEY})
+    text = httpx.get(f"{server.url}/_gateway/metrics").text
+    assert KEY not in text
+    assert "ann" not in text
+    samples = {
+        (sample.name, *(sample.labels.get(name, "") for name in ("route", "result", "level", "code"))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    requests = "ratelimit_gateway_requests_total"
+    assert samples[requests, "GET /pets", "admitted", "", "2xx"] == 5
+    assert samples[requests, "GET /pets", "throttled", "", "4xx"] == 3
+    assert samples[requests, "GET /keyed", "quota_exceeded", "", "4xx"] == 1
+    assert samples["ratelimit_gateway_refused_total", "GET /pets", "", "method", ""] == 3
+    assert samples["ratelimit_gateway_refused_total", "GET /keyed", "", "quota", ""] == 1
+    assert samples["ratelimit_gateway_request_seconds_count", "GET /pets", "", "", ""] == 8
+    assert 0 < samples["ratelimit_gateway_request_seconds_sum", "GET /pets", "", "", ""] < 8
+
+
+def test_usage_and_its_adjustment(server):
+    with httpx.Client(base_url=server.url) as client:
+        keyed = {"x-api-key": KEY}
+        assert [client.get("/keyed", headers=keyed).status_code for _ in range(5)] == [200] * 4 + [429]
+        order = {"plan": "gold", "key": "ann", "remaining": 2}
+        assert client.post("/_gateway/usage", json=order).json() == {"remaining": 2}
+        assert [client.get("/keyed", headers=keyed).status_code for _ in range(3)] == [200] * 2 + [429]
+        values = client.get("/_gateway/usage?plan=gold&key=ann").json()["values"]["ann"]
+        assert list(values.values())[-1] == [6, 0]
+        assert len(values) == 7
+        for wrong in (
+            {"plan": "x"},
+            {"plan": "gold", "key": "ann", "remaining": -1},
+            {"plan": "gold", "key": "x", "remaining": 1},
+            5,
+        ):
+            assert client.post("/_gateway/usage", json=wrong).status_code == 400
+        assert client.get("/_gateway/usage?plan=gold&start=yesterday").status_code == 400
+        assert client.get("/_gateway/usage").status_code == 400
+
+
+def test_promote_and_rollback(server):
+    """The canary's deployment and variables become the stage's; back is one step."""
+    with httpx.Client(base_url=server.url) as client:
+        assert client.get("/pets").text == "old blue"
+        answer = client.post("/_gateway/promote", json={"stage": "shop/$default"})
+        assert answer.json() == {"stage": "shop/$default", "deployment": "second"}
+        assert client.get("/pets").text == "new green small"
+        assert client.get("/keyed").status_code == 404
+        assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).json()["deployment"] == "first"
+        assert client.get("/pets").text == "old green"
+        assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).status_code == 400
+        assert client.post("/_gateway/promote", json={"stage": "shop/none"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "evil.example"}, 404),  # a name that was made to point here
+        ({"content-type": "text/plain"}, 415),  # what a form or a script of another site can send unasked
+        ({"content-type": "application/x-www-form-urlencoded"}, 415),
+    ],
+)
+def test_orders_from_other_sites(server, headers, status):
+    order = json.dumps({"stage": "shop/$default"})
+    headers = {"content-type": "application/json", **headers}
+    assert httpx.post(f"{server.url}/_gateway/promote", content=order, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("path", ["", "/", "/status.json", "/metrics", "/usage?plan=gold", "/other"])
+def test_strangers_see_nothing(path):
+    """For them the operator's pages are not there."""
+    configuration = Configuration(apis={"a": Api(routes={"GET /": Route(mock=Mock())}, stages={"$default": Stage()})})
+    ask = App(configuration, client="192.0.2.7")
+    assert ask.get(f"/_gateway{path}").json() == {"message": "Not Found"}
+    inside = App(configuration, client="127.0.0.1")
+    assert inside("GET", f"/_gateway{path}", headers={"host": "localhost"}).status_code in (200, 400, 404)
+
+
+def test_a_split():
+    """By chance, in the given share."""
+    chances = [i / 1_000 for i in range(1_000)]
+    for percent in (0, 0.1, 12.5, 99.9, 100):
+        draws = iter(chances)
+        sides = [
+            Split("base", "canary", percent, lambda draws=draws: next(draws)).choose()
+            for _ in range(1_000 if percent else 1)
+        ]
+        assert sides.count("canary") == round(percent * 10)
+
+
+def test_a_canary_shares_the_limits(clock):
+    """Both sides of a stage are counted together, and the log and the metrics say which one served."""
+    deployments = {name: {"GET /": Route(mock=Mock(body=name))} for name in ("old", "new")}
+    stage = Stage("old", Throttle(1, 300), canary=Canary(30, "new"))
+    ask = App(Configuration(apis={"a": Api(deployments=deployments, stages={"$default": stage})}), clock)
+    answers = [ask.get("/").text for _ in range(320)]
+    assert len([text for text in answers if "Too Many" in text]) == 20
+    assert 40 < answers.count("new") < 150  # 30 % of 300, within more than 5 standard deviations
+    totals = {s["side"]: s["routes"][0]["admitted"] for s in ask.gateway.operator.status()["stages"]}
+    assert totals == {"base": answers.count("old"), "canary": answers.count("new")}

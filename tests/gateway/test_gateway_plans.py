@@ -1,0 +1,246 @@
+"""Usage plans: keys, throttles by key, calendar quotas, and usage."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+from gateway_harness import KEY, App
+
+from ratelimit.gateway import (
+    Api,
+    Authorizer,
+    CalendarQuota,
+    Configuration,
+    Limiters,
+    Mock,
+    Plan,
+    Resource,
+    Route,
+    Stage,
+    Throttle,
+    UsagePlan,
+)
+from ratelimit.gateway.plans import EPOCH, period_of, sweep
+from ratelimit.gateway.throttle import read
+from ratelimit.testing import ManualClock
+
+OTHER = "o" * 30
+
+
+def at(text):
+    return ManualClock(int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 10**9)
+
+
+def rest(plan, **api):
+    keyed = Route(mock=Mock(body="[]"), api_key_required=True)
+    pets = Resource({"GET": keyed, "POST": keyed, "HEAD": Route(mock=Mock())}, {"/{id}": Resource({"GET": keyed})})
+    apis = {"shop": Api(type="rest", resources={"/pets": pets}, stages={"prod": Stage(), "dev": Stage()}, **api)}
+    return Configuration(apis=apis, api_keys={"ann": KEY, "ben": OTHER, "cid": "c" * 20}, plans={"gold": plan})
+
+
+def plan(**options):
+    return Plan(keys=["ann", "ben"], stages=["shop/prod", "shop/dev"], **options)
+
+
+def test_a_resource_tree():
+    ask = App(rest(plan()))
+    assert ask.get("/prod/pets/7", headers={"x-api-key": KEY}).status_code == 200
+    for path in ("/prod/cats", "/pets", "/staging/pets", "/prod/pets/7/8"):
+        answer = ask.get(path)
+        assert (answer.status_code, answer.json()) == (403, {"message": "Missing Authentication Token"})
+
+
+@pytest.mark.parametrize("headers", [{}, {"x-api-key": "x" * 24}, {"x-api-key": ""}, {"x-api-key": "c" * 20}])
+def test_missing_and_unknown_keys(headers):
+    """A key that is in no plan for the stage is as good as none."""
+    answer = App(rest(plan())).get("/prod/pets", headers=headers)
+    assert (answer.status_code, answer.json()) == (403, {"message": "Forbidden"})
+
+
+def test_a_method_without_keys_bypasses_the_plan(clock):
+    ask = App(rest(plan(throttle=Throttle(1, 1))), clock)
+    assert [ask("HEAD", "/prod/pets", headers={"x-api-key": KEY}).status_code for _ in range(4)] == [200] * 4
+
+
+def test_each_key_has_its_own_over_all_stages(clock):
+    ask = App(rest(plan(throttle=Throttle(1, 3))), clock)
+    ann, ben = {"x-api-key": KEY}, {"x-api-key": OTHER}
+    assert ask.statuses("/prod/pets", 2, headers=ann) + ask.statuses("/dev/pets", 2, headers=ann) == [
+        200,
+        200,
+        200,
+        429,
+    ]
+    assert ask.statuses("/prod/pets", 3, headers=ben) == [200] * 3
+    assert ask.get("/prod/pets", headers=ann).headers["ratelimit"] == '"plan";r=0;t=1'
+
+
+def test_throttles_by_key_and_method(clock):
+    ask = App(rest(plan(route_throttles={"shop/prod": {"GET /pets/{id}": Throttle(1, 1)}})), clock)
+    ann, ben = {"x-api-key": KEY}, {"x-api-key": OTHER}
+    assert ask.statuses("/prod/pets/1", 1, headers=ann) + ask.statuses("/prod/pets/2", 1, headers=ann) == [200, 429]
+    assert ask.statuses("/prod/pets/1", 1, headers=ben) == [200]
+    assert ask.statuses("/prod/pets", 3, headers=ann) == [200] * 3
+    assert ask.statuses("/dev/pets/1", 3, headers=ann) == [200] * 3
+
+
+def test_a_key_from_the_authorizer(clock):
+    """`usageIdentifierKey` stands for the header."""
+
+    def by_token(event):
+        return {"isAuthorized": True, "usageIdentifierKey": KEY, "context": {"user": "ann"}}
+
+    configuration = rest(plan(throttle=Throttle(1, 1)), authorizers={"token": Authorizer(by_token)})
+    configuration.apis["shop"].routes["GET /pets"].authorizer = "token"
+    ask = App(configuration, clock)
+    assert ask.statuses("/prod/pets", 2, headers={"authorization": "x"}) == [200, 429]
+
+
+@pytest.mark.parametrize(
+    ("period", "day", "first", "after"),
+    [
+        ("DAY", "2026-02-28", "2026-02-28", "2026-03-01"),
+        ("WEEK", "2026-11-22", "2026-11-16", "2026-11-23"),  # a Sunday
+        ("WEEK", "2026-11-23", "2026-11-23", "2026-11-30"),
+        ("WEEK", "2027-01-01", "2026-12-28", "2027-01-04"),
+        ("MONTH", "2028-02-29", "2028-02-01", "2028-03-01"),
+        ("MONTH", "2026-12-31", "2026-12-01", "2027-01-01"),
+    ],
+)
+def test_periods(period, day, first, after):
+    assert list(map(str, period_of(period, date.fromisoformat(day)))) == [first, after]
+
+
+@pytest.mark.parametrize(
+    ("period", "last"),
+    [("DAY", "2026-11-24T23:59:59"), ("WEEK", "2026-11-29T23:59:59"), ("MONTH", "2026-11-30T23:59:59")],
+)
+def test_a_quota_turns_at_the_very_moment(period, last):
+    """Until the last nanosecond of the period nothing more is admitted; at 00:00 UTC the whole quota is there."""
+    clock = at(last)
+    ask = App(rest(plan(quota=CalendarQuota(3, period))), clock)
+    ann = {"x-api-key": KEY}
+    assert ask.statuses("/prod/pets", 4, headers=ann) == [200, 200, 200, 429]
+    clock.advance(ns=999_999_999)
+    answer = ask.get("/prod/pets", headers=ann)
+    assert (answer.status_code, answer.json()) == (429, {"message": "Limit Exceeded"})
+    assert answer.headers["x-amzn-errortype"] == "LimitExceededException"
+    assert (answer.headers["retry-after"], answer.headers["ratelimit"]) == ("1", '"quota";r=0;t=1')
+    clock.advance(ns=1)
+    assert ask.statuses("/prod/pets", 4, headers=ann) == [200, 200, 200, 429]
+
+
+def test_a_refused_request_uses_no_quota(clock):
+    ask = App(rest(plan(throttle=Throttle(1, 2), quota=CalendarQuota(100, "DAY"))), clock)
+    ask.statuses("/prod/pets", 9, headers={"x-api-key": KEY})
+    assert ask.gateway.flow.plans["gold"].remaining("ann") == 98
+
+
+def test_what_other_levels_refuse_uses_no_plan(clock):
+    configuration = rest(plan(throttle=Throttle(1, 9), quota=CalendarQuota(100, "DAY")))
+    configuration.apis["shop"].stages["prod"].route_throttles = {"GET /pets": Throttle(1, 1)}
+    ask = App(configuration, clock)
+    assert ask.statuses("/prod/pets", 3, headers={"x-api-key": KEY}) == [200, 429, 429]
+    assert ask.gateway.flow.plans["gold"].remaining("ann") == 99
+    assert ask.statuses("/dev/pets", 9, headers={"x-api-key": KEY}) == [200] * 8 + [429]
+
+
+@pytest.fixture
+def gold():
+    clock = at("2026-11-25T12:00:00")
+    made = UsagePlan("gold", plan(quota=CalendarQuota(10, "WEEK", offset=4)), Limiters(clock=clock))
+    made.clock = clock
+    return made
+
+
+def use(gold, count, key="ann"):
+    return [gold.chain(key, "shop/prod", "GET /pets").hit().allowed for _ in range(count)].count(True)
+
+
+def test_the_offset_counts_in_the_first_period_only(gold):
+    """For each key the first period is that of its first request."""
+    assert use(gold, 20) == 6
+    gold.clock.advance(7 * 86_400)
+    assert use(gold, 20) == 10
+    assert use(gold, 20, "ben") == 6
+
+
+def test_an_offset_from_a_given_day():
+    clock = at("2026-11-25T12:00:00")
+    quota = CalendarQuota(10, "MONTH", offset=10, start=date(2026, 11, 3))
+    gold = UsagePlan("gold", plan(quota=quota), Limiters(clock=clock))
+    assert use(gold, 20) == 0
+    clock.advance(6 * 86_400)
+    assert use(gold, 20) == 10
+
+
+@pytest.mark.parametrize(("remaining", "more"), [(0, 0), (1, 1), (4, 4), (1000, 1000)])
+def test_adjusting_what_remains(gold, remaining, more):
+    """Up, down and to nothing, for this period alone, whatever was used; usage is not touched by it."""
+    assert use(gold, 2) == 2
+    gold.adjust("ann", remaining)
+    assert gold.remaining("ann") == remaining
+    assert use(gold, 2_000) == more
+    gold.adjust("ann", 3)
+    assert use(gold, 10) == 3
+    assert gold.usage("ann", date(2026, 11, 25), date(2026, 11, 25)) == {"2026-11-25": [5 + more, 0]}
+    gold.clock.advance(7 * 86_400)
+    assert use(gold, 2_000) == 10
+
+
+def test_usage_by_day(gold):
+    use(gold, 2)
+    gold.clock.advance(86_400)
+    use(gold, 3)
+    gold.clock.advance(5 * 86_400)  # Tuesday of the next week
+    use(gold, 7)
+    assert gold.usage("ann", date(2026, 11, 25), date(2026, 12, 31)) == {
+        "2026-11-25": [2, 4],
+        "2026-11-26": [3, 1],
+        "2026-11-27": [0, 1],
+        "2026-11-28": [0, 1],
+        "2026-11-29": [0, 1],
+        "2026-11-30": [0, 10],
+        "2026-12-01": [7, 3],
+    }
+
+
+def test_usage_without_a_quota(clock):
+    ask = App(rest(plan()), clock)
+    ask.statuses("/prod/pets", 3, headers={"x-api-key": KEY})
+    gold = ask.gateway.flow.plans["gold"]
+    today = EPOCH.fromordinal(EPOCH.toordinal() + clock.now_ns() // (86_400 * 10**9))
+    assert gold.usage("ann", today, today) == {str(today): [3, None]}
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (lambda gold: gold.adjust("cid", 1), "none of plan 'gold'"),
+        (lambda gold: gold.adjust("ann", -1), "remaining must be"),
+        (lambda gold: gold.usage("cid", date(2026, 1, 1), date(2026, 1, 1)), "none of plan 'gold'"),
+    ],
+)
+def test_wrong_orders(gold, call, problem):
+    with pytest.raises(ValueError, match=problem):
+        call(gold)
+
+
+def test_old_counters_are_given_back(gold):
+    """After 92 days a day's counters are gone, so that the table does not fill with the past."""
+    use(gold, 3)
+    counts = gold.limiters.counts
+    sweep([gold], gold.limiters)
+    held = len(counts), len(gold.limiters.of["quota"])
+    for _ in range(200):
+        gold.clock.advance(86_400)
+        use(gold, 1)
+        sweep([gold], gold.limiters)
+    assert len(counts) - held[0] <= 92
+    assert len(gold.limiters.of["quota"]) <= held[1] + 14
+    assert read(counts, "used/gold/2026-11-25/ann") == 0
+
+
+@pytest.mark.parametrize("quota", [(0, "DAY"), (5, "YEAR"), (5, "DAY", 6), (5, "DAY", -1)])
+def test_quotas_that_make_no_sense(quota):
+    with pytest.raises(ValueError, match="must be"):
+        CalendarQuota(*quota)

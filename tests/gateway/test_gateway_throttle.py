@@ -1,0 +1,202 @@
+"""The throttle chain: one decision for all levels, by a clock that is set by hand."""
+
+import pytest
+from gateway_harness import App
+
+from ratelimit.gateway import Api, Chain, Configuration, Limiters, Mock, Route, Stage, Step, Throttle
+
+
+@pytest.fixture
+def limiters(clock):
+    return Limiters(clock=clock)
+
+
+def steps(**throttles):
+    return [Step.of(level, "key", throttle) for level, throttle in throttles.items()]
+
+
+def test_each_level_is_a_token_bucket(limiters, clock):
+    chain = Chain(limiters, steps(method=Throttle(2, 3)))
+    assert [chain.hit().allowed for _ in range(4)] == [True, True, True, False]
+    clock.advance(0.5)
+    assert [chain.hit().allowed for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize("rate", [0.5, 2.5, 1 / 3, 1e-3, 12_345.678])
+def test_rates_are_exact(limiters, clock, rate):
+    """A rate may be any float: the next request is admitted at the first nanosecond at which it is due."""
+    chain = Chain(limiters, steps(method=Throttle(rate, 1)))
+    assert chain.hit().allowed
+    wait = chain.hit().more_after_ns
+    assert wait == pytest.approx(1e9 / rate, abs=1.1)
+    clock.advance(ns=wait - 1)
+    assert not chain.hit().allowed
+    clock.advance(ns=1)
+    assert chain.hit().allowed
+
+
+def test_what_one_level_refuses_costs_nothing_at_the_others(limiters):
+    chain = Chain(limiters, steps(method=Throttle(1, 1), stage=Throttle(1, 5), account=Throttle(1, 9)))
+    rulings = [chain.hit() for _ in range(4)]
+    assert [(ruling.allowed, ruling.level) for ruling in rulings] == [(True, "method")] + [(False, "method")] * 3
+    other = Chain(limiters, steps(stage=Throttle(1, 5), account=Throttle(1, 9)))
+    assert [other.hit().allowed for _ in range(5)] == [True] * 4 + [False]
+    last = Chain(limiters, steps(account=Throttle(1, 9)))
+    assert [last.hit().allowed for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_the_level_that_refuses_longest_is_named(limiters):
+    chain = Chain(limiters, steps(method=Throttle(10, 1), account=Throttle(1, 1)))
+    chain.hit()
+    ruling = chain.hit()
+    assert (ruling.level, ruling.more_after_ns) == ("account", 1_000_000_000)
+
+
+@pytest.mark.parametrize("throttle", [Throttle(0, 5), Throttle(5, 0), Throttle(0, 0)])
+def test_nothing_is_admitted_at_a_rate_of_zero(limiters, throttle):
+    chain = Chain(limiters, steps(method=throttle, account=Throttle(1, 1)))
+    assert [chain.hit()[:2] for _ in range(3)] == [(False, "method")] * 3
+    assert chain.hit().more_after_ns is None
+    assert Chain(limiters, steps(account=Throttle(1, 1))).hit().allowed
+
+
+def test_without_levels_all_pass(limiters):
+    assert Chain(limiters, []).hit() == (True, "", 0, 0, None, "")
+
+
+def test_shadow_counts_and_lets_pass(limiters):
+    chain = Chain(
+        limiters, [Step.of("method", "a", Throttle(1, 2, shadow=True)), Step.of("account", "a", Throttle(1, 4))]
+    )
+    rulings = [chain.hit() for _ in range(5)]
+    assert [ruling.allowed for ruling in rulings] == [True] * 4 + [False]
+    assert [ruling.shadow for ruling in rulings] == ["", "", "method", "method", ""]
+
+
+def test_a_closed_level_in_shadow(limiters):
+    chain = Chain(limiters, [Step.of("method", "a", Throttle(0, 0), shadow=True)])
+    assert chain.hit()[:] == (True, "", 0, 0, None, "method")
+
+
+def test_time_to_the_next_token(limiters, clock):
+    """`more_after_ns` is until the level has one more to give, not until it is full."""
+    chain = Chain(limiters, steps(method=Throttle(0.1, 5)))
+    assert chain.hit().more_after_ns == 10_000_000_000
+    clock.advance(4)
+    assert chain.hit()[1:5] == ("method", 3, 5, 6_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("throttle", "problem"),
+    [
+        ((-1, 5), "rate must be 0 or from"),
+        ((1e10, 5), "rate must be 0 or from"),
+        ((float("nan"), 5), "rate must be 0 or from"),
+        ((1, -1), "burst must be a whole number"),
+        ((1, 2**31), "burst must be a whole number"),
+        ((1e-6, 10_000), "more than 30 years"),
+    ],
+)
+def test_throttles_that_make_no_sense(throttle, problem):
+    with pytest.raises(ValueError, match=problem):
+        Throttle(*throttle)
+
+
+def shop(**options):
+    routes = {key: Route(mock=Mock(body=key)) for key in ("GET /a", "GET /b", "POST /a", "$default")}
+    stage = Stage(throttle=Throttle(1, 6), route_throttles={"GET /a": Throttle(1, 2), "*": Throttle(1, 4)})
+    return Configuration(apis={"shop": Api(routes=routes, stages={"$default": stage, "dev": Stage()})}, **options)
+
+
+def test_method_and_stage_levels(clock):
+    """A route has its own throttle or the default's, each route for itself; the stage has one for all."""
+    ask = App(shop(), clock)
+    assert ask.statuses("/a", 3) == [200, 200, 429]
+    assert ask.statuses("/b", 5) == [200, 200, 200, 200, 429]  # the stage's six are spent now
+    assert ask.get("/b").headers["ratelimit"] == '"method";r=0;t=1'
+    assert ask.get("/other").headers["ratelimit"] == '"stage";r=0;t=1'
+    assert ask.statuses("/dev/a", 9) == [200] * 9
+
+
+def test_the_account_is_shared_by_all(clock):
+    ask = App(shop(throttle=Throttle(1, 3)), clock)
+    assert ask.statuses("/dev/a", 2) + ask.statuses("/b", 2) == [200, 200, 200, 429]
+    assert ask.get("/dev/a").headers["ratelimit"] == '"account";r=0;t=1'
+
+
+def test_a_gateway_in_shadow(clock):
+    """All pass; what would have been refused is counted for the operator, and the client is told nothing."""
+    ask = App(shop(shadow=True), clock)
+    assert ask.statuses("/a", 5) == [200] * 5
+    assert "ratelimit" not in ask.get("/a").headers
+    status = ask.gateway.operator.status()
+    route = next(route for route in status["stages"][0]["routes"] if route["key"] == "GET /a")
+    assert (route["admitted"], route["throttled"], route["shadow"]) == (6, 0, 4)
+
+
+@pytest.mark.parametrize(("setting", "statuses"), [("open", [200] * 4), ("closed", [503] * 4)])
+def test_when_the_limiter_itself_fails(clock, caplog, setting, statuses):
+    ask = App(shop(on_limiter_error=setting), clock)
+
+    class Broken:
+        def hit_each(self, *args, **kwargs):
+            raise OSError("the table is gone")
+
+    for route in ask.gateway.flow.apis["shop"].stages["$default"].split.base.routes.values():
+        route.chain.real.all = Broken()
+    assert ask.statuses("/a", 4) == statuses
+    assert f"a limiter failed; on_limiter_error is {setting}" in caplog.text
+    assert "the table is gone" in caplog.text
+
+
+@pytest.mark.parametrize("style", ["draft", "legacy", "both", "none"])
+def test_what_the_caller_is_told(clock, style):
+    """The fields of draft-ietf-httpapi-ratelimit-headers-10, parsed by somebody else's parser."""
+    import http_sf
+
+    ask = App(shop(headers=style), clock)
+    answers = [ask.get("/a") for _ in range(3)]
+    if style in ("draft", "both"):
+        policies = http_sf.parse(answers[0].headers["ratelimit-policy"].encode(), tltype="list")
+        assert [(name, dict(parameters)) for name, parameters in policies] == [
+            ("method", {"q": 2, "w": 2}),
+            ("stage", {"q": 6, "w": 6}),
+            ("account", {"q": 5000, "w": 1}),
+        ]
+        told = [http_sf.parse(answer.headers["ratelimit"].encode(), tltype="list")[0] for answer in answers]
+        assert [(name, dict(parameters)) for name, parameters in told] == [
+            ("method", {"r": 1, "t": 1}),
+            ("method", {"r": 0, "t": 1}),
+            ("method", {"r": 0, "t": 1}),
+        ]
+    else:
+        assert not any("ratelimit" in answer.headers for answer in answers)
+    legacy = [answers[0].headers.get(f"x-ratelimit-{name}") for name in ("limit", "remaining", "reset")]
+    assert legacy == (["2", "1", "1"] if style in ("legacy", "both") else [None] * 3)
+    assert answers[2].status_code == 429
+    assert answers[2].headers.get("retry-after") == (None if style == "none" else "1")
+    assert answers[2].headers["x-amzn-errortype"] == "TooManyRequestsException"
+    assert answers[2].json() == {"message": "Too Many Requests"}
+
+
+def test_retry_after_is_kept(clock):
+    """Whoever waits as long as Retry-After says is admitted, and not before the exact moment."""
+    ask = App(shop(), clock)
+    ask.statuses("/a", 2)
+    clock.advance(0.3)
+    wait = int(ask.get("/a").headers["retry-after"])
+    assert wait == 1
+    clock.advance(wait)
+    assert ask.get("/a").status_code == 200
+
+
+def test_problem_json(clock):
+    ask = App(shop(problem_json=True), clock)
+    answer = [ask.get("/a") for _ in range(3)][-1]
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json() == {
+        "type": "https://iana.org/assignments/http-problem-types#quota-exceeded",
+        "title": "Too Many Requests",
+        "status": 429,
+        "violated-policies": ["method"],
+    }

@@ -1,0 +1,293 @@
+"""WebSocket APIs with a real client: routes, throttles, limits, `@connections`, and a backend that speaks WebSocket."""
+
+import asyncio
+import base64
+import json
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+import websockets
+from gateway_harness import KEY, Server, free_port
+from websockets.sync.client import connect
+from websockets.sync.server import serve as serve_websocket
+
+FUNCTIONS = """
+import json
+from pathlib import Path
+
+def connect(event):
+    token = (event["queryStringParameters"] or {}).get("token")
+    if token == "bad":
+        return {"statusCode": 401, "body": "no"}
+    headers = {"Sec-WebSocket-Protocol": "chat"} if "sec-websocket-protocol" in event["headers"] else {}
+    return {"statusCode": 200, "headers": headers}
+
+def gone(event):
+    with open(__file__ + ".gone", "a") as file:
+        file.write(event["requestContext"]["connectionId"] + "\\n")
+
+def say(event):
+    return {"statusCode": 200, "body": "said " + json.loads(event["body"])["text"]}
+
+async def show(event):
+    return {"body": event["body"], "route": event["routeKey"], "encoded": event["isBase64Encoded"],
+            "id": event["requestContext"]["connectionId"], "kind": event["requestContext"]["eventType"]}
+
+def fail(event):
+    raise RuntimeError("a secret")
+
+def quiet(event):
+    return {"statusCode": 200}
+"""
+
+GATEWAY = """
+access_log: {{file: {folder}/access.log, format: "$context.eventType $context.routeKey $context.status $context.error.message"}}
+apis:
+  chat:
+    type: websocket
+    routes:
+      $connect: {{function: "talk:connect"}}
+      $disconnect: {{function: "talk:gone"}}
+      $default: {{function: "talk:show"}}
+      say: {{function: "talk:say"}}
+      fail: {{function: "talk:fail"}}
+      quiet: {{function: "talk:quiet"}}
+      mock: {{mock: {{body: "mock $context.connectionId"}}}}
+    limits: &limits {{idle: 1, life: 2, message: 5000, frame: 3000}}
+    stages:
+      prod: {{route_throttles: {{say: {{rate: 0.1, burst: 2}}}}}}
+      few: {{route_throttles: {{$connect: {{rate: 0.1, burst: 2}}}}}}
+  keyed:
+    type: websocket
+    limits: *limits
+    route_selection: "${{request.body.kind}}/${{request.body.name}}"
+    routes:
+      $connect: {{api_key_required: true, mock: {{}}}}
+      a/b: {{mock: {{body: "a and b"}}}}
+      1/: {{mock: {{body: "one and nothing"}}}}
+      'true/{{"x": 1}}': {{mock: {{body: "as text"}}}}
+    stages: {{prod: {{}}}}
+  proxied:
+    type: websocket
+    limits: *limits
+    routes:
+      $default: {{proxy: "ws://127.0.0.1:{upstream}/up?from=gateway"}}
+      ping: {{mock: {{body: "pong"}}}}
+    stages: {{prod: {{route_throttles: {{$default: {{rate: 0.1, burst: 3}}}}}}}}
+  nowhere:
+    type: websocket
+    limits: *limits
+    routes: {{$default: {{proxy: "ws://127.0.0.1:1"}}}}
+    stages: {{prod: {{}}}}
+api_keys: {{ann: {key}, ben: {key}2}}
+plans:
+  gold: {{keys: ann, stages: keyed/prod, throttle: {{rate: 0.01, burst: 3}}}}
+  free: {{keys: ben, stages: keyed/prod}}
+domains: {{"*": {{/: chat, /keyed: keyed, /proxied: proxied, /nowhere: nowhere}}}}
+"""
+
+
+def upstream(connection):
+    """Shows what comes, and what it was asked with."""
+    connection.send(f"hello {connection.request.path} {connection.request.headers['X-Forwarded-For']}")
+    for message in connection:
+        if message == "close":
+            connection.close(4321, "enough")
+            return
+        connection.send(message[::-1])
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["one worker", "two workers"])
+def chat(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chat")
+    (folder / "talk.py").write_text(FUNCTIONS)
+    port = free_port()
+    behind = serve_websocket(upstream, "127.0.0.1", port)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    server = Server(folder, GATEWAY.format(folder=folder, upstream=port, key=KEY), "--workers", str(request.param))
+    server.folder = folder
+    server.ws = f"ws://127.0.0.1:{server.port}"
+    yield server
+    server.stop()
+    behind.shutdown()
+
+
+def talk(connection, **message):
+    connection.send(json.dumps(message))
+    return connection.recv(timeout=5)
+
+
+def test_messages_find_their_routes(chat):
+    with connect(f"{chat.ws}/prod") as client:
+        assert client.protocol.handshake_exc is None
+        assert "ratelimit" in client.response.headers
+        shown = json.loads(talk(client, action="unknown", x=1))
+        assert (shown["route"], shown["kind"]) == ("$default", "MESSAGE")
+        assert talk(client, action="mock") == f"mock {shown['id']}"
+        for text in ("no json", "[1]", '"text"', "{" * 10_000, ""):
+            if len(text) < 3_000:
+                client.send(text)
+                assert json.loads(client.recv(timeout=5))["route"] == "$default"
+        assert json.loads(talk(client, action="$connect"))["route"] == "$default"
+        client.send(b"\x00\xff")
+        shown = json.loads(client.recv(timeout=5))
+        assert (shown["encoded"], base64.b64decode(shown["body"])) == (True, b"\x00\xff")
+        client.send(json.dumps({"action": "quiet"}))
+        assert talk(client, action="mock").startswith("mock")  # nothing came of the quiet one
+
+
+def test_throttles_by_route(chat):
+    """A message too many gets an error frame that says when to try again; the connection stays."""
+    with connect(f"{chat.ws}/prod") as client:
+        assert [talk(client, action="say", text="x") for _ in range(2)] == ["said x"] * 2
+        error = json.loads(talk(client, action="say", text="x"))
+        assert (error["message"], error["retryAfter"]) == ("Too Many Requests", 10)
+        assert {"connectionId", "requestId"} <= set(error)
+        assert talk(client, action="mock").startswith("mock")
+        assert json.loads(talk(client, action="fail"))["message"] == "Internal server error"
+
+
+def test_connections_are_throttled(chat):
+    for _ in range(2):
+        with connect(f"{chat.ws}/few"):
+            pass
+    with pytest.raises(websockets.InvalidStatus) as caught:
+        connect(f"{chat.ws}/few")
+    response = caught.value.response
+    assert (response.status_code, response.headers["retry-after"]) == (429, "10")
+    assert json.loads(response.body) == {"message": "Too Many Requests"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/prod?token=bad", 401), ("/nothing", 404), ("/keyed/prod", 403), ("/nowhere/prod", 504)]
+)
+def test_handshakes_that_fail(chat, path, status):
+    with pytest.raises(websockets.InvalidStatus) as caught:
+        connect(chat.ws + path)
+    assert caught.value.response.status_code == status
+
+
+def test_a_subprotocol(chat):
+    with connect(f"{chat.ws}/prod", subprotocols=["chat"]) as client:
+        assert client.subprotocol == "chat"
+
+
+def test_selection_expressions(chat):
+    """Parts are joined; a missing one is empty, and what is no text is turned into it. Without $default: an error."""
+    with connect(f"{chat.ws}/keyed/prod", additional_headers={"x-api-key": KEY + "2"}) as client:
+        assert talk(client, kind="a", name="b") == "a and b"
+        assert talk(client, kind=1) == "one and nothing"
+        assert json.loads(talk(client, kind="x"))["message"] == "Not Found"
+
+
+def test_a_plan_counts_messages_too(chat):
+    with connect(f"{chat.ws}/keyed/prod", additional_headers={"x-api-key": KEY}) as client:
+        replies = [talk(client, kind=True, name={"x": 1}) for _ in range(3)]
+    assert replies[:2] == ["as text"] * 2  # the third of the plan was the handshake
+    assert json.loads(replies[2])["message"] == "Too Many Requests"
+
+
+def test_disconnecting_is_told(chat):
+    gone = chat.folder / "talk.py.gone"
+    with connect(f"{chat.ws}/prod") as client:
+        id = json.loads(talk(client, action="x"))["id"]
+    ends = time.monotonic() + 5
+    while not gone.exists() or id not in gone.read_text():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def test_connections(chat):
+    """From any worker: send, look, disconnect; 410 when it is gone."""
+    with connect(f"{chat.ws}/prod") as client, httpx.Client(base_url=f"http://127.0.0.1:{chat.port}") as operator:
+        id = json.loads(talk(client, action="x"))["id"]
+        for i in range(6):
+            with httpx.Client(base_url=str(operator.base_url)) as other:  # a connection of its own, to some worker
+                assert other.post(f"/prod/@connections/{id}", content=f"hello {i}").status_code == 200
+                assert client.recv(timeout=5) == f"hello {i}"
+        shown = operator.get(f"/prod/@connections/{id}").json()
+        assert shown["connectionId"] == id
+        assert shown["identity"]["sourceIp"] == "127.0.0.1"
+        assert abs(shown["connectedAt"] / 1000 - time.time()) < 60
+        assert operator.post(f"/prod/@connections/{id}", content=b"x" * 6_000).status_code == 413
+        assert operator.delete(f"/prod/@connections/{id}").status_code == 204
+        with pytest.raises(websockets.ConnectionClosed):
+            client.recv(timeout=5)
+        time.sleep(0.2)
+        for method in ("GET", "POST", "DELETE"):
+            assert operator.request(method, f"/prod/@connections/{id}").status_code == 410
+        assert operator.get("/prod/@connections/..%2f..").status_code == 400
+        assert operator.get("/prod/other").status_code == 403
+
+
+@pytest.mark.parametrize("pieces", [["x" * 3_100], ["x" * 2_600, "x" * 2_600]], ids=["a frame", "a message"])
+def test_what_is_too_big(chat, pieces):
+    with connect(f"{chat.ws}/prod") as client:
+        client.send(pieces if len(pieces) > 1 else pieces[0])
+        with pytest.raises(websockets.ConnectionClosed) as caught:
+            client.recv(timeout=5)
+        assert caught.value.rcvd.code == 1009
+
+
+def test_silence_and_life_end(chat):
+    with connect(f"{chat.ws}/prod") as client:
+        began = time.monotonic()
+        with pytest.raises(websockets.ConnectionClosed) as caught:
+            client.recv(timeout=5)
+        assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1001, "idle")
+        assert 0.9 < time.monotonic() - began < 1.9
+    with connect(f"{chat.ws}/prod") as client:
+        began = time.monotonic()
+        with pytest.raises(websockets.ConnectionClosed) as caught:
+            while time.monotonic() - began < 5:
+                talk(client, action="mock")
+                time.sleep(0.3)
+        assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1001, "the connection has lived long enough")
+        assert 1.8 < time.monotonic() - began < 3.5
+
+
+def test_a_websocket_backend(chat):
+    with connect(f"{chat.ws}/proxied/prod") as client:
+        assert client.recv(timeout=5) == "hello /up?from=gateway 127.0.0.1"
+        client.send("abc")
+        assert client.recv(timeout=5) == "cba"
+        client.send(b"\x01\xff")
+        assert client.recv(timeout=5) == b"\xff\x01"
+        assert talk(client, action="ping") == "pong"  # answered here
+        client.send("close")
+        with pytest.raises(websockets.ConnectionClosed) as caught:
+            client.recv(timeout=5)
+        assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (4321, "enough")
+    with connect(f"{chat.ws}/proxied/prod") as client:
+        client.recv(timeout=5)
+        client.send("more")
+        assert json.loads(client.recv(timeout=5))["message"] == "Too Many Requests"
+
+
+def test_rubbish_frames(chat):
+    """A client that breaks the protocol is closed, and the log has a line for each event."""
+    with socket.create_connection(("127.0.0.1", chat.port), 5) as connection:
+        connection.sendall(
+            b"GET /prod HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: " + base64.b64encode(bytes(16)) + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        assert connection.recv(4096).startswith(b"HTTP/1.1 101")
+        connection.sendall(bytes(range(256)) * 10)
+        answer = b""
+        while chunk := connection.recv(4096):
+            answer += chunk
+        assert answer[0] == 0x88
+    assert asyncio.run(_alive(chat))
+    lines = (chat.folder / "access.log").read_text().splitlines()
+    assert "CONNECT $connect 101 -" in lines
+    assert "MESSAGE say 429 Too Many Requests" in lines
+    assert "DISCONNECT $disconnect 200 -" in lines
+
+
+async def _alive(chat):
+    async with websockets.connect(f"{chat.ws}/prod") as client:
+        await client.send('{"action": "mock"}')
+        return await client.recv()

@@ -1,0 +1,211 @@
+"""Several processes, restarts and reloads: no limit is multiplied, and none forgotten."""
+
+import asyncio
+import os
+import signal
+import time
+
+import httpx
+import pytest
+from gateway_harness import KEY, free_port
+
+from ratelimit import Table
+
+GATEWAY = """
+tables: {tables}
+apis:
+  shop:
+    type: rest
+    resources:
+      /pets: {{GET: {{api_key_required: true, mock: {{body: "pets"}}}}}}
+      /pid: {{GET: {{function: "pids:pid"}}}}
+    stages:
+      prod: {{throttle: {{rate: 0, burst: 0}}, route_throttles: {{GET /pets: {{rate: 0.001, burst: {burst}}}}}}}
+      dev: {{}}
+api_keys: {{ann: {key}}}
+plans: {{gold: {{keys: ann, stages: [shop/prod, shop/dev], quota: {{limit: {limit}, period: MONTH}}}}}}
+"""
+
+
+@pytest.fixture
+def gateway_text(tmp_path):
+    (tmp_path / "pids.py").write_text("import os\n\ndef pid(event):\n    return str(os.getpid())\n")
+
+    def text(tables="memory", burst=1000, limit=100):
+        return GATEWAY.format(tables=tables, burst=burst, limit=limit, key=KEY)
+
+    yield text
+    for name in Table.names():
+        if name.startswith("gateway-test-"):
+            Table.shared(name).remove()
+
+
+def ask(url, count, path="/dev/pets", clients=12):
+    """Statuses of requests that come at once, on many connections."""
+
+    async def run():
+        async def one(number):
+            async with httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=30) as client:
+                return [(await client.get(url + path)).status_code for _ in range(number)]
+
+        return sum(await asyncio.gather(*(one(count // clients) for _ in range(clients))), [])
+
+    return asyncio.run(run())
+
+
+def workers_of(url, expected):
+    """The processes that answer."""
+    found = set()
+    for _ in range(300):
+        found.add(httpx.get(f"{url}/dev/pid").text)
+        if len(found) == expected:
+            return found
+    return found
+
+
+def test_four_workers_hold_each_limit_exactly(serve, gateway_text):
+    server = serve(gateway_text(limit=100), "--workers", "4")
+    assert len(workers_of(server.url, 4)) == 4
+    statuses = ask(server.url, 180)
+    assert (statuses.count(200), statuses.count(429)) == (100, 80)
+    status = httpx.get(f"{server.url}/_gateway/status.json").json()
+    route = next(
+        r for stage in status["stages"] if stage["stage"] == "dev" for r in stage["routes"] if r["key"] == "GET /pets"
+    )
+    assert (route["admitted"], route["quota_exceeded"]) == (100, 80)
+    usage = httpx.get(f"{server.url}/_gateway/usage?plan=gold").json()
+    assert list(usage["values"]["ann"].values())[-1] == [100, 0]
+
+
+def test_tables_are_removed_with_the_gateway(serve, gateway_text):
+    """What the gateway has shared by itself ends with it."""
+    server = serve(gateway_text(), "--workers", "2")
+    own = f"gateway-{server.process.pid}."
+    assert any(name.startswith(own) for name in Table.names())
+    server.stop()
+    assert not any(name.startswith(own) for name in Table.names())
+
+
+@pytest.mark.parametrize("kind", ["file", "shared"])
+def test_a_restart_forgets_no_quota(serve, gateway_text, tmp_path, kind):
+    tables = f"file:{tmp_path}/tables" if kind == "file" else f"shared:gateway-test-{os.getpid()}"
+    text = gateway_text(tables, limit=10)
+    server = serve(text)
+    assert ask(server.url, 4, clients=1) == [200] * 4
+    server.process.kill()
+    server.process.wait()
+    again = serve(text)
+    assert ask(again.url, 8, clients=1) == [200] * 6 + [429] * 2
+
+
+def test_a_killed_worker_is_replaced_and_forgets_nothing(serve, gateway_text):
+    server = serve(gateway_text(limit=20), "--workers", "2")
+    assert ask(server.url, 12).count(200) == 12
+    victim = workers_of(server.url, 2).pop()
+    os.kill(int(victim), signal.SIGKILL)
+    server.wait_for("died", 20)
+    ends = time.monotonic() + 20
+    while server.log.read_text().count("startup complete") < 3:
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    assert ask(server.url, 12).count(200) == 8
+
+
+def reload(server, text, how):
+    before = server.log.read_text().count("reloaded")
+    server.file.write_text(text)
+    if how == "SIGHUP":
+        os.kill(server.process.pid, signal.SIGHUP)
+    return before
+
+
+@pytest.mark.parametrize(("how", "options"), [("SIGHUP", ["--no-watch"]), ("change", [])])
+def test_reloading(serve, gateway_text, how, options):
+    """Counts stay, with new limits: what was spent counts against the new burst and the new quota."""
+    server = serve(gateway_text(limit=10), *options)
+    assert ask(server.url, 12, clients=1).count(200) == 10
+    reload(server, gateway_text(limit=15), how)
+    server.wait_for("reloaded")
+    assert ask(server.url, 8, clients=1) == [200] * 5 + [429] * 3
+
+
+def test_reloading_four_workers(serve, gateway_text):
+    server = serve(gateway_text(limit=10), "--workers", "4", "--no-watch")
+    ask(server.url, 12)
+    reload(server, gateway_text(limit=30), "SIGHUP")
+    ends = time.monotonic() + 10
+    while server.log.read_text().count("reloaded") < 4:
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    assert ask(server.url, 36).count(200) == 20
+    assert "died" not in server.log.read_text()
+
+
+def test_reloading_drops_nothing(serve, gateway_text):
+    """Requests that come all the while, on connections that are kept, are all answered by the one or the other."""
+    texts = [gateway_text(limit=100_000, burst=n) for n in (1, 2)]
+    server = serve(texts[0])
+
+    async def run():
+        async def one():
+            async with httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=30) as client:
+                return [(await client.get(f"{server.url}/dev/pets")).status_code for _ in range(60)]
+
+        async def change():
+            for i in range(8):
+                reload(server, texts[i % 2], "SIGHUP")
+                await asyncio.sleep(0.05)
+
+        return (await asyncio.gather(one(), one(), one(), change()))[:3]
+
+    assert set(sum(asyncio.run(run()), [])) == {200}
+    server.wait_for("reloaded")
+
+
+def test_a_wrong_file_changes_nothing(serve, gateway_text):
+    server = serve(gateway_text())
+    server.file.write_text(gateway_text().replace("rate: 0.001", "rate: fast"))
+    server.wait_for("not reloaded")
+    assert "rate must be a number, not 'fast'" in server.log.read_text()
+    assert ask(server.url, 1, clients=1) == [200]
+
+
+def test_backends_are_kept_over_a_reload(serve, backend, tmp_path):
+    """A download that is under way goes on to its end, also when its backend is no longer in the file."""
+
+    async def slow(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n")
+        for _ in range(10):
+            writer.write(b"x" * 20_000)
+            await writer.drain()
+            await asyncio.sleep(0.15)
+
+    behind = backend(slow)
+    text = "apis: {{a: {{routes: {{$default: {{proxy: '{url}'}}}}, stages: {{$default: {{}}}}}}}}"
+    server = serve(text.format(url=behind.url))
+    with httpx.stream("GET", server.url, timeout=20) as answer:
+        pieces = answer.iter_raw()
+        size = len(next(pieces))
+        server.file.write_text(text.format(url="http://127.0.0.1:1"))
+        server.wait_for("reloaded")
+        size += sum(map(len, pieces))
+    assert size == 200_000
+    assert httpx.get(server.url).status_code == 504
+
+
+def test_tls(serve, gateway_text, tmp_path):
+    """By uvicorn's own options."""
+    import subprocess
+
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    server = serve(gateway_text(), "--ssl-keyfile", str(key), "--ssl-certfile", str(certificate), port=free_port())
+    import ssl
+
+    context = ssl.create_default_context(cafile=str(certificate))
+    answer = httpx.get(f"https://127.0.0.1:{server.port}/dev/pets", headers={"x-api-key": KEY}, verify=context)
+    assert answer.status_code == 200

@@ -1,0 +1,338 @@
+"""Reading logs: formats, compression, moments, order, and what cannot be read."""
+
+import gzip
+import io
+import json
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from programs import program
+
+from ratelimit.replay import files, replay_log
+from ratelimit.replay.moments import BROKEN, from_clf, from_text
+from ratelimit.replay.order import Chunk, Sorter, merge
+from ratelimit.replay.reader import Reader
+
+SECOND = 10**9
+START = 1_767_571_200
+REQUESTS = [  # moment, client, user, method, target, agent
+    (0.25, "192.0.2.1", "ann", "GET", "/api/v1/items?page=2", 'Quoted "agent"'),
+    (1.5, "2001:db8:1:2:3::4", "-", "POST", "/login", "curl/8"),
+    (1.5, "::ffff:192.0.2.1", "ann", "GET", "/api/v1", "curl/8"),
+    (3, "2001:db8:1:2::9", "bob", "GET", "/", "-"),
+]
+
+
+def clf(moment, client, user, method, target, agent):
+    when = datetime.fromtimestamp(START + int(moment), UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
+    return f'{client} - {user} [{when}] "{method} {target} HTTP/1.1" 200 17'
+
+
+def combined(*request):
+    agent = request[-1].replace('"', '\\"')
+    return f'{clf(*request)} "-" "{agent}"'
+
+
+def nginx(moment, client, user, method, target, agent):
+    record = {
+        "msec": START + moment, "remote_addr": client, "remote_user": "" if user == "-" else user,
+        "request": f"{method} {target} HTTP/1.1", "http_user_agent": agent, "http_x_api_key": f"key of {user}",
+    }  # fmt: skip
+    return json.dumps(record)
+
+
+def records(moment, client, user, method, target, agent):
+    when = datetime.fromtimestamp(START + moment, UTC).isoformat()
+    return json.dumps({"timestamp": when, "client": client, "user": user, "method": method, "path": target,
+                       "header": {"x-api-key": f"key of {user}"}, "agent": agent})  # fmt: skip
+
+
+def rows(moment, client, user, method, target, agent):
+    quoted = '"' + agent.replace('"', '""') + '"'
+    return f"{START + moment},{client},{user},{method},{target},{quoted}"
+
+
+FORMATS = {
+    "common": (clf, ""),
+    "combined": (combined, ""),
+    "nginx JSON": (nginx, ""),
+    "JSON lines": (records, ""),
+    "CSV": (rows, "time,client,user,method,target,agent\n"),
+}
+
+
+@pytest.fixture(params=FORMATS)
+def form(request):
+    return request.param
+
+
+def text_of(form, requests=REQUESTS):
+    write, heading = FORMATS[form]
+    return heading + "".join(write(*request) + "\n" for request in requests)
+
+
+def read(tmp_path, content, key="client", name="log", **options):
+    """(moment, key) of all requests, and the reader."""
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_all([str(path)], key, **options)
+
+
+def read_all(sources, key="client", **options):
+    reader = Reader(sources, key, **options)
+    chunks = list(reader.chunks())
+    rows = [
+        (moment, reader.name(number))
+        for chunk in chunks
+        for moment, number in zip(chunk.moments.tolist(), chunk.numbers.tolist(), strict=True)
+    ]
+    return rows, reader
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("client", ["192.0.2.1", "2001:db8:1:2:3::4", "192.0.2.1", "2001:db8:1:2::9"]),
+        ("client/64", ["192.0.2.1", "2001:db8:1:2::/64", "192.0.2.1", "2001:db8:1:2::/64"]),
+        ("client/24/48", ["192.0.2.0/24", "2001:db8:1::/48", "192.0.2.0/24", "2001:db8:1::/48"]),
+        ("user", ["ann", "-", "ann", "bob"]),
+        ("method + path/2", ["GET /api/v1", "POST /login", "GET /api/v1", "GET /"]),
+        ("path", ["/api/v1/items", "/login", "/api/v1", "/"]),
+        ("user + client/48", ["ann 192.0.2.1", "- 2001:db8:1::/48", "ann 192.0.2.1", "bob 2001:db8:1::/48"]),
+    ],
+)
+def test_every_format_gives_the_same_requests(form, key, expected, tmp_path):
+    found, reader = read(tmp_path, text_of(form), key)
+    assert [name for _, name in found] == expected
+    exact = form not in ("common", "combined")
+    assert [moment for moment, _ in found] == [
+        START * SECOND + round((at if exact else int(at)) * SECOND) for at, *_ in REQUESTS
+    ]
+    assert (reader.lines, reader.broken) == (4, 0)
+
+
+def test_headers_and_other_fields(tmp_path):
+    expected = ["key of ann", "key of -", "key of ann", "key of bob"]
+    assert [name for _, name in read(tmp_path, text_of("JSON lines"), "header.x-api-key")[0]] == expected
+    found = [name for _, name in read(tmp_path, text_of("nginx JSON"), "header.X-Api-Key")[0]]
+    assert found == ["key of ann", "key of ", "key of ann", "key of bob"] or found == expected
+    for form in ("combined", "nginx JSON", "JSON lines"):
+        agents = [name for _, name in read(tmp_path, text_of(form), "agent")[0]]
+        assert [agent.replace("\\", "") for agent in agents] == ['Quoted "agent"', "curl/8", "curl/8", "-"]
+    with pytest.raises(ValueError, match=r"no field 'header.x'; there are client, ident"):
+        read(tmp_path, text_of("common"), "header.x")
+    with pytest.raises(ValueError, match="csv log: no field 'nobody'"):
+        read(tmp_path, text_of("CSV"), "nobody")
+
+
+@pytest.mark.parametrize("compression", ["plain", "gzip", "two gzip members", "zstd"])
+def test_compressed_or_not(form, compression, tmp_path):
+    content = text_of(form).encode()
+    if compression == "gzip":
+        content = gzip.compress(content)
+    elif compression == "two gzip members":
+        half = content.index(b"\n") + 1
+        content = gzip.compress(content[:half]) + gzip.compress(content[half:])
+    elif compression == "zstd":
+        content = subprocess.run([program("zstd"), "-c"], input=content, capture_output=True, check=True).stdout
+    assert read(tmp_path, content)[0] == read(tmp_path, text_of(form))[0]
+
+
+@pytest.mark.parametrize("compression", ["plain", "gzip"])
+def test_standard_input(form, compression):
+    content = text_of(form).encode()
+    run = [sys.executable, "-m", "ratelimit", "replay", "--limit", "token-bucket 1/hour", "--json", "-"]
+    done = subprocess.run(run, input=gzip.compress(content) if compression == "gzip" else content, capture_output=True)
+    report = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (report["requests"], report["keys"], report["outcomes"][0]["refused"]) == (4, 3, 1)
+    assert report["source"]["names"] == ["-"]
+
+
+def test_broken_lines_are_counted_shown_and_passed_over(form, tmp_path):
+    write, heading = FORMATS[form]
+    good = [write(*request) for request in REQUESTS]
+    bad = ["nonsense", '{"half": ', good[0].replace("2026", "9926").replace(str(START), "x"), "\x00\xff" * 3, ""]
+    lines = [good[0], bad[0], good[1], *bad[1:4], good[2], bad[4], good[3]]
+    content = heading + "\n".join(lines) + "\n"
+    found, reader = read(tmp_path, content.encode("latin-1"), name="broken.log")
+    assert [moment for moment, _ in found] == [moment for moment, _ in read(tmp_path, text_of(form))[0]]
+    assert (reader.lines, reader.broken) == (9, 5)
+    after = 1 if heading else 0
+    assert [line for _, line, _ in reader.broken_lines] == [number + after for number in (2, 4, 5, 6, 8)]
+    assert reader.broken_lines[0] == (str(tmp_path / "broken.log"), 2 + after, "nonsense")
+
+
+def test_a_quote_left_open_spoils_no_other_line(tmp_path):
+    content = text_of("CSV").splitlines()
+    content.insert(2, content[1].removesuffix('"').replace('""', "") + " half")
+    found, reader = read(tmp_path, "\n".join(content))
+    assert [moment for moment, _ in found] == [moment for moment, _ in read(tmp_path, text_of("CSV"))[0]]
+    assert [number for _, number, _ in reader.broken_lines] == [3]
+
+
+@pytest.mark.parametrize("size", [64, 200, 333, 1_000])
+def test_blocks_of_any_size_have_the_same_lines(form, size, tmp_path, monkeypatch):
+    content = text_of(form, REQUESTS * 20)
+    whole = read(tmp_path, content)[0]
+    monkeypatch.setattr(files, "BLOCK", size)
+    found, reader = read(tmp_path, content.removesuffix("\n"))
+    assert found == whole
+    assert (reader.lines, reader.broken) == (80, 0)
+
+
+def test_a_line_without_an_end_takes_bounded_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LONGEST", 1_000)
+    monkeypatch.setattr(files, "BLOCK", 512)
+    content = text_of("combined") + "x" * 100_000 + "\n" + text_of("combined")
+    path = tmp_path / "log"
+    path.write_text(content)
+    assert max(len(block.data) for block in files.read_blocks(str(path))) < 3_000
+    found, reader = read(tmp_path, content)
+    assert (len(found), reader.lines, reader.broken) == (8, 9, 1)
+
+
+def test_several_files_are_merged_in_order(form, tmp_path):
+    """Two servers at the same time, and a rotation whose newest file is named first."""
+    newest = text_of(form, [(at + 100, *rest) for at, *rest in REQUESTS])
+    sources = []
+    for name, content in (("log", newest), ("log.1", text_of(form)), ("other", text_of(form))):
+        (tmp_path / name).write_text(content)
+        sources.append(str(tmp_path / name))
+    found, reader = read_all(sources)
+    assert [moment for moment, _ in found] == sorted(moment for moment, _ in found)
+    assert len(found) == 12
+    assert reader.source().out_of_order == 0
+
+
+def test_what_is_no_log(tmp_path):
+    with pytest.raises(ValueError, match=r"no format that is known .* name it by --format"):
+        read(tmp_path, "dear diary\nnothing happened\n")
+    assert read(tmp_path, "")[0] == []
+    with pytest.raises(FileNotFoundError):
+        read_all([str(tmp_path / "nowhere")])
+
+
+# --- moments
+
+
+@given(
+    st.datetimes(datetime(1970, 1, 2), datetime(2099, 12, 30)),
+    st.integers(-23 * 60 - 59, 23 * 60 + 59),
+)
+def test_moments_of_access_logs(moment, east):
+    moment = moment.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=east)))
+    text = moment.strftime("%d/%b/%Y:%H:%M:%S %z")
+    assert from_clf(np.array([text.encode()]))[0] == round(moment.timestamp()) * SECOND
+    assert from_text(text) == round(moment.timestamp()) * SECOND
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "31/Jun/2026:10:00:00 +0000", "00/May/2026:10:00:00 +0000", "17/Mai/2026:10:00:00 +0000",
+        "17/May/2026:24:00:00 +0000", "17/May/2026:10:60:00 +0000", "17/May/2026:10:00:00 *0000",
+        "17/May/1969:10:00:00 +0000", "17-May-2026:10:00:00 +0000", "1x/May/2026:10:00:00 +0000",
+        "01/Jan/1970:00:30:00 +0100",
+    ],
+)  # fmt: skip
+def test_moments_that_are_none(text):
+    both = from_clf(np.array([text.encode(), b"17/May/2026:10:00:00 +0000"]))
+    assert both.tolist() == [BROKEN, 1_779_012_000 * SECOND]
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("1767571200.123", 1_767_571_200_123_000_000),
+        ("1767571200", 1_767_571_200_000_000_000),
+        ("1767571200123", 1_767_571_200_123_000_000),
+        ("1767571200123456", 1_767_571_200_123_456_000),
+        ("1767571200123456789", 1_767_571_200_123_456_789),
+        ("2026-01-05T00:00:00Z", 1_767_571_200_000_000_000),
+        ("2026-01-05 00:00:00.25", 1_767_571_200_250_000_000),
+        ("2026-01-05T02:00:00+02:00", 1_767_571_200_000_000_000),
+        ("yesterday", BROKEN), ("", BROKEN), ("nan", BROKEN), ("-5", BROKEN), ("1e30", BROKEN), ("inf", BROKEN),
+    ],
+)  # fmt: skip
+def test_moments_of_other_logs(text, moment):
+    assert from_text(text) == moment
+
+
+# --- order
+
+
+def chunk(moments):
+    moments = np.array(moments, np.int64)
+    return Chunk(moments, np.arange(len(moments), dtype=np.uint64), np.zeros(len(moments), np.int32))
+
+
+@given(st.lists(st.lists(st.integers(0, 50), max_size=20)), st.integers(0, 60), st.integers(1, 20))
+def test_sorted_within_a_window(parts, window, at_once):
+    whole = [moment for part in parts for moment in part]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ratelimit.replay.order.AT_ONCE", at_once)
+        sorter = Sorter(window)
+        released = [moment for part in sorter.sort(map(chunk, parts)) for moment in part.moments.tolist()]
+    newest = -1
+    out_of_order = too_old = 0
+    for moment in whole:
+        out_of_order += moment < newest
+        too_old += moment < newest - window
+        newest = max(newest, moment)
+    assert released == sorted(released)
+    assert len(released) == len(whole)
+    assert sorter.out_of_order == out_of_order
+    assert sorter.late <= too_old
+    if not too_old:
+        assert released == sorted(whole)
+
+
+def test_what_is_late_is_told_and_not_set_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("ratelimit.replay.order.AT_ONCE", 1)
+    monkeypatch.setattr(files, "BLOCK", 100)
+    moments = [0, 100, 200, 300, 5, 400]
+    lines = text_of("combined", [(at, *REQUESTS[0][1:]) for at in moments])
+    found, reader = read(tmp_path, lines, window=60)
+    source = reader.source()
+    assert (source.out_of_order, source.late) == (1, 1)
+    assert [moment // SECOND - START for moment, _ in found] == [0, 100, 200, 200, 300, 400]
+
+
+@given(st.lists(st.lists(st.lists(st.integers(0, 30), max_size=10).map(sorted), max_size=5), max_size=4))
+def test_merging(streams):
+    sorted_streams = []
+    for parts in streams:
+        flat, cuts = sorted(moment for part in parts for moment in part), np.cumsum([len(part) for part in parts])
+        sorted_streams.append([part.tolist() for part in np.split(np.array(flat, int), cuts[:-1])] if parts else [])
+    merged = [
+        moment
+        for part in merge([iter(map(chunk, parts)) for parts in sorted_streams])
+        for moment in part.moments.tolist()
+    ]
+    assert merged == sorted(moment for parts in streams for part in parts for moment in part)
+
+
+def test_progress_is_told_in_bytes_of_the_file(tmp_path):
+    path = tmp_path / "log.gz"
+    path.write_bytes(gzip.compress(text_of("combined", REQUESTS * 5_000).encode()))
+    told = []
+    replay_log(path, "token-bucket 1/second", progress=told.append)
+    assert sum(told) == path.stat().st_size
+
+
+def test_random_bytes_are_never_fatal(tmp_path):
+    rng = np.random.default_rng(5)
+    noise = rng.integers(0, 256, 200_000, dtype=np.uint8).tobytes()
+    for form in FORMATS:
+        content = text_of(form, REQUESTS * 100).encode()
+        content += noise + b"\n" + re.sub(rb"^.*\n", b"", content, count=1)
+        found, reader = read(tmp_path, io.BytesIO(content).getvalue())
+        assert len(found) >= 700
+        assert reader.broken >= 1

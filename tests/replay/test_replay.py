@@ -1,0 +1,216 @@
+"""Replay from arrays."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import ratelimit
+from ratelimit.replay import Limit, engine, replay
+
+SECOND = 10**9
+START = 1_700_000_000 * SECOND
+LIMITS = [
+    "token-bucket 5/minute burst 3", "leaky-bucket 5/minute capacity 2", "fixed-window 5/minute",
+    "fixed-window 5/minute anchor first", "sliding-window 5/minute", "sliding-log 5/minute",
+    "fixed-window 5/10s; 20/minute",
+]  # fmt: skip
+
+
+def traffic(size=5_000, keys=40, seconds=600):
+    rng = np.random.default_rng(3)
+    return START + np.sort(rng.integers(0, seconds * SECOND, size)), rng.integers(0, keys, size)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_decisions_are_those_of_the_limiter_one_by_one(limit):
+    moments, keys = traffic()
+    limiter = Limit.parse(limit).make(1_000)
+    decisions = [limiter.hit(int(key), now=int(now)) for key, now in zip(keys, moments, strict=True)]
+    allowed = np.array([decision.allowed for decision in decisions])
+    outcome = replay(moments, keys, limit, keep=True).outcomes[0]
+    assert (outcome.allowed == allowed).all()
+    assert (outcome.admitted, outcome.refused) == (allowed.sum(), (~allowed).sum())
+    waits = [decision.retry_after for decision in decisions if not decision]
+    assert outcome.waits.mean == pytest.approx(np.mean(waits))
+    assert outcome.waits.largest == max(waits)
+    if outcome.delays:
+        delays = [decision.delay for decision in decisions if decision]
+        assert outcome.delays.mean == pytest.approx(np.mean(delays))
+        assert outcome.delays.largest == max(delays)
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_what_is_counted_by_key(limit):
+    moments, keys = traffic()
+    report = replay(moments, keys, limit, keep=True)
+    outcome = report.outcomes[0]
+    requests, refused = np.bincount(keys), np.bincount(keys[~outcome.allowed], minlength=40)
+    assert report.keys == 40
+    assert outcome.keys_refused == np.count_nonzero(refused)
+    assert {(int(key.key), key.requests, key.refused) for key in outcome.top} <= set(
+        zip(range(40), requests.tolist(), refused.tolist(), strict=True)
+    )
+    assert [key.refused for key in outcome.top] == sorted(refused.tolist(), reverse=True)[:10]
+    admitted = 1 - refused / requests
+    assert outcome.fairness == pytest.approx(admitted.sum() ** 2 / (40 * (admitted**2).sum()))
+    assert sum(keys for _, keys in outcome.keys_by_share) == 40
+    assert sum(report.requests_over_time) == 5_000
+    assert sum(outcome.refused_over_time) == outcome.refused
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_the_most_in_a_period_is_counted_and_below_what_is_proved(limit):
+    moments, keys = traffic()
+    outcome = replay(moments, keys, limit, keep=True).outcomes[0]
+    for largest in outcome.largest:
+        most, period = 0, round(largest.period * SECOND)
+        for key in range(40):
+            mine = moments[(keys == key) & outcome.allowed]
+            most = max(most, int((np.arange(len(mine)) - np.searchsorted(mine, mine - period, "right")).max()) + 1)
+        assert largest.admitted == most <= largest.most
+
+
+def test_the_boundary_burst_of_a_fixed_window():
+    """Ten at the end of a window and ten at the start of the next: all admitted, twice the limit."""
+    boundary = START // (60 * SECOND) * 60 * SECOND + 60 * SECOND
+    moments = boundary + np.arange(-10, 10) * SECOND
+    report = replay(moments, np.zeros(20, int), ["fixed-window 10/minute", "sliding-log 10/minute"])
+    fixed, exact = (outcome.largest[0] for outcome in report.outcomes)
+    assert (fixed.admitted, fixed.most, fixed.boundary_burst) == (20, 20, True)
+    assert (exact.admitted, exact.most, exact.boundary_burst) == (10, 10, False)
+
+
+@given(st.data())
+def test_chunks_make_no_difference(data):
+    moments, keys = traffic(300, 5, 60)
+    whole = replay(moments, keys, LIMITS, keep=True)
+    cuts = sorted(data.draw(st.lists(st.integers(0, 300), max_size=5)))
+    numbers = keys.astype(np.int32)
+    trial = engine.Engine(LIMITS, max_keys=lambda limit: 5, keep=True)
+    trial.run(
+        engine.Chunk(moments[a:b], keys[a:b].astype(np.uint64), numbers[a:b])
+        for a, b in zip([0, *cuts], [*cuts, 300], strict=True)
+    )
+    parts = trial.report(str, 5, 5)
+    for one, other in zip(whole.outcomes, parts.outcomes, strict=True):
+        assert (one.allowed == other.allowed).all()
+        assert (one.refused, one.waits, one.delays) == (other.refused, other.waits, other.delays)
+        assert [a.admitted for a in one.largest] == [b.admitted for b in other.largest]
+    assert whole.requests_over_time == parts.requests_over_time
+
+
+def test_keys_may_be_texts_bytes_or_integers_and_moments_dates():
+    moments, keys = traffic(500)
+    same = [
+        replay(when, who, "token-bucket 5/minute burst 3", keep=True).outcomes[0]
+        for when in (moments, moments.astype("datetime64[ns]"))
+        for who in (keys, keys - 20, keys.astype(str), keys.astype("S"), keys.tolist(), [f"key {key}" for key in keys])
+    ]
+    assert all((outcome.allowed == same[0].allowed).all() for outcome in same)
+    assert same[5].top[0].key == f"key {same[0].top[0].key}"
+    assert same[1].top[0].key == str(int(same[0].top[0].key) - 20)
+
+
+def test_requests_out_of_order_are_decided_in_theirs_and_told_in_yours():
+    moments, keys = traffic(1_000)
+    shuffled = np.random.default_rng(4).permutation(1_000)
+    whole = replay(moments, keys, "sliding-log 5/minute", keep=True).outcomes[0]
+    mixed = replay(moments[shuffled], keys[shuffled], "sliding-log 5/minute", keep=True).outcomes[0]
+    assert (mixed.allowed == whole.allowed[shuffled]).all()
+
+
+def test_keys_beyond_those_that_are_counted_share_a_count_and_are_still_decided_alone():
+    moments, keys = traffic(2_000, 100)
+    whole = replay(moments, keys, "token-bucket 5/minute burst 3", keep=True)
+    bounded = replay(moments, keys, "token-bucket 5/minute burst 3", keep=True, counted_keys=10)
+    assert (whole.outcomes[0].allowed == bounded.outcomes[0].allowed).all()
+    assert (bounded.keys, bounded.counted_keys) == (100, 10)
+
+
+def test_an_interruption_reports_what_is_known():
+    def interrupt(decided):
+        raise KeyboardInterrupt
+
+    moments, keys = traffic()
+    report = replay(moments, keys, "token-bucket 5/minute", progress=interrupt)
+    assert not report.complete
+    assert report.outcomes[0].requests == 5_000
+
+
+def test_a_full_table_is_told():
+    moments, keys = traffic(100, 100, 1)
+    trial = engine.Engine("token-bucket 5/minute", max_keys=lambda limit: 10, on_full="deny")
+    trial.run([engine.Chunk(moments, keys.astype(np.uint64), keys.astype(np.int32))])
+    assert trial.report(str, 100, 100).outcomes[0].full > 0
+    trial = engine.Engine("token-bucket 5/minute", max_keys=lambda limit: 10)
+    with pytest.raises(ratelimit.TableFull):
+        trial.run([engine.Chunk(moments, keys.astype(np.uint64), keys.astype(np.int32))])
+
+
+def test_nothing_to_replay():
+    report = replay([], [], LIMITS, keep=True)
+    assert report.requests == 0
+    assert all(outcome.allowed.tolist() == [] for outcome in report.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("moments", "keys", "limits", "error", "text"),
+    [
+        ([1.5], [1], "token-bucket 1/s", TypeError, "moments must be .* integer nanoseconds"),
+        ([-1], [1], "token-bucket 1/s", ValueError, r"moments must be from 0 .* not -1 \(at index 0\)"),
+        ([[1]], [1], "token-bucket 1/s", TypeError, "moments must be a one-dimensional"),
+        ([1], [1, 2], "token-bucket 1/s", ValueError, "keys must be as many as there are moments, 1, not 2"),
+        ([1], [1.5], "token-bucket 1/s", TypeError, "keys must be integers, bytes or str"),
+        ([1], "a", "token-bucket 1/s", TypeError, "keys must be an array"),
+        ([1], [1], [], ValueError, "limits must be at least one"),
+        ([1], [1], "nonsense", ValueError, "limit 'nonsense' is not understood"),
+    ],
+)
+def test_bad_arguments(moments, keys, limits, error, text):
+    with pytest.raises(error, match=text):
+        replay(moments, keys, limits)
+
+
+# --- limits as text
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical", "made"),
+    [
+        ("token-bucket 10/second burst 20", "token-bucket 10/second burst 20", "TokenBucket('10/second')"),
+        ("TokenBucket 10 per 2 hours", "token-bucket 10/2h", "TokenBucket('10/2h')"),
+        ("leaky bucket 10/s burst 0", "leaky-bucket 10/second capacity 0", "LeakyBucket('10/second')"),
+        ("fixed_window 5/m anchor first", "fixed-window 5/minute anchor first", "FixedWindow('5/minute')"),
+        (
+            "fixed-window 10/s; 1000/hour; sliding-log 3/millisecond",
+            "fixed-window 10/second; fixed-window 1000/hour; sliding-log 3/millisecond",
+            "FixedWindow('10/second') & FixedWindow('1000/hour') & SlidingLog('3/millisecond')",
+        ),
+    ],
+)
+def test_a_limit_as_text(text, canonical, made):
+    limit = Limit.parse(text)
+    assert str(limit) == canonical
+    assert Limit.parse(str(limit)) == limit
+    assert repr(limit.make(10)) == made
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("10/second", "is not understood"),
+        ("token-bucket", "is not understood"),
+        ("token-bucket 10/second burst", "quota|not understood"),
+        ("token-bucket 10/second burst many", "burst must be a whole number, not 'many'"),
+        ("token-bucket 10/second burst 0", "burst must be a whole number from 1"),
+        ("fixed-window 10/second burst 3", "fixed-window has no burst; it accepts anchor"),
+        ("sliding-log 10/second burst 3", "it accepts no option"),
+        ("fixed-window 10/second anchor second", "anchor must be 'epoch' or 'first'"),
+        ("token-bucket 10/fortnight", "unit 'fortnight'"),
+        ("sliding-log 1000000/s", "43690"),
+    ],
+)
+def test_a_limit_that_cannot_be_understood(text, message):
+    with pytest.raises(ValueError, match=message):
+        Limit.parse(text)

@@ -1,0 +1,146 @@
+"""The report opened in headless Chromium: the numbers on the page are the report's, and it can be read."""
+
+import pytest
+from programs import program
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+
+from ratelimit.replay import replay_log
+from ratelimit.replay.html import page
+from ratelimit.replay.suggest import main as suggest
+
+LIMITS = [
+    "token-bucket 60/minute burst 40", "leaky-bucket 60/minute capacity 40", "fixed-window 60/minute",
+    "sliding-window 10/second; 1000/hour", "sliding-log 60/minute",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report(made_log):
+    return replay_log(made_log, LIMITS)
+
+
+@pytest.fixture(scope="module")
+def files(report, made_log, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    (folder / "replay.html").write_text(page(report), encoding="utf-8")
+    assert suggest([str(made_log), "--refuse-at-most", "2%", "--html", str(folder / "suggest.html")]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    options = webdriver.ChromeOptions()
+    options.binary_location = program("chromium")
+    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(program("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser, files):
+    """Opens a page in a window of this width, in light or dark."""
+
+    def open_page(name, width=1200, scheme="light"):
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        browser.get((files / name).as_uri())
+        return browser
+
+    return open_page
+
+
+def cells(browser, table):
+    return [
+        [cell.text for cell in row.find_elements(By.TAG_NAME, "td")]
+        for row in browser.find_elements(By.CSS_SELECTOR, f"{table} tbody tr")
+    ]
+
+
+def test_the_numbers_of_the_overview(opened, report):
+    browser = opened("replay.html")
+    assert browser.find_element(By.ID, "requests").text == f"{report.requests:,}"
+    rows = cells(browser, "#overview")
+    assert [row[0] for row in rows] == [outcome.limit for outcome in report.outcomes]
+    for row, outcome in zip(rows, report.outcomes, strict=True):
+        assert int(row[1].replace(",", "")) == outcome.admitted
+        assert int(row[2].replace(",", "")) == outcome.refused
+        assert float(row[3].removesuffix(" %")) == pytest.approx(100 * outcome.refused_share, abs=0.06)
+        assert int(row[4].replace(",", "")) == outcome.keys_refused
+        assert float(row[5]) == pytest.approx(outcome.fairness, abs=1e-4)
+        assert int(row[1].replace(",", "")) + int(row[2].replace(",", "")) == report.requests
+
+
+def test_the_numbers_of_each_limit(opened, report):
+    browser = opened("replay.html")
+    largest = [one for outcome in report.outcomes for one in outcome.largest]
+    assert [(int(row[2].replace(",", "")), row[4]) for row in cells(browser, "#largest")] == [
+        (one.admitted, one.key) for one in largest
+    ]
+    for number, outcome in enumerate(report.outcomes, 1):
+        rows = cells(browser, f"#limit-{number} .top")
+        assert [(row[0], int(row[1].replace(",", ""))) for row in rows] == [
+            (key.key, key.refused) for key in outcome.top
+        ]
+
+
+@pytest.mark.parametrize("name", ["replay.html", "suggest.html"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_pictures_are_drawn_and_nothing_is_wider_than_the_window(opened, name, width):
+    browser = opened(name, width)
+    sizes = [picture.size for picture in browser.find_elements(By.CSS_SELECTOR, ".scroll > svg")]
+    assert sizes
+    assert all(size["width"] > 300 and size["height"] > 50 for size in sizes)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    paths = browser.find_elements(By.CSS_SELECTOR, "svg path, svg rect.admitted, svg rect.refused")
+    assert any(path.size["width"] > 100 for path in paths)
+
+
+@pytest.mark.parametrize("name", ["replay.html", "suggest.html"])
+def test_nothing_comes_from_elsewhere_and_nothing_goes_wrong(opened, name, files):
+    browser = opened(name)
+    assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
+    assert [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]] == []
+    content = (files / name).read_text(encoding="utf-8")
+    assert "<script" not in content
+    assert "http://" not in content and "https://" not in content  # noqa: PT018
+
+
+def luminance(colour):
+    parts = [int(part) / 255 for part in colour.partition("(")[2].rstrip(")").split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    """As the Web Content Accessibility Guidelines 2.2 define it."""
+    high, low = sorted([luminance(one), luminance(other)], reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("name", ["replay.html", "suggest.html"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark_can_both_be_read(opened, name, scheme):
+    browser = opened(name, scheme=scheme)
+    style = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
+    paper = browser.execute_script(style, "body", "backgroundColor")
+    assert (luminance(paper) < 0.2) == (scheme == "dark")
+    for text in ("h1", "p.soft", "thead th"):
+        assert contrast(paper, browser.execute_script(style, text, "color")) >= 4.5
+    assert contrast(paper, browser.execute_script(style, "svg text", "fill")) >= 4.5
+    shapes = [("svg .admitted", "fill"), ("svg .refused", "fill"), ("svg .delayed", "fill")]
+    for shape, how in shapes if name == "replay.html" else [(f"svg .c{kind}", "stroke") for kind in range(1, 6)]:
+        assert contrast(paper, browser.execute_script(style, shape, how)) >= 3
+
+
+def test_every_picture_says_in_words_what_it_shows(opened):
+    browser = opened("replay.html")
+    for picture in browser.find_elements(By.CSS_SELECTOR, "svg[role=img]"):
+        assert picture.get_attribute("aria-label")
+    heads = browser.find_elements(By.CSS_SELECTOR, "thead th")
+    assert all(head.get_attribute("scope") == "col" for head in heads)
