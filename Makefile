@@ -11,14 +11,15 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format typing docs bench bench-check bench-page sdist-test clean
+.PHONY: help demo test lint format typing docs bench bench-check bench-page free-threaded sdist-test clean
 .SECONDARY:
 
 help:  ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(BUILT) $(VENV)/.group-demo  ## decide real traffic under every algorithm: made up, or LOG=access.log
+demo: $(BUILT)  ## decide real traffic under every algorithm (made up, or LOG=access.log), then a gateway at work
 	$(BIN)/python examples/demo.py $(LOG)
+	$(BIN)/python examples/gateway/demo.py
 
 test: $(BUILT) $(VENV)/.group-test  ## all tests, with every code block of the documentation
 	$(BIN)/python -m pytest
@@ -49,6 +50,9 @@ bench-check: $(BUILT) $(VENV)/.group-bench  ## the same, each only once: do they
 bench-page: $(BUILT) $(VENV)/.group-bench  ## measure docs/benchmarks.md anew (a quarter of an hour)
 	$(BIN)/ratelimit bench --json docs/benchmarks.json --markdown docs/benchmarks.md
 
+free-threaded:  ## the tests that race, on a CPython without the GIL, which is built once (needs root's apt-get or its packages)
+	scripts/test-free-threaded
+
 sdist-test: $(VENV)/.group-build  ## the source distribution, tested in a fresh environment
 	scripts/test-sdist $(BIN)/python
 
@@ -66,5 +70,5 @@ $(VENV)/.group-%: $(VENV)/pyvenv.cfg pyproject.toml
 	touch $@
 
 $(BUILT): $(VENV)/.group-build $(SOURCES)
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[gateway,replay]"
 	touch $@

@@ -61,7 +61,7 @@ furnish() (  # VERSION
         rm -rf "$cache/venv-$1t-"*
         "$cache/cpython-$1t/bin/python${1%.*}t" -m venv "$venv" || exit 1
         cd "$project" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --only-binary numpy,hypothesis --group build --group test >&2 9>&- || exit 1
+            --only-binary numpy,hypothesis --group build --group core-test >&2 9>&- || exit 1
         : >"$venv/complete"
     fi
     echo "$venv/bin/python"

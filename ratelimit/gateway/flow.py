@@ -15,8 +15,8 @@ from .model import Api, Configuration, Mock, Route, Stage, Throttle
 from .plans import UsagePlan
 from .responses import Responses
 from .routes import BadPath, RouteTable, decode
-from .tracing import Tracing
 from .throttle import Chain, Limiters, Step
+from .tracing import Tracing
 
 
 class RouteFlow:

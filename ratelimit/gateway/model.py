@@ -310,8 +310,8 @@ class Api:
             named = NAME.fullmatch(name) or (name == "$default" and self.type == "http")
             check(named, f"a stage's name is letters, digits, - and _ (an HTTP API's also $default), not {name!r}")
             for deployment in (stage.deployment, stage.canary and stage.canary.deployment):
-                known = deployment is None or deployment in self.deployments
-                check(known, f"stage {name!r} refers to no deployment of this API: {deployment!r}")
+                found = deployment is None or deployment in self.deployments
+                check(found, f"stage {name!r} refers to no deployment of this API: {deployment!r}")
         known = {"*", "$connect"} if self.type == "websocket" else {"*"}
         for routes in (self.routes, *self.deployments.values()):
             known.update(routes)

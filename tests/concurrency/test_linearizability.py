@@ -1,5 +1,6 @@
 """Recorded histories of concurrent hits, refunds and resets against the sequential oracle."""
 
+import itertools
 import random
 import threading
 import time
@@ -56,7 +57,7 @@ def record(algorithm, rng):
 
 def overlaps(history):
     ordered = sorted(history, key=lambda call: call.began)
-    return sum(later.began <= earlier.ended for earlier, later in zip(ordered, ordered[1:], strict=False))
+    return sum(later.began <= earlier.ended for earlier, later in itertools.pairwise(ordered))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)

@@ -261,9 +261,31 @@ def test_streaming_answers(serve, backend):
 
 def test_the_access_log(serve, tmp_path):
     """Every variable, in JSON that stays JSON whatever a client sends."""
-    names = """requestId requestTime requestTimeEpoch identity.sourceIp identity.apiKeyId identity.userAgent httpMethod path
-    routeKey stage status protocol responseLength responseLatency integration.status integration.latency
-    integration.error error.message error.responseType domainName apiId isCanaryRequest deployment""".split()
+    names = [
+        "requestId",
+        "requestTime",
+        "requestTimeEpoch",
+        "identity.sourceIp",
+        "identity.apiKeyId",
+        "identity.userAgent",
+        "httpMethod",
+        "path",
+        "routeKey",
+        "stage",
+        "status",
+        "protocol",
+        "responseLength",
+        "responseLatency",
+        "integration.status",
+        "integration.latency",
+        "integration.error",
+        "error.message",
+        "error.responseType",
+        "domainName",
+        "apiId",
+        "isCanaryRequest",
+        "deployment",
+    ]
     form = json.dumps({name: f"$context.{name}" for name in names})
     log = tmp_path / "access.log"
     server = serve(f"""
