@@ -271,6 +271,30 @@ cdef inline bint decide(
     return after[0] != state
 
 
+cdef inline uint64_t recall(
+    const Table* table, const Rule* rule, const Request* request, u128* slot, u128 word, Outcome* out
+) noexcept nogil:
+    """What is known of a key that was found at `slot`, or was not; and the horizon, where it matters.
+
+    It matters for a key that is missing, and for a sliding log that is not yet full: the key may have come back
+    after its slot was taken, and then the log lacks what counts for a reading from before. (In the other
+    algorithms the state of a key that came back is what it would have been without going.)
+    """
+    cdef uint64_t horizon
+    if slot != NULL:
+        out.before = state_of(word)
+        out.ring = ring_of(table, rule, slot)
+        if out.ring == NULL or log_number(out.before) >= rule.capacity:
+            return 0
+    horizon = count_load(&table.header.horizon)
+    if not request.now_given:
+        out.now = max(out.now, horizon)
+    if slot == NULL or (request.verb == HIT and out.now < horizon):
+        out.before = unknown(rule, out.now, horizon)
+        out.ring = NULL
+    return horizon
+
+
 cdef inline bint retire(const Rule* rule, u128* slot, u128 word, u128* ring) noexcept nogil:
     """Copy a sliding log's newest request into its ring, before a newer one replaces it in the slot.
 
@@ -298,15 +322,7 @@ cdef inline Status commit(
     out.now = request.now
     while True:
         slot = find(table, hashed, &word)
-        if slot != NULL:
-            out.before = state_of(word)
-            out.ring = ring_of(table, rule, slot)
-        else:
-            horizon = count_load(&table.header.horizon)
-            if not request.now_given:
-                out.now = max(out.now, horizon)
-            out.before = unknown(rule, out.now, horizon)
-            out.ring = NULL
+        horizon = recall(table, rule, request, slot, word, out)
         out.after = out.before
         if slot == NULL and (request.verb == REFUND or request.verb == CANCEL):
             out.status = REFUSED
@@ -452,19 +468,10 @@ cdef inline void look(
     """What a hit would meet; writes nothing."""
     cdef u128 word = 0
     cdef u128* slot
-    cdef uint64_t horizon
     out.now = request.now
     while True:
         slot = find(table, hashed, &word)
-        if slot != NULL:
-            out.before = state_of(word)
-            out.ring = ring_of(table, rule, slot)
-        else:
-            horizon = count_load(&table.header.horizon)
-            if not request.now_given:
-                out.now = max(out.now, horizon)
-            out.before = unknown(rule, out.now, horizon)
-            out.ring = NULL
+        recall(table, rule, request, slot, word, out)
         out.after = out.before
         out.at = ready(rule, out.now, request.cost, out.before, out.ring)
         out.status = DONE if out.at <= out.now else REFUSED
