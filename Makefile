@@ -32,7 +32,7 @@ format: $(VENV)/.group-lint  ## put Python into that style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-STUB_ALLOWLIST := $(wildcard tests/typing/stubtest-allowlist.txt)
+STUB_ALLOWLIST := $(wildcard tests/typing/allowlist.txt)
 typing: $(BUILT) $(VENV)/.group-lint $(VENV)/.group-bench  ## types, and stubs against the compiled modules
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest ratelimit $(if $(STUB_ALLOWLIST),--allowlist $(STUB_ALLOWLIST))

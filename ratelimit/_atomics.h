@@ -12,10 +12,11 @@
 
 typedef unsigned __int128 u128;
 
-#if defined(__aarch64__) && !defined(__ARM_FEATURE_ATOMICS) && !defined(__SANITIZE_THREAD__)
-/* Without LSE, what ldaxp reads is one word only if the stlxp after it succeeds (Arm ARM, B2.2.1). So the word is
+#if defined(__aarch64__) && !defined(__SANITIZE_THREAD__)
+/* Without LSE2, what ldaxp reads is one word only if the stlxp after it succeeds (Arm ARM, B2.2.1). So the word is
    written back even where it is not the expected one: libgcc's outline function does not, and may return halves
-   of two words. ldaxp and stlxp order what surrounds them; dmb makes of them the full barrier that __sync is. */
+   of two words, and gcc 12 fails on its own casp. ldaxp and stlxp order what surrounds them; dmb makes of them the
+   full barrier that __sync is. */
 static inline u128 word_swap(u128 *word, u128 expected, u128 desired) {
     uint64_t low, high, new_low, new_high;
     uint32_t failed;

@@ -126,7 +126,7 @@ def _bring_keys(decide: Callable[[str], Any], admits: Callable[[Any], bool], sce
         raise RuntimeError(f"{name} answers {key!r} wrongly in {scenario.name!r}")
 
 
-def _fill_rings(limiter: ratelimit.Limiter, chunks: Sequence[Keys], capacity: int) -> None:
+def _fill_rings(limiter: ratelimit.Limiter, chunks: Sequence[Any], capacity: int) -> None:
     """Once around the log of every key: memory that is touched for the first time would be part of the time."""
     for _ in range(capacity):
         for chunk in chunks:
@@ -150,4 +150,5 @@ def batches(scenario: Scenario, algorithm: str) -> Contestant:
         _fill_rings(limiter, chunks, scenario.log[0])
     if scenario.at_random:
         chunks = [np.array(chunk) for chunk in shuffled(chunks)]
-    return Contestant(f"{algorithm}.allow_many", limiter.allow_many, chunks)
+    decide: Callable[[Any], object] = limiter.allow_many
+    return Contestant(f"{algorithm}.allow_many", decide, chunks)

@@ -119,6 +119,7 @@ cdef class Views:
 
     Args:
         period: nanoseconds; the interval is (t - period, t].
+        keys: how many keys are looked at; those with higher numbers are not.
         most: how many moments are kept at once for all keys together, 16 bytes each. When a replay needs more,
             what comes then is left out, and `left_out` counts it.
 
@@ -128,15 +129,16 @@ cdef class Views:
 
     cdef readonly int64_t period, largest, at, left_out
     cdef readonly int32_t number
-    cdef Py_ssize_t most
+    cdef Py_ssize_t keys, most
     cdef object queues_, pool_
     cdef Queue[::1] queues  # by number
     cdef Cell[::1] pool
     cdef int32_t free       # the first of the cells that nobody uses
     cdef int64_t next_sweep
 
-    def __init__(self, period, most=4_000_000):
+    def __init__(self, period, keys, most=2_000_000):
         self.period = period
+        self.keys = keys
         self.most = most
         self.largest = self.at = self.left_out = self.next_sweep = 0
         self.number = self.free = NONE
@@ -151,16 +153,16 @@ cdef class Views:
         cdef int64_t moment
         cdef Queue* queue
         if size:
-            self.follow(np.max(numbers))
+            self.follow(min(<Py_ssize_t>np.max(numbers), self.keys - 1))
         for i in range(size):
-            if i + 2 * AHEAD < size:
+            if i + 2 * AHEAD < size and numbers[i + 2 * AHEAD] < self.keys:
                 prefetch(&self.queues[numbers[i + 2 * AHEAD]])
-            if i + AHEAD < size:
+            if i + AHEAD < size and numbers[i + AHEAD] < self.keys:
                 queue = &self.queues[numbers[i + AHEAD]]
                 if queue.count:
                     prefetch(&self.pool[queue.first])
                     prefetch(&self.pool[queue.last])
-            if not allowed[i]:
+            if not allowed[i] or numbers[i] >= self.keys:
                 continue
             moment = moments[i]
             queue = &self.queues[numbers[i]]
@@ -221,6 +223,7 @@ cdef class Views:
         """Have a queue for each key up to this number."""
         cdef Py_ssize_t size = self.queues.shape[0]
         if number >= size:
-            self.queues_ = np.concatenate([self.queues_, np.zeros(max(size, number + 1 - size), QUEUE)])
+            more = min(max(2 * size, number + 1), max(self.keys, size)) - size
+            self.queues_ = np.concatenate([self.queues_, np.zeros(more, QUEUE)])
             self.queues = self.queues_
         return 0

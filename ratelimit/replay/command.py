@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
 
         write(options.html, page(report))
     if "-" not in (options.json, options.html):
-        print(table(report))
+        say(table(report))
     return 0 if report.complete else 1
 
 
@@ -114,8 +115,16 @@ def progress_bar(
         yield bar.update
 
 
+def say(content: str) -> None:
+    """Print, unless nobody listens any more, as in `ratelimit replay log | head`."""
+    try:
+        print(content, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
+
+
 def write(path: str, content: str) -> None:
     if path == "-":
-        print(content)
+        say(content)
     else:
         Path(path).write_text(content + "\n", encoding="utf-8")

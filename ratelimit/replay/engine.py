@@ -1,5 +1,6 @@
 """Arrays of moments and keys, decided by every limit."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from os import PathLike, fspath
 from time import thread_time
@@ -18,7 +19,7 @@ from .report import KeyCount, Largest, Outcome, Report, Source
 
 COUNTED_KEYS = 1_000_000
 MAX_KEYS = 1 << 18  # live keys for which a log's replay begins with room
-LOG_BYTES = 64_000_000  # what a sliding log's moments may take to begin with
+LOG_BYTES = 32_000_000  # what a sliding log's moments may take to begin with
 GROWTH = 4
 TOP = 10
 SHARES = (0.0, 0.01, 0.1, 0.5, 1.0)
@@ -57,7 +58,8 @@ def replay(
     if order is not None:
         chunk = chunk.at(order)
     distinct = numbers.size if numbers.size < counted_keys else len(np.unique(numerals))
-    engine = Engine(limits, max_keys=lambda limit: max(distinct, 1), keep=keep, progress=progress)
+    room = max(distinct, 1)
+    engine = Engine(limits, max_keys=lambda limit: room, counted_keys=counted_keys, keep=keep, progress=progress)
     complete = engine.run([chunk])
     known = numbers.known()
     return engine.report(
@@ -104,21 +106,22 @@ def replay_log(
     sources = [fspath(log) for log in ([logs] if isinstance(logs, (str, PathLike)) else logs)]
     chosen = [limits] if isinstance(limits, (str, Limit)) else list(limits)
     once = max_keys is not None or "-" in sources
-    growth = 1
+    growth: Counter[Limit] = Counter()  # how often a limit's room did not suffice
     while True:
         reader = Reader(
             sources, key, format=format, time=time, window=window, counted_keys=counted_keys, progress=progress
         )
         engine = Engine(
             chosen,
-            max_keys=lambda limit: max_keys or growth * first_room(limit),  # noqa: B023  (called at once)
+            max_keys=lambda limit: max_keys or first_room(limit) * GROWTH ** growth[limit],
+            counted_keys=counted_keys,
             on_full="deny" if once else "raise",
         )
         try:
             complete = engine.run(reader.chunks())
-        except TableFull:
-            growth *= GROWTH
-            note(f"more keys are live at once than there is room for: from the start, with {growth} times the room")
+        except NoRoom as full:
+            growth[full.limit] += 1
+            note(f"{full.limit}: more keys are live at once than there is room for; from the start, with more of it")
             continue
         return engine.report(
             reader.name, reader.numbers.size, reader.distinct, source=reader.source(), complete=complete
@@ -134,13 +137,22 @@ def first_room(limit: Limit) -> int:
     return min([MAX_KEYS, *(max(LOG_BYTES // (24 * size), 1_024) for size in logs)])
 
 
+class NoRoom(TableFull):
+    """The table of one of several limiters is full."""
+
+    def __init__(self, limit: Limit) -> None:
+        super().__init__(f"{limit}: more keys are live at once than there is room for")
+        self.limit = limit
+
+
 class Engine:
     """Limits that decide chunk after chunk, and what was counted meanwhile.
 
     Args:
         limits: see `replay`.
         max_keys: how many keys may be live at once, by limit.
-        on_full: what happens beyond that: "raise" (TableFull), or "deny", which the report then tells.
+        counted_keys: how many keys are counted each for itself; they have the lowest numbers.
+        on_full: what happens beyond `max_keys`: "raise" (NoRoom), or "deny", which the report then tells.
     """
 
     def __init__(
@@ -148,6 +160,7 @@ class Engine:
         limits: "Iterable[Limit | str] | Limit | str",
         *,
         max_keys: Callable[[Limit], int],
+        counted_keys: int = COUNTED_KEYS,
         on_full: str = "raise",
         keep: bool = False,
         progress: Callable[[int], object] = lambda decided: None,
@@ -156,7 +169,7 @@ class Engine:
         if not chosen:
             raise ValueError("limits must be at least one, such as 'token-bucket 10/second burst 20'")
         parsed = [Limit.of(limit) for limit in chosen]
-        self.trials = [Trial(limit, max_keys(limit), on_full, keep) for limit in parsed]
+        self.trials = [Trial(limit, max_keys(limit), counted_keys, on_full, keep) for limit in parsed]
         self.timeline = Timeline(1 + len(self.trials))
         self.requests_by_key = np.zeros(1024, np.int64)
         self.requests = 0
@@ -212,9 +225,7 @@ class Engine:
             bin_ns=self.timeline.width_ns,
             requests_over_time=self.timeline.counts[0].tolist(),
             outcomes=[
-                trial.outcome(
-                    requests, lambda number: name(number) if number < counted else "(other keys)", over, order
-                )
+                trial.outcome(requests, name, over, order)
                 for trial, over in zip(self.trials, self.timeline.counts[1:].tolist(), strict=True)
             ],
             source=source,
@@ -225,10 +236,10 @@ class Engine:
 class Trial:
     """One limit and what was counted of its decisions."""
 
-    def __init__(self, limit: Limit, max_keys: int, on_full: str, keep: bool) -> None:
+    def __init__(self, limit: Limit, max_keys: int, counted_keys: int, on_full: str, keep: bool) -> None:
         self.limit = limit
         self.limiter = limit.make(max_keys, on_full)
-        self.views = [Views(part.quota.period_ns) for part in limit.parts]
+        self.views = [Views(part.quota.period_ns, counted_keys) for part in limit.parts]
         self.refused_by_key = np.zeros(1024, np.int64)
         self.admitted = self.refused = 0
         self.waits = Times()
@@ -239,7 +250,10 @@ class Trial:
     def decide(self, chunk: Chunk) -> NDArray[np.int64]:
         """The moments of those that are refused."""
         began = thread_time()
-        verdicts = self.limiter.hit_many(chunk.keys, now=chunk.moments)
+        try:
+            verdicts = self.limiter.hit_many(chunk.keys, now=chunk.moments)
+        except TableFull:
+            raise NoRoom(self.limit) from None
         allowed = np.ascontiguousarray(verdicts["allowed"])
         refused = np.flatnonzero(~allowed)
         for view in self.views:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from .. import All, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, SlidingWindow, TokenBucket
 
@@ -37,7 +38,9 @@ class Part:
     options: tuple[tuple[str, int | str], ...] = ()
 
     def make(self, max_keys: int, on_full: str) -> Limiter:
-        return ALGORITHMS[self.algorithm](self.quota, max_keys=max_keys, on_full=on_full, **dict(self.options))
+        cls: Any = ALGORITHMS[self.algorithm]  # each has options of its own
+        limiter: Limiter = cls(self.quota, max_keys=max_keys, on_full=on_full, **dict(self.options))
+        return limiter
 
     @property
     def at_once(self) -> int:

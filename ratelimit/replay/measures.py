@@ -128,7 +128,7 @@ def jain(shares: NDArray[np.float64]) -> float:
 
 
 def grown(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """The same counts with room for `size` of them; twice as much as before, if it grows."""
+    """The same counts with room for `size` of them; half as much again as before, if it grows."""
     if len(counts) >= size:
         return counts
-    return np.concatenate([counts, np.zeros(max(size, 2 * len(counts)) - len(counts), np.int64)])
+    return np.concatenate([counts, np.zeros(max(size, len(counts) * 3 // 2) - len(counts), np.int64)])

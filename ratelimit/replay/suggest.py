@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import TableFull
 from ..quota import Quota
 from ..sizes import LOG_CAPACITY
-from .command import add_log_arguments, progress_bar, reading, refusal, write
+from .command import add_log_arguments, progress_bar, reading, refusal, say, write
 from .engine import GROWTH, first_room
 from .limits import ALGORITHMS, Limit, Part
 from .order import AT_ONCE, Chunk
@@ -224,6 +225,9 @@ def main(arguments: list[str]) -> int:
                 trace.keys = max(reader.distinct, 1)
     except (ValueError, OSError, ImportError) as error:
         return refusal("suggest", error)
+    except KeyboardInterrupt:
+        print("ratelimit suggest: interrupted while reading, so nothing is known yet", file=sys.stderr)
+        return 1
     found: list[Suggestion] = []
     none: list[str] = []
     complete = True
@@ -250,7 +254,7 @@ def main(arguments: list[str]) -> int:
 
         write(options.html, suggestions_page(answer))
     if "-" not in (options.json, options.html):
-        print(text(answer))
+        say(text(answer))
     return 0 if complete else 1
 
 

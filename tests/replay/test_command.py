@@ -109,13 +109,19 @@ def test_a_progress_bar_on_a_terminal_and_nothing_else_on_standard_output(made_l
     assert "%|" in shown
 
 
+def test_whoever_stops_listening_gets_no_traceback(made_log):
+    line = " ".join(map(str, RUN)) + f" replay {made_log} --json - | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("{\n", "")
+
+
 def test_too_many_live_keys_are_replayed_with_more_room(made_log, monkeypatch, capsys):
     """However little room there is at first, the decisions are the same, and the user is told."""
     monkeypatch.setattr("ratelimit.replay.engine.MAX_KEYS", 10)
     small = replay_log(made_log, LIMITS[1::2], note=print)
     monkeypatch.undo()
     whole = replay_log(made_log, LIMITS[1::2])
-    assert "from the start, with 4 times the room" in capsys.readouterr().out
+    assert "from the start, with more of it" in capsys.readouterr().out
     for one, other in zip(small.outcomes, whole.outcomes, strict=True):
         assert (one.admitted, one.refused, one.top, one.full) == (other.admitted, other.refused, other.top, 0)
 
@@ -180,6 +186,32 @@ def test_when_no_limit_will_do(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "sliding-log: no limit refuses so few" in printed
     assert "fixed-window 50000/minute" in printed
+
+
+def test_an_interrupted_search_prints_what_was_found(made_log, monkeypatch, capsys):
+    whole = suggest.suggest
+
+    def interrupted(trace, algorithm, *rest):
+        if algorithm == "sliding-window":
+            raise KeyboardInterrupt
+        return whole(trace, algorithm, *rest)
+
+    monkeypatch.setattr(suggest, "suggest", interrupted)
+    chosen = [word for name in ("fixed-window", "sliding-window") for word in ("--algorithm", name)]
+    assert suggest.main([str(made_log), *chosen]) == 1
+    printed = capsys.readouterr().out
+    assert "interrupted: this is what was known by then" in printed
+    assert "fixed-window " in printed
+    assert "sliding-window" not in printed
+
+
+def test_an_interruption_while_reading(made_log, monkeypatch, capsys):
+    def interrupted(chunks):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(suggest, "Trace", interrupted)
+    assert suggest.main([str(made_log)]) == 1
+    assert "interrupted while reading" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("share", ["100%", "some", "2", "nan"])

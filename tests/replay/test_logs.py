@@ -169,6 +169,14 @@ def test_broken_lines_are_counted_shown_and_passed_over(form, tmp_path):
     assert reader.broken_lines[0] == (str(tmp_path / "broken.log"), 2 + after, "nonsense")
 
 
+def test_a_quote_left_open_spoils_no_other_line(tmp_path):
+    content = text_of("CSV").splitlines()
+    content.insert(2, content[1].removesuffix('"').replace('""', "") + " half")
+    found, reader = read(tmp_path, "\n".join(content))
+    assert [moment for moment, _ in found] == [moment for moment, _ in read(tmp_path, text_of("CSV"))[0]]
+    assert [number for _, number, _ in reader.broken_lines] == [3]
+
+
 @pytest.mark.parametrize("size", [64, 200, 333, 1_000])
 def test_blocks_of_any_size_have_the_same_lines(form, size, tmp_path, monkeypatch):
     content = text_of(form, REQUESTS * 20)
@@ -231,6 +239,7 @@ def test_moments_of_access_logs(moment, east):
         "31/Jun/2026:10:00:00 +0000", "00/May/2026:10:00:00 +0000", "17/Mai/2026:10:00:00 +0000",
         "17/May/2026:24:00:00 +0000", "17/May/2026:10:60:00 +0000", "17/May/2026:10:00:00 *0000",
         "17/May/1969:10:00:00 +0000", "17-May-2026:10:00:00 +0000", "1x/May/2026:10:00:00 +0000",
+        "01/Jan/1970:00:30:00 +0100",
     ],
 )  # fmt: skip
 def test_moments_that_are_none(text):

@@ -35,7 +35,7 @@ def test_numbers_beyond_the_first_table():
 )
 def test_the_largest_number_in_a_sliding_interval(steps, period):
     """Beside a count over all moments, for each of them."""
-    views, now, kept = Views(period), 0, defaultdict(list)
+    views, now, kept = Views(period, 4), 0, defaultdict(list)
     largest = 0
     for number, step, allowed in steps:
         now += step
@@ -50,11 +50,17 @@ def test_the_largest_number_in_a_sliding_interval(steps, period):
         assert sum(views.at - period < moment <= views.at for moment in mine) == largest
 
 
+def test_keys_that_share_a_number_are_no_sliding_interval():
+    views = Views(1_000, 2)
+    views.admit(np.array([0, 2, 2, 2, 1, 0], np.int32), np.arange(6), np.ones(6, np.uint8))
+    assert (views.largest, views.number) == (2, 0)
+
+
 def test_sliding_intervals_of_many_keys_are_exact_while_there_is_room_and_say_when_not():
     rng = np.random.default_rng(2)
     numbers, moments = rng.integers(0, 5_000, 60_000).astype(np.int32), np.sort(rng.integers(0, 10**6, 60_000))
     allowed = np.ones(60_000, np.uint8)
-    views, small = Views(1_000, most=4_096), Views(100_000, most=1_024)
+    views, small = Views(1_000, 5_000, most=4_096), Views(100_000, 5_000, most=1_024)
     views.admit(numbers, moments, allowed)
     small.admit(numbers, moments, allowed)
     largest = 0

@@ -1,0 +1,61 @@
+"""Whether what threads saw could have happened one after the other.
+
+A history is linearizable when its calls can be put in an order that keeps every call that returned before another
+began ahead of it, and in which the oracle gives every answer that was given. The search is that of Wing and Gong,
+"Testing and verifying concurrent objects" (1993), with Lowe's memory of what was tried: a set of calls and the
+state after them.
+"""
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Call:
+    """`began` and `ended` are readings of one clock; `answer` is None where a verb gives none."""
+
+    began: int
+    ended: int
+    verb: str
+    now: int = 0
+    cost: int = 1
+    answer: object = None
+
+
+def apply(oracle, fresh, call):
+    """(oracle afterwards, answer)"""
+    if call.verb == "reset":
+        return fresh(), None
+    oracle = deepcopy(oracle)
+    if call.verb == "refund":
+        if oracle.known:
+            oracle.refund(call.now, call.cost)
+        return oracle, None
+    answer = oracle.hit(call.now, call.cost)
+    return oracle, (answer.allowed, answer.remaining)
+
+
+def agrees(answer, expected):
+    """An answer may leave out what remains: (allowed,)."""
+    return answer is None or tuple(answer) == expected[: len(answer)]
+
+
+def is_linearizable(history, fresh):
+    """Whether the calls on one key agree with the oracle that `fresh()` makes, in some order."""
+    tried = set()
+    waiting = [(frozenset(range(len(history))), fresh())]
+    while waiting:
+        left, oracle = waiting.pop()
+        if not left:
+            return True
+        state = (left, repr(sorted(vars(oracle).items())))
+        if state in tried:
+            continue
+        tried.add(state)
+        first_end = min(history[i].ended for i in left)
+        for i in left:
+            if history[i].began <= first_end:
+                after, expected = apply(oracle, fresh, history[i])
+                if agrees(history[i].answer, expected):
+                    waiting.append((left - {i}, after))
+    return False

@@ -1,0 +1,137 @@
+"""Recorded histories of concurrent hits, refunds and resets against the sequential oracle."""
+
+import random
+import threading
+import time
+from dataclasses import replace
+
+import oracle
+import pytest
+from cases import ALGORITHMS, SECOND, START, quota_of
+from linearizability import Call, is_linearizable
+
+from ratelimit.testing import ManualClock
+
+THREADS, CALLS, LIMIT = 3, 7, 3
+PATIENCE = 20  # seconds, at most
+ENOUGH = 200  # histories in which calls really overlapped
+
+
+def record(algorithm, rng):
+    """The calls of several threads on one key, and how many updates met another's."""
+    clock = ManualClock(START)
+    limiter = algorithm.make(quota_of(LIMIT, SECOND), clock, max_keys=4)
+    together = threading.Barrier(THREADS)
+    # A sliding log spends a cost one by one, and what remains is read after the decision.
+    log = algorithm.oracle is oracle.SlidingLog
+    calls = []
+
+    def work(seed):
+        rng = random.Random(seed)
+        own = []
+        together.wait()
+        for _ in range(CALLS):
+            verb = rng.choice(["hit"] * 6 + ["refund", "reset"])
+            cost = 1 if log else rng.randint(1, 2)
+            now = START + rng.choice([0, 0, 0, SECOND // 2]) if verb == "hit" else START
+            answer = None
+            began = time.monotonic_ns()
+            if verb == "hit":
+                (row,) = limiter.hit_many(["key"], cost, now=now)  # decides without the GIL
+                ended = time.monotonic_ns()
+                answer = (bool(row["allowed"]),) if log else (bool(row["allowed"]), int(row["remaining"]))
+            else:
+                limiter.refund("key", cost) if verb == "refund" else limiter.reset("key")
+                ended = time.monotonic_ns()
+            own.append(Call(began, ended, verb, now, cost, answer))
+        calls.extend(own)
+
+    threads = [threading.Thread(target=work, args=(rng.random(),)) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return calls, limiter.collision_count
+
+
+def overlaps(history):
+    ordered = sorted(history, key=lambda call: call.began)
+    return sum(later.began <= earlier.ended for earlier, later in zip(ordered, ordered[1:], strict=False))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
+def test_histories_are_linearizable(algorithm):
+    rng = random.Random(str(algorithm))
+    seen = contended = collisions = 0
+    deadline = time.monotonic() + PATIENCE
+    while contended < ENOUGH and time.monotonic() < deadline:
+        history, met = record(algorithm, rng)
+        assert is_linearizable(history, lambda: algorithm.oracle(LIMIT, SECOND)), history
+        seen += 1
+        contended += overlaps(history) > 0
+        collisions += met
+    print(f"{algorithm}: {seen} histories, {contended} with overlapping calls, {collisions} collisions")
+    assert contended > 0, "no two calls ever overlapped"
+
+
+def fresh():
+    return oracle.TokenBucket(1, SECOND)
+
+
+SPENT, REFUSED = (True, 0), (False, 0)
+RIGHT = [
+    [Call(0, 9, "hit", START, 1, SPENT), Call(0, 9, "hit", START, 1, REFUSED)],
+    [Call(0, 3, "hit", START, 1, SPENT), Call(2, 9, "reset"), Call(4, 5, "hit", START, 1, SPENT)],
+    [Call(0, 1, "hit", START, 1, SPENT), Call(2, 9, "refund", START), Call(3, 4, "hit", START, 1, SPENT)],
+    [Call(0, 9, "hit", START, 1, REFUSED), Call(5, 6, "hit", START, 1, SPENT)],
+]
+WRONG = {
+    "one too many": [Call(0, 9, "hit", START, 1, SPENT), Call(0, 9, "hit", START, 1, SPENT)],
+    "refused for no reason": [Call(0, 1, "hit", START, 1, REFUSED), Call(2, 3, "hit", START, 1, SPENT)],
+    "a refund that came too late": [
+        Call(0, 1, "hit", START, 1, SPENT),
+        Call(2, 3, "hit", START, 1, SPENT),
+        Call(4, 5, "refund", START),
+    ],
+    "a refund that was lost": [
+        Call(0, 1, "hit", START, 1, SPENT),
+        Call(2, 3, "refund", START),
+        Call(4, 5, "hit", START, 1, REFUSED),
+    ],
+    "a refund that counted twice": [
+        Call(0, 1, "hit", START, 1, SPENT),
+        Call(2, 9, "refund", START),
+        Call(2, 9, "hit", START, 1, SPENT),
+        Call(2, 9, "hit", START, 1, SPENT),
+    ],
+    "a reset that was forgotten": [
+        Call(0, 1, "hit", START, 1, SPENT),
+        Call(2, 3, "reset"),
+        Call(4, 5, "hit", START, 1, REFUSED),
+    ],
+    "the wrong number left": [Call(0, 1, "hit", START, 1, (True, 1))],
+}
+
+
+@pytest.mark.parametrize("history", RIGHT)
+def test_the_checker_accepts_what_could_have_been(history):
+    assert is_linearizable(history, fresh)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_checker_refuses_what_could_not(name):
+    assert not is_linearizable(WRONG[name], fresh)
+
+
+def test_the_checker_refuses_forged_answers():
+    """Of a real history, one answer turned round: only what overlaps can sometimes explain it."""
+    rng = random.Random(7)
+    token_bucket = ALGORITHMS[0]
+    refused = 0
+    for _ in range(40):
+        history, _ = record(token_bucket, rng)
+        i = rng.choice([i for i, call in enumerate(history) if call.verb == "hit"])
+        allowed, remaining = history[i].answer
+        history[i] = replace(history[i], answer=(not allowed, remaining))
+        refused += not is_linearizable(history, lambda: token_bucket.oracle(LIMIT, SECOND))
+    assert refused >= 30

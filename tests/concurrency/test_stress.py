@@ -1,0 +1,99 @@
+"""Threads on one table until updates have really met: exactly as many are admitted as one thread would be.
+
+On a free-threaded interpreter plain `allow` runs in parallel; elsewhere a batch does, which decides without the GIL.
+"""
+
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from cases import ALGORITHMS, SECOND, START, quota_of
+
+from ratelimit.testing import ManualClock
+
+THREADS, LIMIT, COLLISIONS = 4, 100, 100
+PATIENCE = 15  # seconds, at most
+PARALLEL = not getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def together(work):
+    """Run `work(number)` in all threads at once; what each returned."""
+    barrier = threading.Barrier(THREADS)
+    results = [None] * THREADS
+
+    def run(number):
+        barrier.wait()
+        results[number] = work(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert None not in results, "a thread failed"
+    return results
+
+
+def test_the_interpreter_is_what_it_says():
+    """The import has not turned the GIL on."""
+    if "free-threading" in sys.version:
+        assert PARALLEL
+
+
+@pytest.mark.parametrize("keys", ["hot", "fresh"])
+def test_exactly_the_limit_is_admitted(algorithm, keys):
+    collisions = runs = 0
+    deadline = time.monotonic() + PATIENCE
+    while collisions < COLLISIONS and time.monotonic() < deadline:
+        limiter = algorithm.make(quota_of(LIMIT, SECOND), ManualClock(), max_keys=1000)
+        names = np.zeros(20 * LIMIT, int) if keys == "hot" else np.arange(LIMIT).repeat(2 * LIMIT)
+        most = 1 if keys == "hot" else LIMIT
+        own = limiter.peek("somebody").remaining  # a leaky bucket serves one more than may wait
+
+        def work(_, limiter=limiter, names=names):
+            if PARALLEL:
+                return sum(limiter.allow(name) for name in names.tolist())
+            return int(limiter.allow_many(names).sum())
+
+        assert sum(together(work)) == min(own * most, THREADS * len(names))
+        collisions += limiter.collision_count
+        runs += 1
+    print(f"{algorithm}, {keys} keys: {runs} runs, {collisions} collisions")
+    assert collisions > 0, "no two updates ever met"
+
+
+@pytest.mark.parametrize("algorithm", [ALGORITHMS[2]], ids=repr)
+def test_a_flood_forgives_nobody(algorithm):
+    """Twice as many keys as slots, whose windows end all the time: a late reading meets a reclaimed slot."""
+    keys, limit = 24, 2
+    late = runs = collisions = 0
+    deadline = time.monotonic() + PATIENCE
+    while (collisions < COLLISIONS) and time.monotonic() < deadline:
+        limiter = algorithm.make(quota_of(limit, SECOND), ManualClock(), max_keys=keys // 2)
+
+        def work(number, limiter=limiter):
+            rng = np.random.default_rng(number)
+            names = rng.integers(0, keys, 4000)
+            moments = START + np.arange(4000) // 40 * SECOND + rng.integers(-SECOND, SECOND, 4000)
+            if PARALLEL:
+                allowed = np.array(
+                    [limiter.hit(name, now=now).allowed for name, now in zip(names.tolist(), moments.tolist(), strict=True)]
+                )
+            else:
+                allowed = limiter.allow_many(names, now=moments)
+            return names, moments // SECOND, allowed
+
+        results = together(work)
+        spent = {}
+        for names, windows, allowed in results:
+            for key in zip(names[allowed].tolist(), windows[allowed].tolist(), strict=True):
+                spent[key] = spent.get(key, 0) + 1
+            late += int((~allowed).sum())
+        assert max(spent.values()) <= limit
+        collisions += limiter.collision_count
+        runs += 1
+    print(f"{algorithm}, flood: {runs} runs, {late} refused, late ones among them, {collisions} collisions")
+    assert late > 0
+    assert collisions > 0, "no two updates ever met"
