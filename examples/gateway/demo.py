@@ -155,7 +155,7 @@ def replay(log):
     if find_spec("ratelimit.replay") is None:
         return
     print("\nReplayed at 10 a minute for each client:", flush=True)
-    command = ["-m", "ratelimit", "replay", str(log), "--limit", "10/minute", "--key", "client"]
+    command = ["-m", "ratelimit", "replay", str(log), "--limit", "token-bucket 10/minute", "--key", "client"]
     subprocess.run([sys.executable, *command], check=True)
 
 

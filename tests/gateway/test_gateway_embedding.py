@@ -1,0 +1,77 @@
+"""The gateway inside other applications, and its spans."""
+
+import json
+
+import pytest
+from fastapi import FastAPI
+from gateway_harness import App
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from ratelimit.gateway import Api, Configuration, Gateway, Mock, Plan, Proxy, Route, Stage, Throttle
+
+
+def gateway(clock=None, **options):
+    routes = {"GET /pets/{id}": Route(mock=Mock(body="$request.path.id $context.stage"))}
+    stages = {"$default": Stage(route_throttles={"*": Throttle(1, 2)}), "dev": Stage()}
+    talk = Api("websocket", {"$default": Route(mock=Mock(body="hello"))}, stages={"prod": Stage()})
+    apis = {"shop": Api(routes=routes, stages=stages), "talk": talk}
+    return Gateway(Configuration(apis, domains={"*": {"/": "shop", "/talk": "talk"}}, **options), clock=clock)
+
+
+def in_starlette(app):
+    return Starlette(routes=[Mount("/api", app=app)])
+
+
+def in_fastapi(app):
+    outer = FastAPI()
+    outer.mount("/api", app)
+    return outer
+
+
+@pytest.mark.parametrize("mounted", [in_starlette, in_fastapi])
+def test_mounted(clock, mounted):
+    """Below a prefix of another application it works as it does alone."""
+    client = TestClient(mounted(gateway(clock)))
+    answers = [client.get("/api/pets/7") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[0].text == "7 $default"
+    assert client.get("/api/dev/pets/a%20b").text == "a b dev"
+    assert client.get("/api/nothing").status_code == 404
+    with client.websocket_connect("/api/talk/prod") as socket:
+        socket.send_text("{}")
+        assert socket.receive_text() == "hello"
+
+
+def test_spans():
+    """One for each request, below the caller's and above the backend's, without a key or an address."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    key = "s" * 24
+    routes = {"GET /pets/{id}": Route(mock=Mock(), api_key_required=True), "GET /gone": Route(proxy=Proxy(["http://127.0.0.1:1"]))}
+    configuration = Configuration(
+        {"shop": Api(routes=routes, stages={"$default": Stage(route_throttles={"*": Throttle(1, 1)})})},
+        api_keys={"ann": key},
+        plans={"gold": Plan(["ann"], ["shop/$default"])},
+        tracing=True,
+    )
+    ask = App(configuration, client="192.0.2.77")
+    caller = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    for _ in range(2):
+        ask.get("/pets/7", headers={"x-api-key": key, "traceparent": caller})
+    ask.get("/gone")
+    admitted, refused, gone = exporter.get_finished_spans()
+    assert admitted.name == "GET /pets/{id}"
+    assert (format(admitted.context.trace_id, "032x"), format(admitted.parent.span_id, "016x")) == ("a" * 32, "b" * 16)
+    assert (admitted.attributes["http.response.status_code"], admitted.attributes["ratelimit.allowed"]) == (200, True)
+    assert (refused.attributes["ratelimit.level"], refused.attributes["ratelimit.allowed"]) == ("method", False)
+    assert (gone.status.status_code.name, gone.attributes["http.response.status_code"]) == ("ERROR", 504)
+    told = json.dumps([dict(span.attributes) for span in (admitted, refused, gone)])
+    assert not {part for part in (key, "ann", "192.0.2.77") if part in told}
