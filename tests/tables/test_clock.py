@@ -1,0 +1,81 @@
+"""One clock for all on a table, within one start of the host and over the next."""
+
+import struct
+
+import pytest
+from cases import SECOND
+
+from ratelimit import FixedWindow, Table, TokenBucket
+from ratelimit.label import LABEL_SIZE
+
+HOUR = 3_600 * SECOND
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "limits.tbl"
+
+
+def restarted(path, moved=0):
+    """The file as the host finds it after a restart, its wall clock `moved` by so many nanoseconds.
+
+    The header begins with the anchor and the boot it is for, then comes a moment that has come. That the clock was set
+    back is the same as that this moment lies further ahead.
+    """
+    content = bytearray(path.read_bytes())
+    anchor, boot, latest = struct.unpack_from("<qQQ", content, LABEL_SIZE)
+    struct.pack_into("<qQQ", content, LABEL_SIZE, anchor - 7 * HOUR, boot ^ 1, latest - moved)
+    path.write_bytes(content)
+
+
+def test_all_on_a_table_have_one_clock(place):
+    """Whoever comes first anchors it, whatever the wall clock says to those who come later."""
+    first = TokenBucket("1/day", table=place())
+    second = TokenBucket("1/day", table=place())
+    before = first.now_ns()
+    assert before <= second.now_ns() <= first.now_ns()
+
+
+def test_a_restart_of_the_host_is_no_matter(path):
+    """The monotonic clock starts again; the table goes on by the wall clock."""
+    limiter = TokenBucket("10/hour", table=Table.open(path))
+    limiter.hit("key", 10)
+    before = limiter.now_ns()
+    restarted(path)
+    again = TokenBucket("10/hour", table=Table.open(path))
+    assert 0 <= again.now_ns() - before < 60 * SECOND
+    assert not again.allow("key")
+    assert again.hit("key").retry_after < 361
+
+
+def test_a_wall_clock_that_lost_an_hour_locks_nobody_out(path):
+    """After a restart the table's time goes on from the latest decision, not from before it."""
+    limiter = TokenBucket("60/hour", table=Table.open(path))
+    limiter.hit("key", 60)
+    before = limiter.now_ns()
+    restarted(path, moved=-HOUR)
+    again = TokenBucket("60/hour", table=Table.open(path))
+    assert HOUR - SECOND <= again.now_ns() - before < HOUR + 60 * SECOND  # the moment is up to a second old
+
+
+def test_all_processes_agree_after_a_restart(path):
+    FixedWindow("1/day", table=Table.open(path)).allow("key")
+    restarted(path, moved=-HOUR)
+    first, second = (FixedWindow("1/day", table=Table.open(path)) for _ in range(2))
+    assert abs(first.now_ns() - second.now_ns()) < SECOND
+
+
+def test_several_limits_each_by_its_own_clock(path, tmp_path):
+    """Tables that were anchored an hour apart are asked at one moment, each by its own clock."""
+    near = TokenBucket("10/hour", table=Table.open(path))
+    near.allow("anchors it")
+    restarted(path, moved=-HOUR)
+    ahead = TokenBucket("10/hour", table=Table.open(path))
+    now = TokenBucket("10/hour", table=Table.open(tmp_path / "other"))
+    assert ahead.now_ns() - now.now_ns() > HOUR - SECOND
+    for both in (now & ahead, ahead & now):
+        both.clear()
+        assert [both.allow("key") for _ in range(11)] == [True] * 10 + [False]
+        assert both.hit("key").retry_after <= 360
+        assert 350 < both.reserve("key").delay <= 360
+        assert [limiter.peek("key").reset_after > 3_590 for limiter in both.limiters] == [True, True]

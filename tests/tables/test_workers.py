@@ -1,0 +1,71 @@
+"""Real gunicorn and uvicorn, four workers each: the number of 200s is the limit, exactly."""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import ratelimit
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SERVERS = {
+    "gunicorn": ["gunicorn", "-w", "4", "-b", "127.0.0.1:{port}", "--log-level", "warning", "shared_limit:app"],
+    "uvicorn": ["uvicorn", "--workers", "4", "--port", "{port}", "--log-level", "warning", "shared_limit:asgi"],
+}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def get(port):
+    """(status, process that answered); on a connection of its own, which any worker may take."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    return answer.status, int(answer.read())
+
+
+def wait_until_up(port, server):
+    """Up means that the port takes connections; no request is spent on finding out."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)  # for another process to come up there is nothing to wait on
+    raise AssertionError(f"the server did not come up: {server.poll()}")
+
+
+@pytest.fixture(params=SERVERS)
+def port(request, shared_name):
+    port = free_port()
+    environment = os.environ | {
+        "LIMIT_TABLE": shared_name,
+        "PYTHONPATH": os.pathsep.join([str(EXAMPLES), str(Path(ratelimit.__file__).parents[1])]),
+    }
+    command = [sys.executable, "-m", *(word.format(port=port) for word in SERVERS[request.param])]
+    server = subprocess.Popen(command, env=environment, cwd=EXAMPLES)
+    try:
+        wait_until_up(port, server)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def test_the_limit_holds_over_all_workers(port):
+    """A hundred of three hundred, whoever answers; and more than one worker did."""
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda _: get(port), range(300)))
+    assert sorted({status for status, _ in answers}) == [200, 429]
+    assert sum(status == 200 for status, _ in answers) == 100
+    assert len({process for _, process in answers}) > 1
