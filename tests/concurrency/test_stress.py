@@ -79,7 +79,10 @@ def test_a_flood_forgives_nobody(algorithm):
             moments = START + np.arange(4000) // 40 * SECOND + rng.integers(-SECOND, SECOND, 4000)
             if PARALLEL:
                 allowed = np.array(
-                    [limiter.hit(name, now=now).allowed for name, now in zip(names.tolist(), moments.tolist(), strict=True)]
+                    [
+                        limiter.hit(name, now=now).allowed
+                        for name, now in zip(names.tolist(), moments.tolist(), strict=True)
+                    ]
                 )
             else:
                 allowed = limiter.allow_many(names, now=moments)

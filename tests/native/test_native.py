@@ -26,7 +26,18 @@ def source(tmp_path_factory):
     """A folder with the C code and the headers, which a test may copy and damage."""
     folder = tmp_path_factory.mktemp("native")
     directives = [f"-X{directive}" for directive in ("cdivision=True", "boundscheck=False", "wraparound=False")]
-    command = [sys.executable, "-m", "cython", "-3", *directives, "-I", PROJECT, HERE / "core.pyx", "-o", folder / "core.c"]
+    command = [
+        sys.executable,
+        "-m",
+        "cython",
+        "-3",
+        *directives,
+        "-I",
+        PROJECT,
+        HERE / "core.pyx",
+        "-o",
+        folder / "core.c",
+    ]
     subprocess.run(command, check=True, cwd=folder)
     for file in (HERE / "stress.c", *PROJECT.glob("ratelimit/*.h")):
         shutil.copy(file, folder)

@@ -68,7 +68,9 @@ def explore(model, sizes, folder, cycles=False):
     mode = ["-DNP"] if cycles else ["-DSAFETY"]
     command = ["gcc", "-O2", "-w", *mode, "-DCOLLAPSE", "-DVECTORSZ=2048", f"-DMEMLIM={10_000}", "-o", "pan", "pan.c"]
     subprocess.run(command, cwd=folder, check=True)
-    output = subprocess.run(["./pan", "-m200000", *(["-l"] if cycles else [])], cwd=folder, capture_output=True, text=True)
+    output = subprocess.run(
+        ["./pan", "-m200000", *(["-l"] if cycles else [])], cwd=folder, capture_output=True, text=True
+    )
     assert "max search depth too small" not in output.stdout
     assert "Search not completed" not in output.stdout or "errors: 0" not in output.stdout, output.stdout
     (errors,) = re.findall(r"errors: (\d+)", output.stdout)
