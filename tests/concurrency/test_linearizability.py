@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import oracle
 import pytest
@@ -56,7 +57,7 @@ def record(algorithm, rng):
 
 def overlaps(history):
     ordered = sorted(history, key=lambda call: call.began)
-    return sum(later.began <= earlier.ended for earlier, later in zip(ordered, ordered[1:], strict=False))
+    return sum(later.began <= earlier.ended for earlier, later in pairwise(ordered))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
