@@ -1,10 +1,10 @@
 """Recorded histories of concurrent hits, refunds and resets against the sequential oracle."""
 
-import itertools
 import random
 import threading
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import oracle
 import pytest
@@ -57,7 +57,7 @@ def record(algorithm, rng):
 
 def overlaps(history):
     ordered = sorted(history, key=lambda call: call.began)
-    return sum(later.began <= earlier.ended for earlier, later in itertools.pairwise(ordered))
+    return sum(later.began <= earlier.ended for earlier, later in pairwise(ordered))
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
