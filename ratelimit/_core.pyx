@@ -47,7 +47,7 @@ cdef uint64_t BOOT = boot_id()
 cdef object SLOT = np.dtype({"names": ["state", "state_high", "tag"], "formats": ["<u8", "<u2", "V6"],
                              "offsets": [0, 8, 10], "itemsize": 16})
 VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
-                                ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
+                    ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
 COUNTS = ("keep", "scale", "reset")
 cdef dict ON_FULL = {"deny": DENY, "allow": ALLOW, "raise": RAISE}
 cdef enum:
@@ -664,7 +664,9 @@ cdef object hashes_of(const uint64_t* seed, keys):
     cdef const uint64_t[:] unsigned
     cdef const uint8_t[:, ::1] rows
     cdef Py_ssize_t i, size, length
-    accepted = "keys must be a one-dimensional array of integers or bytes (dtype i, u or S), or a list of str, bytes and int"
+    accepted = (
+        "keys must be a one-dimensional array of integers or bytes (dtype i, u or S), or a list of str, bytes and int"
+    )
     if not isinstance(keys, (np.ndarray, list, tuple)):
         raise TypeError(f"{accepted}, not {type(keys).__name__}")
     if isinstance(keys, np.ndarray) and keys.ndim != 1:

@@ -1,7 +1,7 @@
 """Several limits as one: all allow and all are spent, or none is."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from ._core cimport (
     Decision,
     Limiter,
     OnFull,
-    Reservation,
     Terms,
     address,
     amount,

@@ -101,7 +101,7 @@ class Flow:
 
     def __init__(self, configuration: Configuration, limiters: Limiters, addresses: Addresses) -> None:
         self.configuration = configuration
-        self.limiters = limiters
+        self.limiters: Limiters = limiters
         self.addresses = addresses
         self.trusted = Networks(configuration.trusted_proxies)
         self.operators = Networks(configuration.operator.allow)
