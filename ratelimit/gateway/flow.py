@@ -28,7 +28,7 @@ class RouteFlow:
     )  # fmt: skip
 
     def __init__(self, key: str, route: Route, call: Integration, chain: Chain, rest: list[Step], meter: Meter) -> None:
-        self.key = key
+        self.key: str = key
         self.route = route
         self.call = call
         self.chain = chain  # of a request without a plan
@@ -60,7 +60,7 @@ class StageFlow:
 
     def __init__(self, api: "ApiFlow", name: str, stage: Stage, shadow: bool) -> None:
         self.api = api
-        self.name = name
+        self.name: str = name
         self.path = f"{api.name}/{name}"
         self.stage = stage
         self.shadow = shadow or stage.shadow
