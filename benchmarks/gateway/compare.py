@@ -111,7 +111,7 @@ def compare(servers, rounds, seconds):
     """By name: requests a second in each round."""
     running = {name: (servers.app(app)[0], path) for name, (app, path) in APPS.items()}
     figures = {name: [] for name in APPS}
-    for name, (port, path) in running.items():
+    for port, path in running.values():
         wrk(port, 1, path)  # warm up
     for number in range(rounds):
         for name, (port, path) in running.items():
@@ -147,7 +147,7 @@ def memory(process):
 
 
 def overload(servers, seconds):
-    """5 times the limit for so long: what was admitted beside the promise, memory, and latency beside half the limit."""
+    """5 times the limit for so long: admitted beside the promise, memory, and latency beside half the limit."""
     sys.path.insert(0, str(HERE))
     import apps
     from load import drive

@@ -83,6 +83,6 @@ class Collector:
         keys = GaugeMetricFamily("ratelimit_gateway_keys", "Keys that count at a level", labels=["level"])
         full = CounterMetricFamily("ratelimit_gateway_table_full", "Decisions without a slot", labels=["level"])
         for level, limiter in self._limiters.of.items():
-            keys.add_metric([level], len(limiter))  # type: ignore[arg-type]
+            keys.add_metric([level], len(limiter))
             full.add_metric([level], limiter.full_count)
         yield from (requests, refused, shadow, seconds, keys, full)

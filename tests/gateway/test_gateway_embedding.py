@@ -55,7 +55,10 @@ def test_spans():
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     key = "s" * 24
-    routes = {"GET /pets/{id}": Route(mock=Mock(), api_key_required=True), "GET /gone": Route(proxy=Proxy(["http://127.0.0.1:1"]))}
+    routes = {
+        "GET /pets/{id}": Route(mock=Mock(), api_key_required=True),
+        "GET /gone": Route(proxy=Proxy(["http://127.0.0.1:1"])),
+    }
     configuration = Configuration(
         {"shop": Api(routes=routes, stages={"$default": Stage(route_throttles={"*": Throttle(1, 1)})})},
         api_keys={"ann": key},
