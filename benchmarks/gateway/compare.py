@@ -147,7 +147,7 @@ def memory(process):
 
 
 def overload(servers, seconds):
-    """5 times the limit for so long: what was admitted beside the promise, memory, latency beside half the limit."""
+    """5 times the limit for so long: admitted beside the promise, memory, and latency beside half the limit."""
     sys.path.insert(0, str(HERE))
     import apps
     from load import drive

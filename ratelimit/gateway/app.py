@@ -120,7 +120,7 @@ class Gateway:
     async def _answer(self, exchange: Exchange) -> Response:
         flow = exchange.flow
         check_headers(exchange, flow)
-        if self.operator.is_for(exchange):
+        if exchange.scope["path"].startswith(flow.operator_path) and self.operator.is_for(exchange):
             return await self.operator.answer(exchange)
         flow.find(exchange)
         route = exchange.route

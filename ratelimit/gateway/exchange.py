@@ -82,7 +82,7 @@ class Exchange:
 
     def __init__(self, flow: "Flow", scope: Any, receive: Receive) -> None:
         self.started_ns = time.perf_counter_ns()
-        self.flow = flow
+        self.flow: Flow = flow
         self.scope = scope
         self.receive = receive
         self.headers: dict[bytes, bytes] = dict(scope["headers"])

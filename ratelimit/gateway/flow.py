@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import NamedTuple
+from urllib.parse import quote
 
 from .access import Authorization, Networks, client_address
 from .backends import Address, Addresses
@@ -79,6 +80,10 @@ class ApiFlow(NamedTuple):
     selection: Template  # of a WebSocket message's route
 
 
+Place = tuple[str, int, ApiFlow, StageFlow]
+KNOWN = 10_000
+
+
 class Base(NamedTuple):
     """A base path, how many segments it has, and where it leads."""
 
@@ -104,6 +109,7 @@ class Flow:
         self.limiters: Limiters = limiters
         self.addresses = addresses
         self.trusted = Networks(configuration.trusted_proxies)
+        self.operator_path = configuration.operator.path or "\0"  # which no path begins with
         self.operators = Networks(configuration.operator.allow)
         self.tracing = Tracing() if configuration.tracing else None
         self.encoded_slash = configuration.encoded_slash
@@ -117,6 +123,7 @@ class Flow:
         }
         self.apis = {name: self._api(name, api) for name, api in configuration.apis.items()}
         self.only = None if configuration.domains else next(iter(self.apis.values()))
+        self._known: dict[bytes | None, Place] = {}  # by the raw path, of routes without variables
         self.domains = {
             host.lower(): sorted(
                 (self._base(path, target) for path, target in bases.items()), key=lambda base: -base.segments
@@ -193,10 +200,29 @@ class Flow:
 
     def find(self, exchange: Exchange) -> None:
         """Its API, stage, side and route, or a Refusal."""
+        raw = exchange.scope.get("raw_path")
+        place = self._known.get(raw)
+        if place is None or self.only is None or exchange.scope.get("root_path"):
+            place = self._place(exchange)
+        exchange.path, exchange.drop, api, stage = place
+        exchange.api = api.name
+        exchange.side = side = stage.split.choose()
+        if api.api.type == "websocket":
+            return
+        match = side.table.match(exchange.scope["method"], exchange.path)
+        if match is None:
+            raise Refusal(self._unknown(api), "no such route")
+        key, exchange.variables, exchange.rest = match
+        exchange.route = side.routes[key]
+        if not exchange.variables and key != "$default" and len(self._known) < KNOWN:
+            self._known[raw] = place
+
+    def _place(self, exchange: Exchange) -> Place:
+        """The path within a stage, how many segments named it, the API and the stage."""
         scope = exchange.scope
         raw = scope.get("raw_path")
         try:
-            path = scope["path"] if raw is None else decode(raw, self.encoded_slash)
+            path = decode(quote(scope["path"]).encode() if raw is None else raw, self.encoded_slash)
         except BadPath as error:
             raise Refusal("BAD_REQUEST", str(error)) from error
         root = scope.get("root_path")
@@ -209,15 +235,7 @@ class Flow:
         exchange.api = api.name
         if stage is None:
             path, stage = self._staged(exchange, path, api)
-        exchange.path = path
-        exchange.side = side = stage.split.choose()
-        if api.api.type == "websocket":
-            return
-        match = side.table.match(scope["method"], path)
-        if match is None:
-            raise Refusal(self._unknown(api), "no such route")
-        key, exchange.variables, exchange.rest = match
-        exchange.route = side.routes[key]
+        return path, exchange.drop, api, stage
 
     def _based(self, exchange: Exchange, path: str) -> tuple[str, ApiFlow, StageFlow | None]:
         """The path after the base path, and what that leads to."""

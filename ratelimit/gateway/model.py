@@ -310,16 +310,16 @@ class Api:
             named = NAME.fullmatch(name) or (name == "$default" and self.type == "http")
             check(named, f"a stage's name is letters, digits, - and _ (an HTTP API's also $default), not {name!r}")
             for deployment in (stage.deployment, stage.canary and stage.canary.deployment):
-                found = deployment is None or deployment in self.deployments
-                check(found, f"stage {name!r} refers to no deployment of this API: {deployment!r}")
-        known = {"*", "$connect"} if self.type == "websocket" else {"*"}
+                known = deployment is None or deployment in self.deployments
+                check(known, f"stage {name!r} refers to no deployment of this API: {deployment!r}")
+        names = {"*", "$connect"} if self.type == "websocket" else {"*"}
         for routes in (self.routes, *self.deployments.values()):
-            known.update(routes)
+            names.update(routes)
             for key, route in routes.items():
                 self.check_route(key, route)
         for name, stage in self.stages.items():
             for key in stage.route_throttles:
-                check(key in known, f"stage {name!r}, route_throttles: {key!r} is no route of this API")
+                check(key in names, f"stage {name!r}, route_throttles: {key!r} is no route of this API")
 
     def check_route(self, key: str, route: Route) -> None:
         if self.type == "websocket":

@@ -1,6 +1,7 @@
 """What the gateway itself says: its answers by type, and the fields that tell about limits."""
 
 import json
+from collections.abc import Iterable
 
 from .exchange import Exchange, Refusal, Response
 from .mapping import Template, clean
@@ -25,6 +26,8 @@ TYPES: dict[str, tuple[int, str, str]] = {
     "THROTTLED": (429, "Too Many Requests", "TooManyRequestsException"),
     "UNAUTHORIZED": (401, "Unauthorized", "UnauthorizedException"),
 }
+Header = tuple[bytes, bytes]
+JSON = b"application/json"
 PROBLEM = "https://iana.org/assignments/http-problem-types#"
 
 
@@ -42,6 +45,7 @@ class Responses:
             if type not in known:
                 raise ValueError(f"{type!r} is none of the gateway responses: {', '.join(sorted(known))}")
         self.problem_json = problem_json
+        self._ready: dict[str, tuple[bytes, list[Header]]] = {}
         self._own = {type: self._of(type, given) for type in TYPES}
 
     def _of(
@@ -59,20 +63,30 @@ class Responses:
 
     def answer(self, exchange: Exchange, refusal: Refusal) -> Response:
         """The response of one refusal, without the fields about limits."""
-        _, message, name = TYPES[refusal.type]
-        status, templates, body = self._own[refusal.type]
-        exchange.error, exchange.error_type, exchange.status = message, refusal.type, status
-        kind, text = b"application/json", f'{{"message":"{message}"}}'
+        type = refusal.type
+        status, _, body = self._own[type]
+        exchange.error, exchange.error_type, exchange.status = TYPES[type][1], type, status
+        if type in self._ready and not refusal.headers:
+            content, headers = self._ready[type]
+            return Response(status, [*headers], content)
         if body is not None:
-            text = body.fill(exchange)
-        elif self.problem_json and status in (429, 503):
-            kind, text = b"application/problem+json", self._problem(exchange, status, message)
-        content = text.encode()
-        headers = [(b"content-type", kind), (b"x-amzn-errortype", name.encode()), *refusal.headers]
+            return self._made(type, JSON, body.fill(exchange), exchange, refusal.headers)
+        if self.problem_json and status in (429, 503):
+            problem = self._problem(exchange, status, TYPES[type][1])
+            return self._made(type, b"application/problem+json", problem, exchange, refusal.headers)
+        return self._made(type, JSON, f'{{"message":"{TYPES[type][1]}"}}', exchange, refusal.headers)
+
+    def _made(self, type: str, kind: bytes, text: str, exchange: Exchange, more: Iterable[Header]) -> Response:
+        status, templates, _ = self._own[type]
         given = [(name, clean(name.decode(), template.fill(exchange))) for name, template in templates]
         names = {name for name, _ in given}
+        headers = [(b"content-type", kind), (b"x-amzn-errortype", TYPES[type][2].encode()), *more]
+        content = text.encode()
         headers = [header for header in headers if header[0] not in names] + given
-        return Response(status, [*headers, (b"content-length", b"%d" % len(content))], content)
+        response = Response(status, [*headers, (b"content-length", b"%d" % len(content))], content)
+        if not templates and not more and self._own[type][2] is None and kind is JSON:
+            self._ready[type] = content, response.headers[:]  # the same each time
+        return response
 
     def _problem(self, exchange: Exchange, status: int, message: str) -> str:
         problem = {"title": message, "status": status}

@@ -11,14 +11,14 @@ from fractions import Fraction
 from math import ceil
 from typing import Any, NamedTuple
 
-from .. import All, FixedWindow, Limiter, Quota, Table, TokenBucket
+from .. import All, FixedWindow, Limiter, Quota, TokenBucket
 from .model import Throttle
 
 LEVELS = ("plan", "plan-method", "quota", "method", "stage", "account")  # in the order in which they apply
 FOREVER = Quota(2**62, Fraction(2**62, 10**9))  # one window from 1970 to 2116: a counter
 
 
-def make_limiter(kind: Callable[..., Limiter], quota: Quota, name: str, where: str, **options: Any) -> Limiter:
+def make_limiter(kind: type[FixedWindow | TokenBucket], quota: Quota, name: str, where: str, **options: Any) -> Limiter:
     """A limiter whose table is in memory, or shared by name or file with the other workers.
 
     Args:
@@ -27,6 +27,8 @@ def make_limiter(kind: Callable[..., Limiter], quota: Quota, name: str, where: s
     """
     if where == "memory":
         return kind(quota, **options)
+    from .. import Table
+
     max_keys = options.pop("max_keys")
     place, _, base = where.partition(":")
     if place == "shared":
@@ -47,7 +49,7 @@ class Limiters:
     """
 
     def __init__(self, where: str = "memory", max_keys: int = 100_000, clock: Any = None) -> None:
-        def make(kind: type[Limiter], quota: Quota, name: str) -> Limiter:
+        def make(kind: type[FixedWindow | TokenBucket], quota: Quota, name: str) -> Limiter:
             return make_limiter(kind, quota, name, where, max_keys=max_keys, clock=clock)
 
         self.counts = make(FixedWindow, FOREVER, "counts")
@@ -176,15 +178,13 @@ class _Together:
         decision = self.all.hit_each(self.keys, 1, quotas=self.quotas)
         step, interval = self.steps[id(decision.limiter)]
         remaining, limit = decision.remaining, decision.limit
-        more: int | None
+        more: int | None = None
         if step.until_ns is not None:
             more = step.until_ns - self.limiters.now_ns()
         elif not decision.allowed:
             more = decision.retry_after_ns
         elif remaining < limit:
             more = ceil(decision.reset_after_ns - (limit - remaining - 1) * interval)
-        else:
-            more = None
         return Ruling(decision.allowed, step.level, remaining, limit, more)
 
 

@@ -58,7 +58,9 @@ apis:
       GET /nonsense: {{function: "functions:nonsense"}}
       GET /sneaky: {{function: "functions:sneaky"}}
       GET /slow: {{function: "functions:slow", timeout: 0.2}}
-      GET /who: {{authorizer: token, mock: {{body: '{{"user": "$context.authorizer.user", "calls": "$context.authorizer.calls"}}'}}}}
+      GET /who:
+        authorizer: token
+        mock: {{body: '{{"user": "$context.authorizer.user", "calls": "$context.authorizer.calls"}}'}}
       GET /down: {{authorizer: down, mock: {{}}}}
       GET /inside: {{allow: [10.0.0.0/8, "2001:db8::/32"], deny: 10.9.0.0/16, mock: {{body: "inside"}}}}
       POST /small: {{max_body: 1000, function: "functions:shout"}}
@@ -66,8 +68,8 @@ apis:
       GET /pet/{{id}}: {{proxy: {{to: "http://127.0.0.1:{nginx}/p-{{id}}/x?from=gw"}}}}
       GET /mapped/{{id}}:
         proxy: {{to: "http://127.0.0.1:{nginx}"}}
-        request: {{"overwrite:path": "/echo/$request.path.id", "overwrite:header.x-stage": "${{stageVariables.name}} $request.querystring.q",
-                  "remove:header.x-secret": ""}}
+        request: {{"overwrite:path": "/echo/$request.path.id", "remove:header.x-secret": "",
+                  "overwrite:header.x-stage": "${{stageVariables.name}} $request.querystring.q"}}
         response: {{"overwrite:statuscode": "203", "append:header.x-id": "$context.stage", "remove:header.x-seen": ""}}
       GET /join:
         aggregate:
@@ -290,7 +292,10 @@ def test_the_access_log(serve, tmp_path):
     log = tmp_path / "access.log"
     server = serve(f"""
 access_log: {{file: {log}, format: '{form}'}}
-apis: {{shop: {{routes: {{"GET /a/{{id}}": {{mock: {{body: hello}}}}, GET /gone: {{proxy: {{to: "http://127.0.0.1:1"}}}}}}, stages: {{$default: {{}}}}}}}}
+apis:
+  shop:
+    routes: {{"GET /a/{{id}}": {{mock: {{body: hello}}}}, GET /gone: {{proxy: "http://127.0.0.1:1"}}}}
+    stages: {{$default: {{}}}}
 """)
     httpx.get(f"{server.url}/a/%22%7d?q=1", headers={"user-agent": 'x"} {"y": "\\'})
     httpx.get(f"{server.url}/gone")
