@@ -10,8 +10,8 @@ from itertools import islice
 import numpy as np
 import oracle
 import pytest
+from replay_tools import ROOT
 
-from conftest import ROOT
 from ratelimit.replay import replay, replay_log
 from ratelimit.replay.reader import Reader
 
