@@ -33,10 +33,9 @@ format: $(VENV)/.group-lint  ## put Python into that style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-STUB_ALLOWLIST := $(wildcard tests/typing/allowlist.txt)
 typing: $(BUILT) $(VENV)/.group-lint $(VENV)/.group-bench  ## types, and stubs against the compiled modules
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit.algorithms ratelimit.composite --mypy-config-file pyproject.toml $(if $(STUB_ALLOWLIST),--allowlist $(STUB_ALLOWLIST))
+	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit.algorithms ratelimit.composite --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
 
 docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html
