@@ -58,7 +58,8 @@ furnish() (  # VERSION
     dependencies=$(sha256sum "$project/pyproject.toml" | cut -c1-12)
     venv=$cache/venv-$1t-$dependencies
     if ! whole "$venv"; then
-        rm -rf "$cache/venv-$1t-"*
+        rm -rf "$venv"
+        find "$cache" -maxdepth 1 -name "venv-$1t-*" -mtime +7 -exec rm -rf {} +  # another tree may use a newer one
         "$cache/cpython-$1t/bin/python${1%.*}t" -m venv "$venv" || exit 1
         cd "$project" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
             --only-binary numpy,hypothesis --group build --group core-test >&2 9>&- || exit 1
