@@ -33,7 +33,7 @@ format: $(VENV)/.group-lint  ## put Python into that style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-typing: $(BUILT) $(VENV)/.group-lint $(VENV)/.group-bench  ## types, and stubs against the compiled modules
+typing: $(BUILT) $(VENV)/.group-test $(VENV)/.group-bench  ## types, and stubs against the compiled modules
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit.algorithms ratelimit.composite --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
 

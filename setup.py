@@ -14,7 +14,7 @@ setup(
             Extension(
                 f"ratelimit.{name}",
                 [f"ratelimit/{name.replace('.', '/')}.pyx"],
-                depends=["ratelimit/_atomics.h", "ratelimit/_siphash.h"],
+                depends=["ratelimit/_atomics.h", "ratelimit/_monotonic.h", "ratelimit/_siphash.h"],
                 include_dirs=["ratelimit"],
                 extra_compile_args=["-O3", *(["-mcx16"] if platform.machine() == "x86_64" else [])],
             )

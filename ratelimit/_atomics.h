@@ -60,7 +60,8 @@ static inline int word_cas(u128 *word, u128 *expected, u128 desired) {
    compare-and-swap before it. "memory" keeps the compiler from moving it. */
 static int word_load_is_atomic = 0;
 
-static inline void word_setup(void) {
+/* Whoever includes this has a copy of its own, which is set when it is loaded. */
+static __attribute__((constructor)) void word_setup(void) {
     __builtin_cpu_init();
     word_load_is_atomic = __builtin_cpu_supports("avx");
 }
@@ -68,16 +69,19 @@ static inline void word_setup(void) {
 static inline u128 word_load(u128 *word) {
     if (__builtin_expect(word_load_is_atomic, 1)) {
         __m128i both;
-        u128 value;
-        __asm__ __volatile__("movdqa %1, %0" : "=x"(both) : "m"(*word) : "memory");
-        __builtin_memcpy(&value, &both, sizeof value);
-        return value;
+        uint64_t low, high;
+        __asm__ __volatile__("movdqa %[word], %[both]\n\t"
+                             "movq %[both], %[low]\n\t"
+                             "punpckhqdq %[both], %[both]\n\t"
+                             "movq %[both], %[high]"
+                             : [both] "=x"(both), [low] "=r"(low), [high] "=r"(high)
+                             : [word] "m"(*word)
+                             : "memory");
+        return (u128)high << 64 | low;
     }
     return word_swap(word, 0, 0);
 }
 #else
-static inline void word_setup(void) {}
-
 static inline u128 word_load(u128 *word) {
     return word_swap(word, 0, 0);
 }

@@ -6,7 +6,6 @@ from libc.stdint cimport uint64_t
 cdef extern from "_atomics.h" nogil:
     ctypedef unsigned long long u128  # unsigned __int128: C knows the true width
 
-    void word_setup()
     u128 word_load(u128* word)
     bint word_cas(u128* word, u128* expected, u128 desired)
 

@@ -6,10 +6,13 @@ the wall clock knows how much time has passed: it is believed, but never to have
 """
 
 from libc.stdint cimport int64_t, uint64_t
-from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from ._atomics cimport count_load, count_raise, u128, word_cas, word_load
 
+
+cdef extern from "_monotonic.h" nogil:
+    uint64_t monotonic_ns()
 
 cdef struct Clock:
     u128 epoch        # boot (64 bits) | what to add to the monotonic clock (64 bits)
@@ -20,29 +23,29 @@ cdef enum:
     SECOND = 1_000_000_000
 
 
-cdef inline int64_t read_ns(int clock) noexcept nogil:
+cdef inline int64_t wall_ns() noexcept nogil:
     cdef timespec moment
-    clock_gettime(clock, &moment)
-    return <int64_t>moment.tv_sec * 1_000_000_000 + moment.tv_nsec
+    clock_gettime(CLOCK_REALTIME, &moment)
+    return <int64_t>moment.tv_sec * SECOND + moment.tv_nsec
 
 
 cdef inline int64_t anchor_ns() noexcept nogil:
     """What to add to the monotonic clock to have nanoseconds since the epoch."""
-    return read_ns(CLOCK_REALTIME) - read_ns(CLOCK_MONOTONIC)
+    return wall_ns() - <int64_t>monotonic_ns()
 
 
 cdef inline int64_t settle_anchor(Clock* clock, uint64_t boot, int64_t anchor) noexcept nogil:
     """The anchor that holds on this table since `boot`: the one given, if nobody came before."""
     cdef u128 seen = word_load(&clock.epoch)
     while <uint64_t>(seen >> 64) != boot:
-        anchor = max(anchor, <int64_t>count_load(&clock.latest) - read_ns(CLOCK_MONOTONIC))
+        anchor = max(anchor, <int64_t>(count_load(&clock.latest) - monotonic_ns()))
         if word_cas(&clock.epoch, &seen, <u128>boot << 64 | <uint64_t>anchor):
             return anchor
     return <int64_t><uint64_t>seen
 
 
 cdef inline uint64_t now_ns(Clock* clock, int64_t anchor) noexcept nogil:
-    cdef uint64_t now = <uint64_t>(read_ns(CLOCK_MONOTONIC) + anchor)
+    cdef uint64_t now = monotonic_ns() + <uint64_t>anchor
     if now > count_load(&clock.latest) + SECOND:
         count_raise(&clock.latest, now)
     return now

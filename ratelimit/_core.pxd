@@ -11,7 +11,7 @@ from ._atomics cimport count_load
 from ._clock cimport now_ns
 from ._keys cimport hash_key
 from ._rule cimport Rule
-from ._table cimport DONE, FULL, HIT, Outcome, Request, Table, Verb, perform
+from ._table cimport DONE, FULL, Outcome, Request, Status, Table, Verb, spend
 from ._verdict cimport Verdict
 
 
@@ -94,15 +94,13 @@ cdef inline bint is_stale(Limiter limiter) noexcept nogil:
 
 cdef inline bint allow(Limiter limiter, object key) except -1:
     """`limiter.allow`, which each algorithm has of its own: CPython calls a method fastest on its exact class."""
-    cdef Request request
-    cdef Outcome out
+    cdef Status status
+    cdef uint64_t now
     cdef uint64_t hashed = hash_key(limiter.slots.seed, key)
     if is_stale(limiter):
         limiter.refresh()
-    request.verb = HIT
-    request.now_given = False
-    request.now = now_ns(&limiter.slots.header.clock, limiter.anchor) if limiter.read is None else limiter.read_clock()
-    request.cost = 1
-    if perform(&limiter.slots, limiter.rule, &request, hashed, &out) == FULL:
+    now = now_ns(&limiter.slots.header.clock, limiter.anchor) if limiter.read is None else limiter.read_clock()
+    status = spend(&limiter.slots, limiter.rule, hashed, now, False, 1)
+    if status == FULL:
         return limiter.full(key)
-    return out.status == DONE
+    return status == DONE

@@ -3,12 +3,13 @@
 import numpy as np
 
 cimport cython
+from cpython.long cimport PyLong_CheckExact
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from ._atomics cimport count_load, count_raise, first_come, rule_publish, u128, word_setup
+from ._atomics cimport count_load, count_raise, first_come, rule_publish, u128
 from ._clock cimport anchor_ns, now_ns, settle_anchor
-from ._keys cimport hash_bytes, hash_int, hash_key, hash_uint
+from ._keys cimport PyLong_AsLongLongAndOverflow, hash_bytes, hash_ints, hash_key, hash_uint
 from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
 from ._table cimport (
     CANCEL,
@@ -30,6 +31,7 @@ from ._table cimport (
     forget_all,
     look,
     perform,
+    spend,
 )
 from ._verdict cimport Verdict, pronounce, wait_ns
 
@@ -39,8 +41,6 @@ from .mapping import boot_id
 from .quota import Quota, seconds_to_ns
 from .sizes import options_of, restate
 from .table import Table as KeyTable
-
-word_setup()
 
 cdef int64_t ANCHOR = anchor_ns()  # once for all limiters, so that several decide at one and the same moment
 cdef uint64_t BOOT = boot_id()
@@ -160,13 +160,7 @@ cdef class Limiter:
 
     cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil:
         """Spend `cost` if it may. A new key in a full table is refused, whatever `on_full` says."""
-        cdef Request request
-        cdef Outcome out
-        request.verb = HIT
-        request.now_given = True
-        request.now = now
-        request.cost = cost
-        return perform(&self.slots, self.rule, &request, hashed, &out) == DONE
+        return spend(&self.slots, self.rule, hashed, now, True, cost) == DONE
 
     cdef int refresh(self) except -1:
         """Take over the quota that the table holds now."""
@@ -585,6 +579,7 @@ cdef class Batch:
         cdef const uint64_t[:] costs = self.costs, moments = self.moments
         cdef Request request
         cdef Outcome out
+        cdef Status status
         cdef Py_ssize_t i, size = self.size
         cdef bint full = False
         request.verb = HIT
@@ -599,16 +594,17 @@ cdef class Batch:
             for i in range(size):
                 if i + AHEAD < size:
                     fetch(&limiter.slots, hashes[i + AHEAD])
-                request.cost = costs[i]
-                request.now = moments[i]
-                perform(&limiter.slots, rule, &request, hashes[i], &out)
-                if out.status == FULL and limiter.when_full == RAISE:
-                    full = True
-                    break
                 if verdicts != NULL:
+                    request.cost = costs[i]
+                    request.now = moments[i]
+                    status = perform(&limiter.slots, rule, &request, hashes[i], &out)
                     pronounce(rule, &request, &out, limiter.when_full == ALLOW, verdicts + i)
                 else:
-                    allowed[i] = out.status == DONE or (out.status == FULL and limiter.when_full == ALLOW)
+                    status = spend(&limiter.slots, rule, hashes[i], moments[i], self.now_given, costs[i])
+                    allowed[i] = status == DONE or (status == FULL and limiter.when_full == ALLOW)
+                if status == FULL and limiter.when_full == RAISE:
+                    full = True
+                    break
         if full:
             limiter.full(f"number {i} of the batch; those before it are decided")
         return 0
@@ -621,18 +617,34 @@ cdef double seconds(uint64_t ns) noexcept:
     return ns / 1e9 if ns < NEVER else INFINITY
 
 
+cdef int64_t usual_int(object value) except? -1:
+    """What nearly every number is, an int from 0 to 2**63 - 1; or -1 for what has to be looked at closely."""
+    cdef int overflow = 0
+    cdef int64_t number
+    if not PyLong_CheckExact(value):
+        return -1
+    number = PyLong_AsLongLongAndOverflow(value, &overflow)
+    return number if number >= 0 and overflow == 0 else -1
+
+
 cdef uint64_t moment(object value, str name) except? 0:
     return whole(value, name, 0, NEVER - 2, "nanoseconds since the epoch")
 
 
 cdef uint64_t amount(object value, str name, uint64_t least=1) except? 0:
     """A cost. What exceeds 64 bits exceeds every limit as well, and is refused as such a cost is."""
+    cdef int64_t usual = usual_int(value)
+    if usual >= <int64_t>least:
+        return min(<uint64_t>usual, NEVER)
     if isinstance(value, int) and value >= NEVER:
         return NEVER
     return whole(value, name, least, NEVER, "a number of requests")
 
 
 cdef uint64_t whole(object value, str name, uint64_t least, uint64_t most, str what) except? 0:
+    cdef int64_t usual = usual_int(value)
+    if usual >= 0 and least <= <uint64_t>usual <= most:
+        return <uint64_t>usual
     try:
         number = value.__index__()
     except AttributeError:
@@ -660,8 +672,7 @@ cdef object integers(values, str name, Py_ssize_t size, least, most):
 cdef object hashes_of(const uint64_t* seed, keys):
     """The hashes of a batch of keys."""
     cdef uint64_t[::1] hashes
-    cdef const int64_t[:] signed
-    cdef const uint64_t[:] unsigned
+    cdef const uint64_t[::1] words
     cdef const uint8_t[:, ::1] rows
     cdef Py_ssize_t i, size, length
     accepted = (
@@ -678,16 +689,15 @@ cdef object hashes_of(const uint64_t* seed, keys):
         for i, key in enumerate(tuple(keys)):  # a list may change under us
             hashes[i] = hash_key(seed, key)
         return result
-    if keys.dtype.kind == "i":
-        signed = keys.astype(np.int64, copy=False)
+    if size == 0 and keys.dtype.kind in "iuS":
+        return result
+    if keys.dtype.kind in "iu":
+        words = np.ascontiguousarray(keys, np.int64 if keys.dtype.kind == "i" else np.uint64).view(np.uint64)
         with nogil:
-            for i in range(size):
-                hashes[i] = hash_int(seed, signed[i])
-    elif keys.dtype.kind == "u":
-        unsigned = keys.astype(np.uint64, copy=False)
-        with nogil:
-            for i in range(size):
-                hashes[i] = hash_uint(seed, unsigned[i])
+            hash_ints(seed, &words[0], size, &hashes[0])
+        if keys.dtype.kind == "u":
+            for i in np.flatnonzero(keys >= 2**63):
+                hashes[i] = hash_uint(seed, words[i])
     elif keys.dtype.kind == "S":
         rows = np.ascontiguousarray(keys).view(np.uint8).reshape(size, keys.dtype.itemsize)
         with nogil:

@@ -41,29 +41,33 @@ cdef inline Sliding sliding_roll(const Rule* rule, uint64_t index, Sliding seen)
 
 
 cdef inline Sliding sliding_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    return sliding_roll(rule, now // rule.period, sliding_unpack(rule, state))
+    cdef Sliding seen = sliding_unpack(rule, state)
+    if now - seen.index * rule.period < rule.period:
+        return seen  # the window has not changed since: the usual case, which spares the division
+    return sliding_roll(rule, now // rule.period, seen)
 
 
 cdef inline bint sliding_begun(const Rule* rule, uint64_t now, Sliding seen) noexcept nogil:
     return now >= seen.index * rule.period
 
 
-cdef inline u128 sliding_room(const Rule* rule, uint64_t now, Sliding seen) noexcept nogil:
-    """What may still be spent, in units of 1/period of a request."""
-    cdef u128 full = <u128>rule.limit * rule.period
-    cdef u128 unspent = (seen.index + 1) * rule.period - now
-    cdef u128 estimate = <u128>seen.current * rule.period + seen.previous * unspent
-    return full - estimate if full > estimate else 0
+cdef inline u128 sliding_weight(const Rule* rule, uint64_t now, Sliding seen) noexcept nogil:
+    """What the previous window still counts, in units of 1/period of a request."""
+    return <u128>seen.previous * ((seen.index + 1) * rule.period - now)
 
 
 cdef inline bint sliding_admit(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* after) noexcept nogil:
+    cdef Sliding stored = sliding_unpack(rule, state)
     cdef Sliding seen = sliding_at(rule, now, state)
-    if cost > rule.limit or not sliding_begun(rule, now, seen):
+    if cost > rule.limit or not sliding_begun(rule, now, seen) or seen.current + cost > rule.limit:
         return False
-    if <u128>cost * rule.period > sliding_room(rule, now, seen):
+    if <u128>(rule.limit - seen.current - cost) * rule.period < sliding_weight(rule, now, seen):
         return False
-    seen.current += cost
-    after[0] = sliding_pack(rule, seen)
+    if seen.index == stored.index:
+        after[0] = state + cost
+    else:
+        seen.current += cost
+        after[0] = sliding_pack(rule, seen)
     return True
 
 
@@ -123,9 +127,12 @@ cdef inline u128 sliding_scaled(const Rule* old, const Rule* new, u128 state) no
 
 cdef inline uint64_t sliding_remaining(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
     cdef Sliding seen = sliding_at(rule, now, state)
-    if not sliding_begun(rule, now, seen):
+    cdef u128 room, weight
+    if not sliding_begun(rule, now, seen) or seen.current > rule.limit:
         return 0
-    return <uint64_t>(sliding_room(rule, now, seen) // rule.period)
+    room = <u128>(rule.limit - seen.current) * rule.period
+    weight = sliding_weight(rule, now, seen)
+    return <uint64_t>((room - weight) // rule.period) if room > weight else 0
 
 
 cdef inline uint64_t sliding_fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:

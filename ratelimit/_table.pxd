@@ -121,7 +121,7 @@ cdef inline u128* following(const Table* table, u128* slot) noexcept nogil:
 
 
 cdef inline u128* ring_of(const Table* table, const Rule* rule, u128* slot) noexcept nogil:
-    return table.rings + (slot - table.slots) * rule.capacity if table.rings != NULL else NULL
+    return table.rings + (slot - table.slots) * rule.capacity if table.rings != NULL and slot != NULL else NULL
 
 
 cdef inline u128* find(const Table* table, uint64_t hashed, u128* word) noexcept nogil:
@@ -272,26 +272,20 @@ cdef inline bint decide(
 
 
 cdef inline uint64_t recall(
-    const Table* table, const Rule* rule, const Request* request, u128* slot, u128 word, Outcome* out
+    const Table* table, const Rule* rule, const Request* request, bint missing, uint64_t* now, u128* state, u128** ring
 ) noexcept nogil:
-    """What is known of a key that was found at `slot`, or was not; and the horizon, where it matters.
+    """The horizon, for a key that is missing or a sliding log that is not yet full; and what it makes of them.
 
-    It matters for a key that is missing, and for a sliding log that is not yet full: the key may have come back
-    after its slot was taken, and then the log lacks what counts for a reading from before. (In the other
-    algorithms the state of a key that came back is what it would have been without going.)
+    In a log the key may have come back after its slot was taken, and then the log lacks what counts for a
+    reading from before. (In the other algorithms the state of a key that came back is what it would have been
+    without going.)
     """
-    cdef uint64_t horizon
-    if slot != NULL:
-        out.before = state_of(word)
-        out.ring = ring_of(table, rule, slot)
-        if out.ring == NULL or log_number(out.before) >= rule.capacity:
-            return 0
-    horizon = count_load(&table.header.horizon)
+    cdef uint64_t horizon = count_load(&table.header.horizon)
     if not request.now_given:
-        out.now = max(out.now, horizon)
-    if slot == NULL or (request.verb == HIT and out.now < horizon):
-        out.before = unknown(rule, out.now, horizon)
-        out.ring = NULL
+        now[0] = max(now[0], horizon)
+    if missing or (request.verb == HIT and now[0] < horizon):
+        state[0] = unknown(rule, now[0], horizon)
+        ring[0] = NULL
     return horizon
 
 
@@ -315,43 +309,54 @@ cdef inline Status commit(
 ) noexcept nogil:
     """Decide and write, again from the start whenever another thread was faster: the one loop of the library."""
     cdef uint64_t tag = tag_of_hash(hashed)
-    cdef uint64_t horizon = 0
-    cdef u128 word = 0
+    cdef uint64_t now = request.now, at = 0, horizon = 0
+    cdef u128 word = 0, state, after = 0
     cdef u128* slot
+    cdef u128* ring
     cdef bint robbed = False
-    out.now = request.now
+    cdef Status status
     while True:
         slot = find(table, hashed, &word)
-        horizon = recall(table, rule, request, slot, word, out)
-        out.after = out.before
+        state = state_of(word)
+        ring = ring_of(table, rule, slot)
+        if slot == NULL or (ring != NULL and log_number(state) < rule.capacity):
+            horizon = recall(table, rule, request, slot == NULL, &now, &state, &ring)
         if slot == NULL and (request.verb == REFUND or request.verb == CANCEL):
-            out.status = REFUSED
-            return REFUSED
-        if not decide(rule, request, out.now, out.before, out.ring, &out.after, &out.at):
-            if out.ring != NULL and word_load(slot) != word:
+            after = state
+            status = REFUSED
+            break
+        if not decide(rule, request, now, state, ring, &after, &at):
+            if ring != NULL and word_load(slot) != word:
                 continue  # the ring may have moved on under the decision
-            out.after = out.before
-            out.status = REFUSED
-            return REFUSED
+            after = state
+            status = REFUSED
+            break
         if slot == NULL:
-            slot = claim(table, rule, out.now, hashed, &robbed, &word)
+            slot = claim(table, rule, now, hashed, &robbed, &word)
             if slot == NULL:
                 count_add(&table.header.full, 1)
-                out.at = opening(table, rule, out.now, hashed)
-                out.after = out.before
-                out.status = FULL
-                return FULL
+                at = opening(table, rule, now, hashed)
+                after = state
+                status = FULL
+                break
             if not is_claim(word):
                 continue
-            if count_load(&table.header.horizon) > max(horizon, out.now):
+            if count_load(&table.header.horizon) > max(horizon, now):
                 word_cas(slot, &word, free_word())  # the key may have come and gone since it was missed
                 continue
-        elif out.ring != NULL and not retire(rule, slot, word, out.ring):
+        elif ring != NULL and not retire(rule, slot, word, ring):
             continue
-        if word_cas(slot, &word, slot_word(tag, out.after)):
-            out.status = DONE
-            return DONE
+        if word_cas(slot, &word, slot_word(tag, after)):
+            status = DONE
+            break
         count_add(&table.header.collisions, 1)
+    out.status = status
+    out.now = now
+    out.at = at
+    out.before = state
+    out.after = after
+    out.ring = ring
+    return status
 
 
 # --- what a sliding log does differently: it spends and gives back one by one -------------------------------
@@ -427,6 +432,8 @@ cdef inline Status log_spend(
     """All of the cost or nothing: each step asks whether all that is left still fits, and takes one."""
     cdef Request step = request[0]
     cdef Outcome first
+    if step.cost == 1:
+        return commit(table, rule, request, hashed, out)
     if step.verb == CHARGE:
         step.cost = min(step.cost, rule.capacity)  # more than the ring holds makes no difference
     if commit(table, rule, &step, hashed, out) != DONE:
@@ -462,6 +469,30 @@ cdef inline Status perform(
     return log_spend(table, rule, request, hashed, out)
 
 
+cdef inline Status spend(
+    const Table* table, const Rule* rule, uint64_t hashed, uint64_t now, bint now_given, uint64_t cost
+) noexcept nogil:
+    """`perform` for a hit of which only the status matters. What nearly always happens is short enough to be compiled
+    into the caller: the key is there, and no other thread is at it."""
+    cdef u128 word = 0, after = 0
+    cdef u128* slot
+    cdef Request request
+    cdef Outcome out
+    if rule.algorithm != SLIDING_LOG:
+        slot = find(table, hashed, &word)
+        if slot != NULL:
+            if not admit(rule, now, cost, state_of(word), NULL, &after):
+                return REFUSED
+            if word_cas(slot, &word, slot_word(tag_of_hash(hashed), after)):
+                return DONE
+            count_add(&table.header.collisions, 1)
+    request.verb = HIT
+    request.now = now
+    request.now_given = now_given
+    request.cost = cost
+    return perform(table, rule, &request, hashed, &out)
+
+
 cdef inline void look(
     const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
 ) noexcept nogil:
@@ -471,7 +502,10 @@ cdef inline void look(
     out.now = request.now
     while True:
         slot = find(table, hashed, &word)
-        recall(table, rule, request, slot, word, out)
+        out.before = state_of(word)
+        out.ring = ring_of(table, rule, slot)
+        if slot == NULL or (out.ring != NULL and log_number(out.before) < rule.capacity):
+            recall(table, rule, request, slot == NULL, &out.now, &out.before, &out.ring)
         out.after = out.before
         out.at = ready(rule, out.now, request.cost, out.before, out.ring)
         out.status = DONE if out.at <= out.now else REFUSED

@@ -5,7 +5,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from ratelimit._algorithm cimport remaining
-from ratelimit._atomics cimport count_load, u128, word_setup
+from ratelimit._atomics cimport count_load, u128
 from ratelimit._rule cimport SLIDING_LOG, Algorithm, Rule
 from ratelimit._table cimport (
     Header,
@@ -38,7 +38,6 @@ cdef void* zeroed(size_t size) noexcept nogil:
 
 cdef public void* core_new(int algorithm, uint64_t limit, uint64_t period, uint64_t slots) noexcept nogil:
     cdef Limiter* limiter = <Limiter*>zeroed(sizeof(Limiter))
-    word_setup()
     limiter.rule.algorithm = <Algorithm>algorithm
     limiter.rule.limit = limit
     limiter.rule.period = period
