@@ -11,7 +11,7 @@ from ._atomics cimport count_load
 from ._clock cimport now_ns
 from ._keys cimport hash_key
 from ._rule cimport Rule
-from ._table cimport DONE, FULL, Outcome, Request, Status, Table, Verb, spend
+from ._table cimport DONE, FULL, Outcome, Request, Status, Table, Verb, take
 from ._verdict cimport Verdict
 
 
@@ -100,7 +100,7 @@ cdef inline bint allow(Limiter limiter, object key) except -1:
     if is_stale(limiter):
         limiter.refresh()
     now = now_ns(&limiter.slots.header.clock, limiter.anchor) if limiter.read is None else limiter.read_clock()
-    status = spend(&limiter.slots, limiter.rule, hashed, now, False, 1)
+    status = take(&limiter.slots, limiter.rule, hashed, now, False, 1)
     if status == FULL:
         return limiter.full(key)
     return status == DONE

@@ -31,7 +31,7 @@ from ._table cimport (
     forget_all,
     look,
     perform,
-    spend,
+    take,
 )
 from ._verdict cimport Verdict, pronounce, wait_ns
 
@@ -160,7 +160,7 @@ cdef class Limiter:
 
     cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil:
         """Spend `cost` if it may. A new key in a full table is refused, whatever `on_full` says."""
-        return spend(&self.slots, self.rule, hashed, now, True, cost) == DONE
+        return take(&self.slots, self.rule, hashed, now, True, cost) == DONE
 
     cdef int refresh(self) except -1:
         """Take over the quota that the table holds now."""
@@ -600,7 +600,7 @@ cdef class Batch:
                     status = perform(&limiter.slots, rule, &request, hashes[i], &out)
                     pronounce(rule, &request, &out, limiter.when_full == ALLOW, verdicts + i)
                 else:
-                    status = spend(&limiter.slots, rule, hashes[i], moments[i], self.now_given, costs[i])
+                    status = take(&limiter.slots, rule, hashes[i], moments[i], self.now_given, costs[i])
                     allowed[i] = status == DONE or (status == FULL and limiter.when_full == ALLOW)
                 if status == FULL and limiter.when_full == RAISE:
                     full = True

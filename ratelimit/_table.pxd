@@ -469,11 +469,11 @@ cdef inline Status perform(
     return log_spend(table, rule, request, hashed, out)
 
 
-cdef inline Status spend(
+cdef inline Status take(
     const Table* table, const Rule* rule, uint64_t hashed, uint64_t now, bint now_given, uint64_t cost
 ) noexcept nogil:
-    """`perform` for a hit of which only the status matters. What nearly always happens is short enough to be compiled
-    into the caller: the key is there, and no other thread is at it."""
+    """`perform` for a hit of which only the status matters. The first round is short enough to be compiled into the
+    caller: nearly always the key is there, and no other thread is at it."""
     cdef u128 word = 0, after = 0
     cdef u128* slot
     cdef Request request
