@@ -27,6 +27,7 @@ from ._table cimport (
     carry_over,
     count_live,
     fetch,
+    fetch_ring,
     forget,
     forget_all,
     look,
@@ -594,6 +595,8 @@ cdef class Batch:
             for i in range(size):
                 if i + AHEAD < size:
                     fetch(&limiter.slots, hashes[i + AHEAD])
+                if limiter.slots.rings != NULL and i + AHEAD // 2 < size:
+                    fetch_ring(&limiter.slots, rule, hashes[i + AHEAD // 2])
                 if verdicts != NULL:
                     request.cost = costs[i]
                     request.now = moments[i]

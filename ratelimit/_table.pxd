@@ -566,4 +566,13 @@ cdef inline uint64_t count_live(const Table* table, const Rule* rule, uint64_t n
 
 
 cdef inline void fetch(const Table* table, uint64_t hashed) noexcept nogil:
+    """Ask for the memory of a key that will be decided soon."""
     prefetch(home(table, hashed))
+
+
+cdef inline void fetch_ring(const Table* table, const Rule* rule, uint64_t hashed) noexcept nogil:
+    """The same for the cells of its sliding log, once its slot is here: the oldest one is about to be replaced."""
+    cdef u128 word = 0
+    cdef u128* slot = find(table, hashed, &word)
+    if slot != NULL:
+        prefetch(log_cell(rule, log_number(word), ring_of(table, rule, slot)))
