@@ -280,7 +280,7 @@ cdef class All:
         hashes_by_part = np.array([hashes_of(&(<Limiter>limiter).slots.seed[0], keys) for limiter in self.limiters])
         cdef const uint64_t[:, ::1] hashes = hashes_by_part
         cdef Py_ssize_t i = 0, size = hashes.shape[1]
-        cdef const uint64_t[:] amounts = integers(1 if costs is None else costs, "costs", size, 1, 2**64 - 1)
+        cdef const uint64_t[:] amounts = integers(1 if costs is None else costs, "costs", size, 1)
         cdef bint now_given = now is not None
         cdef const uint64_t[:] moments = integers(now if now_given else 0, "now", size, 0, NEVER - 2)
         result = np.empty(size, VERDICT)
