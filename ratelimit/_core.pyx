@@ -648,7 +648,7 @@ cdef object index_of(object value, str name, str what):
 
 
 cdef object integers(values, str name, Py_ssize_t size, least, most=None):
-    """An array of `size` 64-bit integers; one number stands for all. Without `most`, what needs more bits is cut."""
+    """An array of `size` 64-bit integers; one number stands for all. Without `most`, what is more is cut."""
     array = np.asarray(values)
     if array.dtype.kind not in "iu" and array.size:
         numbers = np.asarray(values, object)  # as Python has them, whose integers know no bounds
@@ -676,8 +676,8 @@ cdef object hashes_of(const uint64_t* seed, keys):
     cdef const uint8_t[:, ::1] rows
     cdef Py_ssize_t i, size, length
     accepted = (
-        "keys must be a one-dimensional array of integers or bytes (dtype i, u or S), or a list or object array of str, "
-        "bytes and int"
+        "keys must be a one-dimensional array of integers or bytes (dtype i, u or S), or a list or object array of "
+        "str, bytes and int"
     )
     if not isinstance(keys, (np.ndarray, list, tuple)):
         raise TypeError(f"{accepted}, not {type(keys).__name__}")

@@ -19,7 +19,8 @@ from ._core cimport (
     integers,
     is_stale,
 )
-from ._rule cimport NEVER, Rule
+from ._algorithm cimport turn
+from ._rule cimport LEAKY_BUCKET, NEVER, Rule
 from ._table cimport CANCEL, DONE, FULL, HIT, REFUSED, Outcome, Request, Table, look, perform
 from ._verdict cimport Verdict, pronounce, wait_ns
 
@@ -84,6 +85,29 @@ cdef int spend_all(Part* parts, int size) noexcept nogil:
                 take_back(&parts[k])
             return i
     return -1
+
+
+cdef uint64_t wait_for_all(Part* parts, int size) noexcept nogil:
+    """How long until all can be spent from at one moment, in which a limiter that is there twice is spent from twice.
+
+    A place in a leaky bucket is had at its turn, as by Limiter.reserve, and not when the queue has room.
+    """
+    cdef uint64_t cost = parts[0].request.cost, longest = 0
+    cdef int i, k, times
+    for i in range(size):
+        times = 0
+        for k in range(size):
+            times += parts[k].hashed == parts[i].hashed and parts[k].table.seed[1] == parts[i].table.seed[1]
+        parts[i].request.cost = cost * times if cost < NEVER // MOST else NEVER
+    look_all(parts, size)
+    for i in range(size):
+        parts[i].request.cost = cost
+        if parts[i].out.status == FULL and not refuses(&parts[i]):
+            continue
+        if parts[i].rule.algorithm == LEAKY_BUCKET and parts[i].out.status == REFUSED and parts[i].out.at < NEVER:
+            parts[i].out.at = turn(parts[i].rule, parts[i].out.now, parts[i].out.before)
+        longest = max(longest, wait_ns(parts[i].request.now, parts[i].out.at))
+    return longest
 
 
 cdef int judge(const Part* parts, int size, int refusing, Verdict* verdict) noexcept nogil:
@@ -227,31 +251,36 @@ cdef class All:
         """Take the place in all lines now, for the moment at which the last of them is ready."""
         cdef Part[MOST] parts
         cdef uint64_t patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
-        cdef uint64_t wait
+        cdef uint64_t wait, delay, spent
         cdef uint64_t[MOST] began
-        cdef int refusing, i
+        cdef int i
         self.start(parts, key, cost, None)
+        spent = parts[0].request.cost
         for i in range(self.size):
             began[i] = parts[i].request.now
         while True:
-            refusing = look_all(parts, self.size)
-            wait = 0
             for i in range(self.size):
-                wait = max(wait, wait_ns(began[i], parts[i].out.at))
-            if refusing >= 0 and parts[refusing].out.status == FULL:
-                self.check_full(parts, refusing, key)
-                return booking([], False, parts[0].request.cost, began[0], wait)
+                parts[i].request.now = began[i]
+                parts[i].request.now_given = False
+            wait = wait_for_all(parts, self.size)
+            for i in range(self.size):
+                if parts[i].out.status == FULL and refuses(&parts[i]):
+                    self.check_full(parts, i, key)
+                    return booking([], False, spent, began[0], wait)
             if wait >= NEVER or wait > patience:
-                return booking([], False, parts[0].request.cost, began[0], wait)
+                return booking([], False, spent, began[0], wait)
             for i in range(self.size):
                 parts[i].request.now = began[i] + wait
                 parts[i].request.now_given = True
             if spend_all(parts, self.size) < 0:
-                places = [(self.limiters[i], parts[i].hashed, began[i] + wait) for i in range(self.size)]
-                return booking(places, True, parts[0].request.cost, began[0], wait)
-            for i in range(self.size):
-                parts[i].request.now = began[i]
-                parts[i].request.now_given = False
+                break
+        delay = wait
+        places = []
+        for i in range(self.size):
+            if parts[i].out.status == DONE:
+                delay = max(delay, parts[i].out.at - began[i])
+                places.insert(0, (self.limiters[i], parts[i].hashed, parts[i].out.at))
+        return booking(places, True, spent, began[0], delay)
 
     def refund(self, key, cost=1):
         """Give `cost` back to all, never above full."""
@@ -317,9 +346,6 @@ cdef class All:
     def wait_async(self, key, cost=1, timeout=None):
         """As `wait`, without blocking the event loop."""
         return waiting.wait_async(self, key, cost, timeout)
-
-    def __reduce__(self):
-        return All, self.limiters
 
     def __and__(self, other):
         """One limit more."""
