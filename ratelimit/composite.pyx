@@ -49,13 +49,31 @@ cdef inline uint64_t wait_of(const Part* part) noexcept nogil:
     return wait_ns(part.out.now, part.out.at)
 
 
+cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
+    """What a limiter is asked for by all its parts: one that is there twice, for the same key, is spent from twice."""
+    cdef uint64_t cost = parts[of].request.cost
+    cdef int times = 0, k
+    for k in range(size):
+        times += parts[k].hashed == parts[of].hashed and parts[k].table.seed[1] == parts[of].table.seed[1]
+    return cost * times if cost < NEVER // MOST else NEVER
+
+
 cdef int look_all(Part* parts, int size) noexcept nogil:
-    """The part that refuses longest, or -1 when none does; `at` of each outcome is when it is ready."""
+    """The part that refuses longest, or -1 when none does; `at` of each outcome is when it is ready.
+
+    The one that refuses is left with its whole share as cost, for its verdict to be about that.
+    """
+    cdef uint64_t cost, whole = 0
     cdef int longest = -1, i
     for i in range(size):
+        cost = parts[i].request.cost
+        parts[i].request.cost = share(parts, size, i)
         look(parts[i].table, parts[i].rule, &parts[i].request, parts[i].hashed, &parts[i].out)
         if refuses(&parts[i]) and (longest < 0 or wait_of(&parts[i]) > wait_of(&parts[longest])):
-            longest = i
+            longest, whole = i, parts[i].request.cost
+        parts[i].request.cost = cost
+    if longest >= 0:
+        parts[longest].request.cost = whole
     return longest
 
 
@@ -88,20 +106,14 @@ cdef int spend_all(Part* parts, int size) noexcept nogil:
 
 
 cdef uint64_t wait_for_all(Part* parts, int size) noexcept nogil:
-    """How long until all can be spent from at one moment, in which a limiter that is there twice is spent from twice.
+    """How long until all can be spent from at one moment.
 
     A place in a leaky bucket is had at its turn, as by Limiter.reserve, and not when the queue has room.
     """
-    cdef uint64_t cost = parts[0].request.cost, longest = 0
-    cdef int i, k, times
-    for i in range(size):
-        times = 0
-        for k in range(size):
-            times += parts[k].hashed == parts[i].hashed and parts[k].table.seed[1] == parts[i].table.seed[1]
-        parts[i].request.cost = cost * times if cost < NEVER // MOST else NEVER
+    cdef uint64_t longest = 0
+    cdef int i
     look_all(parts, size)
     for i in range(size):
-        parts[i].request.cost = cost
         if parts[i].out.status == FULL and not refuses(&parts[i]):
             continue
         if parts[i].rule.algorithm == LEAKY_BUCKET and parts[i].out.status == REFUSED and parts[i].out.at < NEVER:
@@ -222,6 +234,8 @@ cdef class All:
         cdef list kept = []  # the rules that are in use
         cdef int refusing, i
         for given, name in ((keys, "keys"), (quotas, "quotas")):
+            if not isinstance(given, (list, tuple)) and (given is not None or name == "keys"):
+                raise TypeError(f"{name} must be a list or tuple, one for each limiter, not {given!r}")
             if given is not None and len(given) != self.size:
                 raise ValueError(f"{name} must be as many as there are limiters, {self.size}, not {len(given)}")
         self.gather(parts, cost, now)
@@ -262,6 +276,7 @@ cdef class All:
             for i in range(self.size):
                 parts[i].request.now = began[i]
                 parts[i].request.now_given = False
+                parts[i].request.cost = spent
             wait = wait_for_all(parts, self.size)
             for i in range(self.size):
                 if parts[i].out.status == FULL and refuses(&parts[i]):
@@ -272,6 +287,7 @@ cdef class All:
             for i in range(self.size):
                 parts[i].request.now = began[i] + wait
                 parts[i].request.now_given = True
+                parts[i].request.cost = spent
             if spend_all(parts, self.size) < 0:
                 break
         delay = wait

@@ -260,3 +260,21 @@ def test_a_place_in_a_full_table(clock):
         place = (full & other).reserve("c")
         assert (place.allowed, place.delay) == (on_full == "allow", 60 if on_full == "deny" else 1)
         assert [full.peek(key).remaining for key in "ab"] == [0, 0]
+
+
+def test_a_limit_twice_answers_for_both(algorithm, clock):
+    """What is asked before it is spent, and how long it takes."""
+    options = {"capacity": 3} if algorithm.name == "leaky bucket" else {}
+    limiter = algorithm.make("4/minute", clock, **options)
+    twice = limiter & limiter
+    assert not twice.peek("key", 3)
+    assert twice.hit("key", 3).retry_after_ns is None
+    assert twice.hit("key", 1)
+    assert limiter.peek("key").remaining == 2
+    refused = twice.hit("key", 2)
+    assert not refused
+    clock.advance(ns=refused.retry_after_ns - 1)
+    assert not twice.peek("key", 2)
+    clock.advance(ns=1)
+    assert twice.hit("key", 2)
+    assert limiter.peek("key").remaining == 0
