@@ -19,7 +19,8 @@ def heading(report: Report) -> list[str]:
         lines = ["no requests"]
     else:
         lines = [
-            f"{report.requests:,} request{'' if report.requests == 1 else 's'} by {keys(report)} in {duration((report.last_ns - report.first_ns) / 1e9)}, "
+            f"{report.requests:,} request{'' if report.requests == 1 else 's'} by {keys(report)} in "
+            f"{duration((report.last_ns - report.first_ns) / 1e9)}, "
             f"{moment(report.first_ns)} to {moment(report.last_ns)}"
         ]
     lines += notes(report)

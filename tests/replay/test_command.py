@@ -266,7 +266,7 @@ def test_an_option_that_is_given_twice():
     """Either could have been meant."""
     with pytest.raises(ValueError, match="burst is given twice"):
         Limit.parse("token-bucket 5/s burst 3 burst 4")
-    with pytest.raises(ValueError, match="capacity is given twice|burst is given twice"):
+    with pytest.raises(ValueError, match="capacity is given twice"):
         Limit.parse("leaky-bucket 5/s burst 3 capacity 4")
 
 

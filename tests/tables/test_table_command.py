@@ -22,6 +22,6 @@ def test_only_tables_are_removed(tmp_path, capsys):
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     """And not the other name under which a table is made; nor is a name too long for it."""
-    with pytest.raises(FileNotFoundError, match="no/limits.tbl"):
+    with pytest.raises(FileNotFoundError, match=r"no/limits\.tbl"):
         TokenBucket("1/minute", table=Table.open(tmp_path / "no" / "limits.tbl"))
     assert TokenBucket("1/minute", table=Table.open(tmp_path / ("a" * 255), max_keys=8)).allow("key")
