@@ -371,3 +371,9 @@ def test_an_address_with_a_zone():
     """By its prefix it is as without; whole, it is its own."""
     assert address_prefix(b"fe80::1%eth0", 32, 64) == b"fe80::/64"
     assert address_prefix(b"fe80::1%eth0", 32, 128) == b"fe80::1%eth0"
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "-1e999999999", "1e-999999999", "9" * 400, "Infinity", "sNaN"])
+def test_a_moment_with_a_huge_exponent_takes_no_time(text):
+    """It is broken, or so small that it is zero."""
+    assert from_text(text) == (0 if text == "1e-999999999" else BROKEN)
