@@ -82,7 +82,7 @@ cdef class Batch:
 
 
 cdef uint64_t amount(object value, str name, uint64_t least=?) except? 0
-cdef object integers(values, str name, Py_ssize_t size, least, most)
+cdef object integers(values, str name, Py_ssize_t size, least, most=?)
 cdef object hashes_of(const uint64_t* seed, keys)
 cdef char* address(object array) except NULL
 

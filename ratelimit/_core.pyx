@@ -4,6 +4,7 @@ import numpy as np
 
 cimport cython
 from cpython.long cimport PyLong_CheckExact
+from cpython.number cimport PyNumber_Index
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
@@ -74,7 +75,7 @@ cdef class Limiter:
 
     _sizes = None  # of each algorithm: the function of sizes.py that measures a quota
 
-    def __cinit__(self, quota, *options, max_keys=None, table=None, on_full="deny", clock=None, **more_options):
+    def __cinit__(self, quota=None, *options, max_keys=None, table=None, on_full="deny", clock=None, **more_options):
         if self._sizes is None:
             raise TypeError("Limiter is what the algorithms share; use TokenBucket or one of its sisters")
         if table is not None and not isinstance(table, KeyTable):
@@ -83,7 +84,7 @@ cdef class Limiter:
             raise TypeError("max_keys belongs to the table when there is one: Table(max_keys=...)")
         if not isinstance(on_full, str) or on_full not in ON_FULL:
             raise ValueError(f"on_full must be one of {', '.join(map(repr, ON_FULL))}, not {on_full!r}")
-        if clock is not None and not callable(getattr(clock, "now_ns", None)):
+        if clock is not None and (isinstance(clock, type) or not callable(getattr(clock, "now_ns", None))):
             raise TypeError(f"clock must have a method now_ns(), integer nanoseconds since the epoch, not {clock!r}")
         self.on_full = on_full
         self.when_full = ON_FULL[on_full]
@@ -314,7 +315,8 @@ cdef class Limiter:
         """Decide a batch in order, exactly as the same calls one by one, without the GIL.
 
         Args:
-            keys: an integer array, a fixed-width bytes array, or a list of str, bytes and int; n of them.
+            keys: an integer array, a fixed-width bytes array, or a list or object array of str, bytes and int; n
+                of them.
             costs: n whole numbers from 1, or one for all.
             now: n moments in integer nanoseconds since the epoch, or one for all; by default one reading of
                 the clock.
@@ -570,7 +572,7 @@ cdef class Batch:
         self.limiter = limiter
         self.hashes = hashes_of(&limiter.slots.seed[0], keys)
         self.size = len(self.hashes)
-        self.costs = integers(1 if costs is None else costs, "costs", self.size, 1, 2**64 - 1)
+        self.costs = integers(1 if costs is None else costs, "costs", self.size, 1)
         self.now_given = now is not None
         self.moments = integers(limiter.read_clock() if now is None else now, "now", self.size, 0, NEVER - 2)
 
@@ -639,37 +641,46 @@ cdef uint64_t amount(object value, str name, uint64_t least=1) except? 0:
     cdef int64_t usual = usual_int(value)
     if usual >= <int64_t>least:
         return min(<uint64_t>usual, NEVER)
-    if isinstance(value, int) and value >= NEVER:
-        return NEVER
-    return whole(value, name, least, NEVER, "a number of requests")
+    number = index_of(value, name, "a number of requests")
+    return NEVER if number >= NEVER else whole(value, name, least, NEVER, "a number of requests")
 
 
 cdef uint64_t whole(object value, str name, uint64_t least, uint64_t most, str what) except? 0:
     cdef int64_t usual = usual_int(value)
     if usual >= 0 and least <= <uint64_t>usual <= most:
         return <uint64_t>usual
-    try:
-        number = value.__index__()
-    except AttributeError:
-        raise TypeError(f"{name} must be an int, {what}, not {value!r} of type {type(value).__name__}") from None
+    number = index_of(value, name, what)
     if not least <= number <= most:
         raise ValueError(f"{name} must be {what}, an int from {least} to {most}, not {value!r}")
     return number
 
 
-cdef object integers(values, str name, Py_ssize_t size, least, most):
-    """An array of `size` 64-bit integers; a single number stands for all."""
+cdef object index_of(object value, str name, str what):
+    try:
+        return PyNumber_Index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, {what}, not {value!r} of type {type(value).__name__}") from None
+
+
+cdef object integers(values, str name, Py_ssize_t size, least, most=None):
+    """An array of `size` 64-bit integers; one number stands for all. Without `most`, what is more is cut."""
     array = np.asarray(values)
     if array.dtype.kind not in "iu" and array.size:
-        raise TypeError(f"{name} must be whole numbers, not an array of {array.dtype}")
+        numbers = np.asarray(values, object)  # as Python has them, whose integers know no bounds
+        if array.dtype.kind not in "Of" or any(
+            isinstance(number, bool) or not isinstance(number, (int, np.integer)) for number in numbers.flat
+        ):
+            raise TypeError(f"{name} must be whole numbers, not an array of {array.dtype}")
+        array = numbers
     if array.ndim > 1 or (array.ndim == 1 and len(array) != size):
         raise ValueError(f"{name} must be one number or as many as there are keys, {size}, not of shape {array.shape}")
-    wrong = np.flatnonzero((array < least) | (array > most))
+    wrong = np.flatnonzero(array < least if most is None else (array < least) | (array > most))
     if len(wrong):
-        raise ValueError(
-            f"{name} must be from {least} to {most}, not {array.flat[wrong[0]]} (at index {wrong[0]})"
-        )
-    return np.broadcast_to(array.astype(np.uint64, copy=False), (size,))
+        accepted = f"from {least}" if most is None else f"from {least} to {most}"
+        raise ValueError(f"{name} must be whole numbers {accepted}, not {array.flat[wrong[0]]} (at index {wrong[0]})")
+    if array.dtype.kind == "O":
+        array = np.minimum(array, 2**64 - 1)
+    return np.broadcast_to(np.asarray(array).astype(np.uint64, copy=False), (size,))
 
 
 cdef object hashes_of(const uint64_t* seed, keys):
@@ -679,7 +690,8 @@ cdef object hashes_of(const uint64_t* seed, keys):
     cdef const uint8_t[:, ::1] rows
     cdef Py_ssize_t i, size, length
     accepted = (
-        "keys must be a one-dimensional array of integers or bytes (dtype i, u or S), or a list of str, bytes and int"
+        "keys must be a one-dimensional array of integers or bytes (dtype i, u or S), or a list or object array of "
+        "str, bytes and int"
     )
     if not isinstance(keys, (np.ndarray, list, tuple)):
         raise TypeError(f"{accepted}, not {type(keys).__name__}")
@@ -687,12 +699,12 @@ cdef object hashes_of(const uint64_t* seed, keys):
         raise ValueError(f"{accepted}, not an array of shape {keys.shape}")
     size = len(keys)
     result = np.empty(size, np.uint64)
+    if size == 0:
+        return result  # of whatever type numpy took it to be
     hashes = result
-    if not isinstance(keys, np.ndarray):
+    if not isinstance(keys, np.ndarray) or keys.dtype.kind == "O":
         for i, key in enumerate(tuple(keys)):  # a list may change under us
             hashes[i] = hash_key(seed, key)
-        return result
-    if size == 0 and keys.dtype.kind in "iuS":
         return result
     if keys.dtype.kind in "iu":
         words = np.ascontiguousarray(keys, np.int64 if keys.dtype.kind == "i" else np.uint64).view(np.uint64)

@@ -3,8 +3,12 @@
 The state is the newest request: `stamp | number`. Before a newer one replaces it, its slot word is copied
 into the ring (see `retire` in _table.pxd), so that one compare-and-swap of the slot is still the whole
 commitment and whoever dies half-way leaves nothing undone. Numbers count 1, 2, ... up to three times the
-capacity and go on from twice the capacity: below the capacity the ring is not yet full. A stamp is the
-request's moment plus one; zero is a request that was given back. A request of cost c is c requests of cost 1.
+capacity and go on from the capacity: below it the ring is not yet full, and from it on a cell tells one lap from
+the next. A stamp is the request's moment plus one; zero is a request that was given back. A request of cost c is
+c requests of cost 1.
+
+A cell has room above the state, where a slot has its tag: there it keeps how much later its request is than the one
+it replaced. So when a booking is cancelled before its turn, what it replaced is known again.
 """
 
 from libc.stdint cimport uint64_t
@@ -16,6 +20,8 @@ cdef enum:
     NUMBER_BITS = STATE_BITS - MOMENT_BITS
 
     LOG_CAPACITY = (1 << NUMBER_BITS) // 3
+
+    GAP_BITS = 48
 
 
 cdef inline u128 log_pack(uint64_t stamp, uint64_t number) noexcept nogil:
@@ -39,7 +45,7 @@ cdef inline u128 log_append(const Rule* rule, uint64_t moment, u128 state) noexc
     """One more request; never before the newest, so that the log stays sorted."""
     cdef uint64_t number = log_number(state) + 1
     if number == 3 * rule.capacity:
-        number = 2 * rule.capacity
+        number = rule.capacity
     return log_pack(max(min(moment + 1, NEVER - 1), log_stamp(state)), number)
 
 
@@ -51,18 +57,41 @@ cdef inline u128* log_cell(const Rule* rule, uint64_t number, u128* ring) noexce
     return ring + (number if number < rule.capacity else 0)  # which only a damaged file's is not
 
 
+cdef inline int log_gap_shift(const Rule* rule) noexcept nogil:
+    """Gaps are kept in units of so many bits, for four periods to fit: nanoseconds up to a period of 19 hours."""
+    cdef int shift = 0
+    while rule.period >> shift >> (GAP_BITS - 2):
+        shift += 1
+    return shift
+
+
+cdef inline uint64_t log_told(const Rule* rule, uint64_t number, u128 cell) noexcept nogil:
+    """The stamp of the request with this number, by its cell. A cell of the next lap is that of a cancelled booking."""
+    cdef uint64_t stamp = log_stamp(cell)
+    cdef uint64_t gap
+    if log_number(cell) == number or log_number(cell) == number + 2 * rule.capacity:
+        return stamp
+    gap = <uint64_t>(cell >> (STATE_BITS + 1)) << log_gap_shift(rule)
+    return stamp - gap if stamp > gap else 0
+
+
+cdef inline u128 log_retired(const Rule* rule, u128 state, u128 replaced) noexcept nogil:
+    """The cell of a request that takes the place of another. The gap is rounded down, to the strict side."""
+    cdef uint64_t stamp = log_stamp(state)
+    cdef uint64_t before = 0
+    if log_number(state) >= rule.capacity:
+        before = min(log_told(rule, log_number(state) - rule.capacity, replaced), stamp)
+    return <u128>min((stamp - before) >> log_gap_shift(rule), (<uint64_t>1 << GAP_BITS) - 1) << (STATE_BITS + 1) | state
+
+
 cdef inline uint64_t log_leaves_back(const Rule* rule, uint64_t back, u128 state, u128* ring) noexcept nogil:
     """When the request `back` before the newest counts no more; zero if there is none."""
     cdef uint64_t number = log_number(state)
-    cdef uint64_t stamp
     if back == 0:
         return log_leaves(rule, log_stamp(state))
     if back >= number or back >= rule.capacity:
         return 0
-    stamp = log_stamp(word_load(log_cell(rule, number - back, ring)))
-    if stamp > log_stamp(state):
-        return stamp - 1  # of a booking that was cancelled: by its turn, what it replaced here had left
-    return log_leaves(rule, stamp)
+    return log_leaves(rule, log_told(rule, number - back, word_load(log_cell(rule, number - back, ring))))
 
 
 cdef inline uint64_t log_ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:

@@ -21,7 +21,16 @@ from ._algorithm cimport admit, cancel, carried, charge, fresh_at, ready, refund
 from ._atomics cimport count_add, count_load, count_raise, prefetch, u128, word_cas, word_load
 from ._clock cimport Clock
 from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
-from ._sliding_log cimport log_append, log_cell, log_leaves, log_leaves_back, log_number, log_pack, log_stamp
+from ._sliding_log cimport (
+    log_append,
+    log_cell,
+    log_leaves,
+    log_leaves_back,
+    log_number,
+    log_pack,
+    log_retired,
+    log_stamp,
+)
 
 
 cdef struct Header:
@@ -297,11 +306,11 @@ cdef inline bint retire(const Rule* rule, u128* slot, u128 word, u128* ring) noe
     """
     cdef u128* cell = log_cell(rule, log_number(word), ring)
     cdef u128 seen = word_load(cell)
-    if seen == word:
+    if state_of(seen) == state_of(word):
         return True
     if word_load(slot) != word:
         return False
-    return word_cas(cell, &seen, word) or seen == word
+    return word_cas(cell, &seen, log_retired(rule, state_of(word), seen)) or state_of(seen) == state_of(word)
 
 
 cdef inline Status commit(
@@ -369,14 +378,13 @@ cdef inline bint log_pop(
     const Table* table, const Rule* rule, u128* slot, u128 word, uint64_t at, uint64_t* left
 ) noexcept nogil:
     """Take back the newest request, booked `at` a moment yet to come; nothing when it is not the newest."""
-    cdef uint64_t number = log_number(word)
     cdef u128 previous
     if log_stamp(word) != at + 1:
         return False
-    previous = word_load(log_cell(rule, number - 1, ring_of(table, rule, slot)))
-    if tag_of(previous) != tag_of(word) or log_append(rule, at, state_of(previous)) != state_of(word):
+    previous = state_of(word_load(log_cell(rule, log_number(word) - 1, ring_of(table, rule, slot))))
+    if log_number(previous) == 0 or log_append(rule, at, previous) != state_of(word):
         return False
-    left[0] -= word_cas(slot, &word, previous)
+    left[0] -= word_cas(slot, &word, slot_word(tag_of(word), previous))
     return True
 
 
@@ -405,7 +413,7 @@ cdef inline bint log_forgive(
     cell = log_cell(rule, log_number(word) - counts, ring)
     seen = word_load(cell)
     if log_leaves(rule, log_stamp(seen)) > now and word_load(slot) == word:
-        left[0] -= word_cas(cell, &seen, slot_word(tag_of(word), log_pack(0, log_number(seen))))
+        left[0] -= word_cas(cell, &seen, log_pack(0, log_number(seen)))
     return True
 
 

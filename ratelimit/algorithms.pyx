@@ -7,6 +7,7 @@ from ._core cimport Limiter, allow
 
 from . import sizes
 from .composite import All
+from .table import Table
 
 
 @cython.auto_pickle(False)  # Limiter has its own way
@@ -150,13 +151,35 @@ cdef PyTypeObject* classes[CLASSES]
 cdef newfunc make_one[CLASSES]
 
 
+cdef tuple OPTIONS = (("burst",), ("capacity",), ("anchor",), (), ())  # of each class, its own
+cdef tuple POSITIONAL = (2, 2, 1, 1, 1)  # how many arguments need no name
+cdef tuple COMMON = ("max_keys", "table", "on_full", "clock")
+
+
 cdef object make(type cls, PyObject* args, PyObject* kwargs):
-    quota = (<tuple>args)[0] if <tuple>args else (<dict>kwargs).get("quota") if kwargs != NULL else None
-    if isinstance(quota, str) and ";" in quota:
-        return several(cls, quota.split(";"), (<tuple>args)[1:], {} if kwargs == NULL else <dict>kwargs)
+    cdef dict options = {} if kwargs == NULL else <dict>kwargs
     for i in range(CLASSES):
         if issubclass(cls, <type>classes[i]):
-            return make_one[i](cls, args, kwargs)
+            break
+    check(cls, ("quota", *OPTIONS[i])[:POSITIONAL[i]], <tuple>args, OPTIONS[i] + COMMON, options)
+    quota = (<tuple>args)[0] if <tuple>args else options["quota"]
+    if isinstance(quota, str) and ";" in quota:
+        return several(cls, quota.split(";"), (<tuple>args)[1:], options)
+    return make_one[i](cls, args, kwargs)
+
+
+cdef int check(type cls, tuple names, tuple args, tuple accepted, dict options) except -1:
+    """Arguments in the words of the class that was called."""
+    if len(args) > len(names):
+        raise TypeError(f"{cls.__name__}() takes {', '.join(names)} and named arguments, not {len(args)} unnamed")
+    if not args and "quota" not in options:
+        raise TypeError(f"{cls.__name__}() misses the argument quota, such as '100/minute'")
+    for name in options:
+        if name in names[:len(args)]:
+            raise TypeError(f"{cls.__name__}() was given the argument {name} twice")
+        if name != "quota" and name not in accepted:
+            raise TypeError(f"{cls.__name__}() has no argument {name!r}; it accepts quota, {', '.join(accepted)}")
+    return 0
 
 
 cdef object several(type cls, list quotas, tuple args, dict kwargs):
@@ -164,6 +187,8 @@ cdef object several(type cls, list quotas, tuple args, dict kwargs):
     table = kwargs.get("table")
     if table is None:
         return All(*[cls(quota, *args, **options) for quota in quotas])
+    if not isinstance(table, Table):
+        raise TypeError(f"table must be a Table, not {table!r}")
     return All(*[cls(quota, *args, table=table.part(i + 1), **options) for i, quota in enumerate(quotas)])
 
 

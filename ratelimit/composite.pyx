@@ -19,7 +19,8 @@ from ._core cimport (
     integers,
     is_stale,
 )
-from ._rule cimport NEVER, Rule
+from ._algorithm cimport turn
+from ._rule cimport LEAKY_BUCKET, NEVER, Rule
 from ._table cimport CANCEL, DONE, FULL, HIT, REFUSED, Outcome, Request, Table, look, perform
 from ._verdict cimport Verdict, pronounce, wait_ns
 
@@ -48,13 +49,31 @@ cdef inline uint64_t wait_of(const Part* part) noexcept nogil:
     return wait_ns(part.out.now, part.out.at)
 
 
+cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
+    """What a limiter is asked for by all its parts: one that is there twice, for the same key, is spent from twice."""
+    cdef uint64_t cost = parts[of].request.cost
+    cdef int times = 0, k
+    for k in range(size):
+        times += parts[k].hashed == parts[of].hashed and parts[k].table.seed[1] == parts[of].table.seed[1]
+    return cost * times if cost < NEVER // MOST else NEVER
+
+
 cdef int look_all(Part* parts, int size) noexcept nogil:
-    """The part that refuses longest, or -1 when none does; `at` of each outcome is when it is ready."""
+    """The part that refuses longest, or -1 when none does; `at` of each outcome is when it is ready.
+
+    The one that refuses is left with its whole share as cost, for its verdict to be about that.
+    """
+    cdef uint64_t cost, whole = 0
     cdef int longest = -1, i
     for i in range(size):
+        cost = parts[i].request.cost
+        parts[i].request.cost = share(parts, size, i)
         look(parts[i].table, parts[i].rule, &parts[i].request, parts[i].hashed, &parts[i].out)
         if refuses(&parts[i]) and (longest < 0 or wait_of(&parts[i]) > wait_of(&parts[longest])):
-            longest = i
+            longest, whole = i, parts[i].request.cost
+        parts[i].request.cost = cost
+    if longest >= 0:
+        parts[longest].request.cost = whole
     return longest
 
 
@@ -84,6 +103,23 @@ cdef int spend_all(Part* parts, int size) noexcept nogil:
                 take_back(&parts[k])
             return i
     return -1
+
+
+cdef uint64_t wait_for_all(Part* parts, int size) noexcept nogil:
+    """How long until all can be spent from at one moment.
+
+    A place in a leaky bucket is had at its turn, as by Limiter.reserve, and not when the queue has room.
+    """
+    cdef uint64_t longest = 0
+    cdef int i
+    look_all(parts, size)
+    for i in range(size):
+        if parts[i].out.status == FULL and not refuses(&parts[i]):
+            continue
+        if parts[i].rule.algorithm == LEAKY_BUCKET and parts[i].out.status == REFUSED and parts[i].out.at < NEVER:
+            parts[i].out.at = turn(parts[i].rule, parts[i].out.now, parts[i].out.before)
+        longest = max(longest, wait_ns(parts[i].request.now, parts[i].out.at))
+    return longest
 
 
 cdef int judge(const Part* parts, int size, int refusing, Verdict* verdict) noexcept nogil:
@@ -198,6 +234,8 @@ cdef class All:
         cdef list kept = []  # the rules that are in use
         cdef int refusing, i
         for given, name in ((keys, "keys"), (quotas, "quotas")):
+            if not isinstance(given, (list, tuple)) and (given is not None or name == "keys"):
+                raise TypeError(f"{name} must be a list or tuple, one for each limiter, not {given!r}")
             if given is not None and len(given) != self.size:
                 raise ValueError(f"{name} must be as many as there are limiters, {self.size}, not {len(given)}")
         self.gather(parts, cost, now)
@@ -227,31 +265,38 @@ cdef class All:
         """Take the place in all lines now, for the moment at which the last of them is ready."""
         cdef Part[MOST] parts
         cdef uint64_t patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
-        cdef uint64_t wait
+        cdef uint64_t wait, delay, spent
         cdef uint64_t[MOST] began
-        cdef int refusing, i
+        cdef int i
         self.start(parts, key, cost, None)
+        spent = parts[0].request.cost
         for i in range(self.size):
             began[i] = parts[i].request.now
         while True:
-            refusing = look_all(parts, self.size)
-            wait = 0
-            for i in range(self.size):
-                wait = max(wait, wait_ns(began[i], parts[i].out.at))
-            if refusing >= 0 and parts[refusing].out.status == FULL:
-                self.check_full(parts, refusing, key)
-                return booking([], False, parts[0].request.cost, began[0], wait)
-            if wait >= NEVER or wait > patience:
-                return booking([], False, parts[0].request.cost, began[0], wait)
-            for i in range(self.size):
-                parts[i].request.now = began[i] + wait
-                parts[i].request.now_given = True
-            if spend_all(parts, self.size) < 0:
-                places = [(self.limiters[i], parts[i].hashed, began[i] + wait) for i in range(self.size)]
-                return booking(places, True, parts[0].request.cost, began[0], wait)
             for i in range(self.size):
                 parts[i].request.now = began[i]
                 parts[i].request.now_given = False
+                parts[i].request.cost = spent
+            wait = wait_for_all(parts, self.size)
+            for i in range(self.size):
+                if parts[i].out.status == FULL and refuses(&parts[i]):
+                    self.check_full(parts, i, key)
+                    return booking([], False, spent, began[0], wait)
+            if wait >= NEVER or wait > patience:
+                return booking([], False, spent, began[0], wait)
+            for i in range(self.size):
+                parts[i].request.now = began[i] + wait
+                parts[i].request.now_given = True
+                parts[i].request.cost = spent
+            if spend_all(parts, self.size) < 0:
+                break
+        delay = wait
+        places = []
+        for i in range(self.size):
+            if parts[i].out.status == DONE:
+                delay = max(delay, parts[i].out.at - began[i])
+                places.insert(0, (self.limiters[i], parts[i].hashed, parts[i].out.at))
+        return booking(places, True, spent, began[0], delay)
 
     def refund(self, key, cost=1):
         """Give `cost` back to all, never above full."""
@@ -280,7 +325,7 @@ cdef class All:
         hashes_by_part = np.array([hashes_of(&(<Limiter>limiter).slots.seed[0], keys) for limiter in self.limiters])
         cdef const uint64_t[:, ::1] hashes = hashes_by_part
         cdef Py_ssize_t i = 0, size = hashes.shape[1]
-        cdef const uint64_t[:] amounts = integers(1 if costs is None else costs, "costs", size, 1, 2**64 - 1)
+        cdef const uint64_t[:] amounts = integers(1 if costs is None else costs, "costs", size, 1)
         cdef bint now_given = now is not None
         cdef const uint64_t[:] moments = integers(now if now_given else 0, "now", size, 0, NEVER - 2)
         result = np.empty(size, VERDICT)
@@ -317,9 +362,6 @@ cdef class All:
     def wait_async(self, key, cost=1, timeout=None):
         """As `wait`, without blocking the event loop."""
         return waiting.wait_async(self, key, cost, timeout)
-
-    def __reduce__(self):
-        return All, self.limiters
 
     def __and__(self, other):
         """One limit more."""

@@ -50,7 +50,10 @@ def create(path: Path, size: int, mode: int, fill: Callable[[Bytes], None]) -> N
     It is filled under another name and then linked to its own, which the kernel does at once or not at all: nobody
     ever sees it half done, and who dies on the way leaves nothing behind but the other, hidden name.
     """
-    descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name[:200]}.", dir=path.parent)
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot be made: {error.strerror}", str(path)) from None
     try:
         os.fchmod(descriptor, mode)
         _reserve(descriptor, path, size)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from math import isfinite
+from numbers import Integral
+from operator import index
 
 NS_PER_SECOND = 1_000_000_000
+LONGEST = 200  # characters of a text that may be a quota
 LARGEST = 2**62  # of periods and capacities, in nanoseconds: 146 years
 
 _UNITS = {
@@ -25,8 +27,9 @@ _UNITS = {
 _NS = {name: ns for ns, names in _UNITS.items() for name in names} | {
     name + "s": ns for ns, names in _UNITS.items() for name in names if len(name) > 1 and name[-1] != "s"
 }  # a symbol has no plural: ms are milliseconds
+_DIGITS = r"\d+(?:_\d+)*"
 _GRAMMAR = re.compile(
-    r"\s*(?P<limit>\d[\d_]*)\s*(?:/|\bper\b)\s*(?P<count>\d[\d_]*(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*",
+    rf"\s*(?P<limit>{_DIGITS})\s*(?:/|\bper\b)\s*(?P<count>{_DIGITS}(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*",
     re.ASCII | re.IGNORECASE,
 )
 _ACCEPTED = "such as '100/minute', '100 per minute', '5/10s' or '10 per 2 hours'"
@@ -68,13 +71,16 @@ class Quota:
         """
         if not isinstance(text, str):
             raise TypeError(f"quota must be a str {_ACCEPTED} or a Quota, not {text!r}")
-        found = _GRAMMAR.fullmatch(text)
+        found = _GRAMMAR.fullmatch(text) if len(text) <= LONGEST else None
         if found is None:
-            raise ValueError(f"quota {text!r} is not understood; write it {_ACCEPTED}")
+            raise ValueError(f"quota {shortened(text)} is not understood; write it {_ACCEPTED}")
         unit = _NS.get(found["unit"].lower())
         if unit is None:
             raise ValueError(f"quota {text!r}: unit {found['unit']!r} is none of {', '.join(sorted(_NS))}")
-        return cls(int(found["limit"]), Fraction(found["count"] or 1) * unit / NS_PER_SECOND)
+        try:
+            return cls(int(found["limit"]), Fraction(found["count"] or 1) * unit / NS_PER_SECOND)
+        except ValueError as error:
+            raise ValueError(f"quota {text!r}: {error}") from None
 
     @classmethod
     def of(cls, quota: "Quota | str") -> "Quota":
@@ -124,16 +130,21 @@ class Quota:
 _CALENDAR = {30 * 86_400 * NS_PER_SECOND, 365 * 86_400 * NS_PER_SECOND}
 
 
-def count(value: int, name: str, least: int = 1) -> int:
-    """A whole number from `least` to 2**63 - 1, or an error that names the argument."""
-    accepted = f"{name} must be a whole number from {least} to 2**63 - 1, not {value!r}"
+def count(value: int, name: str, least: int = 1, bits: int = 63) -> int:
+    """A whole number from `least` to 2**bits - 1, or an error that names the argument."""
+    accepted = f"{name} must be a whole number from {least} to 2**{bits} - 1, not {value!r}"
     try:
-        number = value.__index__()
-    except AttributeError:
+        number = index(value)
+    except TypeError:
         raise TypeError(accepted) from None
-    if not least <= number < 2**63:
+    if not least <= number < 2**bits:
         raise ValueError(accepted)
     return number
+
+
+def shortened(text: str) -> str:
+    """A text in quotes, for an error that may be read."""
+    return repr(text) if len(text) <= LONGEST else f"{text[:60]!r}... of {len(text)} characters"
 
 
 def seconds_to_ns(seconds: object, name: str) -> int:
@@ -156,11 +167,13 @@ def _exact_ns(seconds: object, name: str, accepted: str) -> Fraction:
     """A float stands for the decimal number that it is written as: 0.1 is a tenth."""
     if isinstance(seconds, timedelta):
         return Fraction(seconds // timedelta(microseconds=1) * 1_000)
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float, Fraction, Decimal)):
+    if isinstance(seconds, bool) or not isinstance(seconds, (Integral, float, Fraction, Decimal)):
         raise TypeError(f"{name} must be {accepted}, not {seconds!r}")
-    if not isfinite(seconds):
-        raise ValueError(f"{name} must be {accepted}, not {seconds!r}")
-    return Fraction(repr(float(seconds)) if isinstance(seconds, float) else seconds) * NS_PER_SECOND
+    try:
+        exact = Fraction(repr(float(seconds)) if isinstance(seconds, float) else seconds)
+    except (ValueError, OverflowError):  # it is infinite, or no number
+        raise ValueError(f"{name} must be {accepted}, not {seconds!r}") from None
+    return exact * NS_PER_SECOND
 
 
 def parse_quotas(text: str) -> list[Quota]:

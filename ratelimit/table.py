@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._core import Limiter
 
 MAX_KEYS = 1_000_000
-MOST_KEYS = 2**48  # so that a size in bytes is far from 64 bits
+MAX_KEYS_BITS = 48  # so that a size in bytes is far from 64 bits
 IF_CHANGED = ("raise", "keep", "scale", "reset")
 _PREFIX = "ratelimit."
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
@@ -51,9 +51,7 @@ class Table:
 
     def __init__(self, *, max_keys: int | None = None) -> None:
         self.path: Path | None = None
-        if max_keys is not None and count(max_keys, "max_keys") > MOST_KEYS:
-            raise ValueError(f"max_keys must be from 1 to 2**48, not {max_keys!r}")
-        self.max_keys = max_keys
+        self.max_keys = None if max_keys is None else count(max_keys, "max_keys", bits=MAX_KEYS_BITS)
         self.if_changed = "raise"
         self.mode = 0o600
         self._mapped: Memory | None = None
@@ -83,6 +81,10 @@ class Table:
         """The table in this file; made when the first limiter needs it."""
         if if_changed not in IF_CHANGED:
             raise ValueError(f"if_changed must be one of {', '.join(map(repr, IF_CHANGED))}, not {if_changed!r}")
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise TypeError(f"path must be the name of a file, a str or a Path, not {path!r}")
+        if not isinstance(mode, int) or not 0 <= mode <= 0o777:
+            raise ValueError(f"mode must be permissions such as 0o600, not {mode!r}")
         table = cls(max_keys=max_keys)
         table.path = Path(path).absolute()
         table.if_changed = if_changed

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .inspection import census
+from .label import MAGIC
 from .quota import Quota
 from .table import Table
 
@@ -87,7 +88,12 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _remove(options: argparse.Namespace) -> int:
-    _table(options).remove()
+    table = _table(options)
+    assert table.path is not None
+    with table.path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise ValueError(f"{table} is no table of ratelimit, and is left where it is")
+    table.remove()
     return 0
 
 

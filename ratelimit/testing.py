@@ -1,6 +1,7 @@
 """A clock for tests: it stands still until it is told otherwise."""
 
 from math import isfinite
+from operator import index
 
 
 class ManualClock:
@@ -26,8 +27,13 @@ class ManualClock:
 
     def advance(self, seconds: float = 0, *, ns: int = 0) -> None:
         """Move on by `seconds` (rounded to the nanosecond) and `ns` nanoseconds."""
-        if not isfinite(seconds) or seconds < 0 or ns < 0:
-            raise ValueError(f"advance takes finite times of zero or more, not seconds={seconds!r}, ns={ns!r}")
-        self._now_ns += round(seconds * 1_000_000_000) + ns
+        accepted = f"advance takes finite times of zero or more, ns a whole number, not seconds={seconds!r}, ns={ns!r}"
+        try:
+            finite = isfinite(seconds) and seconds >= 0 and index(ns) >= 0
+        except TypeError:
+            raise TypeError(accepted) from None
+        if not finite:
+            raise ValueError(accepted)
+        self._now_ns += round(seconds * 1_000_000_000) + index(ns)
 
     sleep = advance

@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from .errors import CostExceedsLimit, WaitTimeout
+from .errors import CostExceedsLimit, TableFull, WaitTimeout
 from .quota import seconds_to_ns
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def _book(limiter: "Limiter | All", key: str | bytes | int, cost: int, timeout: 
         return place
     if place.delay_ns is None:
         raise CostExceedsLimit(f"cost {cost} for key {key!r} is more than {limiter!r} ever allows")
+    if timeout is None or place.delay_ns <= seconds_to_ns(timeout, "timeout"):  # it was not for the time
+        raise TableFull(f"no slot for key {key!r}: all it could take are live, the first for {place.delay:.9g} s more")
     raise WaitTimeout(f"key {key!r} has to wait {place.delay:.9g} s, longer than timeout={timeout!r}", place.delay)
 
 

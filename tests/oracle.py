@@ -233,20 +233,25 @@ class SlidingWindow(FixedWindow):
 
 
 class SlidingLog(Oracle):
-    """Every request that was ever admitted, by its moment, in order; given back ones are gone."""
+    """Every request by its moment, in order; only the last `limit` of them ever count.
+
+    What was given back counts for nothing, but keeps its place.
+    """
 
     def __init__(self, limit, period):
         super().__init__(limit, period)
         self.log = []
+        self.longest = 0  # that it has been
 
     def live(self, now):
-        return sum(moment + self.own[1] > now for moment in self.log)
+        return sum(moment + self.own[1] > now for moment in self.log[-self.own[0] :])
 
     def fits(self, now, cost, quota):
         return self.live(now) + cost <= quota[0]
 
     def spend(self, now, cost, quota):
         self.log += [max([now, *self.log[-1:]])] * cost
+        self.longest = max(self.longest, len(self.log))
 
     def charge(self, now, cost, quota):
         self.spend(now, min(cost, self.own[0]), quota)
@@ -257,13 +262,15 @@ class SlidingLog(Oracle):
     def refund(self, now, cost):
         """The oldest that count, so that what stays is never older than what was really admitted."""
         if self.log and self.log[-1] <= now:
-            gone = len(self.log) - self.live(now)
-            del self.log[gone : gone + cost]
+            last = range(max(0, len(self.log) - self.own[0]), len(self.log))
+            for place in [place for place in last if self.log[place] + self.own[1] > now][:cost]:
+                self.log[place] = -END
 
     def cancel(self, now, at, cost, booked):
+        """Only the last in line can leave without a trace, and of bookings ahead no more than the last `limit`."""
         if at <= now:
             self.refund(now, cost)
             return
-        while cost and self.log and self.log[-1] == at:  # only the last in line can leave without a trace
+        while cost and self.log[-1] == at and len(self.log) >= self.longest - self.own[0] + 1:
             self.log.pop()
             cost -= 1

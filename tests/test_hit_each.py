@@ -58,3 +58,12 @@ def test_the_moment_and_the_cost(levels, clock):
 def test_as_many_keys_as_limiters(levels, arguments):
     with pytest.raises(ValueError, match="as many as there are limiters, 2, not 1"):
         levels.hit_each(**arguments)
+
+
+@pytest.mark.parametrize(("name", "value"), [("keys", 5), ("keys", "ab"), ("keys", None), ("quotas", {0: "1/s"})])
+def test_one_for_each_is_a_list(clock, name, value):
+    """Named, and nothing is spent."""
+    limiter = TokenBucket("4/minute", clock=clock)
+    with pytest.raises(TypeError, match=f"{name} must be a list or tuple, one for each limiter, not"):
+        (limiter & limiter).hit_each(**{"keys": ["a", "b"]} | {name: value})
+    assert len(limiter) == 0

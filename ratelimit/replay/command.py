@@ -33,19 +33,23 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--html", metavar="FILE", help="write the report as one page that needs nothing else")
     options = parser.parse_args(arguments)
     try:
+        check_outputs(options)
         limits = [Limit.parse(text) for text in options.limit or LIMITS]
         with reading(options) as how:
             report = replay_log(options.logs, limits, max_keys=options.max_keys, note=note, **how)
     except (ValueError, OSError, ImportError) as error:
         return refusal("replay", error)
-    if options.json:
-        write(options.json, json.dumps(report.as_dict(), indent=1))
-    if options.html:
-        from .html import page
-
-        write(options.html, page(report))
     if "-" not in (options.json, options.html):
         say(table(report))
+    try:
+        if options.json:
+            write(options.json, json.dumps(report.as_dict(), indent=1))
+        if options.html:
+            from .html import page
+
+            write(options.html, page(report))
+    except OSError as error:
+        return refusal("replay", error)
     return 0 if report.complete else 1
 
 
@@ -87,6 +91,17 @@ def reading(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             "window": options.sort_window,
             "progress": progress,
         }
+
+
+def check_outputs(options: argparse.Namespace) -> None:
+    """Refuse what could not be written, before all the work."""
+    if options.json == "-" == options.html:
+        raise ValueError("--json and --html cannot both be standard output")
+    for path in (options.json, options.html):
+        if path not in (None, "-") and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
+            raise ValueError(f"{path!r} cannot be written: it must be a file in a folder that there is")
+    if options.max_keys is not None and options.max_keys < 1:
+        raise ValueError(f"--max-keys must be a whole number from 1, not {options.max_keys}")
 
 
 def refusal(command: str, error: Exception) -> int:

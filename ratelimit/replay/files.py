@@ -34,8 +34,15 @@ class Block:
         return len(self.lines)
 
 
-def read_blocks(source: str, progress: Callable[[int], object] = lambda size: None) -> Iterator[Block]:
-    """The lines of a file, or of standard input for "-". `progress` is told how many bytes were taken from it."""
+def read_blocks(
+    source: str,
+    progress: Callable[[int], object] = lambda size: None,
+    damaged: Callable[[str], object] = lambda why: None,
+) -> Iterator[Block]:
+    """The lines of a file, or of standard input for "-".
+
+    `progress` is told how many bytes were taken from it, `damaged` that it cannot be decompressed any further.
+    """
     with closing(_opened(source)) as raw:
         counted = _Counted(raw, progress)
         buffered = io.BufferedReader(counted, BLOCK)
@@ -43,7 +50,7 @@ def read_blocks(source: str, progress: Callable[[int], object] = lambda size: No
         compression = next((name for magic, name in MAGIC.items() if start.startswith(magic)), None)
         stream = buffered if compression is None else pa.CompressedInputStream(pa.PythonFile(buffered), compression)
         first = 1
-        for data in _whole_lines(stream):
+        for data in _whole_lines(stream, damaged):
             block = Block(source, first, data)
             first += len(block)
             yield block
@@ -55,9 +62,9 @@ def _opened(source: str) -> IO[bytes]:
     )
 
 
-def _whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
+def _whole_lines(stream: IO[bytes], damaged: Callable[[str], object]) -> Iterator[bytes]:
     rest = b""
-    while piece := stream.read(BLOCK):
+    while piece := _piece(stream, damaged):
         end = piece.rfind(b"\n") + 1
         if end:
             yield rest + piece[:end]
@@ -66,6 +73,16 @@ def _whole_lines(stream: IO[bytes]) -> Iterator[bytes]:
             rest = (rest + piece)[:LONGEST]
     if rest:
         yield rest + b"\n"
+
+
+def _piece(stream: IO[bytes], damaged: Callable[[str], object]) -> bytes:
+    try:
+        return stream.read(BLOCK)
+    except OSError as error:
+        if error.errno is not None:  # it is the file that cannot be read, and not what is in it
+            raise
+        damaged(str(error))
+        return b""
 
 
 class _Counted(io.RawIOBase):

@@ -69,7 +69,7 @@ class Key:
 @lru_cache(1 << 16)
 def address_prefix(address: bytes, v4: int, v6: int) -> bytes:
     """The first bits of an address, in its usual spelling; what is no address stays as it is."""
-    text = address.decode("latin-1")
+    text, zone, _ = address.decode("latin-1").partition("%")
     try:
         packed = socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
     except OSError:
@@ -79,6 +79,8 @@ def address_prefix(address: bytes, v4: int, v6: int) -> bytes:
     family, bits = (socket.AF_INET, v4) if len(packed) == 4 else (socket.AF_INET6, v6)
     rest = 8 * len(packed) - bits
     prefix = (int.from_bytes(packed) >> rest << rest).to_bytes(len(packed))
+    if zone and not rest:
+        return address  # whole: in each zone an address of its own
     return socket.inet_ntop(family, prefix).encode() + (b"/%d" % bits if rest else b"")
 
 

@@ -117,6 +117,8 @@ def _part(piece: str, text: str, algorithm: str | None) -> Part:
             raise ValueError(
                 f"limit {text!r}: {algorithm} has no {name}; it accepts {', '.join(accepted) or 'no option'}"
             )
+        if accepted[name] in options:
+            raise ValueError(f"limit {text!r}: {name} is given twice")
         if name != "anchor" and not value.isdecimal():
             raise ValueError(f"limit {text!r}: {name} must be a whole number, not {value!r}")
         options[accepted[name]] = value if name == "anchor" else int(value)

@@ -124,7 +124,7 @@ class Csv(Format):
     heading = 1
 
     def __init__(self, header: bytes) -> None:
-        text = header.decode("utf-8-sig").rstrip("\r\n")
+        text = header.decode("utf-8-sig", "surrogateescape").rstrip("\r\n")
         self.delimiter = max(DELIMITERS, key=text.count)
         self.names = [name.strip().strip('"') for name in text.split(self.delimiter)]
 
@@ -165,11 +165,18 @@ def format_of(block: Block, name: str | None = None) -> Format:
         objects = sum(line.lstrip().startswith(b"{") for line in first)
         most = max(accesses, objects)
         name = "csv" if 2 * most < len(first) else "combined" if most == accesses else "json"
-        if name == "csv" and not any(mark.encode() in first[0] for mark in DELIMITERS):
+        if name == "csv" and not (_is_text(first[0]) and any(mark.encode() in first[0] for mark in DELIMITERS)):
             raise ValueError(f"{block.source}: no format that is known ({', '.join(FORMATS)}); name it by --format")
     if name == "csv":
         return Csv(first[0])
     return JsonLines() if name == "json" else AccessLog()
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        return line.decode().rstrip("\r\n").replace("\t", " ").isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def _common_pattern(captured: set[str]) -> str:
@@ -199,7 +206,8 @@ def _source(field: str, columns: Mapping[str, object], name: str) -> str:
     for candidate in _candidates(field):
         if candidate in columns:
             return candidate
-    raise ValueError(f"{name} log: no field {field!r}; there are {', '.join(columns)}")
+    present = repr(", ".join(columns)[:500])[1:-1]  # which may be anything, where it is no such log
+    raise ValueError(f"{name} log: no field {field!r}; there are {present}")
 
 
 def _first(record: dict[str, Any], names: list[list[str]]) -> bytes | None:

@@ -60,7 +60,7 @@ def from_text(text: str) -> int:
 
 
 def _epoch_ns(number: Decimal) -> int:
-    if not number.is_finite():
+    if not number.is_finite() or not 0 <= number <= LATEST:  # also before it becomes an int of a billion digits
         return BROKEN
     for unit, below in ((NS, 10**11), (10**6, 10**14), (10**3, 10**17)):
         if number < below:  # of seconds, 10**11 is the year 5138; of milliseconds, 1973

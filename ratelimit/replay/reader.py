@@ -43,7 +43,7 @@ class Reader:
         counted_keys: int = COUNTED_KEYS,
         progress: Callable[[int], object] = lambda size: None,
     ) -> None:
-        if not window >= 0:
+        if not 0 <= window < float("inf"):
             raise ValueError(f"window must be zero or more seconds, not {window!r}")
         self.sources, self.key, self.format, self.time = sources, Key.parse(key), format, time
         self.key_text, self.window, self.progress = key, window, progress
@@ -53,6 +53,7 @@ class Reader:
         self.lines = self.broken = 0
         self.beyond = 0  # 1 when there was a key without a number
         self.broken_lines: list[tuple[str, int, str]] = []
+        self.damaged: list[tuple[str, str]] = []
 
     def chunks(self) -> Iterator[Chunk]:
         """All requests, sorted."""
@@ -76,6 +77,7 @@ class Reader:
             lines=self.lines,
             broken=self.broken,
             broken_lines=self.broken_lines,
+            damaged=self.damaged,
             out_of_order=sum(sorter.out_of_order for sorter in self.sorters),
             late=sum(sorter.late for sorter in self.sorters),
             window=self.window,
@@ -83,7 +85,7 @@ class Reader:
 
     def _chunks_of(self, source: str) -> Iterator[Chunk]:
         format: Format | None = None
-        for block in read_blocks(source, self.progress):
+        for block in read_blocks(source, self.progress, lambda why: self.damaged.append((source, why))):
             if format is None:
                 format = format_of(block, self.format)
                 self.lines -= format.heading

@@ -102,6 +102,7 @@ class Source:
         key: the expression that the limits count by.
         lines: lines read, the broken ones among them.
         broken: lines that could not be read; the first few as (file, line number, text).
+        damaged: compressed files that could be read in part only, as (file, why).
         out_of_order: lines that stood behind a younger one, and were sorted.
         late: those that came after the sorting window, and count as young as the line before them.
         window: seconds of that window.
@@ -112,6 +113,7 @@ class Source:
     lines: int
     broken: int
     broken_lines: list[tuple[str, int, str]]
+    damaged: list[tuple[str, str]]
     out_of_order: int
     late: int
     window: float

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import TableFull
 from ..quota import Quota
-from ..sizes import LOG_CAPACITY
-from .command import add_log_arguments, progress_bar, reading, refusal, say, write
+from .command import add_log_arguments, check_outputs, progress_bar, reading, refusal, say, write
 from .engine import GROWTH, first_room
 from .limits import ALGORITHMS, Limit, Part
 from .order import AT_ONCE, Chunk
@@ -96,9 +95,8 @@ def suggest(
     Each number is found by bisection: a larger one never refuses more in these algorithms, up to single
     requests in the sliding window's estimate. None when no limit does, up to the number of requests.
     """
-    too_many = len(trace) + 1  # no window refuses one of them then; of a bucket's rate, more is useless
-    if algorithm == "sliding-log":
-        too_many = min(too_many, LOG_CAPACITY + 1)
+    # With as many as there are requests no window refuses one of them; of a bucket's rate, more is useless.
+    too_many = smallest(lambda number: not accepted(algorithm, number, period_ns, None), len(trace) + 1)
 
     @cache
     def refused(number: int, burst: int | None) -> int:
@@ -159,6 +157,15 @@ def part(algorithm: str, number: int, period_ns: int, burst: int | None) -> Part
     return Part(algorithm, quota, (("capacity", burst - 1) if algorithm == "leaky-bucket" else ("burst", burst),))
 
 
+def accepted(algorithm: str, number: int, period_ns: int, burst: int | None) -> bool:
+    """Whether there is such a limit: a sliding log's and a sliding window's numbers have bounds."""
+    try:
+        Limit((part(algorithm, number, period_ns, burst),)).make(max_keys=1)
+    except ValueError:
+        return False
+    return True
+
+
 def smallest(holds: Callable[[int], bool], below: int) -> int:
     """The smallest number from 1 for which it holds; `below` when there is none that is smaller."""
     if below <= 1 or not holds(below - 1):
@@ -177,11 +184,15 @@ def smallest(holds: Callable[[int], bool], below: int) -> int:
     return high
 
 
-def grid(found: Iterable[Suggestion]) -> list[int]:
-    """Round numbers from well below all that were found to well above."""
+def grid(found: list[Suggestion], period_ns: int) -> list[int]:
+    """Round numbers from well below all that were found to well above, as far as all have such limits."""
     numbers = [one.number for one in found]
     low, high = max(min(numbers) // 8, 1), 3 * max(numbers)
-    return [number for number in sorted({1, *BURSTS}) if low <= number <= high]
+    return [
+        number
+        for number in sorted({1, *BURSTS})
+        if low <= number <= high and all(accepted(one.algorithm, number, period_ns, None) for one in found)
+    ]
 
 
 def share_of(text: str) -> float:
@@ -215,6 +226,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--html", metavar="FILE", help="write the answer as one page that needs nothing else")
     options = parser.parse_args(arguments)
     try:
+        check_outputs(options)
         period_ns = Quota.parse(f"1/{options.per}").period_ns
         with reading(options) as how:
             from .reader import Reader
@@ -239,7 +251,7 @@ def main(arguments: list[str]) -> int:
                     none.append(algorithm)
                 else:
                     found.append(one)
-            numbers = grid(found) if found else []
+            numbers = grid(found, period_ns) if found else []
             for i, one in enumerate(found):
                 found[i] = curve(trace, one, numbers, period_ns, replayed)
         except KeyboardInterrupt:
@@ -247,14 +259,17 @@ def main(arguments: list[str]) -> int:
     answer = Answer(
         len(trace), reader.distinct, reader.key_text, options.refuse_at_most, options.per, found, none, complete
     )
-    if options.json:
-        write(options.json, json.dumps(asdict(answer), indent=1))
-    if options.html:
-        from .html import suggestions_page
-
-        write(options.html, suggestions_page(answer))
     if "-" not in (options.json, options.html):
         say(text(answer))
+    try:
+        if options.json:
+            write(options.json, json.dumps(asdict(answer), indent=1))
+        if options.html:
+            from .html import suggestions_page
+
+            write(options.html, suggestions_page(answer))
+    except OSError as error:
+        return refusal("suggest", error)
     return 0 if complete else 1
 
 

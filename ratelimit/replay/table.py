@@ -19,7 +19,8 @@ def heading(report: Report) -> list[str]:
         lines = ["no requests"]
     else:
         lines = [
-            f"{report.requests:,} requests by {keys(report)} in {duration((report.last_ns - report.first_ns) / 1e9)}, "
+            f"{report.requests:,} request{'' if report.requests == 1 else 's'} by {keys(report)} in "
+            f"{duration((report.last_ns - report.first_ns) / 1e9)}, "
             f"{moment(report.first_ns)} to {moment(report.last_ns)}"
         ]
     lines += notes(report)
@@ -47,6 +48,7 @@ def notes(report: Report) -> list[str]:
             if largest.left_out
         ]
     if source := report.source:
+        lines += [f"{name}: {why}; only what came before is counted" for name, why in source.damaged]
         if source.broken:
             lines.append(f"{source.broken:,} of {source.lines:,} lines could not be read and are left out")
         if source.out_of_order:
@@ -123,7 +125,7 @@ def keys(report: Report) -> str:
     return (
         f"{report.keys:,} {what}{'' if report.keys == 1 else 's'}"
         if what.isalpha()
-        else f"{report.keys:,} keys ({what})"
+        else f"{report.keys:,} key{'' if report.keys == 1 else 's'} ({what})"
     )
 
 

@@ -18,7 +18,7 @@
 #define WORD(stamp, number) (((stamp) << 3) | (number))
 #define STAMP(word) ((word) >> 3)
 #define NUMBER(word) ((word) & 7)
-#define NEXT(number) ((number) + 1 == 3 * LIMIT -> 2 * LIMIT : (number) + 1)
+#define NEXT(number) ((number) + 1 == 3 * LIMIT -> LIMIT : (number) + 1)
 #define CELL(number) ((number) % LIMIT)
 #define LEAVES(stamp) (stamp) /* the stamp less one, plus the period of one */
 #define LATER(a, b) ((a) > (b) -> (a) : (b))

@@ -238,3 +238,46 @@ def test_numbers_in_words():
         "0 s", "2 ns", "250 ms", "1 s", "1.02 min", "1 d",
     ]  # fmt: skip
     assert columns(["a", "b"], [["x", "10"], ["longer", "2"]]) == "a        b\nx       10\nlonger   2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--html", "no-such-folder/report.html"], "'no-such-folder/report.html' cannot be written"),
+        (["--json", "."], "'.' cannot be written"),
+        (["--json", "-", "--html", "-"], "cannot both be standard output"),
+        (["--max-keys", "0"], "--max-keys must be a whole number from 1, not 0"),
+        (["--sort-window", "inf"], "window must be zero or more seconds, not inf"),
+    ],
+)
+@pytest.mark.parametrize("main", [command.main, suggest.main])
+def test_what_cannot_be_is_said_before_the_work(main, arguments, says, tmp_path, capsys):
+    """In one line."""
+    log = tmp_path / "log.csv"
+    log.write_text("time,client\n1,a\n")
+    assert main([str(log), *arguments]) == 2
+    printed, errors = capsys.readouterr()
+    assert printed == ""
+    assert says in errors
+    assert errors.count("\n") == 1
+
+
+def test_an_option_that_is_given_twice():
+    """Either could have been meant."""
+    with pytest.raises(ValueError, match="burst is given twice"):
+        Limit.parse("token-bucket 5/s burst 3 burst 4")
+    with pytest.raises(ValueError, match="capacity is given twice"):
+        Limit.parse("leaky-bucket 5/s burst 3 capacity 4")
+
+
+def test_suggestions_stay_below_what_a_log_can_keep(tmp_path, capsys):
+    """Also the curve, which is drawn beyond them; above, there is no sliding log."""
+    for requests, none in ((30_000, False), (43_691, True)):
+        log = tmp_path / "log.csv"
+        log.write_text("time,client\n" + "1,a\n" * requests)
+        arguments = [str(log), "--algorithm", "sliding-log", "--algorithm", "fixed-window", "--refuse-at-most", "0"]
+        assert suggest.main(arguments) == 0
+        printed = capsys.readouterr().out
+        assert ("sliding-log: no limit refuses so few" in printed) == none
+        assert ("sliding-log 30000/minute" in printed) != none
+        assert f"fixed-window {requests}/minute" in printed

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from programs import program
 
 from ratelimit.replay import files, replay_log
+from ratelimit.replay.keys import address_prefix
 from ratelimit.replay.moments import BROKEN, from_clf, from_text
 from ratelimit.replay.order import Chunk, Sorter, merge
 from ratelimit.replay.reader import Reader
+from ratelimit.replay.table import heading
 
 SECOND = 10**9
 START = 1_767_571_200
@@ -336,3 +338,42 @@ def test_random_bytes_are_never_fatal(tmp_path):
         found, reader = read(tmp_path, io.BytesIO(content).getvalue())
         assert len(found) >= 700
         assert reader.broken >= 1
+
+
+@pytest.mark.parametrize("size", [12, 100_000])
+def test_a_compressed_file_that_is_cut_short(tmp_path, size):
+    """What came before is counted, and the report says so."""
+    import random
+
+    rng = random.Random(5)
+    lines = "".join(f"{1_767_571_200 + i},{rng.getrandbits(64):x}\n" for i in range(100_000))
+    whole = gzip.compress(("time,client\n" + lines).encode())
+    log = tmp_path / "log.csv.gz"
+    log.write_bytes(whole[:size])
+    report = replay_log(log, "fixed-window 1/minute")
+    assert report.requests < 100_000
+    assert [name for name, _ in report.source.damaged] == [str(log)]
+    assert any("only what came before is counted" in line for line in heading(report))
+
+
+def test_bytes_that_are_no_log_are_none(tmp_path):
+    """Whatever marks are in them; and a log by name is told what it lacks, in letters that can be shown."""
+    log = tmp_path / "log"
+    log.write_bytes(bytes(range(256)) * 20)
+    with pytest.raises(ValueError, match="no format that is known"):
+        replay_log(log, "fixed-window 1/minute")
+    with pytest.raises(ValueError, match="no field 'time'") as raised:
+        replay_log(log, "fixed-window 1/minute", format="csv")
+    assert str(raised.value).isprintable()
+
+
+def test_an_address_with_a_zone():
+    """By its prefix it is as without; whole, it is its own."""
+    assert address_prefix(b"fe80::1%eth0", 32, 64) == b"fe80::/64"
+    assert address_prefix(b"fe80::1%eth0", 32, 128) == b"fe80::1%eth0"
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "-1e999999999", "1e-999999999", "9" * 400, "Infinity", "sNaN"])
+def test_a_moment_with_a_huge_exponent_takes_no_time(text):
+    """It is broken, or so small that it is zero."""
+    assert from_text(text) == (0 if text == "1e-999999999" else BROKEN)

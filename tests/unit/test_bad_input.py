@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from cases import ALGORITHMS, SECOND, START, Algorithm
 
-from ratelimit import All, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, SlidingWindow, TableFull, TokenBucket
+from ratelimit import (
+    All,
+    FixedWindow,
+    LeakyBucket,
+    Limiter,
+    Quota,
+    SlidingLog,
+    SlidingWindow,
+    Table,
+    TableFull,
+    TokenBucket,
+)
 from ratelimit.testing import ManualClock
 
 NAN = float("nan")
@@ -18,6 +29,8 @@ COSTS = [
     (1.0, TypeError),
     (NAN, TypeError),
     ("1", TypeError),
+    (np.array([1]), TypeError),
+    (np.uint64(0), ValueError),
 ]
 MOMENTS = [
     (-1, ValueError),
@@ -38,6 +51,8 @@ TIMES = [
 QUOTAS = [
     ("x", ValueError),
     ("", ValueError),
+    ("1__0/s", ValueError),
+    ("10_/s", ValueError),
     ("0/s", ValueError),
     (5, TypeError),
     (["1/s"], TypeError),
@@ -139,10 +154,14 @@ def test_settling_to_what_is_no_cost(limiter, actual):
         ("costs", ["1", "1", "1"], TypeError, "<U1"),
         ("costs", [True] * 3, TypeError, "bool"),
         ("costs", [None] * 3, TypeError, "object"),
+        ("costs", [1, 2**64, True], TypeError, "object"),
+        ("costs", [2**64, 1, -(2**64)], ValueError, "not -18446744073709551616 .at index 2"),
+        ("costs", [2**63, 1, -1], ValueError, "not -1 .at index 2"),
         ("now", [START, START], ValueError, "3, not of shape"),
         ("now", [START, -1, START], ValueError, "not -1 .at index 1"),
         ("now", [START, START, 2**62], ValueError, "not 4611686018427387904 .at index 2"),
         ("now", -1, ValueError, "not -1"),
+        ("now", [START, 2**70, START], ValueError, f"not {2**70} .at index 1"),
         ("now", 1.5, TypeError, "float64"),
         ("now", np.array(["2025-01-01"] * 3, "M8[ns]"), TypeError, "datetime64"),
     ],
@@ -160,7 +179,7 @@ BURSTS = [(0, ValueError), (-1, ValueError), (2**63, ValueError), (1.5, TypeErro
 CAPACITIES = [(-1, ValueError), (2**63, ValueError), (0.0, TypeError), (NAN, TypeError), ("5", TypeError)]
 SIZES = [(0, ValueError), (-1, ValueError), (1e6, TypeError), ("1", TypeError)]
 TOO_LARGE = [2**60, 2**62, 2**64 // 24 + 2_000, 2**80]  # of which some, times 24, would wrap to a small number
-CLOCKS = [5, "now", object(), lambda: 5, type("Clock", (), {"now_ns": 5})()]
+CLOCKS = [5, "now", object(), lambda: 5, type("Clock", (), {"now_ns": 5})(), ManualClock]
 
 CONSTRUCTORS = [
     *(
@@ -197,8 +216,32 @@ def test_arguments_that_there_are_not(make):
         (("5/minute", 5, 5), {}),
         (("5/minute",), {"quota": "1/s"}),
     ]:
-        with pytest.raises(TypeError, match="argument"):
+        with pytest.raises(TypeError, match=rf"{make.__name__}\(\) .*quota"):
             make(*arguments, **options)
+
+
+def test_no_argument_of_the_inside_is_open():
+    """What the limiter tells its own functions."""
+    with pytest.raises(TypeError, match=r"TokenBucket\(\) has no argument 'own'; it accepts quota, burst"):
+        TokenBucket("5/minute", own=None)
+
+
+@pytest.mark.parametrize("quota", ["1/s", "1/s; 2/m"])
+def test_a_table_is_none_by_its_name(quota):
+    """Also where there are several."""
+    with pytest.raises(TypeError, match="table must be a Table, not 'myapp'"):
+        TokenBucket(quota, table="myapp")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [({"path": 5}, TypeError), ({"path": ""}, TypeError), ({"mode": "rw"}, ValueError), ({"mode": 0o1000}, ValueError)],
+)
+def test_where_a_table_is(arguments, error):
+    """The name of a file, and permissions."""
+    (name,) = arguments
+    with pytest.raises(error, match=f"{name} must be .*{arguments[name]!r}"):
+        Table.open(**{"path": "limits.tbl"} | arguments)
 
 
 def test_the_base_class_is_no_limiter():

@@ -116,3 +116,24 @@ def test_fields_of_hit_many(clock):
     decisions = TokenBucket("3/minute", clock=clock).hit_many(["key"])
     assert decisions.dtype.names == ("allowed", "limit", "remaining", "retry_after_ns", "reset_after_ns", "delay_ns")
     assert decisions.tolist() == [(True, 3, 2, 0, 20 * SECOND, 0)]
+
+
+@pytest.mark.parametrize("number", [2**62, 2**63, 2**64 - 1, 2**64, 2**80, np.uint64(2**63)])
+def test_costs_without_bound(algorithm, clock, number):
+    """More than any limit is refused for ever, in a batch as alone."""
+    limiter = algorithm.make("5/minute", clock)
+    alone = limiter.hit("key", number)
+    assert (alone.allowed, alone.retry_after_ns) == (False, None)
+    for costs in ([number, 1], np.array([number, 1], object)):
+        rows = limiter.hit_many(["key", "key"], costs)
+        assert rows["allowed"].tolist() == [False, True]
+        assert rows["retry_after_ns"][0] == 2**62
+        limiter.reset("key")
+    assert not limiter.allow_many(["key", "key"], number).any()
+
+
+def test_keys_in_an_array_of_objects(algorithm, clock):
+    """They are as in a list; and none are none, whatever numpy takes them for."""
+    limiter = algorithm.make("1/minute", clock, **({"capacity": 0} if algorithm.name == "leaky bucket" else {}))
+    assert limiter.allow_many(np.array(["a", 2**70, b"a", "a"], object)).tolist() == [True, True, True, False]
+    assert limiter.allow_many(np.array([])).tolist() == []

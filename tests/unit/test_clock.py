@@ -230,3 +230,14 @@ def test_a_turn_of_the_leaky_bucket_stays_when_the_clock_goes_back():
     limiter = LeakyBucket("1/second", capacity=5)
     assert limiter.hit("key", now=START).delay_ns == 0
     assert limiter.hit("key", now=START - SECOND).delay_ns == 2 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [({"seconds": "1"}, TypeError), ({"ns": 1.5}, TypeError), ({"seconds": -1}, ValueError), ({"ns": -1}, ValueError)],
+)
+def test_a_manual_clock_takes_whole_steps_forward(clock, step, error):
+    """It stands where it stood."""
+    with pytest.raises(error, match="advance takes finite times of zero or more"):
+        clock.advance(**step)
+    assert clock.now_ns() == START

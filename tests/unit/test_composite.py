@@ -6,7 +6,7 @@ from cases import ALGORITHMS, SECOND, START
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit import All, FixedWindow, LeakyBucket, SlidingWindow, TableFull, TokenBucket
+from ratelimit import All, FixedWindow, LeakyBucket, SlidingWindow, Table, TableFull, TokenBucket
 from ratelimit.testing import ManualClock
 
 
@@ -206,3 +206,75 @@ def test_clock_and_now(second, day, clock):
     assert (both.clock, both.now_ns()) == (clock, START)
     assert both.hit("key", now=START + 5)
     assert (TokenBucket("1/s") & TokenBucket("1/m")).clock is None
+
+
+def test_a_limit_twice_is_spent_twice(algorithm, clock):
+    """Also by a reservation, which waits until there is room for both, or knows that there never is."""
+    options = {"capacity": 3} if algorithm.name == "leaky bucket" else {}
+    limiter = algorithm.make("4/minute", clock, **options)
+    twice = limiter & limiter
+    assert twice.reserve("key", 3).delay_ns is None
+    assert twice.reserve("key", 2**62 - 1).delay_ns is None
+    assert limiter.peek("key").remaining == 4
+    first = twice.reserve("key", 2)
+    assert first
+    assert limiter.peek("key").remaining == 0
+    second = twice.reserve("key")
+    assert second.delay_ns > 0
+    second.cancel()
+    first.cancel()
+    if algorithm.name not in ("fixed window", "first window", "sliding window"):  # whose later window stays open
+        assert limiter.peek("key").remaining == 4
+
+
+def test_two_limiters_on_one_table_are_one_limit_twice(clock):
+    """Where they share it by name."""
+    name = "test-composite-twice"
+    both = All(*[TokenBucket("4/minute", table=Table.shared(name), clock=clock) for _ in range(2)])
+    try:
+        assert both.reserve("key", 3).delay_ns is None
+        assert both.hit("key", 2).remaining == 0
+    finally:
+        Table.shared(name).remove()
+
+
+def test_places_in_a_queue_among_other_limits(clock):
+    """Their turns are an interval apart, as without the other limit; capacity does not bound them."""
+    queue = LeakyBucket("1/second", capacity=1, clock=clock)
+    both = queue & TokenBucket("100/second", clock=clock)
+    places = [both.reserve("key") for _ in range(5)]
+    assert [place.delay for place in places] == [0, 1, 2, 3, 4]
+    places.pop().cancel()
+    assert both.reserve("key").delay == 4
+
+
+def test_a_place_in_a_full_table(clock):
+    """Is refused, or is the other limit's alone, as for each by itself; and takes no slot that is live."""
+    for on_full, delay in (("deny", 60), ("allow", 0)):
+        full = TokenBucket("1/minute", max_keys=2, on_full=on_full, clock=clock)
+        other = TokenBucket("1/second", clock=clock)
+        assert full.allow("a")
+        assert full.allow("b")
+        place = (full & other).reserve("c")
+        assert (place.allowed, place.delay) == (on_full == "allow", delay)
+        place = (full & other).reserve("c")
+        assert (place.allowed, place.delay) == (on_full == "allow", 60 if on_full == "deny" else 1)
+        assert [full.peek(key).remaining for key in "ab"] == [0, 0]
+
+
+def test_a_limit_twice_answers_for_both(algorithm, clock):
+    """What is asked before it is spent, and how long it takes."""
+    options = {"capacity": 3} if algorithm.name == "leaky bucket" else {}
+    limiter = algorithm.make("4/minute", clock, **options)
+    twice = limiter & limiter
+    assert not twice.peek("key", 3)
+    assert twice.hit("key", 3).retry_after_ns is None
+    assert twice.hit("key", 1)
+    assert limiter.peek("key").remaining == 2
+    refused = twice.hit("key", 2)
+    assert not refused
+    clock.advance(ns=refused.retry_after_ns - 1)
+    assert not twice.peek("key", 2)
+    clock.advance(ns=1)
+    assert twice.hit("key", 2)
+    assert limiter.peek("key").remaining == 0

@@ -154,7 +154,6 @@ def test_bytes_arrays_are_the_bytes(keys):
         np.array(["a"]),
         np.array([1.0]),
         np.array([True]),
-        np.array(["a"], object),
         np.array([1j]),
         np.array(["2025"], "M8[Y]"),
     ],

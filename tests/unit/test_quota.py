@@ -6,6 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -205,3 +206,15 @@ def test_with_burst():
 def test_quota_in_a_limiter():
     """A text and a Quota make the same limiter."""
     assert repr(FixedWindow("5 per 1 minute")) == repr(FixedWindow(Quota(5, 60))) == "FixedWindow('5/minute')"
+
+
+def test_a_period_in_any_kind_of_integer():
+    """Those of numpy too, as for a limit."""
+    assert Quota(np.int64(5), np.int64(60)) == Quota(5, 60)
+
+
+@pytest.mark.parametrize("text", ["9" * 5_000 + "/s", "5/" + "9" * 5_000 + "s", "5/0s", "5/1.5ns", "5/147y"])
+def test_what_is_too_long_or_too_short_is_named(text):
+    """With the text itself, or where it begins."""
+    with pytest.raises(ValueError, match="quota '" + text[:60]):
+        Quota.parse(text)

@@ -133,8 +133,8 @@ def test_a_debt_has_to_be_worked_off(clock):
     hits=st.lists(st.integers(0, 30), max_size=12),
     bookings=st.lists(st.integers(1, 6), min_size=1, max_size=3),
 )
-def test_a_log_is_strict_about_what_a_cancelled_booking_replaced(limit, hits, bookings):
-    """At most `limit` in any period stay admitted, and from the first cancelled turn on nothing is lost."""
+def test_a_log_remembers_what_cancelled_bookings_replaced(limit, hits, bookings):
+    """They leave no trace, up to `limit` of them; nor do more admit too much."""
     from ratelimit.testing import ManualClock
 
     period, clock = 20, ManualClock(START)
@@ -144,16 +144,30 @@ def test_a_log_is_strict_about_what_a_cancelled_booking_replaced(limit, hits, bo
         clock.advance(ns=step)
         spent += [clock.now_ns()] * limiter.allow("key")
     places = [limiter.reserve("key", min(cost, limit)) for cost in bookings]
-    ahead = [place.at_ns for place in places if place.at_ns > clock.now_ns()]
+    ahead = sum(place.cost for place in places if place.at_ns > clock.now_ns())
     for place in reversed(places):
         place.cancel()
     for _ in range(3 * period):
-        spent += [clock.now_ns()] * limiter.allow("key")
+        counts = sum(moment > clock.now_ns() - period for moment in spent)
+        allowed = limiter.allow("key")
+        assert not allowed or counts < limit
+        if ahead == sum(place.cost for place in places) <= limit:
+            assert allowed == (counts < limit)
+        spent += [clock.now_ns()] * allowed
         clock.advance(ns=1)
-        assert sum(moment > clock.now_ns() - 1 - period for moment in spent) <= limit
-    if len(ahead) == 1:
-        left = sum(moment > ahead[0] - period for moment in spent if moment < ahead[0])
-        assert left <= limit
+
+
+@pytest.mark.parametrize("quota", ["3/5 years", "3/day", "3/19 hours"])
+def test_in_long_periods_it_is_rounded_to_the_strict_side(clock, quota):
+    """What a cancelled booking replaced: by less than a microsecond in five years."""
+    limiter = SlidingLog(quota, clock=clock)
+    length = limiter.quota.period_ns
+    for _ in range(3):
+        limiter.allow("key")
+        clock.advance(ns=length // 10)
+    limiter.reserve("key", 3).cancel()
+    wait = limiter.hit("key").retry_after_ns
+    assert 0 <= wait - (length - 3 * (length // 10)) < 5_000
 
 
 @pytest.mark.parametrize("cost", [1, 2, 3])
@@ -171,6 +185,23 @@ def test_a_log_is_open_again_at_the_turn_that_was_cancelled(clock, cost):
         assert not limiter.allow("key")
         clock.advance(ns=place.at_ns - clock.now_ns())
         assert limiter.peek("key").remaining == 3
+
+
+@pytest.mark.parametrize("cost", [1, 2, 3])
+def test_what_a_cancelled_booking_replaced_is_over_at_its_turn(clock, cost):
+    """Also for who comes after the first request at that turn, and the next ones."""
+    for used_before in range(12):
+        limiter = SlidingLog("3/minute", clock=clock)
+        for _ in range(used_before):
+            limiter.allow("key")
+            clock.advance(61)
+        limiter.hit("key", 3)
+        clock.advance(1)
+        place = limiter.reserve("key", cost)
+        place.cancel()
+        clock.advance(ns=place.at_ns - clock.now_ns())
+        for left in (2, 1, 0):
+            assert limiter.hit("key").remaining == left
 
 
 # --- refund, reset, clear ---------------------------------------------------------------------------------

@@ -263,3 +263,15 @@ def test_composites_wait_for_all(clock):
         both.wait("key", timeout=1)
     with pytest.raises(CostExceedsLimit, match="TokenBucket"):
         both.wait("key", 2)
+
+
+@pytest.mark.parametrize("timeout", [None, 3_600])
+def test_a_wait_for_a_slot_is_no_timeout(clock, timeout):
+    """Where all are taken; less time than a slot takes is one."""
+    limiter = TokenBucket("1/hour", max_keys=1, clock=clock)
+    limiter.wait("a")
+    for one in (limiter, limiter & TokenBucket("1/second", clock=clock)):
+        with pytest.raises(TableFull, match="no slot for key 'b'"):
+            one.wait("b", timeout=timeout)
+        with pytest.raises(WaitTimeout):
+            one.wait("b", timeout=3_599)

@@ -1,0 +1,27 @@
+"""The command `ratelimit table`."""
+
+import pytest
+
+from ratelimit import Table, TokenBucket
+from ratelimit.tables import main
+
+
+def test_only_tables_are_removed(tmp_path, capsys):
+    """Whatever else is there stays."""
+    other = tmp_path / "letter"
+    for content in ("Dear table", ""):
+        other.write_text(content)
+        assert main(["remove", str(other)]) == 1
+        assert "is no table of ratelimit, and is left where it is" in capsys.readouterr().err
+        assert other.read_text() == content
+    limits = tmp_path / "limits.tbl"
+    TokenBucket("1/minute", table=Table.open(limits, max_keys=8))
+    assert main(["remove", str(limits)]) == 0
+    assert not limits.exists()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    """And not the other name under which a table is made; nor is a name too long for it."""
+    with pytest.raises(FileNotFoundError, match=r"no/limits\.tbl"):
+        TokenBucket("1/minute", table=Table.open(tmp_path / "no" / "limits.tbl"))
+    assert TokenBucket("1/minute", table=Table.open(tmp_path / ("a" * 255), max_keys=8)).allow("key")
