@@ -15,15 +15,16 @@ from . import backends
 from .access import call, load
 from .backends import Addresses, Balancer, Target
 from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response
-from .mapping import BadValue, Mapping, Template, clean
+from .mapping import Mapping, Template, clean, in_json
 from .model import Mock, Proxy, Route
+from .routes import BadValue
 from .tracing import inject
 
 log = logging.getLogger("ratelimit.gateway")
 
 
 class Integration(Protocol):
-    """Answers a request, or raises a Refusal."""
+    """Answers a request, or raises a Refusal or a BadValue."""
 
     async def __call__(self, exchange: Exchange) -> Response: ...
 
@@ -46,19 +47,16 @@ class MockCall:
     def __init__(self, mock: Mock, route: Route) -> None:
         headers = {"content-type": "application/json", **{name.lower(): text for name, text in mock.headers.items()}}
         self._status = mock.status
-        self._body = Template(mock.body, lambda text: json.dumps(text)[1:-1])
+        self._body = Template(mock.body, in_json)
         self._headers = [(name.encode(), clean(name, text)) for name, text in headers.items()]
-        self._ready: tuple[bytes, list[tuple[bytes, bytes]]] | None = None
-        if not self._body.names:
-            self._ready = self._answer(mock.body)
+        self.ready = None if self._body.names else self._answer(mock.body)
 
-    def _answer(self, text: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    def _answer(self, text: str) -> Response:
         body = text.encode()
-        return body, [*self._headers, (b"content-length", b"%d" % len(body))]
+        return Response(self._status, [*self._headers, (b"content-length", b"%d" % len(body))], body)
 
     async def __call__(self, exchange: Exchange) -> Response:
-        body, headers = self._ready or self._answer(self._body.fill(exchange))
-        return Response(self._status, headers, body)
+        return self.ready or self._answer(self._body.fill(exchange))
 
 
 class FunctionCall:
@@ -206,7 +204,7 @@ class _Piece:
 
     def fill(self, exchange: Exchange, raw: list[str]) -> str:
         if self._greedy:
-            return "/".join(raw[exchange.rest :]) if exchange.rest >= 0 else "/".join(raw)
+            return "/".join(raw[max(0, exchange.found.rest) :])
         values = exchange.variables
         return "".join(
             quote(values.get(part, ""), safe="~!$&'()*,;=:@") if i % 2 else part for i, part in enumerate(self._parts)
