@@ -10,7 +10,8 @@ import time
 import httpx
 import pytest
 import websockets
-from gateway_harness import KEY, Server, free_port
+from gateway_harness import KEY, Server
+from ports import free_port
 from websockets.sync.client import connect
 from websockets.sync.server import serve as serve_websocket
 
