@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import Any
 
 from .backends import LOST, Addresses
-from .exchange import Disconnected, Exchange, Receive, Refusal, Response, Send
+from .exchange import Disconnected, Exchange, Pieces, Receive, Refusal, Response, Send
 from .flow import Flow, RouteFlow, check_headers
 from .integrations import CLOSE, whole_body
 from .model import Configuration
@@ -22,6 +22,7 @@ from .websocket import Connection
 
 log = logging.getLogger("ratelimit.gateway")
 REFUSALS = {level: Refusal("QUOTA_EXCEEDED" if level == "quota" else "THROTTLED", level) for level in LEVELS}
+NO_BODY = (204, 304)
 
 
 class Gateway:
@@ -93,6 +94,8 @@ class Gateway:
     async def _http(self, exchange: Exchange, send: Send) -> None:
         try:
             response = await self._answer(exchange)
+            if response.status in NO_BODY:
+                response = await without_body(response)
         except Disconnected:
             exchange.status, exchange.error, exchange.result = 499, "the client went away", "failed"
             self.done(exchange)
@@ -167,7 +170,7 @@ class Gateway:
         except BadValue:
             return exchange.flow.plain.answer(exchange, refusal)
 
-    async def _stream(self, exchange: Exchange, body: Any, send: Send) -> None:
+    async def _stream(self, exchange: Exchange, body: Pieces, send: Send) -> None:
         try:
             async with aclosing(body):
                 async for chunk in body:
@@ -186,3 +189,10 @@ class Gateway:
             exchange.route.meter.record(exchange.result, exchange.status, took_ns)
         if exchange.flow.line is not None:
             exchange.flow.line.write(exchange)
+
+
+async def without_body(response: Response) -> Response:
+    """An answer whose status has no body: a client would take one for the beginning of the next answer."""
+    if not isinstance(response.body, bytes):
+        await response.body.aclose()
+    return Response(response.status, [header for header in response.headers if header[0] != b"content-length"])

@@ -14,8 +14,10 @@ HOP_BY_HOP = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
     b"trailer", b"transfer-encoding", b"upgrade",
 }  # fmt: skip
-NOT_TO_BACKENDS = HOP_BY_HOP | {b"host", b"content-length", b"expect", b"forwarded", b"x-real-ip"}
-FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+NOT_TO_BACKENDS = HOP_BY_HOP | {
+    b"content-length", b"expect", b"forwarded", b"host", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto",
+    b"x-real-ip",
+}  # fmt: skip
 SMALL = 65_536  # bytes of an answer that is read whole before it is passed on
 MOST_CONNECTIONS = 1_000
 LOST = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)

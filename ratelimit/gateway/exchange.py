@@ -4,10 +4,10 @@ import itertools
 import json
 import secrets
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote
 
 from .throttle import Chain, Ruling
@@ -23,12 +23,20 @@ PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))  # what is never encoded once m
 _run, _number = secrets.token_hex(6), itertools.count(1)
 
 
+class Pieces(Protocol):
+    """A body as it comes; to be closed also by who has not read it."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def aclose(self) -> None: ...
+
+
 class Response(NamedTuple):
     """An answer: a status, headers, and a body as bytes or in pieces. One that is always the same is made once."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
-    body: "bytes | AsyncIterable[bytes]" = b""
+    body: bytes | Pieces = b""
 
 
 class Refusal(Exception):

@@ -337,6 +337,11 @@ SINGLE = (b"host", b"content-length", b"x-api-key", b"authorization")
 def check_headers(exchange: Exchange) -> None:
     """Refuse headers that could be read in two ways, and find out who asks."""
     headers, trusted = exchange.scope["headers"], exchange.flow.trusted
+    coding, version = exchange.headers.get(b"transfer-encoding"), exchange.scope.get("http_version", "1.1")
+    if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
+        raise Refusal("BAD_REQUEST", f"transfer-encoding {coding!r} in HTTP/{version}", CLOSE)
+    if b"host" not in exchange.headers and version == "1.1":
+        raise Refusal("BAD_REQUEST", "no host", CLOSE)
     if len(exchange.headers) != len(headers):
         names = [name for name, _ in headers]
         for name in SINGLE:

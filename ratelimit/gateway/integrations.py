@@ -218,9 +218,8 @@ def to_backend(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     kept = [
         (name, value)
         for name, value in headers
-        if name not in backends.NOT_TO_BACKENDS
+        if name.replace(b"_", b"-") not in backends.NOT_TO_BACKENDS  # CGI and WSGI tell _ and - not apart
         and name not in named
-        and name.replace(b"_", b"-") not in backends.FORWARDED
         and not (name == b"x-api-key" and exchange.key)
         and not name.startswith(b"sec-websocket-")
     ]
@@ -316,7 +315,7 @@ async def collected(response: Response, limit: int) -> bytes:
             if size > limit:
                 raise Refusal("INTEGRATION_FAILURE", "a part is too large")
     finally:
-        await response.body.aclose()  # type: ignore[attr-defined]
+        await response.body.aclose()
     return b"".join(chunks)
 
 

@@ -169,6 +169,7 @@ def decode(raw_path: bytes, encoded_slash: bool = False) -> str:
     if not encoded_slash and any("/" in segment for segment in segments):
         raise BadPath("the path has an encoded slash")
     inner = whole.split("/")
-    if "." in inner or ".." in inner or "" in inner[:-1] or segments[-1].endswith("/"):
+    dots = any(segment.partition(";")[0] in (".", "..") for segment in inner)  # some cut `;parameters` off first
+    if dots or "" in inner[:-1] or segments[-1].endswith("/"):
         raise BadPath("the path has an empty or a dot segment")
     return "/" + "/".join(segment.replace("/", SLASH) for segment in segments)
