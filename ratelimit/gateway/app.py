@@ -55,7 +55,7 @@ class Gateway:
         Raises ValueError, and changes nothing, when the configuration cannot be put together.
         """
         before, self.flow = self.flow, Flow(configuration, self.limiters, self.addresses)
-        await self.addresses.keep(self.flow.used_addresses())
+        await self.addresses.keep(self.flow.used)
         if before.line is not None:
             before.line.close()
 

@@ -159,14 +159,12 @@ class Balancer:
             answer = await address.pool.handle_async_request(request)
             stream = Stream(answer, address)
             headers = end_to_end(answer.headers)
-            length = next((value for name, value in headers if name == b"content-length"), None)
-            if length is not None and target.method != b"HEAD" and int(length) > SMALL:
+            empty = target.method == b"HEAD" or answer.status in (204, 304)
+            if not empty and int(dict(headers).get(b"content-length", SMALL + 1)) > SMALL:
                 return Response(answer.status, headers, stream)
-            if length is not None or target.method == b"HEAD" or answer.status in (204, 304):
-                body = b"".join([chunk async for chunk in stream])
-                await stream.aclose()
-                return Response(answer.status, headers, body)
-            return Response(answer.status, headers, stream)
+            body = b"".join([chunk async for chunk in stream])
+            await stream.aclose()
+            return Response(answer.status, headers, body)
         except BaseException as error:
             if isinstance(error, (*LOST, asyncio.CancelledError)):
                 address.failed(self.max_fails, self.fail_timeout)

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from .access import Authorization, Networks, client_address
 from .backends import Address, Addresses
 from .canary import Split
 from .exchange import Exchange, Found, Place, Refusal, Response
-from .integrations import CLOSE, AggregateCall, Integration, MockCall, ProxyCall, integration_of
+from .integrations import CLOSE, Integration, MockCall, integration_of
 from .log import Line
 from .mapping import Mapping, Template
 from .metrics import Meter
@@ -138,6 +138,7 @@ class Flow:
         self.configuration = configuration
         self.limiters: Limiters = limiters
         self.addresses = addresses
+        self.used: list[Address] = []  # those that some route may call
         self.trusted = Networks(configuration.trusted_proxies) or None
         self.operator_path = configuration.operator.path or "\0"  # which no path begins with
         self.operators = Networks(configuration.operator.allow)
@@ -201,9 +202,13 @@ class Flow:
     def _route(self, stage: StageFlow, key: str, route: Route, canary: bool, variables: dict[str, str]) -> RouteFlow:
         steps = list(self._steps(stage, key))
         meter = Meter(self.limiters, stage.api.name, stage.name, "canary" if canary else "base", key)
-        call = integration_of(route, key, variables, self.addresses)
+        call = integration_of(route, variables, self._address)
         authorization = stage.api.authorizations[route.authorizer] if route.authorizer else None
         return RouteFlow(key, route, call, Chain(self.limiters, steps), steps, meter, authorization)
+
+    def _address(self, *origin: Any) -> Address:
+        self.used.append(self.addresses.of(*origin))
+        return self.used[-1]
 
     def _steps(self, stage: StageFlow, key: str) -> Iterator[Step]:
         """The levels after the plan."""
@@ -230,7 +235,7 @@ class Flow:
         place = self._known.get(label)
         if place is None:
             place = self._place(exchange, *label)
-            if len(raw) <= 256:
+            if len(raw) + len(scope["method"]) <= 256:  # what a client may make the gateway keep is bounded
                 if len(self._known) >= KNOWN:
                     self._known.clear()
                 self._known[label] = place
@@ -304,15 +309,6 @@ class Flow:
                 yield stage.split.base
                 if stage.split.canary is not None:
                     yield stage.split.canary
-
-    def used_addresses(self) -> Iterator[Address]:
-        """Those that some route may call."""
-        for side in self.sides():
-            for route in side.routes.values():
-                calls = route.call.parts() if isinstance(route.call, AggregateCall) else [route.call]
-                for call in calls:
-                    if isinstance(call, ProxyCall):
-                        yield from call.balancer.addresses
 
 
 def unknown(api: ApiFlow) -> str:

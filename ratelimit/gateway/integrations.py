@@ -5,7 +5,7 @@ import base64
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -13,7 +13,7 @@ import websockets
 
 from . import backends
 from .access import call, load
-from .backends import Addresses, Balancer, Target
+from .backends import Address, Balancer, Target
 from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response
 from .mapping import Mapping, Template, clean, in_json
 from .model import Mock, Proxy, Route
@@ -29,16 +29,16 @@ class Integration(Protocol):
     async def __call__(self, exchange: Exchange) -> Response: ...
 
 
-def integration_of(route: Route, key: str, variables: dict[str, str], addresses: Addresses) -> Integration:
+def integration_of(route: Route, variables: dict[str, str], address: Callable[..., Address]) -> Integration:
     """The integration of a route, with a stage's variables."""
     if route.mock is not None:
         return MockCall(route.mock, route)
     if route.function is not None:
         return FunctionCall(route)
     if route.proxy is not None:
-        return ProxyCall(route.proxy, route, variables, addresses)
+        return ProxyCall(route.proxy, route, variables, address)
     assert route.aggregate is not None
-    return AggregateCall(route, variables, addresses)
+    return AggregateCall(route, variables, address)
 
 
 class MockCall:
@@ -74,17 +74,14 @@ class FunctionCall:
             text, encoded = body.decode() if body else None, False
         except UnicodeDecodeError:
             text, encoded = base64.b64encode(body).decode(), True
-        return answer_of(await self.result(exchange, exchange.event(text, encoded)))
-
-    async def result(self, exchange: Exchange, event: dict[str, Any]) -> Any:
-        """What the function returns, or a Refusal."""
         try:
-            return await call(self._function, event, self._timeout)
+            result = await call(self._function, exchange.event(text, encoded), self._timeout)
         except TimeoutError as error:
             raise Refusal("INTEGRATION_TIMEOUT", "the function takes too long") from error
         except Exception as error:
             log.exception("function of route %s failed", exchange.route and exchange.route.key)
             raise Refusal("FUNCTION_FAILURE", repr(error)) from error
+        return answer_of(result)
 
 
 def answer_of(result: Any) -> Response:
@@ -121,7 +118,7 @@ def _token(name: str) -> bytes:
 class ProxyCall:
     """Passes the request on and its answer back."""
 
-    def __init__(self, proxy: Proxy, route: Route, variables: dict[str, str], addresses: Addresses) -> None:
+    def __init__(self, proxy: Proxy, route: Route, variables: dict[str, str], address: Callable[..., Address]) -> None:
         self.proxy = proxy
         self._limit = route.max_body
         self._request = Mapping(route.request)
@@ -133,7 +130,7 @@ class ProxyCall:
                 raise ValueError(f"address {text!r} has no host")
             scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
             port = parts.port or {"http": 80, "https": 443}[scheme]
-            found.append(addresses.of(scheme, parts.hostname, port, proxy.verify))
+            found.append(address(scheme, parts.hostname, port, proxy.verify))
         self.balancer = Balancer(found, proxy.max_fails, proxy.fail_timeout)
         first = urlsplit(texts[0])
         if any(urlsplit(text)[2:4] != first[2:4] for text in texts):
@@ -259,14 +256,11 @@ class AggregateCall:
     and `errors` tells why; when nothing could, the answer is a gateway response.
     """
 
-    def __init__(self, route: Route, variables: dict[str, str], addresses: Addresses) -> None:
+    def __init__(self, route: Route, variables: dict[str, str], address: Callable[..., Address]) -> None:
         assert route.aggregate is not None
-        self._parts = {name: ProxyCall(proxy, route, variables, addresses) for name, proxy in route.aggregate.items()}
+        self._parts = {name: ProxyCall(proxy, route, variables, address) for name, proxy in route.aggregate.items()}
         self._timeout = route.timeout
         self._limit = route.max_body
-
-    def parts(self) -> list[ProxyCall]:
-        return list(self._parts.values())
 
     async def __call__(self, exchange: Exchange) -> Response:
         await whole_body(exchange, self._limit)
