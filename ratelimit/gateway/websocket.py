@@ -234,12 +234,8 @@ class Connection:
         exchange = Exchange(self.first.flow if event != "CONNECT" else self.gateway.flow, self.scope, self._receive)
         exchange.connection, exchange.event_type, exchange.route = self.id, event, route
         if event != "CONNECT":
-            first = self.first
-            exchange.client, exchange.api, exchange.place, exchange.found = (
-                first.client, first.api, first.place, first.found,
-            )  # fmt: skip
-            exchange.key, exchange.plan, exchange.authorizer = first.key, first.plan, first.authorizer
-            exchange.behind_proxy = first.behind_proxy
+            for name in ("client", "behind_proxy", "api", "place", "found", "key", "plan", "authorizer"):
+                setattr(exchange, name, getattr(self.first, name))
         return exchange
 
     def described(self) -> dict[str, Any]:
