@@ -4,24 +4,25 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from typing import Any
 
-from .backends import LOST, Addresses, Stream
-from .exchange import Disconnected, Exchange, Receive, Refusal, Response, Send
+from .backends import LOST, Addresses
+from .exchange import Disconnected, Exchange, Pieces, Receive, Refusal, Response, Send
 from .flow import Flow, RouteFlow, check_headers
 from .integrations import CLOSE, whole_body
-from .mapping import BadValue
 from .model import Configuration
 from .operator import Operator, reply
 from .peers import Connections
 from .plans import sweep
 from .responses import limit_fields
-from .routes import BadPath
-from .throttle import Limiters
+from .routes import BadValue
+from .throttle import LEVELS, Limiters
 from .websocket import Connection
 
 log = logging.getLogger("ratelimit.gateway")
-RESULT = {"THROTTLED": "throttled", "QUOTA_EXCEEDED": "quota_exceeded"}
+REFUSALS = {level: Refusal("QUOTA_EXCEEDED" if level == "quota" else "THROTTLED", level) for level in LEVELS}
+NO_BODY = (204, 304)
 
 
 class Gateway:
@@ -54,13 +55,18 @@ class Gateway:
         Raises ValueError, and changes nothing, when the configuration cannot be put together.
         """
         before, self.flow = self.flow, Flow(configuration, self.limiters, self.addresses)
-        await self.addresses.keep(self.flow.used_addresses())
+        await self.addresses.keep(self.flow.used)
         if before.line is not None:
             before.line.close()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
+            exchange = Exchange(self.flow, scope, receive)
+            if exchange.flow.tracing is None:
+                await self._http(exchange, send)
+            else:
+                with exchange.flow.tracing.request(exchange):
+                    await self._http(exchange, send)
         elif scope["type"] == "websocket":
             await Connection(self, scope, receive, send).serve()
         elif scope["type"] == "lifespan":
@@ -85,41 +91,35 @@ class Gateway:
 
     # --- HTTP
 
-    async def _http(self, scope: Any, receive: Receive, send: Send) -> None:
-        exchange = Exchange(self.flow, scope, receive)
-        if exchange.flow.tracing is None:
-            await self._exchange(exchange, send)
-        else:
-            with exchange.flow.tracing.request(exchange):
-                await self._exchange(exchange, send)
-
-    async def _exchange(self, exchange: Exchange, send: Send) -> None:
+    async def _http(self, exchange: Exchange, send: Send) -> None:
         try:
             response = await self._answer(exchange)
-            result = "admitted"
+            if response.status in NO_BODY:
+                response = await without_body(response)
+        except Disconnected:
+            exchange.status, exchange.error, exchange.result = 499, "the client went away", "failed"
+            self.done(exchange)
+            return
         except Refusal as refusal:
             response = self.refused(exchange, refusal)
-            result = RESULT.get(refusal.type, "denied" if response.status < 500 else "failed")
-        except Disconnected:
-            exchange.status, exchange.error = 499, "the client went away"
-            self.done(exchange, "failed")
-            return
         except Exception:
             log.exception("the gateway failed")
             response = self.refused(exchange, Refusal("INTERNAL_ERROR"))
-            result = "failed"
+        exchange.status, headers, body = response
         try:
-            await self._send(exchange, response, send)
-        except LOST as error:
-            # The answer is left without its end, for which the server closes the connection: so the client knows.
-            exchange.integration_error, result = repr(error), "failed"
-            log.warning("the backend of route %s failed in mid-body: %r", exchange.route and exchange.route.key, error)
+            headers = headers + limit_fields(exchange)
+            await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
+            if isinstance(body, bytes):
+                exchange.response_length = len(body)
+                await send({"type": "http.response.body", "body": body})
+            else:
+                await self._stream(exchange, body, send)
         finally:
-            self.done(exchange, result)
+            self.done(exchange)
 
     async def _answer(self, exchange: Exchange) -> Response:
         flow = exchange.flow
-        check_headers(exchange, flow)
+        check_headers(exchange)
         if exchange.scope["path"].startswith(flow.operator_path) and self.operator.is_for(exchange):
             return await self.operator.answer(exchange)
         flow.find(exchange)
@@ -127,86 +127,72 @@ class Gateway:
         if route is None:
             return await self._connections(exchange)
         length = exchange.headers.get(b"content-length")
-        if length is not None and (not length.isdigit() or int(length) > route.max_body):
+        if length is not None and (not length.isdigit() or int(length) > route.route.max_body):
             raise Refusal("REQUEST_TOO_LARGE", f"{length!r} bytes", CLOSE)
         if route.guarded:
             await flow.admit(exchange, route)
-        self.throttle(exchange, route)
-        try:
-            response = await route.call(exchange)
-            if route.response is not None:
-                response = mapped(exchange, route, response)
-        except (BadValue, BadPath) as error:
-            raise Refusal("BAD_REQUEST", str(error)) from error
-        response.headers = [*response.headers, *limit_fields(exchange)]
-        return response
+        refusal = self.throttle(exchange, route)
+        if refusal is not None:
+            return self.refused(exchange, refusal)
+        return route.ready or await route.answer(exchange)
 
     async def _connections(self, exchange: Exchange) -> Response:
         """`@connections/{id}` of a WebSocket API: for operators alone."""
-        if exchange.client not in exchange.flow.operators or not exchange.path.startswith("/@connections/"):
+        assert exchange.place is not None
+        path = exchange.place.path
+        if exchange.client not in exchange.flow.operators or not path.startswith("/@connections/"):
             raise Refusal("ACCESS_DENIED", "plain HTTP at a WebSocket API")
         body = await whole_body(exchange, 2**20)
-        return reply(*await self.connections.request(exchange.scope["method"], exchange.path[14:], body))
+        return reply(
+            *await self.connections.request(exchange.scope["method"], path.removeprefix("/@connections/"), body)
+        )
 
-    def throttle(self, exchange: Exchange, route: RouteFlow) -> None:
-        """Spend one request at all levels, or raise a Refusal."""
+    def throttle(self, exchange: Exchange, route: RouteFlow) -> Refusal | None:
+        """Spend one request at all levels, or say why not."""
         try:
-            chain = route.chain
-            if exchange.plan is not None:
-                assert exchange.side is not None
-                stage, shadow = exchange.side.stage.path, exchange.flow.configuration.shadow
-                chain = exchange.plan.chain(exchange.key, stage, route.key, route.rest, shadow)
-            exchange.chain = chain
-            ruling = exchange.ruling = chain.hit()
+            exchange.chain = chain = route.chain if exchange.plan is None else route.chain_with(exchange.plan, exchange)
+            exchange.ruling = ruling = chain.hit()
         except Exception as error:
-            log.exception("a limiter failed; on_limiter_error is %s", exchange.flow.configuration.on_limiter_error)
-            if exchange.flow.configuration.on_limiter_error == "closed":
-                raise Refusal("LIMITER_FAILURE", repr(error)) from error
-            return
+            otherwise = exchange.flow.configuration.on_limiter_error
+            log.exception("a limiter failed; on_limiter_error is %s", otherwise)
+            return Refusal("LIMITER_FAILURE", repr(error)) if otherwise == "closed" else None
         if ruling.shadow:
             self.limiters.counts.allow(route.meter.shadow[ruling.shadow])
-        if not ruling.allowed:
-            self.limiters.counts.allow(route.meter.refused[ruling.level])
-            raise Refusal("QUOTA_EXCEEDED" if ruling.level == "quota" else "THROTTLED", ruling.level)
+        if ruling.allowed:
+            return None
+        self.limiters.counts.allow(route.meter.refused[ruling.level])
+        return REFUSALS[ruling.level]
 
     def refused(self, exchange: Exchange, refusal: Refusal) -> Response:
         """The gateway's own answer."""
-        flow = exchange.flow
-        responses = flow.apis[exchange.api].responses if exchange.api else flow.responses
         try:
-            response = responses.answer(exchange, refusal)
+            return (exchange.api or exchange.flow).responses.answer(exchange, refusal)
         except BadValue:
-            response = flow.plain.answer(exchange, refusal)
-        response.headers += limit_fields(exchange)
-        return response
+            return exchange.flow.plain.answer(exchange, refusal)
 
-    async def _send(self, exchange: Exchange, response: Response, send: Send) -> None:
-        exchange.status = response.status
-        body = response.body
-        await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
-        if isinstance(body, bytes):
-            exchange.response_length = len(body)
-            await send({"type": "http.response.body", "body": body})
-            return
-        assert isinstance(body, Stream)
+    async def _stream(self, exchange: Exchange, body: Pieces, send: Send) -> None:
         try:
-            async for chunk in body:
-                exchange.response_length += len(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        finally:
-            await body.aclose()
-        await send({"type": "http.response.body", "body": b""})
+            async with aclosing(body):
+                async for chunk in body:
+                    exchange.response_length += len(chunk)
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except LOST as error:
+            # The answer is left without its end, for which the server closes the connection: so the client knows.
+            exchange.integration_error, exchange.result = repr(error), "failed"
+            log.warning("the backend of route %s failed in mid-body: %r", exchange.route and exchange.route.key, error)
 
-    def done(self, exchange: Exchange, result: str) -> None:
+    def done(self, exchange: Exchange) -> None:
         """Count the request and write its line."""
         if exchange.route is not None:
-            exchange.route.meter.record(result, exchange.status, time.perf_counter_ns() - exchange.started_ns)
+            took_ns = time.perf_counter_ns() - exchange.started_ns
+            exchange.route.meter.record(exchange.result, exchange.status, took_ns)
         if exchange.flow.line is not None:
             exchange.flow.line.write(exchange)
 
 
-def mapped(exchange: Exchange, route: RouteFlow, response: Response) -> Response:
-    """The response after the route's mapping."""
-    assert route.response is not None
-    status = route.response.status(response.status, exchange)
-    return Response(status, route.response.headers(response.headers, exchange), response.body)
+async def without_body(response: Response) -> Response:
+    """An answer whose status has no body: a client would take one for the beginning of the next answer."""
+    if not isinstance(response.body, bytes):
+        await response.body.aclose()
+    return Response(response.status, [header for header in response.headers if header[0] != b"content-length"])

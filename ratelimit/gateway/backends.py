@@ -14,8 +14,10 @@ HOP_BY_HOP = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
     b"trailer", b"transfer-encoding", b"upgrade",
 }  # fmt: skip
-NOT_TO_BACKENDS = HOP_BY_HOP | {b"host", b"content-length", b"expect", b"forwarded", b"x-real-ip"}
-FORWARDED = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host")
+NOT_TO_BACKENDS = HOP_BY_HOP | {
+    b"content-length", b"expect", b"forwarded", b"host", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto",
+    b"x-real-ip",
+}  # fmt: skip
 SMALL = 65_536  # bytes of an answer that is read whole before it is passed on
 MOST_CONNECTIONS = 1_000
 LOST = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
@@ -157,14 +159,12 @@ class Balancer:
             answer = await address.pool.handle_async_request(request)
             stream = Stream(answer, address)
             headers = end_to_end(answer.headers)
-            length = next((value for name, value in headers if name == b"content-length"), None)
-            if length is not None and target.method != b"HEAD" and int(length) > SMALL:
+            empty = target.method == b"HEAD" or answer.status in (204, 304)
+            if not empty and int(dict(headers).get(b"content-length", SMALL + 1)) > SMALL:
                 return Response(answer.status, headers, stream)
-            if length is not None or target.method == b"HEAD" or answer.status in (204, 304):
-                body = b"".join([chunk async for chunk in stream])
-                await stream.aclose()
-                return Response(answer.status, headers, body)
-            return Response(answer.status, headers, stream)
+            body = b"".join([chunk async for chunk in stream])
+            await stream.aclose()
+            return Response(answer.status, headers, body)
         except BaseException as error:
             if isinstance(error, (*LOST, asyncio.CancelledError)):
                 address.failed(self.max_fails, self.fail_timeout)

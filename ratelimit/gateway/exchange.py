@@ -4,15 +4,17 @@ import itertools
 import json
 import secrets
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote
 
 from .throttle import Chain, Ruling
 
 if TYPE_CHECKING:
-    from .flow import Flow, RouteFlow, Side
+    from .canary import Split
+    from .flow import ApiFlow, Flow, RouteFlow, Side
     from .plans import UsagePlan
 
 Receive = Callable[[], Awaitable[Any]]
@@ -21,17 +23,20 @@ PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))  # what is never encoded once m
 _run, _number = secrets.token_hex(6), itertools.count(1)
 
 
-class Response:
-    """An answer: a status, headers, and a body as bytes or in pieces."""
+class Pieces(Protocol):
+    """A body as it comes; to be closed also by who has not read it."""
 
-    __slots__ = ("body", "headers", "status")
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
 
-    def __init__(
-        self, status: int, headers: list[tuple[bytes, bytes]], body: "bytes | AsyncIterable[bytes]" = b""
-    ) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    async def aclose(self) -> None: ...
+
+
+class Response(NamedTuple):
+    """An answer: a status, headers, and a body as bytes or in pieces. One that is always the same is made once."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes | Pieces = b""
 
 
 class Refusal(Exception):
@@ -43,7 +48,6 @@ class Refusal(Exception):
     """
 
     def __init__(self, type: str, message: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        super().__init__(type, message)
         self.type = type
         self.message = message
         self.headers = headers
@@ -53,32 +57,46 @@ class Disconnected(Exception):
     """The client went away before its request was whole."""
 
 
+class Found(NamedTuple):
+    """Who answers a path: a side of the stage, and its route, if there is one."""
+
+    side: "Side | None" = None
+    route: "RouteFlow | None" = None
+    variables: dict[str, str] = {}  # noqa: RUF012  (never changed)
+    rest: int = -1  # the segment of the path at which a greedy variable begins
+
+
+class Place(NamedTuple):
+    """Where a path leads."""
+
+    path: str  # decoded, within the stage
+    drop: int  # segments of the path that named the API and the stage
+    api: "ApiFlow"
+    split: "Split[Found]"
+
+
 class Exchange:
     """A request, its place in the flow, and how it was answered. It belongs to one task."""
 
     # What most requests never set.
-    api = ""
+    api: "ApiFlow | None" = None
     behind_proxy = False
-    path = ""  # decoded, within the stage
-    drop = 0  # segments of the path that named the API and the stage
-    rest = -1  # the segment of the path at which a greedy variable begins
-    side: "Side | None" = None
-    route: "RouteFlow | None" = None
-    variables: dict[str, str] = {}  # noqa: RUF012  (replaced, never changed)
+    place: Place | None = None
+    found = Found()
+    route: "RouteFlow | None" = None  # the one found; of a WebSocket message, the one that it names
     key = ""  # the name of the API key
     plan: "UsagePlan | None" = None
-    authorizer: dict[str, Any] = {}  # noqa: RUF012  (likewise)
+    authorizer: dict[str, Any] = {}  # noqa: RUF012  (replaced, never changed)
     chain: Chain | None = None
     ruling: Ruling | None = None
     status = 0
+    result = "admitted"  # for the metrics
     response_length = 0
     error = error_type = integration_error = ""
     integration_status = integration_ns = 0
     connection = event_type = ""  # of a WebSocket
     message: Any = None
     body: bytes | None = None  # once it was read whole
-    _id = ""
-    _query: dict[str, str] | None = None
 
     def __init__(self, flow: "Flow", scope: Any, receive: Receive) -> None:
         self.started_ns = time.perf_counter_ns()
@@ -89,23 +107,37 @@ class Exchange:
         self.client: str = scope["client"][0] if scope["client"] else ""
 
     @property
-    def id(self) -> str:
-        if not self._id:
-            self._id = f"{_run}-{next(_number):x}"
-        return self._id
+    def side(self) -> "Side | None":
+        return self.found.side
 
     @property
+    def variables(self) -> dict[str, str]:
+        return self.found.variables
+
+    @property
+    def api_name(self) -> str:
+        return self.api.name if self.api else ""
+
+    @cached_property
+    def id(self) -> str:
+        return f"{_run}-{next(_number):x}"
+
+    @cached_property
     def query(self) -> dict[str, str]:
         """The query's parameters; of several with one name the last."""
-        if self._query is None:
-            text = self.scope["query_string"].decode("latin-1")
-            self._query = dict(parse_qsl(text, keep_blank_values=True, max_num_fields=1_000))
-        return self._query
+        text = self.scope["query_string"].decode("latin-1")
+        return dict(parse_qsl(text, keep_blank_values=True))
 
     def raw_segments(self) -> list[str]:
         """The path within the stage as it came, still encoded."""
         raw = self.scope.get("raw_path") or quote(self.scope["path"]).encode()
-        return quote(raw, safe=PRINTABLE)[1:].split("/")[self.drop :]
+        return quote(raw, safe=PRINTABLE)[1:].split("/")[self.place.drop if self.place else 0 :]
+
+    @property
+    def host(self) -> str:
+        """The Host header without its port."""
+        host = self.headers.get(b"host", b"").decode("latin-1").lower()
+        return (host if host.endswith("]") else host.rpartition(":")[0] or host).rstrip(".")
 
     def header(self, name: str) -> str | None:
         value = self.headers.get(name.lower().encode("latin-1", "replace"))
@@ -143,14 +175,14 @@ class Exchange:
         event: dict[str, Any] = {
             "routeKey": self.route.key if self.route else None,
             "path": scope["path"],
-            "rawPath": self.path,
+            "rawPath": self.place.path if self.place else "",
             "rawQueryString": scope["query_string"].decode("latin-1"),
             "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()},
             "queryStringParameters": self.query,
             "pathParameters": self.variables,
             "stageVariables": self.side.variables if self.side else {},
             "requestContext": {
-                "requestId": self.id, "apiId": self.api, "stage": self.lookup("context.stage"),
+                "requestId": self.id, "apiId": self.api_name, "stage": self.lookup("context.stage"),
                 "httpMethod": scope.get("method"), "identity": {"sourceIp": self.client, "apiKeyId": self.key or None},
                 "authorizer": self.authorizer,
             },
@@ -191,7 +223,7 @@ CONTEXT: dict[str, Callable[[Exchange], Any]] = {
     "error.messageString": lambda x: json.dumps(x.error),
     "error.responseType": lambda x: x.error_type,
     "domainName": lambda x: x.header("host"),
-    "apiId": lambda x: x.api,
+    "apiId": lambda x: x.api_name,
     "deployment": lambda x: x.side and (x.side.deployment or "current"),
     "isCanaryRequest": lambda x: str(bool(x.side and x.side.canary)).lower(),
     "throttle.level": lambda x: x.ruling and x.ruling.level,

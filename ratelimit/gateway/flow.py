@@ -1,46 +1,76 @@
 """A configuration made ready to serve. A request sees one Flow from its start to its end, whatever is reloaded."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from .access import Authorization, Networks, client_address
 from .backends import Address, Addresses
 from .canary import Split
-from .exchange import Exchange, Refusal
-from .integrations import CLOSE, AggregateCall, Integration, ProxyCall, integration_of
+from .exchange import Exchange, Found, Place, Refusal, Response
+from .integrations import CLOSE, Integration, MockCall, integration_of
 from .log import Line
 from .mapping import Mapping, Template
 from .metrics import Meter
 from .model import Api, Configuration, Mock, Route, Stage, Throttle
 from .plans import UsagePlan
 from .responses import Responses
-from .routes import BadPath, RouteTable, decode
+from .routes import BadPath, BadValue, RouteTable, decode
 from .throttle import Chain, Limiters, Step
 from .tracing import Tracing
 
 
+@dataclass(slots=True)
 class RouteFlow:
-    """A route at one side of a stage: its guards, its chain and its integration."""
+    """A route at one side of a stage: its guards, its chain and its integration.
 
-    __slots__ = (
-        "allow", "authorization", "call", "chain", "deny", "guarded", "key", "keyed", "max_body", "meter", "response",
-        "rest", "route",
-    )  # fmt: skip
+    Args:
+        key: the route key.
+        route: as configured.
+        call: its integration.
+        chain: the levels of a request without a plan.
+        rest: the same, to stand after those of a plan.
+        meter: its counters.
+        authorization: its authorizer.
+    """
 
-    def __init__(self, key: str, route: Route, call: Integration, chain: Chain, rest: list[Step], meter: Meter) -> None:
-        self.key: str = key
-        self.route = route
-        self.call = call
-        self.chain = chain  # of a request without a plan
-        self.rest = rest  # the levels after a plan
-        self.meter = meter
+    key: str
+    route: Route
+    call: Integration
+    chain: Chain
+    rest: list[Step]
+    meter: Meter
+    authorization: Authorization | None
+    allow: Networks = field(init=False)
+    deny: Networks = field(init=False)
+    guarded: bool = field(init=False)  # whether somebody has to be asked before it
+    response: Mapping | None = field(init=False)
+    ready: Response | None = field(init=False)  # an answer that is the same each time
+
+    def __post_init__(self) -> None:
+        route = self.route
         self.allow, self.deny = Networks(route.allow), Networks(route.deny)
-        self.max_body = route.max_body
-        self.keyed = route.api_key_required
-        self.authorization: Authorization | None = None
+        self.guarded = bool(self.allow or self.deny or route.api_key_required or route.authorizer)
         self.response = Mapping(route.response) or None
-        self.guarded = bool(self.allow or self.deny or self.keyed or route.authorizer)
+        self.ready = self.call.ready if isinstance(self.call, MockCall) and not self.response else None
+
+    def chain_with(self, plan: UsagePlan, exchange: Exchange) -> Chain:
+        """The levels of a plan, and then those of the route."""
+        assert exchange.side is not None
+        stage, shadow = exchange.side.stage.path, exchange.flow.configuration.shadow
+        return plan.chain(exchange.key, stage, self.key, self.rest, shadow)
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """What the integration answers, after the route's mapping; or a Refusal."""
+        try:
+            response = await self.call(exchange)
+            if self.response is None:
+                return response
+            status = self.response.status(response.status, exchange)
+            return Response(status, self.response.headers(response.headers, exchange), response.body)
+        except BadValue as error:
+            raise Refusal("BAD_REQUEST", str(error)) from error
 
 
 class Side(NamedTuple):
@@ -53,11 +83,14 @@ class Side(NamedTuple):
     table: RouteTable
     routes: dict[str, RouteFlow]
 
+    def find(self, method: str, path: str) -> Found:
+        """The route of a path."""
+        match = self.table.match(method, path)
+        return Found(self, match and self.routes[match.key], *(match[1:] if match else ()))
+
 
 class StageFlow:
     """A stage: its sides and its name."""
-
-    __slots__ = ("api", "name", "path", "shadow", "split", "stage")
 
     def __init__(self, api: "ApiFlow", name: str, stage: Stage, shadow: bool) -> None:
         self.api = api
@@ -76,19 +109,16 @@ class ApiFlow(NamedTuple):
     stages: dict[str, StageFlow]
     responses: Responses
     authorizations: dict[str, Authorization]
-    default: str  # the name of the stage for paths that name none, or empty
     selection: Template  # of a WebSocket message's route
 
 
-Place = tuple[str, int, ApiFlow, StageFlow]
-KNOWN = 10_000
+KNOWN = 4_096  # places that are remembered
 
 
 class Base(NamedTuple):
-    """A base path, how many segments it has, and where it leads."""
+    """A base path, and where it leads."""
 
     path: str
-    segments: int
     api: ApiFlow
     stage: StageFlow | None
 
@@ -108,11 +138,13 @@ class Flow:
         self.configuration = configuration
         self.limiters: Limiters = limiters
         self.addresses = addresses
-        self.trusted = Networks(configuration.trusted_proxies)
+        self.used: list[Address] = []  # those that some route may call
+        self.trusted = Networks(configuration.trusted_proxies) or None
         self.operator_path = configuration.operator.path or "\0"  # which no path begins with
         self.operators = Networks(configuration.operator.allow)
         self.tracing = Tracing() if configuration.tracing else None
         self.encoded_slash = configuration.encoded_slash
+        self.limit_fields = configuration.headers
         self.line = Line(configuration.access_log) if configuration.access_log else None
         self.responses = Responses(configuration.responses, configuration.problem_json)
         self.plain = Responses({})  # where a template of one's own cannot be filled in
@@ -123,28 +155,22 @@ class Flow:
         }
         self.apis = {name: self._api(name, api) for name, api in configuration.apis.items()}
         self.only = None if configuration.domains else next(iter(self.apis.values()))
-        self._known: dict[bytes | None, Place] = {}  # by the raw path, of routes without variables
+        self._known: dict[tuple[str, bytes, str | None, str], Place] = {}
         self.domains = {
-            host.lower(): sorted(
-                (self._base(path, target) for path, target in bases.items()), key=lambda base: -base.segments
-            )
+            host.lower(): sorted((self._base(*one) for one in bases.items()), key=lambda base: -base.path.count("/"))
             for host, bases in configuration.domains.items()
         }
 
     def _base(self, path: str, target: str) -> Base:
         name, _, stage = target.partition("/")
         api = self.apis[name]
-        path = path.rstrip("/")
-        return Base(path, path.count("/"), api, api.stages[stage] if stage else None)
+        return Base(path.rstrip("/"), api, api.stages[stage] if stage else None)
 
     def _api(self, name: str, api: Api) -> ApiFlow:
         given = {**self.configuration.responses, **api.responses}
         authorizations = {name: Authorization(authorizer) for name, authorizer in api.authorizers.items()}
         responses = Responses(given, self.configuration.problem_json)
-        flow = ApiFlow(
-            name, api, {}, responses, authorizations, "$default" if "$default" in api.stages else "",
-            selection_of(api.route_selection),
-        )  # fmt: skip
+        flow = ApiFlow(name, api, {}, responses, authorizations, selection_of(api.route_selection))
         for stage_name, stage in api.stages.items():
             flow.stages[stage_name] = self._stage(flow, stage_name, stage)
         return flow
@@ -176,11 +202,13 @@ class Flow:
     def _route(self, stage: StageFlow, key: str, route: Route, canary: bool, variables: dict[str, str]) -> RouteFlow:
         steps = list(self._steps(stage, key))
         meter = Meter(self.limiters, stage.api.name, stage.name, "canary" if canary else "base", key)
-        call = integration_of(route, key, variables, self.addresses)
-        flow = RouteFlow(key, route, call, Chain(self.limiters, steps), steps, meter)
-        if route.authorizer is not None:
-            flow.authorization = stage.api.authorizations[route.authorizer]
-        return flow
+        call = integration_of(route, variables, self._address)
+        authorization = stage.api.authorizations[route.authorizer] if route.authorizer else None
+        return RouteFlow(key, route, call, Chain(self.limiters, steps), steps, meter, authorization)
+
+    def _address(self, *origin: Any) -> Address:
+        self.used.append(self.addresses.of(*origin))
+        return self.used[-1]
 
     def _steps(self, stage: StageFlow, key: str) -> Iterator[Step]:
         """The levels after the plan."""
@@ -200,67 +228,53 @@ class Flow:
 
     def find(self, exchange: Exchange) -> None:
         """Its API, stage, side and route, or a Refusal."""
-        raw = exchange.scope.get("raw_path")
-        place = self._known.get(raw)
-        if place is None or self.only is None or exchange.scope.get("root_path"):
-            place = self._place(exchange)
-        exchange.path, exchange.drop, api, stage = place
-        exchange.api = api.name
-        exchange.side = side = stage.split.choose()
-        if api.api.type == "websocket":
-            return
-        match = side.table.match(exchange.scope["method"], exchange.path)
-        if match is None:
-            raise Refusal(self._unknown(api), "no such route")
-        key, exchange.variables, exchange.rest = match
-        exchange.route = side.routes[key]
-        if not exchange.variables and key != "$default" and len(self._known) < KNOWN:
-            self._known[raw] = place
-
-    def _place(self, exchange: Exchange) -> Place:
-        """The path within a stage, how many segments named it, the API and the stage."""
         scope = exchange.scope
-        raw = scope.get("raw_path")
+        raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+        domain = self._domain(exchange) if self.domains else ""
+        label = (scope["method"], raw, scope.get("root_path"), domain)
+        place = self._known.get(label)
+        if place is None:
+            place = self._place(exchange, *label)
+            if len(raw) + len(scope["method"]) <= 256:  # what a client may make the gateway keep is bounded
+                if len(self._known) >= KNOWN:
+                    self._known.clear()
+                self._known[label] = place
+        exchange.place, exchange.api = place, place.api
+        exchange.found = found = place.split.choose()
+        exchange.route = found.route
+        if found.route is None and place.api.api.type != "websocket":
+            raise Refusal(unknown(place.api), "no such route")
+
+    def _domain(self, exchange: Exchange) -> str:
+        return exchange.host if exchange.host in self.domains else "*"
+
+    def _place(self, exchange: Exchange, method: str, raw: bytes, root: str | None, domain: str) -> Place:
+        """Where a path leads. `exchange.api` is set as soon as it is known: its gateway responses are its own."""
         try:
-            path = decode(quote(scope["path"]).encode() if raw is None else raw, self.encoded_slash)
+            path, drop = decode(raw, self.encoded_slash), 0
         except BadPath as error:
             raise Refusal("BAD_REQUEST", str(error)) from error
-        root = scope.get("root_path")
         if root and path.startswith(root):  # where this application is mounted in another
-            path = path[len(root) :] or "/"
-            exchange.drop = root.count("/")
+            path, drop = path[len(root) :] or "/", root.count("/")
         api, stage = self.only, None
         if api is None:
-            path, api, stage = self._based(exchange, path)
-        exchange.api = api.name
+            base = next((one for one in self.domains.get(domain, ()) if f"{path}/".startswith(f"{one.path}/")), None)
+            if base is None:
+                raise Refusal("RESOURCE_NOT_FOUND", "no such host or base path")
+            path, drop = path[len(base.path) :] or "/", drop + base.path.count("/")
+            api, stage = base.api, base.stage
+        exchange.api = api
         if stage is None:
-            path, stage = self._staged(exchange, path, api)
-        return path, exchange.drop, api, stage
-
-    def _based(self, exchange: Exchange, path: str) -> tuple[str, ApiFlow, StageFlow | None]:
-        """The path after the base path, and what that leads to."""
-        host = exchange.headers.get(b"host", b"").decode("latin-1").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
-        for base in self.domains.get(name.rstrip(".")) or self.domains.get("*") or ():
-            if path == base.path or path.startswith(base.path + "/"):
-                exchange.drop += base.segments
-                return path[len(base.path) :] or "/", base.api, base.stage
-        raise Refusal("RESOURCE_NOT_FOUND", "no such host or base path")
-
-    def _staged(self, exchange: Exchange, path: str, api: ApiFlow) -> tuple[str, StageFlow]:
-        """The stage that the first segment names, or else `$default`."""
-        if len(api.stages) > 1 or not api.default:
             first, _, rest = path[1:].partition("/")
-            if first != "$default" and first in api.stages:
-                exchange.drop += 1
-                return "/" + rest, api.stages[first]
-        if not api.default:
-            raise Refusal(self._unknown(api), "no such stage")
-        return path, api.stages[api.default]
-
-    @staticmethod
-    def _unknown(api: ApiFlow) -> str:
-        return "MISSING_AUTHENTICATION_TOKEN" if api.api.type == "rest" else "RESOURCE_NOT_FOUND"
+            if first in api.stages and first != "$default":
+                path, drop, stage = f"/{rest}", drop + 1, api.stages[first]
+            elif "$default" in api.stages:
+                stage = api.stages["$default"]
+            else:
+                raise Refusal(unknown(api), "no such stage")
+        base_side, canary = stage.split.base, stage.split.canary
+        split = Split(base_side.find(method, path), canary and canary.find(method, path), stage.split.percent)
+        return Place(path, drop, api, split)
 
     async def admit(self, exchange: Exchange, route: RouteFlow) -> None:
         """Networks, authorizer and API key, or a Refusal; the chain is known after it."""
@@ -271,7 +285,7 @@ class Flow:
             answer = await route.authorization.check(exchange)
             exchange.authorizer = answer.get("context") or {}
             value = answer.get("usageIdentifierKey") or value
-        if not route.keyed:
+        if not route.route.api_key_required:
             return
         side = exchange.side
         assert side is not None
@@ -296,14 +310,10 @@ class Flow:
                 if stage.split.canary is not None:
                     yield stage.split.canary
 
-    def used_addresses(self) -> Iterator[Address]:
-        """Those that some route may call."""
-        for side in self.sides():
-            for route in side.routes.values():
-                calls = route.call.parts() if isinstance(route.call, AggregateCall) else [route.call]
-                for call in calls:
-                    if isinstance(call, ProxyCall):
-                        yield from call.balancer.addresses
+
+def unknown(api: ApiFlow) -> str:
+    """What the answer is where there is no such route."""
+    return "MISSING_AUTHENTICATION_TOKEN" if api.api.type == "rest" else "RESOURCE_NOT_FOUND"
 
 
 def selection_of(text: str) -> Template:
@@ -320,15 +330,20 @@ def selection_of(text: str) -> Template:
 SINGLE = (b"host", b"content-length", b"x-api-key", b"authorization")
 
 
-def check_headers(exchange: Exchange, flow: Flow) -> None:
+def check_headers(exchange: Exchange) -> None:
     """Refuse headers that could be read in two ways, and find out who asks."""
-    headers = exchange.scope["headers"]
+    headers, trusted = exchange.scope["headers"], exchange.flow.trusted
+    coding, version = exchange.headers.get(b"transfer-encoding"), exchange.scope.get("http_version", "1.1")
+    if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
+        raise Refusal("BAD_REQUEST", f"transfer-encoding {coding!r} in HTTP/{version}", CLOSE)
+    if b"host" not in exchange.headers and version == "1.1":
+        raise Refusal("BAD_REQUEST", "no host", CLOSE)
     if len(exchange.headers) != len(headers):
         names = [name for name, _ in headers]
         for name in SINGLE:
             if names.count(name) > 1:
                 raise Refusal("BAD_REQUEST", f"{name.decode()} twice", CLOSE)
-    if flow.trusted and exchange.client in flow.trusted:
+    if trusted is not None and exchange.client in trusted:
         exchange.behind_proxy = True
         forwarded = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
-        exchange.client = client_address(exchange.client, forwarded, flow.trusted)
+        exchange.client = client_address(exchange.client, forwarded, trusted)

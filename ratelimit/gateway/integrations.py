@@ -5,7 +5,7 @@ import base64
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -13,31 +13,32 @@ import websockets
 
 from . import backends
 from .access import call, load
-from .backends import Addresses, Balancer, Target
+from .backends import Address, Balancer, Target
 from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response
-from .mapping import BadValue, Mapping, Template, clean
+from .mapping import Mapping, Template, clean, in_json
 from .model import Mock, Proxy, Route
+from .routes import BadValue
 from .tracing import inject
 
 log = logging.getLogger("ratelimit.gateway")
 
 
 class Integration(Protocol):
-    """Answers a request, or raises a Refusal."""
+    """Answers a request, or raises a Refusal or a BadValue."""
 
     async def __call__(self, exchange: Exchange) -> Response: ...
 
 
-def integration_of(route: Route, key: str, variables: dict[str, str], addresses: Addresses) -> Integration:
+def integration_of(route: Route, variables: dict[str, str], address: Callable[..., Address]) -> Integration:
     """The integration of a route, with a stage's variables."""
     if route.mock is not None:
         return MockCall(route.mock, route)
     if route.function is not None:
         return FunctionCall(route)
     if route.proxy is not None:
-        return ProxyCall(route.proxy, route, variables, addresses)
+        return ProxyCall(route.proxy, route, variables, address)
     assert route.aggregate is not None
-    return AggregateCall(route, variables, addresses)
+    return AggregateCall(route, variables, address)
 
 
 class MockCall:
@@ -46,19 +47,16 @@ class MockCall:
     def __init__(self, mock: Mock, route: Route) -> None:
         headers = {"content-type": "application/json", **{name.lower(): text for name, text in mock.headers.items()}}
         self._status = mock.status
-        self._body = Template(mock.body, lambda text: json.dumps(text)[1:-1])
+        self._body = Template(mock.body, in_json)
         self._headers = [(name.encode(), clean(name, text)) for name, text in headers.items()]
-        self._ready: tuple[bytes, list[tuple[bytes, bytes]]] | None = None
-        if not self._body.names:
-            self._ready = self._answer(mock.body)
+        self.ready = None if self._body.names else self._answer(mock.body)
 
-    def _answer(self, text: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    def _answer(self, text: str) -> Response:
         body = text.encode()
-        return body, [*self._headers, (b"content-length", b"%d" % len(body))]
+        return Response(self._status, [*self._headers, (b"content-length", b"%d" % len(body))], body)
 
     async def __call__(self, exchange: Exchange) -> Response:
-        body, headers = self._ready or self._answer(self._body.fill(exchange))
-        return Response(self._status, headers, body)
+        return self.ready or self._answer(self._body.fill(exchange))
 
 
 class FunctionCall:
@@ -76,17 +74,14 @@ class FunctionCall:
             text, encoded = body.decode() if body else None, False
         except UnicodeDecodeError:
             text, encoded = base64.b64encode(body).decode(), True
-        return answer_of(await self.result(exchange, exchange.event(text, encoded)))
-
-    async def result(self, exchange: Exchange, event: dict[str, Any]) -> Any:
-        """What the function returns, or a Refusal."""
         try:
-            return await call(self._function, event, self._timeout)
+            result = await call(self._function, exchange.event(text, encoded), self._timeout)
         except TimeoutError as error:
             raise Refusal("INTEGRATION_TIMEOUT", "the function takes too long") from error
         except Exception as error:
             log.exception("function of route %s failed", exchange.route and exchange.route.key)
             raise Refusal("FUNCTION_FAILURE", repr(error)) from error
+        return answer_of(result)
 
 
 def answer_of(result: Any) -> Response:
@@ -123,7 +118,7 @@ def _token(name: str) -> bytes:
 class ProxyCall:
     """Passes the request on and its answer back."""
 
-    def __init__(self, proxy: Proxy, route: Route, variables: dict[str, str], addresses: Addresses) -> None:
+    def __init__(self, proxy: Proxy, route: Route, variables: dict[str, str], address: Callable[..., Address]) -> None:
         self.proxy = proxy
         self._limit = route.max_body
         self._request = Mapping(route.request)
@@ -135,7 +130,7 @@ class ProxyCall:
                 raise ValueError(f"address {text!r} has no host")
             scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
             port = parts.port or {"http": 80, "https": 443}[scheme]
-            found.append(addresses.of(scheme, parts.hostname, port, proxy.verify))
+            found.append(address(scheme, parts.hostname, port, proxy.verify))
         self.balancer = Balancer(found, proxy.max_fails, proxy.fail_timeout)
         first = urlsplit(texts[0])
         if any(urlsplit(text)[2:4] != first[2:4] for text in texts):
@@ -206,7 +201,7 @@ class _Piece:
 
     def fill(self, exchange: Exchange, raw: list[str]) -> str:
         if self._greedy:
-            return "/".join(raw[exchange.rest :]) if exchange.rest >= 0 else "/".join(raw)
+            return "/".join(raw[max(0, exchange.found.rest) :])
         values = exchange.variables
         return "".join(
             quote(values.get(part, ""), safe="~!$&'()*,;=:@") if i % 2 else part for i, part in enumerate(self._parts)
@@ -220,9 +215,8 @@ def to_backend(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     kept = [
         (name, value)
         for name, value in headers
-        if name not in backends.NOT_TO_BACKENDS
+        if name.replace(b"_", b"-") not in backends.NOT_TO_BACKENDS  # CGI and WSGI tell _ and - not apart
         and name not in named
-        and name.replace(b"_", b"-") not in backends.FORWARDED
         and not (name == b"x-api-key" and exchange.key)
         and not name.startswith(b"sec-websocket-")
     ]
@@ -262,14 +256,11 @@ class AggregateCall:
     and `errors` tells why; when nothing could, the answer is a gateway response.
     """
 
-    def __init__(self, route: Route, variables: dict[str, str], addresses: Addresses) -> None:
+    def __init__(self, route: Route, variables: dict[str, str], address: Callable[..., Address]) -> None:
         assert route.aggregate is not None
-        self._parts = {name: ProxyCall(proxy, route, variables, addresses) for name, proxy in route.aggregate.items()}
+        self._parts = {name: ProxyCall(proxy, route, variables, address) for name, proxy in route.aggregate.items()}
         self._timeout = route.timeout
         self._limit = route.max_body
-
-    def parts(self) -> list[ProxyCall]:
-        return list(self._parts.values())
 
     async def __call__(self, exchange: Exchange) -> Response:
         await whole_body(exchange, self._limit)
@@ -318,7 +309,7 @@ async def collected(response: Response, limit: int) -> bytes:
             if size > limit:
                 raise Refusal("INTEGRATION_FAILURE", "a part is too large")
     finally:
-        await response.body.aclose()  # type: ignore[attr-defined]
+        await response.body.aclose()
     return b"".join(chunks)
 
 

@@ -1,11 +1,10 @@
 """The access log: one line for each request, in a format of `$context` variables."""
 
-import json
 import os
 import sys
 
 from .exchange import Exchange
-from .mapping import Template
+from .mapping import Template, in_json
 from .model import AccessLog
 
 
@@ -26,8 +25,8 @@ class Line:
     """
 
     def __init__(self, log: AccessLog) -> None:
-        in_json = log.format.lstrip().startswith("{")
-        self._template = Template(log.format, _in_json if in_json else escaped, missing="-")
+        as_json = log.format.lstrip().startswith("{")
+        self._template = Template(log.format, in_json if as_json else escaped, missing="-")
         self._file = log.file
         self._descriptor = sys.stdout.fileno() if log.file == "-" else -1
 
@@ -41,7 +40,3 @@ class Line:
         if self._descriptor > 2:
             os.close(self._descriptor)
             self._descriptor = -1
-
-
-def _in_json(text: str) -> str:
-    return json.dumps(text)[1:-1]

@@ -1,11 +1,12 @@
 """Texts with `$variables`, and the mappings of headers, path and status that are made of them."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from .routes import decode
+from .routes import BadValue, decode
 
 _VARIABLE = re.compile(r"\$\{([\w.$-]+)\}|\$((?:context|stageVariables|request)\.[\w.-]*\w)", re.ASCII)
 _RULE = re.compile(r"(append|overwrite|remove):header\.([!#$%&'*+.^_`|~\w-]+)|overwrite:(path|statuscode)", re.ASCII)
@@ -22,10 +23,6 @@ RESERVED = {
     "expect",
     "keep-alive",
 }
-
-
-class BadValue(ValueError):
-    """A value from a request that may not stand where a mapping puts it."""
 
 
 class Scope(Protocol):
@@ -56,9 +53,9 @@ class Template:
         self._tail = text[end:]
         self.names = [name for _, name in self._parts]
 
-    def fill(self, scope: Scope) -> str:
-        """The text with its values."""
-        if not self._parts:
+    def fill(self, scope: Scope | None) -> str:
+        """The text with its values; without any it needs no scope."""
+        if scope is None or not self._parts:
             return self._tail
         out = []
         for literal, name in self._parts:
@@ -67,6 +64,11 @@ class Template:
             out.append(self.missing if value is None or value == "" else self.escape(str(value)))
         out.append(self._tail)
         return "".join(out)
+
+
+def in_json(value: str) -> str:
+    """A value within a JSON string."""
+    return json.dumps(value)[1:-1]
 
 
 def in_path(value: str) -> str:

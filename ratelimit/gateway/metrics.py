@@ -7,7 +7,7 @@ from typing import Any
 from .throttle import LEVELS, Limiters, read
 
 RESULTS = ("admitted", "throttled", "quota_exceeded", "denied", "failed")
-CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
+CLASSES = range(1, 6)  # of status codes, by their first digit
 EDGES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 _EDGES_NS = [int(edge * 1e9) for edge in EDGES]
 
@@ -20,7 +20,7 @@ class Meter:
         self._counts = limiters.counts
         self._count = limiters.counts.allow
         name = "\t".join(self.labels)
-        self.requests = {(result, code): f"n\t{name}\t{result}\t{code}" for result in RESULTS for code in CLASSES}
+        self.requests = {(result, code): f"n\t{name}\t{result}\t{code}xx" for result in RESULTS for code in CLASSES}
         self.refused = {level: f"refused\t{name}\t{level}" for level in LEVELS}
         self.shadow = {level: f"shadow\t{name}\t{level}" for level in LEVELS}
         self.buckets = [f"le\t{name}\t{i}" for i in range(len(EDGES) + 1)]
@@ -28,9 +28,9 @@ class Meter:
 
     def record(self, result: str, status: int, duration_ns: int) -> None:
         """Count one request."""
-        self._count(self.requests[result, CLASSES[status // 100 - 1]])
+        self._count(self.requests[result, status // 100])
         self._count(self.buckets[bisect_left(_EDGES_NS, duration_ns)])
-        self._counts.hit(self.seconds, max(1, duration_ns))
+        self._counts.hit(self.seconds, duration_ns or 1)
 
     def totals(self) -> dict[str, int]:
         """Requests by result, and what shadowed levels would have refused."""
@@ -69,7 +69,7 @@ class Collector:
         for meter in self._meters():
             for (result, code), label in meter.requests.items():
                 if number := read(counts, label):
-                    requests.add_metric([*meter.labels, result, code], number)
+                    requests.add_metric([*meter.labels, result, f"{code}xx"], number)
             for family, labels in ((refused, meter.refused), (shadow, meter.shadow)):
                 for level, label in labels.items():
                     if number := read(counts, label):

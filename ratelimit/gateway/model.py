@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
+from functools import cache
 from ipaddress import ip_network
 from typing import Any
 
@@ -14,6 +15,16 @@ from .routes import RouteKey
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 PERIODS = ("DAY", "WEEK", "MONTH")
+
+
+class OneQuota(Quota):
+    """A Quota of which there is one of each value, so that a limiter finds what it knows of it by identity."""
+
+    __slots__ = ()
+    __eq__, __hash__ = object.__eq__, object.__hash__
+
+
+one_quota = cache(OneQuota)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Throttle:
         fills = self.rate == 0 or self.burst / self.rate < 1e9
         check(fills, f"a bucket of {self.burst!r} at a rate of {self.rate!r} would take more than 30 years to fill")
         exact = Fraction(repr(self.rate)).limit_denominator(10**9)
-        quota = Quota(exact.numerator, exact.denominator, self.burst) if exact and self.burst else None
+        quota = one_quota(exact.numerator, exact.denominator, self.burst) if exact and self.burst else None
         object.__setattr__(self, "quota", quota)
 
 

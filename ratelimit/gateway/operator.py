@@ -56,8 +56,7 @@ class Operator:
     @staticmethod
     def _is_named(exchange: Exchange) -> bool:
         """By an address, localhost or a configured domain: not by a name that somebody else let point here."""
-        host = (exchange.header("host") or "").lower()
-        name = host if host.endswith("]") else host.rpartition(":")[0] or host
+        name = exchange.host
         return name == "localhost" or name in exchange.flow.domains or parse_address(name) is not None
 
     async def answer(self, exchange: Exchange) -> Response:
@@ -97,8 +96,7 @@ class Operator:
     def _page(self, exchange: Exchange) -> Response:
         page = files(__package__).joinpath("status.html").read_bytes()
         headers = [(b"content-security-policy", POLICY), (b"x-content-type-options", b"nosniff")]
-        response = reply(200, page, HTML)
-        return Response(200, response.headers + headers, page)
+        return Response(200, reply(200, page, HTML).headers + headers, page)
 
     def _metrics(self, exchange: Exchange) -> Response:
         from prometheus_client import CollectorRegistry, exposition

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 
 from .exchange import Exchange, Refusal, Response
-from .mapping import Template, clean
+from .mapping import Template, clean, in_json
 from .model import GatewayResponse
 
 # type -> status, message, and the value of x-amzn-ErrorType
@@ -26,8 +26,8 @@ TYPES: dict[str, tuple[int, str, str]] = {
     "THROTTLED": (429, "Too Many Requests", "TooManyRequestsException"),
     "UNAUTHORIZED": (401, "Unauthorized", "UnauthorizedException"),
 }
+RESULTS = {"THROTTLED": "throttled", "QUOTA_EXCEEDED": "quota_exceeded"}  # in the metrics; others are by status
 Header = tuple[bytes, bytes]
-JSON = b"application/json"
 PROBLEM = "https://iana.org/assignments/http-problem-types#"
 
 
@@ -44,81 +44,71 @@ class Responses:
         for type in given:
             if type not in known:
                 raise ValueError(f"{type!r} is none of the gateway responses: {', '.join(sorted(known))}")
-        self.problem_json = problem_json
-        self._ready: dict[str, tuple[bytes, list[Header]]] = {}
-        self._own = {type: self._of(type, given) for type in TYPES}
-
-    def _of(
-        self, type: str, given: dict[str, GatewayResponse]
-    ) -> tuple[int, list[tuple[bytes, Template]], Template | None]:
-        fallback = given.get("DEFAULT_4XX" if TYPES[type][0] < 500 else "DEFAULT_5XX", GatewayResponse())
-        own = given.get(type, GatewayResponse())
-        body = fallback.body if own.body is None else own.body
-        headers = [
-            (name.lower().encode(), Template(text)) for name, text in {**fallback.headers, **own.headers}.items()
-        ]
-        escape = (lambda text: json.dumps(text)[1:-1]) if body and body.lstrip().startswith("{") else str
-        template = None if body is None else Template(body, escape)
-        return own.status or fallback.status or TYPES[type][0], headers, template
+        self._own = {type: _Own(type, given, problem_json) for type in TYPES}
 
     def answer(self, exchange: Exchange, refusal: Refusal) -> Response:
         """The response of one refusal, without the fields about limits."""
-        type = refusal.type
-        status, _, body = self._own[type]
-        exchange.error, exchange.error_type, exchange.status = TYPES[type][1], type, status
-        if type in self._ready and not refusal.headers:
-            content, headers = self._ready[type]
-            return Response(status, [*headers], content)
-        if body is not None:
-            return self._made(type, JSON, body.fill(exchange), exchange, refusal.headers)
-        if self.problem_json and status in (429, 503):
-            problem = self._problem(exchange, status, TYPES[type][1])
-            return self._made(type, b"application/problem+json", problem, exchange, refusal.headers)
-        return self._made(type, JSON, f'{{"message":"{TYPES[type][1]}"}}', exchange, refusal.headers)
-
-    def _made(self, type: str, kind: bytes, text: str, exchange: Exchange, more: Iterable[Header]) -> Response:
-        status, templates, _ = self._own[type]
-        given = [(name, clean(name.decode(), template.fill(exchange))) for name, template in templates]
-        names = {name for name, _ in given}
-        headers = [(b"content-type", kind), (b"x-amzn-errortype", TYPES[type][2].encode()), *more]
-        content = text.encode()
-        headers = [header for header in headers if header[0] not in names] + given
-        response = Response(status, [*headers, (b"content-length", b"%d" % len(content))], content)
-        if not templates and not more and self._own[type][2] is None and kind is JSON:
-            self._ready[type] = content, response.headers[:]  # the same each time
-        return response
-
-    def _problem(self, exchange: Exchange, status: int, message: str) -> str:
-        problem = {"title": message, "status": status}
-        if status == 429:
-            problem["type"] = PROBLEM + "quota-exceeded"
-            if exchange.ruling is not None:
-                problem["violated-policies"] = [exchange.ruling.level]
-        else:
-            problem["type"] = PROBLEM + "temporary-reduced-capacity"
-        return json.dumps(problem)
+        own = self._own[refusal.type]
+        exchange.error, exchange.error_type = own.message, refusal.type
+        exchange.status, exchange.result = own.status, own.result
+        return own.ready if own.ready and not refusal.headers else own.made(exchange, refusal.headers)
 
 
-def limit_fields(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+class _Own:
+    """The response of one type. `ready` is made in advance where nothing of the request is in it."""
+
+    def __init__(self, type: str, given: dict[str, GatewayResponse], problem_json: bool) -> None:
+        status, self.message, self._error_type = TYPES[type]
+        fallback = given.get("DEFAULT_4XX" if status < 500 else "DEFAULT_5XX", GatewayResponse())
+        own = given.get(type, GatewayResponse())
+        self.status = own.status or fallback.status or status
+        self.result = RESULTS.get(type, "denied" if self.status < 500 else "failed")
+        body, self._kind = fallback.body if own.body is None else own.body, b"application/json"
+        if body is None and problem_json and self.status in (429, 503):
+            body, self._kind = problem(self.status, self.message), b"application/problem+json"
+        elif body is None:
+            body = f'{{"message":"{self.message}"}}'
+        self._body = Template(body, in_json if body.lstrip().startswith("{") else str)
+        headers = {**fallback.headers, **own.headers}
+        self._headers = [(name.lower().encode(), Template(text)) for name, text in headers.items()]
+        constant = not any(template.names for template in (self._body, *(template for _, template in self._headers)))
+        self.ready = self.made(None) if constant else None
+
+    def made(self, exchange: Exchange | None, more: Iterable[Header] = ()) -> Response:
+        """The response, with the values of an exchange."""
+        content = self._body.fill(exchange).encode()
+        given = [(name, clean(name.decode(), template.fill(exchange))) for name, template in self._headers]
+        headers = {b"content-type": self._kind, b"x-amzn-errortype": self._error_type.encode(), **dict(more)}
+        kept = [header for header in headers.items() if header[0] not in dict(given)]
+        return Response(self.status, [*kept, *given, (b"content-length", b"%d" % len(content))], content)
+
+
+def problem(status: int, message: str) -> str:
+    """A template of a body by RFC 9457."""
+    if status == 503:
+        return json.dumps({"title": message, "status": status, "type": PROBLEM + "temporary-reduced-capacity"})
+    violated = ["$context.throttle.level"]
+    kind = PROBLEM + "quota-exceeded"
+    return json.dumps({"title": message, "status": status, "type": kind, "violated-policies": violated})
+
+
+def limit_fields(exchange: Exchange) -> list[Header]:
     """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), and Retry-After of a refusal.
 
     RateLimit tells about the level that refused, or else the one with the least remaining.
     """
-    style, chain, ruling = exchange.flow.configuration.headers, exchange.chain, exchange.ruling
+    style, chain, ruling = exchange.flow.limit_fields, exchange.chain, exchange.ruling
     if ruling is None or chain is None or not ruling.level or style == "none":
         return []
-    level = ruling.level
     more = ruling.more_after_ns
     seconds = 0 if more is None else -(-more // 1_000_000_000)
-    fields = []
+    fields: list[Header] = []
     if style != "legacy":
         wait = "" if more is None else f";t={seconds}"
-        fields.append((b"ratelimit-policy", chain.policy))
-        fields.append((b"ratelimit", f'"{level}";r={ruling.remaining}{wait}'.encode()))
+        fields += chain.policy, (b"ratelimit", f'"{ruling.level}";r={ruling.remaining}{wait}'.encode())
     if style != "draft":
-        fields.append((b"x-ratelimit-limit", b"%d" % ruling.limit))
-        fields.append((b"x-ratelimit-remaining", b"%d" % ruling.remaining))
-        fields.append((b"x-ratelimit-reset", b"%d" % seconds))
+        numbers = (("limit", ruling.limit), ("remaining", ruling.remaining), ("reset", seconds))
+        fields += [(f"x-ratelimit-{name}".encode(), b"%d" % number) for name, number in numbers]
     if not ruling.allowed and more is not None:
         fields.append((b"retry-after", b"%d" % seconds))
     return fields

@@ -14,7 +14,11 @@ _UNUSUAL = re.compile(rb"[^!-~]|[%\\]|//|/\.")  # what a plain path has not
 _BROKEN = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 
 
-class BadPath(ValueError):
+class BadValue(ValueError):
+    """A value from a request that may not stand where it would."""
+
+
+class BadPath(BadValue):
     """A path that two programs could understand in two ways."""
 
 
@@ -85,7 +89,6 @@ class RouteTable:
         self.keys = tuple(keys)
         self._root = _Node()
         self._names: dict[str, list[tuple[int, str]]] = {}  # route key -> where its variables stand
-        self._plain: dict[tuple[str, str], Match] = {}  # routes without variables, found at once
         for text in self.keys:
             if text != "$default":
                 self._add(text, RouteKey.parse(text))
@@ -112,14 +115,9 @@ class RouteTable:
             raise ValueError(f"route keys {ends[key.method]!r} and {text!r} are the same")
         ends[key.method] = text
         self._names[text] = names
-        if not names and key.method != "ANY":
-            self._plain[key.method, "/" + "/".join(key.segments)] = Match(text, {})
 
     def match(self, method: str, path: str) -> Match | None:
         """The route of a decoded path (see `decode`); None if there is none."""
-        plain = self._plain.get((method, path))
-        if plain is not None:
-            return plain
         segments = path[1:].split("/")
         key = self._full(self._root, method, segments, 0) or self._greedy(self._root, method, segments, 0)
         if key is None:
@@ -171,6 +169,7 @@ def decode(raw_path: bytes, encoded_slash: bool = False) -> str:
     if not encoded_slash and any("/" in segment for segment in segments):
         raise BadPath("the path has an encoded slash")
     inner = whole.split("/")
-    if "." in inner or ".." in inner or "" in inner[:-1] or segments[-1].endswith("/"):
+    dots = any(segment.partition(";")[0] in (".", "..") for segment in inner)  # some cut `;parameters` off first
+    if dots or "" in inner[:-1] or segments[-1].endswith("/"):
         raise BadPath("the path has an empty or a dot segment")
     return "/" + "/".join(segment.replace("/", SLASH) for segment in segments)

@@ -13,14 +13,16 @@ from uvicorn.supervisors import Multiprocess
 class BoundedProtocol(HttpToolsProtocol):
     """Closes a connection whose request head is too large (431) or too slow (408).
 
-    The parser alone would collect headers for as long as they come.
+    The parser alone would collect headers for as long as they come. Trailers and what else frames a chunked body
+    are bounded like a head, and trailers are dropped: they come too late to be checked.
     """
 
     max_head: ClassVar[int] = 65_536
     head_timeout: ClassVar[float] = 10.0
 
-    _head = 0  # bytes of a head that has not ended
+    _head = 0  # bytes of a head that has not ended, or since the last of a body
     _in_head = True
+    _moved = False  # whether there was some of a body
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -36,27 +38,37 @@ class BoundedProtocol(HttpToolsProtocol):
             if self.transport.is_closing():
                 return
             part = data[start : start + self.max_head]
+            self._moved = False
             super().data_received(part)
-            if not self._in_head:
-                continue
-            self._head += len(part)
+            self._head = 0 if self._moved and not self._in_head else self._head + len(part)
             if self._head > self.max_head:
                 self._refuse(b"431 Request Header Fields Too Large")
-            elif self._timer is None:
+            elif self._in_head and self._timer is None:
                 self._start_timer()
 
     def on_message_begin(self) -> None:
         self._in_head, self._head = True, 0
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._in_head, self._head = False, 0
+        self._in_head, self._moved = False, True
         self._stop_timer()
         super().on_headers_complete()
 
+    def on_chunk_header(self) -> None:
+        self._moved = True
+
+    def on_body(self, body: bytes) -> None:
+        self._moved = True
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._moved = True
         super().on_message_complete()
-        self._head = 0
 
     def _start_timer(self) -> None:
         self._timer = self.loop.call_later(self.head_timeout, self._refuse, b"408 Request Timeout")
@@ -68,7 +80,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: bytes) -> None:
         self._timer = None
-        if not self.transport.is_closing():
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()
+        elif not self.transport.is_closing():
             body = b'{"message":"%b"}' % status.partition(b" ")[2]
             head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(head % (status, len(body)) + body)

@@ -57,7 +57,6 @@ class Limiters:
             level: make(FixedWindow, FOREVER, level) if level == "quota" else make(TokenBucket, Quota(1, 1), level)
             for level in LEVELS
         }
-        self.level = {id(limiter): level for level, limiter in self.of.items()}
         self.now_ns: Callable[[], int] = self.counts.now_ns
 
 
@@ -143,7 +142,8 @@ class Chain:
         shadow = [step for step in steps if step.shadow]
         self.real = _Together(limiters, real) if real else None
         self.shadow = _Together(limiters, shadow) if shadow else None
-        self.policy = ", ".join(f'"{step.level}";q={limit_of(step)};w={step.window}' for step in real).encode()
+        policy = ", ".join(f'"{step.level}";q={limit_of(step)};w={step.window}' for step in real)
+        self.policy = (b"ratelimit-policy", policy.encode())
 
     def hit(self) -> Ruling:
         """Spend one request at every level, or at none."""
@@ -161,7 +161,7 @@ class Chain:
 class _Together:
     """Some levels as one limiter, with their keys and quotas."""
 
-    __slots__ = ("all", "closed", "keys", "limiters", "quotas", "steps")
+    __slots__ = ("all", "closed", "keys", "limiters", "quotas", "told")
 
     def __init__(self, limiters: Limiters, steps: Sequence[Step]) -> None:
         self.limiters = limiters
@@ -169,23 +169,23 @@ class _Together:
         self.all = All(*(limiters.of[step.level] for step in steps))
         self.keys = tuple(step.key for step in steps)
         self.quotas = tuple(step.quota for step in steps)
-        self.steps = {id(limiters.of[step.level]): (step, _interval(step)) for step in steps}
+        self.told = {limiters.of[step.level]: (step.level, step.until_ns, _interval(step)) for step in steps}
 
     def hit(self) -> Ruling:
         if self.closed is not None:
             until = self.closed.until_ns
             return Ruling(False, self.closed.level, more_after_ns=until and until - self.limiters.now_ns())
         decision = self.all.hit_each(self.keys, 1, quotas=self.quotas)
-        step, interval = self.steps[id(decision.limiter)]
-        remaining, limit = decision.remaining, decision.limit
+        level, until_ns, interval = self.told[decision.limiter]
+        allowed, remaining, limit = decision.allowed, decision.remaining, decision.limit
         more: int | None = None
-        if step.until_ns is not None:
-            more = step.until_ns - self.limiters.now_ns()
-        elif not decision.allowed:
+        if until_ns is not None:
+            more = until_ns - self.limiters.now_ns()
+        elif not allowed:
             more = decision.retry_after_ns
         elif remaining < limit:
             more = ceil(decision.reset_after_ns - (limit - remaining - 1) * interval)
-        return Ruling(decision.allowed, step.level, remaining, limit, more)
+        return Ruling(allowed, level, remaining, limit, more)
 
 
 def limit_of(step: Step) -> int:

@@ -45,7 +45,7 @@ class Tracing:
             "http.request.method": exchange.scope["method"],
             "http.response.status_code": exchange.status,
             "http.route": exchange.lookup("context.routeKey"),
-            "ratelimit.api": exchange.api,
+            "ratelimit.api": exchange.api_name,
             "ratelimit.stage": exchange.lookup("context.stage"),
             "ratelimit.canary": exchange.side is not None and exchange.side.canary,
             "ratelimit.level": exchange.ruling and exchange.ruling.level,

@@ -12,14 +12,13 @@ import websockets
 from .exchange import Exchange, Receive, Refusal, Response, Send
 from .flow import RouteFlow, Side, check_headers
 from .integrations import ProxyCall, collected
-from .responses import TYPES, limit_fields
+from .responses import limit_fields
 
 if TYPE_CHECKING:
     from .app import Gateway
 
 log = logging.getLogger("ratelimit.gateway")
 GONE, TOO_BIG = 1001, 1009  # close codes
-RESULT = {"THROTTLED": "throttled", "QUOTA_EXCEEDED": "quota_exceeded"}
 
 
 class Connection:
@@ -62,15 +61,12 @@ class Connection:
         try:
             response = await self._connect(exchange)
         except Refusal as refusal:
-            await self._deny(exchange, self.gateway.refused(exchange, refusal))
-            self.gateway.done(exchange, RESULT.get(refusal.type, "denied" if exchange.status < 500 else "failed"))
+            response = self.gateway.refused(exchange, refusal)
+        accepted = 200 <= response.status < 300
+        await (self._accept(exchange, response) if accepted else self._deny(exchange, response))
+        self.gateway.done(exchange)
+        if not accepted:
             return
-        if not 200 <= response.status < 300:
-            await self._deny(exchange, response)
-            self.gateway.done(exchange, "denied")
-            return
-        await self._accept(exchange, response)
-        self.gateway.done(exchange, "admitted")
         self.gateway.connections.add(self)
         try:
             await self._talk()
@@ -84,7 +80,7 @@ class Connection:
 
     async def _connect(self, exchange: Exchange) -> Response:
         flow = exchange.flow
-        check_headers(exchange, flow)
+        check_headers(exchange)
         flow.find(exchange)
         assert exchange.side is not None
         if exchange.side.stage.api.api.type != "websocket":
@@ -93,7 +89,7 @@ class Connection:
         exchange.route = route = self.side.routes["$connect"]
         if route.guarded:
             await flow.admit(exchange, route)
-        self.gateway.throttle(exchange, route)
+        self._throttle(exchange, route)
         response = await self._call(exchange, route, b"")
         for key, other in self.side.routes.items():
             if isinstance(other.call, ProxyCall) and other.call.to_websocket:
@@ -114,11 +110,13 @@ class Connection:
     async def _deny(self, exchange: Exchange, response: Response) -> None:
         """Answer the handshake: with the response where the server can, else with its 403."""
         exchange.status = response.status
+        if exchange.result == "admitted":
+            exchange.result = "denied"  # by the integration
         if "websocket.http.response" not in (self.scope.get("extensions") or {}):
             await self._send({"type": "websocket.close"})
             return
-        start = {"type": "websocket.http.response.start", "status": response.status, "headers": response.headers}
-        await self._send(start)
+        headers = response.headers + limit_fields(exchange)
+        await self._send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
         await self._send({"type": "websocket.http.response.body", "body": response.body})
 
     # --- messages
@@ -157,7 +155,7 @@ class Connection:
             exchange.message = None
         try:
             exchange.route = route = self._select(exchange)
-            self.gateway.throttle(exchange, route)
+            self._throttle(exchange, route)
             upstream = self._upstreams.get(route.key)
             if upstream is not None:
                 await upstream.send(body.decode() if is_text else body)
@@ -169,15 +167,17 @@ class Connection:
                 assert isinstance(response.body, bytes)
                 exchange.response_length = len(response.body)
                 await self.send(response.body)
-            result = "admitted"
         except Refusal as refusal:
-            exchange.status, exchange.error, _ = TYPES[refusal.type]
-            exchange.error_type = refusal.type
+            self.gateway.refused(exchange, refusal)
             await self.send(self._error(exchange))
-            result = RESULT.get(refusal.type, "denied" if exchange.status < 500 else "failed")
         except websockets.ConnectionClosed:
-            exchange.status, exchange.integration_error, result = 504, "the backend closed", "failed"
-        self.gateway.done(exchange, result)
+            exchange.status, exchange.integration_error, exchange.result = 504, "the backend closed", "failed"
+        self.gateway.done(exchange)
+
+    def _throttle(self, exchange: Exchange, route: RouteFlow) -> None:
+        refusal = self.gateway.throttle(exchange, route)
+        if refusal is not None:
+            raise Refusal(refusal.type, refusal.message)
 
     def _select(self, exchange: Exchange) -> RouteFlow:
         """The route that the message names, else `$default`."""
@@ -201,10 +201,8 @@ class Connection:
             return Response(200, [])
         exchange.scope = {**exchange.scope, "method": "POST" if body else "GET"}
         exchange.body = body
-        response = await route.call(exchange)
-        if not isinstance(response.body, bytes):
-            response.body = await collected(response, route.max_body)
-        return response
+        response = await route.answer(exchange)
+        return response._replace(body=await collected(response, route.route.max_body))
 
     async def _pump(self, upstream: Any) -> None:
         """What the backend says goes to the client, until one of them is gone."""
@@ -228,20 +226,16 @@ class Connection:
         exchange = self._exchange(route, "DISCONNECT")
         try:
             exchange.status = (await self._call(exchange, route, b"")).status
-            result = "admitted"
         except Refusal as refusal:
-            exchange.status, exchange.error, _ = TYPES[refusal.type]
-            exchange.error_type, result = refusal.type, "failed"
-        self.gateway.done(exchange, result)
+            self.gateway.refused(exchange, refusal)
+        self.gateway.done(exchange)
 
     def _exchange(self, route: RouteFlow | None, event: str) -> Exchange:
         exchange = Exchange(self.first.flow if event != "CONNECT" else self.gateway.flow, self.scope, self._receive)
         exchange.connection, exchange.event_type, exchange.route = self.id, event, route
         if event != "CONNECT":
-            first = self.first
-            exchange.client, exchange.api, exchange.side = first.client, first.api, first.side
-            exchange.key, exchange.plan, exchange.authorizer = first.key, first.plan, first.authorizer
-            exchange.path, exchange.drop, exchange.behind_proxy = first.path, first.drop, first.behind_proxy
+            for name in ("client", "behind_proxy", "api", "place", "found", "key", "plan", "authorizer"):
+                setattr(exchange, name, getattr(self.first, name))
         return exchange
 
     def described(self) -> dict[str, Any]:

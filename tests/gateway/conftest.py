@@ -5,7 +5,8 @@ import shutil
 import subprocess
 
 import pytest
-from gateway_harness import Backend, Server, free_port, until_open
+from gateway_harness import Backend, Server
+from ports import free_port, until_open
 
 
 @pytest.fixture

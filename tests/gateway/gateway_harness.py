@@ -12,28 +12,11 @@ import time
 from pathlib import Path
 
 import httpx
+from ports import free_port, until_open
 
 from ratelimit.gateway import Gateway
 
 KEY = "k" * 24
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def until_open(port, process=None, seconds=20):
-    """Wait until somebody listens."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if process is not None and process.poll() is not None:
-            raise RuntimeError(f"the server ended with {process.returncode}: {process.stdout.read()}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise RuntimeError(f"nobody listens at {port}")
 
 
 class Server:
@@ -65,6 +48,14 @@ class Server:
         while text not in self.log.read_text():
             assert time.monotonic() < ends, f"no {text!r} in the log: {self.log.read_text()}"
             time.sleep(0.02)
+
+    def lines(self, file, count):
+        """The first lines of an access log; a line is written after its answer."""
+        ends = time.monotonic() + 10
+        while len(lines := file.read_text().splitlines() if file.exists() else []) < count:
+            assert time.monotonic() < ends, f"{len(lines)} lines, not {count}: {lines}"
+            time.sleep(0.02)
+        return lines
 
     def stop(self):
         if self.process.poll() is None:

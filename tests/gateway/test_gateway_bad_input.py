@@ -48,7 +48,7 @@ apis:
         "/admin", "/admin/x", "//admin", "/x/../admin", "/./admin", "/%2e%2e/admin", "/x/%2e%2e/admin",
         "/x%2f..%2fadmin",
         "/%2fadmin", "/admin%2fx", "/admin%00", "/%61dmin", "/%61%64min/x", "\\admin", "/x\\..\\admin", "/x/..%5cadmin",
-        "/x/..", "/admin/..;/x", "/admin/.", "//", "/x//admin",
+        "/x/..", "/admin/..;/x", "/x/..;/admin", "/x/..;a=b/admin", "/x/%2e%2e;/admin", "/admin/.", "//", "/x//admin",
     ],
 )  # fmt: skip
 def test_no_path_leads_around_a_route(front, target):
@@ -91,6 +91,9 @@ def test_a_target_in_absolute_form(front):
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n",
     ],
@@ -101,6 +104,83 @@ def test_requests_that_are_none(front, request_):
     assert answer.startswith(b"HTTP/1.1 400 "), answer
     assert b"smuggled" not in answer
     assert answer.count(b"HTTP/1.1") == 1
+
+
+def test_trailers_are_no_headers(serve, backend):
+    """What comes after the body cannot say who asks, nor what was already checked."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    back = backend(answer)
+    server = serve("trusted_proxies: 127.0.0.1\n" + proxied(back.url))
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nAuthorization: ann\r\nTransfer-Encoding: chunked\r\n\r\n"
+    trailers = b"0\r\nAuthorization: root\r\nX-Forwarded-For: 192.0.2.9\r\nX-Extra: 1\r\n\r\n"
+    assert raw(server.port, head + b"2\r\nhi\r\n" + trailers, 1).startswith(b"HTTP/1.1 200")
+    for word in (b"root", b"192.0.2.9", b"x-extra"):
+        assert word not in back.heads[0]
+    assert b"authorization: ann" in back.heads[0]
+
+
+@pytest.mark.parametrize(
+    "rest", [b"0\r\n" + b"X-A: b\r\n" * 20_000, b"0\r\nX-A: " + b"b" * 99_999, b"2;" + b"e" * 99_999]
+)
+def test_endless_trailers_and_chunk_extensions(front, rest):
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert raw(front, head + rest, 5).startswith(b"HTTP/1.1 431 ")
+
+
+def test_small_chunks_are_no_trailers(front):
+    """Their framing is many times max_head, but it goes on."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert raw(front, head + b"1;e\r\nx\r\n" * 10_000 + b"0\r\n\r\n", 5).startswith(b"HTTP/1.1 200 ")
+
+
+def test_names_that_a_backend_could_read_as_others(serve, backend):
+    """CGI and WSGI tell `_` and `-` in a header's name not apart."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    back = backend(answer)
+    server = serve(proxied(back.url))
+    get(
+        server.port,
+        "/",
+        "Transfer_Encoding: chunked",
+        "Content_Length: 9",
+        "X_Real_IP: 1.1.1.1",
+        "X_Forwarded-For: 1.1.1.1",
+    )
+    assert b"1.1.1.1" not in back.heads[0]
+    assert b"_" not in back.heads[0]
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_answers_without_a_body_have_none(serve, backend, status):
+    """Else a client would take it for the beginning of the next answer."""
+
+    async def answer(head, reader, writer):
+        kept = b"304 Not Modified" if b" /kept" in head else b"200 OK"
+        writer.write(b"HTTP/1.1 %b\r\nContent-Length: 5\r\n\r\n" % kept + b"hello" * (b" /kept" not in head))
+
+    server = serve(f"""
+apis:
+  a:
+    routes:
+      GET /mock: {{mock: {{status: {status}, body: hello}}}}
+      GET /mapped: {{proxy: "{backend(answer).url}", response: {{"overwrite:statuscode": "{status}"}}}}
+      GET /kept: {{proxy: "{backend(answer).url}"}}
+      GET /end: {{mock: {{body: end}}}}
+    stages: {{$default: {{}}}}
+""")
+    requests = [b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in (b"mock", b"mapped", b"kept", b"end")]
+    answers = raw(server.port, b"".join(requests), 2).split(b"HTTP/1.1 ")[1:]
+    assert [int(one[:3]) for one in answers] == [status, status, 304, 200]
+    for one in answers[:3]:
+        assert one.endswith(b"\r\n\r\n")
+        assert b"content-length" not in one
+        assert b"hello" not in one
 
 
 def test_framing_is_the_gateways_own(serve, backend):

@@ -1,8 +1,11 @@
 """Route selection, and paths that could be read in two ways."""
 
+import asyncio
+
 import pytest
 
-from ratelimit.gateway import RouteTable
+from ratelimit.gateway import Api, Configuration, Gateway, Mock, Route, RouteTable, Stage
+from ratelimit.gateway.flow import KNOWN
 from ratelimit.gateway.routes import BadPath, decode
 
 VECTORS = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default"]
@@ -126,3 +129,30 @@ def test_encoded_slashes_hide_nothing(raw):
 def test_an_encoded_slash_is_part_of_a_segment():
     match = RouteTable(["GET /repos/{name}", "GET /{p+}"]).match("GET", decode(b"/repos/a%2Fb", encoded_slash=True))
     assert (match.key, match.variables) == ("GET /repos/{name}", {"name": "a/b"})
+
+
+def test_what_is_remembered_of_paths_is_bounded():
+    """Each path has its own answer, the second time too; and however many there are, few are kept."""
+    routes = {"GET /a/{id}": Route(mock=Mock(body="$request.path.id"))}
+    gateway = Gateway(Configuration(apis={"a": Api(routes=routes, stages={"$default": Stage()})}, throttle=None))
+
+    async def ask(id):
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {
+            "type": "http", "method": "GET", "path": f"/a/{id}", "raw_path": b"/a/%b" % id.encode(), "client": None,
+            "headers": [(b"host", b"a")], "query_string": b"",
+        }  # fmt: skip
+        await gateway(scope, None, send)
+        return sent[1]["body"].decode()
+
+    async def ask_all():
+        for id in [*map(str, range(KNOWN + 10)), "x" * 5_000] * 2:
+            assert await ask(id) == id
+            assert len(gateway.flow._known) <= KNOWN
+
+    asyncio.run(ask_all())
+    assert not any(len(raw) > 256 for _, raw, *_ in gateway.flow._known)

@@ -10,7 +10,8 @@ import time
 import httpx
 import pytest
 import websockets
-from gateway_harness import KEY, Server, free_port
+from gateway_harness import KEY, Server
+from ports import free_port
 from websockets.sync.client import connect
 from websockets.sync.server import serve as serve_websocket
 
@@ -300,3 +301,25 @@ async def _alive(chat):
     async with websockets.connect(f"{chat.ws}/prod") as client:
         await client.send('{"action": "mock"}')
         return await client.recv()
+
+
+def test_a_message_that_may_not_stand_in_a_header(serve, backend):
+    """It gets an error frame, and the connection goes on."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    back = backend(answer)
+    server = serve(f"""
+apis:
+  chat:
+    type: websocket
+    routes: {{say: {{proxy: "{back.url}", request: {{"overwrite:header.x-text": $request.body.text}}}}}}
+    stages: {{prod: {{}}}}
+""")
+    with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        client.send(json.dumps({"action": "say", "text": "a\r\nSet-Cookie: b"}))
+        assert json.loads(client.recv(timeout=5))["message"] == "Bad Request"
+        client.send(json.dumps({"action": "say", "text": "a"}))
+        assert client.recv(timeout=5) == "ok"
+    assert [b"x-text: a\r\n" in head for head in back.heads] == [True]

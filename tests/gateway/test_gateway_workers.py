@@ -8,7 +8,8 @@ import time
 
 import httpx
 import pytest
-from gateway_harness import KEY, free_port
+from gateway_harness import KEY
+from ports import free_port
 
 from ratelimit import Table
 

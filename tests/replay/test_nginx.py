@@ -11,13 +11,13 @@ the bucket is within TOLERANCE of the brink. That is what is tested, for each re
 """
 
 import json
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from ports import free_port, until_open
 from programs import program
 
 from ratelimit import LeakyBucket
@@ -87,32 +87,19 @@ def load(request):
 def log(load, tmp_path_factory):
     """The log of a real nginx under wrk."""
     folder = tmp_path_factory.mktemp("nginx")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     config, script = folder / "nginx.conf", folder / "clients.lua"
     config.write_text(CONFIG.format(folder=folder, port=port, rate=RATE, burst=BURST, delay=load.delay))
     script.write_text(CLIENTS.format(clients=load.clients, pause=load.pause))
     server = subprocess.Popen([program("nginx"), "-p", folder, "-c", config])
     try:
-        wait_for(port, server)
+        until_open(port, server)
         wrk = [program("wrk"), "-t1", f"-c{load.connections}", "-d3s", "-s", script, f"http://127.0.0.1:{port}/"]
         subprocess.run(wrk, check=True, timeout=60, stdout=subprocess.DEVNULL)
     finally:
         server.terminate()
         server.wait(timeout=30)
     return folder / "access.log"
-
-
-def wait_for(port, server):
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "nginx did not start"
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    pytest.fail("nginx does not listen")
 
 
 @pytest.fixture(scope="module")

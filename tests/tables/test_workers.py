@@ -2,14 +2,13 @@
 
 import http.client
 import os
-import socket
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from ports import free_port, until_open
 
 import ratelimit
 
@@ -20,29 +19,12 @@ SERVERS = {
 }
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def get(port):
     """(status, process that answered); on a connection of its own, which any worker may take."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", "/")
     answer = connection.getresponse()
     return answer.status, int(answer.read())
-
-
-def wait_until_up(port, server):
-    """Up means that the port takes connections; no request is spent on finding out."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and server.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)  # for another process to come up there is nothing to wait on
-    raise AssertionError(f"the server did not come up: {server.poll()}")
 
 
 @pytest.fixture(params=SERVERS)
@@ -55,7 +37,7 @@ def port(request, shared_name):
     command = [sys.executable, "-m", *(word.format(port=port) for word in SERVERS[request.param])]
     server = subprocess.Popen(command, env=environment, cwd=EXAMPLES)
     try:
-        wait_until_up(port, server)
+        until_open(port, server)
         yield port
     finally:
         server.terminate()
