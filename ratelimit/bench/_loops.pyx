@@ -25,7 +25,7 @@ def swap_words(uint64_t[:, ::1] pairs, const int64_t[::1] places):
 
 def fetch_and_add(uint64_t[::1] counter, Py_ssize_t times):
     """Count up the first number of an array, which several threads may do at once."""
-    cdef Py_ssize_t i
+    cdef Py_ssize_t _i
     with nogil:
-        for i in range(times):
+        for _i in range(times):
             count_add(&counter[0], 1)

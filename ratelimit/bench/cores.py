@@ -28,20 +28,20 @@ from ratelimit.bench.measure import Effort, Keys
 from ratelimit.bench.report import Cell, Section, Table, Target
 from ratelimit.bench.scenarios import HOUR
 
-ENOUGH = 100_000_000  # a limit that admits everything
+ENOUGH, LONG = 100_000_000, 10_000 * HOUR  # admits everything, and a key that has asked stays live for 0.36 s
 KEYS = 10_000  # of each thread or process, and decisions of one chunk
 FREE_THREADED = "RATELIMIT_FREE_THREADED"  # in the environment: an interpreter without the GIL
 C_LOOP, ADD = "a loop in C, own words", "a fetch-and-add in C, one counter"
 OWN, HOT, DENIED = "own keys", "one hot key, allowed", "one hot key, denied"
 TEXT = f"""
 The gain is how many times as much two threads, or processes, do as one of them alone in the same time: 2 at best. Times
-are those of the wall clock, so anything else that runs takes from the gain. All take turns with a loop in C, in which two
-threads load and swap 128-bit words of one array at random places, each its own, and decide nothing. What counts is how
-much of that loop's gain is reached.
+are those of the wall clock, so anything else that runs takes from the gain. All take turns with a loop in C, in which
+two threads load and swap 128-bit words of one array at random places, each its own, and decide nothing. What counts is
+how much of that loop's gain is reached.
 
 The algorithm is `TokenBucket`; own keys are {KEYS:,} of each thread, in one table. Without a GIL what is measured is
-`for key in keys: limiter.allow(key)`; `{FREE_THREADED}` in the environment names an interpreter that has none, and in which
-this package is built.
+`for key in keys: limiter.allow(key)`; `{FREE_THREADED}` in the environment names an interpreter that has none,
+and in which this package is built.
 """
 Chunk = Callable[[], object]
 
@@ -144,9 +144,10 @@ def asking(name: str) -> Crew:
     return Crew(name, (first, second))
 
 
-def _shared_out(name: str) -> list[tuple[ratelimit.Limiter, Keys]]:
-    limiter = ratelimit.TokenBucket(ratelimit.Quota(1 if name == DENIED else ENOUGH, HOUR), max_keys=2 * KEYS)
-    return [(limiter, keys) for keys in (np.arange(2 * KEYS) if name == OWN else np.zeros(2 * KEYS, int)).reshape(2, -1)]
+def _shared_out(name: str) -> list[tuple[ratelimit.Limiter, Any]]:
+    limiter = ratelimit.TokenBucket(ratelimit.Quota(1 if name == DENIED else ENOUGH, LONG), max_keys=2 * KEYS)
+    first, second = np.split(np.arange(2 * KEYS) if name == OWN else np.zeros(2 * KEYS, int), 2)
+    return [(limiter, first), (limiter, second)]
 
 
 def _texts(keys: Keys) -> list[str]:
@@ -171,7 +172,7 @@ def processes() -> Iterator[Crew]:
     table = ratelimit.Table.shared(f"bench-{os.getpid()}", max_keys=2 * KEYS)
     context = multiprocessing.get_context("spawn")
     pipes, workers = [], []
-    limiter = ratelimit.TokenBucket(ratelimit.Quota(ENOUGH, HOUR), table=table)
+    limiter = ratelimit.TokenBucket(ratelimit.Quota(ENOUGH, LONG), table=table)
     try:
         for number in range(2):
             mine, other = context.Pipe()

@@ -33,8 +33,8 @@ LIMIT = 100_000  # an hour: who asks once is like new after 36 ms
 TEXT = """
 **Shared memory.** `TokenBucket.allow` on a table in shared memory, in turns with one in the process's own.
 
-**Opening.** The time until `Table.open(path).limiter()` has answered a first request, in a new process, after a file with as
-many keys as it takes was thrown out of the kernel's cache: page faults are in it.
+**Opening.** The time until `Table.open(path).limiter()` has answered a first request, in a new process, after a
+file with as many keys as it takes was thrown out of the kernel's cache: page faults are in it.
 
 **Flood.** Ten times `max_keys` new keys come to a table in which a thousand keys have spent all they had. Either the
 new keys are like new again after 36 ms, and their slots are taken from them; or every key stays live and
@@ -133,7 +133,7 @@ def _opened(effort: Effort, say: Say) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "limits.tbl"
         _in_new_process("fill", str(path), effort)
-        return median(_in_new_process("open", str(path), effort) for _ in range(effort.rounds))
+        return median(float(_in_new_process("open", str(path), effort)) for _ in range(effort.rounds))
 
 
 def fill(path: str, effort: Effort) -> int:
@@ -168,7 +168,7 @@ class NewKeys(Sequence[Keys]):
     def __len__(self) -> int:
         return self.chunks
 
-    def __getitem__(self, number: Any) -> Keys:
+    def __getitem__(self, number: Any) -> list[str]:
         return [f"{self.prefix}{number}:{key}" for key in range(CHUNK)]
 
 
