@@ -18,7 +18,7 @@ setup(
                 include_dirs=["ratelimit"],
                 extra_compile_args=["-O3", *(["-mcx16"] if platform.machine() == "x86_64" else [])],
             )
-            for name in ("_core", "algorithms", "composite", "replay._tally")
+            for name in ("_core", "algorithms", "composite", "replay._tally", "bench._loops")
         ],
         compiler_directives={
             "language_level": 3,

@@ -14,6 +14,8 @@ from ratelimit.bench.report import Report, machine, to_markdown, to_text
 SECTIONS = {
     "decisions": "ratelimit.bench.decisions",
     "memory": "ratelimit.bench.memory",
+    "cores": "ratelimit.bench.cores",
+    "sharing": "ratelimit.bench.sharing",
 }
 
 

@@ -21,19 +21,23 @@ class Target:
 
     what: str
     bound: float
-    measured: float
+    measured: float | None  # None where it could not be measured; the remark says why
     unit: str
     at_least: bool = False
     remark: str = ""  # of several: which one this is
 
     @property
-    def met(self) -> bool:
+    def met(self) -> bool | None:
+        if self.measured is None:
+            return None
         measured = float(figure(self.measured).replace(",", ""))
         return measured >= self.bound if self.at_least else measured <= self.bound
 
     @property
     def row(self) -> list[Cell]:
         aim = f"at {'least' if self.at_least else 'most'} {figure(self.bound)} {self.unit}"
+        if self.measured is None:
+            return [self.what, aim, self.remark, "not measured"]
         reached = f"{figure(self.measured)} {self.unit}" + (f" ({self.remark})" if self.remark else "")
         return [self.what, aim, reached, "met" if self.met else "**missed**"]
 
@@ -136,7 +140,7 @@ def _plain(markdown: str) -> str:
 def to_markdown(report: Report) -> str:
     """The page of the documentation."""
     targets = [target for section in report.sections for target in section.targets]
-    missed = sum(not target.met for target in targets)
+    missed, unknown = (sum(target.met is each for target in targets) for each in (False, None))
     parts = [
         "<!-- Written by `ratelimit bench`: do not edit. -->",
         "# Benchmarks",
@@ -147,8 +151,9 @@ def to_markdown(report: Report) -> str:
         "`ratelimit bench --quick` gives rough ones of yours in a minute or two; other libraries take part if they are "
         "installed.",
         "## Targets",
-        f"Met: {len(targets) - missed} of {len(targets)}. Missed: {missed}. "
-        "Where a target is about several algorithms or libraries, the worst of them counts, and is named in brackets."
+        f"Met: {len(targets) - missed - unknown} of {len(targets)}. Missed: {missed}. "
+        + (f"Not measured: {unknown}. " if unknown else "")
+        + "Where a target is about several algorithms or libraries, the worst of them counts, and is named in brackets."
         " `SlidingLog`, which keeps every request, is listed by itself.",
         _markdown(TARGET_COLUMNS, [target.row for target in targets]),
     ]

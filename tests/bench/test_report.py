@@ -36,6 +36,14 @@ def test_a_target_is_met_as_it_is_printed(measured, at_least, met):
     assert Target("cost", 2, measured, "x", at_least).met is met
 
 
+def test_what_could_not_be_measured_is_neither_met_nor_missed():
+    target = Target("threads", 0.9, None, "x", at_least=True, remark="this Python has a GIL")
+    assert target.row == ["threads", "at least 0.900 x", "this Python has a GIL", "not measured"]
+    written = Report("ratelimit bench", {}, [Section("Cores", "", [], [target, Target("small", 24, 24, "bytes")])])
+    assert "Met: 1 of 2. Missed: 0. Not measured: 1. " in report.to_markdown(written)
+    assert Report.from_json(written.to_json()) == written
+
+
 def test_a_report_says_what_was_missed_and_comes_back_from_json():
     table = Table("times", ["", "ns", "ratio"], [["`allow`", 53.21, None]])
     targets = [Target("fast", 2, 1.5, "x", remark="this one"), Target("small", 24, 25, "bytes")]

@@ -1,0 +1,97 @@
+"""What a second core adds: the arithmetic, the threads that are timed, and a little run of it all."""
+
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from ratelimit.bench import _loops, cores
+from ratelimit.bench.cores import ADD, C_LOOP, DENIED, HOT, OWN, Crew, Gains, Scaling, gain, together
+from ratelimit.bench.measure import Effort
+from ratelimit.inspection import census
+
+LITTLE = Effort(rounds=2, piece_ns=100_000, many=1_000)
+HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def test_a_gain_is_two_where_both_take_as_long_as_one():
+    assert gain(alone=1, both=1) == 2
+    assert gain(alone=1, both=2) == 1
+    assert gain(alone=1, both=4) == 0.5
+
+
+def test_the_ratio_is_the_median_of_neighbours():
+    scaling = Scaling([], LITTLE)
+    scaling.gains = {"ours": [1.0, 1.5, 0.9], "loop": [2.0, 1.5, 1.0]}
+    assert scaling.gain("ours") == 1
+    assert scaling.ratio("ours", "loop") == 0.9
+
+
+def test_each_does_its_chunks_and_the_slower_one_is_seen():
+    done = [0, 0]
+
+    def quick():
+        done[0] += 1
+
+    def slow():
+        done[1] += 1
+        time.sleep(0.01)  # another thread's slowness, not a limit's time
+
+    run = together([quick, slow], 10)
+    assert done == [10, 10]
+    assert run.seconds >= 0.1
+    assert run.evenness <= 0.2
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_fails_is_not_a_time():
+    with pytest.raises(RuntimeError, match="a thread failed"):
+        together([lambda: 1 / 0, int], 1)
+
+
+def test_the_loops_do_their_work():
+    words = np.frombuffer(bytearray(16 * 5 + 16), np.uint64)
+    words = words[words.ctypes.data % 16 // 8 :][:10].reshape(-1, 2)
+    _loops.swap_words(words, np.array([1, 3, 3]))
+    assert words.tolist() == [[0, 0], [1, 0], [0, 0], [2, 0], [0, 0]]
+    counter = np.zeros(1, np.uint64)
+    together([lambda: _loops.fetch_and_add(counter, 50_000)] * 2, 2)
+    assert counter[0] == 200_000
+
+
+@pytest.mark.parametrize("make", [cores.asking, cores.batching])
+def test_crews_are_answered_as_they_say(make, monkeypatch):
+    limiters = []
+    original = cores._shared_out
+    monkeypatch.setattr(cores, "_shared_out", lambda name: limiters.append(original(name)) or limiters[-1])
+    for name, keys in [(OWN, 2 * cores.KEYS), (HOT, 1), (DENIED, 1)]:
+        together(make(name).chunks, 1)
+        limiter = limiters[-1][0][0]
+        assert census(limiter).keys == keys
+        key = 0 if make is cores.batching else "user:0"
+        assert limiter.peek(key).allowed is (name != DENIED)
+
+
+def test_two_processes_are_on_one_table():
+    with cores.processes() as crew:
+        assert isinstance(crew, Crew)
+        together(crew.chunks, 1)
+        (name,) = (name for name in cores.ratelimit.Table.names() if name.startswith("bench-"))
+        assert census(cores.ratelimit.Table.shared(name).limiter()).keys == 2 * cores.KEYS
+    assert name not in cores.ratelimit.Table.names()
+
+
+@pytest.mark.skipif(not HAS_GIL, reason="about an interpreter with a GIL")
+def test_what_is_not_measured_says_how_to(monkeypatch):
+    monkeypatch.delenv(cores.FREE_THREADED, raising=False)
+    section = cores.measure(LITTLE, lambda step: None)
+    unknown = [target for target in section.targets if target.measured is None]
+    assert len(section.targets) == 11
+    assert len(unknown) == 5
+    assert all(target.met is None and cores.FREE_THREADED in target.row[2] for target in unknown)
+
+
+def test_targets_take_what_they_are_about():
+    gains = {name: Gains(1, 2, 3, 4) for name in (C_LOOP, ADD, OWN, HOT, DENIED)}
+    assert [target.measured for target in cores._targets("threads", gains, 0.9)] == [2, 1, 3, 4, 2]

@@ -1,0 +1,36 @@
+"""Shared memory, files and floods: each part does what its time is said to be of."""
+
+import pytest
+
+import ratelimit
+from ratelimit.bench import sharing
+from ratelimit.bench.measure import Effort
+
+LITTLE = Effort(rounds=2, piece_ns=100_000, many=4_000)
+
+
+def test_a_file_is_filled_and_opened(tmp_path):
+    path = str(tmp_path / "limits.tbl")
+    assert sharing.fill(path, LITTLE) == LITTLE.many
+    assert sharing.opening(path, LITTLE) > 0
+    ratelimit.Table.open(path).limiter().reset(LITTLE.many // 2)
+    with pytest.raises(RuntimeError, match="not in the file"):
+        sharing.opening(path, LITTLE)
+
+
+@pytest.mark.parametrize("kind", [sharing.IDLE, sharing.LIVE])
+def test_a_flood_forgives_nobody(kind):
+    result = sharing.flood(kind, LITTLE)
+    assert result["forgiven"] == 0
+    assert result["usual"] > 0
+    assert result["ns"] > 0
+
+
+def test_a_little_run_of_everything():
+    section = sharing.measure(LITTLE, lambda step: None)
+    targets = {target.what: target.measured for target in section.targets}
+    assert len(targets) == 6
+    assert targets.pop("live keys forgiven in the flood") == 0
+    assert targets.pop("memory during the flood") < 50
+    assert all(measured > 0 for measured in targets.values())
+    assert not [name for name in ratelimit.Table.names() if name.startswith("bench-")]
