@@ -269,6 +269,7 @@ cdef class Limiter:
         cdef Status status
         cdef uint64_t hashed = hash_key(self.slots.seed, key)
         request.verb = RESERVE
+        request.at = 0
         request.cost = amount(cost, "cost")
         request.patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
         self.start(&request, None)

@@ -63,7 +63,7 @@ cdef struct Request:
     uint64_t now
     uint64_t cost
     uint64_t patience  # RESERVE: the longest delay, in nanoseconds
-    uint64_t at        # CANCEL: the moment that was booked
+    uint64_t at        # RESERVE: not before; CANCEL: the moment that was booked
 
 cdef enum Status:
     REFUSED
@@ -260,14 +260,15 @@ cdef inline bint decide(
         return admit(rule, now, request.cost, state, ring, after)
     at[0] = now
     if request.verb == RESERVE:
+        at[0] = max(now, request.at)
         if rule.algorithm == LEAKY_BUCKET:
-            at[0] = turn(rule, now, state) if request.cost <= rule.limit else NEVER
+            at[0] = turn(rule, at[0], state) if request.cost <= rule.limit else NEVER
         else:
-            at[0] = ready(rule, now, request.cost, state, ring)
+            at[0] = ready(rule, at[0], request.cost, state, ring)
         if at[0] >= NEVER or at[0] - now > request.patience:
             return False
         if rule.algorithm == LEAKY_BUCKET:
-            after[0] = charge(rule, now, request.cost, state)
+            after[0] = charge(rule, at[0], request.cost, state)
             return True
         return admit(rule, at[0], request.cost, state, ring, after)
     if request.verb == CHARGE:

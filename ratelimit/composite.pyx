@@ -21,7 +21,7 @@ from ._core cimport (
 )
 from ._algorithm cimport turn
 from ._rule cimport LEAKY_BUCKET, NEVER, Rule
-from ._table cimport CANCEL, DONE, FULL, HIT, REFUSED, Outcome, Request, Table, look, perform
+from ._table cimport CANCEL, DONE, FULL, HIT, REFUSED, RESERVE, Outcome, Request, Table, look, perform
 from ._verdict cimport Verdict, pronounce, wait_ns
 
 from . import waiting
@@ -86,16 +86,9 @@ cdef void take_back(const Part* part) noexcept nogil:
         perform(part.table, part.rule, &undo, part.hashed, &ignored)
 
 
-cdef int spend_all(Part* parts, int size) noexcept nogil:
-    """Spend from all, or from none: then the part that refused, otherwise -1.
-
-    All are asked first, so that a refusal writes nothing. Only a request that comes between asking and
-    spending makes it necessary to give back; in between, others may be refused for its sake.
-    """
-    cdef int refusing = look_all(parts, size)
+cdef int perform_all(Part* parts, int size) noexcept nogil:
+    """Carry out the request on all, or on none: then the part that refused, otherwise -1."""
     cdef int i, k
-    if refusing >= 0:
-        return refusing
     for i in range(size):
         perform(parts[i].table, parts[i].rule, &parts[i].request, parts[i].hashed, &parts[i].out)
         if refuses(&parts[i]):
@@ -103,6 +96,16 @@ cdef int spend_all(Part* parts, int size) noexcept nogil:
                 take_back(&parts[k])
             return i
     return -1
+
+
+cdef int spend_all(Part* parts, int size) noexcept nogil:
+    """Spend from all, or from none: then the part that refused, otherwise -1.
+
+    All are asked first, so that a refusal writes nothing. Only a request that comes between asking and
+    spending makes it necessary to give back; in between, others may be refused for its sake.
+    """
+    cdef int refusing = look_all(parts, size)
+    return refusing if refusing >= 0 else perform_all(parts, size)
 
 
 cdef uint64_t wait_for_all(Part* parts, int size) noexcept nogil:
@@ -266,37 +269,35 @@ cdef class All:
         cdef Part[MOST] parts
         cdef uint64_t patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
         cdef uint64_t wait, delay, spent
-        cdef uint64_t[MOST] began
         cdef int i
         self.start(parts, key, cost, None)
         spent = parts[0].request.cost
-        for i in range(self.size):
-            began[i] = parts[i].request.now
         while True:
             for i in range(self.size):
-                parts[i].request.now = began[i]
-                parts[i].request.now_given = False
+                parts[i].request.verb = HIT
                 parts[i].request.cost = spent
             wait = wait_for_all(parts, self.size)
             for i in range(self.size):
                 if parts[i].out.status == FULL and refuses(&parts[i]):
                     self.check_full(parts, i, key)
-                    return booking([], False, spent, began[0], wait)
+                    return booking([], False, spent, parts[0].request.now, wait)
             if wait >= NEVER or wait > patience:
-                return booking([], False, spent, began[0], wait)
+                return booking([], False, spent, parts[0].request.now, wait)
             for i in range(self.size):
-                parts[i].request.now = began[i] + wait
-                parts[i].request.now_given = True
+                parts[i].request.verb = RESERVE
                 parts[i].request.cost = spent
-            if spend_all(parts, self.size) < 0:
+                parts[i].request.at = parts[i].request.now + wait
+                # A leaky bucket that is there twice gives two turns, one after the other.
+                parts[i].request.patience = NEVER if parts[i].rule.algorithm == LEAKY_BUCKET else wait
+            if perform_all(parts, self.size) < 0:
                 break
         delay = wait
         places = []
         for i in range(self.size):
             if parts[i].out.status == DONE:
-                delay = max(delay, parts[i].out.at - began[i])
+                delay = max(delay, wait_ns(parts[i].request.now, parts[i].out.at))
                 places.insert(0, (self.limiters[i], parts[i].hashed, parts[i].out.at))
-        return booking(places, True, spent, began[0], delay)
+        return booking(places, True, spent, parts[0].request.now, delay)
 
     def refund(self, key, cost=1):
         """Give `cost` back to all, never above full."""
