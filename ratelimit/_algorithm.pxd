@@ -131,6 +131,13 @@ cdef inline uint64_t fresh_at(const Rule* rule, uint64_t now, u128 state) noexce
     return min(fixed_fresh_at(rule, now, state), NEVER)
 
 
+cdef inline bint is_fresh(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
+    """Whether the key is like one never seen."""
+    if is_gcra(rule):
+        return state <= <u128>now * rule.unit  # without a division: a search for a slot asks this of every key
+    return fresh_at(rule, now, state) <= now
+
+
 cdef inline u128 carried(
     const Rule* old, const Rule* new, uint64_t now, bint scale, u128 state
 ) noexcept nogil:

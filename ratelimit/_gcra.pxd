@@ -13,7 +13,8 @@ from ._rule cimport LEAKY_BUCKET, NEVER, STATE_BITS, Rule
 
 cdef inline uint64_t to_ns(const Rule* rule, u128 ticks) noexcept nogil:
     """The first whole nanosecond that is not before `ticks`."""
-    ticks = (ticks + rule.unit - 1) // rule.unit
+    if rule.unit > 1:
+        ticks = (ticks + rule.unit - 1) // rule.unit
     return <uint64_t>ticks if ticks < NEVER else NEVER
 
 

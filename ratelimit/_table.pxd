@@ -4,8 +4,9 @@ A slot is `tag (48 bits) | claim (1 bit) | state (79 bits)`. Tag 0 was never use
 any other is the low end of a key's hash, whose high end says where in the table to look. A slot changes
 only by a compare-and-swap of the whole word, so key and state can never be seen apart.
 
-A search runs from the key's home slot to the first slot never used, at most `window` slots. Slots do not
-become "never used" again, so a search never stops short of its key.
+A search runs from the key's home slot to the first slot never used, and no further than the header's `reach`: the
+farthest that a key was ever put, at most `window` slots. Slots do not become "never used" again and the reach only
+grows, so a search never stops short of its key.
 
 The horizon: before a slot is taken from a key whose state has become a fresh one's, the header's horizon is
 raised to the moment at which that was true. A key that is not in the table is fresh since the horizon, not
@@ -17,7 +18,7 @@ and no loop waits for another thread.
 
 from libc.stdint cimport uint64_t
 
-from ._algorithm cimport admit, cancel, carried, charge, fresh_at, ready, refund, turn, unknown
+from ._algorithm cimport admit, cancel, carried, charge, fresh_at, is_fresh, ready, refund, turn, unknown
 from ._atomics cimport count_add, count_load, count_raise, prefetch, u128, word_cas, word_load
 from ._clock cimport Clock
 from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
@@ -37,7 +38,8 @@ cdef struct Header:
     Clock clock
     uint64_t horizon     # nanoseconds; see above
     uint64_t revision    # of the quota that holds, see label.py
-    uint64_t apart[2]    # what follows is written often: it has a cache line of its own
+    uint64_t reach       # slots that a search has to visit; see above
+    uint64_t apart       # what follows is written often: it has a cache line of its own
     uint64_t tickets     # claims so far: makes each claim's word unlike any before
     uint64_t full        # decisions that found no slot
     uint64_t collisions  # compare-and-swaps that met a change by another thread
@@ -133,11 +135,21 @@ cdef inline u128* ring_of(const Table* table, const Rule* rule, u128* slot) noex
     return table.rings + (slot - table.slots) * rule.capacity if table.rings != NULL and slot != NULL else NULL
 
 
+cdef inline uint64_t visits_to(const Table* table, uint64_t hashed, u128* slot) noexcept nogil:
+    """How many slots a search visits to come there."""
+    cdef u128* start = home(table, hashed)
+    return (slot - start if slot >= start else slot + table.size - start) + 1
+
+
+cdef inline uint64_t reach_of(const Table* table) noexcept nogil:
+    return min(count_load(&table.header.reach), table.window)
+
+
 cdef inline u128* find(const Table* table, uint64_t hashed, u128* word) noexcept nogil:
     """The key's slot and the word it held, or NULL."""
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* slot = home(table, hashed)
-    cdef uint64_t left = table.window
+    cdef uint64_t left = reach_of(table)
     while left:
         word[0] = word_load(slot)
         if holds(word[0], tag):
@@ -160,7 +172,7 @@ cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* 
     """The one slot of this key, given a claim for it: `word` comes back as a settled claim or the key itself."""
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* rival = home(table, hashed)
-    cdef uint64_t left = table.window
+    cdef uint64_t left = reach_of(table)  # read after the claim was written, like all that is read here
     cdef bint passed = False
     cdef u128 seen
     while left:
@@ -181,7 +193,7 @@ cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* 
                 return rival
             slot = rival
             rival = home(table, hashed)
-            left = table.window
+            left = reach_of(table)
             passed = False
             continue
         rival = following(table, rival)
@@ -198,12 +210,13 @@ cdef inline u128* claim(
     cdef u128* chosen
     cdef u128* abandoned
     cdef u128 seen, expected = 0, leftover = 0, mine
-    cdef uint64_t left
+    cdef uint64_t visited, reach
     while True:
         chosen = abandoned = NULL
         slot = home(table, hashed)
-        left = table.window
-        while left:
+        reach = reach_of(table)
+        visited = 0
+        while visited < (reach if chosen != NULL else table.window):
             seen = word_load(slot)
             if tag_of(seen) == tag:
                 word[0] = seen
@@ -211,12 +224,12 @@ cdef inline u128* claim(
             if is_claim(seen):
                 if abandoned == NULL:
                     abandoned, leftover = slot, seen
-            elif chosen == NULL and (not is_key(seen) or fresh_at(rule, now, state_of(seen)) <= now):
+            elif chosen == NULL and (not is_key(seen) or is_fresh(rule, now, state_of(seen))):
                 chosen, expected = slot, seen
             if seen == 0:
                 break
             slot = following(table, slot)
-            left -= 1
+            visited += 1
         if chosen == NULL and not robbed[0]:
             # A claim is either somebody's next instruction or what a dead process left behind. Nothing was
             # decided by it: taking it costs its owner another search. A request does so once: two keys could
@@ -224,6 +237,7 @@ cdef inline u128* claim(
             chosen, expected = abandoned, leftover
         if chosen == NULL:
             return NULL
+        count_raise(&table.header.reach, visits_to(table, hashed, chosen))
         if is_key(expected):
             count_raise(&table.header.horizon, now)
         mine = slot_word(tag, claim_bit() | (count_add(&table.header.tickets, 1) & ((<uint64_t>1 << 63) - 1)))
@@ -570,7 +584,7 @@ cdef inline uint64_t count_live(const Table* table, const Rule* rule, uint64_t n
     cdef u128 word
     for i in range(table.size):
         word = word_load(table.slots + i)
-        live += is_key(word) and fresh_at(rule, now, state_of(word)) > now
+        live += is_key(word) and not is_fresh(rule, now, state_of(word))
     return live
 
 

@@ -39,6 +39,7 @@
 #define FREE WORD(1, 0)
 #define HOME(tag) (((tag) - 2) * HOMES % SLOTS)
 #define FOLLOWING(slot) (((slot) + 1) % SLOTS)
+#define VISITS_TO(tag, slot) (((slot) + SLOTS - HOME(tag)) % SLOTS + 1)
 
 #ifdef WRONG_DECIDES_FROM_CLAIM
 #define HOLDS(word, tag) (TAG(word) == (tag))
@@ -60,7 +61,7 @@
 #define RESET 2
 
 short slots[SLOTS];
-byte horizon, tickets;
+byte horizon, tickets, reach;
 
 /* What really happened: the measure of everything. */
 byte admitted[4 * MOMENTS];
@@ -75,12 +76,12 @@ inline check_key(tag, state) {
 
 /* What is no longer looked at counts as another state unless it is cleared. */
 inline drop() {
-    seen = 0; expected = 0; leftover = 0; rival = 0; chosen = 0; abandoned = 0; left = 0; passed = false
+    seen = 0; expected = 0; leftover = 0; rival = 0; chosen = 0; abandoned = 0; left = 0; far = 0; passed = false
 }
 
 proctype request(byte me; byte tag; byte verb; byte now; bool given) {
     short word, seen, expected, leftover;
-    byte slot, rival, chosen, abandoned, left, i;
+    byte slot, rival, chosen, abandoned, left, far, i;
     byte since, before, after;
     bool passed, robbed;
 
@@ -89,7 +90,11 @@ proctype request(byte me; byte tag; byte verb; byte now; bool given) {
 commit: /* from the start, and from the start again whenever another thread was faster */
     atomic {
         drop(); word = 0; since = 0; before = 0; after = 0;
-        slot = HOME(tag); left = WINDOW /* find */
+        slot = HOME(tag); left = reach; /* find */
+        if
+        :: left == 0 -> goto missed
+        :: else
+        fi
     }
     do
     :: atomic { word = slots[slot];
@@ -142,7 +147,7 @@ found: /* decide; for a reset, forget */
     }
 
 claim:
-    atomic { chosen = NONE; abandoned = NONE; slot = HOME(tag); left = WINDOW }
+    atomic { chosen = NONE; abandoned = NONE; slot = HOME(tag); left = WINDOW; far = WINDOW - reach }
     do
     :: atomic { seen = slots[slot];
         if
@@ -161,7 +166,7 @@ claim:
         fi;
         slot = FOLLOWING(slot); left--;
         if
-        :: seen == 0 || left == 0 -> break
+        :: seen == 0 || left == 0 || (chosen != NONE && left <= far) -> break
         :: else
         fi }
     od;
@@ -175,6 +180,11 @@ claim:
         :: else
         fi
     }
+#ifndef WRONG_REACH_NOT_RAISED
+#ifndef WRONG_REACH_RAISED_LATE
+    atomic { reach = LATER(reach, VISITS_TO(tag, chosen)) };
+#endif
+#endif
 #ifndef WRONG_HORIZON_NOT_RAISED
 #ifndef WRONG_HORIZON_RAISED_LATE
     if
@@ -208,7 +218,15 @@ claim:
 
 settle:
 #ifndef WRONG_NOT_SETTLED
-    atomic { drop(); rival = HOME(tag); left = WINDOW }
+#ifdef WRONG_REACH_READ_EARLY
+    atomic { i = WINDOW - far; drop(); rival = HOME(tag); left = i; i = 0;
+#else
+    atomic { drop(); rival = HOME(tag); left = reach;
+#endif
+        if
+        :: left == 0 -> goto settled
+        :: else
+        fi }
     do
     :: atomic { seen = slots[rival];
         if
@@ -258,6 +276,10 @@ give_way:
     od;
 #endif
 
+settled:
+#ifdef WRONG_REACH_RAISED_LATE
+    atomic { reach = LATER(reach, VISITS_TO(tag, slot)) };
+#endif
     atomic { drop() };
 #ifndef WRONG_HORIZON_NOT_ASKED_AGAIN
     if
@@ -313,9 +335,12 @@ inline fill() {
         if
         :: break /* never used, and so is all that follows */
         :: slots[i] = FREE
-        :: ADMITTED(2, 0) == 0 && (HOME(2) <= i) -> slots[i] = WORD(2, PACK(0, LIMIT)); ADMITTED(2, 0) = LIMIT
-        :: ADMITTED(3, 0) == 0 && (HOME(3) <= i) -> slots[i] = WORD(3, PACK(0, LIMIT)); ADMITTED(3, 0) = LIMIT
-        :: tickets == 0 -> tickets++; slots[i] = WORD(2, CLAIM_BIT | tickets)
+        :: ADMITTED(2, 0) == 0 && (HOME(2) <= i) ->
+            slots[i] = WORD(2, PACK(0, LIMIT)); ADMITTED(2, 0) = LIMIT; reach = LATER(reach, VISITS_TO(2, i))
+        :: ADMITTED(3, 0) == 0 && (HOME(3) <= i) ->
+            slots[i] = WORD(3, PACK(0, LIMIT)); ADMITTED(3, 0) = LIMIT; reach = LATER(reach, VISITS_TO(3, i))
+        :: tickets == 0 ->
+            tickets++; slots[i] = WORD(2, CLAIM_BIT | tickets); reach = LATER(reach, VISITS_TO(2, i))
         fi;
         i++
     :: else -> break

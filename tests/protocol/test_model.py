@@ -23,6 +23,7 @@ HOLD = [
     ("table", f"THREADS=2 SLOTS=2 {ALL_VERBS}"),
     ("table", f"THREADS=2 SLOTS=2 LIMIT=2 {ALL_VERBS}"),
     ("table", "THREADS=2 SLOTS=3 HOMES=2 RESETS GIVEN"),
+    ("table", "THREADS=2 SLOTS=2 HOMES=0 RESETS GIVEN"),
     ("log", "THREADS=3 OPS=2"),
     ("log", "THREADS=2 OPS=3 REFUNDS"),
 ]
@@ -51,6 +52,9 @@ WRONG = [
     ("table", "HORIZON_RAISED_LATE", ""),
     ("table", "HORIZON_NOT_ASKED_AGAIN", ""),
     ("table", "TICKETS_REUSED", ""),
+    ("table", "REACH_NOT_RAISED", "THREADS=2 SLOTS=2 HOMES=0"),
+    ("table", "REACH_RAISED_LATE", "THREADS=3 SLOTS=2 HOMES=0 RESETS"),
+    ("table", "REACH_READ_EARLY", "THREADS=2 SLOTS=2 HOMES=0"),
     ("table", "FREED_AS_NEVER_USED", "THREADS=2 SLOTS=3 HOMES=0 RESETS"),
     ("log", "RETIRES_UNSEEN", ""),
     ("log", "NOT_RETIRED", ""),
