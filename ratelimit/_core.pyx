@@ -51,6 +51,18 @@ cdef object SLOT = np.dtype({"names": ["state", "state_high", "tag"], "formats":
 VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
                     ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
 COUNTS = ("keep", "scale", "reset")
+
+cdef extern from *:
+    """
+    /* Threads that share a limiter would take turns at its reference count, were it counted at each call. */
+    #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030E0000
+    #define count_references_later(object) PyUnstable_Object_EnableDeferredRefcount(object)
+    #else
+    #define count_references_later(object) 0
+    #endif
+    """
+    int count_references_later(object)
+
 cdef dict ON_FULL = {"deny": DENY, "allow": ALLOW, "raise": RAISE}
 cdef enum:
     OVERRIDES = 1024    # rules kept for quotas of single calls
@@ -97,6 +109,7 @@ cdef class Limiter:
         self.attach(wanted)
         if not labels.same_quota(wanted, self.held()):
             self.agree(wanted)
+        count_references_later(self)
 
     cdef int attach(self, object wanted) except -1:
         memory = self.where.attach(wanted, self.clock is None)
