@@ -170,9 +170,8 @@ def test_in_long_periods_it_is_rounded_to_the_strict_side(clock, quota):
     assert 0 <= wait - (length - 3 * (length // 10)) < 5_000
 
 
-@pytest.mark.parametrize("cost", [1, 2, 3])
-def test_a_log_is_open_again_at_the_turn_that_was_cancelled(clock, cost):
-    """Not a period later; also after the numbering of its ring has begun anew."""
+def logs_with_a_cancelled_booking(clock, cost):
+    """Full logs with the place that was given back; also after the numbering of the ring has begun anew."""
     for used_before in range(12):
         limiter = SlidingLog("3/minute", clock=clock)
         for _ in range(used_before):
@@ -182,6 +181,13 @@ def test_a_log_is_open_again_at_the_turn_that_was_cancelled(clock, cost):
         clock.advance(1)
         place = limiter.reserve("key", cost)
         place.cancel()
+        yield limiter, place
+
+
+@pytest.mark.parametrize("cost", [1, 2, 3])
+def test_a_log_is_open_again_at_the_turn_that_was_cancelled(clock, cost):
+    """Not a period later."""
+    for limiter, place in logs_with_a_cancelled_booking(clock, cost):
         assert not limiter.allow("key")
         clock.advance(ns=place.at_ns - clock.now_ns())
         assert limiter.peek("key").remaining == 3
@@ -190,15 +196,7 @@ def test_a_log_is_open_again_at_the_turn_that_was_cancelled(clock, cost):
 @pytest.mark.parametrize("cost", [1, 2, 3])
 def test_what_a_cancelled_booking_replaced_is_over_at_its_turn(clock, cost):
     """Also for who comes after the first request at that turn, and the next ones."""
-    for used_before in range(12):
-        limiter = SlidingLog("3/minute", clock=clock)
-        for _ in range(used_before):
-            limiter.allow("key")
-            clock.advance(61)
-        limiter.hit("key", 3)
-        clock.advance(1)
-        place = limiter.reserve("key", cost)
-        place.cancel()
+    for limiter, place in logs_with_a_cancelled_booking(clock, cost):
         clock.advance(ns=place.at_ns - clock.now_ns())
         for left in (2, 1, 0):
             assert limiter.hit("key").remaining == left
