@@ -346,13 +346,11 @@ cdef inline Status commit(
         if slot == NULL or (ring != NULL and log_number(state) < rule.capacity):
             horizon = recall(table, rule, request, slot == NULL, &now, &state, &ring)
         if slot == NULL and (request.verb == REFUND or request.verb == CANCEL):
-            after = state
             status = REFUSED
             break
         if not decide(rule, request, now, state, ring, &after, &at):
             if ring != NULL and word_load(slot) != word:
                 continue  # the ring may have moved on under the decision
-            after = state
             status = REFUSED
             break
         if slot == NULL:
@@ -360,7 +358,6 @@ cdef inline Status commit(
             if slot == NULL:
                 count_add(&table.header.full, 1)
                 at = opening(table, rule, now, hashed)
-                after = state
                 status = FULL
                 break
             if not is_claim(word):
@@ -378,7 +375,7 @@ cdef inline Status commit(
     out.now = now
     out.at = at
     out.before = state
-    out.after = after
+    out.after = after if status == DONE else state
     out.ring = ring
     return status
 
