@@ -92,7 +92,7 @@ class Reader:
             yield self._chunk(block, format)
 
     def _chunk(self, block: Block, format: Format) -> Chunk:
-        rows = format.rows(block, {self.time, *self.key.fields})
+        rows = format.rows(block, [self.time, *self.key.fields])
         moments = moments_of(rows.fields[self.time])
         good = moments != BROKEN
         self.lines += len(block)
