@@ -6,6 +6,15 @@ import platform
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
+MODULES = (
+    "_core",
+    "algorithms",
+    "composite",
+    "gateway.chain",
+    "gateway.meter",
+    "replay._tally",
+    "bench._loops",
+)
 checked = bool(os.environ.get("RATELIMIT_DEBUG"))  # bounds and overflow checks, for a debug build
 
 setup(
@@ -18,7 +27,7 @@ setup(
                 include_dirs=["ratelimit"],
                 extra_compile_args=["-O3", *(["-mcx16"] if platform.machine() == "x86_64" else [])],
             )
-            for name in ("_core", "algorithms", "composite", "replay._tally", "bench._loops")
+            for name in MODULES
         ],
         compiler_directives={
             "language_level": 3,

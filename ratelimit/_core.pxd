@@ -56,6 +56,7 @@ cdef class Limiter:
 
 cdef class Decision:
     cdef Verdict verdict
+    cdef uint64_t more_after_
     cdef readonly object limiter
 
 

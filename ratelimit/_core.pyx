@@ -35,7 +35,7 @@ from ._table cimport (
     perform,
     take,
 )
-from ._verdict cimport Verdict, pronounce, wait_ns
+from ._verdict cimport Verdict, more_after, pronounce, wait_ns
 
 from .errors import TableFull
 from . import label as labels
@@ -222,6 +222,7 @@ cdef class Limiter:
         cdef Decision decision = Decision.__new__(Decision)
         decision.limiter = self
         pronounce(rule, request, out, self.when_full == ALLOW, &decision.verdict)
+        decision.more_after_ = more_after(rule, out, decision.verdict.remaining)
         return decision
 
     # --- the verbs
@@ -448,6 +449,8 @@ cdef class Decision:
         remaining: what may still be spent now.
         retry_after: wait after which the same request is allowed if nothing else happens; 0 when it was
             allowed, inf (and None in nanoseconds) when no wait will do.
+        more_after: wait after which `remaining` grows, if nothing else happens: what RateLimit's `t` tells. 0
+            when nothing was spent.
         reset_after: wait after which the key is like one never seen.
         delay: how long an admitted request has to wait for its turn (leaky bucket).
         limiter: the one that decided; of several, the one that refused.
@@ -470,6 +473,10 @@ cdef class Decision:
         return self.verdict.retry_after_ns if self.verdict.retry_after_ns < NEVER else None
 
     @property
+    def more_after_ns(self) -> int | None:
+        return self.more_after_ if self.more_after_ < NEVER else None
+
+    @property
     def reset_after_ns(self) -> int:
         return self.verdict.reset_after_ns
 
@@ -480,6 +487,10 @@ cdef class Decision:
     @property
     def retry_after(self) -> float:
         return seconds(self.verdict.retry_after_ns)
+
+    @property
+    def more_after(self) -> float:
+        return seconds(self.more_after_)
 
     @property
     def reset_after(self) -> float:
