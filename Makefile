@@ -4,7 +4,7 @@ PYTHON ?= python3
 LOG ?=
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := setup.py pyproject.toml $(wildcard ratelimit/*.pyx ratelimit/*.pxd ratelimit/*.h)
+SOURCES := setup.py pyproject.toml $(wildcard ratelimit/*.pyx ratelimit/*/*.pyx ratelimit/*.pxd ratelimit/*.h)
 BUILT := $(VENV)/.built
 # cython-lint looks for pycodestyle on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -57,7 +57,7 @@ sdist-test: $(VENV)/.group-build  ## the source distribution, tested in a fresh 
 
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) build dist *.egg-info docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks
-	rm -f ratelimit/*.c ratelimit/*.so
+	rm -f ratelimit/*.c ratelimit/*.so ratelimit/*/*.c ratelimit/*/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/pyvenv.cfg:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
@@ -96,10 +95,9 @@ class Gateway:
         flow = exchange.flow
         try:
             check_headers(exchange)
-            if exchange.scope["path"].startswith(flow.operator_path) and self.operator.is_for(exchange):
-                response = await self.operator.answer(exchange)
-            elif (route := flow.find(exchange)) is None:
-                response = await self._connections(exchange)
+            route = flow.find(exchange)
+            if route is None:
+                response = await self._apart(exchange)
             else:
                 check_size(exchange, route)
                 if route.guarded:
@@ -132,9 +130,10 @@ class Gateway:
         finally:
             self.done(exchange)
 
-    async def _connections(self, exchange: Exchange) -> Response:
-        """`@connections/{id}` of a WebSocket API: for operators alone."""
-        assert exchange.place is not None
+    async def _apart(self, exchange: Exchange) -> Response:
+        """What has no route: the operator's pages, and `@connections/{id}` of a WebSocket API, for operators alone."""
+        if exchange.place is None:
+            return await self.operator.answer(exchange)
         path = exchange.place.path
         if exchange.client not in exchange.flow.operators or not path.startswith("/@connections/"):
             raise Refusal("ACCESS_DENIED", "plain HTTP at a WebSocket API")
@@ -181,8 +180,7 @@ class Gateway:
     def done(self, exchange: Exchange) -> None:
         """Count the request and write its line."""
         if exchange.route is not None:
-            took_ns = time.perf_counter_ns() - exchange.started_ns
-            exchange.route.meter.record(exchange.result, exchange.status, took_ns)
+            exchange.route.meter.record(exchange.result, exchange.status, exchange.started_ns)
         if exchange.flow.line is not None:
             exchange.flow.line.write(exchange)
 

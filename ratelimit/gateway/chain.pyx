@@ -1,7 +1,7 @@
 """The throttle chain: one atomic decision over all levels that a request passes, and what the caller is told of it."""
 
 cimport cython
-from cpython.bytes cimport PyBytes_FromFormat
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.stdint cimport uint64_t
 
@@ -136,19 +136,32 @@ cdef class Ruling:
         """
         cdef list fields = []
         cdef bint waits = self.more < NEVER
-        cdef size_t seconds = (self.more + SECOND - 1) // SECOND if waits else 0
+        cdef uint64_t seconds = (self.more + SECOND - 1) // SECOND if waits else 0
         if not self.level or style == "none":
             return fields
         if style != "legacy":
             fields.append(self.policy)
             fields.append((b"ratelimit", self.item(seconds)))
         if style != "draft":
-            fields.append((b"x-ratelimit-limit", PyBytes_FromFormat("%zu", <size_t>self.limit)))
-            fields.append((b"x-ratelimit-remaining", PyBytes_FromFormat("%zu", <size_t>self.remaining)))
-            fields.append((b"x-ratelimit-reset", PyBytes_FromFormat("%zu", seconds)))
+            fields.append((b"x-ratelimit-limit", decimal(self.limit)))
+            fields.append((b"x-ratelimit-remaining", decimal(self.remaining)))
+            fields.append((b"x-ratelimit-reset", decimal(seconds)))
         if waits and not self.allowed:
-            fields.append((b"retry-after", PyBytes_FromFormat("%zu", seconds)))
+            fields.append((b"retry-after", decimal(seconds)))
         return fields
+
+    cdef bytes item(self, uint64_t seconds):
+        """The level's item of the RateLimit field; without `t` when there is nothing to wait for."""
+        cdef char[96] text
+        cdef char* at = text
+        at = write(at, b'"')
+        at = write(at, PyUnicode_AsUTF8(self.level))  # one of LEVELS
+        at = write(at, b'";r=')
+        at = write_decimal(at, self.remaining)
+        if seconds:
+            at = write(at, b";t=")
+            at = write_decimal(at, seconds)
+        return PyBytes_FromStringAndSize(text, at - text)
 
     def __repr__(self):
         return (
@@ -156,9 +169,25 @@ cdef class Ruling:
             f"more_after_ns={self.more_after_ns}, shadow={self.shadow!r})"
         )
 
-    cdef bytes item(self, size_t seconds):
-        """The level's item of the RateLimit field; without `t` when there is nothing to wait for."""
-        cdef const char* name = PyUnicode_AsUTF8(self.level)
-        if seconds:
-            return PyBytes_FromFormat('"%s";r=%zu;t=%zu', name, <size_t>self.remaining, seconds)
-        return PyBytes_FromFormat('"%s";r=%zu', name, <size_t>self.remaining)
+
+# By hand, because this is half of what a ruling costs when it is formatted by Python.
+
+cdef inline char* write(char* at, const char* text) noexcept:
+    while text[0]:
+        at[0] = text[0]
+        at += 1
+        text += 1
+    return at
+
+
+cdef char* write_decimal(char* at, uint64_t number) noexcept:
+    cdef uint64_t rest = number // 10
+    if rest:
+        at = write_decimal(at, rest)
+    at[0] = 48 + <char>(number - 10 * rest)  # "0" and so on
+    return at + 1
+
+
+cdef bytes decimal(uint64_t number):
+    cdef char[20] text
+    return PyBytes_FromStringAndSize(text, write_decimal(text, number) - text)

@@ -3,7 +3,6 @@
 import itertools
 import json
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote
 
 from .chain import Ruling
+from .meter import stopwatch_ns
 
 if TYPE_CHECKING:
     from .canary import Split
@@ -114,7 +114,7 @@ class Exchange:
     def begin(cls, flow: "Flow", scope: Any, receive: Receive) -> "Exchange":
         """That of an ASGI scope."""
         peer = scope["client"]
-        return cls(flow, scope, receive, dict(scope["headers"]), peer[0] if peer else "", time.perf_counter_ns())
+        return cls(flow, scope, receive, dict(scope["headers"]), peer[0] if peer else "", stopwatch_ns())
 
     @property
     def side(self) -> "Side | None":
@@ -230,7 +230,7 @@ CONTEXT: dict[str, Callable[[Exchange], Any]] = {
     "status": lambda x: x.status,
     "protocol": lambda x: f"HTTP/{x.scope.get('http_version', '1.1')}",
     "responseLength": lambda x: str(x.response_length),
-    "responseLatency": lambda x: (time.perf_counter_ns() - x.started_ns) // 1_000_000,
+    "responseLatency": lambda x: (stopwatch_ns() - x.started_ns) // 1_000_000,
     "integration.status": lambda x: x.integration_status or None,
     "integration.latency": lambda x: x.integration_ns // 1_000_000,
     "integration.error": lambda x: x.integration_error,

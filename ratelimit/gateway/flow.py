@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from .access import Authorization, Networks, client_address
+from .access import Authorization, Networks, client_address, parse_address
 from .backends import Address, Addresses
 from .canary import Split
 from .chain import Chain
@@ -144,7 +144,6 @@ class Flow:
         self.addresses = addresses
         self.used: list[Address] = []  # those that some route may call
         self.trusted = Networks(configuration.trusted_proxies) or None
-        self.operator_path = configuration.operator.path or "\0"  # which no path begins with
         self.operators = Networks(configuration.operator.allow)
         self.tracing = Tracing() if configuration.tracing else None
         self.encoded_slash = configuration.encoded_slash
@@ -231,15 +230,23 @@ class Flow:
     # --- what a request asks
 
     def find(self, exchange: Exchange) -> RouteFlow | None:
-        """Its route, or a Refusal; None for plain HTTP at a WebSocket API. API, stage and side are noted."""
+        """Its route, or a Refusal. None for the operator's pages, and for plain HTTP at a WebSocket API.
+
+        What is found on the way is noted: API, place and side.
+        """
         scope = exchange.scope
         raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
         domain = self._domain(exchange) if self.domains else ""
         label = (scope["method"], raw, scope.get("root_path"), domain)
         place = self._known.get(label)
         if place is None:
+            ours = self._is_operators(scope["path"])
+            if ours and exchange.client in self.operators and self._is_named(exchange):
+                return None
             place = self._place(exchange, *label)
-            if len(raw) + len(scope["method"]) <= 256:  # what a client may make the gateway keep is bounded
+            if (
+                not ours and len(raw) + len(scope["method"]) <= 256
+            ):  # what a client may make the gateway keep is bounded
                 if len(self._known) >= KNOWN:
                     self._known.clear()
                 self._known[label] = place
@@ -250,6 +257,15 @@ class Flow:
         if route is None and place.api.api.type != "websocket":
             raise Refusal(unknown(place.api), "no such route")
         return route
+
+    def _is_operators(self, path: str) -> bool:
+        here = self.configuration.operator.path
+        return bool(here) and (path == here or path.startswith(here + "/"))
+
+    def _is_named(self, exchange: Exchange) -> bool:
+        """By an address, localhost or a configured domain: not by a name that somebody else let point here."""
+        name = exchange.host
+        return name == "localhost" or name in self.domains or parse_address(name) is not None
 
     def _domain(self, exchange: Exchange) -> str:
         return exchange.host if exchange.host in self.domains else "*"

@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
+from .._clock cimport monotonic_ns
 from .._core cimport Limiter
 
 from .throttle import LEVELS, read
@@ -12,6 +13,11 @@ CLASSES = range(1, 6)  # of status codes, by their first digit
 EDGES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 
 cdef list EDGES_NS = [int(edge * 1e9) for edge in EDGES]
+
+
+def stopwatch_ns():
+    """A moment to measure a time from."""
+    return monotonic_ns()
 
 
 @cython.final
@@ -58,9 +64,9 @@ cdef class Meter:
         self.bucket = [hash_of(label) for label in self.buckets]
         self.duration = hash_of(self.seconds)
 
-    def record(self, str result, int status, uint64_t took_ns):
-        """Count one request."""
-        cdef uint64_t now = self.counts.read_clock()
+    def record(self, str result, int status, uint64_t began_ns):
+        """Count one request, which began at that moment of `stopwatch_ns`."""
+        cdef uint64_t took_ns = monotonic_ns() - began_ns, now = self.counts.read_clock()
         cdef int i = 0
         while i < len(EDGES_NS) and took_ns > <uint64_t>EDGES_NS[i]:
             i += 1
