@@ -67,10 +67,10 @@ cdef class Meter:
     def record(self, str result, int status, uint64_t began_ns):
         """Count one request, which began at that moment of `stopwatch_ns`."""
         cdef uint64_t took_ns = monotonic_ns() - began_ns, now = self.counts.read_clock()
-        cdef int i = 0
+        cdef int i = 0, digit = min(max(status // 100, 1), 5)
         while i < len(EDGES_NS) and took_ns > <uint64_t>EDGES_NS[i]:
             i += 1
-        self.counts.spend(self.requests_of[result][status // 100 - 1], 1, now)
+        self.counts.spend(self.requests_of[result][digit - 1], 1, now)
         self.counts.spend(self.bucket[i], 1, now)
         self.counts.spend(self.duration, max(took_ns, <uint64_t>1), now)
 
