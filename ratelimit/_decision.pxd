@@ -1,0 +1,6 @@
+from ._verdict cimport Verdict
+
+
+cdef class Decision:
+    cdef Verdict verdict
+    cdef readonly object limiter
