@@ -52,6 +52,9 @@ cdef object index_of(object value, str name, str what):
 
 cdef object integers(values, str name, Py_ssize_t size, least, most=None):
     """An array of `size` 64-bit integers; one number stands for all. Without `most`, what is more is cut."""
+    cdef int64_t usual = usual_int(values)
+    if usual >= least and (most is None or usual <= most):
+        return np.ndarray((size,), np.uint64, np.array([usual], np.uint64), strides=(0,))
     array = np.asarray(values)
     if array.dtype.kind not in "iu" and array.size:
         numbers = np.asarray(values, object)  # as Python has them, whose integers know no bounds

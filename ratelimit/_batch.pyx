@@ -3,10 +3,28 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
+from ._algorithm cimport admit
 from ._arguments cimport hashes_of, integers
-from ._core cimport ALLOW, RAISE, Limiter, is_stale
-from ._rule cimport NEVER, Rule
-from ._table cimport DONE, FULL, HIT, Outcome, Request, Status, fetch, fetch_ring, perform, take
+from ._atomics cimport count_add, u128, word_cas
+from ._core cimport ALLOW, RAISE, Limiter, OnFull, is_stale
+from ._rule cimport NEVER, SLIDING_LOG, Rule
+from ._table cimport (
+    DONE,
+    FULL,
+    HIT,
+    Outcome,
+    Request,
+    Status,
+    Table,
+    fetch,
+    fetch_ring,
+    find_near,
+    perform,
+    slot_word,
+    state_of,
+    tag_of_hash,
+    take,
+)
 from ._verdict cimport Verdict, pronounce
 
 cdef enum:
@@ -26,39 +44,95 @@ cdef class Batch:
         self.moments = integers(limiter.read_clock() if now is None else now, "now", self.size, 0, NEVER - 2)
 
     cdef int decide(self, uint8_t* allowed, Verdict* verdicts) except -1:
+        """One after another, into one of the two arrays."""
         cdef Limiter limiter = self.limiter
-        cdef const uint64_t[::1] hashes = self.hashes
-        cdef const uint64_t[:] costs = self.costs, moments = self.moments
-        cdef Request request
-        cdef Outcome out
-        cdef Status status
-        cdef Py_ssize_t i, size = self.size
-        cdef bint full = False
-        request.verb = HIT
-        request.now_given = self.now_given
-        cdef const Rule* rule
+        cdef Py_ssize_t decided
         if is_stale(limiter):
             limiter.refresh()
-        rule = limiter.rule
+        cdef const uint64_t[::1] hashes = self.hashes
+        cdef const uint64_t[:] costs = self.costs, moments = self.moments
+        cdef const Rule* rule = limiter.rule
         with nogil:
-            for i in range(min(AHEAD, size)):
-                fetch(&limiter.slots, hashes[i])
-            for i in range(size):
-                if i + AHEAD < size:
-                    fetch(&limiter.slots, hashes[i + AHEAD])
-                if limiter.slots.rings != NULL and i + AHEAD // 2 < size:
-                    fetch_ring(&limiter.slots, rule, hashes[i + AHEAD // 2])
-                if verdicts != NULL:
-                    request.cost = costs[i]
-                    request.now = moments[i]
-                    status = perform(&limiter.slots, rule, &request, hashes[i], &out)
-                    pronounce(rule, &request, &out, limiter.when_full == ALLOW, verdicts + i)
-                else:
-                    status = take(&limiter.slots, rule, hashes[i], moments[i], self.now_given, costs[i])
-                    allowed[i] = status == DONE or (status == FULL and limiter.when_full == ALLOW)
-                if status == FULL and limiter.when_full == RAISE:
-                    full = True
-                    break
-        if full:
-            limiter.full(f"number {i} of the batch; those before it are decided")
+            if verdicts == NULL and rule.algorithm != SLIDING_LOG:
+                decided = allow_each(
+                    &limiter.slots, rule, limiter.when_full, hashes, costs, moments, self.now_given, allowed
+                )
+            else:
+                decided = hit_each(
+                    &limiter.slots, rule, limiter.when_full, hashes, costs, moments, self.now_given, allowed, verdicts
+                )
+        if decided < self.size:
+            limiter.full(f"number {decided} of the batch; those before it are decided")
         return 0
+
+
+cdef Py_ssize_t allow_each(
+    const Table* table,
+    const Rule* shared,
+    OnFull when_full,
+    const uint64_t[::1] hashes,
+    const uint64_t[:] costs,
+    const uint64_t[:] moments,
+    bint now_given,
+    uint8_t* allowed,
+) noexcept nogil:
+    cdef Rule rule = shared[0]  # a copy that no other thread can see: it need not be read again after each write
+    cdef u128 word = 0, after = 0
+    cdef u128* slot
+    cdef Status status
+    cdef Py_ssize_t i, size = hashes.shape[0]
+    for i in range(min(AHEAD, size)):
+        fetch(table, hashes[i])
+    for i in range(size):
+        if i + AHEAD < size:
+            fetch(table, hashes[i + AHEAD])
+        slot = find_near(table, hashes[i], &word)
+        if slot != NULL:
+            if not admit(&rule, moments[i], costs[i], state_of(word), NULL, &after):
+                allowed[i] = False
+                continue
+            if word_cas(slot, &word, slot_word(tag_of_hash(hashes[i]), after)):
+                allowed[i] = True
+                continue
+            count_add(&table.header.collisions, 1)
+        status = take(table, shared, hashes[i], moments[i], now_given, costs[i])
+        allowed[i] = status == DONE or (status == FULL and when_full == ALLOW)
+        if status == FULL and when_full == RAISE:
+            return i
+    return size
+
+
+cdef Py_ssize_t hit_each(
+    const Table* table,
+    const Rule* rule,
+    OnFull when_full,
+    const uint64_t[::1] hashes,
+    const uint64_t[:] costs,
+    const uint64_t[:] moments,
+    bint now_given,
+    uint8_t* allowed,
+    Verdict* verdicts,
+) noexcept nogil:
+    cdef Request request
+    cdef Outcome out
+    cdef Status status
+    cdef Py_ssize_t i, size = hashes.shape[0]
+    request.verb = HIT
+    request.now_given = now_given
+    for i in range(min(AHEAD, size)):
+        fetch(table, hashes[i])
+    for i in range(size):
+        if i + AHEAD < size:
+            fetch(table, hashes[i + AHEAD])
+        if table.rings != NULL and i + AHEAD // 2 < size:
+            fetch_ring(table, rule, hashes[i + AHEAD // 2])
+        request.cost = costs[i]
+        request.now = moments[i]
+        status = perform(table, rule, &request, hashes[i], &out)
+        if verdicts != NULL:
+            pronounce(rule, &request, &out, when_full == ALLOW, verdicts + i)
+        else:
+            allowed[i] = status == DONE or (status == FULL and when_full == ALLOW)
+        if status == FULL and when_full == RAISE:
+            return i
+    return size
