@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.long cimport PyLong_CheckExact
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -118,4 +119,8 @@ cdef object hashes_of(const uint64_t* seed, keys):
 
 
 cdef char* address(object array) except NULL:
-    return <char*><size_t>array.ctypes.data
+    """Where the array's memory is; it stays there for as long as somebody holds the array."""
+    cdef Py_buffer memory
+    PyObject_GetBuffer(array, &memory, PyBUF_SIMPLE)
+    PyBuffer_Release(&memory)
+    return <char*>memory.buf

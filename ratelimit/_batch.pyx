@@ -46,93 +46,79 @@ cdef class Batch:
     cdef int decide(self, uint8_t* allowed, Verdict* verdicts) except -1:
         """One after another, into one of the two arrays."""
         cdef Limiter limiter = self.limiter
+        cdef const Rule* rule
         cdef Py_ssize_t decided
         if is_stale(limiter):
             limiter.refresh()
-        cdef const uint64_t[::1] hashes = self.hashes
-        cdef const uint64_t[:] costs = self.costs, moments = self.moments
-        cdef const Rule* rule = limiter.rule
+        rule = limiter.rule
         with nogil:
             if verdicts == NULL and rule.algorithm != SLIDING_LOG:
-                decided = allow_each(
-                    &limiter.slots, rule, limiter.when_full, hashes, costs, moments, self.now_given, allowed
-                )
+                decided = self.allow_each(rule, allowed)
             else:
-                decided = hit_each(
-                    &limiter.slots, rule, limiter.when_full, hashes, costs, moments, self.now_given, allowed, verdicts
-                )
+                decided = self.hit_each(rule, allowed, verdicts)
         if decided < self.size:
             limiter.full(f"number {decided} of the batch; those before it are decided")
         return 0
 
+    # Both stop at the first that finds no slot, where that is to be raised, and return how many are decided.
 
-cdef Py_ssize_t allow_each(
-    const Table* table,
-    const Rule* shared,
-    OnFull when_full,
-    const uint64_t[::1] hashes,
-    const uint64_t[:] costs,
-    const uint64_t[:] moments,
-    bint now_given,
-    uint8_t* allowed,
-) noexcept nogil:
-    cdef Rule rule = shared[0]  # a copy that no other thread can see: it need not be read again after each write
-    cdef u128 word = 0, after = 0
-    cdef u128* slot
-    cdef Status status
-    cdef Py_ssize_t i, size = hashes.shape[0]
-    for i in range(min(AHEAD, size)):
-        fetch(table, hashes[i])
-    for i in range(size):
-        if i + AHEAD < size:
-            fetch(table, hashes[i + AHEAD])
-        slot = find_near(table, hashes[i], &word)
-        if slot != NULL:
-            if not admit(&rule, moments[i], costs[i], state_of(word), NULL, &after):
-                allowed[i] = False
-                continue
-            if word_cas(slot, &word, slot_word(tag_of_hash(hashes[i]), after)):
-                allowed[i] = True
-                continue
-            count_add(&table.header.collisions, 1)
-        status = take(table, shared, hashes[i], moments[i], now_given, costs[i])
-        allowed[i] = status == DONE or (status == FULL and when_full == ALLOW)
-        if status == FULL and when_full == RAISE:
-            return i
-    return size
+    cdef Py_ssize_t hit_each(self, const Rule* rule, uint8_t* allowed, Verdict* verdicts) noexcept nogil:
+        cdef const uint64_t[::1] hashes = self.hashes
+        cdef const uint64_t[:] costs = self.costs, moments = self.moments
+        cdef const Table* table = &self.limiter.slots
+        cdef OnFull when_full = self.limiter.when_full
+        cdef Request request
+        cdef Outcome out
+        cdef Status status
+        cdef Py_ssize_t i, size = self.size
+        request.verb = HIT
+        request.now_given = self.now_given
+        for i in range(min(AHEAD, size)):
+            fetch(table, hashes[i])
+        for i in range(size):
+            if i + AHEAD < size:
+                fetch(table, hashes[i + AHEAD])
+            if table.rings != NULL and i + AHEAD // 2 < size:
+                fetch_ring(table, rule, hashes[i + AHEAD // 2])
+            request.cost = costs[i]
+            request.now = moments[i]
+            status = perform(table, rule, &request, hashes[i], &out)
+            if verdicts != NULL:
+                pronounce(rule, &request, &out, when_full == ALLOW, verdicts + i)
+            else:
+                allowed[i] = status == DONE or (status == FULL and when_full == ALLOW)
+            if status == FULL and when_full == RAISE:
+                return i
+        return size
 
-
-cdef Py_ssize_t hit_each(
-    const Table* table,
-    const Rule* rule,
-    OnFull when_full,
-    const uint64_t[::1] hashes,
-    const uint64_t[:] costs,
-    const uint64_t[:] moments,
-    bint now_given,
-    uint8_t* allowed,
-    Verdict* verdicts,
-) noexcept nogil:
-    cdef Request request
-    cdef Outcome out
-    cdef Status status
-    cdef Py_ssize_t i, size = hashes.shape[0]
-    request.verb = HIT
-    request.now_given = now_given
-    for i in range(min(AHEAD, size)):
-        fetch(table, hashes[i])
-    for i in range(size):
-        if i + AHEAD < size:
-            fetch(table, hashes[i + AHEAD])
-        if table.rings != NULL and i + AHEAD // 2 < size:
-            fetch_ring(table, rule, hashes[i + AHEAD // 2])
-        request.cost = costs[i]
-        request.now = moments[i]
-        status = perform(table, rule, &request, hashes[i], &out)
-        if verdicts != NULL:
-            pronounce(rule, &request, &out, when_full == ALLOW, verdicts + i)
-        else:
+    cdef Py_ssize_t allow_each(self, const Rule* shared, uint8_t* allowed) noexcept nogil:
+        """`hit_each` for the algorithms without a ring, where only the status matters: `take`, with another search."""
+        cdef const uint64_t[::1] hashes = self.hashes
+        cdef const uint64_t[:] costs = self.costs, moments = self.moments
+        cdef const Table* table = &self.limiter.slots
+        cdef OnFull when_full = self.limiter.when_full
+        cdef Rule rule = shared[0]  # a copy that no other thread can see need not be read again after each write
+        cdef bint now_given = self.now_given
+        cdef u128 word = 0, after = 0
+        cdef u128* slot
+        cdef Status status
+        cdef Py_ssize_t i, size = self.size
+        for i in range(min(AHEAD, size)):
+            fetch(table, hashes[i])
+        for i in range(size):
+            if i + AHEAD < size:
+                fetch(table, hashes[i + AHEAD])
+            slot = find_near(table, hashes[i], &word)
+            if slot != NULL:
+                if not admit(&rule, moments[i], costs[i], state_of(word), NULL, &after):
+                    allowed[i] = False
+                    continue
+                if word_cas(slot, &word, slot_word(tag_of_hash(hashes[i]), after)):
+                    allowed[i] = True
+                    continue
+                count_add(&table.header.collisions, 1)
+            status = take(table, shared, hashes[i], moments[i], now_given, costs[i])
             allowed[i] = status == DONE or (status == FULL and when_full == ALLOW)
-        if status == FULL and when_full == RAISE:
-            return i
-    return size
+            if status == FULL and when_full == RAISE:
+                return i
+        return size

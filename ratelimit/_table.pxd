@@ -163,9 +163,9 @@ cdef inline u128* find(const Table* table, uint64_t hashed, u128* word) noexcept
 
 
 cdef inline u128* find_near(const Table* table, uint64_t hashed, u128* word) noexcept nogil:
-    """`find` for a batch, where a branch that is guessed wrongly costs more than to look at eight slots at once.
+    """`find` for a batch: beyond home, eight slots at once, since a branch for each would often be guessed wrongly.
 
-    NULL says nothing: the key may be farther from home, or the table's end near.
+    NULL says nothing: the key may be farther from home, or the table's end too near to look.
     """
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* slot = home(table, hashed)
@@ -610,8 +610,10 @@ cdef inline uint64_t count_live(const Table* table, const Rule* rule, uint64_t n
 
 
 cdef inline void fetch(const Table* table, uint64_t hashed) noexcept nogil:
-    """Ask for the memory of a key that will be decided soon."""
-    prefetch(home(table, hashed))
+    """Ask for the memory of a key that will be decided soon: most are within a few slots from home."""
+    cdef u128* slot = home(table, hashed)
+    prefetch(slot)
+    prefetch(slot + GROUP - 1)
 
 
 cdef inline void fetch_ring(const Table* table, const Rule* rule, uint64_t hashed) noexcept nogil:
