@@ -8,7 +8,7 @@ from ._arguments cimport address, amount, moment
 from ._atomics cimport count_load, count_raise, rule_publish, u128
 from ._batch cimport Batch
 from ._clock cimport anchor_ns, now_ns, settle_anchor
-from ._decision cimport Decision
+from ._decision cimport Decision, decision_of
 from ._keys cimport hash_key
 from ._reservation cimport booking
 from ._rule cimport NEVER, SLIDING_LOG, Rule
@@ -31,7 +31,7 @@ from ._table cimport (
     take,
 )
 from ._terms cimport Terms
-from ._verdict cimport Verdict, pronounce, wait_ns
+from ._verdict cimport Verdict, wait_ns
 
 from . import label as labels
 from ._decision import VERDICT
@@ -203,10 +203,7 @@ cdef class Limiter:
         return self.when_full == ALLOW
 
     cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out):
-        cdef Decision decision = Decision.__new__(Decision)
-        decision.limiter = self
-        pronounce(rule, request, out, self.when_full == ALLOW, &decision.verdict)
-        return decision
+        return decision_of(self, rule, request, out, self.when_full == ALLOW)
 
     # --- the verbs
 

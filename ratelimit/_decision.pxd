@@ -1,6 +1,13 @@
+from ._rule cimport Rule
+from ._table cimport Outcome, Request
 from ._verdict cimport Verdict
 
 
 cdef class Decision:
     cdef Verdict verdict
     cdef readonly object limiter
+
+
+cdef Decision decision_of(
+    object limiter, const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full
+)

@@ -4,8 +4,9 @@ import numpy as np
 
 cimport cython
 
-from ._rule cimport NEVER
-from ._verdict cimport seconds
+from ._rule cimport NEVER, Rule
+from ._table cimport Outcome, Request
+from ._verdict cimport pronounce, seconds
 
 VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
                     ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
@@ -76,3 +77,13 @@ cdef class Decision:
             f"Decision(allowed={self.allowed}, limit={self.limit}, remaining={self.remaining}, {wait}, "
             f"reset_after={self.reset_after})"
         )
+
+
+cdef Decision decision_of(
+    object limiter, const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full
+):
+    # Here, because Cython is quick to make an object of a class only in the class's own module.
+    cdef Decision decision = Decision.__new__(Decision)
+    decision.limiter = limiter
+    pronounce(rule, request, out, allow_when_full, &decision.verdict)
+    return decision
