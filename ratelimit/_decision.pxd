@@ -1,3 +1,5 @@
+from libc.stdint cimport uint64_t
+
 from ._rule cimport Rule
 from ._table cimport Outcome, Request
 from ._verdict cimport Verdict
@@ -5,6 +7,7 @@ from ._verdict cimport Verdict
 
 cdef class Decision:
     cdef Verdict verdict
+    cdef uint64_t more_after_
     cdef readonly object limiter
 
 

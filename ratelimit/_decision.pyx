@@ -6,7 +6,7 @@ cimport cython
 
 from ._rule cimport NEVER, Rule
 from ._table cimport Outcome, Request
-from ._verdict cimport pronounce, seconds
+from ._verdict cimport more_after, pronounce, seconds
 
 VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
                     ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
@@ -24,6 +24,8 @@ cdef class Decision:
         remaining: what may still be spent now.
         retry_after: wait after which the same request is allowed if nothing else happens; 0 when it was
             allowed, inf (and None in nanoseconds) when no wait will do.
+        more_after: wait after which `remaining` grows, if nothing else happens: what RateLimit's `t` tells. 0
+            when nothing was spent.
         reset_after: wait after which the key is like one never seen.
         delay: how long an admitted request has to wait for its turn (leaky bucket).
         limiter: the one that decided; of several, the one that refused.
@@ -46,6 +48,10 @@ cdef class Decision:
         return self.verdict.retry_after_ns if self.verdict.retry_after_ns < NEVER else None
 
     @property
+    def more_after_ns(self) -> int | None:
+        return self.more_after_ if self.more_after_ < NEVER else None
+
+    @property
     def reset_after_ns(self) -> int:
         return self.verdict.reset_after_ns
 
@@ -56,6 +62,10 @@ cdef class Decision:
     @property
     def retry_after(self) -> float:
         return seconds(self.verdict.retry_after_ns)
+
+    @property
+    def more_after(self) -> float:
+        return seconds(self.more_after_)
 
     @property
     def reset_after(self) -> float:
@@ -86,4 +96,5 @@ cdef Decision decision_of(
     cdef Decision decision = Decision.__new__(Decision)
     decision.limiter = limiter
     pronounce(rule, request, out, allow_when_full, &decision.verdict)
+    decision.more_after_ = more_after(rule, out, decision.verdict.remaining)
     return decision

@@ -38,3 +38,12 @@ cdef inline void pronounce(
         verdict.retry_after_ns = wait_ns(out.now, ready(rule, out.now, request.cost, out.before, out.ring))
     elif not verdict.allowed:
         verdict.retry_after_ns = wait_ns(out.now, out.at)
+
+
+cdef inline uint64_t more_after(const Rule* rule, const Outcome* out, uint64_t left) noexcept nogil:
+    """How long until more than what is left can be spent; 0 when nothing was spent, NEVER when no wait will do."""
+    if out.status == FULL:
+        return wait_ns(out.now, out.at)
+    if left >= rule.limit:
+        return 0
+    return wait_ns(out.now, ready(rule, out.now, left + 1, out.after, out.ring))

@@ -22,7 +22,7 @@ from ._core cimport (
 from ._algorithm cimport turn
 from ._rule cimport LEAKY_BUCKET, NEVER, Rule
 from ._table cimport CANCEL, DONE, FULL, HIT, REFUSED, RESERVE, Outcome, Request, Table, look, perform
-from ._verdict cimport Verdict, pronounce, wait_ns
+from ._verdict cimport Verdict, more_after, pronounce, wait_ns
 
 from . import waiting
 from ._core import VERDICT
@@ -223,34 +223,16 @@ cdef class All:
         self.start(parts, key, cost, now)
         return self.decision(parts, spend_all(parts, self.size), key)
 
-    def hit_each(self, keys, cost=1, *, quotas=None, now=None):
-        """As `hit`, with a key of its own for each limiter: one request of a user, from an address, to a service.
+    def bind(self, keys, *, quotas=None):
+        """The request with a key of its own for each limiter, made ready: of a user, from an address, to a service.
 
         Args:
             keys: one for each of `limiters`, in their order.
-            cost, now: as for `hit`.
             quotas: one for each limiter instead of its own, as for Limiter.hit; None among them is its own.
+
+        Returns: a Bound, to be hit once or again and again.
         """
-        cdef Part[MOST] parts
-        cdef Limiter limiter
-        cdef Terms terms
-        cdef list kept = []  # the rules that are in use
-        cdef int refusing, i
-        for given, name in ((keys, "keys"), (quotas, "quotas")):
-            if not isinstance(given, (list, tuple)) and (given is not None or name == "keys"):
-                raise TypeError(f"{name} must be a list or tuple, one for each limiter, not {given!r}")
-            if given is not None and len(given) != self.size:
-                raise ValueError(f"{name} must be as many as there are limiters, {self.size}, not {len(given)}")
-        self.gather(parts, cost, now)
-        for i in range(self.size):
-            limiter = self.limiters[i]
-            parts[i].hashed = limiter.hash_of(keys[i])
-            if quotas is not None and quotas[i] is not None:
-                terms = limiter.terms_for(quotas[i])
-                kept.append(terms)
-                parts[i].rule = &terms.rule
-        refusing = spend_all(parts, self.size)
-        return self.decision(parts, refusing, keys[refusing] if refusing >= 0 else None)
+        return Bound(self, keys, quotas)
 
     def peek(self, key, cost=1, *, now=None):
         """What `hit` would answer; changes nothing."""
@@ -260,8 +242,11 @@ cdef class All:
 
     cdef Decision decision(self, Part* parts, int refusing, object key):
         cdef Decision decision = Decision.__new__(Decision)
+        cdef int chosen
         self.check_full(parts, refusing, key)
-        decision.limiter = self.limiters[judge(parts, self.size, refusing, &decision.verdict)]
+        chosen = judge(parts, self.size, refusing, &decision.verdict)
+        decision.limiter = self.limiters[chosen]
+        decision.more_after_ = more_after(parts[chosen].rule, &parts[chosen].out, decision.verdict.remaining)
         return decision
 
     def reserve(self, key, cost=1, *, max_delay=None):
@@ -373,3 +358,73 @@ cdef class All:
 
     def __repr__(self):
         return " & ".join(map(repr, self.limiters))
+
+
+@cython.final
+cdef class Bound:
+    """An All with a key for each of its limiters, as made by `All.bind`: keys are hashed and quotas read once.
+
+    Attributes:
+        limits: the All.
+        keys: one for each limiter.
+
+    Thread-safety: as for All.
+    """
+
+    cdef readonly All limits
+    cdef readonly tuple keys
+    cdef tuple terms  # the quotas, or None where the limiter's own holds
+    cdef uint64_t[MOST] hashes
+
+    def __cinit__(self, All limits not None, keys, quotas):
+        cdef Limiter limiter
+        cdef int i
+        self.limits = limits
+        self.keys = one_for_each(keys, "keys", limits.size)
+        found = []
+        if quotas is None:
+            quotas = [None] * limits.size
+        for i, quota in enumerate(one_for_each(quotas, "quotas", limits.size)):
+            limiter = limits.limiters[i]
+            self.hashes[i] = limiter.hash_of(self.keys[i])
+            found.append(None if quota is None else limiter.terms_for(quota))
+        self.terms = tuple(found)
+
+    cdef int start(self, Part* parts, object cost, object now) except -1:
+        cdef int i
+        self.limits.gather(parts, cost, now)
+        for i in range(self.limits.size):
+            parts[i].hashed = self.hashes[i]
+            if self.terms[i] is not None:
+                parts[i].rule = &(<Terms>self.terms[i]).rule
+        return 0
+
+    def hit(self, cost=1, *, now=None):
+        """Spend `cost` from all if it may, all or nothing: as All.hit."""
+        cdef Part[MOST] parts
+        cdef int refusing
+        self.start(parts, cost, now)
+        refusing = spend_all(parts, self.limits.size)
+        return self.limits.decision(parts, refusing, self.keys[max(refusing, 0)])
+
+    def peek(self, cost=1, *, now=None):
+        """What `hit` would answer; changes nothing."""
+        cdef Part[MOST] parts
+        cdef int refusing
+        self.start(parts, cost, now)
+        refusing = look_all(parts, self.limits.size)
+        return self.limits.decision(parts, refusing, self.keys[max(refusing, 0)])
+
+    def __reduce__(self):
+        raise TypeError("a Bound cannot be pickled; pickle the All, and bind it again")
+
+    def __repr__(self):
+        return f"({self.limits!r}).bind({self.keys!r})"
+
+
+cdef tuple one_for_each(object given, str name, int size):
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(f"{name} must be a list or tuple, one for each limiter, not {given!r}")
+    if len(given) != size:
+        raise ValueError(f"{name} must be as many as there are limiters, {size}, not {len(given)}")
+    return tuple(given)

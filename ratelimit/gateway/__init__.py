@@ -7,6 +7,7 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 from .access import Authorization, Networks, client_address
 from .app import Gateway
 from .canary import Split
+from .chain import Chain, Ruling
 from .config import ConfigurationError, read_file
 from .exchange import Refusal
 from .model import (
@@ -29,7 +30,7 @@ from .model import (
 )
 from .plans import UsagePlan
 from .routes import Match, RouteKey, RouteTable
-from .throttle import Chain, Limiters, Ruling, Step
+from .throttle import Limiters, Step
 
 __all__ = [
     "AccessLog",

@@ -2,20 +2,19 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
 from .backends import LOST, Addresses
 from .exchange import Disconnected, Exchange, Pieces, Receive, Refusal, Response, Send
-from .flow import Flow, RouteFlow, check_headers
-from .integrations import CLOSE, whole_body
+from .flow import Flow, RouteFlow, check_headers, check_size
+from .integrations import whole_body
 from .model import Configuration
 from .operator import Operator, reply
 from .peers import Connections
 from .plans import sweep
-from .responses import limit_fields
+from .responses import Header
 from .routes import BadValue
 from .throttle import LEVELS, Limiters
 from .websocket import Connection
@@ -61,7 +60,7 @@ class Gateway:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            exchange = Exchange(self.flow, scope, receive)
+            exchange = Exchange.begin(self.flow, scope, receive)
             if exchange.flow.tracing is None:
                 await self._http(exchange, send)
             else:
@@ -92,10 +91,22 @@ class Gateway:
     # --- HTTP
 
     async def _http(self, exchange: Exchange, send: Send) -> None:
+        """The flow of a request: whose it is, whether it may, what it gets."""
+        flow = exchange.flow
         try:
-            response = await self._answer(exchange)
-            if response.status in NO_BODY:
-                response = await without_body(response)
+            check_headers(exchange)
+            route = flow.find(exchange)
+            if route is None:
+                response = await self._apart(exchange)
+            else:
+                check_size(exchange, route)
+                if route.guarded:
+                    await flow.admit(exchange, route)
+                refusal = self.throttle(exchange, route)
+                if refusal is None:
+                    response = route.ready or await route.answer(exchange)
+                else:
+                    response = self.refused(exchange, refusal)
         except Disconnected:
             exchange.status, exchange.error, exchange.result = 499, "the client went away", "failed"
             self.done(exchange)
@@ -106,9 +117,11 @@ class Gateway:
             log.exception("the gateway failed")
             response = self.refused(exchange, Refusal("INTERNAL_ERROR"))
         exchange.status, headers, body = response
+        if exchange.status in NO_BODY:
+            headers, body = await without_body(headers, body)
         try:
-            headers = headers + limit_fields(exchange)
-            await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
+            told = headers + exchange.limit_fields()
+            await send({"type": "http.response.start", "status": exchange.status, "headers": told})
             if isinstance(body, bytes):
                 exchange.response_length = len(body)
                 await send({"type": "http.response.body", "body": body})
@@ -117,28 +130,10 @@ class Gateway:
         finally:
             self.done(exchange)
 
-    async def _answer(self, exchange: Exchange) -> Response:
-        flow = exchange.flow
-        check_headers(exchange)
-        if exchange.scope["path"].startswith(flow.operator_path) and self.operator.is_for(exchange):
+    async def _apart(self, exchange: Exchange) -> Response:
+        """What has no route: the operator's pages, and `@connections/{id}` of a WebSocket API, for operators alone."""
+        if exchange.place is None:
             return await self.operator.answer(exchange)
-        flow.find(exchange)
-        route = exchange.route
-        if route is None:
-            return await self._connections(exchange)
-        length = exchange.headers.get(b"content-length")
-        if length is not None and (not length.isdigit() or int(length) > route.route.max_body):
-            raise Refusal("REQUEST_TOO_LARGE", f"{length!r} bytes", CLOSE)
-        if route.guarded:
-            await flow.admit(exchange, route)
-        refusal = self.throttle(exchange, route)
-        if refusal is not None:
-            return self.refused(exchange, refusal)
-        return route.ready or await route.answer(exchange)
-
-    async def _connections(self, exchange: Exchange) -> Response:
-        """`@connections/{id}` of a WebSocket API: for operators alone."""
-        assert exchange.place is not None
         path = exchange.place.path
         if exchange.client not in exchange.flow.operators or not path.startswith("/@connections/"):
             raise Refusal("ACCESS_DENIED", "plain HTTP at a WebSocket API")
@@ -150,17 +145,17 @@ class Gateway:
     def throttle(self, exchange: Exchange, route: RouteFlow) -> Refusal | None:
         """Spend one request at all levels, or say why not."""
         try:
-            exchange.chain = chain = route.chain if exchange.plan is None else route.chain_with(exchange.plan, exchange)
+            chain = route.chain if exchange.plan is None else route.chain_with(exchange.plan, exchange)
             exchange.ruling = ruling = chain.hit()
         except Exception as error:
             otherwise = exchange.flow.configuration.on_limiter_error
             log.exception("a limiter failed; on_limiter_error is %s", otherwise)
             return Refusal("LIMITER_FAILURE", repr(error)) if otherwise == "closed" else None
         if ruling.shadow:
-            self.limiters.counts.allow(route.meter.shadow[ruling.shadow])
+            route.meter.would_refuse(ruling.shadow)
         if ruling.allowed:
             return None
-        self.limiters.counts.allow(route.meter.refused[ruling.level])
+        route.meter.refuse(ruling.level)
         return REFUSALS[ruling.level]
 
     def refused(self, exchange: Exchange, refusal: Refusal) -> Response:
@@ -185,14 +180,13 @@ class Gateway:
     def done(self, exchange: Exchange) -> None:
         """Count the request and write its line."""
         if exchange.route is not None:
-            took_ns = time.perf_counter_ns() - exchange.started_ns
-            exchange.route.meter.record(exchange.result, exchange.status, took_ns)
+            exchange.route.meter.record(exchange.result, exchange.status, exchange.started_ns)
         if exchange.flow.line is not None:
             exchange.flow.line.write(exchange)
 
 
-async def without_body(response: Response) -> Response:
+async def without_body(headers: list[Header], body: bytes | Pieces) -> tuple[list[Header], bytes]:
     """An answer whose status has no body: a client would take one for the beginning of the next answer."""
-    if not isinstance(response.body, bytes):
-        await response.body.aclose()
-    return Response(response.status, [header for header in response.headers if header[0] != b"content-length"])
+    if not isinstance(body, bytes):
+        await body.aclose()
+    return [header for header in headers if header[0] != b"content-length"], b""

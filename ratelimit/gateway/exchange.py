@@ -3,14 +3,14 @@
 import itertools
 import json
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote
 
-from .throttle import Chain, Ruling
+from .chain import Ruling
+from .meter import stopwatch_ns
 
 if TYPE_CHECKING:
     from .canary import Split
@@ -57,16 +57,18 @@ class Disconnected(Exception):
     """The client went away before its request was whole."""
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
     """Who answers a path: a side of the stage, and its route, if there is one."""
 
     side: "Side | None" = None
     route: "RouteFlow | None" = None
-    variables: dict[str, str] = {}  # noqa: RUF012  (never changed)
+    variables: dict[str, str] = field(default_factory=dict)
     rest: int = -1  # the segment of the path at which a greedy variable begins
 
 
-class Place(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
     """Where a path leads."""
 
     path: str  # decoded, within the stage
@@ -75,36 +77,44 @@ class Place(NamedTuple):
     split: "Split[Found]"
 
 
+@dataclass(slots=True, eq=False)
 class Exchange:
     """A request, its place in the flow, and how it was answered. It belongs to one task."""
 
-    # What most requests never set.
+    flow: "Flow"
+    scope: Any
+    receive: Receive
+    headers: dict[bytes, bytes]
+    client: str
+    started_ns: int
+    behind_proxy: bool = False
     api: "ApiFlow | None" = None
-    behind_proxy = False
     place: Place | None = None
-    found = Found()
+    found: Found = Found()
     route: "RouteFlow | None" = None  # the one found; of a WebSocket message, the one that it names
-    key = ""  # the name of the API key
+    key: str = ""  # the name of the API key
     plan: "UsagePlan | None" = None
-    authorizer: dict[str, Any] = {}  # noqa: RUF012  (replaced, never changed)
-    chain: Chain | None = None
+    authorizer: dict[str, Any] | None = None
     ruling: Ruling | None = None
-    status = 0
-    result = "admitted"  # for the metrics
-    response_length = 0
-    error = error_type = integration_error = ""
-    integration_status = integration_ns = 0
-    connection = event_type = ""  # of a WebSocket
+    status: int = 0
+    result: str = "admitted"  # for the metrics
+    response_length: int = 0
+    error: str = ""
+    error_type: str = ""
+    integration_error: str = ""
+    integration_status: int = 0
+    integration_ns: int = 0
+    connection: str = ""  # of a WebSocket
+    event_type: str = ""
     message: Any = None
     body: bytes | None = None  # once it was read whole
+    _id: str = ""
 
-    def __init__(self, flow: "Flow", scope: Any, receive: Receive) -> None:
-        self.started_ns = time.perf_counter_ns()
-        self.flow: Flow = flow
-        self.scope = scope
-        self.receive = receive
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.client: str = scope["client"][0] if scope["client"] else ""
+    @classmethod
+    def begin(cls, flow: "Flow", scope: Any, receive: Receive) -> "Exchange":
+        """That of an ASGI scope."""
+        peer = scope["client"]
+        return cls(flow, scope, receive, dict(scope["headers"]), peer[0] if peer else "", stopwatch_ns())
 
     @property
     def side(self) -> "Side | None":
@@ -118,11 +128,12 @@ class Exchange:
     def api_name(self) -> str:
         return self.api.name if self.api else ""
 
-    @cached_property
+    @property
     def id(self) -> str:
-        return f"{_run}-{next(_number):x}"
+        self._id = self._id or f"{_run}-{next(_number):x}"
+        return self._id
 
-    @cached_property
+    @property
     def query(self) -> dict[str, str]:
         """The query's parameters; of several with one name the last."""
         text = self.scope["query_string"].decode("latin-1")
@@ -139,6 +150,10 @@ class Exchange:
         host = self.headers.get(b"host", b"").decode("latin-1").lower()
         return (host if host.endswith("]") else host.rpartition(":")[0] or host).rstrip(".")
 
+    def limit_fields(self) -> list[tuple[bytes, bytes]]:
+        """The headers that tell about limits, once they were asked."""
+        return self.ruling.fields(self.flow.limit_fields) if self.ruling else []
+
     def header(self, name: str) -> str | None:
         value = self.headers.get(name.lower().encode("latin-1", "replace"))
         return None if value is None else value.decode("latin-1")
@@ -148,7 +163,7 @@ class Exchange:
         space, _, rest = name.partition(".")
         if space == "context":
             if rest.startswith("authorizer."):
-                return self.authorizer.get(rest[11:])
+                return (self.authorizer or {}).get(rest[11:])
             read = CONTEXT.get(rest)
             return None if read is None else read(self)
         if space == "stageVariables":
@@ -184,7 +199,7 @@ class Exchange:
             "requestContext": {
                 "requestId": self.id, "apiId": self.api_name, "stage": self.lookup("context.stage"),
                 "httpMethod": scope.get("method"), "identity": {"sourceIp": self.client, "apiKeyId": self.key or None},
-                "authorizer": self.authorizer,
+                "authorizer": self.authorizer or {},
             },
             "body": body,
             "isBase64Encoded": encoded,
@@ -215,7 +230,7 @@ CONTEXT: dict[str, Callable[[Exchange], Any]] = {
     "status": lambda x: x.status,
     "protocol": lambda x: f"HTTP/{x.scope.get('http_version', '1.1')}",
     "responseLength": lambda x: str(x.response_length),
-    "responseLatency": lambda x: (time.perf_counter_ns() - x.started_ns) // 1_000_000,
+    "responseLatency": lambda x: (stopwatch_ns() - x.started_ns) // 1_000_000,
     "integration.status": lambda x: x.integration_status or None,
     "integration.latency": lambda x: x.integration_ns // 1_000_000,
     "integration.error": lambda x: x.integration_error,

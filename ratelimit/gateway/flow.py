@@ -2,22 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
-from .access import Authorization, Networks, client_address
+from .access import Authorization, Networks, client_address, parse_address
 from .backends import Address, Addresses
 from .canary import Split
+from .chain import Chain
 from .exchange import Exchange, Found, Place, Refusal, Response
 from .integrations import CLOSE, Integration, MockCall, integration_of
 from .log import Line
 from .mapping import Mapping, Template
-from .metrics import Meter
+from .meter import Meter
 from .model import Api, Configuration, Mock, Route, Stage, Throttle
 from .plans import UsagePlan
 from .responses import Responses
 from .routes import BadPath, BadValue, RouteTable, decode
-from .throttle import Chain, Limiters, Step
+from .throttle import Limiters, Step
 from .tracing import Tracing
 
 
@@ -73,7 +74,8 @@ class RouteFlow:
             raise Refusal("BAD_REQUEST", str(error)) from error
 
 
-class Side(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
     """What one deployment answers at a stage."""
 
     stage: "StageFlow"
@@ -101,7 +103,8 @@ class StageFlow:
         self.split: Split[Side]
 
 
-class ApiFlow(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class ApiFlow:
     """An API with its stages by name."""
 
     name: str
@@ -115,7 +118,8 @@ class ApiFlow(NamedTuple):
 KNOWN = 4_096  # places that are remembered
 
 
-class Base(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Base:
     """A base path, and where it leads."""
 
     path: str
@@ -140,7 +144,6 @@ class Flow:
         self.addresses = addresses
         self.used: list[Address] = []  # those that some route may call
         self.trusted = Networks(configuration.trusted_proxies) or None
-        self.operator_path = configuration.operator.path or "\0"  # which no path begins with
         self.operators = Networks(configuration.operator.allow)
         self.tracing = Tracing() if configuration.tracing else None
         self.encoded_slash = configuration.encoded_slash
@@ -226,24 +229,43 @@ class Flow:
 
     # --- what a request asks
 
-    def find(self, exchange: Exchange) -> None:
-        """Its API, stage, side and route, or a Refusal."""
+    def find(self, exchange: Exchange) -> RouteFlow | None:
+        """Its route, or a Refusal. None for the operator's pages, and for plain HTTP at a WebSocket API.
+
+        What is found on the way is noted: API, place and side.
+        """
         scope = exchange.scope
         raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
         domain = self._domain(exchange) if self.domains else ""
         label = (scope["method"], raw, scope.get("root_path"), domain)
         place = self._known.get(label)
         if place is None:
+            ours = self._is_operators(scope["path"])
+            if ours and exchange.client in self.operators and self._is_named(exchange):
+                return None
             place = self._place(exchange, *label)
-            if len(raw) + len(scope["method"]) <= 256:  # what a client may make the gateway keep is bounded
+            if (
+                not ours and len(raw) + len(scope["method"]) <= 256
+            ):  # what a client may make the gateway keep is bounded
                 if len(self._known) >= KNOWN:
                     self._known.clear()
                 self._known[label] = place
-        exchange.place, exchange.api = place, place.api
+        exchange.place = place
+        exchange.api = place.api
         exchange.found = found = place.split.choose()
-        exchange.route = found.route
-        if found.route is None and place.api.api.type != "websocket":
+        exchange.route = route = found.route
+        if route is None and place.api.api.type != "websocket":
             raise Refusal(unknown(place.api), "no such route")
+        return route
+
+    def _is_operators(self, path: str) -> bool:
+        here = self.configuration.operator.path
+        return bool(here) and (path == here or path.startswith(here + "/"))
+
+    def _is_named(self, exchange: Exchange) -> bool:
+        """By an address, localhost or a configured domain: not by a name that somebody else let point here."""
+        name = exchange.host
+        return name == "localhost" or name in self.domains or parse_address(name) is not None
 
     def _domain(self, exchange: Exchange) -> str:
         return exchange.host if exchange.host in self.domains else "*"
@@ -273,7 +295,8 @@ class Flow:
             else:
                 raise Refusal(unknown(api), "no such stage")
         base_side, canary = stage.split.base, stage.split.canary
-        split = Split(base_side.find(method, path), canary and canary.find(method, path), stage.split.percent)
+        found = canary.find(method, path) if canary else None
+        split = Split(base_side.find(method, path), found, stage.split.percent)
         return Place(path, drop, api, split)
 
     async def admit(self, exchange: Exchange, route: RouteFlow) -> None:
@@ -283,7 +306,7 @@ class Flow:
         value = exchange.header("x-api-key")
         if route.authorization is not None:
             answer = await route.authorization.check(exchange)
-            exchange.authorizer = answer.get("context") or {}
+            exchange.authorizer = answer.get("context")
             value = answer.get("usageIdentifierKey") or value
         if not route.route.api_key_required:
             return
@@ -347,3 +370,10 @@ def check_headers(exchange: Exchange) -> None:
         exchange.behind_proxy = True
         forwarded = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
         exchange.client = client_address(exchange.client, forwarded, trusted)
+
+
+def check_size(exchange: Exchange, route: RouteFlow) -> None:
+    """Refuse a body that is said to be too large. One that does not say is measured as it comes."""
+    length = exchange.headers.get(b"content-length")
+    if length is not None and (not length.isdigit() or int(length) > route.route.max_body):
+        raise Refusal("REQUEST_TOO_LARGE", f"{length!r} bytes", CLOSE)

@@ -9,7 +9,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from .access import parse_address
 from .exchange import Exchange, Refusal, Response
 from .flow import Side
 from .integrations import whole_body
@@ -44,20 +43,6 @@ class Operator:
             "metrics": self._metrics,
             "usage": self._usage,
         }
-
-    def is_for(self, exchange: Exchange) -> bool:
-        """Whether the request is one for these pages, and from one who may see them."""
-        flow = exchange.flow
-        path, here = exchange.scope["path"], flow.configuration.operator.path
-        if not here or not (path == here or path.startswith(here + "/")):
-            return False
-        return exchange.client in flow.operators and self._is_named(exchange)
-
-    @staticmethod
-    def _is_named(exchange: Exchange) -> bool:
-        """By an address, localhost or a configured domain: not by a name that somebody else let point here."""
-        name = exchange.host
-        return name == "localhost" or name in exchange.flow.domains or parse_address(name) is not None
 
     async def answer(self, exchange: Exchange) -> Response:
         """The page, or what came of an order."""

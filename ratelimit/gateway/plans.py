@@ -5,8 +5,9 @@ from datetime import date, timedelta
 from fractions import Fraction
 
 from .. import Quota
+from .chain import Chain
 from .model import CalendarQuota, Plan
-from .throttle import FOREVER, Chain, Limiters, Step, add, read
+from .throttle import FOREVER, Limiters, Step, add, read
 
 DAY_NS = 86_400 * 10**9
 EPOCH = date(1970, 1, 1)

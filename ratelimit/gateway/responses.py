@@ -1,4 +1,4 @@
-"""What the gateway itself says: its answers by type, and the fields that tell about limits."""
+"""What the gateway itself says: its answers by type."""
 
 import json
 from collections.abc import Iterable
@@ -90,25 +90,3 @@ def problem(status: int, message: str) -> str:
     violated = ["$context.throttle.level"]
     kind = PROBLEM + "quota-exceeded"
     return json.dumps({"title": message, "status": status, "type": kind, "violated-policies": violated})
-
-
-def limit_fields(exchange: Exchange) -> list[Header]:
-    """RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), and Retry-After of a refusal.
-
-    RateLimit tells about the level that refused, or else the one with the least remaining.
-    """
-    style, chain, ruling = exchange.flow.limit_fields, exchange.chain, exchange.ruling
-    if ruling is None or chain is None or not ruling.level or style == "none":
-        return []
-    more = ruling.more_after_ns
-    seconds = 0 if more is None else -(-more // 1_000_000_000)
-    fields: list[Header] = []
-    if style != "legacy":
-        wait = "" if more is None else f";t={seconds}"
-        fields += chain.policy, (b"ratelimit", f'"{ruling.level}";r={ruling.remaining}{wait}'.encode())
-    if style != "draft":
-        numbers = (("limit", ruling.limit), ("remaining", ruling.remaining), ("reset", seconds))
-        fields += [(f"x-ratelimit-{name}".encode(), b"%d" % number) for name, number in numbers]
-    if not ruling.allowed and more is not None:
-        fields.append((b"retry-after", b"%d" % seconds))
-    return fields

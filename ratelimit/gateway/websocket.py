@@ -12,7 +12,6 @@ import websockets
 from .exchange import Exchange, Receive, Refusal, Response, Send
 from .flow import RouteFlow, Side, check_headers
 from .integrations import ProxyCall, collected
-from .responses import limit_fields
 
 if TYPE_CHECKING:
     from .app import Gateway
@@ -98,7 +97,7 @@ class Connection:
         return response
 
     async def _accept(self, exchange: Exchange, response: Response) -> None:
-        fields = limit_fields(exchange)
+        fields = exchange.limit_fields()
         protocol = dict(response.headers).get(b"sec-websocket-protocol")
         if protocol is None:
             protocol = next((up.subprotocol.encode() for up in self._upstreams.values() if up.subprotocol), None)
@@ -115,7 +114,7 @@ class Connection:
         if "websocket.http.response" not in (self.scope.get("extensions") or {}):
             await self._send({"type": "websocket.close"})
             return
-        headers = response.headers + limit_fields(exchange)
+        headers = response.headers + exchange.limit_fields()
         await self._send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
         await self._send({"type": "websocket.http.response.body", "body": response.body})
 
@@ -231,7 +230,8 @@ class Connection:
         self.gateway.done(exchange)
 
     def _exchange(self, route: RouteFlow | None, event: str) -> Exchange:
-        exchange = Exchange(self.first.flow if event != "CONNECT" else self.gateway.flow, self.scope, self._receive)
+        flow = self.gateway.flow if event == "CONNECT" else self.first.flow
+        exchange = Exchange.begin(flow, self.scope, self._receive)
         exchange.connection, exchange.event_type, exchange.route = self.id, event, route
         if event != "CONNECT":
             for name in ("client", "behind_proxy", "api", "place", "found", "key", "plan", "authorizer"):

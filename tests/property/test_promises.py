@@ -271,6 +271,21 @@ def test_reset_after_is_when_the_key_is_as_one_never_seen(algorithm, data, limit
     assert (ours.allowed, ours.remaining, ours.delay_ns) == (other.allowed, other.remaining, other.delay_ns)
 
 
+@given(data=st.data(), limit=limits, period=periods, cost=st.integers(1, 5))
+def test_more_after_is_when_one_more_remains(algorithm, data, limit, period, cost):
+    """It is the wait of a request that is one more than what remains; none when nothing was spent."""
+    limiter = algorithm.make(quota_of(limit, period), max_keys=4)
+    requests = data.draw(requests_of(period))
+    admitted(limiter, requests)
+    now = START + sum(step for step, _ in requests)
+    decision = limiter.hit("key", cost, now=now)
+    if decision.remaining == decision.limit:
+        assert decision.more_after_ns == 0
+    else:
+        assert decision.more_after_ns == limiter.peek("key", decision.remaining + 1, now=now).retry_after_ns
+        assert decision.more_after_ns > 0
+
+
 @given(data=st.data(), limit=limits, period=periods)
 def test_a_refusal_writes_nothing(algorithm, data, limit, period):
     """Not a byte of the table changes, whatever the cost and the verb."""
