@@ -18,6 +18,7 @@ from ._table cimport (
     Table,
     fetch,
     fetch_ring,
+    find,
     find_near,
     perform,
     slot_word,
@@ -28,7 +29,8 @@ from ._table cimport (
 from ._verdict cimport Verdict, pronounce
 
 cdef enum:
-    AHEAD = 16  # decisions between asking for a slot's cache line and using it
+    AHEAD = 16         # decisions between asking for a slot's cache line and using it
+    CACHED = 1 << 16   # slots, a megabyte: of larger tables each further cache line is waited for, so look at few
 
 
 @cython.final
@@ -98,7 +100,7 @@ cdef class Batch:
         cdef const Table* table = &self.limiter.slots
         cdef OnFull when_full = self.limiter.when_full
         cdef Rule rule = shared[0]  # a copy that no other thread can see need not be read again after each write
-        cdef bint now_given = self.now_given
+        cdef bint now_given = self.now_given, cached = table.size <= CACHED
         cdef u128 word = 0, after = 0
         cdef u128* slot
         cdef Status status
@@ -108,7 +110,7 @@ cdef class Batch:
         for i in range(size):
             if i + AHEAD < size:
                 fetch(table, hashes[i + AHEAD])
-            slot = find_near(table, hashes[i], &word)
+            slot = find_near(table, hashes[i], &word) if cached else find(table, hashes[i], &word)
             if slot != NULL:
                 if not admit(&rule, moments[i], costs[i], state_of(word), NULL, &after):
                     allowed[i] = False

@@ -610,10 +610,8 @@ cdef inline uint64_t count_live(const Table* table, const Rule* rule, uint64_t n
 
 
 cdef inline void fetch(const Table* table, uint64_t hashed) noexcept nogil:
-    """Ask for the memory of a key that will be decided soon: most are within a few slots from home."""
-    cdef u128* slot = home(table, hashed)
-    prefetch(slot)
-    prefetch(slot + GROUP - 1)
+    """Ask for the memory of a key that will be decided soon."""
+    prefetch(home(table, hashed))
 
 
 cdef inline void fetch_ring(const Table* table, const Rule* rule, uint64_t hashed) noexcept nogil:

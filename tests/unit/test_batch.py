@@ -100,7 +100,9 @@ def test_arguments_stay_as_they_are(algorithm, clock):
 
 
 @pytest.mark.parametrize(
-    ("count", "max_keys"), [(5_000, 20_000), (5_000, 5_000), (1_000, 1_000)], ids=["roomy", "crowded", "full"]
+    ("count", "max_keys"),
+    [(5_000, 100_000), (5_000, 20_000), (5_000, 5_000), (1_000, 1_000)],
+    ids=["large", "roomy", "crowded", "full"],
 )
 def test_a_long_batch(algorithm, clock, count, max_keys):
     """Many keys, each four times, in the order in which they come; at home in the table, or far from it."""
