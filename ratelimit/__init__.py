@@ -1,6 +1,8 @@
 """Rate limits: exact, lock-free, and in one call. Start with `TokenBucket("100/minute").allow(key)`."""
 
-from ._core import Decision, Limiter, Reservation
+from ._core import Limiter
+from ._decision import Decision
+from ._reservation import Reservation
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import All
 from .errors import CostExceedsLimit, RateLimitError, TableFull, WaitError, WaitTimeout

@@ -87,6 +87,28 @@ static inline u128 word_load(u128 *word) {
 }
 #endif
 
+/* The first of eight words whose bits from `shift` up, 64 or more, are `top`; 8 when there is none. All are compared
+   without a branch. A hint: each half is read whole, not each word, so look at the one that is found again. */
+static inline int word_among(u128 *words, int shift, uint64_t top) {
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    const __m128i *word = (const __m128i *)words, wanted = _mm_set1_epi64x((int64_t)top);
+    __m128i same[4];
+    for (int i = 0; i < 4; i++) {
+        __m128i tops = _mm_srli_epi64(_mm_unpackhi_epi64(word[2 * i], word[2 * i + 1]), shift - 64);
+        same[i] = _mm_cmpeq_epi32(tops, wanted); /* of 64 bits at once SSE2 has none */
+    }
+    int bits = _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(same[0], same[1]), _mm_packs_epi32(same[2], same[3])));
+    bits &= bits >> 1 & 0x5555; /* both halves of a top */
+    return bits ? __builtin_ctz(bits) / 2 : 8;
+#else
+    typedef uint64_t __attribute__((may_alias)) half;
+    int first = 8;
+    for (int i = 7; i >= 0; i--)
+        first = __atomic_load_n((half *)(words + i) + 1, __ATOMIC_RELAXED) >> (shift - 64) == top ? i : first;
+    return first;
+#endif
+}
+
 /* Acquire: whoever misses a key has to see the horizon that was raised before the key's slot was taken. */
 static inline uint64_t count_load(uint64_t *counter) {
     return __atomic_load_n(counter, __ATOMIC_ACQUIRE);

@@ -5,25 +5,23 @@
     allowed = limiter.spend(limiter.hash_of(key), cost, limiter.read_clock())
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
+from ._arguments cimport address, amount, hashes_of, integers
 from ._atomics cimport count_load
 from ._clock cimport now_ns
+from ._decision cimport Decision
 from ._keys cimport hash_key
+from ._reservation cimport booking
 from ._rule cimport Rule
-from ._table cimport DONE, FULL, Outcome, Request, Status, Table, Verb, take
-from ._verdict cimport Verdict
+from ._table cimport DONE, FULL, Outcome, Request, Status, Table, take
+from ._terms cimport Terms
 
 
 cdef enum OnFull:
     DENY
     ALLOW
     RAISE
-
-
-cdef class Terms:
-    cdef Rule rule
-    cdef readonly object sizes
 
 
 cdef class Limiter:
@@ -52,40 +50,6 @@ cdef class Limiter:
     cdef int start(self, Request* request, object now) except -1
     cdef bint full(self, object key) except -1
     cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out)
-
-
-cdef class Decision:
-    cdef Verdict verdict
-    cdef uint64_t more_after_
-    cdef readonly object limiter
-
-
-cdef class Reservation:
-    cdef list places  # of (limiter, hash of the key, moment of the turn)
-    cdef readonly bint allowed
-    cdef readonly uint64_t cost
-    cdef uint64_t began, delay_
-    cdef uint64_t closed  # by the first of cancel and settle
-
-    cdef int correct(self, Verb verb, uint64_t cost) except -1
-
-
-cdef Reservation booking(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t delay)
-
-
-cdef class Batch:
-    cdef Limiter limiter
-    cdef object hashes, costs, moments
-    cdef Py_ssize_t size
-    cdef bint now_given
-
-    cdef int decide(self, uint8_t* allowed, Verdict* verdicts) except -1
-
-
-cdef uint64_t amount(object value, str name, uint64_t least=?) except? 0
-cdef object integers(values, str name, Py_ssize_t size, least, most=?)
-cdef object hashes_of(const uint64_t* seed, keys)
-cdef char* address(object array) except NULL
 
 
 cdef inline bint is_stale(Limiter limiter) noexcept nogil:

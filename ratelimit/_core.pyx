@@ -2,19 +2,17 @@
 
 import numpy as np
 
-cimport cython
-from cpython.long cimport PyLong_CheckExact
-from cpython.number cimport PyNumber_Index
-from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from ._atomics cimport count_load, count_raise, first_come, rule_publish, u128
+from ._arguments cimport address, amount, moment
+from ._atomics cimport count_load, count_raise, rule_publish, u128
+from ._batch cimport Batch
 from ._clock cimport anchor_ns, now_ns, settle_anchor
-from ._keys cimport PyLong_AsLongLongAndOverflow, hash_bytes, hash_ints, hash_key, hash_uint
-from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
+from ._decision cimport Decision, decision_of
+from ._keys cimport hash_key
+from ._reservation cimport booking
+from ._rule cimport NEVER, SLIDING_LOG, Rule
 from ._table cimport (
-    CANCEL,
-    CHARGE,
     DONE,
     FULL,
     HIT,
@@ -24,21 +22,20 @@ from ._table cimport (
     Outcome,
     Request,
     Status,
-    Verb,
     carry_over,
     count_live,
-    fetch,
-    fetch_ring,
     forget,
     forget_all,
     look,
     perform,
     take,
 )
-from ._verdict cimport Verdict, more_after, pronounce, wait_ns
+from ._terms cimport Terms
+from ._verdict cimport Verdict, wait_ns
 
-from .errors import TableFull
 from . import label as labels
+from ._decision import VERDICT
+from .errors import TableFull
 from .mapping import boot_id
 from .quota import Quota, seconds_to_ns
 from .sizes import options_of, restate
@@ -48,8 +45,6 @@ cdef int64_t ANCHOR = anchor_ns()  # once for all limiters, so that several deci
 cdef uint64_t BOOT = boot_id()
 cdef object SLOT = np.dtype({"names": ["state", "state_high", "tag"], "formats": ["<u8", "<u2", "V6"],
                              "offsets": [0, 8, 10], "itemsize": 16})
-VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
-                    ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
 COUNTS = ("keep", "scale", "reset")
 
 cdef extern from *:
@@ -65,18 +60,7 @@ cdef extern from *:
 
 cdef dict ON_FULL = {"deny": DENY, "allow": ALLOW, "raise": RAISE}
 cdef enum:
-    OVERRIDES = 1024    # rules kept for quotas of single calls
-    AHEAD = 16          # decisions between asking for a slot's cache line and using it
-
-
-@cython.final
-cdef class Terms:
-    """A quota as the rule that decisions are made by."""
-
-    def __cinit__(self, sizes, uint64_t revision=0):
-        self.sizes = sizes
-        fill(&self.rule, sizes)
-        self.rule.revision = revision
+    OVERRIDES = 1024  # rules kept for quotas of single calls
 
 
 cdef class Limiter:
@@ -219,11 +203,7 @@ cdef class Limiter:
         return self.when_full == ALLOW
 
     cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out):
-        cdef Decision decision = Decision.__new__(Decision)
-        decision.limiter = self
-        pronounce(rule, request, out, self.when_full == ALLOW, &decision.verdict)
-        decision.more_after_ = more_after(rule, out, decision.verdict.remaining)
-        return decision
+        return decision_of(self, rule, request, out, self.when_full == ALLOW)
 
     # --- the verbs
 
@@ -437,323 +417,6 @@ cdef class Limiter:
         return composite.All(self, other) if isinstance(other, (Limiter, composite.All)) else NotImplemented
 
 
-@cython.final
-@cython.freelist(64)
-@cython.no_gc
-cdef class Decision:
-    """The answer to one request; true when it is allowed. Times are in seconds, and exact in nanoseconds.
-
-    Attributes:
-        allowed: whether the cost was spent (by `peek`: would be).
-        limit: the most that can be spent at one moment.
-        remaining: what may still be spent now.
-        retry_after: wait after which the same request is allowed if nothing else happens; 0 when it was
-            allowed, inf (and None in nanoseconds) when no wait will do.
-        more_after: wait after which `remaining` grows, if nothing else happens: what RateLimit's `t` tells. 0
-            when nothing was spent.
-        reset_after: wait after which the key is like one never seen.
-        delay: how long an admitted request has to wait for its turn (leaky bucket).
-        limiter: the one that decided; of several, the one that refused.
-    """
-
-    @property
-    def allowed(self) -> bool:
-        return self.verdict.allowed != 0
-
-    @property
-    def limit(self) -> int:
-        return self.verdict.limit
-
-    @property
-    def remaining(self) -> int:
-        return self.verdict.remaining
-
-    @property
-    def retry_after_ns(self) -> int | None:
-        return self.verdict.retry_after_ns if self.verdict.retry_after_ns < NEVER else None
-
-    @property
-    def more_after_ns(self) -> int | None:
-        return self.more_after_ if self.more_after_ < NEVER else None
-
-    @property
-    def reset_after_ns(self) -> int:
-        return self.verdict.reset_after_ns
-
-    @property
-    def delay_ns(self) -> int:
-        return self.verdict.delay_ns
-
-    @property
-    def retry_after(self) -> float:
-        return seconds(self.verdict.retry_after_ns)
-
-    @property
-    def more_after(self) -> float:
-        return seconds(self.more_after_)
-
-    @property
-    def reset_after(self) -> float:
-        return seconds(self.verdict.reset_after_ns)
-
-    @property
-    def delay(self) -> float:
-        return seconds(self.verdict.delay_ns)
-
-    def __bool__(self):
-        return self.verdict.allowed != 0
-
-    def __reduce__(self):
-        raise TypeError("a Decision cannot be pickled or copied: it belongs to its limiter; take the fields you need")
-
-    def __repr__(self):
-        wait = f"delay={self.delay}" if self.allowed else f"retry_after={self.retry_after}"
-        return (
-            f"Decision(allowed={self.allowed}, limit={self.limit}, remaining={self.remaining}, {wait}, "
-            f"reset_after={self.reset_after})"
-        )
-
-
-@cython.final
-cdef class Reservation:
-    """A place in line; true when there is one.
-
-    Attributes:
-        allowed: whether the place is booked.
-        delay: seconds from the reservation until its turn; when none was booked, what it would have been
-            (inf when no wait will do). Exact as `delay_ns`, an int or None.
-        at_ns: the moment of its turn, nanoseconds since the epoch; or None.
-        cost: what was booked.
-
-    `cancel` and `settle` may each be called from any thread; once the cost is given back they do nothing.
-    """
-
-    @property
-    def delay(self) -> float:
-        return seconds(self.delay_)
-
-    @property
-    def delay_ns(self) -> int | None:
-        return self.delay_ if self.delay_ < NEVER else None
-
-    @property
-    def at_ns(self) -> int | None:
-        return self.began + self.delay_ if self.delay_ < NEVER else None
-
-    def cancel(self):
-        """Give the place back, as far as that is fair to those who came after."""
-        if first_come(&self.closed):
-            self.correct(CANCEL, self.cost)
-
-    def settle(self, actual_cost):
-        """Correct the cost to what it turned out to be, once: give the rest back, or spend the more."""
-        cdef uint64_t actual = amount(actual_cost, "actual_cost", 0)
-        if not first_come(&self.closed):
-            return
-        if actual < self.cost:
-            self.correct(CANCEL, self.cost - actual)
-        elif actual > self.cost:
-            self.correct(CHARGE, actual - self.cost)
-
-    cdef int correct(self, Verb verb, uint64_t cost) except -1:
-        cdef Request request
-        cdef Outcome out
-        cdef Limiter limiter
-        for limiter, hashed, at in self.places:
-            limiter.start(&request, None)
-            request.verb = verb
-            request.cost = cost
-            request.at = at
-            if limiter.rule.algorithm == LEAKY_BUCKET:  # what goes back is the end of what was booked
-                request.at += (self.cost - cost) * <uint64_t>limiter.rule.interval
-            perform(&limiter.slots, limiter.rule, &request, hashed, &out)
-        return 0
-
-    def __bool__(self):
-        return self.allowed
-
-    def __reduce__(self):
-        raise TypeError("a Reservation cannot be pickled or copied: it can be given back only once")
-
-    def __repr__(self):
-        return f"Reservation(allowed={self.allowed}, delay={self.delay}, cost={self.cost})"
-
-
-cdef Reservation booking(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t delay):
-    cdef Reservation place = Reservation.__new__(Reservation)
-    place.places = places if allowed else []
-    place.allowed = allowed
-    place.cost = cost
-    place.began = now
-    place.delay_ = delay
-    return place
-
-
-@cython.final
-cdef class Batch:
-    """The arguments of a batch, checked before the first decision."""
-
-    def __cinit__(self, Limiter limiter, keys, costs, now):
-        self.limiter = limiter
-        self.hashes = hashes_of(&limiter.slots.seed[0], keys)
-        self.size = len(self.hashes)
-        self.costs = integers(1 if costs is None else costs, "costs", self.size, 1)
-        self.now_given = now is not None
-        self.moments = integers(limiter.read_clock() if now is None else now, "now", self.size, 0, NEVER - 2)
-
-    cdef int decide(self, uint8_t* allowed, Verdict* verdicts) except -1:
-        cdef Limiter limiter = self.limiter
-        cdef const uint64_t[::1] hashes = self.hashes
-        cdef const uint64_t[:] costs = self.costs, moments = self.moments
-        cdef Request request
-        cdef Outcome out
-        cdef Status status
-        cdef Py_ssize_t i, size = self.size
-        cdef bint full = False
-        request.verb = HIT
-        request.now_given = self.now_given
-        cdef const Rule* rule
-        if is_stale(limiter):
-            limiter.refresh()
-        rule = limiter.rule
-        with nogil:
-            for i in range(min(AHEAD, size)):
-                fetch(&limiter.slots, hashes[i])
-            for i in range(size):
-                if i + AHEAD < size:
-                    fetch(&limiter.slots, hashes[i + AHEAD])
-                if limiter.slots.rings != NULL and i + AHEAD // 2 < size:
-                    fetch_ring(&limiter.slots, rule, hashes[i + AHEAD // 2])
-                if verdicts != NULL:
-                    request.cost = costs[i]
-                    request.now = moments[i]
-                    status = perform(&limiter.slots, rule, &request, hashes[i], &out)
-                    pronounce(rule, &request, &out, limiter.when_full == ALLOW, verdicts + i)
-                else:
-                    status = take(&limiter.slots, rule, hashes[i], moments[i], self.now_given, costs[i])
-                    allowed[i] = status == DONE or (status == FULL and limiter.when_full == ALLOW)
-                if status == FULL and limiter.when_full == RAISE:
-                    full = True
-                    break
-        if full:
-            limiter.full(f"number {i} of the batch; those before it are decided")
-        return 0
-
-
-# --- arguments --------------------------------------------------------------------------------------------
-
-
-cdef double seconds(uint64_t ns) noexcept:
-    return ns / 1e9 if ns < NEVER else INFINITY
-
-
-cdef int64_t usual_int(object value) except? -1:
-    """What nearly every number is, an int from 0 to 2**63 - 1; or -1 for what has to be looked at closely."""
-    cdef int overflow = 0
-    cdef int64_t number
-    if not PyLong_CheckExact(value):
-        return -1
-    number = PyLong_AsLongLongAndOverflow(value, &overflow)
-    return number if number >= 0 and overflow == 0 else -1
-
-
-cdef uint64_t moment(object value, str name) except? 0:
-    return whole(value, name, 0, NEVER - 2, "nanoseconds since the epoch")
-
-
-cdef uint64_t amount(object value, str name, uint64_t least=1) except? 0:
-    """A cost. What exceeds 64 bits exceeds every limit as well, and is refused as such a cost is."""
-    cdef int64_t usual = usual_int(value)
-    if usual >= <int64_t>least:
-        return min(<uint64_t>usual, NEVER)
-    number = index_of(value, name, "a number of requests")
-    return NEVER if number >= NEVER else whole(value, name, least, NEVER, "a number of requests")
-
-
-cdef uint64_t whole(object value, str name, uint64_t least, uint64_t most, str what) except? 0:
-    cdef int64_t usual = usual_int(value)
-    if usual >= 0 and least <= <uint64_t>usual <= most:
-        return <uint64_t>usual
-    number = index_of(value, name, what)
-    if not least <= number <= most:
-        raise ValueError(f"{name} must be {what}, an int from {least} to {most}, not {value!r}")
-    return number
-
-
-cdef object index_of(object value, str name, str what):
-    try:
-        return PyNumber_Index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an int, {what}, not {value!r} of type {type(value).__name__}") from None
-
-
-cdef object integers(values, str name, Py_ssize_t size, least, most=None):
-    """An array of `size` 64-bit integers; one number stands for all. Without `most`, what is more is cut."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu" and array.size:
-        numbers = np.asarray(values, object)  # as Python has them, whose integers know no bounds
-        if array.dtype.kind not in "Of" or any(
-            isinstance(number, bool) or not isinstance(number, (int, np.integer)) for number in numbers.flat
-        ):
-            raise TypeError(f"{name} must be whole numbers, not an array of {array.dtype}")
-        array = numbers
-    if array.ndim > 1 or (array.ndim == 1 and len(array) != size):
-        raise ValueError(f"{name} must be one number or as many as there are keys, {size}, not of shape {array.shape}")
-    wrong = np.flatnonzero(array < least if most is None else (array < least) | (array > most))
-    if len(wrong):
-        accepted = f"from {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name} must be whole numbers {accepted}, not {array.flat[wrong[0]]} (at index {wrong[0]})")
-    if array.dtype.kind == "O":
-        array = np.minimum(array, 2**64 - 1)
-    return np.broadcast_to(np.asarray(array).astype(np.uint64, copy=False), (size,))
-
-
-cdef object hashes_of(const uint64_t* seed, keys):
-    """The hashes of a batch of keys."""
-    cdef uint64_t[::1] hashes
-    cdef const uint64_t[::1] words
-    cdef const uint8_t[:, ::1] rows
-    cdef Py_ssize_t i, size, length
-    accepted = (
-        "keys must be a one-dimensional array of integers or bytes (dtype i, u or S), or a list or object array of "
-        "str, bytes and int"
-    )
-    if not isinstance(keys, (np.ndarray, list, tuple)):
-        raise TypeError(f"{accepted}, not {type(keys).__name__}")
-    if isinstance(keys, np.ndarray) and keys.ndim != 1:
-        raise ValueError(f"{accepted}, not an array of shape {keys.shape}")
-    size = len(keys)
-    result = np.empty(size, np.uint64)
-    if size == 0:
-        return result  # of whatever type numpy took it to be
-    hashes = result
-    if not isinstance(keys, np.ndarray) or keys.dtype.kind == "O":
-        for i, key in enumerate(tuple(keys)):  # a list may change under us
-            hashes[i] = hash_key(seed, key)
-        return result
-    if keys.dtype.kind in "iu":
-        words = np.ascontiguousarray(keys, np.int64 if keys.dtype.kind == "i" else np.uint64).view(np.uint64)
-        with nogil:
-            hash_ints(seed, &words[0], size, &hashes[0])
-        if keys.dtype.kind == "u":
-            for i in np.flatnonzero(keys >= 2**63):
-                hashes[i] = hash_uint(seed, words[i])
-    elif keys.dtype.kind == "S":
-        rows = np.ascontiguousarray(keys).view(np.uint8).reshape(size, keys.dtype.itemsize)
-        with nogil:
-            for i in range(size):
-                length = rows.shape[1]
-                while length and rows[i, length - 1] == 0:  # numpy pads with zeros
-                    length -= 1
-                hashes[i] = hash_bytes(seed, &rows[i, 0], length)
-    else:
-        raise TypeError(f"{accepted}, not an array of {keys.dtype}")
-    return result
-
-
-# --- memory and rules -----------------------------------------------------------------------------------------------
-
-
 def revision_of(memory):
     """How often the quota of a mapped table was changed."""
     return count_load(&(<Header*>(address(memory) + <int>labels.LABEL_SIZE)).revision)
@@ -762,26 +425,6 @@ def revision_of(memory):
 def restored(cls, quota, options):
     """A pickled limiter, attached to its table again."""
     return cls(quota, **options)
-
-
-cdef char* address(object array) except NULL:
-    return <char*><size_t>array.ctypes.data
-
-
-cdef int fill(Rule* rule, object sizes) except -1:
-    rule.algorithm = sizes.algorithm
-    rule.limit = sizes.limit
-    rule.period = sizes.period
-    rule.unit = sizes.unit
-    rule.interval = wide(sizes.interval)
-    rule.tolerance = wide(sizes.tolerance)
-    rule.count_bits = sizes.count_bits
-    rule.capacity = sizes.capacity
-    return 0
-
-
-cdef u128 wide(object number) except? 0:
-    return <u128><uint64_t>(number >> 64) << 64 | <uint64_t>(number & (2**64 - 1))
 
 
 from . import composite, waiting  # noqa: E402  (they need the classes above)

@@ -63,8 +63,7 @@ static inline uint64_t siphash13(const uint64_t seed[2], const uint8_t *data, si
     return sip_end(&s);
 }
 
-/* The same for the 8 bytes of an integer, without a branch: an array of them is hashed four at a time where the
-   processor can. */
+/* The same for the 8 bytes of an integer, without a branch. */
 static inline uint64_t siphash13_word(const uint64_t seed[2], uint64_t word, uint8_t kind) {
     SipState s = sip_begin(seed);
     sip_absorb(&s, word);
@@ -72,26 +71,79 @@ static inline uint64_t siphash13_word(const uint64_t seed[2], uint64_t word, uin
     return sip_end(&s);
 }
 
-#define SIPHASH13_WORDS                                                                                      \
-    for (size_t i = 0; i < count; i++)                                                                       \
-        hashes[i] = siphash13_word(seed, words[i], kind);
-
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static void siphash13_words_avx2(
-    const uint64_t seed[2], const uint64_t *restrict words, size_t count, uint8_t kind, uint64_t *restrict hashes) {
-    SIPHASH13_WORDS
+#include <immintrin.h>
+
+/* The same by AVX2: four integers in the lanes of a vector, and two vectors side by side, because in a round each step
+   waits for the one before it. */
+#define AVX2 __attribute__((target("avx2")))
+
+typedef struct {
+    __m256i v0, v1, v2, v3;
+} SipLanes;
+
+/* There is no rotation, but whole bytes can be shuffled. */
+AVX2 static inline __m256i lanes_rotate(__m256i x, int by) {
+    const int64_t low = 0x0504030201000706, high = 0x0d0c0b0a09080f0e;
+    if (by == 32)
+        return _mm256_shuffle_epi32(x, _MM_SHUFFLE(2, 3, 0, 1));
+    if (by == 16)
+        return _mm256_shuffle_epi8(x, _mm256_set_epi64x(high, low, high, low));
+    return _mm256_slli_epi64(x, by) | _mm256_srli_epi64(x, 64 - by);
+}
+
+AVX2 static inline void lanes_round(SipLanes *s) {
+    s->v0 += s->v1; s->v1 = lanes_rotate(s->v1, 13); s->v1 ^= s->v0; s->v0 = lanes_rotate(s->v0, 32);
+    s->v2 += s->v3; s->v3 = lanes_rotate(s->v3, 16); s->v3 ^= s->v2;
+    s->v0 += s->v3; s->v3 = lanes_rotate(s->v3, 21); s->v3 ^= s->v0;
+    s->v2 += s->v1; s->v1 = lanes_rotate(s->v1, 17); s->v1 ^= s->v2; s->v2 = lanes_rotate(s->v2, 32);
+}
+
+AVX2 static inline void lanes_absorb(SipLanes s[2], __m256i first, __m256i second) {
+    s[0].v3 ^= first;
+    s[1].v3 ^= second;
+    lanes_round(&s[0]);
+    lanes_round(&s[1]);
+    s[0].v0 ^= first;
+    s[1].v0 ^= second;
+}
+
+AVX2 static void siphash13_words_avx2(
+    const uint64_t seed[2], const uint64_t *words, size_t count, uint8_t kind, uint64_t *hashes) {
+    const SipState begin = sip_begin(seed);
+    const SipLanes fresh = {_mm256_set1_epi64x((int64_t)begin.v0), _mm256_set1_epi64x((int64_t)begin.v1),
+                            _mm256_set1_epi64x((int64_t)begin.v2), _mm256_set1_epi64x((int64_t)begin.v3)};
+    const __m256i last = _mm256_set1_epi64x((int64_t)(kind | (uint64_t)9 << 56));
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        SipLanes s[2] = {fresh, fresh};
+        const __m256i *word = (const __m256i *)(words + i);
+        lanes_absorb(s, _mm256_loadu_si256(word), _mm256_loadu_si256(word + 1));
+        lanes_absorb(s, last, last);
+        s[0].v2 ^= _mm256_set1_epi64x(0xff);
+        s[1].v2 ^= _mm256_set1_epi64x(0xff);
+        for (int round = 0; round < 3; round++) {
+            lanes_round(&s[0]);
+            lanes_round(&s[1]);
+        }
+        for (int k = 0; k < 2; k++)
+            _mm256_storeu_si256((__m256i *)(hashes + i) + k, s[k].v0 ^ s[k].v1 ^ s[k].v2 ^ s[k].v3);
+    }
+    for (; i < count; i++)
+        hashes[i] = siphash13_word(seed, words[i], kind);
 }
 #endif
 
 static inline void siphash13_words(
-    const uint64_t seed[2], const uint64_t *restrict words, size_t count, uint8_t kind, uint64_t *restrict hashes) {
+    const uint64_t seed[2], const uint64_t *words, size_t count, uint8_t kind, uint64_t *hashes) {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2")) {
         siphash13_words_avx2(seed, words, count, kind, hashes);
         return;
     }
 #endif
-    SIPHASH13_WORDS
+    for (size_t i = 0; i < count; i++)
+        hashes[i] = siphash13_word(seed, words[i], kind);
 }
 
 #endif

@@ -1,5 +1,6 @@
 """What a caller is told: an outcome in the words of HTTP's rate-limit fields."""
 
+from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t, uint64_t
 
 from ._algorithm cimport fresh_at, ready, remaining
@@ -18,6 +19,10 @@ cdef struct Verdict:
 
 cdef inline uint64_t wait_ns(uint64_t now, uint64_t moment) noexcept nogil:
     return moment - now if moment < NEVER else NEVER
+
+
+cdef inline double seconds(uint64_t ns) noexcept nogil:
+    return ns / 1e9 if ns < NEVER else INFINITY
 
 
 cdef inline void pronounce(

@@ -4,7 +4,9 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-from ._core import Decision, Limiter, Reservation, _Clock, _Integers, _Key, _Keys, _Seconds
+from ._core import Limiter, _Clock, _Integers, _Key, _Keys, _Seconds
+from ._decision import Decision
+from ._reservation import Reservation
 from .quota import Quota
 
 @final

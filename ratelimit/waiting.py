@@ -8,7 +8,8 @@ from .errors import CostExceedsLimit, TableFull, WaitTimeout
 from .quota import seconds_to_ns
 
 if TYPE_CHECKING:
-    from ._core import Limiter, Reservation
+    from ._core import Limiter
+    from ._reservation import Reservation
     from .composite import All
 
 

@@ -99,16 +99,22 @@ def test_arguments_stay_as_they_are(algorithm, clock):
     assert all((array == copy).all() for array, copy in zip((keys, costs, moments), copies, strict=True))
 
 
-def test_a_long_batch(algorithm, clock):
-    """Many thousand keys, each four times, in the order in which they come."""
-    limiter = algorithm.make("3/minute", clock, max_keys=20_000)
+@pytest.mark.parametrize(
+    ("count", "max_keys"),
+    [(5_000, 100_000), (5_000, 20_000), (5_000, 5_000), (1_000, 1_000)],
+    ids=["large", "roomy", "crowded", "full"],
+)
+def test_a_long_batch(algorithm, clock, count, max_keys):
+    """Many keys, each four times, in the order in which they come; at home in the table, or far from it."""
+    limiter = algorithm.make("3/minute", clock, max_keys=max_keys)
     limit = limiter.peek("key").limit
-    keys = np.random.default_rng(1).permutation(np.repeat(np.arange(5_000), limit + 1))
+    keys = np.random.default_rng(1).permutation(np.repeat(np.arange(count), limit + 1))
     allowed = limiter.allow_many(keys)
     seen = {}
     for key, admitted in zip(keys.tolist(), allowed.tolist(), strict=True):
         seen[key] = seen.get(key, 0) + 1
         assert admitted == (seen[key] <= limit)
+    assert len(limiter) == count
 
 
 def test_fields_of_hit_many(clock):
