@@ -106,14 +106,18 @@ class Authorization:
         self.authorizer = authorizer
         self._function = load(authorizer.function)
         self._clock = clock
-        self._answers: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
+        self._answers: dict[tuple[str, ...], tuple[float, dict[str, Any]]] = {}
 
     async def check(self, exchange: Exchange, timeout: float = 10.0) -> dict[str, Any]:
         """The authorizer's answer, or a Refusal."""
         identity = exchange.header(self.authorizer.identity)
         if not identity:
             raise Refusal("UNAUTHORIZED", f"no {self.authorizer.identity} header")
-        label = (identity, exchange.route.key if exchange.route else "")
+        name = self.authorizer.identity.lower().encode()
+        if sum(header == name for header, _ in exchange.scope["headers"]) > 1:
+            raise Refusal("BAD_REQUEST", f"{self.authorizer.identity} twice")
+        stage, route = exchange.lookup("context.stage"), exchange.route
+        label = (identity, stage, route.key if route else "")
         until, answer = self._answers.get(label, (0.0, {}))
         if self._clock() >= until:
             answer = await self._ask(exchange, timeout)

@@ -40,8 +40,7 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--workers must be 1 or more, not {given.workers}")
     try:
         configuration = read_file(given.file)
-        Gateway(replace(configuration, tables="memory"))
-    except (ConfigurationError, OSError, ValueError) as error:
+    except (ConfigurationError, OSError) as error:
         print(f"ratelimit gateway: {error}", file=sys.stderr)
         return 1
     if given.check:

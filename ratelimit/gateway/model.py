@@ -7,10 +7,11 @@ from datetime import date
 from fractions import Fraction
 from functools import cache
 from ipaddress import ip_network
+from itertools import chain
 from typing import Any
 
 from ..quota import Quota
-from .mapping import Mapping
+from .mapping import Mapping, clean
 from .routes import RouteKey
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -85,6 +86,7 @@ class Mock:
 
     def __post_init__(self) -> None:
         check(200 <= self.status <= 599, f"status must be from 200 to 599, not {self.status!r}")
+        check_headers(self.headers)
 
 
 @dataclass(slots=True)
@@ -156,6 +158,11 @@ class Route:
             ip_network(network)
         Mapping(self.request)
         Mapping(self.response)
+        check(self.mock is None or not self.request, f"a mock sees nothing of the request that {self.request!r} maps")
+
+    def proxies(self) -> list[Proxy]:
+        """The backends that it asks."""
+        return [self.proxy] if self.proxy else list((self.aggregate or {}).values())
 
 
 @dataclass(slots=True)
@@ -248,6 +255,7 @@ class GatewayResponse:
 
     def __post_init__(self) -> None:
         check(self.status is None or 400 <= self.status <= 599, f"status must be from 400 to 599, not {self.status!r}")
+        check_headers(self.headers)
 
 
 @dataclass(slots=True)
@@ -323,25 +331,35 @@ class Api:
             for deployment in (stage.deployment, stage.canary and stage.canary.deployment):
                 known = deployment is None or deployment in self.deployments
                 check(known, f"stage {name!r} refers to no deployment of this API: {deployment!r}")
-        names = {"*", "$connect"} if self.type == "websocket" else {"*"}
         for routes in (self.routes, *self.deployments.values()):
-            names.update(routes)
             for key, route in routes.items():
                 self.check_route(key, route)
         for name, stage in self.stages.items():
             for key in stage.route_throttles:
-                check(key in names, f"stage {name!r}, route_throttles: {key!r} is no route of this API")
+                known = key == "*" or key in self.keys()
+                check(known, f"stage {name!r}, route_throttles: {key!r} is no route of this API")
+
+    def keys(self) -> set[str]:
+        """The route keys of all deployments."""
+        return {*self.routes, *chain(*self.deployments.values()), *(["$connect"] if self.type == "websocket" else [])}
 
     def check_route(self, key: str, route: Route) -> None:
+        segments: tuple[str, ...] = ()
         if self.type == "websocket":
             known = not key.startswith("$") or key in ("$connect", "$disconnect", "$default")
             check(known, f"route key {key!r}: only $connect, $disconnect and $default begin with $")
             check(not route.api_key_required or key == "$connect", f"route {key!r}: a key is required at $connect only")
         else:
             check(self.type == "http" or key != "$default", "a REST API has no $default route")
-            RouteKey.parse(key)
+            segments = RouteKey.parse(key).segments
         named = route.authorizer is None or route.authorizer in self.authorizers
         check(named, f"route {key!r}: authorizer {route.authorizer!r} is none of {list(self.authorizers)}")
+        for proxy in route.proxies():
+            for address in proxy.to:
+                sockets = proxy is route.proxy and self.type == "websocket"
+                check(sockets or address.startswith("http"), f"only a route of a WebSocket API leads to {address!r}")
+                for variable in re.findall(r"(?<!\$){[^}]*}", address):
+                    check(variable in segments, f"route {key!r} has no {variable} for {address!r}")
 
     def deploy(self, name: str, *stages: str) -> None:
         """Keep the routes as they stand under a name, and let stages refer to it."""
@@ -464,6 +482,8 @@ class Configuration:
         for option, accepted in (("on_limiter_error", ("open", "closed")), ("headers", HEADERS)):
             value = getattr(self, option)
             check(value in accepted, f"{option} must be one of {', '.join(accepted)}, not {value!r}")
+        for name in ("max_keys", "max_head", "head_timeout", "body_timeout"):
+            check(getattr(self, name) > 0, f"{name} must be more than 0, not {getattr(self, name)!r}")
         right = self.tables == "memory" or re.fullmatch(r"shared:[\w.-]+|file:.+", self.tables)
         check(right, f"tables must be memory, shared:NAME or file:FOLDER, not {self.tables!r}")
         for network in self.trusted_proxies:
@@ -474,9 +494,14 @@ class Configuration:
     def check_plans(self) -> None:
         taken: dict[tuple[str, str], str] = {}
         for name, plan in self.plans.items():
-            for stage in (*plan.stages, *plan.route_throttles):
-                self.check_target(stage, f"plan {name!r}")
+            for stage in plan.stages:
                 check("/" in stage, f"plan {name!r}: stages must be as 'api/stage', not {stage!r}")
+                self.check_target(stage, f"plan {name!r}")
+            for stage, throttles in plan.route_throttles.items():
+                check(stage in plan.stages, f"plan {name!r}: {stage!r} of route_throttles is none of its stages")
+                for key in throttles:
+                    known = self.apis[stage.partition("/")[0]].keys()
+                    check(key in known, f"plan {name!r}, stage {stage!r}: {key!r} is no route of it")
             for key in plan.keys:
                 check(key in self.api_keys, f"plan {name!r}: {key!r} is none of the API keys")
                 for stage in plan.stages:
@@ -491,12 +516,18 @@ class Configuration:
                 self.check_target(target, f"domain {host!r}")
 
     def check_target(self, target: str, where: str) -> None:
-        api, _, stage = target.partition("/")
-        known = api in self.apis and (not stage or stage in self.apis[api].stages)
+        api, slash, stage = target.partition("/")
+        known = api in self.apis and (not slash or stage in self.apis[api].stages)
         check(known, f"{where}: {target!r} is none of the APIs and their stages")
 
 
 HEADERS = ("draft", "legacy", "both", "none")
+
+
+def check_headers(headers: dict[str, str]) -> None:
+    Mapping({f"overwrite:header.{name}": text for name, text in headers.items()})
+    for name, text in headers.items():
+        clean(name, text)
 
 
 def check(condition: object, otherwise: str) -> None:

@@ -13,6 +13,7 @@ from .exchange import Exchange, Receive, Refusal, Response, Send
 from .flow import RouteFlow, Side, check_headers
 from .integrations import ProxyCall, collected
 from .responses import limit_fields
+from .routes import BadValue
 
 if TYPE_CHECKING:
     from .app import Gateway
@@ -57,26 +58,39 @@ class Connection:
     async def serve(self) -> None:
         """The whole life of the connection."""
         await self._receive()  # websocket.connect
-        self.first = exchange = self._exchange(None, "CONNECT")
+        self.first = self._exchange(None, "CONNECT")
         try:
-            response = await self._connect(exchange)
-        except Refusal as refusal:
-            response = self.gateway.refused(exchange, refusal)
-        accepted = 200 <= response.status < 300
-        await (self._accept(exchange, response) if accepted else self._deny(exchange, response))
-        self.gateway.done(exchange)
-        if not accepted:
-            return
-        self.gateway.connections.add(self)
-        try:
-            await self._talk()
+            if await self._handshake(self.first):
+                self.gateway.connections.add(self)
+                await self._talk()
         finally:
-            self.gateway.connections.remove(self)
             for task in self._tasks:
                 task.cancel()
             for upstream in self._upstreams.values():
                 await upstream.close()
-            await self._disconnected()
+            if self.connected_ms:
+                self.gateway.connections.remove(self)
+                await self._disconnected()
+
+    async def _handshake(self, exchange: Exchange) -> bool:
+        """Accept the client or deny it."""
+        try:
+            response = await self._connect(exchange)
+        except Exception as error:
+            response = self._refused(exchange, error)
+        accepted = 200 <= response.status < 300
+        await (self._accept if accepted else self._deny)(exchange, response)
+        self.gateway.done(exchange)
+        return accepted
+
+    def _refused(self, exchange: Exchange, error: Exception) -> Response:
+        """The gateway's own answer to what went wrong."""
+        if isinstance(error, BadValue):
+            error = Refusal("BAD_REQUEST", str(error))
+        elif not isinstance(error, Refusal):
+            log.error("the gateway failed", exc_info=error)
+            error = Refusal("INTERNAL_ERROR")
+        return self.gateway.refused(exchange, error)
 
     async def _connect(self, exchange: Exchange) -> Response:
         flow = exchange.flow
@@ -91,6 +105,8 @@ class Connection:
             await flow.admit(exchange, route)
         self._throttle(exchange, route)
         response = await self._call(exchange, route, b"")
+        if not 200 <= response.status < 300:
+            return response
         for key, other in self.side.routes.items():
             if isinstance(other.call, ProxyCall) and other.call.to_websocket:
                 self._upstreams[key] = await other.call.open_websocket(exchange)
@@ -153,26 +169,32 @@ class Connection:
             exchange.message = json.loads(body) if is_text else None
         except (ValueError, RecursionError):
             exchange.message = None
+        answer: bytes | str
         try:
-            exchange.route = route = self._select(exchange)
-            self._throttle(exchange, route)
-            upstream = self._upstreams.get(route.key)
-            if upstream is not None:
-                await upstream.send(body.decode() if is_text else body)
-                response = Response(200, [])
-            else:
-                response = await self._call(exchange, route, body)
-            exchange.status = response.status
-            if response.body:
-                assert isinstance(response.body, bytes)
-                exchange.response_length = len(response.body)
-                await self.send(response.body)
-        except Refusal as refusal:
-            self.gateway.refused(exchange, refusal)
-            await self.send(self._error(exchange))
+            answer = await self._answer(exchange, body, is_text)
         except websockets.ConnectionClosed:
             exchange.status, exchange.integration_error, exchange.result = 504, "the backend closed", "failed"
+            answer = b""
+        except Exception as error:
+            self._refused(exchange, error)
+            answer = self._error(exchange)
+        if answer:
+            await self.send(answer)
         self.gateway.done(exchange)
+
+    async def _answer(self, exchange: Exchange, body: bytes, is_text: bool) -> bytes:
+        """What the message's route answers, if anything."""
+        exchange.route = route = self._select(exchange)
+        self._throttle(exchange, route)
+        upstream = self._upstreams.get(route.key)
+        if upstream is not None:
+            await upstream.send(body.decode() if is_text else body)
+            exchange.status = 200
+            return b""
+        response = await self._call(exchange, route, body)
+        assert isinstance(response.body, bytes)
+        exchange.status, exchange.response_length = response.status, len(response.body)
+        return response.body
 
     def _throttle(self, exchange: Exchange, route: RouteFlow) -> None:
         refusal = self.gateway.throttle(exchange, route)
@@ -226,8 +248,8 @@ class Connection:
         exchange = self._exchange(route, "DISCONNECT")
         try:
             exchange.status = (await self._call(exchange, route, b"")).status
-        except Refusal as refusal:
-            self.gateway.refused(exchange, refusal)
+        except Exception as error:
+            self._refused(exchange, error)
         self.gateway.done(exchange)
 
     def _exchange(self, route: RouteFlow | None, event: str) -> Exchange:
