@@ -151,7 +151,9 @@ class ProxyCall:
         first = urls[0]
         if any(url[2:4] != first[2:4] for url in urls):
             raise ValueError(f"the addresses of one proxy must have the same path, not {first.geturl()!r} and others")
-        self.balancer = Balancer([_address(url, proxy.verify, address) for url in urls], proxy.max_fails, proxy.fail_timeout)
+        self.balancer = Balancer(
+            [_address(url, proxy.verify, address) for url in urls], proxy.max_fails, proxy.fail_timeout
+        )
         self._path = first.path if first.path != "/" else ""
         self._query = first.query.encode()
         self.to_websocket = first.scheme in ("ws", "wss")

@@ -323,3 +323,84 @@ apis:
         client.send(json.dumps({"action": "say", "text": "a"}))
         assert client.recv(timeout=5) == "ok"
     assert [b"x-text: a\r\n" in head for head in back.heads] == [True]
+
+
+def test_backends_do_not_outlive_a_denied_handshake(serve, tmp_path):
+    """Whoever denies it: the integration of $connect, another backend, a mapping, or the client that leaves."""
+    opened = []
+
+    def stay(connection):
+        opened.append(connection)
+        for _ in connection:
+            pass
+        opened.remove(connection)
+
+    (tmp_path / "refuse.py").write_text(
+        "import time\ndef deny(event): return {'statusCode': 401, 'body': 'no'}\ndef wait(event): time.sleep(0.5)\n"
+    )
+    port = free_port()
+    up = f"ws://127.0.0.1:{port}"
+    behind = serve_websocket(stay, "127.0.0.1", port)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    apis = {
+        "denied": f"{{$connect: {{function: 'refuse:deny'}}, $default: {{proxy: '{up}'}}}}",
+        "half": f"{{one: {{proxy: '{up}'}}, two: {{proxy: 'ws://127.0.0.1:1'}}}}",
+        "path": f"{{one: {{proxy: '{up}', request: {{'overwrite:path': /$request.querystring.x}}}}}}",
+        "slow": f"{{$connect: {{function: 'refuse:wait'}}, $default: {{proxy: '{up}'}}}}",
+    }
+    text = "".join(f"  {n}: {{type: websocket, stages: {{p: {{}}}}, routes: {routes}}}\n" for n, routes in apis.items())
+    server = serve(f"apis:\n{text}domains: {{'*': {{{', '.join(f'/{name}: {name}' for name in apis)}}}}}")
+    try:
+        for path, status in (("/denied/p", 401), ("/half/p", 504), ("/path/p?x=..%2fa", 400)):
+            with pytest.raises(websockets.InvalidStatus) as caught, connect(f"ws://127.0.0.1:{server.port}{path}"):
+                pass
+            assert caught.value.response.status_code == status
+        with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+            connection.sendall(
+                b"GET /slow/p HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Key: " + base64.b64encode(bytes(16)) + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+        ends = time.monotonic() + 5
+        while opened or time.monotonic() < ends - 4:  # the last one is opened after half a second
+            assert time.monotonic() < ends, f"{len(opened)} are open still"
+            time.sleep(0.05)
+        assert "Traceback" not in server.log.read_text()
+    finally:
+        behind.shutdown()
+
+
+def test_what_a_websocket_backend_is_told(serve):
+    """The handshake goes through the route's mapping."""
+    port = free_port()
+    behind = serve_websocket(lambda one: one.send(one.request.headers["x-stage"]), "127.0.0.1", port)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    mapping = "{'overwrite:header.x-stage': $context.stage}"
+    server = serve(f"""
+apis:
+  chat:
+    type: websocket
+    routes: {{$default: {{proxy: "ws://127.0.0.1:{port}", request: {mapping}}}}}
+    stages: {{prod: {{}}}}
+""")
+    with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        assert client.recv(timeout=5) == "prod"
+    behind.shutdown()
+
+
+def test_an_http_backend_that_fails_in_mid_body(serve, backend):
+    """The message gets an error frame, and the connection goes on."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100_000)
+
+    server = serve(f"""
+apis:
+  chat:
+    type: websocket
+    routes: {{$default: {{proxy: "{backend(answer).url}"}}, mock: {{mock: {{body: here}}}}}}
+    stages: {{prod: {{}}}}
+""")
+    with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        client.send("{}")
+        assert json.loads(client.recv(timeout=5))["message"] == "Network error communicating with endpoint"
+        assert talk(client, action="mock") == "here"
