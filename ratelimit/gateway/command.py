@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     if given.workers < 1:
         parser.error(f"--workers must be 1 or more, not {given.workers}")
+    sys.path.insert(0, os.path.dirname(os.path.abspath(given.file)))  # where its functions are looked for first
     try:
         configuration = read_file(given.file)
     except (ConfigurationError, OSError) as error:
@@ -82,16 +83,17 @@ def served() -> Any:
     """The application of one worker."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can follow: what it reads now is new enough
     file = os.environ[FILE]
-    configuration = _configuration(file)
-    BoundedProtocol.max_head = configuration.max_head
-    BoundedProtocol.head_timeout = configuration.head_timeout
-    gateway = Gateway(configuration, peers=os.environ[PEERS])
+    gateway = Gateway(_configuration(file), peers=os.environ[PEERS])
     gateway.on_start.append(lambda: _follow(gateway, file, bool(os.environ[WATCH])))
     return gateway
 
 
 def _configuration(file: str) -> Configuration:
-    return replace(read_file(file), tables=os.environ[TABLES])
+    """What the file says now; the tables stay where they were at first."""
+    configuration = replace(read_file(file), tables=os.environ[TABLES])
+    BoundedProtocol.max_head = configuration.max_head
+    BoundedProtocol.head_timeout = configuration.head_timeout
+    return configuration
 
 
 async def _follow(gateway: Gateway, file: str, watch: bool, seconds: float = 0.5) -> None:

@@ -47,11 +47,10 @@ class Operator:
 
     def is_for(self, exchange: Exchange) -> bool:
         """Whether the request is one for these pages, and from one who may see them."""
-        flow = exchange.flow
-        path, here = exchange.scope["path"], flow.configuration.operator.path
+        path, here = path_of(exchange), exchange.flow.configuration.operator.path
         if not here or not (path == here or path.startswith(here + "/")):
             return False
-        return exchange.client in flow.operators and self._is_named(exchange)
+        return exchange.client in exchange.flow.operators and self._is_named(exchange)
 
     @staticmethod
     def _is_named(exchange: Exchange) -> bool:
@@ -61,7 +60,7 @@ class Operator:
 
     async def answer(self, exchange: Exchange) -> Response:
         """The page, or what came of an order."""
-        name = exchange.scope["path"][len(exchange.flow.configuration.operator.path) + 1 :]
+        name = path_of(exchange)[len(exchange.flow.configuration.operator.path) + 1 :]
         if exchange.scope["method"] in ("GET", "HEAD"):
             page = self._gets.get(name)
             if page is None:
@@ -166,6 +165,12 @@ class Operator:
                 for key, route in side.routes.items()
             ],
         }
+
+
+def path_of(exchange: Exchange) -> str:
+    """The path within this application, wherever it is mounted."""
+    path: str = exchange.scope["path"]
+    return path.removeprefix(exchange.scope.get("root_path", ""))
 
 
 def throttle_text(throttle: Throttle | None) -> str | None:

@@ -35,13 +35,16 @@ class Connection:
         self._active = time.monotonic()  # when something was last sent or received
         self.first: Exchange  # the handshake's
         self.side: Side
+        self._closed = False
         self._upstreams: dict[str, Any] = {}  # by route key
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- the client
 
     async def send(self, body: bytes | str) -> None:
-        """Send a message: text, or binary where it is not UTF-8."""
+        """Send a message: text, or binary where it is not UTF-8; none after the close."""
+        if self._closed:
+            return
         self._active = time.monotonic()
         if isinstance(body, bytes):
             try:
@@ -52,7 +55,11 @@ class Connection:
         await self._send({"type": "websocket.send", "text": body})
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Disconnect."""
+        """Disconnect, once. Whoever asks for the client from now on is told that it is gone."""
+        if self._closed:
+            return
+        self._closed = True
+        self.gateway.connections.remove(self)
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     async def serve(self) -> None:

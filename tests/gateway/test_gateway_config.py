@@ -1,5 +1,7 @@
 """Configuration files: YAML and TOML say the same, and errors name file, line and value."""
 
+import sys
+
 import pytest
 
 from ratelimit.gateway import (
@@ -260,6 +262,14 @@ def test_the_command_says_that_all_is_well(tmp_path, capsys):
     assert main([str(file), "--check"]) == 0
     assert "1 APIs, 1 plans" in capsys.readouterr().out
     assert main([str(tmp_path / "none.yaml"), "--check"]) == 1
+
+
+def test_functions_are_looked_for_beside_the_file(tmp_path, monkeypatch):
+    (tmp_path / "functions_beside.py").write_text("def here(event): ...")
+    file = tmp_path / "gateway.yaml"
+    file.write_text("apis: {a: {routes: {GET /: {function: 'functions_beside:here'}}, stages: {$default: {}}}}")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert main([str(file), "--check"]) == 0
 
 
 def test_a_key_in_two_plans_for_one_stage(tmp_path):

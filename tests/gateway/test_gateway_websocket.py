@@ -404,3 +404,24 @@ apis:
         client.send("{}")
         assert json.loads(client.recv(timeout=5))["message"] == "Network error communicating with endpoint"
         assert talk(client, action="mock") == "here"
+
+
+def test_disconnecting_during_a_message(serve, tmp_path):
+    """Its answer is dropped, and the client is gone for whoever asks next."""
+    (tmp_path / "late.py").write_text("import asyncio\nasync def late(event): await asyncio.sleep(0.5)\n")
+    server = serve("""
+apis:
+  chat:
+    type: websocket
+    routes: {$default: {function: "late:late"}, id: {mock: {body: $context.connectionId}}}
+    stages: {prod: {}}
+""")
+    with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        url = f"{server.url}/prod/@connections/{talk(client, action='id')}"
+        client.send("{}")
+        assert [httpx.delete(url).status_code for _ in range(2)] == [204, 410]
+        with pytest.raises(websockets.ConnectionClosed) as caught:
+            client.recv(timeout=5)
+        assert caught.value.rcvd.code == 1000
+    time.sleep(0.7)
+    assert "Traceback" not in server.log.read_text()
