@@ -183,7 +183,7 @@ class ProxyCall:
             except TimeoutError as error:
                 raise Refusal("INTEGRATION_TIMEOUT", "the backend opens no WebSocket in time") from error
             except (OSError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
-                address.failed(self.proxy.max_fails, self.proxy.fail_timeout)
+                self.balancer.failed(address)
                 problem = error
         raise Refusal("INTEGRATION_FAILURE", repr(problem)) from problem
 
@@ -213,7 +213,7 @@ def _address(url: SplitResult, verify: bool, address: Callable[..., Address]) ->
     """The origin of a backend's URL."""
     try:
         scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
-        port = url.port or {"http": 80, "https": 443}[scheme]
+        port = url.port or backends.PORTS[scheme]
         if url.hostname is None:
             raise ValueError("it has no host")
     except ValueError as error:
