@@ -7,7 +7,7 @@ An error names the file, the line and the value.
 import re
 import tomllib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date
@@ -19,7 +19,7 @@ import yaml
 
 from .backends import Addresses
 from .flow import Flow
-from .model import AccessLog, Configuration, Proxy, Resource
+from .model import AccessLog, Configuration, Proxy, Route
 from .throttle import Limiters
 
 
@@ -63,7 +63,7 @@ class Loader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
         return Node(value, node.start_mark.line + 1, node.value if isinstance(node, yaml.ScalarNode) else "")
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Node]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         names: set[str] = set()
         for key, _ in node.value:
             problem = f"{key.value!r} stands twice" if isinstance(key, yaml.ScalarNode) else "a name must be text"
@@ -138,9 +138,13 @@ class Reader:
         if origin is dict:
             if not isinstance(node.value, dict):
                 self.fail(node.line, f"{what} must be names and their values, not {_plain(node)!r}")
-            if arguments[1] is Any:
-                return _plain(node)
-            return {name: self.read(one, arguments[1], f"{what}, {name!r}") for name, one in node.value.items()}
+            inner = arguments[1]
+            if inner is Any:  # the tree of a REST API: what begins with a slash is a path, else it is a method
+                return {
+                    name: self.read(one, wanted if name.startswith("/") else Route, f"{what}, {name!r}")
+                    for name, one in node.value.items()
+                }
+            return {name: self.read(one, inner, f"{what}, {name!r}") for name, one in node.value.items()}
         if origin is list:
             many = node.value if isinstance(node.value, list) else [node]  # one may stand for a list of one
             return [self.read(one, arguments[0], what) for one in many]
@@ -169,11 +173,10 @@ class Reader:
             node = Node({SHORT[wanted]: node}, node.line)
         if not isinstance(node.value, dict):
             self.fail(node.line, f"{what} must have names and their values, not {_plain(node)!r}")
-        given = _as_resource(node.value, node.line) if wanted is Resource else node.value
         hints = _hints(wanted)
-        known = {field.name: field for field in fields(wanted) if field.init and field.name != "previous"}
+        known = {field.name: field for field in fields(wanted) if field.init}
         arguments = {}
-        for name, one in given.items():
+        for name, one in node.value.items():
             if name not in known:
                 self.fail(one.line, f"{what}: {name!r} is none of {', '.join(known)}")
             arguments[name] = self.read(one, hints[name], f"{what}, {name}")
@@ -191,13 +194,6 @@ NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or f
 @cache
 def _hints(wanted: Any) -> dict[str, Any]:
     return get_type_hints(wanted)
-
-
-def _as_resource(given: dict[str, Node], line: int) -> dict[str, Node]:
-    """In a file, the methods of a resource and the paths below it stand side by side."""
-    below = {name: one for name, one in given.items() if name.startswith("/")}
-    methods = {name: one for name, one in given.items() if name not in below}
-    return {"methods": Node(methods, line), "below": Node(below, line)}
 
 
 def _plain(node: Node) -> Any:

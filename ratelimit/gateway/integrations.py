@@ -332,27 +332,8 @@ async def first_body(exchange: Exchange, limit: int) -> "bytes | AsyncIterator[b
     """A body that has come whole, or else its pieces as they come; more than the limit is a Refusal."""
     if exchange.body is not None:
         return exchange.body
-    message = await _next(exchange)
-    body: bytes = message.get("body", b"")
-    if len(body) > limit:
-        raise Refusal("REQUEST_TOO_LARGE", f"more than {limit} bytes", CLOSE)
-    return _rest(exchange, body, limit) if message.get("more_body") else body
-
-
-CLOSE = ((b"connection", b"close"),)
-
-
-async def _rest(exchange: Exchange, first: bytes, limit: int) -> AsyncIterator[bytes]:
-    yield first
-    size, more = len(first), True
-    while more:
-        message = await _next(exchange)
-        body, more = message.get("body", b""), message.get("more_body", False)
-        size += len(body)
-        if size > limit:
-            raise Refusal("REQUEST_TOO_LARGE", f"more than {limit} bytes", CLOSE)
-        if body:
-            yield body
+    body, more = await _piece(exchange, limit)
+    return _rest(exchange, body, limit - len(body)) if more else body
 
 
 async def whole_body(exchange: Exchange, limit: int) -> bytes:
@@ -364,7 +345,20 @@ async def whole_body(exchange: Exchange, limit: int) -> bytes:
     return body
 
 
-async def _next(exchange: Exchange) -> Any:
+async def _rest(exchange: Exchange, body: bytes, limit: int) -> AsyncIterator[bytes]:
+    yield body
+    more = True
+    while more:
+        body, more = await _piece(exchange, limit)
+        limit -= len(body)
+        yield body
+
+
+CLOSE = ((b"connection", b"close"),)
+
+
+async def _piece(exchange: Exchange, limit: int) -> tuple[bytes, bool]:
+    """The next piece of a body, and whether there is more."""
     try:
         async with asyncio.timeout(exchange.flow.configuration.body_timeout):
             message = await exchange.receive()
@@ -372,4 +366,7 @@ async def _next(exchange: Exchange) -> Any:
         raise Refusal("REQUEST_TIMEOUT", "the body did not come in time", CLOSE) from None
     if message["type"] == "http.disconnect":
         raise Disconnected
-    return message
+    body = message.get("body", b"")
+    if len(body) > limit:
+        raise Refusal("REQUEST_TOO_LARGE", f"{len(body)} bytes where {limit} are left", CLOSE)
+    return body, message.get("more_body", False)

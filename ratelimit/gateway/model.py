@@ -202,7 +202,7 @@ class Stage:
     variables: dict[str, str] = field(default_factory=dict)
     canary: Canary | None = None
     shadow: bool = False
-    previous: list[str | None] = field(default_factory=list, repr=False)
+    previous: list[str | None] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check(len(self.variables) <= 100, f"variables are 100 at most, not {len(self.variables)}")
@@ -278,29 +278,13 @@ class WebSocketLimits:
 
 
 @dataclass(slots=True)
-class Resource:
-    """A path of a REST API: its methods, and the paths below it."""
-
-    methods: dict[str, Route] = field(default_factory=dict)
-    below: "dict[str, Resource]" = field(default_factory=dict)
-
-    def routes(self, path: str) -> dict[str, Route]:
-        """The same by route key."""
-        found = {f"{method} {path}": route for method, route in self.methods.items()}
-        for segment, resource in self.below.items():
-            check(segment.startswith("/"), f"a resource below another begins with a slash, not {segment!r}")
-            found.update(resource.routes(("" if path == "/" else path) + segment))
-        return found
-
-
-@dataclass(slots=True)
 class Api:
     """Routes and the stages at which they are reached.
 
     Args:
         type: "http", "rest" or "websocket".
         routes: by route key, such as `"GET /pets/{id}"`; for a WebSocket API `"$connect"` or an action's name.
-        resources: the same as a tree of paths and methods, for a REST API: see Resource.
+        resources: the same as a tree, for a REST API: `{"/pets": {"GET": Route(...), "/{id}": {"GET": ...}}}`.
         deployments: snapshots by name.
         stages: by name; an HTTP API may have `"$default"`.
         authorizers: by name.
@@ -311,7 +295,7 @@ class Api:
 
     type: str = "http"
     routes: dict[str, Route] = field(default_factory=dict)
-    resources: "dict[str, Resource]" = field(default_factory=dict)
+    resources: dict[str, Any] = field(default_factory=dict)
     deployments: dict[str, dict[str, Route]] = field(default_factory=dict)
     stages: dict[str, Stage] = field(default_factory=dict)
     authorizers: dict[str, Authorizer] = field(default_factory=dict)
@@ -323,8 +307,7 @@ class Api:
         check(self.type in ("http", "rest", "websocket"), f"type must be http, rest or websocket, not {self.type!r}")
         check(bool(self.stages), "an API needs at least one stage")
         check(self.type == "rest" or not self.resources, "resources are for an API of type rest")
-        for path, resource in self.resources.items():
-            self.routes.update(resource.routes(path))
+        self.routes.update(routes_of(self.resources))
         for name, stage in self.stages.items():
             named = NAME.fullmatch(name) or (name == "$default" and self.type == "http")
             check(named, f"a stage's name is letters, digits, - and _ (an HTTP API's also $default), not {name!r}")
@@ -522,6 +505,15 @@ class Configuration:
 
 
 HEADERS = ("draft", "legacy", "both", "none")
+
+
+def routes_of(tree: dict[str, Any], path: str = "") -> dict[str, Route]:
+    """The routes of a tree of paths and methods, by route key."""
+    found: dict[str, Route] = {}
+    for name, inner in tree.items():
+        below = name.startswith("/")
+        found.update(routes_of(inner, path.rstrip("/") + name) if below else {f"{name} {path}": inner})
+    return found
 
 
 def check_headers(headers: dict[str, str]) -> None:

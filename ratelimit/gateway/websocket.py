@@ -46,13 +46,11 @@ class Connection:
         if self._closed:
             return
         self._active = time.monotonic()
-        if isinstance(body, bytes):
-            try:
-                body = body.decode()
-            except UnicodeDecodeError:
-                await self._send({"type": "websocket.send", "bytes": body})
-                return
-        await self._send({"type": "websocket.send", "text": body})
+        try:
+            message: dict[str, bytes | str] = {"text": body.decode() if isinstance(body, bytes) else body}
+        except UnicodeDecodeError:
+            message = {"bytes": body}
+        await self._send({"type": "websocket.send", **message})
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Disconnect, once. Whoever asks for the client from now on is told that it is gone."""
@@ -148,18 +146,15 @@ class Connection:
         limits = self.side.stage.api.api.limits
         ends = time.monotonic() + limits.life
         while True:
-            until = min(ends, self._active + limits.idle)
+            now, until = time.monotonic(), min(ends, self._active + limits.idle)
+            if now >= until:
+                await self.close(GONE, "the connection has lived long enough" if now >= ends else "idle")
+                return
             try:
-                async with asyncio.timeout(until - time.monotonic()):
+                async with asyncio.timeout(until - now):
                     message = await self._receive()
             except TimeoutError:
-                if time.monotonic() >= ends:
-                    await self.close(GONE, "the connection has lived long enough")
-                elif time.monotonic() >= self._active + limits.idle:
-                    await self.close(GONE, "idle")
-                else:
-                    continue
-                return
+                continue
             if message["type"] == "websocket.disconnect":
                 return
             self._active, self.active_ms = time.monotonic(), time.time_ns() // 1_000_000

@@ -12,7 +12,6 @@ from ratelimit.gateway import (
     Mock,
     Plan,
     Proxy,
-    Resource,
     Route,
     Stage,
     Throttle,
@@ -74,7 +73,7 @@ def by_hand():
     from datetime import date
 
     pet = Route(api_key_required=True, proxy=Proxy(to=["http://127.0.0.1:9000/p/{id}"]))
-    pets = Resource({"GET": Route(mock=Mock(201, body="pets"))}, {"/{id}": Resource({"GET": pet})})
+    pets = {"GET": Route(mock=Mock(201, body="pets")), "/{id}": {"GET": pet}}
     stage = Stage(
         throttle=Throttle(2.5, 3, shadow=True),
         route_throttles={"GET /pets": Throttle(1.0, 1)},
