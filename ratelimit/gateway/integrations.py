@@ -66,12 +66,11 @@ class FunctionCall:
     def __init__(self, route: Route) -> None:
         assert route.function is not None
         self._function = load(route.function)
-        self._timeout = route.timeout
-        self._limit = route.max_body
+        self._route = route
         self._request = Mapping(route.request)
 
     async def __call__(self, exchange: Exchange) -> Response:
-        body = await whole_body(exchange, self._limit)
+        body = await whole_body(exchange, self._route.max_body)
         try:
             text, encoded = body.decode() if body else None, False
         except UnicodeDecodeError:
@@ -88,7 +87,7 @@ class FunctionCall:
 
     async def _result(self, exchange: Exchange, event: dict[str, Any]) -> Any:
         try:
-            return await call(self._function, event, self._timeout)
+            return await call(self._function, event, self._route.timeout)
         except TimeoutError as error:
             raise Refusal("INTEGRATION_TIMEOUT", "the function takes too long") from error
         except Exception as error:
@@ -267,11 +266,10 @@ class AggregateCall:
     def __init__(self, route: Route, variables: dict[str, str], address: Callable[..., Address]) -> None:
         assert route.aggregate is not None
         self._parts = {name: ProxyCall(proxy, route, variables, address) for name, proxy in route.aggregate.items()}
-        self._timeout = route.timeout
-        self._limit = route.max_body
+        self._route = route
 
     async def __call__(self, exchange: Exchange) -> Response:
-        await whole_body(exchange, self._limit)
+        await whole_body(exchange, self._route.max_body)
         targets = [part.target(exchange, "GET", b"") for part in self._parts.values()]
         with noted(exchange):
             results = await asyncio.gather(*map(self._part, self._parts.values(), targets))
@@ -289,9 +287,9 @@ class AggregateCall:
     async def _part(self, part: ProxyCall, target: Target) -> tuple[str, Any]:
         """A value, as the text that it has in JSON, and an error, if there was one."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._route.timeout):
                 response = await part.balancer.send(target, part.proxy.timeout)
-                body = await collected(response, self._limit)
+                body = await collected(response, self._route.max_body)
         except Refusal as refusal:
             return "null", refusal.type
         except TimeoutError:

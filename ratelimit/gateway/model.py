@@ -462,7 +462,10 @@ class Configuration:
         for name, value in self.api_keys.items():
             check(re.fullmatch(r"[A-Za-z0-9]{20,128}", value), f"key {name!r} must be 20 to 128 letters and digits")
         check(len(set(self.api_keys.values())) == len(self.api_keys), "two API keys have the same value")
-        for option, accepted in (("on_limiter_error", ("open", "closed")), ("headers", HEADERS)):
+        for option, accepted in (
+            ("on_limiter_error", ("open", "closed")),
+            ("headers", ("draft", "legacy", "both", "none")),
+        ):
             value = getattr(self, option)
             check(value in accepted, f"{option} must be one of {', '.join(accepted)}, not {value!r}")
         for name in ("max_keys", "max_head", "head_timeout", "body_timeout"):
@@ -502,9 +505,6 @@ class Configuration:
         api, slash, stage = target.partition("/")
         known = api in self.apis and (not slash or stage in self.apis[api].stages)
         check(known, f"{where}: {target!r} is none of the APIs and their stages")
-
-
-HEADERS = ("draft", "legacy", "both", "none")
 
 
 def routes_of(tree: dict[str, Any], path: str = "") -> dict[str, Route]:
