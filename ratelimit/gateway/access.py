@@ -4,6 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -14,6 +17,7 @@ from .model import Authorizer
 
 log = logging.getLogger("ratelimit.gateway")
 KEPT_ANSWERS = 10_000
+THREADS = ThreadPoolExecutor(100, "function")  # apart from the loop's own few, which look names up
 
 
 class Networks:
@@ -90,7 +94,8 @@ async def call(function: Callable[..., Any], event: dict[str, Any], timeout: flo
     async with asyncio.timeout(timeout):
         if iscoroutinefunction(function):
             return await function(event)
-        result = await asyncio.to_thread(function, event)
+        run = partial(copy_context().run, function, event)
+        result = await asyncio.get_running_loop().run_in_executor(THREADS, run)
         return await result if isawaitable(result) else result
 
 

@@ -109,6 +109,28 @@ def test_a_sync_function(shop):
     assert answer.headers["x-thread"] != "MainThread"  # it must not hold up the others
 
 
+def test_functions_that_hang_hold_up_nobody(serve, backend, tmp_path):
+    """Neither other functions nor the look-up of a backend's name wait for their threads."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere")
+
+    (tmp_path / "hanging.py").write_text("import time\ndef hang(event): time.sleep(8)\ndef fast(event): return 'fast'")
+    server = serve(f"""
+apis:
+  a:
+    routes:
+      GET /hang: {{function: "hanging:hang", timeout: 0.05}}
+      GET /fast: {{function: "hanging:fast", timeout: 3}}
+      GET /named: {{proxy: {{to: "http://localhost:{backend(answer).port}/", timeout: 3}}}}
+    stages: {{$default: {{}}}}
+""")
+    with httpx.Client(base_url=server.url) as client:
+        assert {client.get("/hang").status_code for _ in range(40)} == {504}
+        assert [client.get(path).text for path in ("/fast", "/named")] == ["fast", "here"]
+    server.process.kill()
+
+
 def test_what_a_function_gets(shop):
     event = shop.put("/dev/show/a/b%20c?x=1&y=%C3%A9", content=b"\xff\x00", headers={"x-custom": "1"}).json()
     assert (event["routeKey"], event["pathParameters"]) == ("ANY /show/{proxy+}", {"proxy": "a/b c"})
