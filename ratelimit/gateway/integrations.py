@@ -5,9 +5,9 @@ import base64
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
 import websockets
@@ -24,10 +24,7 @@ from .tracing import inject
 log = logging.getLogger("ratelimit.gateway")
 
 
-class Integration(Protocol):
-    """Answers a request, or raises a Refusal or a BadValue."""
-
-    async def __call__(self, exchange: Exchange) -> Response: ...
+Integration = Callable[[Exchange], Awaitable[Response]]  # which may raise a Refusal or a BadValue
 
 
 def integration_of(route: Route, variables: dict[str, str], address: Callable[..., Address]) -> Integration:
