@@ -115,7 +115,6 @@ class Connection:
         for key, other in self.side.routes.items():
             if isinstance(other.call, ProxyCall) and other.call.to_websocket:
                 self._upstreams[key] = await other.call.open_websocket(exchange)
-                self._tasks.append(asyncio.create_task(self._pump(self._upstreams[key])))
         return response
 
     async def _accept(self, exchange: Exchange, response: Response) -> None:
@@ -127,6 +126,7 @@ class Connection:
         await self._send({**accept, "subprotocol": protocol.decode()} if protocol else accept)
         exchange.status = 101
         self.connected_ms = self.active_ms = time.time_ns() // 1_000_000
+        self._tasks = [asyncio.create_task(self._pump(upstream)) for upstream in self._upstreams.values()]
 
     async def _deny(self, exchange: Exchange, response: Response) -> None:
         """Answer the handshake: with the response where the server can, else with its 403."""

@@ -387,6 +387,36 @@ apis:
     behind.shutdown()
 
 
+def test_a_backend_that_speaks_before_the_handshake_is_done(serve):
+    """What one says while another is still being asked waits for the client."""
+
+    def greet(connection):
+        connection.send("welcome")
+        for message in connection:
+            connection.send(message[::-1])
+
+    def late(connection, request):
+        time.sleep(0.3)
+
+    behind = [serve_websocket(greet, "127.0.0.1", 0), serve_websocket(greet, "127.0.0.1", 0, process_request=late)]
+    for one in behind:
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+    first, second = (f"ws://127.0.0.1:{one.socket.getsockname()[1]}" for one in behind)
+    server = serve(f"""
+apis:
+  chat:
+    type: websocket
+    routes: {{$default: {{proxy: "{first}"}}, two: {{proxy: "{second}"}}}}
+    stages: {{prod: {{}}}}
+""")
+    with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        assert [client.recv(timeout=5) for _ in range(2)] == ["welcome", "welcome"]
+        client.send("abc")
+        assert client.recv(timeout=5) == "cba"
+    for one in behind:
+        one.shutdown()
+
+
 def test_an_http_backend_that_fails_in_mid_body(serve, backend):
     """The message gets an error frame, and the connection goes on."""
 
