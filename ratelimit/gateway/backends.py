@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import httpcore
 
 from .exchange import Refusal, Response
-from .mapping import HOP_BY_HOP
+from .mapping import HOP_BY_HOP, Headers
 
+NOT_TO_CLIENTS = HOP_BY_HOP | {b"date"}
 NOT_TO_BACKENDS = HOP_BY_HOP | {
     b"content-length", b"expect", b"forwarded", b"host", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto",
     b"x-real-ip",
@@ -27,7 +28,7 @@ class Target(NamedTuple):
 
     method: bytes
     path: bytes  # with the query, encoded
-    headers: list[tuple[bytes, bytes]]
+    headers: Headers
     body: "bytes | AsyncIterable[bytes]"
 
 
@@ -144,7 +145,7 @@ class Balancer:
         )
         try:
             answer = await address.pool.handle_async_request(request)
-            headers = end_to_end(answer.headers)
+            headers = end_to_end(answer.headers, NOT_TO_CLIENTS)
             body: Any = answer.stream
             empty = target.method == b"HEAD" or answer.status in (204, 304)
             if empty or int(dict(headers).get(b"content-length", SMALL + 1)) <= SMALL:
@@ -157,10 +158,12 @@ class Balancer:
         return Response(answer.status, headers, body)
 
 
-def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """A backend's headers without those that are for one connection only."""
+def end_to_end(headers: Headers, dropped: set[bytes]) -> Headers:
+    """Headers in lower case, without those that are dropped or are for one connection only."""
     lower = [(name.lower(), value) for name, value in headers]
     named = {token.strip().lower() for name, value in lower if name == b"connection" for token in value.split(b",")}
     return [
-        header for header in lower if header[0] not in HOP_BY_HOP and header[0] not in named and header[0] != b"date"
+        (name, value)
+        for name, value in lower
+        if name not in named and name.replace(b"_", b"-") not in dropped  # CGI and WSGI tell _ and - not apart
     ]

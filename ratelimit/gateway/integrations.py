@@ -5,6 +5,7 @@ import base64
 import json
 import logging
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ from . import backends
 from .access import call, load
 from .backends import Address, Balancer, Target
 from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response
-from .mapping import Mapping, Template, clean, in_json
+from .mapping import Headers, Mapping, Template, clean, in_json
 from .model import Mock, Proxy, Route
 from .routes import BadValue
 from .tracing import inject
@@ -151,6 +152,7 @@ class ProxyCall:
             [_address(url, proxy.verify, address) for url in urls], proxy.max_fails, proxy.fail_timeout
         )
         self._path = first.path if first.path != "/" else ""
+        self._path.format_map(defaultdict(str))  # a ValueError when a brace stands alone
         self._query = first.query.encode()
         self.to_websocket = first.scheme in ("ws", "wss")
 
@@ -176,10 +178,10 @@ class ProxyCall:
                     subprotocols=protocols, open_timeout=self.proxy.timeout, ssl=address.context, proxy=None,
                     compression=None, user_agent_header=None,
                 )  # fmt: skip
-            except TimeoutError as error:
-                raise Refusal("INTEGRATION_TIMEOUT", "the backend opens no WebSocket in time") from error
             except (OSError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
                 self.balancer.failed(address)
+                if isinstance(error, TimeoutError):
+                    raise Refusal("INTEGRATION_TIMEOUT", "the backend opens no WebSocket in time") from error
                 problem = error
         raise Refusal("INTEGRATION_FAILURE", repr(problem)) from problem
 
@@ -210,7 +212,7 @@ def _address(url: SplitResult, verify: bool, address: Callable[..., Address]) ->
     try:
         scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
         port = url.port or backends.PORTS[scheme]
-        if url.hostname is None:
+        if url.hostname is None or "{" in url.netloc:
             raise ValueError("it has no host")
     except ValueError as error:
         raise ValueError(f"address {url.geturl()!r}: {error}") from error
@@ -226,17 +228,13 @@ def stage_text(text: str, variables: dict[str, str]) -> str:
     return text
 
 
-def to_backend(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+def to_backend(exchange: Exchange) -> Headers:
     """The request's headers that a backend gets; the forwarded ones are the gateway's own."""
     headers = exchange.scope["headers"]
-    named = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
     kept = [
-        (name, value)
-        for name, value in headers
-        if name.replace(b"_", b"-") not in backends.NOT_TO_BACKENDS  # CGI and WSGI tell _ and - not apart
-        and name not in named
-        and not (name == b"x-api-key" and exchange.key)
-        and not name.startswith(b"sec-websocket-")
+        header
+        for header in backends.end_to_end(headers, backends.NOT_TO_BACKENDS)
+        if not header[0].startswith(b"sec-websocket-") and not (exchange.key and header[0] == b"x-api-key")
     ]
     peer = exchange.scope["client"][0] if exchange.scope["client"] else ""
     chain = [value for name, value in headers if name == b"x-forwarded-for"] if exchange.behind_proxy else []

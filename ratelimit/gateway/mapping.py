@@ -11,6 +11,7 @@ from .routes import BadValue, decode
 _VARIABLE = re.compile(r"\$\{([\w.$-]+)\}|\$((?:context|stageVariables|request)\.[\w.-]*\w)", re.ASCII)
 _RULE = re.compile(r"(append|overwrite|remove):header\.([!#$%&'*+.^_`|~\w-]+)|overwrite:(path|statuscode)", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+Headers = list[tuple[bytes, bytes]]
 HOP_BY_HOP = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
     b"trailer", b"transfer-encoding", b"upgrade",
@@ -78,9 +79,6 @@ def clean(name: str, value: str) -> bytes:
         return value.strip().encode("latin-1")
     except UnicodeEncodeError:
         return quote(value.strip(), safe=" !#$&'()*+,/:;=?@[]~").encode()
-
-
-Headers = list[tuple[bytes, bytes]]
 
 
 class Mapping:

@@ -186,6 +186,8 @@ def test_files_that_are_none(tmp_path, text):
         ("mock: {headers: {a name: x}}", "'overwrite:header.a name'"),
         ('mock: {headers: {x: "a\\nb"}}', "a control character for header x"),
         ("proxy: 'http://127.0.0.1/{nothing}'", "route 'GET /' has no {nothing}"),
+        ("proxy: 'http://127.0.0.1/a}'", "Single '}'"),
+        ("mock: {}}, 'GET /{a}': {proxy: 'http://{a}/'", "address 'http://{a}/': it has no host"),
         ("proxy: 'http://127.0.0.1:99999/'", "address 'http://127.0.0.1:99999/': Port out of range"),
         ("proxy: 'ws://127.0.0.1/'", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),
         ("aggregate: {a: 'ws://127.0.0.1/'}", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),

@@ -417,6 +417,33 @@ apis:
         one.shutdown()
 
 
+def test_a_websocket_backend_that_hangs_rests(serve, backend):
+    """The next clients are led to the other address."""
+
+    async def hang(head, reader, writer):
+        await asyncio.sleep(30)
+
+    behind = serve_websocket(lambda one: one.send("here"), "127.0.0.1", 0)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    addresses = [backend(hang).url.replace("http", "ws"), f"ws://127.0.0.1:{behind.socket.getsockname()[1]}"]
+    server = serve(f"""
+apis:
+  chat:
+    type: websocket
+    routes: {{$default: {{proxy: {{to: {json.dumps(addresses)}, timeout: 0.5}}}}}}
+    stages: {{prod: {{}}}}
+""")
+    seen = []
+    for _ in range(6):
+        try:
+            with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+                seen.append(client.recv(timeout=5))
+        except websockets.InvalidStatus as refused:
+            seen.append(refused.response.status_code)
+    assert sorted(map(str, seen)) == ["504"] + ["here"] * 5
+    behind.shutdown()
+
+
 def test_an_http_backend_that_fails_in_mid_body(serve, backend):
     """The message gets an error frame, and the connection goes on."""
 
