@@ -4,6 +4,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -14,6 +17,7 @@ from .model import Authorizer
 
 log = logging.getLogger("ratelimit.gateway")
 KEPT_ANSWERS = 10_000
+THREADS = ThreadPoolExecutor(100, "function")  # apart from the loop's own few, which look names up
 
 
 class Networks:
@@ -78,7 +82,7 @@ def load(function: Callable[..., Any] | str) -> Callable[..., Any]:
     module, _, name = function.partition(":")
     try:
         loaded = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"function {function!r} cannot be loaded: {error}") from error
     if not callable(loaded):
         raise ValueError(f"function {function!r} is not callable")
@@ -90,7 +94,8 @@ async def call(function: Callable[..., Any], event: dict[str, Any], timeout: flo
     async with asyncio.timeout(timeout):
         if iscoroutinefunction(function):
             return await function(event)
-        result = await asyncio.to_thread(function, event)
+        run = partial(copy_context().run, function, event)
+        result = await asyncio.get_running_loop().run_in_executor(THREADS, run)
         return await result if isawaitable(result) else result
 
 
@@ -106,14 +111,18 @@ class Authorization:
         self.authorizer = authorizer
         self._function = load(authorizer.function)
         self._clock = clock
-        self._answers: dict[tuple[str, str], tuple[float, dict[str, Any]]] = {}
+        self._answers: dict[tuple[str, ...], tuple[float, dict[str, Any]]] = {}
 
     async def check(self, exchange: Exchange, timeout: float = 10.0) -> dict[str, Any]:
         """The authorizer's answer, or a Refusal."""
         identity = exchange.header(self.authorizer.identity)
         if not identity:
             raise Refusal("UNAUTHORIZED", f"no {self.authorizer.identity} header")
-        label = (identity, exchange.route.key if exchange.route else "")
+        name = self.authorizer.identity.lower().encode()
+        if sum(header == name for header, _ in exchange.scope["headers"]) > 1:
+            raise Refusal("BAD_REQUEST", f"{self.authorizer.identity} twice")
+        stage, route = exchange.lookup("context.stage"), exchange.route
+        label = (identity, stage, route.key if route else "")
         until, answer = self._answers.get(label, (0.0, {}))
         if self._clock() >= until:
             answer = await self._ask(exchange, timeout)

@@ -53,10 +53,8 @@ class Gateway:
 
         Raises ValueError, and changes nothing, when the configuration cannot be put together.
         """
-        before, self.flow = self.flow, Flow(configuration, self.limiters, self.addresses)
+        self.flow = Flow(configuration, self.limiters, self.addresses)
         await self.addresses.keep(self.flow.used)
-        if before.line is not None:
-            before.line.close()
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

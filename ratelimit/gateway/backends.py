@@ -3,23 +3,23 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import NamedTuple
+from collections.abc import AsyncIterable, Iterable
+from contextlib import aclosing
+from typing import Any, NamedTuple
 
 import httpcore
 
 from .exchange import Refusal, Response
+from .mapping import HOP_BY_HOP, Headers
 
-HOP_BY_HOP = {
-    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
-    b"trailer", b"transfer-encoding", b"upgrade",
-}  # fmt: skip
+NOT_TO_CLIENTS = HOP_BY_HOP | {b"date"}
 NOT_TO_BACKENDS = HOP_BY_HOP | {
     b"content-length", b"expect", b"forwarded", b"host", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto",
     b"x-real-ip",
 }  # fmt: skip
 SMALL = 65_536  # bytes of an answer that is read whole before it is passed on
 MOST_CONNECTIONS = 1_000
+PORTS = {"http": 80, "https": 443}
 LOST = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
 
@@ -28,7 +28,7 @@ class Target(NamedTuple):
 
     method: bytes
     path: bytes  # with the query, encoded
-    headers: list[tuple[bytes, bytes]]
+    headers: Headers
     body: "bytes | AsyncIterable[bytes]"
 
 
@@ -46,25 +46,15 @@ class Address:
             context, max_connections=MOST_CONNECTIONS, max_keepalive_connections=100, keepalive_expiry=30
         )
         named = f"[{host}]" if ":" in host else host
-        self.authority = (named if port == {"http": 80, "https": 443}[scheme] else f"{named}:{port}").encode()
-        self.origin = (scheme.encode(), host.encode(), port)
+        self.authority = (named if port == PORTS[scheme] else f"{named}:{port}").encode()
         self.fails = 0
         self.down_until = 0.0
-        self.active = 0
-        self.retired = False
 
-    def failed(self, max_fails: int, fail_timeout: float) -> None:
-        """One failure more; after `max_fails` in a row the address is left out for a while."""
-        self.fails += 1
-        if self.fails >= max_fails:
-            self.fails = 0
-            self.down_until = time.monotonic() + fail_timeout
-
-    async def release(self) -> None:
-        """One request less; an address that no configuration names any more is closed after its last."""
-        self.active -= 1
-        if self.retired and self.active == 0:
-            await self.pool.aclose()
+    async def close(self) -> None:
+        """Close the connections, once no request needs them."""
+        while not all(connection.is_idle() for connection in self.pool.connections):
+            await asyncio.sleep(1)
+        await self.pool.aclose()
 
 
 class Addresses:
@@ -72,6 +62,7 @@ class Addresses:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str, int, bool], Address] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
     def of(self, scheme: str, host: str, port: int, verify: bool) -> Address:
         label = (scheme, host, port, verify)
@@ -81,13 +72,12 @@ class Addresses:
 
     async def keep(self, used: Iterable[Address]) -> None:
         """Close those that are not used, each when its last request is done."""
-        kept = set(map(id, used))
+        kept = set(used)
         for label, address in list(self._known.items()):
-            if id(address) not in kept:
-                del self._known[label]
-                address.retired = True
-                address.active += 1
-                await address.release()
+            if address not in kept:
+                task = asyncio.create_task(self._known.pop(label).close())
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         for address in self._known.values():
@@ -100,16 +90,12 @@ class Balancer:
     Args:
         addresses: at least one.
         max_fails, fail_timeout: see Proxy.
-        clock: seconds.
     """
 
-    def __init__(
-        self, addresses: list[Address], max_fails: int, fail_timeout: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, addresses: list[Address], max_fails: int, fail_timeout: float) -> None:
         self.addresses = addresses
-        self.max_fails = max_fails
-        self.fail_timeout = fail_timeout
-        self._clock = clock
+        self._max_fails = max_fails
+        self._fail_timeout = fail_timeout
         self._next = 0
 
     def order(self) -> list[Address]:
@@ -118,9 +104,14 @@ class Balancer:
             return self.addresses
         self._next = (self._next + 1) % len(self.addresses)
         turn = self.addresses[self._next :] + self.addresses[: self._next]
-        now = self._clock()
-        up = [address for address in turn if address.down_until <= now]
+        up = [address for address in turn if address.down_until <= time.monotonic()]
         return up or sorted(turn, key=lambda address: address.down_until)
+
+    def failed(self, address: Address) -> None:
+        """One failure more; after `max_fails` in a row the address is left out for a while."""
+        address.fails += 1
+        if address.fails >= self._max_fails:
+            address.fails, address.down_until = 0, time.monotonic() + self._fail_timeout
 
     async def send(self, target: Target, timeout: float) -> Response:
         """The answer of the first address that can be reached; a Refusal when there is none.
@@ -145,60 +136,37 @@ class Balancer:
         raise Refusal("INTEGRATION_FAILURE", repr(problem)) from problem
 
     async def _ask(self, address: Address, target: Target, timeout: float) -> Response:
-        url = httpcore.URL(scheme=address.origin[0], host=address.origin[1], port=address.port, target=target.path)
         request = httpcore.Request(
             target.method,
-            url,
+            httpcore.URL(scheme=address.scheme, host=address.host, port=address.port, target=target.path),
             headers=[(b"host", address.authority), *target.headers],
             content=target.body,
             extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)},
         )
-        address.active += 1
-        stream = None
         try:
             answer = await address.pool.handle_async_request(request)
-            stream = Stream(answer, address)
-            headers = end_to_end(answer.headers)
+            if not 200 <= answer.status <= 599:
+                await answer.aclose()
+                raise httpcore.RemoteProtocolError(f"the status {answer.status}")
+            headers = end_to_end(answer.headers, NOT_TO_CLIENTS)
+            body: Any = answer.stream
             empty = target.method == b"HEAD" or answer.status in (204, 304)
-            if not empty and int(dict(headers).get(b"content-length", SMALL + 1)) > SMALL:
-                return Response(answer.status, headers, stream)
-            body = b"".join([chunk async for chunk in stream])
-            await stream.aclose()
-            return Response(answer.status, headers, body)
-        except BaseException as error:
-            if isinstance(error, (*LOST, asyncio.CancelledError)):
-                address.failed(self.max_fails, self.fail_timeout)
-            await (address.release() if stream is None else stream.aclose())
+            if empty or int(dict(headers).get(b"content-length", SMALL + 1)) <= SMALL:
+                async with aclosing(body):
+                    body = b"".join([chunk async for chunk in body])
+        except (*LOST, asyncio.CancelledError):
+            self.failed(address)
             raise
+        address.fails = 0
+        return Response(answer.status, headers, body)
 
 
-class Stream:
-    """The body of an answer as it comes; the connection is given back by `aclose`, also when it was never read."""
-
-    def __init__(self, answer: httpcore.Response, address: Address) -> None:
-        self._answer = answer
-        self._address: Address | None = address
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        address = self._address
-        async for chunk in self._answer.aiter_stream():
-            yield chunk
-        if address is not None:
-            address.fails = 0
-
-    async def aclose(self) -> None:
-        address, self._address = self._address, None
-        if address is not None:
-            try:
-                await self._answer.aclose()
-            finally:
-                await address.release()
-
-
-def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """A backend's headers without those that are for one connection only."""
+def end_to_end(headers: Headers, dropped: set[bytes]) -> Headers:
+    """Headers in lower case, without those that are dropped or are for one connection only."""
     lower = [(name.lower(), value) for name, value in headers]
     named = {token.strip().lower() for name, value in lower if name == b"connection" for token in value.split(b",")}
     return [
-        header for header in lower if header[0] not in HOP_BY_HOP and header[0] not in named and header[0] != b"date"
+        (name, value)
+        for name, value in lower
+        if name not in named and name.replace(b"_", b"-") not in dropped  # CGI and WSGI tell _ and - not apart
     ]

@@ -10,8 +10,8 @@ import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from .. import Table
 from .app import Gateway
@@ -20,7 +20,6 @@ from .model import Configuration
 from .server import BoundedProtocol, run
 
 log = logging.getLogger("uvicorn.error")
-FILE, PEERS, TABLES, WATCH = (f"RATELIMIT_GATEWAY_{name}" for name in ("FILE", "PEERS", "TABLES", "WATCH"))
 
 
 def main(arguments: list[str]) -> int:
@@ -38,10 +37,10 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     if given.workers < 1:
         parser.error(f"--workers must be 1 or more, not {given.workers}")
+    sys.path.insert(0, os.path.dirname(os.path.abspath(given.file)))  # where its functions are looked for first
     try:
         configuration = read_file(given.file)
-        Gateway(replace(configuration, tables="memory"))
-    except (ConfigurationError, OSError, ValueError) as error:
+    except (ConfigurationError, OSError) as error:
         print(f"ratelimit gateway: {error}", file=sys.stderr)
         return 1
     if given.check:
@@ -52,16 +51,13 @@ def main(arguments: list[str]) -> int:
 
 def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
     peers = tempfile.mkdtemp(prefix="ratelimit-gateway-")  # for its owner alone
-    os.environ[FILE], os.environ[PEERS] = os.path.abspath(given.file), peers
-    os.environ[WATCH] = "" if given.no_watch else "1"
-    os.environ[TABLES] = configuration.tables
     own = f"gateway-{os.getpid()}"  # tables that are shared by the workers, and end with them
-    if given.workers > 1 and configuration.tables == "memory":
-        os.environ[TABLES] = f"shared:{own}"
+    alone = given.workers == 1 or configuration.tables != "memory"
+    tables = configuration.tables if alone else f"shared:{own}"
     limits = [api.limits for api in configuration.apis.values()]
     try:
         return run(
-            "ratelimit.gateway.command:served",
+            partial(served, os.path.abspath(given.file), tables, peers, not given.no_watch),
             given.workers,
             frame=max(limit.frame for limit in limits),
             message=max(limit.message for limit in limits),
@@ -79,30 +75,30 @@ def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
                 Table.shared(name).remove()
 
 
-def served() -> Any:
+def served(file: str, tables: str, peers: str, watch: bool) -> Gateway:
     """The application of one worker."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can follow: what it reads now is new enough
-    file = os.environ[FILE]
-    configuration = _configuration(file)
-    BoundedProtocol.max_head = configuration.max_head
-    BoundedProtocol.head_timeout = configuration.head_timeout
-    gateway = Gateway(configuration, peers=os.environ[PEERS])
-    gateway.on_start.append(lambda: _follow(gateway, file, bool(os.environ[WATCH])))
+    gateway = Gateway(_configuration(file, tables), peers=peers)
+    gateway.on_start.append(partial(_follow, gateway, file, tables, watch))
     return gateway
 
 
-def _configuration(file: str) -> Configuration:
-    return replace(read_file(file), tables=os.environ[TABLES])
+def _configuration(file: str, tables: str) -> Configuration:
+    """What the file says now; the tables stay where they were at first."""
+    configuration = replace(read_file(file), tables=tables)
+    BoundedProtocol.max_head = configuration.max_head
+    BoundedProtocol.head_timeout = configuration.head_timeout
+    return configuration
 
 
-async def _follow(gateway: Gateway, file: str, watch: bool, seconds: float = 0.5) -> None:
+async def _follow(gateway: Gateway, file: str, tables: str, watch: bool) -> None:
     """Reload on SIGHUP, and when the file changes. A wrong file is logged, and changes nothing."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     seen = _state(file)
     while True:
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds if watch else None):
+            async with asyncio.timeout(0.5 if watch else None):
                 await asked.wait()
         now = _state(file)
         if not asked.is_set() and now == seen:
@@ -110,7 +106,7 @@ async def _follow(gateway: Gateway, file: str, watch: bool, seconds: float = 0.5
         asked.clear()
         seen = now
         try:
-            await gateway.load(_configuration(file))
+            await gateway.load(_configuration(file, tables))
             log.info("reloaded %s", file)
         except (ValueError, OSError) as error:
             log.error("not reloaded: %s", error)

@@ -1,13 +1,14 @@
 """A configuration file, in YAML or TOML, read into the dataclasses of model.py.
 
-Their fields are the file's names. Each value is checked where it stands, and an error names the file, the line
-and the value.
+Their fields are the file's names. Each value is checked where it stands, and all together by making a Flow of them.
+An error names the file, the line and the value.
 """
 
 import re
 import tomllib
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date
 from functools import cache
@@ -16,7 +17,10 @@ from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_t
 
 import yaml
 
-from .model import AccessLog, Configuration, Proxy, Resource
+from .backends import Addresses
+from .flow import Flow
+from .model import AccessLog, Configuration, Proxy, Route
+from .throttle import Limiters
 
 
 class ConfigurationError(ValueError):
@@ -28,6 +32,7 @@ class Node(NamedTuple):
 
     value: Any  # dict[str, Node], list[Node] or a scalar
     line: int
+    text: str = ""  # of a scalar, as it is written
 
 
 def read_file(path: str | Path) -> Configuration:
@@ -36,39 +41,47 @@ def read_file(path: str | Path) -> Configuration:
     Raises: ConfigurationError that names file, line and value; OSError.
     """
     path = Path(path)
-    text = path.read_text("utf-8")
     reader = Reader(str(path))
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        reader.fail(error.object.count(b"\n", 0, error.start) + 1, str(error))
     root = _from_toml(text, reader) if path.suffix == ".toml" else _from_yaml(text, reader)
-    result = reader.read(root, Configuration, "the configuration")
-    assert isinstance(result, Configuration)
+    result: Configuration = reader.read(root, Configuration, "the configuration")
+    with reader.at(root):
+        Flow(result, Limiters(max_keys=result.max_keys), Addresses())
     return result
+
+
+class Loader(yaml.SafeLoader):
+    """Makes a Node of each value. A name may stand once in a mapping, and again in what is merged into it."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Node:
+        try:
+            value = super().construct_object(node, deep=True)
+        except ValueError as error:
+            raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
+        return Node(value, node.start_mark.line + 1, node.value if isinstance(node, yaml.ScalarNode) else "")
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        names: set[str] = set()
+        for key, _ in node.value:
+            problem = f"{key.value!r} stands twice" if isinstance(key, yaml.ScalarNode) else "a name must be text"
+            if not isinstance(key, yaml.ScalarNode) or key.value in names:
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            names.add(key.value)
+        self.flatten_mapping(node)  # puts what is merged first, so that the mapping's own values win
+        return {key.value: self.construct_object(one)._replace(line=key.start_mark.line + 1) for key, one in node.value}
 
 
 def _from_yaml(text: str, reader: "Reader") -> Node:
     try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        if node is None:
-            reader.fail(1, "the file is empty")
-        return _of_yaml(node, loader, reader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        reader.fail(mark.line + 1 if mark else 1, f"no YAML: {getattr(error, 'problem', error)}")
-
-
-def _of_yaml(node: yaml.Node, loader: yaml.SafeLoader, reader: "Reader") -> Node:
-    line = node.start_mark.line + 1
-    if isinstance(node, yaml.SequenceNode):
-        return Node([_of_yaml(one, loader, reader) for one in node.value], line)
-    if not isinstance(node, yaml.MappingNode):
-        return Node(loader.construct_object(node), line)
-    loader.flatten_mapping(node)
-    found: dict[str, Node] = {}
-    for key, value in node.value:
-        if key.value in found:
-            reader.fail(key.start_mark.line + 1, f"{key.value!r} stands twice")
-        found[key.value] = _of_yaml(value, loader, reader)._replace(line=key.start_mark.line + 1)
-    return Node(found, line)
+        root: Node | None = Loader(text).get_single_data()
+    except yaml.MarkedYAMLError as error:
+        reader.fail(error.problem_mark.line + 1 if error.problem_mark else 1, f"no YAML: {error.problem}")
+    except (yaml.YAMLError, RecursionError) as error:
+        reader.fail(1, f"no YAML: {error}")
+    return root or reader.fail(1, "the file is empty")
 
 
 def _from_toml(text: str, reader: "Reader") -> Node:
@@ -107,6 +120,14 @@ class Reader:
     def fail(self, line: int, message: str) -> NoReturn:
         raise ConfigurationError(f"{self.file}:{line}: {message}")
 
+    @contextmanager
+    def at(self, node: Node, what: str = "") -> Iterator[None]:
+        """What fails here is about something in this node."""
+        try:
+            yield
+        except (TypeError, ValueError, OSError) as error:
+            self.fail(_culprit(node, str(error)), f"{what}{error}")
+
     def read(self, node: Node, wanted: Any, what: str) -> Any:
         """The node's value as a `wanted`; `what` is its name."""
         origin, arguments = get_origin(wanted), get_args(wanted)
@@ -117,9 +138,13 @@ class Reader:
         if origin is dict:
             if not isinstance(node.value, dict):
                 self.fail(node.line, f"{what} must be names and their values, not {_plain(node)!r}")
-            if arguments[1] is Any:
-                return _plain(node)
-            return {name: self.read(one, arguments[1], f"{what}, {name!r}") for name, one in node.value.items()}
+            inner = arguments[1]
+            if inner is Any:  # the tree of a REST API: what begins with a slash is a path, else it is a method
+                return {
+                    name: self.read(one, wanted if name.startswith("/") else Route, f"{what}, {name!r}")
+                    for name, one in node.value.items()
+                }
+            return {name: self.read(one, inner, f"{what}, {name!r}") for name, one in node.value.items()}
         if origin is list:
             many = node.value if isinstance(node.value, list) else [node]  # one may stand for a list of one
             return [self.read(one, arguments[0], what) for one in many]
@@ -136,7 +161,7 @@ class Reader:
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return str(value)
+            return node.text or str(value)  # 1.10 is not 1.1
         if wanted is date and isinstance(value, date):
             return value
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
@@ -148,23 +173,18 @@ class Reader:
             node = Node({SHORT[wanted]: node}, node.line)
         if not isinstance(node.value, dict):
             self.fail(node.line, f"{what} must have names and their values, not {_plain(node)!r}")
-        given = _as_resource(node.value, node.line) if wanted is Resource else node.value
         hints = _hints(wanted)
-        known = {field.name: field for field in fields(wanted) if field.init and field.name != "previous"}
+        known = {field.name: field for field in fields(wanted) if field.init}
         arguments = {}
-        for name, one in given.items():
+        for name, one in node.value.items():
             if name not in known:
                 self.fail(one.line, f"{what}: {name!r} is none of {', '.join(known)}")
             arguments[name] = self.read(one, hints[name], f"{what}, {name}")
         for name, field in known.items():
             if name not in arguments and field.default is MISSING and field.default_factory is MISSING:
                 self.fail(node.line, f"{what}: {name} is missing")
-        try:
+        with self.at(node, f"{what}: "):
             return wanted(**arguments)
-        except ConfigurationError:
-            raise
-        except (TypeError, ValueError) as error:
-            self.fail(_culprit(node, str(error)), f"{what}: {error}")
 
 
 SHORT = {AccessLog: "file", Proxy: "to"}  # what a text or a list alone stands for
@@ -174,13 +194,6 @@ NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or f
 @cache
 def _hints(wanted: Any) -> dict[str, Any]:
     return get_type_hints(wanted)
-
-
-def _as_resource(given: dict[str, Node], line: int) -> dict[str, Node]:
-    """In a file, the methods of a resource and the paths below it stand side by side."""
-    below = {name: one for name, one in given.items() if name.startswith("/")}
-    methods = {name: one for name, one in given.items() if name not in below}
-    return {"methods": Node(methods, line), "below": Node(below, line)}
 
 
 def _plain(node: Node) -> Any:

@@ -150,6 +150,12 @@ class Exchange:
         host = self.headers.get(b"host", b"").decode("latin-1").lower()
         return (host if host.endswith("]") else host.rpartition(":")[0] or host).rstrip(".")
 
+    @property
+    def path(self) -> str:
+        """The path within this application, wherever it is mounted."""
+        path: str = self.scope["path"]
+        return path.removeprefix(self.scope.get("root_path", ""))
+
     def limit_fields(self) -> list[tuple[bytes, bytes]]:
         """The headers that tell about limits, once they were asked."""
         return self.ruling.fields(self.flow.limit_fields) if self.ruling else []

@@ -240,7 +240,7 @@ class Flow:
         label = (scope["method"], raw, scope.get("root_path"), domain)
         place = self._known.get(label)
         if place is None:
-            ours = self._is_operators(scope["path"])
+            ours = self._is_operators(exchange.path)
             if ours and exchange.client in self.operators and self._is_named(exchange):
                 return None
             place = self._place(exchange, *label)

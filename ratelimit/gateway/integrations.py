@@ -5,9 +5,11 @@ import base64
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+from urllib.parse import SplitResult, quote, urlsplit
 
 import websockets
 
@@ -15,7 +17,7 @@ from . import backends
 from .access import call, load
 from .backends import Address, Balancer, Target
 from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response
-from .mapping import Mapping, Template, clean, in_json
+from .mapping import Headers, Mapping, Template, clean, in_json
 from .model import Mock, Proxy, Route
 from .routes import BadValue
 from .tracing import inject
@@ -23,10 +25,7 @@ from .tracing import inject
 log = logging.getLogger("ratelimit.gateway")
 
 
-class Integration(Protocol):
-    """Answers a request, or raises a Refusal or a BadValue."""
-
-    async def __call__(self, exchange: Exchange) -> Response: ...
+Integration = Callable[[Exchange], Awaitable[Response]]  # which may raise a Refusal or a BadValue
 
 
 def integration_of(route: Route, variables: dict[str, str], address: Callable[..., Address]) -> Integration:
@@ -65,23 +64,46 @@ class FunctionCall:
     def __init__(self, route: Route) -> None:
         assert route.function is not None
         self._function = load(route.function)
-        self._timeout = route.timeout
-        self._limit = route.max_body
+        self._route = route
+        self._request = Mapping(route.request)
 
     async def __call__(self, exchange: Exchange) -> Response:
-        body = await whole_body(exchange, self._limit)
+        body = await whole_body(exchange, self._route.max_body)
         try:
             text, encoded = body.decode() if body else None, False
         except UnicodeDecodeError:
             text, encoded = base64.b64encode(body).decode(), True
+        event = exchange.event(text, encoded)
+        if self._request:
+            mapped = self._request.headers(list(exchange.headers.items()), exchange)
+            event["headers"] = {name.decode("latin-1"): value.decode("latin-1") for name, value in mapped}
+            event["rawPath"] = self._request.path(event["rawPath"], exchange)
+        with noted(exchange):
+            response = answer_of(await self._result(exchange, event))
+        exchange.integration_status = response.status
+        return response
+
+    async def _result(self, exchange: Exchange, event: dict[str, Any]) -> Any:
         try:
-            result = await call(self._function, exchange.event(text, encoded), self._timeout)
+            return await call(self._function, event, self._route.timeout)
         except TimeoutError as error:
             raise Refusal("INTEGRATION_TIMEOUT", "the function takes too long") from error
         except Exception as error:
             log.exception("function of route %s failed", exchange.route and exchange.route.key)
             raise Refusal("FUNCTION_FAILURE", repr(error)) from error
-        return answer_of(result)
+
+
+@contextmanager
+def noted(exchange: Exchange) -> Iterator[None]:
+    """For the log: how long the integration takes, and why it fails."""
+    began = time.perf_counter_ns()
+    try:
+        yield
+    except Refusal as refusal:
+        exchange.integration_error = refusal.message
+        raise
+    finally:
+        exchange.integration_ns = time.perf_counter_ns() - began
 
 
 def answer_of(result: Any) -> Response:
@@ -122,65 +144,79 @@ class ProxyCall:
         self.proxy = proxy
         self._limit = route.max_body
         self._request = Mapping(route.request)
-        texts = [stage_text(text, variables) for text in proxy.to]
-        found = []
-        for text in texts:
-            parts = urlsplit(text)
-            if parts.hostname is None:
-                raise ValueError(f"address {text!r} has no host")
-            scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-            port = parts.port or {"http": 80, "https": 443}[scheme]
-            found.append(address(scheme, parts.hostname, port, proxy.verify))
-        self.balancer = Balancer(found, proxy.max_fails, proxy.fail_timeout)
-        first = urlsplit(texts[0])
-        if any(urlsplit(text)[2:4] != first[2:4] for text in texts):
-            raise ValueError(f"the addresses of one proxy must have the same path, not {', '.join(texts)}")
-        self._path = [_Piece(piece) for piece in first.path[1:].split("/")] if first.path not in ("", "/") else None
+        urls = [urlsplit(stage_text(text, variables)) for text in proxy.to]
+        first = urls[0]
+        if any(url[2:4] != first[2:4] for url in urls):
+            raise ValueError(f"the addresses of one proxy must have the same path, not {first.geturl()!r} and others")
+        self.balancer = Balancer(
+            [_address(url, proxy.verify, address) for url in urls], proxy.max_fails, proxy.fail_timeout
+        )
+        self._path = first.path if first.path != "/" else ""
+        self._path.format_map(defaultdict(str))  # a ValueError when a brace stands alone
         self._query = first.query.encode()
         self.to_websocket = first.scheme in ("ws", "wss")
 
+    async def __call__(self, exchange: Exchange) -> Response:
+        body = await first_body(exchange, self._limit)
+        target = self.target(exchange, exchange.scope["method"], body)
+        with noted(exchange):
+            response = await self.balancer.send(target, self.proxy.timeout)
+        exchange.integration_status = response.status
+        return response
+
     async def open_websocket(self, exchange: Exchange) -> websockets.ClientConnection:
         """A connection to the backend for one client, or a Refusal."""
-        kept = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in to_backend(exchange)]
+        _, path, headers, _ = self.target(exchange, "GET", b"")
+        kept = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         protocols = exchange.scope.get("subprotocols") or None
         problem: Exception | None = None
         for address in self.balancer.order():
             secure = "wss" if address.scheme == "https" else "ws"
-            uri = f"{secure}://{address.authority.decode()}{self.target(exchange).decode()}"
             try:
                 return await websockets.connect(
-                    uri, additional_headers=kept, subprotocols=protocols, open_timeout=self.proxy.timeout,
-                    ssl=address.context, proxy=None, compression=None, user_agent_header=None,
+                    f"{secure}://{address.authority.decode()}{path.decode()}", additional_headers=kept,
+                    subprotocols=protocols, open_timeout=self.proxy.timeout, ssl=address.context, proxy=None,
+                    compression=None, user_agent_header=None,
                 )  # fmt: skip
-            except TimeoutError as error:
-                raise Refusal("INTEGRATION_TIMEOUT", "the backend opens no WebSocket in time") from error
             except (OSError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
-                address.failed(self.proxy.max_fails, self.proxy.fail_timeout)
+                self.balancer.failed(address)
+                if isinstance(error, TimeoutError):
+                    raise Refusal("INTEGRATION_TIMEOUT", "the backend opens no WebSocket in time") from error
                 problem = error
         raise Refusal("INTEGRATION_FAILURE", repr(problem)) from problem
 
-    async def __call__(self, exchange: Exchange) -> Response:
-        scope = exchange.scope
-        body = await first_body(exchange, self._limit)
-        target = Target(scope["method"].encode(), self.target(exchange), self._headers(exchange, body), body)
-        return await asked(exchange, self.balancer, target, self.proxy.timeout)
-
-    def target(self, exchange: Exchange) -> bytes:
-        """The path and the query at the backend."""
-        raw = exchange.raw_segments()
-        path = "/" + "/".join(raw if self._path is None else [piece.fill(exchange, raw) for piece in self._path])
-        path = self._request.path(path, exchange)
-        query = b"&".join(part for part in (self._query, exchange.scope["query_string"]) if part)
-        return path.encode() + (b"?" + quote(query, safe=PRINTABLE).encode() if query else b"")
-
-    def _headers(self, exchange: Exchange, body: Any) -> list[tuple[bytes, bytes]]:
+    def target(self, exchange: Exchange, method: str, body: Any) -> Target:
+        """The request as its backend gets it."""
         headers = to_backend(exchange)
         if not isinstance(body, bytes):
             length = exchange.headers.get(b"content-length")
             headers.append((b"content-length", length) if length else (b"transfer-encoding", b"chunked"))
-        elif body or exchange.scope["method"] in ("POST", "PUT", "PATCH"):
+        elif body or method in ("POST", "PUT", "PATCH"):
             headers.append((b"content-length", b"%d" % len(body)))
-        return self._request.headers(headers, exchange)
+        return Target(method.encode(), self._target(exchange), self._request.headers(headers, exchange), body)
+
+    def _target(self, exchange: Exchange) -> bytes:
+        """The path and the query at the backend."""
+        raw, path = exchange.raw_segments(), self._path
+        if path:
+            values = {name: quote(value, safe="~!$&'()*,;=:@") for name, value in exchange.variables.items()}
+            rest = "/".join(raw[max(0, exchange.found.rest) :])
+            path = path.format_map({**values, **{f"{name}+": rest for name in (*values, "proxy")}})
+        path = self._request.path(path or "/" + "/".join(raw), exchange)
+        query = b"&".join(part for part in (self._query, exchange.scope["query_string"]) if part)
+        return path.encode() + (b"?" + quote(query, safe=PRINTABLE).encode() if query else b"")
+
+
+def _address(url: SplitResult, verify: bool, address: Callable[..., Address]) -> Address:
+    """The origin of a backend's URL."""
+    try:
+        scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
+        port = url.port or backends.PORTS[scheme]
+        if url.hostname is None or "{" in url.netloc:
+            raise ValueError("it has no host")
+    except ValueError as error:
+        raise ValueError(f"address {url.geturl()!r}: {error}") from error
+    return address(scheme, url.hostname, port, verify)
 
 
 def stage_text(text: str, variables: dict[str, str]) -> str:
@@ -192,33 +228,13 @@ def stage_text(text: str, variables: dict[str, str]) -> str:
     return text
 
 
-class _Piece:
-    """A segment of a backend's path: a literal, with `{variables}` in it; or a greedy one."""
-
-    def __init__(self, text: str) -> None:
-        self._greedy = text.startswith("{") and text.endswith("+}")
-        self._parts = text.replace("{", "}").split("}")
-
-    def fill(self, exchange: Exchange, raw: list[str]) -> str:
-        if self._greedy:
-            return "/".join(raw[max(0, exchange.found.rest) :])
-        values = exchange.variables
-        return "".join(
-            quote(values.get(part, ""), safe="~!$&'()*,;=:@") if i % 2 else part for i, part in enumerate(self._parts)
-        )
-
-
-def to_backend(exchange: Exchange) -> list[tuple[bytes, bytes]]:
+def to_backend(exchange: Exchange) -> Headers:
     """The request's headers that a backend gets; the forwarded ones are the gateway's own."""
     headers = exchange.scope["headers"]
-    named = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
     kept = [
-        (name, value)
-        for name, value in headers
-        if name.replace(b"_", b"-") not in backends.NOT_TO_BACKENDS  # CGI and WSGI tell _ and - not apart
-        and name not in named
-        and not (name == b"x-api-key" and exchange.key)
-        and not name.startswith(b"sec-websocket-")
+        header
+        for header in backends.end_to_end(headers, backends.NOT_TO_BACKENDS)
+        if not header[0].startswith(b"sec-websocket-") and not (exchange.key and header[0] == b"x-api-key")
     ]
     peer = exchange.scope["client"][0] if exchange.scope["client"] else ""
     chain = [value for name, value in headers if name == b"x-forwarded-for"] if exchange.behind_proxy else []
@@ -235,20 +251,6 @@ def to_backend(exchange: Exchange) -> list[tuple[bytes, bytes]]:
     return kept
 
 
-async def asked(exchange: Exchange, balancer: Balancer, target: Target, timeout: float) -> Response:
-    """The backend's answer, with what the log says about it."""
-    began = time.perf_counter_ns()
-    try:
-        response = await balancer.send(target, timeout)
-    except Refusal as refusal:
-        exchange.integration_error = refusal.message
-        raise
-    finally:
-        exchange.integration_ns = time.perf_counter_ns() - began
-    exchange.integration_status = response.status
-    return response
-
-
 class AggregateCall:
     """Asks several backends at once and joins their answers into one JSON object.
 
@@ -259,58 +261,61 @@ class AggregateCall:
     def __init__(self, route: Route, variables: dict[str, str], address: Callable[..., Address]) -> None:
         assert route.aggregate is not None
         self._parts = {name: ProxyCall(proxy, route, variables, address) for name, proxy in route.aggregate.items()}
-        self._timeout = route.timeout
-        self._limit = route.max_body
+        self._route = route
 
     async def __call__(self, exchange: Exchange) -> Response:
-        await whole_body(exchange, self._limit)
-        began = time.perf_counter_ns()
-        results = await asyncio.gather(*(self._part(exchange, part) for part in self._parts.values()))
-        exchange.integration_ns = time.perf_counter_ns() - began
-        errors = {name: error for name, (_, error) in zip(self._parts, results, strict=True) if error}
-        if len(errors) == len(self._parts):
-            exchange.integration_error = json.dumps(errors)
-            late = all(error == "INTEGRATION_TIMEOUT" for error in errors.values())
-            raise Refusal("INTEGRATION_TIMEOUT" if late else "INTEGRATION_FAILURE", exchange.integration_error)
-        joined = {name: value for name, (value, _) in zip(self._parts, results, strict=True)}
-        body = json.dumps({**joined, "errors": errors} if errors else joined).encode()
-        return Response(200, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))], body)
+        await whole_body(exchange, self._route.max_body)
+        targets = [part.target(exchange, "GET", b"") for part in self._parts.values()]
+        with noted(exchange):
+            results = await asyncio.gather(*map(self._part, self._parts.values(), targets))
+            errors = {name: error for name, (_, error) in zip(self._parts, results, strict=True) if error}
+            if len(errors) == len(self._parts):
+                late = all(error == "INTEGRATION_TIMEOUT" for error in errors.values())
+                raise Refusal("INTEGRATION_TIMEOUT" if late else "INTEGRATION_FAILURE", json.dumps(errors))
+        texts = {name: text for name, (text, _) in zip(self._parts, results, strict=True)}
+        if errors:
+            texts["errors"] = json.dumps(errors)
+        body = "{" + ", ".join(f"{json.dumps(name)}: {text}" for name, text in texts.items()) + "}"
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body.encode()))]
+        return Response(200, headers, body.encode())
 
-    async def _part(self, exchange: Exchange, part: ProxyCall) -> tuple[Any, Any]:
-        """A value and nothing, or nothing and an error."""
+    async def _part(self, part: ProxyCall, target: Target) -> tuple[str, Any]:
+        """A value, as the text that it has in JSON, and an error, if there was one."""
         try:
-            async with asyncio.timeout(self._timeout):
-                target = Target(b"GET", part.target(exchange), to_backend(exchange), b"")
+            async with asyncio.timeout(self._route.timeout):
                 response = await part.balancer.send(target, part.proxy.timeout)
-                body = await collected(response, self._limit)
+                body = await collected(response, self._route.max_body)
         except Refusal as refusal:
-            return None, refusal.type
+            return "null", refusal.type
         except TimeoutError:
-            return None, "INTEGRATION_TIMEOUT"
-        except backends.LOST:
-            return None, "INTEGRATION_FAILURE"
-        if response.status >= 400:
-            return None, response.status
-        try:
-            return json.loads(body), None
-        except ValueError:
-            return body.decode("utf-8", "replace"), None
+            return "null", "INTEGRATION_TIMEOUT"
+        return ("null", response.status) if response.status >= 400 else (json_of(body), None)
+
+
+def json_of(body: bytes) -> str:
+    """The text of a body if it is JSON, and else that text as a JSON string."""
+    text = body.decode("utf-8", "replace")
+    try:
+        json.loads(text, parse_constant=int)  # which NaN and Infinity are not, nor are they JSON
+    except (ValueError, RecursionError):
+        return json.dumps(text)
+    return text
 
 
 async def collected(response: Response, limit: int) -> bytes:
-    """The whole body of an answer; a Refusal when it is more than the limit."""
+    """The whole body of an answer; a Refusal when it is more than the limit, or does not come to its end."""
     if isinstance(response.body, bytes):
         return response.body
-    chunks, size = [], 0
+    body = bytearray()
     try:
-        async for chunk in response.body:
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                raise Refusal("INTEGRATION_FAILURE", "a part is too large")
-    finally:
-        await response.body.aclose()
-    return b"".join(chunks)
+        async with aclosing(response.body):
+            async for chunk in response.body:
+                body += chunk
+                if len(body) > limit:
+                    raise Refusal("INTEGRATION_FAILURE", f"more than {limit} bytes")
+    except backends.LOST as error:
+        raise Refusal("INTEGRATION_FAILURE", repr(error)) from error
+    return bytes(body)
 
 
 # --- the request's body ------------------------------------------------------------------------------------
@@ -320,27 +325,8 @@ async def first_body(exchange: Exchange, limit: int) -> "bytes | AsyncIterator[b
     """A body that has come whole, or else its pieces as they come; more than the limit is a Refusal."""
     if exchange.body is not None:
         return exchange.body
-    message = await _next(exchange)
-    body: bytes = message.get("body", b"")
-    if len(body) > limit:
-        raise Refusal("REQUEST_TOO_LARGE", f"more than {limit} bytes", CLOSE)
-    return _rest(exchange, body, limit) if message.get("more_body") else body
-
-
-CLOSE = ((b"connection", b"close"),)
-
-
-async def _rest(exchange: Exchange, first: bytes, limit: int) -> AsyncIterator[bytes]:
-    yield first
-    size, more = len(first), True
-    while more:
-        message = await _next(exchange)
-        body, more = message.get("body", b""), message.get("more_body", False)
-        size += len(body)
-        if size > limit:
-            raise Refusal("REQUEST_TOO_LARGE", f"more than {limit} bytes", CLOSE)
-        if body:
-            yield body
+    body, more = await _piece(exchange, limit)
+    return _rest(exchange, body, limit - len(body)) if more else body
 
 
 async def whole_body(exchange: Exchange, limit: int) -> bytes:
@@ -352,7 +338,20 @@ async def whole_body(exchange: Exchange, limit: int) -> bytes:
     return body
 
 
-async def _next(exchange: Exchange) -> Any:
+async def _rest(exchange: Exchange, body: bytes, limit: int) -> AsyncIterator[bytes]:
+    yield body
+    more = True
+    while more:
+        body, more = await _piece(exchange, limit)
+        limit -= len(body)
+        yield body
+
+
+CLOSE = ((b"connection", b"close"),)
+
+
+async def _piece(exchange: Exchange, limit: int) -> tuple[bytes, bool]:
+    """The next piece of a body, and whether there is more."""
     try:
         async with asyncio.timeout(exchange.flow.configuration.body_timeout):
             message = await exchange.receive()
@@ -360,4 +359,7 @@ async def _next(exchange: Exchange) -> Any:
         raise Refusal("REQUEST_TIMEOUT", "the body did not come in time", CLOSE) from None
     if message["type"] == "http.disconnect":
         raise Disconnected
-    return message
+    body = message.get("body", b"")
+    if len(body) > limit:
+        raise Refusal("REQUEST_TOO_LARGE", f"{len(body)} bytes where {limit} are left", CLOSE)
+    return body, message.get("more_body", False)

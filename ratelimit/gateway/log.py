@@ -1,11 +1,14 @@
 """The access log: one line for each request, in a format of `$context` variables."""
 
+import logging
 import os
 import sys
 
 from .exchange import Exchange
 from .mapping import Template, in_json
 from .model import AccessLog
+
+log = logging.getLogger("ratelimit.gateway")
 
 
 def escaped(text: str) -> str:
@@ -21,22 +24,24 @@ class Line:
     """Writes lines of one format; usable alone.
 
     Args:
-        log: where to, and the format. A line is written whole, so that several workers can write to one file.
+        to: the file, and the format. A line is written whole, so that several workers can write to one file.
+
+    Raises: OSError when the file cannot be opened.
     """
 
-    def __init__(self, log: AccessLog) -> None:
-        as_json = log.format.lstrip().startswith("{")
-        self._template = Template(log.format, in_json if as_json else escaped, missing="-")
-        self._file = log.file
-        self._descriptor = sys.stdout.fileno() if log.file == "-" else -1
+    def __init__(self, to: AccessLog) -> None:
+        as_json = to.format.lstrip().startswith("{")
+        self._template = Template(to.format, in_json if as_json else escaped, missing="-")
+        where = sys.stdout.fileno() if to.file == "-" else to.file
+        self._file = open(where, "ab", 0, closefd=to.file != "-", opener=_private)  # noqa: SIM115  (closed with the Line, so after a reload with the last request that began before it)
 
     def write(self, exchange: Exchange) -> None:
-        """Write the line of a request that is done."""
-        if self._descriptor < 0:
-            self._descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
-        os.write(self._descriptor, (self._template.fill(exchange) + "\n").encode("utf-8", "replace"))
+        """Write the line of a request that is done. That it cannot be written is told, and stops no request."""
+        try:
+            self._file.write((self._template.fill(exchange) + "\n").encode("utf-8", "replace"))
+        except OSError as error:
+            log.error("no line in the access log %r: %s", self._file.name, error)
 
-    def close(self) -> None:
-        if self._descriptor > 2:
-            os.close(self._descriptor)
-            self._descriptor = -1
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o640)

@@ -11,18 +11,13 @@ from .routes import BadValue, decode
 _VARIABLE = re.compile(r"\$\{([\w.$-]+)\}|\$((?:context|stageVariables|request)\.[\w.-]*\w)", re.ASCII)
 _RULE = re.compile(r"(append|overwrite|remove):header\.([!#$%&'*+.^_`|~\w-]+)|overwrite:(path|statuscode)", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+Headers = list[tuple[bytes, bytes]]
+HOP_BY_HOP = {
+    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
+    b"trailer", b"transfer-encoding", b"upgrade",
+}  # fmt: skip
 # Headers that say how a message is framed or who is meant: no mapping may write them.
-RESERVED = {
-    "connection",
-    "content-length",
-    "transfer-encoding",
-    "te",
-    "trailer",
-    "upgrade",
-    "host",
-    "expect",
-    "keep-alive",
-}
+RESERVED = HOP_BY_HOP | {b"content-length", b"expect", b"host"}
 
 
 class Scope(Protocol):
@@ -86,9 +81,6 @@ def clean(name: str, value: str) -> bytes:
         return quote(value.strip(), safe=" !#$&'()*+,/:;=?@[]~").encode()
 
 
-Headers = list[tuple[bytes, bytes]]
-
-
 class Mapping:
     """Changes to a request before its backend, or to a response before its client.
 
@@ -112,7 +104,7 @@ class Mapping:
                 self._path = Template(text, in_path)
             elif found[3] == "statuscode":
                 self._status = Template(text)
-            elif found[2].lower() in RESERVED:
+            elif found[2].lower().encode() in RESERVED:
                 raise ValueError(f"mapping {rule!r}: the gateway itself writes this header")
             else:
                 self._headers.append((found[1], found[2].lower().encode(), Template(text)))

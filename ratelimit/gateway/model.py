@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from fractions import Fraction
 from functools import cache
-from ipaddress import ip_network
+from itertools import chain
 from typing import Any
 
 from ..quota import Quota
-from .mapping import Mapping
+from .mapping import Mapping, clean
 from .routes import RouteKey
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -85,6 +85,7 @@ class Mock:
 
     def __post_init__(self) -> None:
         check(200 <= self.status <= 599, f"status must be from 200 to 599, not {self.status!r}")
+        check_headers(self.headers)
 
 
 @dataclass(slots=True)
@@ -146,16 +147,13 @@ class Route:
     def __post_init__(self) -> None:
         given = [name for name in ("mock", "proxy", "function", "aggregate") if getattr(self, name) is not None]
         check(len(given) == 1, f"a route has one of mock, proxy, function and aggregate, not {given or 'none'}")
-        if isinstance(self.function, str):
-            check(
-                re.fullmatch(r"[\w.]+:\w+", self.function), f"function must be as 'module:name', not {self.function!r}"
-            )
         check(0.05 <= self.timeout <= 29, f"timeout must be from 0.05 to 29 seconds, not {self.timeout!r}")
         check(self.max_body >= 0, f"max_body must be 0 or more bytes, not {self.max_body!r}")
-        for network in (*self.allow, *self.deny):
-            ip_network(network)
-        Mapping(self.request)
-        Mapping(self.response)
+        check(self.mock is None or not self.request, f"a mock sees nothing of the request that {self.request!r} maps")
+
+    def proxies(self) -> list[Proxy]:
+        """The backends that it asks."""
+        return [self.proxy] if self.proxy else list((self.aggregate or {}).values())
 
 
 @dataclass(slots=True)
@@ -195,7 +193,7 @@ class Stage:
     variables: dict[str, str] = field(default_factory=dict)
     canary: Canary | None = None
     shadow: bool = False
-    previous: list[str | None] = field(default_factory=list, repr=False)
+    previous: list[str | None] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check(len(self.variables) <= 100, f"variables are 100 at most, not {len(self.variables)}")
@@ -248,6 +246,7 @@ class GatewayResponse:
 
     def __post_init__(self) -> None:
         check(self.status is None or 400 <= self.status <= 599, f"status must be from 400 to 599, not {self.status!r}")
+        check_headers(self.headers)
 
 
 @dataclass(slots=True)
@@ -270,29 +269,13 @@ class WebSocketLimits:
 
 
 @dataclass(slots=True)
-class Resource:
-    """A path of a REST API: its methods, and the paths below it."""
-
-    methods: dict[str, Route] = field(default_factory=dict)
-    below: "dict[str, Resource]" = field(default_factory=dict)
-
-    def routes(self, path: str) -> dict[str, Route]:
-        """The same by route key."""
-        found = {f"{method} {path}": route for method, route in self.methods.items()}
-        for segment, resource in self.below.items():
-            check(segment.startswith("/"), f"a resource below another begins with a slash, not {segment!r}")
-            found.update(resource.routes(("" if path == "/" else path) + segment))
-        return found
-
-
-@dataclass(slots=True)
 class Api:
     """Routes and the stages at which they are reached.
 
     Args:
         type: "http", "rest" or "websocket".
         routes: by route key, such as `"GET /pets/{id}"`; for a WebSocket API `"$connect"` or an action's name.
-        resources: the same as a tree of paths and methods, for a REST API: see Resource.
+        resources: the same as a tree, for a REST API: `{"/pets": {"GET": Route(...), "/{id}": {"GET": ...}}}`.
         deployments: snapshots by name.
         stages: by name; an HTTP API may have `"$default"`.
         authorizers: by name.
@@ -303,7 +286,7 @@ class Api:
 
     type: str = "http"
     routes: dict[str, Route] = field(default_factory=dict)
-    resources: "dict[str, Resource]" = field(default_factory=dict)
+    resources: dict[str, Any] = field(default_factory=dict)
     deployments: dict[str, dict[str, Route]] = field(default_factory=dict)
     stages: dict[str, Stage] = field(default_factory=dict)
     authorizers: dict[str, Authorizer] = field(default_factory=dict)
@@ -315,33 +298,42 @@ class Api:
         check(self.type in ("http", "rest", "websocket"), f"type must be http, rest or websocket, not {self.type!r}")
         check(bool(self.stages), "an API needs at least one stage")
         check(self.type == "rest" or not self.resources, "resources are for an API of type rest")
-        for path, resource in self.resources.items():
-            self.routes.update(resource.routes(path))
+        self.routes.update(routes_of(self.resources))
         for name, stage in self.stages.items():
             named = NAME.fullmatch(name) or (name == "$default" and self.type == "http")
             check(named, f"a stage's name is letters, digits, - and _ (an HTTP API's also $default), not {name!r}")
             for deployment in (stage.deployment, stage.canary and stage.canary.deployment):
                 known = deployment is None or deployment in self.deployments
                 check(known, f"stage {name!r} refers to no deployment of this API: {deployment!r}")
-        names = {"*", "$connect"} if self.type == "websocket" else {"*"}
         for routes in (self.routes, *self.deployments.values()):
-            names.update(routes)
             for key, route in routes.items():
                 self.check_route(key, route)
         for name, stage in self.stages.items():
             for key in stage.route_throttles:
-                check(key in names, f"stage {name!r}, route_throttles: {key!r} is no route of this API")
+                known = key == "*" or key in self.keys()
+                check(known, f"stage {name!r}, route_throttles: {key!r} is no route of this API")
+
+    def keys(self) -> set[str]:
+        """The route keys of all deployments."""
+        return {*self.routes, *chain(*self.deployments.values()), *(["$connect"] if self.type == "websocket" else [])}
 
     def check_route(self, key: str, route: Route) -> None:
+        segments: tuple[str, ...] = ()
         if self.type == "websocket":
             known = not key.startswith("$") or key in ("$connect", "$disconnect", "$default")
             check(known, f"route key {key!r}: only $connect, $disconnect and $default begin with $")
             check(not route.api_key_required or key == "$connect", f"route {key!r}: a key is required at $connect only")
         else:
             check(self.type == "http" or key != "$default", "a REST API has no $default route")
-            RouteKey.parse(key)
+            segments = RouteKey.parse(key).segments
         named = route.authorizer is None or route.authorizer in self.authorizers
         check(named, f"route {key!r}: authorizer {route.authorizer!r} is none of {list(self.authorizers)}")
+        for proxy in route.proxies():
+            for address in proxy.to:
+                sockets = proxy is route.proxy and self.type == "websocket"
+                check(sockets or address.startswith("http"), f"only a route of a WebSocket API leads to {address!r}")
+                for variable in re.findall(r"(?<!\$){[^}]*}", address):
+                    check(variable in segments, f"route {key!r} has no {variable} for {address!r}")
 
     def deploy(self, name: str, *stages: str) -> None:
         """Keep the routes as they stand under a name, and let stages refer to it."""
@@ -402,8 +394,6 @@ class Operator:
 
     def __post_init__(self) -> None:
         check(self.path == "" or re.fullmatch(r"/[\w-]+", self.path), f"path must be as '/name', not {self.path!r}")
-        for network in self.allow:
-            ip_network(network)
 
 
 @dataclass(slots=True)
@@ -461,22 +451,30 @@ class Configuration:
         for name, value in self.api_keys.items():
             check(re.fullmatch(r"[A-Za-z0-9]{20,128}", value), f"key {name!r} must be 20 to 128 letters and digits")
         check(len(set(self.api_keys.values())) == len(self.api_keys), "two API keys have the same value")
-        for option, accepted in (("on_limiter_error", ("open", "closed")), ("headers", HEADERS)):
+        for option, accepted in (
+            ("on_limiter_error", ("open", "closed")),
+            ("headers", ("draft", "legacy", "both", "none")),
+        ):
             value = getattr(self, option)
             check(value in accepted, f"{option} must be one of {', '.join(accepted)}, not {value!r}")
+        for name in ("max_keys", "max_head", "head_timeout", "body_timeout"):
+            check(getattr(self, name) > 0, f"{name} must be more than 0, not {getattr(self, name)!r}")
         right = self.tables == "memory" or re.fullmatch(r"shared:[\w.-]+|file:.+", self.tables)
         check(right, f"tables must be memory, shared:NAME or file:FOLDER, not {self.tables!r}")
-        for network in self.trusted_proxies:
-            ip_network(network)
         self.check_plans()
         self.check_domains()
 
     def check_plans(self) -> None:
         taken: dict[tuple[str, str], str] = {}
         for name, plan in self.plans.items():
-            for stage in (*plan.stages, *plan.route_throttles):
-                self.check_target(stage, f"plan {name!r}")
+            for stage in plan.stages:
                 check("/" in stage, f"plan {name!r}: stages must be as 'api/stage', not {stage!r}")
+                self.check_target(stage, f"plan {name!r}")
+            for stage, throttles in plan.route_throttles.items():
+                check(stage in plan.stages, f"plan {name!r}: {stage!r} of route_throttles is none of its stages")
+                for key in throttles:
+                    known = self.apis[stage.partition("/")[0]].keys()
+                    check(key in known, f"plan {name!r}, stage {stage!r}: {key!r} is no route of it")
             for key in plan.keys:
                 check(key in self.api_keys, f"plan {name!r}: {key!r} is none of the API keys")
                 for stage in plan.stages:
@@ -491,12 +489,24 @@ class Configuration:
                 self.check_target(target, f"domain {host!r}")
 
     def check_target(self, target: str, where: str) -> None:
-        api, _, stage = target.partition("/")
-        known = api in self.apis and (not stage or stage in self.apis[api].stages)
+        api, slash, stage = target.partition("/")
+        known = api in self.apis and (not slash or stage in self.apis[api].stages)
         check(known, f"{where}: {target!r} is none of the APIs and their stages")
 
 
-HEADERS = ("draft", "legacy", "both", "none")
+def routes_of(tree: dict[str, Any], path: str = "") -> dict[str, Route]:
+    """The routes of a tree of paths and methods, by route key."""
+    found: dict[str, Route] = {}
+    for name, inner in tree.items():
+        below = name.startswith("/")
+        found.update(routes_of(inner, path.rstrip("/") + name) if below else {f"{name} {path}": inner})
+    return found
+
+
+def check_headers(headers: dict[str, str]) -> None:
+    Mapping({f"overwrite:header.{name}": text for name, text in headers.items()})
+    for name, text in headers.items():
+        clean(name, text)
 
 
 def check(condition: object, otherwise: str) -> None:

@@ -3,11 +3,10 @@
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 from .exchange import Exchange, Refusal, Response
 from .flow import Side
@@ -15,7 +14,7 @@ from .integrations import whole_body
 from .metrics import Collector
 from .model import Throttle
 from .peers import Reply
-from .plans import day_of
+from .plans import UsagePlan, day_of
 
 if TYPE_CHECKING:
     from .app import Gateway
@@ -37,33 +36,49 @@ class Operator:
     def __init__(self, gateway: "Gateway") -> None:
         self.gateway = gateway
         self.started = time.time()
-        self._gets: dict[str, Callable[[Exchange], Response]] = {
-            "": self._page,
-            "status.json": lambda exchange: reply(200, self.status()),
-            "metrics": self._metrics,
-            "usage": self._usage,
+        self._pages: dict[tuple[str, str], Callable[[Exchange], Awaitable[Response]]] = {
+            ("GET", ""): self._page,
+            ("GET", "status.json"): self._status,
+            ("GET", "metrics"): self._metrics,
+            ("GET", "usage"): self._usage,
+            ("POST", "usage"): self._adjust,
+            ("POST", "promote"): self._move,
+            ("POST", "rollback"): self._move,
         }
 
     async def answer(self, exchange: Exchange) -> Response:
         """The page, or what came of an order."""
-        name = exchange.scope["path"][len(exchange.flow.configuration.operator.path) + 1 :]
-        if exchange.scope["method"] in ("GET", "HEAD"):
-            page = self._gets.get(name)
-            if page is None:
-                raise Refusal("RESOURCE_NOT_FOUND", "no such page")
-            return page(exchange)
-        if exchange.scope["method"] != "POST" or name not in ("usage", "promote", "rollback"):
-            raise Refusal("RESOURCE_NOT_FOUND", "no such order")
-        if (exchange.header("content-type") or "").partition(";")[0].strip() != "application/json":
+        method = exchange.scope["method"]
+        page = self._pages.get(("GET" if method == "HEAD" else method, self._name(exchange)))
+        if page is None:
+            raise Refusal("RESOURCE_NOT_FOUND", "no such page")
+        kind = (exchange.header("content-type") or "").partition(";")[0].strip()
+        if method == "POST" and kind != "application/json":
             return reply(415, {"message": "the body must be application/json"})
         try:
-            order = json.loads(await whole_body(exchange, MOST))
-            if name == "usage":
-                self.gateway.flow.plans[order["plan"]].adjust(order["key"], order["remaining"])
-                return reply(200, {"remaining": order["remaining"]})
-            replies = await self.gateway.connections.all({"order": name, "stage": str(order["stage"])})
-        except (ValueError, TypeError, LookupError) as error:
-            return reply(400, {"message": f"{type(error).__name__}: {error}"})
+            return await page(exchange)
+        except (ValueError, TypeError, LookupError, OverflowError) as error:
+            return reply(400, {"message": f"{error} is missing" if isinstance(error, KeyError) else str(error)})
+
+    @staticmethod
+    def _name(exchange: Exchange) -> str:
+        return exchange.path[len(exchange.flow.configuration.operator.path) + 1 :]
+
+    async def _adjust(self, exchange: Exchange) -> Response:
+        order = json.loads(await whole_body(exchange, MOST))
+        self._plan(order["plan"]).adjust(order["key"], order["remaining"])
+        return reply(200, {"remaining": order["remaining"]})
+
+    def _plan(self, name: str) -> UsagePlan:
+        plans = self.gateway.flow.plans
+        if name not in plans:
+            raise ValueError(f"plan must be one of {', '.join(plans)}, not {name!r}")
+        return plans[name]
+
+    async def _move(self, exchange: Exchange) -> Response:
+        """Promote or roll back, in all workers."""
+        stage = str(json.loads(await whole_body(exchange, MOST))["stage"])
+        replies = await self.gateway.connections.all({"order": self._name(exchange), "stage": stage})
         return reply(*replies[0])
 
     async def perform(self, order: dict[str, Any]) -> Reply:
@@ -74,16 +89,18 @@ class Operator:
             stage = configuration.apis[api].stages[name]
             stage.promote() if order["order"] == "promote" else stage.rollback()
             await self.gateway.load(configuration)
-        except (ValueError, KeyError) as error:
+        except KeyError:
+            return 400, {"message": f"stage must be as 'api/stage', not {order['stage']!r}"}
+        except ValueError as error:
             return 400, {"message": str(error)}
         return 200, {"stage": order["stage"], "deployment": stage.deployment}
 
-    def _page(self, exchange: Exchange) -> Response:
+    async def _page(self, exchange: Exchange) -> Response:
         page = files(__package__).joinpath("status.html").read_bytes()
         headers = [(b"content-security-policy", POLICY), (b"x-content-type-options", b"nosniff")]
         return Response(200, reply(200, page, HTML).headers + headers, page)
 
-    def _metrics(self, exchange: Exchange) -> Response:
+    async def _metrics(self, exchange: Exchange) -> Response:
         from prometheus_client import CollectorRegistry, exposition
 
         registry = CollectorRegistry(auto_describe=False)
@@ -91,18 +108,16 @@ class Operator:
         text = exposition.generate_latest(registry)
         return reply(200, text, exposition.CONTENT_TYPE_LATEST.encode())
 
-    def _usage(self, exchange: Exchange) -> Response:
-        query = dict(parse_qsl(exchange.scope["query_string"].decode("latin-1")))
-        today = day_of(self.gateway.limiters.now_ns())
-        try:
-            plan = self.gateway.flow.plans[query["plan"]]
-            end = date.fromisoformat(query.get("end", str(today)))
-            start = date.fromisoformat(query.get("start", str(end - timedelta(6))))
-            keys = [query["key"]] if "key" in query else plan.plan.keys
-            values = {key: plan.usage(key, start, end) for key in keys}
-        except (KeyError, ValueError) as error:
-            return reply(400, {"message": f"{type(error).__name__}: {error}"})
-        return reply(200, {"plan": plan.name, "values": values})
+    async def _status(self, exchange: Exchange) -> Response:
+        return reply(200, self.status())
+
+    async def _usage(self, exchange: Exchange) -> Response:
+        query, today = exchange.query, day_of(self.gateway.limiters.now_ns())
+        plan = self._plan(query["plan"])
+        end = date.fromisoformat(query.get("end", str(today)))
+        start = date.fromisoformat(query.get("start", str(end - timedelta(6))))
+        keys = [query["key"]] if "key" in query else plan.plan.keys
+        return reply(200, {"plan": plan.name, "values": {key: plan.usage(key, start, end) for key in keys}})
 
     # --- the status page's data
 

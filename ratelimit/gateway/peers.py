@@ -81,7 +81,10 @@ class Connections:
         body = base64.b64decode(order["body"])
         if len(body) > connection.side.stage.api.api.limits.message:
             return 413, {"message": "Request Too Long"}
-        await connection.send(body)
+        try:
+            await connection.send(body)
+        except OSError:  # it has just left
+            return 410, {"message": "Gone"}
         return 200, {}
 
     # --- between workers

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from uvicorn import Config, Server
@@ -98,11 +99,11 @@ class Workers(Multiprocess):
                 os.kill(process.pid, signal.SIGHUP)
 
 
-def run(app: str, workers: int, frame: int, message: int, **options: Any) -> int:
+def run(app: Callable[[], Any], workers: int, frame: int, message: int, **options: Any) -> int:
     """Serve until a signal; the exit status.
 
     Args:
-        app: the name of a function that makes the application.
+        app: makes the application of one worker.
         frame, message: the most bytes of a WebSocket frame and message.
         options: for uvicorn.Config.
     """

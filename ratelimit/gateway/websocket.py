@@ -12,6 +12,7 @@ import websockets
 from .exchange import Exchange, Receive, Refusal, Response, Send
 from .flow import RouteFlow, Side, check_headers
 from .integrations import ProxyCall, collected
+from .routes import BadValue
 
 if TYPE_CHECKING:
     from .app import Gateway
@@ -33,49 +34,67 @@ class Connection:
         self._active = time.monotonic()  # when something was last sent or received
         self.first: Exchange  # the handshake's
         self.side: Side
+        self._closed = False
         self._upstreams: dict[str, Any] = {}  # by route key
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- the client
 
     async def send(self, body: bytes | str) -> None:
-        """Send a message: text, or binary where it is not UTF-8."""
+        """Send a message: text, or binary where it is not UTF-8; none after the close."""
+        if self._closed:
+            return
         self._active = time.monotonic()
-        if isinstance(body, bytes):
-            try:
-                body = body.decode()
-            except UnicodeDecodeError:
-                await self._send({"type": "websocket.send", "bytes": body})
-                return
-        await self._send({"type": "websocket.send", "text": body})
+        try:
+            message: dict[str, bytes | str] = {"text": body.decode() if isinstance(body, bytes) else body}
+        except UnicodeDecodeError:
+            message = {"bytes": body}
+        await self._send({"type": "websocket.send", **message})
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Disconnect."""
+        """Disconnect, once. Whoever asks for the client from now on is told that it is gone."""
+        if self._closed:
+            return
+        self._closed = True
+        self.gateway.connections.remove(self)
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     async def serve(self) -> None:
         """The whole life of the connection."""
         await self._receive()  # websocket.connect
-        self.first = exchange = self._exchange(None, "CONNECT")
+        self.first = self._exchange(None, "CONNECT")
         try:
-            response = await self._connect(exchange)
-        except Refusal as refusal:
-            response = self.gateway.refused(exchange, refusal)
-        accepted = 200 <= response.status < 300
-        await (self._accept(exchange, response) if accepted else self._deny(exchange, response))
-        self.gateway.done(exchange)
-        if not accepted:
-            return
-        self.gateway.connections.add(self)
-        try:
-            await self._talk()
+            if await self._handshake(self.first):
+                self.gateway.connections.add(self)
+                await self._talk()
         finally:
-            self.gateway.connections.remove(self)
             for task in self._tasks:
                 task.cancel()
             for upstream in self._upstreams.values():
                 await upstream.close()
-            await self._disconnected()
+            if self.connected_ms:
+                self.gateway.connections.remove(self)
+                await self._disconnected()
+
+    async def _handshake(self, exchange: Exchange) -> bool:
+        """Accept the client or deny it."""
+        try:
+            response = await self._connect(exchange)
+        except Exception as error:
+            response = self._refused(exchange, error)
+        accepted = 200 <= response.status < 300
+        await (self._accept if accepted else self._deny)(exchange, response)
+        self.gateway.done(exchange)
+        return accepted
+
+    def _refused(self, exchange: Exchange, error: Exception) -> Response:
+        """The gateway's own answer to what went wrong."""
+        if isinstance(error, BadValue):
+            error = Refusal("BAD_REQUEST", str(error))
+        elif not isinstance(error, Refusal):
+            log.error("the gateway failed", exc_info=error)
+            error = Refusal("INTERNAL_ERROR")
+        return self.gateway.refused(exchange, error)
 
     async def _connect(self, exchange: Exchange) -> Response:
         flow = exchange.flow
@@ -90,10 +109,11 @@ class Connection:
             await flow.admit(exchange, route)
         self._throttle(exchange, route)
         response = await self._call(exchange, route, b"")
+        if not 200 <= response.status < 300:
+            return response
         for key, other in self.side.routes.items():
             if isinstance(other.call, ProxyCall) and other.call.to_websocket:
                 self._upstreams[key] = await other.call.open_websocket(exchange)
-                self._tasks.append(asyncio.create_task(self._pump(self._upstreams[key])))
         return response
 
     async def _accept(self, exchange: Exchange, response: Response) -> None:
@@ -105,6 +125,7 @@ class Connection:
         await self._send({**accept, "subprotocol": protocol.decode()} if protocol else accept)
         exchange.status = 101
         self.connected_ms = self.active_ms = time.time_ns() // 1_000_000
+        self._tasks = [asyncio.create_task(self._pump(upstream)) for upstream in self._upstreams.values()]
 
     async def _deny(self, exchange: Exchange, response: Response) -> None:
         """Answer the handshake: with the response where the server can, else with its 403."""
@@ -124,18 +145,15 @@ class Connection:
         limits = self.side.stage.api.api.limits
         ends = time.monotonic() + limits.life
         while True:
-            until = min(ends, self._active + limits.idle)
+            now, until = time.monotonic(), min(ends, self._active + limits.idle)
+            if now >= until:
+                await self.close(GONE, "the connection has lived long enough" if now >= ends else "idle")
+                return
             try:
-                async with asyncio.timeout(until - time.monotonic()):
+                async with asyncio.timeout(until - now):
                     message = await self._receive()
             except TimeoutError:
-                if time.monotonic() >= ends:
-                    await self.close(GONE, "the connection has lived long enough")
-                elif time.monotonic() >= self._active + limits.idle:
-                    await self.close(GONE, "idle")
-                else:
-                    continue
-                return
+                continue
             if message["type"] == "websocket.disconnect":
                 return
             self._active, self.active_ms = time.monotonic(), time.time_ns() // 1_000_000
@@ -152,26 +170,32 @@ class Connection:
             exchange.message = json.loads(body) if is_text else None
         except (ValueError, RecursionError):
             exchange.message = None
+        answer: bytes | str
         try:
-            exchange.route = route = self._select(exchange)
-            self._throttle(exchange, route)
-            upstream = self._upstreams.get(route.key)
-            if upstream is not None:
-                await upstream.send(body.decode() if is_text else body)
-                response = Response(200, [])
-            else:
-                response = await self._call(exchange, route, body)
-            exchange.status = response.status
-            if response.body:
-                assert isinstance(response.body, bytes)
-                exchange.response_length = len(response.body)
-                await self.send(response.body)
-        except Refusal as refusal:
-            self.gateway.refused(exchange, refusal)
-            await self.send(self._error(exchange))
+            answer = await self._answer(exchange, body, is_text)
         except websockets.ConnectionClosed:
             exchange.status, exchange.integration_error, exchange.result = 504, "the backend closed", "failed"
+            answer = b""
+        except Exception as error:
+            self._refused(exchange, error)
+            answer = self._error(exchange)
+        if answer:
+            await self.send(answer)
         self.gateway.done(exchange)
+
+    async def _answer(self, exchange: Exchange, body: bytes, is_text: bool) -> bytes:
+        """What the message's route answers, if anything."""
+        exchange.route = route = self._select(exchange)
+        self._throttle(exchange, route)
+        upstream = self._upstreams.get(route.key)
+        if upstream is not None:
+            await upstream.send(body.decode() if is_text else body)
+            exchange.status = 200
+            return b""
+        response = await self._call(exchange, route, body)
+        assert isinstance(response.body, bytes)
+        exchange.status, exchange.response_length = response.status, len(response.body)
+        return response.body
 
     def _throttle(self, exchange: Exchange, route: RouteFlow) -> None:
         refusal = self.gateway.throttle(exchange, route)
@@ -225,8 +249,8 @@ class Connection:
         exchange = self._exchange(route, "DISCONNECT")
         try:
             exchange.status = (await self._call(exchange, route, b"")).status
-        except Refusal as refusal:
-            self.gateway.refused(exchange, refusal)
+        except Exception as error:
+            self._refused(exchange, error)
         self.gateway.done(exchange)
 
     def _exchange(self, route: RouteFlow | None, event: str) -> Exchange:

@@ -311,6 +311,9 @@ WRONG = [
     (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello", None, FAILURE),
     (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nhello", None, FAILURE),
     (b"HTTP/1.1 200 OK\r\nBad Name: x\r\n\r\n", None, FAILURE),
+    (b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n", None, FAILURE),
+    (b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n", None, FAILURE),
+    (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", None, FAILURE),
     (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000 + b"\r\n\r\n", None, FAILURE),
     (b"\x16\x03\x01\x02\x00" + bytes(300), None, FAILURE),
 ]

@@ -1,5 +1,7 @@
 """Configuration files: YAML and TOML say the same, and errors name file, line and value."""
 
+import sys
+
 import pytest
 
 from ratelimit.gateway import (
@@ -10,7 +12,6 @@ from ratelimit.gateway import (
     Mock,
     Plan,
     Proxy,
-    Resource,
     Route,
     Stage,
     Throttle,
@@ -72,7 +73,7 @@ def by_hand():
     from datetime import date
 
     pet = Route(api_key_required=True, proxy=Proxy(to=["http://127.0.0.1:9000/p/{id}"]))
-    pets = Resource({"GET": Route(mock=Mock(201, body="pets"))}, {"/{id}": Resource({"GET": pet})})
+    pets = {"GET": Route(mock=Mock(201, body="pets")), "/{id}": {"GET": pet}}
     stage = Stage(
         throttle=Throttle(2.5, 3, shadow=True),
         route_throttles={"GET /pets": Throttle(1.0, 1)},
@@ -170,20 +171,94 @@ def test_files_that_are_none(tmp_path, text):
     ("route", "problem"),
     [
         ("function: 'nothing:here'", "function 'nothing:here' cannot be loaded"),
+        ("function: ':here'", "function ':here' cannot be loaded"),
+        ("function: 'os:'", "function 'os:' cannot be loaded"),
+        ("function: nowhere", "function 'nowhere' cannot be loaded"),
+        ("function: 'os:sep'", "function 'os:sep' is not callable"),
         ("proxy: 'http://127.0.0.1/${stageVariables.port}'", "a variable that the stage has not"),
         ("proxy: ['http://a/x', 'http://b/y']", "the same path"),
-        ("mock: {}, request: {'overwrite:header.host': x}", "the gateway itself writes this header"),
-        ("mock: {}, request: {'add:header.x': x}", "mapping must be as"),
+        ("proxy: 'http://a', request: {'overwrite:header.host': x}", "the gateway itself writes this header"),
+        ("proxy: 'http://a', request: {'add:header.x': x}", "mapping must be as"),
         ("mock: {}, authorizer: nobody", "'nobody' is none of"),
         ("mock: {}, allow: 10.0.0.0/99", "10.0.0.0/99"),
+        ("mock: {}, request: {'overwrite:header.x': y}", "a mock sees nothing of the request"),
+        ("mock: {headers: {content-length: 5}}", "the gateway itself writes this header"),
+        ("mock: {headers: {a name: x}}", "'overwrite:header.a name'"),
+        ('mock: {headers: {x: "a\\nb"}}', "a control character for header x"),
+        ("proxy: 'http://127.0.0.1/{nothing}'", "route 'GET /' has no {nothing}"),
+        ("proxy: 'http://127.0.0.1/a}'", "Single '}'"),
+        ("mock: {}}, 'GET /{a}': {proxy: 'http://{a}/'", "address 'http://{a}/': it has no host"),
+        ("proxy: 'http://127.0.0.1:99999/'", "address 'http://127.0.0.1:99999/': Port out of range"),
+        ("proxy: 'ws://127.0.0.1/'", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),
+        ("aggregate: {a: 'ws://127.0.0.1/'}", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),
     ],
 )
 def test_the_command_checks_all(tmp_path, capsys, route, problem):
-    """Also what can only be seen when all is put together."""
+    """Also what can only be seen when all is put together; and it names file and line."""
     file = tmp_path / "gateway.yaml"
-    file.write_text(f"apis: {{a: {{routes: {{GET /: {{{route}}}}}, stages: {{$default: {{}}}}}}}}")
+    file.write_text(f"apis:\n  a:\n    stages: {{$default: {{}}}}\n    routes: {{\nGET /: {{{route}}}}}")
     assert main([str(file), "--check"]) == 1
-    assert problem in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith(f"ratelimit gateway: {file}:5: ")
+    assert problem in told
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        ("responses:\n  TEAPOT: {}", 3, "'TEAPOT' is none of the gateway responses"),
+        ("access_log: /nowhere/access.log", 2, "No such file or directory: '/nowhere/access.log'"),
+        ("head_timeout: 0", 2, "head_timeout must be more than 0, not 0"),
+        ("max_head: -1", 2, "max_head must be more than 0, not -1"),
+        ("plans: {p: {keys: [], stages: a/}}", 2, "plan 'p': 'a/' is none of the APIs and their stages"),
+        ("plans: {p: {keys: [], stages: [], route_throttles: {a/$default: {}}}}", 2, "none of its stages"),
+        (
+            "plans:\n  p:\n    keys: []\n    stages: a/$default\n    route_throttles:\n      a/$default:\n"
+            "        GET /typo: {rate: 1, burst: 1}",
+            8,
+            "plan 'p', stage 'a/$default': 'GET /typo' is no route of it",
+        ),
+        ("max_keys: 5\nmax_keys: 6", 3, "'max_keys' stands twice"),
+        ("max_head: !!int many", 2, "invalid literal for int() with base 10: 'many'"),
+        ("plans: {p: {keys: [], stages: [], quota: {start: 2026-13-45}}}", 2, "month must be in 1..12"),
+        ("? [a, b]\n: 5", 2, "a name must be text"),
+        ("responses: &a {b: *a}", 2, "recursive"),
+        ("throttle: " + "[" * 5_000 + "]" * 5_000, 1, "recursion"),
+    ],
+)
+def test_errors_of_the_whole(tmp_path, text, line, problem):
+    file = tmp_path / "gateway.yaml"
+    file.write_text(f"apis: {{a: {{routes: {{GET /: {{mock: {{}}}}}}, stages: {{$default: {{}}}}}}}}\n{text}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        read_file(file)
+    assert str(caught.value).startswith(f"{file}:{line}: ")
+    assert problem in str(caught.value)
+
+
+def test_a_file_that_is_not_utf_8(tmp_path):
+    file = tmp_path / "gateway.yaml"
+    file.write_bytes(b"a: b\nc: \xff\n")
+    with pytest.raises(ConfigurationError, match=r"gateway.yaml:2: .*0xff"):
+        read_file(file)
+
+
+def test_what_is_merged_may_be_overwritten(tmp_path):
+    """And a number that stands for a text is the text as it is written."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text("""
+apis:
+  a:
+    routes:
+      GET /: &one {mock: {body: one}, max_body: 1}
+      GET /two: {<<: *one, max_body: 2}
+    stages: {prod: {variables: {version: 1.10, port: 0080}}}
+""")
+    api = read_file(file).apis["a"]
+    assert {key: (route.mock.body, route.max_body) for key, route in api.routes.items()} == {
+        "GET /": ("one", 1),
+        "GET /two": ("one", 2),
+    }
+    assert api.stages["prod"].variables == {"version": "1.10", "port": "0080"}
 
 
 def test_the_command_says_that_all_is_well(tmp_path, capsys):
@@ -192,6 +267,14 @@ def test_the_command_says_that_all_is_well(tmp_path, capsys):
     assert main([str(file), "--check"]) == 0
     assert "1 APIs, 1 plans" in capsys.readouterr().out
     assert main([str(tmp_path / "none.yaml"), "--check"]) == 1
+
+
+def test_functions_are_looked_for_beside_the_file(tmp_path, monkeypatch):
+    (tmp_path / "functions_beside.py").write_text("def here(event): ...")
+    file = tmp_path / "gateway.yaml"
+    file.write_text("apis: {a: {routes: {GET /: {function: 'functions_beside:here'}}, stages: {$default: {}}}}")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert main([str(file), "--check"]) == 0
 
 
 def test_a_key_in_two_plans_for_one_stage(tmp_path):

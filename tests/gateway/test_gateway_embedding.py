@@ -44,6 +44,14 @@ def test_mounted(clock, mounted):
         assert socket.receive_text() == "hello"
 
 
+@pytest.mark.parametrize("mounted", [in_starlette, in_fastapi])
+def test_the_operator_of_a_mounted_gateway(mounted):
+    client = TestClient(mounted(gateway()), base_url="http://localhost", client=("127.0.0.1", 1))
+    assert client.get("/api/_gateway/status.json").json()["stages"][0]["api"] == "shop"
+    assert client.get("/api/_gateway/nothing").status_code == 404
+    assert client.get("/_gateway").status_code == 404
+
+
 def test_spans():
     """One for each request, below the caller's and above the backend's, without a key or an address."""
     from opentelemetry import trace

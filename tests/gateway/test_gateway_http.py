@@ -7,7 +7,9 @@ import time
 
 import httpx
 import pytest
-from gateway_harness import get
+from gateway_harness import App, get
+
+from ratelimit.gateway import AccessLog, Api, Authorizer, Configuration, Mock, Proxy, Route, Stage
 
 FUNCTIONS = """
 import asyncio, json, threading
@@ -107,6 +109,28 @@ def test_a_sync_function(shop):
     assert answer.headers["x-thread"] != "MainThread"  # it must not hold up the others
 
 
+def test_functions_that_hang_hold_up_nobody(serve, backend, tmp_path):
+    """Neither other functions nor the look-up of a backend's name wait for their threads."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere")
+
+    (tmp_path / "hanging.py").write_text("import time\ndef hang(event): time.sleep(8)\ndef fast(event): return 'fast'")
+    server = serve(f"""
+apis:
+  a:
+    routes:
+      GET /hang: {{function: "hanging:hang", timeout: 0.05}}
+      GET /fast: {{function: "hanging:fast", timeout: 3}}
+      GET /named: {{proxy: {{to: "http://localhost:{backend(answer).port}/", timeout: 3}}}}
+    stages: {{$default: {{}}}}
+""")
+    with httpx.Client(base_url=server.url) as client:
+        assert {client.get("/hang").status_code for _ in range(40)} == {504}
+        assert [client.get(path).text for path in ("/fast", "/named")] == ["fast", "here"]
+    server.process.kill()
+
+
 def test_what_a_function_gets(shop):
     event = shop.put("/dev/show/a/b%20c?x=1&y=%C3%A9", content=b"\xff\x00", headers={"x-custom": "1"}).json()
     assert (event["routeKey"], event["pathParameters"]) == ("ANY /show/{proxy+}", {"proxy": "a/b c"})
@@ -144,6 +168,31 @@ def test_an_authorizer_and_its_cache(shop):
     assert (first["user"], second["calls"], other["user"]) == ("a", first["calls"], "b")
     assert int(other["calls"]) > int(first["calls"])
     assert shop.get("/down", headers={"authorization": "x"}).status_code == 500
+
+
+def test_an_authorizer_judges_each_stage():
+    """What it said of one stage is not kept for another."""
+    asked = []
+
+    def in_dev(event):
+        asked.append(event["requestContext"]["stage"])
+        return asked[-1] == "dev"
+
+    routes = {"GET /": Route(mock=Mock(), authorizer="one")}
+    api = Api(routes=routes, stages={"dev": Stage(), "prod": Stage()}, authorizers={"one": Authorizer(in_dev)})
+    ask = App(Configuration({"a": api}))
+    statuses = [ask.get(path, headers={"authorization": "x"}).status_code for path in ("/dev/", "/prod/", "/dev/")]
+    assert (statuses, asked) == ([200, 403, 200], ["dev", "prod"])
+
+
+def test_an_identity_comes_once():
+    """Of two, the authorizer could judge by one and the backend by the other."""
+    authorizer = Authorizer(lambda event: event["headers"]["x-token"] == "good", identity="X-Token")
+    routes = {"GET /": Route(mock=Mock(), authorizer="one")}
+    ask = App(Configuration({"a": Api(routes=routes, stages={"$default": Stage()}, authorizers={"one": authorizer})}))
+    assert ask.get("/", headers={"x-token": "good"}).status_code == 200
+    for tokens in (("evil", "good"), ("good", "evil")):
+        assert ask.get("/", headers=[("x-token", token) for token in tokens]).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -215,6 +264,38 @@ def test_an_aggregate(shop):
     assert answer["show"]["queryStringParameters"] == {"x": "1"}
     assert (answer["plain"], answer["refused"]) == ("plain", None)
     assert answer["errors"] == {"refused": "INTEGRATION_FAILURE"}
+
+
+def test_an_aggregate_of_rubbish(backend):
+    """What is no JSON is joined as text, and the answer stays JSON; a number stays as it is."""
+    parts = {"nan": b'{"a": NaN}', "deep": b"[" * 100_000, "bytes": b"\xff", "number": b"1e999"}
+
+    def behind(body):
+        async def answer(head, reader, writer):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+        return backend(answer)
+
+    backends = {name: behind(body) for name, body in parts.items()}
+    route = Route(
+        aggregate={name: Proxy([one.url]) for name, one in backends.items()},
+        request={"overwrite:header.x-stage": "$context.stage"},
+    )
+    answer = App(Configuration({"a": Api(routes={"GET /": route}, stages={"$default": Stage()})})).get("/")
+    assert answer.status_code == 200
+    assert answer.text.endswith('"number": 1e999}')
+    joined = json.loads(answer.text, parse_constant=lambda name: pytest.fail(f"{name} in {answer.text[:100]}"))
+    assert joined["nan"] == '{"a": NaN}'
+    assert joined["deep"] == "[" * 100_000
+    assert joined["bytes"] == "\ufffd"
+    assert all(b"x-stage: $default\r\n" in one.heads[0] for one in backends.values())
+
+
+def test_a_mapping_before_a_function():
+    request = {"overwrite:header.x-stage": "$context.stage", "overwrite:path": "/b"}
+    route = Route(function=lambda event: f"{event['rawPath']} {event['headers']['x-stage']}", request=request)
+    ask = App(Configuration({"a": Api(routes={"GET /a": route}, stages={"$default": Stage()})}))
+    assert ask.get("/a").text == "/b $default"
 
 
 def test_an_upload_and_a_download(shop, nginx):
@@ -319,6 +400,35 @@ apis:
     assert (gone["status"], gone["error.responseType"]) == ("504", "INTEGRATION_FAILURE")
     assert "ConnectError" in gone["integration.error"]
     assert (nothing["status"], nothing["error.message"], nothing["routeKey"]) == ("404", "Not Found", "-")
+
+
+def test_functions_in_the_access_log(tmp_path):
+    """Their status, time and error stand there like a backend's."""
+
+    def fail(event):
+        raise RuntimeError("broken")
+
+    routes = {
+        "GET /slow": Route(function=lambda event: time.sleep(0.03)),
+        "GET /teapot": Route(function=lambda event: {"statusCode": 418}),
+        "GET /broken": Route(function=fail),
+    }
+    file = tmp_path / "access.log"
+    kept = AccessLog(str(file), "$context.integration.status $context.integration.latency $context.integration.error")
+    ask = App(Configuration({"a": Api(routes=routes, stages={"$default": Stage()})}, access_log=kept))
+    for key in routes:
+        ask.get(key.partition(" ")[2])
+    slow, teapot, broken = file.read_text().splitlines()
+    assert re.fullmatch(r"200 (3\d|[4-9]\d|\d{3,}) -", slow)
+    assert re.fullmatch(r"418 \d+ -", teapot)
+    assert re.fullmatch(r"- \d+ RuntimeError\('broken'\)", broken)
+
+
+def test_a_full_disk_stops_no_request(caplog):
+    api = Api(routes={"GET /": Route(mock=Mock(body="here"))}, stages={"$default": Stage()})
+    ask = App(Configuration({"a": api}, access_log=AccessLog("/dev/full")))
+    assert [ask.get("/").text for _ in range(2)] == ["here", "here"]
+    assert "no line in the access log '/dev/full'" in caplog.text
 
 
 def test_the_default_log_format_cannot_be_forged(serve, tmp_path):

@@ -128,7 +128,9 @@ def test_usage_and_its_adjustment(server):
         ):
             assert client.post("/_gateway/usage", json=wrong).status_code == 400
         assert client.get("/_gateway/usage?plan=gold&start=yesterday").status_code == 400
-        assert client.get("/_gateway/usage").status_code == 400
+        assert client.get("/_gateway/usage?plan=gold&end=0001-01-02").status_code == 400
+        assert client.get("/_gateway/usage").json() == {"message": "'plan' is missing"}
+        assert client.get("/_gateway/usage?plan=x").json() == {"message": "plan must be one of gold, not 'x'"}
 
 
 def test_promote_and_rollback(server):
@@ -142,7 +144,8 @@ def test_promote_and_rollback(server):
         assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).json()["deployment"] == "first"
         assert client.get("/pets").text == "old green"
         assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).status_code == 400
-        assert client.post("/_gateway/promote", json={"stage": "shop/none"}).status_code == 400
+        answer = client.post("/_gateway/promote", json={"stage": "shop/none"})
+        assert (answer.status_code, answer.json()["message"]) == (400, "stage must be as 'api/stage', not 'shop/none'")
 
 
 @pytest.mark.parametrize(

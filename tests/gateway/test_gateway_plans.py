@@ -13,7 +13,6 @@ from ratelimit.gateway import (
     Limiters,
     Mock,
     Plan,
-    Resource,
     Route,
     Stage,
     Throttle,
@@ -32,7 +31,7 @@ def at(text):
 
 def rest(plan, **api):
     keyed = Route(mock=Mock(body="[]"), api_key_required=True)
-    pets = Resource({"GET": keyed, "POST": keyed, "HEAD": Route(mock=Mock())}, {"/{id}": Resource({"GET": keyed})})
+    pets = {"GET": keyed, "POST": keyed, "HEAD": Route(mock=Mock()), "/{id}": {"GET": keyed}}
     apis = {"shop": Api(type="rest", resources={"/pets": pets}, stages={"prod": Stage(), "dev": Stage()}, **api)}
     return Configuration(apis=apis, api_keys={"ann": KEY, "ben": OTHER, "cid": "c" * 20}, plans={"gold": plan})
 

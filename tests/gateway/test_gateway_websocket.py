@@ -323,3 +323,162 @@ apis:
         client.send(json.dumps({"action": "say", "text": "a"}))
         assert client.recv(timeout=5) == "ok"
     assert [b"x-text: a\r\n" in head for head in back.heads] == [True]
+
+
+def test_backends_do_not_outlive_a_denied_handshake(serve, tmp_path):
+    """Whoever denies it: the integration of $connect, another backend, a mapping, or the client that leaves."""
+    opened = []
+
+    def stay(connection):
+        opened.append(connection)
+        for _ in connection:
+            pass
+        opened.remove(connection)
+
+    (tmp_path / "refuse.py").write_text(
+        "import time\ndef deny(event): return {'statusCode': 401, 'body': 'no'}\ndef wait(event): time.sleep(0.5)\n"
+    )
+    port = free_port()
+    up = f"ws://127.0.0.1:{port}"
+    behind = serve_websocket(stay, "127.0.0.1", port)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    apis = {
+        "denied": f"{{$connect: {{function: 'refuse:deny'}}, $default: {{proxy: '{up}'}}}}",
+        "half": f"{{one: {{proxy: '{up}'}}, two: {{proxy: 'ws://127.0.0.1:1'}}}}",
+        "path": f"{{one: {{proxy: '{up}', request: {{'overwrite:path': /$request.querystring.x}}}}}}",
+        "slow": f"{{$connect: {{function: 'refuse:wait'}}, $default: {{proxy: '{up}'}}}}",
+    }
+    text = "".join(f"  {n}: {{type: websocket, stages: {{p: {{}}}}, routes: {routes}}}\n" for n, routes in apis.items())
+    server = serve(f"apis:\n{text}domains: {{'*': {{{', '.join(f'/{name}: {name}' for name in apis)}}}}}")
+    try:
+        for path, status in (("/denied/p", 401), ("/half/p", 504), ("/path/p?x=..%2fa", 400)):
+            with pytest.raises(websockets.InvalidStatus) as caught, connect(f"ws://127.0.0.1:{server.port}{path}"):
+                pass
+            assert caught.value.response.status_code == status
+        with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+            connection.sendall(
+                b"GET /slow/p HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Key: " + base64.b64encode(bytes(16)) + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            )
+        ends = time.monotonic() + 5
+        while opened or time.monotonic() < ends - 4:  # the last one is opened after half a second
+            assert time.monotonic() < ends, f"{len(opened)} are open still"
+            time.sleep(0.05)
+        assert "Traceback" not in server.log.read_text()
+    finally:
+        behind.shutdown()
+
+
+def test_what_a_websocket_backend_is_told(serve):
+    """The handshake goes through the route's mapping."""
+    port = free_port()
+    behind = serve_websocket(lambda one: one.send(one.request.headers["x-stage"]), "127.0.0.1", port)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    mapping = "{'overwrite:header.x-stage': $context.stage}"
+    server = serve(f"""
+apis:
+  chat:
+    type: websocket
+    routes: {{$default: {{proxy: "ws://127.0.0.1:{port}", request: {mapping}}}}}
+    stages: {{prod: {{}}}}
+""")
+    with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        assert client.recv(timeout=5) == "prod"
+    behind.shutdown()
+
+
+def test_a_backend_that_speaks_before_the_handshake_is_done(serve):
+    """What one says while another is still being asked waits for the client."""
+
+    def greet(connection):
+        connection.send("welcome")
+        for message in connection:
+            connection.send(message[::-1])
+
+    def late(connection, request):
+        time.sleep(0.3)
+
+    behind = [serve_websocket(greet, "127.0.0.1", 0), serve_websocket(greet, "127.0.0.1", 0, process_request=late)]
+    for one in behind:
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+    first, second = (f"ws://127.0.0.1:{one.socket.getsockname()[1]}" for one in behind)
+    server = serve(f"""
+apis:
+  chat:
+    type: websocket
+    routes: {{$default: {{proxy: "{first}"}}, two: {{proxy: "{second}"}}}}
+    stages: {{prod: {{}}}}
+""")
+    with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        assert [client.recv(timeout=5) for _ in range(2)] == ["welcome", "welcome"]
+        client.send("abc")
+        assert client.recv(timeout=5) == "cba"
+    for one in behind:
+        one.shutdown()
+
+
+def test_a_websocket_backend_that_hangs_rests(serve, backend):
+    """The next clients are led to the other address."""
+
+    async def hang(head, reader, writer):
+        await asyncio.sleep(30)
+
+    behind = serve_websocket(lambda one: one.send("here"), "127.0.0.1", 0)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    addresses = [backend(hang).url.replace("http", "ws"), f"ws://127.0.0.1:{behind.socket.getsockname()[1]}"]
+    server = serve(f"""
+apis:
+  chat:
+    type: websocket
+    routes: {{$default: {{proxy: {{to: {json.dumps(addresses)}, timeout: 0.5}}}}}}
+    stages: {{prod: {{}}}}
+""")
+    seen = []
+    for _ in range(6):
+        try:
+            with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+                seen.append(client.recv(timeout=5))
+        except websockets.InvalidStatus as refused:
+            seen.append(refused.response.status_code)
+    assert sorted(map(str, seen)) == ["504"] + ["here"] * 5
+    behind.shutdown()
+
+
+def test_an_http_backend_that_fails_in_mid_body(serve, backend):
+    """The message gets an error frame, and the connection goes on."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100_000)
+
+    server = serve(f"""
+apis:
+  chat:
+    type: websocket
+    routes: {{$default: {{proxy: "{backend(answer).url}"}}, mock: {{mock: {{body: here}}}}}}
+    stages: {{prod: {{}}}}
+""")
+    with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        client.send("{}")
+        assert json.loads(client.recv(timeout=5))["message"] == "Network error communicating with endpoint"
+        assert talk(client, action="mock") == "here"
+
+
+def test_disconnecting_during_a_message(serve, tmp_path):
+    """Its answer is dropped, and the client is gone for whoever asks next."""
+    (tmp_path / "late.py").write_text("import asyncio\nasync def late(event): await asyncio.sleep(0.5)\n")
+    server = serve("""
+apis:
+  chat:
+    type: websocket
+    routes: {$default: {function: "late:late"}, id: {mock: {body: $context.connectionId}}}
+    stages: {prod: {}}
+""")
+    with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        url = f"{server.url}/prod/@connections/{talk(client, action='id')}"
+        client.send("{}")
+        assert [httpx.delete(url).status_code for _ in range(2)] == [204, 410]
+        with pytest.raises(websockets.ConnectionClosed) as caught:
+            client.recv(timeout=5)
+        assert caught.value.rcvd.code == 1000
+    time.sleep(0.7)
+    assert "Traceback" not in server.log.read_text()

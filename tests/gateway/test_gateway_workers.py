@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import signal
+import threading
 import time
 
 import httpx
@@ -166,11 +167,48 @@ def test_reloading_drops_nothing(serve, gateway_text):
 
 
 def test_a_wrong_file_changes_nothing(serve, gateway_text):
+    """The log says why, with the line: of a wrong value, and of what is wrong only in the whole."""
     server = serve(gateway_text())
-    server.file.write_text(gateway_text().replace("rate: 0.001", "rate: fast"))
-    server.wait_for("not reloaded")
+    text = gateway_text().replace("rate: 0.001", "rate: fast")
+    server.file.write_text(text)
+    line = next(i + 1 for i, one in enumerate(text.splitlines()) if "fast" in one)
+    server.wait_for(f"not reloaded: {server.file}:{line}: ")
     assert "rate must be a number, not 'fast'" in server.log.read_text()
+    server.file.write_text("responses: {TEAPOT: {}}\n" + gateway_text())
+    server.wait_for(f"not reloaded: {server.file}:1: 'TEAPOT' is none of the gateway responses")
     assert ask(server.url, 1, clients=1) == [200]
+
+
+def test_the_log_and_the_bounds_of_a_head_are_reloaded(serve, tmp_path):
+    """A request that began before writes its line where it would have."""
+    (tmp_path / "late.py").write_text(
+        "import asyncio, pathlib\n"
+        "async def late(event):\n"
+        "    here = pathlib.Path(__file__).parent\n"
+        "    (here / 'begun').touch()\n"
+        "    while not (here / 'go').exists(): await asyncio.sleep(0.02)\n"
+    )
+    text = """
+access_log: {{file: {log}, format: $context.path}}
+max_head: {head}
+apis: {{a: {{routes: {{GET /late: {{function: "late:late"}}, GET /: {{mock: {{}}}}}}, stages: {{$default: {{}}}}}}}}
+"""
+    server = serve(text.format(log=tmp_path / "one", head=9_000), "--no-watch")
+    late = threading.Thread(target=httpx.get, args=(f"{server.url}/late",))
+    late.start()
+    ends = time.monotonic() + 10
+    while not (tmp_path / "begun").exists():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    assert httpx.get(server.url, headers={"x": "x" * 3_000}).status_code == 200
+    reload(server, text.format(log=tmp_path / "two", head=1_000), "SIGHUP")
+    server.wait_for("reloaded")
+    assert httpx.get(server.url, headers={"x": "x" * 3_000}).status_code == 431
+    assert httpx.get(server.url).status_code == 200
+    (tmp_path / "go").touch()
+    late.join()
+    assert server.lines(tmp_path / "one", 2) == ["/", "/late"]
+    assert server.lines(tmp_path / "two", 1) == ["/"]
 
 
 def test_backends_are_kept_over_a_reload(serve, backend, tmp_path):
