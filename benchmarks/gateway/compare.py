@@ -3,7 +3,8 @@
     python benchmarks/gateway/compare.py [--seconds 4] [--rounds 5] [--json FILE] [--overload SECONDS]
 
 The servers run one after another within each round, interleaved, and each figure is a median over the rounds;
-ratios are of figures of the same round. It needs wrk and nginx, slowapi, limits and httpx.
+ratios are of figures of the same round. Beside requests a second stand requests for each second of the server's
+processor time, which what else runs on the machine disturbs less. It needs wrk and nginx, slowapi, limits and httpx.
 """
 
 import argparse
@@ -108,36 +109,46 @@ APPS = {
 
 
 def compare(servers, rounds, seconds):
-    """By name: requests a second in each round."""
-    running = {name: (servers.app(app)[0], path) for name, (app, path) in APPS.items()}
-    figures = {name: [] for name in APPS}
-    for port, path in running.values():
+    """By name: requests a second in each round, and requests a second of processor time."""
+    running = {name: (*servers.app(app), path) for name, (app, path) in APPS.items()}
+    figures, by_processor = {name: [] for name in APPS}, {name: [] for name in APPS}
+    for port, _, path in running.values():
         wrk(port, 1, path)  # warm up
     for number in range(rounds):
-        for name, (port, path) in running.items():
+        for name, (port, process, path) in running.items():
+            before = processor_seconds(process)
             per_second, refused, total = wrk(port, seconds, path)
             if (refused == total) != (name == "refusing (429)"):
                 sys.exit(f"{name}: {refused} of {total} were refused")
             figures[name].append(per_second)
+            by_processor[name].append(total / (processor_seconds(process) - before))
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
-    return figures
+    return figures, by_processor
+
+
+def processor_seconds(process):
+    """What a process has used of the processor, in user and kernel mode."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def ratio(figures, one, other):
     return statistics.median(a / b for a, b in zip(figures[one], figures[other], strict=True))
 
 
-def rows(figures):
+def rows(figures, by_processor):
     """What was wanted beside what was measured."""
-    found = []
-    for one, other, kind, target in TARGETS:
-        measured = ratio(figures, one, other)
-        found.append({"what": f"{one} / {other}", "target": f"{kind} {target}", "measured": round(measured, 3)})
-    measured = ratio(figures, "10 routes", "1,000 routes")
-    found.append(
-        {"what": "time with 1,000 routes / 10 routes", "target": "at most 1.1", "measured": round(measured, 3)}
-    )
-    return found
+    compared = [(f"{one} / {other}", one, other, f"{kind} {target}") for one, other, kind, target in TARGETS]
+    compared.append(("time with 1,000 routes / 10 routes", "10 routes", "1,000 routes", "at most 1.1"))
+    return [
+        {
+            "what": what,
+            "target": target,
+            "measured": round(ratio(figures, one, other), 3),
+            "by processor time": round(ratio(by_processor, one, other), 3),
+        }
+        for what, one, other, target in compared
+    ]
 
 
 def memory(process):
@@ -188,16 +199,17 @@ def main():
         os.chmod(folder, 0o755)
         servers = Servers(Path(folder))
         try:
-            figures = compare(servers, given.rounds, given.seconds) if given.rounds else {}
-            table = rows(figures) if figures else []
+            figures, by_processor = compare(servers, given.rounds, given.seconds) if given.rounds else ({}, {})
+            table = rows(figures, by_processor) if figures else []
             table += overload(servers, given.overload) if given.overload else []
         finally:
             servers.stop()
     for name, values in figures.items():
-        print(f"{name:20} {statistics.median(values):10,.0f} requests/s")
-    print(f"\n{'what':50} {'target':28} measured")
+        processor = statistics.median(by_processor[name])
+        print(f"{name:20} {statistics.median(values):10,.0f} requests/s {processor:10,.0f} a second of processor time")
+    print(f"\n{'what':50} {'target':28} measured   by processor time")
     for row in table:
-        print(f"{row['what']:50} {row['target']:28} {row['measured']:,}")
+        print(f"{row['what']:50} {row['target']:28} {row['measured']:<10,} {row.get('by processor time', '')}")
     if given.json:
         given.json.write_text(json.dumps({"requests per second": figures, "rows": table}, indent=2) + "\n")
 
