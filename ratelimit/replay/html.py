@@ -3,9 +3,9 @@
 from html import escape
 from typing import TYPE_CHECKING
 
-from .report import Outcome, Report
+from .report import Outcome, Report, Source
 from .svg import curves, histogram, most_in_a_period, over_time
-from .table import duration, keys, moment, notes, percent, short
+from .table import duration, keyed, keys, moment, notes, percent, printable, short
 
 if TYPE_CHECKING:
     from .suggest import Answer
@@ -82,9 +82,6 @@ def suggestions_page(answer: "Answer") -> str:
         f"<tr><td>{escape(one.limit)}</td><td>{one.refused:,}</td><td>{percent(one.share)}</td><td>{one.most:,}</td></tr>"
         for one in answer.suggestions
     )
-    said = [f"<p>{escape(algorithm)}: no limit refuses so few.</p>" for algorithm in answer.none]
-    if not answer.complete:
-        said.append("<p>Interrupted: this is what was known by then.</p>")
     drawn = [one for one in answer.suggestions if one.curve]
     text = f"share of requests refused against the limit per {answer.per}, by " + ", ".join(one.limit for one in drawn)
     legend = "".join(
@@ -95,9 +92,9 @@ def suggestions_page(answer: "Answer") -> str:
     return document(
         f"Limits that refuse at most {share}",
         f"<h1>The smallest limits that refuse at most {share}</h1>"
-        f'<p class="soft"><span id="requests">{answer.requests:,}</span> requests by {answer.keys:,} keys '
-        f"({escape(answer.key)})</p>",
-        f'<div class="notes">{"".join(said)}</div>' if said else "",
+        f'<p class="soft"><span id="requests">{answer.requests:,}</span> requests by '
+        f"{escape(keyed(answer.keys, answer.source.key))} from {', '.join(map(escape, answer.source.names))}.</p>",
+        noted(answer.notes, answer.source),
         '<div class="scroll"><table id="suggestions"><thead><tr><th scope="col">smallest limit</th>'
         '<th scope="col">refused</th><th scope="col">share</th>'
         f'<th scope="col">never more in a {escape(answer.per)} than</th></tr></thead>'
@@ -127,17 +124,21 @@ def header(report: Report) -> str:
     read = f" from {', '.join(map(escape, source.names))}" if source else ""
     span = (report.last_ns - report.first_ns) / 1e9
     when = f", {moment(report.first_ns)} to {moment(report.last_ns)} ({duration(span)})" if report.requests else ""
-    said = [f"<p>{escape(note)}.</p>" for note in notes(report)]
-    if source:
-        said += [
-            f"<p>{escape(name)}, line {number}: <code>{escape(line)}</code></p>"
-            for name, number, line in source.broken_lines
-        ]
     return (
         "<h1>What these limits would have done</h1>"
         f'<p class="soft"><span id="requests">{report.requests:,}</span> requests by {escape(keys(report))}'
-        f"{read}{when}.</p>" + (f'<div class="notes">{"".join(said)}</div>' if said else "")
+        f"{read}{when}.</p>" + noted(notes(report), source)
     )
+
+
+def noted(lines: list[str], source: Source | None) -> str:
+    """What was out of the ordinary, and the first broken lines."""
+    said = [f"<p>{escape(line[:1].upper() + line[1:])}.</p>" for line in lines]
+    said += [
+        f"<p>{escape(name)}, line {number}: <code>{escape(printable(line))}</code></p>"
+        for name, number, line in (source.broken_lines if source else [])
+    ]
+    return f'<div class="notes">{"".join(said)}</div>' if said else ""
 
 
 def overview(report: Report) -> str:
@@ -168,7 +169,7 @@ def largest(report: Report) -> str:
             rows.append((f"{outcome.limit}{several}", one))
     where = "".join(
         f"<tr><td>{escape(name)}</td><td>{one.limit:,}</td><td>{one.admitted:,}</td><td>{one.most:,}</td>"
-        f'<td class="key">{escape(one.key)}</td><td>{moment(one.at_ns) if one.admitted else "-"}</td></tr>'
+        f'<td class="key">{escape(printable(one.key))}</td><td>{moment(one.at_ns) if one.admitted else "-"}</td></tr>'
         for name, one in rows
     )
     text = "The most that was admitted in one period, as multiples of the limit: " + ", ".join(
@@ -231,7 +232,7 @@ def fate(outcome: Outcome, share: str) -> str:
 
 def most_refused(outcome: Outcome) -> str:
     rows = "".join(
-        f'<tr><td class="key">{escape(key.key)}</td><td>{key.refused:,}</td><td>{key.requests:,}</td>'
+        f'<tr><td class="key">{escape(printable(key.key))}</td><td>{key.refused:,}</td><td>{key.requests:,}</td>'
         f"<td>{percent(key.refused / key.requests)}{meter(key.refused / key.requests)}</td></tr>"
         for key in outcome.top
     )

@@ -1,6 +1,7 @@
 """A limit as it is written on a command line, such as "token-bucket 10/second burst 20"."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +91,18 @@ class Limit:
     @classmethod
     def of(cls, limit: "Limit | str") -> "Limit":
         """The limit itself, or the text parsed."""
+        if not isinstance(limit, (str, Limit)):
+            raise TypeError(f"limits must be texts such as 'token-bucket 10/second burst 20', or Limit, not {limit!r}")
         return limit if isinstance(limit, Limit) else cls.parse(limit)
+
+    @classmethod
+    def all_of(cls, limits: "Iterable[Limit | str] | Limit | str") -> "list[Limit]":
+        """One or several, as a list."""
+        one = isinstance(limits, (str, Limit)) or not isinstance(limits, Iterable)
+        several = [cls.of(limit) for limit in ([limits] if one else limits)]  # type: ignore[list-item, union-attr]
+        if not several:
+            raise ValueError("limits must be at least one, such as 'token-bucket 10/second burst 20'")
+        return several
 
     def make(self, max_keys: int, on_full: str = "raise") -> Limiter | All:
         """A limiter of its own, with room for so many keys at once."""
