@@ -65,9 +65,7 @@ def main(arguments: list[str]) -> int:
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """What says which logs to read, and how."""
-    parser.add_argument(
-        "logs", nargs="*", metavar="LOG", help="files, plain, gzip or zstd; - is standard input"
-    )
+    parser.add_argument("logs", nargs="*", metavar="LOG", help="files, plain, gzip or zstd; - is standard input")
     parser.add_argument(
         "--key",
         default="client",

@@ -22,6 +22,8 @@ COUNTED_KEYS = 1_000_000
 MAX_KEYS = 1 << 18  # live keys for which a log's replay begins with room
 LOG_BYTES = 32_000_000  # what a sliding log's moments may take to begin with
 GROWTH = 4
+SPARE = 4  # times as much room as there are live keys: then a search is short
+STEP = 1_024
 TOP = 10
 SHARES = (0.0, 0.01, 0.1, 0.5, 1.0)
 
@@ -60,14 +62,17 @@ def replay(
     order = np.argsort(when, kind="stable") if (when[1:] < when[:-1]).any() else None
     if order is not None:
         chunk = chunk.at(order)
-    distinct = numbers.size if numbers.size < counted_keys else len(np.unique(numerals))
-    room = max(distinct, 1)
-    engine = Engine(limits, max_keys=lambda limit: room, counted_keys=counted_keys, keep=keep, progress=progress)
+    distinct = numbers.size if numbers.size < counted_keys else _distinct(numerals)
+    engine = Engine(
+        limits,
+        max_keys=lambda limit: room(limit, distinct, chunk.moments),
+        counted_keys=counted_keys,
+        keep=keep,
+        progress=progress,
+    )
     complete = engine.run([chunk])
     known = numbers.known()
-    return engine.report(
-        lambda number: name(known[number]), numbers.size, distinct, complete=complete, order=order
-    )
+    return engine.report(lambda number: name(known[number]), numbers.size, distinct, complete=complete, order=order)
 
 
 def replay_log(
@@ -132,6 +137,19 @@ def replay_log(
         return engine.report(
             reader.name, reader.numbers.size, reader.distinct, source=reader.source(), complete=complete
         )
+
+
+def room(limit: Limit, distinct: int, moments: NDArray[np.int64]) -> int:
+    """Enough for all keys that are live at once, of so many with sorted moments; a small table is a fast one."""
+    live = busiest(moments, max(part.memory_ns for part in limit.parts))
+    return max(min(distinct, SPARE * live), 1)
+
+
+def busiest(moments: NDArray[np.int64], span_ns: int) -> int:
+    """No interval of this length has more of the sorted moments; it may be some less than this number."""
+    starts = np.arange(0, len(moments), STEP)
+    ends = np.searchsorted(moments, moments[STEP - 1 :: STEP] + span_ns, "right")
+    return int((np.append(ends, len(moments))[: len(starts)] - starts).max(initial=0))
 
 
 def first_room(limit: Limit) -> int:
@@ -346,6 +364,12 @@ def _moments(moments: ArrayLike) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
+def _distinct(numerals: NDArray[np.uint64]) -> int:
+    """How many there are. (np.unique hashes them, which for a million takes ten times as long.)"""
+    ordered = np.sort(numerals)
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + min(len(ordered), 1)
+
+
 def _numerals(keys: Any, size: int) -> tuple[NDArray[np.uint64], Callable[[np.uint64], str]]:
     """Keys as 64 bits each, of texts their hashes by Python's own SipHash; and what such a number stands for."""
     if isinstance(keys, (str, bytes)) or not (isinstance(keys, Sequence) or hasattr(keys, "__array__")):
@@ -392,4 +416,3 @@ def _list_of_one_kind(keys: list[Any]) -> NDArray[Any]:
 
 def text(key: bytes | str) -> str:
     return key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key
-

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from .. import All, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, SlidingWindow, TokenBucket
 
@@ -63,6 +63,14 @@ class Part:
             "sliding-log": limit,
         }[self.algorithm]
 
+    @property
+    def memory_ns(self) -> int:
+        """How long a request can matter: a key without one for so long is like one never seen."""
+        period = self.quota.period_ns
+        if self.algorithm in ("token-bucket", "leaky-bucket"):
+            return self.at_once * -(-period // self.quota.limit)
+        return 2 * period if self.algorithm == "sliding-window" else period
+
     def __str__(self) -> str:
         return " ".join([self.algorithm, str(self.quota), *(f"{name} {value}" for name, value in self.options)])
 
@@ -99,7 +107,7 @@ class Limit:
     def all_of(cls, limits: "Iterable[Limit | str] | Limit | str") -> "list[Limit]":
         """One or several, as a list."""
         one = isinstance(limits, (str, Limit)) or not isinstance(limits, Iterable)
-        several = [cls.of(limit) for limit in ([limits] if one else limits)]  # type: ignore[list-item, union-attr]
+        several = [cls.of(limit) for limit in cast("Iterable[Limit | str]", [limits] if one else limits)]
         if not several:
             raise ValueError("limits must be at least one, such as 'token-bucket 10/second burst 20'")
         return several

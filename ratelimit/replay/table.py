@@ -171,9 +171,7 @@ def fit(line: str, width: int | None) -> str:
     if width is None:
         return line
     indent = " " * (2 + len(line) - len(line.lstrip()))
-    return textwrap.fill(
-        line, max(width, 20), subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
-    )
+    return textwrap.fill(line, max(width, 20), subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
 
 
 def printable(text: str) -> str:

@@ -98,7 +98,10 @@ def test_an_interruption_keeps_the_sections_that_were_measured(monkeypatch, caps
     def interrupted(effort, say):
         raise KeyboardInterrupt
 
-    modules = {"first": SimpleNamespace(measure=lambda effort, say: whole), "second": SimpleNamespace(measure=interrupted)}
+    modules = {
+        "first": SimpleNamespace(measure=lambda effort, say: whole),
+        "second": SimpleNamespace(measure=interrupted),
+    }
     monkeypatch.setattr(bench, "SECTIONS", {name: name for name in modules})
     monkeypatch.setattr(bench, "import_module", modules.__getitem__)
     assert bench.run(["first", "second"], True, "command").sections == [whole]

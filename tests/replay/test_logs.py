@@ -389,7 +389,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(form, tmp_path):
     assert (len(found), reader.broken) == (4, 0)
 
 
-@pytest.mark.parametrize(("name", "start"), [("xz", b"\xfd7zXZ\x00"), ("zip", b"PK\x03\x04"), ("lz4", b"\x04\x22M\x18")])
+@pytest.mark.parametrize(
+    ("name", "start"), [("xz", b"\xfd7zXZ\x00"), ("zip", b"PK\x03\x04"), ("lz4", b"\x04\x22M\x18")]
+)
 def test_what_is_compressed_otherwise_is_named(name, start, tmp_path):
     with pytest.raises(ValueError, match=f"log: compressed as {name}; gzip, zstd and bzip2 are undone"):
         read(tmp_path, start + bytes(100))

@@ -116,6 +116,40 @@ def test_keys_may_be_texts_bytes_or_integers_and_moments_dates():
     assert same[1].top[0].key == str(int(same[0].top[0].key) - 20)
 
 
+@pytest.mark.parametrize("limit", [*LIMITS, "token-bucket 7/second burst 1", "leaky-bucket 3/second capacity 0"])
+def test_a_key_is_like_one_never_seen_when_its_requests_matter_no_more(limit):
+    """Not before: so there is never less room than keys that are live."""
+    chosen = Limit.parse(limit)
+    limiter = chosen.make(1)
+    for _ in range(100):
+        limiter.hit("key", now=START)
+    memory = max(part.memory_ns for part in chosen.parts)
+    assert limiter.peek("key", now=START + memory).reset_after_ns == 0
+    longest = max(limiter.limiters, key=lambda one: one.quota.period_ns) if len(chosen.parts) > 1 else limiter
+    assert longest.peek("key", now=START + memory // 3).reset_after_ns > 0
+
+
+@given(st.lists(st.integers(0, 200), max_size=60), st.integers(1, 100), st.integers(1, 8))
+def test_no_interval_is_busier_than_the_busiest(moments, span, step):
+    moments = np.sort(np.array(moments, np.int64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "STEP", step)
+        most = engine.busiest(moments, span)
+    there = max((int(np.count_nonzero((moments >= at) & (moments <= at + span))) for at in moments), default=0)
+    assert there <= most <= there + 2 * step + len(moments) * (step > 1)
+    assert step > 1 or most == there
+
+
+def test_room_is_for_those_that_are_live_at_once_and_changes_no_decision(monkeypatch):
+    moments, keys = traffic(20_000, 20_000, 36_000)
+    rooms = [engine.room(Limit.parse(limit), 20_000, moments) for limit in LIMITS]
+    assert max(rooms) < 5_000
+    small = replay(moments, keys, LIMITS, keep=True)
+    monkeypatch.setattr(engine, "room", lambda limit, distinct, moments: distinct)
+    for one, other in zip(small.outcomes, replay(moments, keys, LIMITS, keep=True).outcomes, strict=True):
+        assert (one.allowed == other.allowed).all()
+
+
 def test_requests_out_of_order_are_decided_in_theirs_and_told_in_yours():
     moments, keys = traffic(1_000)
     shuffled = np.random.default_rng(4).permutation(1_000)
@@ -177,10 +211,22 @@ def test_nothing_to_replay():
         (dates("2020-01-01", "NaT"), [1, 1], "token-bucket 1/s", ValueError, r"not NaT \(at index 1\)"),
         ([1, 2], ["a", 1], "token-bucket 1/s", TypeError, "keys must be .* all of one kind, not of int, str"),
         ([1, 2], ["a", None], "token-bucket 1/s", TypeError, "keys must be .* all of one kind, not of NoneType, str"),
-        ([1, 2], [1, float("nan")], "token-bucket 1/s", TypeError, "keys must be .* all of one kind, not of float, int"),
+        (
+            [1, 2],
+            [1, float("nan")],
+            "token-bucket 1/s",
+            TypeError,
+            "keys must be .* all of one kind, not of float, int",
+        ),
         ([1, 2], [1, True], "token-bucket 1/s", TypeError, "keys must be .* all of one kind, not of bool, int"),
         ([1, 2], [-1, 2**63], "token-bucket 1/s", ValueError, "keys must be integers of 64 bits"),
-        ([1, 2], np.ones((2, 2), int), "token-bucket 1/s", TypeError, r"keys must be a one-dimensional array, not one of shape \(2, 2\)"),
+        (
+            [1, 2],
+            np.ones((2, 2), int),
+            "token-bucket 1/s",
+            TypeError,
+            r"keys must be a one-dimensional array, not one of shape \(2, 2\)",
+        ),
     ],
 )
 def test_bad_arguments(moments, keys, limits, error, text):
@@ -242,8 +288,13 @@ def test_keys_as_notebooks_have_them(keys):
 
 def test_dates_of_every_unit():
     for unit in ("D", "h", "m", "s", "ms", "us", "ns"):
-        report = replay(dates("2020-02-29", "2116-02-20", "1970-01-01").astype(f"datetime64[{unit}]"), [1, 1, 1], LIMITS)
-        assert (report.first_ns, report.last_ns) == (0, int(dates("2116-02-20").astype("datetime64[ns]").astype(int)[0]))
+        report = replay(
+            dates("2020-02-29", "2116-02-20", "1970-01-01").astype(f"datetime64[{unit}]"), [1, 1, 1], LIMITS
+        )
+        assert (report.first_ns, report.last_ns) == (
+            0,
+            int(dates("2116-02-20").astype("datetime64[ns]").astype(int)[0]),
+        )
 
 
 # --- limits as text
