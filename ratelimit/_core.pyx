@@ -678,7 +678,10 @@ cdef object index_of(object value, str name, str what):
 
 cdef object integers(values, str name, Py_ssize_t size, least, most=None):
     """An array of `size` 64-bit integers; one number stands for all. Without `most`, what is more is cut."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{name} must be one number or as many as there are keys, {size}: {error}") from None
     if array.dtype.kind not in "iu" and array.size:
         numbers = np.asarray(values, object)  # as Python has them, whose integers know no bounds
         if array.dtype.kind not in "Of" or any(
