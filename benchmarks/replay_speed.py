@@ -21,6 +21,7 @@ from unittest import mock
 import numpy as np
 
 from ratelimit.replay import Limit, replay
+from ratelimit.replay.engine import room
 from ratelimit.replay.limits import ALGORITHMS
 from ratelimit.replay.reader import Reader
 
@@ -42,11 +43,11 @@ def median(work: Callable[[], object]) -> float:
 
 
 def ours(moments: np.ndarray, keys: np.ndarray, limit: str) -> Callable[[], object]:
-    """The decisions alone."""
-    distinct = len(np.unique(keys))
+    """The decisions alone, with as much room as `replay` gives."""
+    chosen, distinct = Limit.parse(limit), len(np.unique(keys))
 
     def decide() -> None:
-        limiter = Limit.parse(limit).make(distinct)
+        limiter = chosen.make(room(chosen, distinct, moments))
         for begin in range(0, SIZE, 65_536):
             part = slice(begin, begin + 65_536)
             limiter.allow_many(keys[part], now=moments[part])

@@ -56,7 +56,10 @@ cdef object integers(values, str name, Py_ssize_t size, least, most=None):
     cdef int64_t usual = usual_int(values)
     if usual >= least and (most is None or usual <= most):
         return np.ndarray((size,), np.uint64, np.array([usual], np.uint64), strides=(0,))
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{name} must be one number or as many as there are keys, {size}: {error}") from None
     if array.dtype.kind not in "iu" and array.size:
         numbers = np.asarray(values, object)  # as Python has them, whose integers know no bounds
         if array.dtype.kind not in "Of" or any(

@@ -2,6 +2,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_Check
+from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 
@@ -68,4 +69,12 @@ cdef inline uint64_t hash_key(const uint64_t* seed, object key) except? 0:
         return siphash13(seed, <uint8_t*>PyBytes_AS_STRING(wide), PyBytes_GET_SIZE(wide), WIDE_INT)
     if PyBytes_Check(key):
         return hash_bytes(seed, <uint8_t*>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
-    raise TypeError(f"key must be a str, bytes or int, not {key!r} of type {type(key).__name__}")
+    return hash_key(seed, whole_number(key))
+
+
+cdef inline object whole_number(object key):
+    """Of an integer that is no int, as numpy's, the int."""
+    try:
+        return PyNumber_Index(key)
+    except TypeError:
+        raise TypeError(f"key must be a str, bytes or int, not {key!r} of type {type(key).__name__}") from None

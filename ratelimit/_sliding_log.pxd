@@ -112,17 +112,25 @@ cdef inline bint log_admit(
 
 
 cdef inline uint64_t log_remaining(const Rule* rule, uint64_t now, u128 state, u128* ring) noexcept nogil:
-    """The largest cost that fits, by bisection: what counts no more is older than all that counts."""
-    cdef uint64_t fits = 0
-    cdef uint64_t fails = rule.limit + 1
-    cdef uint64_t cost
-    while fails - fits > 1:
-        cost = fits + (fails - fits) // 2
-        if log_ready(rule, now, cost, state, ring) <= now:
-            fits = cost
+    """The largest cost that fits: the limit less how many still count.
+
+    They are the newest, and most often few: they are counted from there, in steps that double, then by bisection. So
+    the cells that are looked at are mostly those that the decision has just touched.
+    """
+    cdef uint64_t counting = 0, gone = 0, middle
+    if log_number(state) == 0:
+        return rule.limit if log_stamp(state) <= now else 0
+    while gone < rule.limit and log_leaves_back(rule, gone, state, ring) > now:
+        counting = gone + 1
+        gone = 2 * gone + 1
+    gone = min(gone, rule.limit)
+    while counting < gone:
+        middle = counting + (gone - counting) // 2
+        if log_leaves_back(rule, middle, state, ring) > now:
+            counting = middle + 1
         else:
-            fails = cost
-    return fits
+            gone = middle
+    return rule.limit - counting
 
 
 cdef inline uint64_t log_fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:

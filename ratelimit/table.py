@@ -83,6 +83,8 @@ class Table:
             raise ValueError(f"if_changed must be one of {', '.join(map(repr, IF_CHANGED))}, not {if_changed!r}")
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise TypeError(f"path must be the name of a file, a str or a Path, not {path!r}")
+        if "\0" in str(path):
+            raise ValueError(f"path must be the name of a file, which has no NUL in it, not {str(path)!r}")
         if not isinstance(mode, int) or not 0 <= mode <= 0o777:
             raise ValueError(f"mode must be permissions such as 0o600, not {mode!r}")
         table = cls(max_keys=max_keys)

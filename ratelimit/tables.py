@@ -16,6 +16,8 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
+    except BrokenPipeError:
+        raise  # which is no trouble with a table
     except (OSError, ValueError) as error:
         print(f"ratelimit table: {error}", file=sys.stderr)
         return 1

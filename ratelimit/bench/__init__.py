@@ -22,28 +22,57 @@ SECTIONS = {
 def main(arguments: list[str]) -> int:
     """Measure and print; 0 also where a target is missed, for that is a result."""
     options = _parser().parse_args(arguments)
-    if options.load:
-        report = Report.from_json(options.load.read_text())
-    else:
-        report = run(options.only or list(SECTIONS), options.quick, shlex.join(["ratelimit", "bench", *arguments]))
+    for path in (options.json, options.markdown):
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            return refusal(f"'{path}' cannot be written: it must be a file in a folder that there is")
+    try:
+        if options.load:
+            report = Report.from_json(options.load.read_text())
+        else:
+            report = run(options.only or list(SECTIONS), options.quick, shlex.join(["ratelimit", "bench", *arguments]))
+    except OSError as error:
+        return refusal(str(error))
+    except (ValueError, KeyError, TypeError):
+        if not options.load:
+            raise
+        return refusal(f"'{options.load}' is not what --json wrote")
     print(to_text(report))
-    if options.json:
-        options.json.write_text(report.to_json())
-    if options.markdown:
-        options.markdown.write_text(to_markdown(report))
+    try:
+        if options.json:
+            options.json.write_text(report.to_json())
+        if options.markdown:
+            options.markdown.write_text(to_markdown(report))
+    except OSError as error:
+        return refusal(str(error))
     return 0
 
 
+def refusal(reason: str) -> int:
+    print(f"ratelimit bench: {reason}", file=sys.stderr)
+    return 2
+
+
 def run(sections: list[str], quick: bool, command: str) -> Report:
-    """Measure the sections, with a line about the progress of each step on standard error."""
+    """Measure the sections, with a line about the progress of each step on standard error.
+
+    Interrupted (KeyboardInterrupt), it reports the sections that are complete; if there are none, it stays interrupted.
+    """
     begin = time.monotonic()
 
     def say(step: str) -> None:
         print(f"{time.monotonic() - begin:6.1f} s  {step}", file=sys.stderr)
 
-    where = machine()
+    report = Report(command, machine(), [])
     effort = QUICK if quick else FULL
-    return Report(command, where, [import_module(SECTIONS[name]).measure(effort, say) for name in sections])
+    for name in sections:
+        try:
+            report.sections.append(import_module(SECTIONS[name]).measure(effort, say))
+        except KeyboardInterrupt:
+            if not report.sections:
+                raise
+            say(f"interrupted in {name}: what follows was known by then")
+            break
+    return report
 
 
 def _parser() -> argparse.ArgumentParser:

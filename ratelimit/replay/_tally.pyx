@@ -16,22 +16,6 @@ cdef enum:
     AHEAD = 8  # requests between asking for a cache line and using it
 
 
-cdef packed struct Queue:  # of one key's moments, in the pool
-    int32_t first
-    int32_t last
-    int32_t count
-    int32_t unused  # four to a cache line
-
-
-cdef packed struct Cell:
-    int64_t moment
-    int64_t following
-
-
-QUEUE = np.dtype([("first", "i4"), ("last", "i4"), ("count", "i4"), ("unused", "i4")])
-CELL = np.dtype([("moment", "i8"), ("following", "i8")])
-
-
 @cython.overflowcheck(False)
 cdef inline uint64_t scatter(uint64_t key) noexcept nogil:
     """Murmur3's finalizer (Appleby, 2011): each bit of the key reaches each bit of the result."""
@@ -70,6 +54,12 @@ cdef class Numbers:
         result = np.empty(size, np.int32)
         cdef int32_t[::1] numbers = result
         for i in range(size):
+            if i + 2 * AHEAD < size:
+                prefetch(&self.slots[scatter(keys[i + 2 * AHEAD]) & self.mask])
+            if i + AHEAD < size:
+                number = self.slots[scatter(keys[i + AHEAD]) & self.mask]
+                if number != NONE:
+                    prefetch(&self.keys[number])
             slot = scatter(keys[i]) & self.mask
             while True:
                 number = self.slots[slot]
@@ -115,12 +105,14 @@ cdef class Numbers:
 
 
 cdef class Views:
-    """For each key the moments that were admitted within the last period, and the most there ever were.
+    """For each key how many requests were admitted within the last period, and the most there ever were.
+
+    All that were admitted within the last period stand in a ring, oldest first, so each goes when its time has come.
 
     Args:
         period: nanoseconds; the interval is (t - period, t].
         keys: how many keys are looked at; those with higher numbers are not.
-        most: how many moments are kept at once for all keys together, 16 bytes each. When a replay needs more,
+        most: how many requests are kept at once for all keys together, 12 bytes each. When a replay needs more,
             what comes then is left out, and `left_out` counts it.
 
     Attributes:
@@ -130,100 +122,83 @@ cdef class Views:
     cdef readonly int64_t period, largest, at, left_out
     cdef readonly int32_t number
     cdef Py_ssize_t keys, most
-    cdef object queues_, pool_
-    cdef Queue[::1] queues  # by number
-    cdef Cell[::1] pool
-    cdef int32_t free       # the first of the cells that nobody uses
-    cdef int64_t next_sweep
+    cdef object counts_, moments_, numbers_
+    cdef int32_t[::1] counts    # by number
+    cdef int64_t[::1] moments   # the ring
+    cdef int32_t[::1] numbers   # beside it, whose they are
+    cdef Py_ssize_t first, held
+    cdef int64_t latest
 
     def __init__(self, period, keys, most=2_000_000):
         self.period = period
         self.keys = keys
         self.most = most
-        self.largest = self.at = self.left_out = self.next_sweep = 0
-        self.number = self.free = NONE
-        self.queues_ = np.zeros(1024, QUEUE)
-        self.queues = self.queues_
-        self.pool_ = np.empty(0, CELL)
-        self.grow(min(most, 1024))
+        self.largest = self.at = self.left_out = self.first = self.held = self.latest = 0
+        self.number = NONE
+        self.counts_ = np.zeros(1024, np.int32)
+        self.counts = self.counts_
+        self.moments_ = np.empty(min(most, 1024), np.int64)
+        self.moments = self.moments_
+        self.numbers_ = np.empty(min(most, 1024), np.int32)
+        self.numbers = self.numbers_
 
     def admit(self, const int32_t[::1] numbers, const int64_t[::1] moments, const uint8_t[::1] allowed):
-        """Take note of the admitted among these requests."""
-        cdef Py_ssize_t i, size = numbers.shape[0]
-        cdef int64_t moment
-        cdef Queue* queue
+        """Take note of the admitted among these requests, none of them before those that came before."""
+        cdef Py_ssize_t i, place, size = numbers.shape[0]
+        cdef int32_t number
         if size:
             self.follow(min(<Py_ssize_t>np.max(numbers), self.keys - 1))
         for i in range(size):
-            if i + 2 * AHEAD < size and numbers[i + 2 * AHEAD] < self.keys:
-                prefetch(&self.queues[numbers[i + 2 * AHEAD]])
             if i + AHEAD < size and numbers[i + AHEAD] < self.keys:
-                queue = &self.queues[numbers[i + AHEAD]]
-                if queue.count:
-                    prefetch(&self.pool[queue.first])
-                    prefetch(&self.pool[queue.last])
-            if not allowed[i] or numbers[i] >= self.keys:
+                prefetch(&self.counts[numbers[i + AHEAD]])
+            number = numbers[i]
+            if not allowed[i] or number >= self.keys:
                 continue
-            moment = moments[i]
-            queue = &self.queues[numbers[i]]
-            if queue.count:
-                moment = max(moment, self.pool[queue.last].moment)  # a late one counts as the one before it
-                self.forget(queue, moment)
-            if self.free == NONE and not self.make_room(moment):
+            self.latest = max(self.latest, moments[i])
+            self.forget()
+            if self.held == self.moments.shape[0] and not self.grow():
                 self.left_out += 1
                 continue
-            self.append(queue, moment)
-            if queue.count > self.largest:
-                self.largest, self.number, self.at = queue.count, numbers[i], moment
+            place = self.place(self.held)
+            self.moments[place] = self.latest
+            self.numbers[place] = number
+            self.held += 1
+            self.counts[number] += 1
+            if self.counts[number] > self.largest:
+                self.largest, self.number, self.at = self.counts[number], number, self.latest
 
-    cdef void append(self, Queue* queue, int64_t moment) noexcept:
-        cdef int32_t cell = self.free
-        self.free = self.pool[cell].following
-        self.pool[cell].moment = moment
-        if queue.count:
-            self.pool[queue.last].following = cell
-        else:
-            queue.first = cell
-        queue.last = cell
-        queue.count += 1
+    cdef inline Py_ssize_t place(self, Py_ssize_t after) noexcept:
+        """Where in the ring the one stands that came so many after the oldest."""
+        cdef Py_ssize_t place = self.first + after
+        return place if place < self.moments.shape[0] else place - self.moments.shape[0]
 
-    cdef void forget(self, Queue* queue, int64_t now) noexcept:
+    cdef inline void forget(self) noexcept:
         """Drop what is a period old."""
-        cdef int32_t cell
-        while queue.count and self.pool[queue.first].moment <= now - self.period:
-            cell = queue.first
-            queue.first = self.pool[cell].following
-            self.pool[cell].following = self.free
-            self.free = cell
-            queue.count -= 1
+        while self.held and self.moments[self.first] <= self.latest - self.period:
+            if self.held > AHEAD:
+                prefetch(&self.counts[self.numbers[self.place(AHEAD)]])
+            self.counts[self.numbers[self.first]] -= 1
+            self.first = self.place(1)
+            self.held -= 1
 
-    cdef bint make_room(self, int64_t now) except -1:
-        """Drop what is a period old of all keys; if that frees little, grow, as far as allowed."""
-        cdef Py_ssize_t size = self.pool.shape[0], kept = 0, number
-        if now >= self.next_sweep or size < self.most:
-            self.next_sweep = now + self.period // 16
-            for number in range(self.queues.shape[0]):
-                self.forget(&self.queues[number], now)
-                kept += self.queues[number].count
-            if 2 * kept > size and size < self.most:
-                self.grow(min(self.most, 2 * size))
-        return self.free != NONE
-
-    cdef int grow(self, size) except -1:
-        cdef int32_t cell
-        cdef Py_ssize_t before = self.pool_.shape[0]
-        self.pool_ = np.concatenate([self.pool_, np.empty(size - before, CELL)])
-        self.pool = self.pool_
-        for cell in range(before, self.pool.shape[0]):
-            self.pool[cell].following = self.free
-            self.free = cell
-        return 0
+    cdef bint grow(self) except -1:
+        """Twice as much room, as far as allowed; False when that is none."""
+        cdef Py_ssize_t size = min(self.most, 2 * self.held)
+        if size == self.held:
+            return False
+        rest = np.empty(size - self.held, np.int64)
+        self.moments_ = np.concatenate([self.moments_[self.first:], self.moments_[:self.first], rest])
+        self.moments = self.moments_
+        self.numbers_ = np.concatenate([self.numbers_[self.first:], self.numbers_[:self.first], rest.astype(np.int32)])
+        self.numbers = self.numbers_
+        self.first = 0
+        return True
 
     cdef int follow(self, Py_ssize_t number) except -1:
-        """Have a queue for each key up to this number."""
-        cdef Py_ssize_t size = self.queues.shape[0]
+        """Have a count for each key up to this number."""
+        cdef Py_ssize_t size = self.counts.shape[0]
         if number >= size:
             more = min(max(2 * size, number + 1), max(self.keys, size)) - size
-            self.queues_ = np.concatenate([self.queues_, np.zeros(more, QUEUE)])
-            self.queues = self.queues_
+            self.counts_ = np.concatenate([self.counts_, np.zeros(more, np.int32)])
+            self.counts = self.counts_
         return 0

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from .engine import replay_log
 from .limits import ALGORITHMS, EXAMPLES, Limit
 from .table import table
 
+ERRORS = (ValueError, OSError, ImportError, MemoryError)  # what makes no sense, and what the system refuses
 LIMITS = [f"{algorithm} 60/minute" for algorithm in ALGORITHMS]
 
 
@@ -29,19 +31,27 @@ def main(arguments: list[str]) -> int:
         metavar="LIMIT",
         help=f"{EXAMPLES}; may be repeated; by default 60/minute by each algorithm",
     )
+    parser.add_argument(
+        "--max-keys",
+        type=int,
+        metavar="N",
+        help="keys that are live at once, for each limit; by default as many as it takes",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON, to standard output for -")
     parser.add_argument("--html", metavar="FILE", help="write the report as one page that needs nothing else")
     options = parser.parse_args(arguments)
     try:
         check_outputs(options)
+        if options.max_keys is not None and options.max_keys < 1:
+            raise ValueError(f"--max-keys must be a whole number from 1, not {options.max_keys}")
         limits = [Limit.parse(text) for text in options.limit or LIMITS]
         with reading(options) as how:
             report = replay_log(options.logs, limits, max_keys=options.max_keys, note=note, **how)
-    except (ValueError, OSError, ImportError) as error:
+    except ERRORS as error:
         return refusal("replay", error)
-    if "-" not in (options.json, options.html):
-        say(table(report))
     try:
+        if "-" not in (options.json, options.html):
+            say(table(report, width()))
         if options.json:
             write(options.json, json.dumps(report.as_dict(), indent=1))
         if options.html:
@@ -55,9 +65,7 @@ def main(arguments: list[str]) -> int:
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     """What says which logs to read, and how."""
-    parser.add_argument(
-        "logs", nargs="*", default=["-"], metavar="LOG", help="files, plain, gzip or zstd; - is standard input"
-    )
+    parser.add_argument("logs", nargs="*", metavar="LOG", help="files, plain, gzip or zstd; - is standard input")
     parser.add_argument(
         "--key",
         default="client",
@@ -70,18 +78,16 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sort-window", type=float, default=60, metavar="SECONDS", help="lines are sorted within this; default: 60"
     )
-    parser.add_argument(
-        "--max-keys",
-        type=int,
-        metavar="N",
-        help="keys that are live at once, for each limit; by default as many as it takes",
-    )
     parser.add_argument("--no-progress", action="store_true", help="no progress bar, even on a terminal")
 
 
 @contextmanager
 def reading(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """What the arguments say on how to read logs, with a progress bar on a terminal's standard error."""
+    if not options.logs:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise ValueError("which log? Name it, or pipe it in")
+        options.logs = ["-"]
     size = None if "-" in options.logs else sum(Path(log).stat().st_size for log in options.logs)
     with progress_bar(size, not options.no_progress) as progress:
         yield {
@@ -100,8 +106,6 @@ def check_outputs(options: argparse.Namespace) -> None:
     for path in (options.json, options.html):
         if path not in (None, "-") and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
             raise ValueError(f"{path!r} cannot be written: it must be a file in a folder that there is")
-    if options.max_keys is not None and options.max_keys < 1:
-        raise ValueError(f"--max-keys must be a whole number from 1, not {options.max_keys}")
 
 
 def refusal(command: str, error: Exception) -> int:
@@ -121,7 +125,7 @@ def progress_bar(
     total: int | None, wanted: bool, unit: str = "B", title: str = ""
 ) -> Iterator[Callable[[int], object]]:
     """How to tell the progress: a bar on standard error if that is a terminal, otherwise nothing."""
-    if not wanted or not sys.stderr.isatty():
+    if not wanted or sys.stderr is None or not sys.stderr.isatty():
         yield lambda size: None
         return
     from tqdm import tqdm
@@ -130,10 +134,16 @@ def progress_bar(
         yield bar.update
 
 
+def width() -> int | None:
+    """Of the terminal that standard output is, in characters; None when it is none."""
+    return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+
+
 def say(content: str) -> None:
     """Print, unless nobody listens any more, as in `ratelimit replay log | head`."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
-        print(content, flush=True)
+        print(content.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
 

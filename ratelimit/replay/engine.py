@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import TableFull
+from ..quota import count
 from ._tally import Numbers, Views
 from .limits import Limit
 from .measures import Timeline, Times, grown, jain
-from .moments import LATEST
+from .moments import LATEST, LATEST_YEAR
 from .order import AT_ONCE, Chunk
 from .report import KeyCount, Largest, Outcome, Report, Source
 
@@ -21,6 +22,8 @@ COUNTED_KEYS = 1_000_000
 MAX_KEYS = 1 << 18  # live keys for which a log's replay begins with room
 LOG_BYTES = 32_000_000  # what a sliding log's moments may take to begin with
 GROWTH = 4
+SPARE = 4  # times as much room as there are live keys: then a search is short
+STEP = 1_024
 TOP = 10
 SHARES = (0.0, 0.01, 0.1, 0.5, 1.0)
 
@@ -39,7 +42,8 @@ def replay(
     Args:
         moments: n of them, integer nanoseconds since the epoch; if they are not sorted, they are decided in their
             order.
-        keys: n integers (fastest), or n of str or bytes.
+        keys: n integers (fastest), or n of str or bytes: an array, a list, or a column of a table that is as
+            good as one.
         limits: such as `"token-bucket 10/second burst 20"`, see Limit; one or several.
         keep: whether each outcome has its n decisions, as `allowed`.
         counted_keys: how many keys are counted each for itself; all others share one count. Decisions are not
@@ -50,21 +54,25 @@ def replay(
 
     Raises: TypeError, ValueError, naming the argument, its value and what is accepted.
     """
+    counted_keys = count(counted_keys, "counted_keys", least=0, bits=31)
     when = _moments(moments)
-    numerals, names = _numerals(keys, len(when))
+    numerals, name = _numerals(keys, len(when))
     numbers = Numbers(counted_keys)
     chunk = Chunk(when, numerals, numbers.of(numerals))
     order = np.argsort(when, kind="stable") if (when[1:] < when[:-1]).any() else None
     if order is not None:
         chunk = chunk.at(order)
-    distinct = numbers.size if numbers.size < counted_keys else len(np.unique(numerals))
-    room = max(distinct, 1)
-    engine = Engine(limits, max_keys=lambda limit: room, counted_keys=counted_keys, keep=keep, progress=progress)
+    distinct = numbers.size if numbers.size < counted_keys else _distinct(numerals)
+    engine = Engine(
+        limits,
+        max_keys=lambda limit: room(limit, distinct, chunk.moments),
+        counted_keys=counted_keys,
+        keep=keep,
+        progress=progress,
+    )
     complete = engine.run([chunk])
     known = numbers.known()
-    return engine.report(
-        lambda number: _name(known[number], names), numbers.size, distinct, complete=complete, order=order
-    )
+    return engine.report(lambda number: name(known[number]), numbers.size, distinct, complete=complete, order=order)
 
 
 def replay_log(
@@ -103,8 +111,11 @@ def replay_log(
     """
     from .reader import Reader
 
-    sources = [fspath(log) for log in ([logs] if isinstance(logs, (str, PathLike)) else logs)]
-    chosen = [limits] if isinstance(limits, (str, Limit)) else list(limits)
+    sources = _paths(logs)
+    chosen = Limit.all_of(limits)
+    if max_keys is not None:
+        max_keys = count(max_keys, "max_keys")
+    counted_keys = count(counted_keys, "counted_keys", least=0, bits=31)
     once = max_keys is not None or "-" in sources
     growth: Counter[Limit] = Counter()  # how often a limit's room did not suffice
     while True:
@@ -126,6 +137,19 @@ def replay_log(
         return engine.report(
             reader.name, reader.numbers.size, reader.distinct, source=reader.source(), complete=complete
         )
+
+
+def room(limit: Limit, distinct: int, moments: NDArray[np.int64]) -> int:
+    """Enough for all keys that are live at once, of so many with sorted moments; a small table is a fast one."""
+    live = busiest(moments, max(part.memory_ns for part in limit.parts))
+    return max(min(distinct, SPARE * live), 1)
+
+
+def busiest(moments: NDArray[np.int64], span_ns: int) -> int:
+    """No interval of this length has more of the sorted moments; it may be some less than this number."""
+    starts = np.arange(0, len(moments), STEP)
+    ends = np.searchsorted(moments, moments[STEP - 1 :: STEP] + span_ns, "right")
+    return int((np.append(ends, len(moments))[: len(starts)] - starts).max(initial=0))
 
 
 def first_room(limit: Limit) -> int:
@@ -165,10 +189,7 @@ class Engine:
         keep: bool = False,
         progress: Callable[[int], object] = lambda decided: None,
     ) -> None:
-        chosen = [limits] if isinstance(limits, (str, Limit)) else list(limits)
-        if not chosen:
-            raise ValueError("limits must be at least one, such as 'token-bucket 10/second burst 20'")
-        parsed = [Limit.of(limit) for limit in chosen]
+        parsed = Limit.all_of(limits)
         self.trials = [Trial(limit, max_keys(limit), counted_keys, on_full, keep) for limit in parsed]
         self.timeline = Timeline(1 + len(self.trials))
         self.requests_by_key = np.zeros(1024, np.int64)
@@ -312,49 +333,86 @@ class Trial:
         )  # fmt: skip
 
 
+def _paths(logs: "str | PathLike[str] | Iterable[str | PathLike[str]]") -> list[str]:
+    paths = [logs] if isinstance(logs, (str, PathLike)) or not isinstance(logs, Iterable) else list(logs)
+    if not paths or not all(isinstance(path, (str, PathLike)) for path in paths):
+        raise TypeError(f"logs must be a path (str or Path), several, or '-', not {logs!r}")
+    return [fspath(path) for path in paths]
+
+
 def _by_share(shares: NDArray[np.float64]) -> list[int]:
     """How many lie in each of the intervals that end with the SHARES."""
     return np.bincount(np.searchsorted(SHARES, shares), minlength=len(SHARES)).tolist()  # type: ignore[no-any-return]
 
 
 def _moments(moments: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(moments)
-    if array.dtype.kind == "M":
-        array = array.astype("datetime64[ns]").astype(np.int64)
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
+    array = given = np.asarray(moments)
+    if array.ndim != 1 or (array.dtype.kind not in "iuM" and len(array)):
         raise TypeError(
             "moments must be a one-dimensional array of integer nanoseconds since the epoch (or datetime64), "
             f"not of {array.dtype} and shape {array.shape}"
         )
+    latest: Any = LATEST
+    if array.dtype.kind == "M":
+        years = given.astype("datetime64[Y]").astype(np.int64)  # whose nanoseconds could be too many for 64 bits
+        array = np.where((years >= 0) & (years <= LATEST_YEAR - 1970), given, np.datetime64("NaT"))
+        array = array.astype("datetime64[ns]").astype(np.int64)
+        latest = np.datetime64(LATEST, "ns")
     wrong = np.flatnonzero((array < 0) | (array > LATEST))
     if len(wrong):
-        raise ValueError(f"moments must be from 0 to {LATEST}, not {array[wrong[0]]} (at index {wrong[0]})")
+        raise ValueError(f"moments must be from 0 to {latest}, not {given[wrong[0]]} (at index {wrong[0]})")
     return array.astype(np.int64)
 
 
-def _numerals(keys: Any, size: int) -> tuple[NDArray[np.uint64], dict[int, str] | None]:
-    """Keys as 64 bits each; of texts their hashes, by Python's own SipHash, with what they stand for."""
-    if not isinstance(keys, (np.ndarray, list, tuple)):
+def _distinct(numerals: NDArray[np.uint64]) -> int:
+    """How many there are. (np.unique hashes them, which for a million takes ten times as long.)"""
+    ordered = np.sort(numerals)
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + min(len(ordered), 1)
+
+
+def _numerals(keys: Any, size: int) -> tuple[NDArray[np.uint64], Callable[[np.uint64], str]]:
+    """Keys as 64 bits each, of texts their hashes by Python's own SipHash; and what such a number stands for."""
+    if isinstance(keys, (str, bytes)) or not (isinstance(keys, Sequence) or hasattr(keys, "__array__")):
         raise TypeError(f"keys must be an array of integers, bytes or str, or a list, not {type(keys).__name__}")
-    if len(keys) != size:
-        raise ValueError(f"keys must be as many as there are moments, {size}, not {len(keys)}")
-    if not size:
-        return np.empty(0, np.uint64), None
-    array = np.asarray(keys) if isinstance(keys, np.ndarray) or all(isinstance(key, int) for key in keys) else None
-    if array is not None and array.ndim == 1 and array.dtype.kind in "iu":
-        return np.ascontiguousarray(array).astype(np.int64 if array.dtype.kind == "i" else np.uint64).view(
-            np.uint64
-        ), None
-    distinct, codes = np.unique(np.asarray(keys), return_inverse=True)
-    if distinct.dtype.kind not in "SU" or codes.ndim != 1:
-        raise TypeError(f"keys must be integers, bytes or str, all of one kind, not of {distinct.dtype}")
+    if isinstance(keys, Sequence):
+        array = _list_of_one_kind(list(keys))
+    else:
+        array = np.asarray(keys)
+        if array.ndim == 1 and array.dtype.kind == "O":
+            array = _list_of_one_kind(array.tolist())
+    if array.ndim != 1:
+        raise TypeError(f"keys must be a one-dimensional array, not one of shape {array.shape}")
+    if len(array) != size:
+        raise ValueError(f"keys must be as many as there are moments, {size}, not {len(array)}")
+    if array.dtype.kind in "iu" or not size:
+        wide: type = np.uint64 if array.dtype.kind == "u" else np.int64
+        return array.astype(wide).view(np.uint64), lambda numeral: str(numeral.astype(wide))
+    if array.dtype.kind not in "SU":
+        raise TypeError(f"keys must be integers, bytes or str, not of {array.dtype}")
+    distinct, codes = np.unique(array, return_inverse=True)
     hashes = np.array([hash(key) for key in distinct.tolist()], np.int64).view(np.uint64)
-    return hashes[codes], {number: text(key) for number, key in zip(hashes.tolist(), distinct.tolist(), strict=True)}
+    names = dict(zip(hashes.tolist(), distinct.tolist(), strict=True))
+    return hashes[codes], lambda numeral: text(names[int(numeral)])
+
+
+def _list_of_one_kind(keys: list[Any]) -> NDArray[Any]:
+    kinds = set(map(type, keys))
+    if all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
+        try:
+            return np.array(keys, np.int64)
+        except OverflowError:
+            pass
+        try:
+            return np.array(keys, np.uint64)
+        except OverflowError:
+            raise ValueError("keys must be integers of 64 bits, all signed or all unsigned") from None
+    if kinds not in ({str}, {bytes}):
+        raise TypeError(
+            "keys must be integers, bytes or str, all of one kind, not of "
+            + ", ".join(sorted(kind.__name__ for kind in kinds))
+        )
+    return np.array(keys)
 
 
 def text(key: bytes | str) -> str:
     return key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key
-
-
-def _name(key: np.uint64, names: dict[int, str] | None) -> str:
-    return str(key.astype(np.int64)) if names is None else names[int(key)]

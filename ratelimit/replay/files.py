@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 BLOCK = 1 << 20  # bytes: with this many, a block's lines are still in the processor's cache when they are parsed
 LONGEST = 1 << 20  # bytes of a line; what is longer is cut off
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+OTHERS = {b"\xfd7zXZ\x00": "xz", b"PK\x03\x04": "zip", b"\x04\x22\x4d\x18": "lz4"}  # which nothing here undoes
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Block:
@@ -46,8 +48,10 @@ def read_blocks(
     with closing(_opened(source)) as raw:
         counted = _Counted(raw, progress)
         buffered = io.BufferedReader(counted, BLOCK)
-        start = buffered.peek(4)[:4]
-        compression = next((name for magic, name in MAGIC.items() if start.startswith(magic)), None)
+        start = buffered.peek(6)
+        if other := _named(start, OTHERS):
+            raise ValueError(f"{source}: compressed as {other}; gzip, zstd and bzip2 are undone, or pipe it in")
+        compression = _named(start, MAGIC)
         stream = buffered if compression is None else pa.CompressedInputStream(pa.PythonFile(buffered), compression)
         first = 1
         for data in _whole_lines(stream, damaged):
@@ -57,32 +61,49 @@ def read_blocks(
 
 
 def _opened(source: str) -> IO[bytes]:
-    return (
-        open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) if source == "-" else open(source, "rb", buffering=0)
-    )
+    if source != "-":
+        return open(source, "rb", buffering=0)
+    if sys.stdin is None:
+        raise ValueError("standard input is closed; name a log")
+    return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+
+
+def _named(start: bytes, kinds: dict[bytes, str]) -> str | None:
+    return next((name for magic, name in kinds.items() if start.startswith(magic)), None)
 
 
 def _whole_lines(stream: IO[bytes], damaged: Callable[[str], object]) -> Iterator[bytes]:
-    rest = b""
-    while piece := _piece(stream, damaged):
+    rest, first = b"", True
+    while True:
+        piece, why = _piece(stream)
+        if first:
+            piece, first = piece.removeprefix(BYTE_ORDER_MARK), False
         end = piece.rfind(b"\n") + 1
         if end:
             yield rest + piece[:end]
             rest = piece[end:]
         else:
             rest = (rest + piece)[:LONGEST]
+        if why is not None:
+            damaged(why)  # and the line in which it happened is none
+            return
+        if not piece:
+            break
     if rest:
         yield rest + b"\n"
 
 
-def _piece(stream: IO[bytes], damaged: Callable[[str], object]) -> bytes:
+def _piece(stream: IO[bytes]) -> tuple[bytes, str | None]:
+    """What is read at a time, and why no more can be; of damaged data all that comes before the damage."""
+    piece = bytearray(BLOCK)
     try:
-        return stream.read(BLOCK)
+        size: int = stream.readinto(piece)  # type: ignore[attr-defined]
     except OSError as error:
         if error.errno is not None:  # it is the file that cannot be read, and not what is in it
             raise
-        damaged(str(error))
-        return b""
+        # How much was written before, nobody tells; what was not is still zeros.
+        return bytes(piece.rstrip(b"\0")), str(error)
+    return bytes(piece[:size]), None
 
 
 class _Counted(io.RawIOBase):

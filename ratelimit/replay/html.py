@@ -3,9 +3,9 @@
 from html import escape
 from typing import TYPE_CHECKING
 
-from .report import Outcome, Report
+from .report import Outcome, Report, Source
 from .svg import curves, histogram, most_in_a_period, over_time
-from .table import duration, keys, moment, notes, percent, short
+from .table import duration, keyed, keys, moment, notes, percent, printable, short
 
 if TYPE_CHECKING:
     from .suggest import Answer
@@ -24,12 +24,13 @@ h1 { font-size: 28px; line-height: 1.2; margin: 0 0 8px } h2 { font-size: 20px; 
 h3 { font-size: 16px; margin: 24px 0 4px } p { margin: 4px 0 12px; max-width: 46em } .soft { color: var(--soft) }
 .notes { border-left: 4px solid var(--refused); background: var(--panel); padding: 8px 16px; margin: 16px 0 }
 .notes p { margin: 4px 0 } .notes code { font-size: 13px; overflow-wrap: anywhere }
-.scroll { overflow-x: auto } .scroll > svg { min-width: 640px } .half .scroll > svg { min-width: 360px }
+.scroll { overflow-x: auto } .scroll > svg { min-width: 820px } .half .scroll > svg { min-width: 340px }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 caption { text-align: left; font-weight: 600; padding: 0 0 4px }
 th, td { text-align: right; padding: 6px 0 6px 16px; border-bottom: 1px solid var(--line); vertical-align: top }
 th:first-child, td:first-child { text-align: left; padding-left: 0; font-weight: 600 }
-td.key, th.key { text-align: left; overflow-wrap: anywhere }
+td { white-space: nowrap } td:first-child, td.key { white-space: normal; min-width: 10em; overflow-wrap: anywhere }
+td.key, th.key { text-align: left }
 thead th { color: var(--soft); font-weight: 500; font-size: 14px }
 .halves { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 8px 40px }
 .legend { font-size: 14px; color: var(--soft) } .legend span { margin-right: 20px; white-space: nowrap }
@@ -41,7 +42,7 @@ svg .admitted { fill: var(--admitted) } svg .refused { fill: var(--refused) } sv
 svg .bound { fill: none; stroke: var(--bound); stroke-dasharray: 4 3 } svg .grid { stroke: var(--line) }
 svg .limit { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 5 3 }
 svg text { fill: var(--soft); font-size: 13px; font-family: inherit }
-svg .name, svg .value { fill: var(--ink); font-size: 14px }
+svg .name, svg .value { fill: var(--ink); font-size: 14px; paint-order: stroke; stroke: var(--paper); stroke-width: 5px }
 .meter { background: var(--panel); height: 6px; margin-top: 4px }
 .meter i { display: block; height: 6px; background: var(--refused) }
 .legend svg { display: inline-block; width: 34px; min-width: 0; margin: 0 6px 0 0; vertical-align: -1px }
@@ -50,6 +51,7 @@ svg .c1 { stroke: var(--admitted) } svg .c2 { stroke: var(--refused); stroke-das
 svg .c3 { stroke: var(--delayed); stroke-dasharray: 3 3 } svg .c4 { stroke: var(--fourth); stroke-dasharray: 12 4 3 4 }
 svg .c5 { stroke: var(--ink); stroke-width: 1.5 }
 svg circle { fill: var(--paper); stroke-width: 2; stroke-dasharray: none !important }
+@media (max-width: 520px) { body { padding: 20px 14px 40px } table { font-size: 14px } th, td { padding-left: 10px } td:first-child, td.key { min-width: 9em } }
 @media print { body { max-width: none } h2 { break-after: avoid } svg, table { break-inside: avoid } }
 """
 LEGEND = (
@@ -82,9 +84,6 @@ def suggestions_page(answer: "Answer") -> str:
         f"<tr><td>{escape(one.limit)}</td><td>{one.refused:,}</td><td>{percent(one.share)}</td><td>{one.most:,}</td></tr>"
         for one in answer.suggestions
     )
-    said = [f"<p>{escape(algorithm)}: no limit refuses so few.</p>" for algorithm in answer.none]
-    if not answer.complete:
-        said.append("<p>Interrupted: this is what was known by then.</p>")
     drawn = [one for one in answer.suggestions if one.curve]
     text = f"share of requests refused against the limit per {answer.per}, by " + ", ".join(one.limit for one in drawn)
     legend = "".join(
@@ -95,9 +94,9 @@ def suggestions_page(answer: "Answer") -> str:
     return document(
         f"Limits that refuse at most {share}",
         f"<h1>The smallest limits that refuse at most {share}</h1>"
-        f'<p class="soft"><span id="requests">{answer.requests:,}</span> requests by {answer.keys:,} keys '
-        f"({escape(answer.key)})</p>",
-        f'<div class="notes">{"".join(said)}</div>' if said else "",
+        f'<p class="soft"><span id="requests">{answer.requests:,}</span> requests by '
+        f"{escape(keyed(answer.keys, answer.source.key))} from {', '.join(map(escape, answer.source.names))}.</p>",
+        noted(answer.notes, answer.source),
         '<div class="scroll"><table id="suggestions"><thead><tr><th scope="col">smallest limit</th>'
         '<th scope="col">refused</th><th scope="col">share</th>'
         f'<th scope="col">never more in a {escape(answer.per)} than</th></tr></thead>'
@@ -127,17 +126,21 @@ def header(report: Report) -> str:
     read = f" from {', '.join(map(escape, source.names))}" if source else ""
     span = (report.last_ns - report.first_ns) / 1e9
     when = f", {moment(report.first_ns)} to {moment(report.last_ns)} ({duration(span)})" if report.requests else ""
-    said = [f"<p>{escape(note)}.</p>" for note in notes(report)]
-    if source:
-        said += [
-            f"<p>{escape(name)}, line {number}: <code>{escape(line)}</code></p>"
-            for name, number, line in source.broken_lines
-        ]
     return (
         "<h1>What these limits would have done</h1>"
         f'<p class="soft"><span id="requests">{report.requests:,}</span> requests by {escape(keys(report))}'
-        f"{read}{when}.</p>" + (f'<div class="notes">{"".join(said)}</div>' if said else "")
+        f"{read}{when}.</p>" + noted(notes(report), source)
     )
+
+
+def noted(lines: list[str], source: Source | None) -> str:
+    """What was out of the ordinary, and the first broken lines."""
+    said = [f"<p>{escape(line[:1].upper() + line[1:])}.</p>" for line in lines]
+    said += [
+        f"<p>{escape(name)}, line {number}: <code>{escape(printable(line))}</code></p>"
+        for name, number, line in (source.broken_lines if source else [])
+    ]
+    return f'<div class="notes">{"".join(said)}</div>' if said else ""
 
 
 def overview(report: Report) -> str:
@@ -168,7 +171,7 @@ def largest(report: Report) -> str:
             rows.append((f"{outcome.limit}{several}", one))
     where = "".join(
         f"<tr><td>{escape(name)}</td><td>{one.limit:,}</td><td>{one.admitted:,}</td><td>{one.most:,}</td>"
-        f'<td class="key">{escape(one.key)}</td><td>{moment(one.at_ns) if one.admitted else "-"}</td></tr>'
+        f'<td class="key">{escape(printable(one.key))}</td><td>{moment(one.at_ns) if one.admitted else "-"}</td></tr>'
         for name, one in rows
     )
     text = "The most that was admitted in one period, as multiples of the limit: " + ", ".join(
@@ -215,11 +218,11 @@ def fate(outcome: Outcome, share: str) -> str:
     """In a sentence."""
     if not outcome.refused:
         return "Nobody was refused."
-    (_, none), (_, few), (_, some), (_, half), (_, most) = outcome.keys_by_share
+    parts = ("lost no request", "lost up to 1 %", "lost up to 10 %", "lost up to half", "lost more than half")
+    keys = [f"{keys:,} {part}" for part, (_, keys) in zip(parts, outcome.keys_by_share, strict=True) if keys]
     return (
-        f"Refused {outcome.refused:,} of {outcome.requests:,} requests ({share}). Of the keys, {none:,} were never "
-        f"refused, {few:,} for up to 1 % of their requests, {some:,} for up to 10 %, {half:,} for up to half of them "
-        f"and {most:,} for more."
+        f"Refused {outcome.refused:,} of {outcome.requests:,} requests ({share}). Of the keys, "
+        f"{', '.join(keys)}."
         + "".join(
             f" Across a boundary of two windows it admitted up to {one.admitted:,} within one period, "
             f"{one.admitted / one.limit:.2f} times the limit."
@@ -231,7 +234,7 @@ def fate(outcome: Outcome, share: str) -> str:
 
 def most_refused(outcome: Outcome) -> str:
     rows = "".join(
-        f'<tr><td class="key">{escape(key.key)}</td><td>{key.refused:,}</td><td>{key.requests:,}</td>'
+        f'<tr><td class="key">{escape(printable(key.key))}</td><td>{key.refused:,}</td><td>{key.requests:,}</td>'
         f"<td>{percent(key.refused / key.requests)}{meter(key.refused / key.requests)}</td></tr>"
         for key in outcome.top
     )

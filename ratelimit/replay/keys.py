@@ -50,6 +50,8 @@ class Key:
     @classmethod
     def parse(cls, text: str) -> "Key":
         """Read an expression; ValueError, with the text and what is accepted, when it cannot be understood."""
+        if not isinstance(text, str):
+            raise TypeError(f"key must be a text such as 'client' or 'client/64', not {text!r}")
         return cls(tuple(_term(part, text) for part in text.split("+")))
 
     @property

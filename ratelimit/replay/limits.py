@@ -1,8 +1,9 @@
 """A limit as it is written on a command line, such as "token-bucket 10/second burst 20"."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from .. import All, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, SlidingWindow, TokenBucket
 
@@ -62,6 +63,14 @@ class Part:
             "sliding-log": limit,
         }[self.algorithm]
 
+    @property
+    def memory_ns(self) -> int:
+        """How long a request can matter: a key without one for so long is like one never seen."""
+        period = self.quota.period_ns
+        if self.algorithm in ("token-bucket", "leaky-bucket"):
+            return self.at_once * -(-period // self.quota.limit)
+        return 2 * period if self.algorithm == "sliding-window" else period
+
     def __str__(self) -> str:
         return " ".join([self.algorithm, str(self.quota), *(f"{name} {value}" for name, value in self.options)])
 
@@ -90,7 +99,18 @@ class Limit:
     @classmethod
     def of(cls, limit: "Limit | str") -> "Limit":
         """The limit itself, or the text parsed."""
+        if not isinstance(limit, (str, Limit)):
+            raise TypeError(f"limits must be texts such as 'token-bucket 10/second burst 20', or Limit, not {limit!r}")
         return limit if isinstance(limit, Limit) else cls.parse(limit)
+
+    @classmethod
+    def all_of(cls, limits: "Iterable[Limit | str] | Limit | str") -> "list[Limit]":
+        """One or several, as a list."""
+        one = isinstance(limits, (str, Limit)) or not isinstance(limits, Iterable)
+        several = [cls.of(limit) for limit in cast("Iterable[Limit | str]", [limits] if one else limits)]
+        if not several:
+            raise ValueError("limits must be at least one, such as 'token-bucket 10/second burst 20'")
+        return several
 
     def make(self, max_keys: int, on_full: str = "raise") -> Limiter | All:
         """A limiter of its own, with room for so many keys at once."""

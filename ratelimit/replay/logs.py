@@ -81,7 +81,7 @@ class AccessLog(Format):
     name = "combined"
 
     def rows(self, block: Block, wanted: Iterable[str]) -> Rows:
-        sources = {field: _source(field, COMMON, self.name) for field in wanted}
+        sources = {field: _source(field, COMMON, self.name, block.source) for field in wanted}
         found = pc.extract_regex(block.lines, _common_pattern(set(sources.values())))
         lines = np.flatnonzero(found.is_valid().to_numpy(zero_copy_only=False))
         if len(lines) < len(found):
@@ -129,7 +129,7 @@ class Csv(Format):
         self.names = [name.strip().strip('"') for name in text.split(self.delimiter)]
 
     def rows(self, block: Block, wanted: Iterable[str]) -> Rows:
-        sources = {field: _source(field, dict.fromkeys(self.names), self.name) for field in wanted}
+        sources = {field: _source(field, dict.fromkeys(self.names), self.name, block.source) for field in wanted}
         places = {source: self.names.index(source) for source in set(sources.values())}
         columns: dict[str, list[bytes | None]] = {source: [] for source in places}
         lines = []
@@ -201,13 +201,13 @@ def _candidates(field: str) -> list[str]:
     return names
 
 
-def _source(field: str, columns: Mapping[str, object], name: str) -> str:
+def _source(field: str, columns: Mapping[str, object], name: str, log: str) -> str:
     """The column in which the field is found."""
     for candidate in _candidates(field):
         if candidate in columns:
             return candidate
     present = repr(", ".join(columns)[:500])[1:-1]  # which may be anything, where it is no such log
-    raise ValueError(f"{name} log: no field {field!r}; there are {present}")
+    raise ValueError(f"{log}: a {name} log has no field {field!r}; there are {present}")
 
 
 def _first(record: dict[str, Any], names: list[list[str]]) -> bytes | None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 NS = 1_000_000_000
 BROKEN = -1  # what cannot be read, or lies before 1970
 LATEST = 2**62 - 2
+LATEST_YEAR = 2116  # in which that is
 CLF_SIZE = len("17/May/2015:10:05:03 +0000")
 DIGITS = [0, 1, *range(7, 11), 12, 13, 15, 16, 18, 19, *range(22, 26)]
 MARKS = {2: "/", 6: "/", 11: ":", 14: ":", 17: ":", 20: " "}

@@ -10,7 +10,7 @@ from ._tally import Numbers
 from .engine import COUNTED_KEYS, text
 from .files import Block, read_blocks
 from .keys import Key
-from .logs import Format, Rows, format_of
+from .logs import FORMATS, Format, Rows, format_of
 from .moments import BROKEN, CLF_SIZE, from_clf, from_text
 from .order import Chunk, Sorter, merge
 from .report import Source
@@ -43,8 +43,10 @@ class Reader:
         counted_keys: int = COUNTED_KEYS,
         progress: Callable[[int], object] = lambda size: None,
     ) -> None:
-        if not 0 <= window < float("inf"):
+        if not isinstance(window, (int, float)) or not 0 <= window < float("inf"):
             raise ValueError(f"window must be zero or more seconds, not {window!r}")
+        if format is not None and format not in FORMATS:
+            raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
         self.sources, self.key, self.format, self.time = sources, Key.parse(key), format, time
         self.key_text, self.window, self.progress = key, window, progress
         self.sorters = [Sorter(round(window * 1e9)) for _ in sources]
@@ -54,6 +56,7 @@ class Reader:
         self.beyond = 0  # 1 when there was a key without a number
         self.broken_lines: list[tuple[str, int, str]] = []
         self.damaged: list[tuple[str, str]] = []
+        self.absent = dict.fromkeys(self.key.fields)  # of the key: those that no line had so far
 
     def chunks(self) -> Iterator[Chunk]:
         """All requests, sorted."""
@@ -78,6 +81,7 @@ class Reader:
             broken=self.broken,
             broken_lines=self.broken_lines,
             damaged=self.damaged,
+            absent=list(self.absent) if self.lines > self.broken else [],
             out_of_order=sum(sorter.out_of_order for sorter in self.sorters),
             late=sum(sorter.late for sorter in self.sorters),
             window=self.window,
@@ -97,6 +101,8 @@ class Reader:
         good = moments != BROKEN
         self.lines += len(block)
         self._note_broken(block, rows, good, format)
+        for field in [field for field in self.absent if rows.fields[field].null_count < len(rows.lines)]:
+            del self.absent[field]
         codes, names = self.key.of(rows.fields)
         hashes = np.array([hash(name) for name in names], np.int64).view(np.uint64)
         numbers = self.numbers.of(hashes)

@@ -103,6 +103,7 @@ class Source:
         lines: lines read, the broken ones among them.
         broken: lines that could not be read; the first few as (file, line number, text).
         damaged: compressed files that could be read in part only, as (file, why).
+        absent: fields of the key that not one line had, where each line names its own.
         out_of_order: lines that stood behind a younger one, and were sorted.
         late: those that came after the sorting window, and count as young as the line before them.
         window: seconds of that window.
@@ -114,6 +115,7 @@ class Source:
     broken: int
     broken_lines: list[tuple[str, int, str]]
     damaged: list[tuple[str, str]]
+    absent: list[str]
     out_of_order: int
     late: int
     window: float

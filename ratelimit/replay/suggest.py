@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from ..errors import TableFull
 from ..quota import Quota
-from .command import add_log_arguments, check_outputs, progress_bar, reading, refusal, say, write
+from .command import ERRORS, add_log_arguments, check_outputs, progress_bar, reading, refusal, say, width, write
 from .engine import GROWTH, first_room
 from .limits import ALGORITHMS, Limit, Part
 from .order import AT_ONCE, Chunk
-from .table import columns, percent, short
+from .report import Source
+from .table import broken_lines, columns, fit, keyed, percent, several, short, source_notes
 
 BURSTS = [round(size * 10**power) for power in range(7) for size in (1, 1.5, 2, 3, 5, 7)]
 
@@ -235,7 +236,7 @@ def main(arguments: list[str]) -> int:
             trace = Trace(reader.chunks())
             if reader.distinct == reader.numbers.size:
                 trace.keys = max(reader.distinct, 1)
-    except (ValueError, OSError, ImportError) as error:
+    except ERRORS as error:
         return refusal("suggest", error)
     except KeyboardInterrupt:
         print("ratelimit suggest: interrupted while reading, so nothing is known yet", file=sys.stderr)
@@ -245,7 +246,7 @@ def main(arguments: list[str]) -> int:
     complete = True
     with progress_bar(None, not options.no_progress, unit=" decisions") as replayed:
         try:
-            for algorithm in options.algorithm or ALGORITHMS:
+            for algorithm in (options.algorithm or ALGORITHMS) if len(trace) else ():
                 one = suggest(trace, algorithm, int(options.refuse_at_most * len(trace)), period_ns, replayed)
                 if one is None:
                     none.append(algorithm)
@@ -257,11 +258,11 @@ def main(arguments: list[str]) -> int:
         except KeyboardInterrupt:
             complete = False
     answer = Answer(
-        len(trace), reader.distinct, reader.key_text, options.refuse_at_most, options.per, found, none, complete
+        len(trace), reader.distinct, reader.source(), options.refuse_at_most, options.per, found, none, complete
     )
-    if "-" not in (options.json, options.html):
-        say(text(answer))
     try:
+        if "-" not in (options.json, options.html):
+            say(text(answer, width()))
         if options.json:
             write(options.json, json.dumps(asdict(answer), indent=1))
         if options.html:
@@ -279,25 +280,34 @@ class Answer:
 
     requests: int
     keys: int
-    key: str
+    source: Source
     refuse_at_most: float
     per: str
     suggestions: list[Suggestion]
     none: list[str]
     complete: bool
 
+    @property
+    def notes(self) -> list[str]:
+        """What to know before believing the rest."""
+        lines = [] if self.requests else ["no requests, and so no limit"]
+        if not self.complete:
+            lines.append("interrupted: this is what was known by then")
+        return [*lines, *source_notes(self.source), *(f"{name}: no limit refuses so few" for name in self.none)]
 
-def text(answer: Answer) -> str:
-    """For a terminal."""
-    lines = [
-        f"{answer.requests:,} requests by {answer.keys:,} keys ({answer.key}); the smallest limits that refuse at most "
-        f"{percent(answer.refuse_at_most)} ({int(answer.refuse_at_most * answer.requests):,})"
-    ]
-    if not answer.complete:
-        lines.append("interrupted: this is what was known by then")
+
+def text(answer: Answer, width: int | None = None) -> str:
+    """For a terminal, or to fit `width`."""
+    lines = []
+    if answer.requests:
+        lines.append(
+            f"{several(answer.requests, 'request')} by {keyed(answer.keys, answer.source.key)}; the smallest limits "
+            f"that refuse at most {percent(answer.refuse_at_most)} ({int(answer.refuse_at_most * answer.requests):,})"
+        )
+    lines = [fit(line, width) for line in (*lines, *answer.notes, *broken_lines(answer.source))]
     rows = [[one.limit, f"{one.refused:,}", percent(one.share), f"{one.most:,}"] for one in answer.suggestions]
-    lines += ["", columns(["smallest limit", "refused", "", f"never more in a {answer.per} than"], rows)]
-    lines += [f"{algorithm}: no limit refuses so few" for algorithm in answer.none]
+    if rows:
+        lines += ["", columns(["smallest limit", "refused", "", f"never more in a {answer.per} than"], rows, width)]
     drawn = [one for one in answer.suggestions if one.curve]
     if drawn:
         points = [
@@ -305,5 +315,5 @@ def text(answer: Answer) -> str:
             for i, (number, _) in enumerate(drawn[0].curve)
         ]
         head = ["refused by", *(short(one.limit) for one in drawn)]
-        lines += ["", columns(head, points)]
+        lines += ["", columns(head, points, width)]
     return "\n".join(lines)

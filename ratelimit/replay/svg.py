@@ -49,11 +49,11 @@ def most_in_a_period(rows: Sequence[tuple[str, Largest]], text: str) -> str:
     foot = line * len(rows) + 4
     most = max([1.25, *(max(largest.admitted, largest.most) / largest.limit for _, largest in rows)])
     x = scale(0, most, left, WIDTH - right)
-    parts = []
+    parts, names = [], []
     for number, (name, largest) in enumerate(rows):
         y = line * number
         ratio, bound = largest.admitted / largest.limit, largest.most / largest.limit
-        parts.append(label_at(left, y + 15, name, "start", "name"))
+        names.append(label_at(left, y + 15, name, "start", "name"))
         parts.append(f'<rect class="bound" x="{left}" y="{y + 21}" width="{x(bound) - left:.1f}" height="16"/>')
         parts.append(
             f'<rect class="admitted" x="{left}" y="{y + 21}" width="{x(min(ratio, 1)) - left:.1f}" height="16"/>'
@@ -65,7 +65,7 @@ def most_in_a_period(rows: Sequence[tuple[str, Largest]], text: str) -> str:
         parts.append(label_at(WIDTH - right + 8, y + 34, said, "start", "value"))
     parts.append(f'<line class="limit" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="4" y2="{foot}"/>')
     parts.append(label_at(x(1), foot + 16, "the limit", "middle"))
-    return picture(foot + 24, text, parts)
+    return picture(foot + 24, text, [*parts, *names])
 
 
 def histogram(pairs: Iterable[tuple[float, int]], kind: str, text: str) -> str:

@@ -1,15 +1,19 @@
 """The report as text, for a terminal."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 
-from .report import Outcome, Report
+from .report import Outcome, Report, Source
+
+LONGEST = 60  # characters of a key
 
 
-def table(report: Report) -> str:
-    """The whole report; lines end where they must, and the widest is about 110 characters wide."""
-    parts = ["\n".join(heading(report)), overview(report.outcomes)]
-    parts += [details(outcome, report) for outcome in report.outcomes]
+def table(report: Report, width: int | None = None) -> str:
+    """The whole report, about 110 characters wide, or to fit `width`."""
+    parts = ["\n".join(fit(line, width) for line in heading(report)), overview(report.outcomes, width)]
+    parts += [details(outcome, width) for outcome in report.outcomes]
     return "\n\n".join(parts)
 
 
@@ -19,14 +23,11 @@ def heading(report: Report) -> list[str]:
         lines = ["no requests"]
     else:
         lines = [
-            f"{report.requests:,} request{'' if report.requests == 1 else 's'} by {keys(report)} in "
+            f"{several(report.requests, 'request')} by {keys(report)} in "
             f"{duration((report.last_ns - report.first_ns) / 1e9)}, "
             f"{moment(report.first_ns)} to {moment(report.last_ns)}"
         ]
-    lines += notes(report)
-    if report.source:
-        lines += [f"  {name}:{number}: {line}" for name, number, line in report.source.broken_lines]
-    return lines
+    return lines + notes(report) + (broken_lines(report.source) if report.source else [])
 
 
 def notes(report: Report) -> list[str]:
@@ -47,19 +48,30 @@ def notes(report: Report) -> list[str]:
             for largest in outcome.largest
             if largest.left_out
         ]
-    if source := report.source:
-        lines += [f"{name}: {why}; only what came before is counted" for name, why in source.damaged]
-        if source.broken:
-            lines.append(f"{source.broken:,} of {source.lines:,} lines could not be read and are left out")
-        if source.out_of_order:
-            text = f"{source.out_of_order:,} lines were out of order and are sorted within {source.window:g} s"
-            if source.late:
-                text += f"; {source.late:,} came later than that and count as young as the line before them"
-            lines.append(text)
+    return lines + (source_notes(report.source) if report.source else [])
+
+
+def source_notes(source: Source) -> list[str]:
+    """What was out of the ordinary in what was read."""
+    lines = [f"{name}: {why}; only what came before is counted" for name, why in source.damaged]
+    lines += [f"no line has a field {field!r}; it counts as '-' in all of them" for field in source.absent]
+    if source.broken:
+        lines.append(f"{source.broken:,} of {several(source.lines, 'line')} could not be read and are left out")
+    if source.out_of_order:
+        verb = "was" if source.out_of_order == 1 else "were"
+        text = f"{several(source.out_of_order, 'line')} {verb} out of order, sorted within {source.window:g} s"
+        if source.late:
+            text += f"; {source.late:,} came later than that and count as young as the line before them"
+        lines.append(text)
     return lines
 
 
-def overview(outcomes: Iterable[Outcome]) -> str:
+def broken_lines(source: Source) -> list[str]:
+    """The first of them, with where they stand."""
+    return [f"  {name}:{number}: {printable(line)}" for name, number, line in source.broken_lines]
+
+
+def overview(outcomes: Iterable[Outcome], width: int | None = None) -> str:
     """A line for each limit."""
     head = ["limit", "admitted", "refused", "", "keys refused", "fairness", "most in one period", "median wait"]
     rows = [
@@ -75,16 +87,16 @@ def overview(outcomes: Iterable[Outcome]) -> str:
         ]
         for outcome in outcomes
     ]
-    return columns(head, rows)
+    return columns(head, rows, width)
 
 
-def details(outcome: Outcome, report: Report) -> str:
+def details(outcome: Outcome, width: int | None = None) -> str:
     """What else is known of one limit."""
     lines = [outcome.limit]
     lines += [
         f"  most in any {duration(largest.period)}: {largest.admitted:,} admitted, "
         f"{largest.admitted / largest.limit:.2f} x the limit (it can be {largest.most:,})"
-        f"{', a boundary burst' if largest.boundary_burst else ''}: {largest.key}, to {moment(largest.at_ns)}"
+        f"{', a boundary burst' if largest.boundary_burst else ''}: {shown(largest.key)}, to {moment(largest.at_ns)}"
         for largest in outcome.largest
         if largest.admitted
     ]
@@ -99,34 +111,90 @@ def details(outcome: Outcome, report: Report) -> str:
             f"  the admitted wait for their turn {duration(delays.median)} (median), {duration(delays.p90)} (90 %), "
             f"{duration(delays.p99)} (99 %), {duration(delays.largest)} (longest)"
         )
+    lines = [fit(line, width) for line in lines]
     if outcome.top:
         rows = [
-            [f"  {key.key}", f"{key.refused:,}", f"{key.requests:,}", percent(key.refused / key.requests)]
+            [f"  {shown(key.key)}", f"{key.refused:,}", f"{key.requests:,}", percent(key.refused / key.requests)]
             for key in outcome.top
         ]
-        lines.append(columns(["  most refused", "refused", "requests", ""], rows))
+        lines.append(columns(["  most refused", "refused", "requests", ""], rows, width))
     return "\n".join(lines)
 
 
-def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table: the first column to the left, the others to the right."""
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """A table: the first column to the left, the others to the right.
+
+    What is wider than `width` becomes several tables, each with the first column; or, where not even that fits, a
+    line for each cell. A column without a name stays with the one before it.
+    """
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    starts = [i for i in range(1, len(head)) if head[i]]
+    pieces = [[*range(i, end)] for i, end in pairwise([*starts, len(head)])]
+    if width is None:
+        return aligned(head, rows, widths, range(len(head)))
+    parts: list[list[int]] = []
+    for piece in pieces:
+        if parts and wide(widths, [*parts[-1], *piece]) <= width:
+            parts[-1] += piece
+        elif wide(widths, [0, *piece]) <= width:
+            parts.append([0, *piece])
+        else:
+            return "\n".join([head[0], *(stacked(head, row) for row in rows)])
+    return "\n\n".join(aligned(head, rows, widths, part) for part in parts)
+
+
+def wide(widths: Sequence[int], part: Sequence[int]) -> int:
+    return sum(widths[i] for i in part) + 2 * (len(part) - 1)
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], part: Sequence[int]) -> str:
     return "\n".join(
-        "  ".join(
-            text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
+        "  ".join(row[i].rjust(widths[i]) if i else row[i].ljust(widths[i]) for i in part).rstrip()
         for row in [head, *rows]
     )
 
 
+def stacked(head: Sequence[str], row: Sequence[str]) -> str:
+    """One row, a line for each column."""
+    indent = " " * (2 + len(head[0]) - len(head[0].lstrip()))
+    lines = [row[0]]
+    for name, text in zip(head[1:], row[1:], strict=True):
+        if name:
+            lines.append(f"{indent}{name} {text}")
+        else:
+            lines[-1] += f"  {text}"
+    return "\n".join(lines)
+
+
+def fit(line: str, width: int | None) -> str:
+    """The line, continued below itself where it is too wide."""
+    if width is None:
+        return line
+    indent = " " * (2 + len(line) - len(line.lstrip()))
+    return textwrap.fill(line, max(width, 20), subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
+def printable(text: str) -> str:
+    """What a log holds may not command the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def shown(key: str) -> str:
+    key = printable(key)
+    return key if len(key) <= LONGEST else f"{key[: LONGEST - 3]}..."
+
+
 def keys(report: Report) -> str:
-    what = report.source.key if report.source else "key"
-    return (
-        f"{report.keys:,} {what}{'' if report.keys == 1 else 's'}"
-        if what.isalpha()
-        else f"{report.keys:,} key{'' if report.keys == 1 else 's'} ({what})"
-    )
+    return keyed(report.keys, report.source.key if report.source else "key")
+
+
+def keyed(number: int, key: str) -> str:
+    """ "5 clients", or "5 keys (client/64)" where the expression is no word."""
+    return several(number, key) if key.isalpha() else f"{several(number, 'key')} ({key})"
+
+
+def several(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def percent(share: float) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,3 +72,39 @@ def test_a_saved_report_is_printed_without_measuring(tmp_path, capsys):
 def test_the_machine_is_described():
     assert json.dumps(report.machine())
     assert all(report.machine().values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--json", "no-such-folder/report.json"], "'no-such-folder/report.json' cannot be written"),
+        (["--markdown", "."], "'.' cannot be written"),
+        (["--load", "no-such-file"], "No such file or directory: 'no-such-file'"),
+        (["--load", __file__], "is not what --json wrote"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_measured(arguments, says, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "SECTIONS", {})
+    assert bench.main(arguments) == 2
+    printed, errors = capsys.readouterr()
+    assert printed == ""
+    assert says in errors
+    assert errors.count("\n") == 1
+
+
+def test_an_interruption_keeps_the_sections_that_were_measured(monkeypatch, capsys):
+    whole = Section("first", "")
+
+    def interrupted(effort, say):
+        raise KeyboardInterrupt
+
+    modules = {
+        "first": SimpleNamespace(measure=lambda effort, say: whole),
+        "second": SimpleNamespace(measure=interrupted),
+    }
+    monkeypatch.setattr(bench, "SECTIONS", {name: name for name in modules})
+    monkeypatch.setattr(bench, "import_module", modules.__getitem__)
+    assert bench.run(["first", "second"], True, "command").sections == [whole]
+    assert "interrupted in second" in capsys.readouterr().err
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(["second"], True, "command")

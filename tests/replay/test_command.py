@@ -55,7 +55,7 @@ def test_what_was_odd_is_said(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "1 of 4 lines could not be read and are left out" in printed
     assert f"{path}:4: garbage" in printed
-    assert "1 lines were out of order and are sorted within 60 s" in printed
+    assert "1 line was out of order, sorted within 60 s" in printed
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,6 @@ def test_numbers_in_words():
         (["--html", "no-such-folder/report.html"], "'no-such-folder/report.html' cannot be written"),
         (["--json", "."], "'.' cannot be written"),
         (["--json", "-", "--html", "-"], "cannot both be standard output"),
-        (["--max-keys", "0"], "--max-keys must be a whole number from 1, not 0"),
         (["--sort-window", "inf"], "window must be zero or more seconds, not inf"),
     ],
 )
@@ -260,6 +259,136 @@ def test_what_cannot_be_is_said_before_the_work(main, arguments, says, tmp_path,
     assert printed == ""
     assert says in errors
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "says"),
+    [("0", "--max-keys must be a whole number from 1, not 0"), ("99999999999999", "bytes of address space")],
+)
+def test_room_for_as_many_keys_as_cannot_be(number, says, made_log, capsys):
+    assert command.main([str(made_log), "--max-keys", number]) == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["replay", "suggest"])
+def test_a_full_disk_is_told_in_one_line(name, made_log):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*RUN, name, made_log, "--key", "method"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "No space left on device" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-"])
+def test_without_standard_input_or_error(closed, made_log):
+    log = "" if closed == "<&-" else made_log
+    done = subprocess.run(
+        ["bash", "-c", f"{RUN[0]} -m ratelimit replay {log} --limit 'token-bucket 1/s' {closed}"],
+        capture_output=True,
+        text=True,
+    )
+    if closed == "<&-":
+        assert (done.returncode, done.stderr) == (2, "ratelimit replay: standard input is closed; name a log\n")
+    else:
+        assert (done.returncode, "token-bucket 1/second" in done.stdout) == (0, True)
+
+
+def on_a_terminal(width, *arguments):
+    """What is shown there, and the exit status."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, width))
+    env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    with subprocess.Popen([*RUN, *arguments], stdin=theirs, stdout=theirs, stderr=subprocess.STDOUT, env=env) as run:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(ours, 65_536)
+            except OSError:  # which is how a terminal ends
+                break
+        os.close(ours)
+        status = run.wait(timeout=60)
+    return shown.decode().replace("\r\n", "\n"), status
+
+
+def test_a_terminal_without_a_log_is_not_waited_for():
+    assert on_a_terminal(80, "replay") == ("ratelimit replay: which log? Name it, or pipe it in\n", 2)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+@pytest.mark.parametrize("name", ["replay", "suggest"])
+def test_nothing_is_wider_than_the_terminal(name, width, made_log):
+    shown, status = on_a_terminal(width, name, str(made_log), "--no-progress")
+    assert status == 0
+    assert max(map(len, shown.splitlines())) <= width
+    for algorithm in ALGORITHMS:
+        assert f"\n{algorithm} " in shown
+
+
+def test_a_log_commands_no_terminal(tmp_path, capsys):
+    """Neither by its keys nor by its broken lines."""
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"time": 1, "client": "\\u001b[2Jevil"}\n' * 2 + "\x1b]0;title\x07 {\n")
+    assert command.main([str(log), "--limit", "fixed-window 1/s"]) == 0
+    printed = capsys.readouterr().out
+    assert "\x1b" not in printed
+    assert r"\x1b[2Jevil" in printed
+    assert r"\x1b]0;title\x07 {" in printed
+
+
+def test_a_terminal_that_lacks_letters_gets_their_numbers(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("time,client\n" + "1,žlutý\n" * 2, encoding="utf-8")
+    done = subprocess.run(
+        [*RUN, "replay", log, "--limit", "fixed-window 1/s"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert r"\u017elut\xfd" in done.stdout
+
+
+def test_a_long_key_is_shortened_on_the_terminal_alone(tmp_path, capsys):
+    log = tmp_path / "log.csv"
+    log.write_text("time,client\n" + f"1,{'k' * 500}\n" * 2)
+    for how in ([], ["--json", "-"]):
+        assert command.main([str(log), "--limit", "fixed-window 1/s", *how]) == 0
+        printed = capsys.readouterr().out
+        assert (f"{'k' * 57}..." in printed, "k" * 500 in printed) == (not how, bool(how))
+
+
+def test_a_key_that_no_line_has_is_told(tmp_path, capsys):
+    """Of logs whose lines name their fields; one with named columns is refused at once."""
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"time": 1, "client": "a"}\n' * 3)
+    said = "no line has a field 'clinet'; it counts as '-' in all of them"
+    for main, limit in ((command.main, ["--limit", "fixed-window 1/s"]), (suggest.main, [])):
+        assert main([str(log), *limit, "--key", "clinet + client"]) == 0
+        assert said in capsys.readouterr().out
+        assert main([str(log), *limit]) == 0
+        assert said not in capsys.readouterr().out
+
+
+def test_suggest_says_what_was_odd_as_replay_does(tmp_path, capsys):
+    log = tmp_path / "log.csv"
+    log.write_text("time,client\n5,a\n4,a\nbroken\n")
+    page = tmp_path / "page.html"
+    assert suggest.main([str(log)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("2 requests by 1 client; the smallest limits")
+    assert suggest.main([str(log), "--html", str(page)]) == 0
+    for said in ("1 of 3 lines could not be read and are left out", "line was out of order, sorted within 60 s"):
+        assert said in printed
+        assert said in page.read_text()
+    assert f"{log}:4: broken" in printed
+
+
+def test_suggest_without_requests(tmp_path, capsys):
+    log = tmp_path / "empty"
+    log.touch()
+    assert suggest.main([str(log)]) == 0
+    assert capsys.readouterr().out == "no requests, and so no limit\n"
+    assert suggest.main([str(log), "--html", "-"]) == 0
+    assert "No requests, and so no limit" in capsys.readouterr().out
 
 
 def test_an_option_that_is_given_twice():

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -129,7 +130,7 @@ def test_headers_and_other_fields(tmp_path):
         assert [agent.replace("\\", "") for agent in agents] == ['Quoted "agent"', "curl/8", "curl/8", "-"]
     with pytest.raises(ValueError, match=r"no field 'header.x'; there are client, ident"):
         read(tmp_path, text_of("common"), "header.x")
-    with pytest.raises(ValueError, match="csv log: no field 'nobody'"):
+    with pytest.raises(ValueError, match="a csv log has no field 'nobody'"):
         read(tmp_path, text_of("CSV"), "nobody")
 
 
@@ -340,9 +341,9 @@ def test_random_bytes_are_never_fatal(tmp_path):
         assert reader.broken >= 1
 
 
-@pytest.mark.parametrize("size", [12, 100_000])
+@pytest.mark.parametrize("size", [12, 50, 10_000, 100_000, 900_000])
 def test_a_compressed_file_that_is_cut_short(tmp_path, size):
-    """What came before is counted, and the report says so."""
+    """Each whole line that came before is counted, and the report says so."""
     import random
 
     rng = random.Random(5)
@@ -351,7 +352,9 @@ def test_a_compressed_file_that_is_cut_short(tmp_path, size):
     log = tmp_path / "log.csv.gz"
     log.write_bytes(whole[:size])
     report = replay_log(log, "fixed-window 1/minute")
-    assert report.requests < 100_000
+    there = zlib.decompressobj(31).decompress(whole[:size])
+    assert report.requests == max(there.count(b"\n") - 1, 0) < 100_000
+    assert report.source.broken == 0
     assert [name for name, _ in report.source.damaged] == [str(log)]
     assert any("only what came before is counted" in line for line in heading(report))
 
@@ -377,3 +380,28 @@ def test_an_address_with_a_zone():
 def test_a_moment_with_a_huge_exponent_takes_no_time(text):
     """It is broken, or so small that it is zero."""
     assert from_text(text) == (0 if text == "1e-999999999" else BROKEN)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(form, tmp_path):
+    """Editors put it there, and some exports."""
+    found, reader = read(tmp_path, b"\xef\xbb\xbf" + text_of(form).encode())
+    assert found[0][1] == "192.0.2.1"
+    assert (len(found), reader.broken) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("xz", b"\xfd7zXZ\x00"), ("zip", b"PK\x03\x04"), ("lz4", b"\x04\x22M\x18")]
+)
+def test_what_is_compressed_otherwise_is_named(name, start, tmp_path):
+    with pytest.raises(ValueError, match=f"log: compressed as {name}; gzip, zstd and bzip2 are undone"):
+        read(tmp_path, start + bytes(100))
+
+
+def test_of_several_logs_the_one_that_lacks_a_field_is_named(tmp_path):
+    good = tmp_path / "good.csv"
+    good.write_text("time,client,colour\n1,a,b\n")
+    for name, content in (("bad.csv", "time,who\n1,a\n"), ("bad.log", text_of("common"))):
+        bad = tmp_path / name
+        bad.write_text(content)
+        with pytest.raises(ValueError, match=f"{name}: a c.* log has no field "):
+            read_all([str(good), str(bad)], "client" if name == "bad.csv" else "colour")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ratelimit
-from ratelimit.replay import Limit, engine, replay
+from ratelimit.replay import Limit, engine, replay, replay_log
 
 SECOND = 10**9
 START = 1_700_000_000 * SECOND
@@ -15,6 +15,10 @@ LIMITS = [
     "fixed-window 5/minute anchor first", "sliding-window 5/minute", "sliding-log 5/minute",
     "fixed-window 5/10s; 20/minute",
 ]  # fmt: skip
+
+
+def dates(*texts):
+    return np.array(texts, "datetime64[D]")
 
 
 def traffic(size=5_000, keys=40, seconds=600):
@@ -112,6 +116,40 @@ def test_keys_may_be_texts_bytes_or_integers_and_moments_dates():
     assert same[1].top[0].key == str(int(same[0].top[0].key) - 20)
 
 
+@pytest.mark.parametrize("limit", [*LIMITS, "token-bucket 7/second burst 1", "leaky-bucket 3/second capacity 0"])
+def test_a_key_is_like_one_never_seen_when_its_requests_matter_no_more(limit):
+    """Not before: so there is never less room than keys that are live."""
+    chosen = Limit.parse(limit)
+    limiter = chosen.make(1)
+    for _ in range(100):
+        limiter.hit("key", now=START)
+    memory = max(part.memory_ns for part in chosen.parts)
+    assert limiter.peek("key", now=START + memory).reset_after_ns == 0
+    longest = max(limiter.limiters, key=lambda one: one.quota.period_ns) if len(chosen.parts) > 1 else limiter
+    assert longest.peek("key", now=START + memory // 3).reset_after_ns > 0
+
+
+@given(st.lists(st.integers(0, 200), max_size=60), st.integers(1, 100), st.integers(1, 8))
+def test_no_interval_is_busier_than_the_busiest(moments, span, step):
+    moments = np.sort(np.array(moments, np.int64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "STEP", step)
+        most = engine.busiest(moments, span)
+    there = max((int(np.count_nonzero((moments >= at) & (moments <= at + span))) for at in moments), default=0)
+    assert there <= most <= there + 2 * step + len(moments) * (step > 1)
+    assert step > 1 or most == there
+
+
+def test_room_is_for_those_that_are_live_at_once_and_changes_no_decision(monkeypatch):
+    moments, keys = traffic(20_000, 20_000, 36_000)
+    rooms = [engine.room(Limit.parse(limit), 20_000, moments) for limit in LIMITS]
+    assert max(rooms) < 5_000
+    small = replay(moments, keys, LIMITS, keep=True)
+    monkeypatch.setattr(engine, "room", lambda limit, distinct, moments: distinct)
+    for one, other in zip(small.outcomes, replay(moments, keys, LIMITS, keep=True).outcomes, strict=True):
+        assert (one.allowed == other.allowed).all()
+
+
 def test_requests_out_of_order_are_decided_in_theirs_and_told_in_yours():
     moments, keys = traffic(1_000)
     shuffled = np.random.default_rng(4).permutation(1_000)
@@ -165,11 +203,98 @@ def test_nothing_to_replay():
         ([1], "a", "token-bucket 1/s", TypeError, "keys must be an array"),
         ([1], [1], [], ValueError, "limits must be at least one"),
         ([1], [1], "nonsense", ValueError, "limit 'nonsense' is not understood"),
+        ([1], [1], 5, TypeError, "limits must be texts such as .* or Limit, not 5"),
+        ([1], [1], [None], TypeError, "limits must be texts such as .* or Limit, not None"),
+        (dates("1900-01-01"), [1], "token-bucket 1/s", ValueError, r"not 1900-01-01 \(at index 0\)"),
+        (dates("2116-03-01"), [1], "token-bucket 1/s", ValueError, r"to 2116-02-20T\S*, not 2116-03-01 \(at index 0\)"),
+        (dates("2020-01-01", "5000-01-01"), [1, 1], "token-bucket 1/s", ValueError, r"not 5000-01-01 \(at index 1\)"),
+        (dates("2020-01-01", "NaT"), [1, 1], "token-bucket 1/s", ValueError, r"not NaT \(at index 1\)"),
+        ([1, 2], ["a", 1], "token-bucket 1/s", TypeError, "keys must be .* all of one kind, not of int, str"),
+        ([1, 2], ["a", None], "token-bucket 1/s", TypeError, "keys must be .* all of one kind, not of NoneType, str"),
+        (
+            [1, 2],
+            [1, float("nan")],
+            "token-bucket 1/s",
+            TypeError,
+            "keys must be .* all of one kind, not of float, int",
+        ),
+        ([1, 2], [1, True], "token-bucket 1/s", TypeError, "keys must be .* all of one kind, not of bool, int"),
+        ([1, 2], [-1, 2**63], "token-bucket 1/s", ValueError, "keys must be integers of 64 bits"),
+        (
+            [1, 2],
+            np.ones((2, 2), int),
+            "token-bucket 1/s",
+            TypeError,
+            r"keys must be a one-dimensional array, not one of shape \(2, 2\)",
+        ),
     ],
 )
 def test_bad_arguments(moments, keys, limits, error, text):
     with pytest.raises(error, match=text):
         replay(moments, keys, limits)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "error", "text"),
+    [
+        ("counted_keys", -1, ValueError, "counted_keys must be a whole number from 0"),
+        ("counted_keys", 1.5, TypeError, "counted_keys must be a whole number from 0"),
+        ("max_keys", 0, ValueError, "max_keys must be a whole number from 1"),
+        ("max_keys", "3", TypeError, "max_keys must be a whole number from 1"),
+        ("format", "xml", ValueError, "format must be one of combined, common, json, csv, not 'xml'"),
+        ("key", None, TypeError, "key must be a text such as 'client' or 'client/64', not None"),
+        ("window", "3", ValueError, "window must be zero or more seconds, not '3'"),
+        ("logs", [], TypeError, "logs must be a path .* not \\[\\]"),
+        ("logs", 3, TypeError, "logs must be a path .* not 3"),
+    ],
+)
+def test_bad_arguments_with_logs(argument, value, error, text, tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("time,client\n1,a\n")
+    with pytest.raises(error, match=text):
+        replay_log(**{"logs": log, "limits": "token-bucket 1/s", argument: value})
+
+
+class Column:
+    """As a table of another library has it: good for an array, and neither array nor list."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(self.values, dtype or object)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        np.array(["a", "b", "a"], object),
+        Column(["a", "b", "a"]),
+        np.array([b"a", b"b", b"a"], object),
+        np.array([7, 8, 7], object),
+        range(3),
+        np.array([2**63, 2**63 + 1, 2**63], np.uint64),
+        [np.int64(5), 6, np.uint8(5)],
+        np.array([3, 4, 3], ">i4"),
+    ],
+)
+def test_keys_as_notebooks_have_them(keys):
+    report = replay([1, 2, 3], keys, "sliding-log 1/minute", keep=True)
+    listed = [key.decode() if isinstance(key, bytes) else str(key) for key in np.asarray(keys).tolist()]
+    outcome = report.outcomes[0]
+    assert outcome.allowed.tolist() == [True, True, len(set(listed)) == 3]
+    assert {key.key for key in outcome.top} == ({listed[0]} if outcome.refused else set())
+
+
+def test_dates_of_every_unit():
+    for unit in ("D", "h", "m", "s", "ms", "us", "ns"):
+        report = replay(
+            dates("2020-02-29", "2116-02-20", "1970-01-01").astype(f"datetime64[{unit}]"), [1, 1, 1], LIMITS
+        )
+        assert (report.first_ns, report.last_ns) == (
+            0,
+            int(dates("2116-02-20").astype("datetime64[ns]").astype(int)[0]),
+        )
 
 
 # --- limits as text

@@ -101,6 +101,15 @@ def test_pictures_are_drawn_and_nothing_is_wider_than_the_window(opened, name, w
     assert any(path.size["width"] > 100 for path in paths)
 
 
+@pytest.mark.parametrize("width", [1200, 390])
+def test_a_number_an_address_and_a_moment_stand_in_one_line(opened, width):
+    browser = opened("replay.html", width)
+    lines = "const text = document.createRange(); text.selectNodeContents(arguments[0]); return text.getClientRects().length"
+    found = browser.find_elements(By.CSS_SELECTOR, "#largest td:not(:first-child), .top td:not(:last-child)")
+    assert len(found) > 30
+    assert {cell.text: browser.execute_script(lines, cell) for cell in found} == {cell.text: 1 for cell in found}
+
+
 @pytest.mark.parametrize("name", ["replay.html", "suggest.html"])
 def test_nothing_comes_from_elsewhere_and_nothing_goes_wrong(opened, name, files):
     browser = opened(name)

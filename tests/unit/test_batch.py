@@ -143,3 +143,9 @@ def test_keys_in_an_array_of_objects(algorithm, clock):
     limiter = algorithm.make("1/minute", clock, **({"capacity": 0} if algorithm.name == "leaky bucket" else {}))
     assert limiter.allow_many(np.array(["a", 2**70, b"a", "a"], object)).tolist() == [True, True, True, False]
     assert limiter.allow_many(np.array([])).tolist() == []
+
+
+@pytest.mark.parametrize("name", ["costs", "now"])
+def test_rows_of_different_lengths_are_no_numbers(name):
+    with pytest.raises(ValueError, match=f"{name} must be one number or as many as there are keys, 2: "):
+        TokenBucket("1/second").allow_many([1, 2], **{name: [[1], [1, 2]]})

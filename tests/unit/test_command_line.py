@@ -1,7 +1,13 @@
 """The command line's own words; each command has its tests elsewhere."""
 
+import os
 import subprocess
 import sys
+
+import pytest
+
+import ratelimit
+from ratelimit import __main__ as command_line
 
 
 def run(*arguments):
@@ -26,3 +32,31 @@ def test_an_unknown_command_is_named():
     wrong = run("reply")
     assert wrong.returncode == 2
     assert "'reply' is none of gateway, table" in wrong.stderr
+
+
+def test_the_version():
+    assert run("--version").stdout == run("-V").stdout == f"ratelimit {ratelimit.__version__}\n"
+
+
+@pytest.mark.parametrize("command", command_line.COMMANDS)
+def test_whoever_interrupts_a_command_gets_no_traceback(command, monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+
+    module, _ = command_line.COMMANDS[command]
+    monkeypatch.setattr(f"{module}.main", interrupted)
+    monkeypatch.setattr(sys, "argv", ["ratelimit", command])
+    assert command_line.main() == 130
+    assert capsys.readouterr() == ("", f"ratelimit {command}: interrupted\n")
+
+
+def test_nobody_has_to_listen_to_the_end():
+    """What listens has ended before the first word."""
+    line = f"{sys.executable} -m ratelimit table list | true; exit ${{PIPESTATUS[0]}}"
+    table = ratelimit.Table.shared(f"unheard-{os.getpid()}")
+    ratelimit.TokenBucket("1/second", table=table)
+    try:
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+    finally:
+        table.remove()
+    assert (done.stderr, done.returncode) == ("", 141)

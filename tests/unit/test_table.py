@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from cases import ALGORITHMS, SECOND, START
 
-from ratelimit import FixedWindow, SlidingLog, SlidingWindow, TableFull, TokenBucket
+from ratelimit import FixedWindow, SlidingLog, SlidingWindow, Table, TableFull, TokenBucket
 from ratelimit.testing import ManualClock
 
 GROWTH = """
@@ -224,3 +225,9 @@ def test_slots_are_used_again(make):
     for i in range(1_000):
         assert limiter.hit(i, now=START + 2 * i * SECOND)
     assert limiter.full_count == 0
+
+
+@pytest.mark.parametrize("path", ["a\0b", Path("folder\0/file")], ids=repr)
+def test_a_name_that_no_file_can_have(path):
+    with pytest.raises(ValueError, match="path must be the name of a file, which has no NUL in it, not "):
+        Table.open(path)
