@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import termios
+from functools import partial
 
 import pytest
 
@@ -79,15 +80,19 @@ def test_what_makes_no_sense_is_refused_with_a_reason(arguments, message, made_l
 
 def test_an_interruption_prints_what_is_known(made_log):
     """The log comes through a pipe that stays open; then Ctrl-C."""
-    run = subprocess.Popen([*RUN, "replay", *LIMITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    # As from a terminal, also where the tests themselves run in the background and SIGINT is ignored.
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    run = subprocess.Popen(
+        [*RUN, "replay", *LIMITS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=listening
+    )
     content = made_log.read_bytes()
     for _ in range(3):
         run.stdin.write(content)  # returns when all but the last of it has been read
     run.stdin.flush()
     run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=60) == 1
     printed = run.stdout.read().decode()
     run.stdin.close()
-    assert run.wait(timeout=60) == 1
     assert "interrupted: this is what was known by then" in printed
     assert "token-bucket 60/minute burst 40" in printed
 
