@@ -210,5 +210,5 @@ def test_the_largest_unsigned_integer_of_numpy():
 
 @pytest.mark.parametrize("key", [np.float64(3), np.True_, np.array([3]), np.array([3, 4]), 3.0, None, (3,)], ids=repr)
 def test_what_is_no_integer_is_named(key):
-    with pytest.raises(TypeError, match="key must be a str, bytes or int, not .* of type "):
+    with pytest.raises(TypeError, match=r"key must be a str, bytes or int, not .* of type "):
         once().allow(key)
