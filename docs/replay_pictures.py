@@ -36,8 +36,10 @@ def main():
         folder = Path(name)
         write_log(folder / "access.log")
         report = replay_log(folder / "access.log", LIMITS)
-        (folder / "replay.html").write_text(page(report).replace(f"{folder}/", ""), encoding="utf-8")
+        (folder / "replay.html").write_text(page(report), encoding="utf-8")
         suggest([str(folder / "access.log"), "--refuse-at-most", "2%", "--html", str(folder / "suggest.html")])
+        for made in folder.glob("*.html"):
+            made.write_text(made.read_text(encoding="utf-8").replace(f"{folder}/", ""), encoding="utf-8")
         for kind, height in (("replay", 1_500), ("suggest", 880)):
             for scheme in ("light", "dark"):
                 take(browser, folder / f"{kind}.html", height, scheme, ROOT / f"docs/pictures/{kind}-{scheme}.png")

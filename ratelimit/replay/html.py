@@ -42,8 +42,8 @@ svg .admitted { fill: var(--admitted) } svg .refused { fill: var(--refused) } sv
 svg .bound { fill: none; stroke: var(--bound); stroke-dasharray: 4 3 } svg .grid { stroke: var(--line) }
 svg .limit { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 5 3 }
 svg text { fill: var(--soft); font-size: 13px; font-family: inherit }
-svg .name, svg .value { fill: var(--ink); font-size: 14px }
-svg .name, svg .value { paint-order: stroke; stroke: var(--paper); stroke-width: 5px }
+svg .name, svg .value { fill: var(--ink); font-size: 14px; paint-order: stroke;
+  stroke: var(--paper); stroke-width: 5px }
 .meter { background: var(--panel); height: 6px; margin-top: 4px }
 .meter i { display: block; height: 6px; background: var(--refused) }
 .legend svg { display: inline-block; width: 34px; min-width: 0; margin: 0 6px 0 0; vertical-align: -1px }
@@ -53,9 +53,8 @@ svg .c3 { stroke: var(--delayed); stroke-dasharray: 3 3 } svg .c4 { stroke: var(
 svg .c5 { stroke: var(--ink); stroke-width: 1.5 }
 svg circle { fill: var(--paper); stroke-width: 2; stroke-dasharray: none !important }
 @media (max-width: 520px) {
-  body { padding: 20px 14px 40px } table { font-size: 14px }
-  th, td { padding-left: 10px } td:first-child, td.key { min-width: 9em }
-}
+  body { padding: 20px 14px 40px } table { font-size: 14px } th, td { padding-left: 10px }
+  td:first-child, td.key { min-width: 9em } }
 @media print { body { max-width: none } h2 { break-after: avoid } svg, table { break-inside: avoid } }
 """
 LEGEND = (
