@@ -108,7 +108,7 @@ async def _follow(gateway: Gateway, file: str, tables: str, watch: bool) -> None
         try:
             await gateway.load(_configuration(file, tables))
             log.info("reloaded %s", file)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever it is: the next change may be right
             log.error("not reloaded: %s", error)
 
 

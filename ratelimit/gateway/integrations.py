@@ -23,7 +23,7 @@ from .routes import BadValue
 from .tracing import inject
 
 log = logging.getLogger("ratelimit.gateway")
-
+TO_CLIENTS = {b"accept-encoding", b"range"}  # what they ask of an answer that they read themselves
 
 Integration = Callable[[Exchange], Awaitable[Response]]  # which may raise a Refusal or a BadValue
 
@@ -214,6 +214,8 @@ def _address(url: SplitResult, verify: bool, address: Callable[..., Address]) ->
         port = url.port or backends.PORTS[scheme]
         if url.hostname is None or "{" in url.netloc:
             raise ValueError("it has no host")
+        if "@" in url.netloc or url.fragment or "{" in url.query:
+            raise ValueError("it may have host, port, path and query, and {variables} in the path")
     except ValueError as error:
         raise ValueError(f"address {url.geturl()!r}: {error}") from error
     return address(scheme, url.hostname, port, verify)
@@ -265,7 +267,7 @@ class AggregateCall:
 
     async def __call__(self, exchange: Exchange) -> Response:
         await whole_body(exchange, self._route.max_body)
-        targets = [part.target(exchange, "GET", b"") for part in self._parts.values()]
+        targets = [plain(part.target(exchange, "GET", b"")) for part in self._parts.values()]
         with noted(exchange):
             results = await asyncio.gather(*map(self._part, self._parts.values(), targets))
             errors = {name: error for name, (_, error) in zip(self._parts, results, strict=True) if error}
@@ -290,6 +292,12 @@ class AggregateCall:
         except TimeoutError:
             return "null", "INTEGRATION_TIMEOUT"
         return ("null", response.status) if response.status >= 400 else (json_of(body), None)
+
+
+def plain(target: Target) -> Target:
+    """A request for the whole of an answer, to be read here: not compressed, not in part, not only if it is new."""
+    kept = [(name, value) for name, value in target.headers if not name.startswith(b"if-") and name not in TO_CLIENTS]
+    return target._replace(headers=[*kept, (b"accept-encoding", b"identity")])
 
 
 def json_of(body: bytes) -> str:
