@@ -108,6 +108,7 @@ class Exchange:
     event_type: str = ""
     message: Any = None
     body: bytes | None = None  # once it was read whole
+    waited: float = 0.0  # seconds, for the client to send its body
     _id: str = ""
 
     @classmethod

@@ -110,7 +110,10 @@ def answer_of(result: Any) -> Response:
     """`{statusCode, headers, body, isBase64Encoded}`, or any other JSON value as the body of a 200."""
     try:
         if not isinstance(result, dict) or "statusCode" not in result:
-            result = {"statusCode": 200, "body": result if isinstance(result, str) else json.dumps(result)}
+            result = {
+                "statusCode": 200,
+                "body": result if isinstance(result, str) else json.dumps(result, allow_nan=False),
+            }
         status, body = result["statusCode"], result.get("body") or ""
         if not isinstance(status, int) or not 200 <= status <= 599 or not isinstance(body, str):
             raise BadValue(f"statusCode {status!r} with a body of {type(body).__name__}")
@@ -125,7 +128,7 @@ def answer_of(result: Any) -> Response:
             if name not in ("content-length", "connection", "transfer-encoding")
             for value in (values if isinstance(values, list) else [values])
         ]
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
         log.error("a function's result is no answer: %s", error)
         raise Refusal("FUNCTION_FAILURE", str(error)) from error
     return Response(status, [*fields, (b"content-length", b"%d" % len(content))], content)
@@ -236,7 +239,8 @@ def to_backend(exchange: Exchange) -> Headers:
     kept = [
         header
         for header in backends.end_to_end(headers, backends.NOT_TO_BACKENDS)
-        if not header[0].startswith(b"sec-websocket-") and not (exchange.key and header[0] == b"x-api-key")
+        if not header[0].replace(b"_", b"-").startswith((b"sec-websocket-", b"x-forwarded-"))
+        and not (exchange.key and header[0] == b"x-api-key")
     ]
     peer = exchange.scope["client"][0] if exchange.scope["client"] else ""
     chain = [value for name, value in headers if name == b"x-forwarded-for"] if exchange.behind_proxy else []
@@ -360,11 +364,13 @@ CLOSE = ((b"connection", b"close"),)
 
 async def _piece(exchange: Exchange, limit: int) -> tuple[bytes, bool]:
     """The next piece of a body, and whether there is more."""
+    began = time.monotonic()
     try:
-        async with asyncio.timeout(exchange.flow.configuration.body_timeout):
+        async with asyncio.timeout(exchange.flow.configuration.body_timeout - exchange.waited):
             message = await exchange.receive()
     except TimeoutError:
         raise Refusal("REQUEST_TIMEOUT", "the body did not come in time", CLOSE) from None
+    exchange.waited += time.monotonic() - began
     if message["type"] == "http.disconnect":
         raise Disconnected
     body = message.get("body", b"")

@@ -9,7 +9,9 @@ import time
 
 import httpx
 import pytest
-from gateway_harness import get, raw, reset
+from gateway_harness import App, get, raw, reset
+
+from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
 
 
 def proxied(url, **options):
@@ -196,7 +198,8 @@ def test_framing_is_the_gateways_own(serve, backend):
     server = serve(proxied(behind.url))
     status, body = get(
         server.port, "/x", "Connection: X-Hop", "X-Hop: 1", "TE: trailers", "Upgrade: h2c", "HTTP2-Settings: x",
-        "Proxy-Authorization: x", "X_Forwarded_For: 6.6.6.6", "X-Forwarded-For: 6.6.6.6", "X-Ok: 1",
+        "Proxy-Authorization: x", "X_Forwarded_For: 6.6.6.6", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Prefix: /6.6.6.6",
+        "X-Ok: 1",
     )  # fmt: skip
     assert (status, body[-2:]) == (200, b"ok")
     head = behind.heads[0].lower()
@@ -244,6 +247,46 @@ def test_slow_bodies(front, framing):
     answer = raw(front, b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n", 5)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert answer.endswith(b'{"message":"Request Timeout"}')
+
+
+def sending(pause, pieces):
+    async def body():
+        for _ in range(pieces):
+            yield b"x"
+            await asyncio.sleep(pause)
+
+    return body()
+
+
+@pytest.mark.parametrize("to", ["function", "proxy"])
+def test_a_body_that_trickles(backend, to):
+    """All of it has to come within `body_timeout`, however often there is a piece."""
+
+    async def answer(head, reader, writer):
+        await reader.readuntil(b"0\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    routes = {"function": Route(function=lambda event: "ok"), "proxy": Route(proxy=Proxy([backend(answer).url]))}
+    api = Api(routes={"POST /": routes[to]}, stages={"$default": Stage()})
+    ask = App(Configuration({"a": api}, body_timeout=0.5))
+    assert ask("POST", "/", content=sending(0.1, 50)).status_code == 408
+    assert ask("POST", "/", content=sending(0.01, 5)).text == "ok"
+
+
+def test_slow_clients_are_not_held_against_a_backend(backend):
+    """Its `timeout` stands still while a client is waited for: it is not said to be late, and is left out by nobody."""
+
+    async def answer(head, reader, writer):
+        await reader.readuntil(b"0\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    behind = [backend(answer), backend(answer)]
+    route = Route(proxy=Proxy([one.url for one in behind], timeout=0.3))
+    ask = App(Configuration({"a": Api(routes={"POST /": route}, stages={"$default": Stage()})}, body_timeout=1.5))
+    assert ask("POST", "/", content=sending(0.1, 8)).text == "ok"
+    assert [ask("POST", "/", content=sending(2, 2)).status_code for _ in range(2)] == [408, 408]
+    assert [ask("POST", "/", content=sending(0, 2)).status_code for _ in range(4)] == [200] * 4
+    assert [len(one.heads) for one in behind] in ([4, 3], [3, 4])
 
 
 def test_a_client_that_leaves_in_mid_body(front):

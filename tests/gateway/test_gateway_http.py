@@ -41,6 +41,15 @@ def broken(event):
 def nonsense(event):
     return {"statusCode": "fine", "body": 5}
 
+def endless(event):
+    return float("inf")
+
+def deep(event):
+    inner = []
+    for _ in range(100_000):
+        inner = [inner]
+    return inner
+
 def sneaky(event):
     return {"statusCode": 200, "headers": {"x-a": "1\\r\\nx-b: 2"}, "body": ""}
 
@@ -69,6 +78,8 @@ apis:
       GET /binary: {{function: "functions:binary"}}
       GET /broken: {{function: "functions:broken"}}
       GET /nonsense: {{function: "functions:nonsense"}}
+      GET /endless: {{function: "functions:endless"}}
+      GET /deep: {{function: "functions:deep"}}
       GET /sneaky: {{function: "functions:sneaky"}}
       GET /slow: {{function: "functions:slow", timeout: 0.2}}
       GET /who:
@@ -157,7 +168,7 @@ def test_a_binary_body(shop):
     assert shop.get("/binary").content == b"\x00\x01\xff"
 
 
-@pytest.mark.parametrize("path", ["/broken", "/nonsense", "/sneaky"])
+@pytest.mark.parametrize("path", ["/broken", "/nonsense", "/endless", "/deep", "/sneaky"])
 def test_functions_that_fail(shop, path):
     """The caller learns nothing about why."""
     answer = shop.get(path)
