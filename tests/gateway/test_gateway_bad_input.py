@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+import re
 import socket
 import time
 
@@ -12,6 +13,9 @@ import pytest
 from gateway_harness import App, get, raw, reset
 
 from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
+
+
+MOCK = "apis: {a: {routes: {ANY /: {mock: {body: ok}}}, stages: {$default: {}}}}"
 
 
 def proxied(url, **options):
@@ -220,6 +224,42 @@ def test_pipelined_requests_are_answered_in_order(front):
 @pytest.mark.parametrize("lines", [[f"X-{i}: {'x' * 100}" for i in range(200)], ["X: " + "x" * 20_000]])
 def test_huge_heads(front, lines):
     assert get(front, "/", *lines)[0] == 431
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 50])
+@pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 431)])
+def test_the_bound_of_a_head_is_exact(serve, pieces, more, status):
+    """However it is cut, and whatever came before it on the connection."""
+    port = serve("max_head: 1000\n" + MOCK).port
+    first = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: "
+    head += b"y" * (1000 + more - len(head) - 4) + b"\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(first)
+        answer = connection.recv(65_536)
+        for i in range(pieces):
+            connection.sendall(head[i * len(head) // pieces : (i + 1) * len(head) // pieces])
+            time.sleep(0.001)
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200", b"%d" % status]
+
+
+def test_many_requests_at_once(serve):
+    """Together they are longer than a head may be, and wherever they are cut it is no head that is too long."""
+    port = serve("max_head: 1000\n" + MOCK).port
+    one = b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 50
+    data = (one + b"\r\n\r\n") * 200
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.sendall(data + one)
+        answer = b""
+        while answer.count(b"HTTP/1.1 ") < 200:
+            answer += connection.recv(65_536)
+        connection.sendall(b"\r\nConnection: close\r\n\r\n")
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"] * 201
 
 
 def test_a_head_without_end(front):
