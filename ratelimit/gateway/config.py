@@ -138,7 +138,7 @@ class Reader:
         """What fails here is about something in this node."""
         try:
             yield
-        except (TypeError, ValueError, OSError) as error:
+        except (TypeError, ValueError, OSError, MemoryError) as error:
             self.fail(_culprit(node, str(error)), f"{what}{error}")
 
     def read(self, node: Node, wanted: Any, what: str) -> Any:
@@ -221,7 +221,11 @@ def _plain(node: Node) -> Any:
 def _culprit(node: Node, message: str) -> int:
     """The line of what an error is about: of the last thing in quotes that stands below the node, or its own."""
     quoted = re.findall(r"(?<!\w)'([^']*)'", message)
-    words = [*reversed(quoted), *(text.partition(" ")[0] for text in reversed(quoted)), message.partition(" ")[0]]
+    words = [
+        *reversed(quoted),
+        *(text.partition(" ")[0] for text in reversed(quoted)),
+        re.split("[ =]", message, maxsplit=1)[0],
+    ]
     below = list(_below(node))
     for word in words:
         for text, line in below:

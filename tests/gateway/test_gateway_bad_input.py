@@ -14,7 +14,6 @@ from gateway_harness import App, get, raw, reset
 
 from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
 
-
 MOCK = "apis: {a: {routes: {ANY /: {mock: {body: ok}}}, stages: {$default: {}}}}"
 
 

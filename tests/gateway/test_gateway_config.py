@@ -147,6 +147,7 @@ def test_a_file_says_what_python_says(tmp_path, suffix, text):
             18,
             "'shop/dev' is none of the APIs and their stages: shop/prod",
         ),
+        ("api_keys:", "max_keys: 100000000000000\napi_keys:", 15, "max_keys=100000000000000 takes"),
         ("api_keys:", "tables: redis\napi_keys:", 15, "tables must be memory, shared:NAME or file:FOLDER, not 'redis'"),
     ],
 )
@@ -319,6 +320,21 @@ def test_the_command_says_that_all_is_well(tmp_path, capsys):
     assert main([str(file), "--check"]) == 0
     assert "1 APIs, 1 plans" in capsys.readouterr().out
     assert main([str(tmp_path / "none.yaml"), "--check"]) == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("tables", "problem"), [("/proc/nowhere", "'/proc/nowhere'"), ("tables", "no table of ratelimit: it has 7 bytes")]
+)
+def test_tables_that_cannot_be_opened(tmp_path, monkeypatch, capsys, tables, problem, workers):
+    """One line says so, and no worker is started."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "counts.tbl").write_text("rubbish")
+    (tmp_path / "gateway.yaml").write_text(f"{YAML}tables: file:{tables}\n")
+    assert main(["gateway.yaml", "--workers", workers]) == 1
+    told = capsys.readouterr().err
+    assert (told.count("\n"), problem in told) == (1, True)
 
 
 def test_functions_are_looked_for_beside_the_file(tmp_path, monkeypatch):
