@@ -31,6 +31,26 @@ class Target(NamedTuple):
     body: "bytes | AsyncIterable[bytes]"
 
 
+class Connection(httpcore.AsyncHTTPConnection):
+    """A connection that is not used again once its backend has said more than its answer.
+
+    A body after a 204 or an answer to HEAD, or a second answer, would be taken for the answer to the next request.
+    """
+
+    def has_expired(self) -> bool:
+        inner = self._connection
+        if isinstance(inner, httpcore.AsyncHTTP11Connection) and inner.is_idle() and inner._h11_state.trailing_data[0]:
+            return True
+        return super().has_expired()
+
+
+class Pool(httpcore.AsyncConnectionPool):
+    """The connections to one origin."""
+
+    def create_connection(self, origin: httpcore.Origin) -> Connection:
+        return Connection(origin, self._ssl_context, self._keepalive_expiry)
+
+
 class Address:
     """One origin of backends, with its connections and how it has been doing. Kept over reloads."""
 
@@ -41,9 +61,7 @@ class Address:
         self.context = context = ssl.create_default_context() if scheme == "https" else None
         if context is not None and not verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        self.pool = httpcore.AsyncConnectionPool(
-            context, max_connections=MOST_CONNECTIONS, max_keepalive_connections=100, keepalive_expiry=30
-        )
+        self.pool = Pool(context, max_connections=MOST_CONNECTIONS, max_keepalive_connections=100, keepalive_expiry=30)
         named = f"[{host}]" if ":" in host else host
         self.authority = (named if port == PORTS[scheme] else f"{named}:{port}").encode()
         self.fails = 0

@@ -482,6 +482,34 @@ def test_nothing_leaks_between_requests(serve, backend):
     assert answers.count(True) >= 240
 
 
+EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + EVIL),
+        ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n" + EVIL),
+        ("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 42\r\n\r\n" + EVIL),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n" + EVIL),
+    ],
+)
+def test_what_a_backend_says_beyond_its_answer_is_nobodys(serve, backend, method, says):
+    """It is not the answer to the next request on the same connection."""
+
+    async def answer(head, reader, writer):
+        while True:
+            evil = head.startswith(method.encode() + b" /evil ")
+            writer.write(says if evil else b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+            head = await reader.readuntil(b"\r\n\r\n")
+
+    server = serve(proxied(backend(answer).url))
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(3):
+            assert client.request(method, "/evil").status_code in (200, 204)
+            assert [client.get("/good").text for _ in range(2)] == ["good", "good"]
+
+
 def test_upstreams_take_turns_and_rest(serve, backend):
     """Passive health checks: an address that fails is left out, and asked again later."""
     names = {"one": True, "two": True}
