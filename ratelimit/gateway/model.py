@@ -200,8 +200,9 @@ class Stage:
 
     def deploy(self, deployment: str | None) -> None:
         """Refer to another deployment; `rollback` goes back."""
-        self.previous.append(self.deployment)
-        self.deployment = deployment
+        if deployment != self.deployment:
+            self.previous.append(self.deployment)
+            self.deployment = deployment
 
     def rollback(self) -> None:
         """Refer to the deployment before this one."""
