@@ -175,7 +175,7 @@ class Reader:
         value = node.value
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
             return float(str(value))  # infinite, where it is too large
-        if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if wanted is str and isinstance(value, (int, float, date)) and not isinstance(value, bool):
             return node.text or str(value)  # 1.10 is not 1.1
         if wanted is date and isinstance(value, date):
             return value

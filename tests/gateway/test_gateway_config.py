@@ -305,13 +305,13 @@ apis:
     routes: {GET /: {mock: {}}}
     stages:
       prod:
-      dev: {throttle: {rate: .5, burst: 1}, variables: {time: 12:30, octal: 0x1F}}
+      dev: {throttle: {rate: .5, burst: 1}, variables: {time: 12:30, octal: 0x1F, day: 2026-01-31}}
 """)
     configuration = read_file(file)
     stages = configuration.apis["a"].stages
     assert configuration.throttle == Throttle(1000.0, 1000)
     assert (configuration.plans, stages["prod"]) == ({}, Stage())
-    assert stages["dev"] == Stage(throttle=Throttle(0.5, 1), variables={"time": "12:30", "octal": "0x1F"})
+    assert stages["dev"] == Stage(throttle=Throttle(0.5, 1), variables={"time": "12:30", "octal": "0x1F", "day": "2026-01-31"})
 
 
 def test_the_command_says_that_all_is_well(tmp_path, capsys):
