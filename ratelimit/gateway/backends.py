@@ -167,7 +167,8 @@ class Balancer:
             if not 200 <= answer.status <= 599:
                 await answer.aclose()
                 raise httpcore.RemoteProtocolError(f"the status {answer.status}")
-            headers = end_to_end(answer.headers, NOT_TO_CLIENTS)
+            coded = any(name.lower() == b"transfer-encoding" for name, _ in answer.headers)
+            headers = end_to_end(answer.headers, NOT_TO_CLIENTS | {b"content-length"} if coded else NOT_TO_CLIENTS)
             body: Any = answer.stream
             empty = target.method == b"HEAD" or answer.status in (204, 304)
             if empty or int(dict(headers).get(b"content-length", SMALL + 1)) <= SMALL:

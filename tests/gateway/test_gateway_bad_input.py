@@ -482,6 +482,18 @@ def test_nothing_leaks_between_requests(serve, backend):
     assert answers.count(True) >= 240
 
 
+@pytest.mark.parametrize("length", [1, 3, 100])
+def test_a_backend_that_names_two_lengths(serve, backend, length):
+    """The chunks count, and the other length does not reach the client."""
+
+    async def answer(head, reader, writer):
+        both = b"Transfer-Encoding: chunked\r\nContent-Length: %d\r\n" % length
+        writer.write(b"HTTP/1.1 200 OK\r\n" + both + b"\r\n3\r\nabc\r\n0\r\n\r\n")
+
+    answered = httpx.get(serve(proxied(backend(answer).url)).url)
+    assert (answered.text, "content-length" in answered.headers) == ("abc", False)
+
+
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
 

@@ -311,7 +311,9 @@ apis:
     stages = configuration.apis["a"].stages
     assert configuration.throttle == Throttle(1000.0, 1000)
     assert (configuration.plans, stages["prod"]) == ({}, Stage())
-    assert stages["dev"] == Stage(throttle=Throttle(0.5, 1), variables={"time": "12:30", "octal": "0x1F", "day": "2026-01-31"})
+    assert stages["dev"] == Stage(
+        throttle=Throttle(0.5, 1), variables={"time": "12:30", "octal": "0x1F", "day": "2026-01-31"}
+    )
 
 
 def test_the_command_says_that_all_is_well(tmp_path, capsys):
