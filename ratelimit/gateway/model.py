@@ -404,7 +404,7 @@ class Configuration:
         apis: by name.
         api_keys: the secret value of each named key: 20 to 128 letters and digits.
         plans: by name.
-        domains: for each Host (or "*") base paths and where they lead: `{"/v1": "petstore/prod"}`, or to an
+        domains: for each Host (or `"*"`) base paths and where they lead: `{"/v1": "petstore/prod"}`, or to an
             API alone, whose stage the path then names. Without domains the single API is reached by any Host.
         throttle: for the account, that is all requests together.
         responses: gateway responses for all APIs.
@@ -412,7 +412,7 @@ class Configuration:
         on_limiter_error: "fail_open" lets requests pass when a limiter fails, "fail_closed" answers 503.
         trusted_proxies: networks whose X-Forwarded-For is believed.
         encoded_slash: whether `%2F` may stand in a path, as a part of one segment.
-        headers: "draft" (RateLimit and RateLimit-Policy), "legacy" (X-RateLimit-*), "both" or "none".
+        headers: "draft" (RateLimit and RateLimit-Policy), "legacy" (`X-RateLimit-*`), "both" or "none".
         problem_json: 429 bodies as application/problem+json.
         tables: where counts are kept: "memory", "shared:NAME" or "file:FOLDER".
         max_keys: API keys and routes that can be counted at once.
