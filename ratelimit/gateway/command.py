@@ -15,9 +15,10 @@ from pathlib import Path
 
 from .. import Table
 from .app import Gateway
-from .config import ConfigurationError, read_file
+from .config import read_file
 from .model import Configuration
 from .server import BoundedProtocol, run
+from .throttle import Limiters
 
 log = logging.getLogger("uvicorn.error")
 
@@ -40,7 +41,9 @@ def main(arguments: list[str]) -> int:
     sys.path.insert(0, os.path.dirname(os.path.abspath(given.file)))  # where its functions are looked for first
     try:
         configuration = read_file(given.file)
-    except (ConfigurationError, OSError) as error:
+        if not given.check:
+            Limiters(configuration.tables, configuration.max_keys)  # what fails here would fail in each worker
+    except (ValueError, OSError, MemoryError) as error:
         print(f"ratelimit gateway: {error}", file=sys.stderr)
         return 1
     if given.check:
@@ -108,7 +111,7 @@ async def _follow(gateway: Gateway, file: str, tables: str, watch: bool) -> None
         try:
             await gateway.load(_configuration(file, tables))
             log.info("reloaded %s", file)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever it is: the next change may be right
             log.error("not reloaded: %s", error)
 
 

@@ -108,6 +108,7 @@ class Exchange:
     event_type: str = ""
     message: Any = None
     body: bytes | None = None  # once it was read whole
+    waited: float = 0.0  # seconds, for the client to send its body
     _id: str = ""
 
     @classmethod
@@ -196,7 +197,7 @@ class Exchange:
         event: dict[str, Any] = {
             "routeKey": self.route.key if self.route else None,
             "path": scope["path"],
-            "rawPath": self.place.path if self.place else "",
+            "rawPath": "/" + "/".join(self.raw_segments()),
             "rawQueryString": scope["query_string"].decode("latin-1"),
             "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()},
             "queryStringParameters": self.query,
@@ -241,7 +242,6 @@ CONTEXT: dict[str, Callable[[Exchange], Any]] = {
     "integration.latency": lambda x: x.integration_ns // 1_000_000,
     "integration.error": lambda x: x.integration_error,
     "error.message": lambda x: x.error,
-    "error.messageString": lambda x: json.dumps(x.error),
     "error.responseType": lambda x: x.error_type,
     "domainName": lambda x: x.header("host"),
     "apiId": lambda x: x.api_name,

@@ -37,6 +37,7 @@ class Template:
     """
 
     def __init__(self, text: str, escape: Callable[[str], str] = str, missing: str = "") -> None:
+        text = text.replace("$context.error.messageString", '"$context.error.message"')  # the same with quotes
         self.text = text
         self.escape = escape
         self.missing = missing

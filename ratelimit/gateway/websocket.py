@@ -214,8 +214,8 @@ class Connection:
     def _error(self, exchange: Exchange) -> str:
         frame: dict[str, Any] = {"message": exchange.error, "connectionId": self.id, "requestId": exchange.id}
         ruling = exchange.ruling
-        if ruling is not None and not ruling.allowed and ruling.more_after_ns is not None:
-            frame["retryAfter"] = -(-ruling.more_after_ns // 1_000_000_000)
+        if ruling is not None and ruling.retry_after_ns is not None:
+            frame["retryAfter"] = -(-ruling.retry_after_ns // 1_000_000_000)
         return json.dumps(frame)
 
     async def _call(self, exchange: Exchange, route: RouteFlow, body: bytes) -> Response:
