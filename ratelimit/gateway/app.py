@@ -118,10 +118,8 @@ class Gateway:
         if exchange.status in NO_BODY:
             headers, body = await without_body(headers, body)
         try:
-            limits = exchange.limit_fields()
-            told = {name for name, _ in limits}  # in place of what a backend says of limits of its own
-            headers = [header for header in headers if header[0] not in told] + limits
-            await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
+            told = exchange.told(headers)
+            await send({"type": "http.response.start", "status": exchange.status, "headers": told})
             if isinstance(body, bytes):
                 exchange.response_length = len(body)
                 await send({"type": "http.response.body", "body": body})
@@ -150,7 +148,7 @@ class Gateway:
         except Exception as error:
             otherwise = exchange.flow.configuration.on_limiter_error
             log.exception("a limiter failed; on_limiter_error is %s", otherwise)
-            return Refusal("LIMITER_FAILURE", repr(error)) if otherwise == "closed" else None
+            return Refusal("LIMITER_FAILURE", repr(error)) if otherwise == "fail_closed" else None
         if ruling.shadow:
             route.meter.would_refuse(ruling.shadow)
         if ruling.allowed:

@@ -150,7 +150,7 @@ cdef class Ruling:
 
         Args:
             style: "draft" for RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), "legacy"
-                for X-RateLimit-*, "both" or "none". A refusal also has Retry-After, except for "none".
+                for `X-RateLimit-*`, "both" or "none". A refusal also has Retry-After, except for "none".
         """
         cdef list fields = []
         cdef uint64_t seconds = whole(self.more) if self.more < NEVER else 0
@@ -166,6 +166,14 @@ cdef class Ruling:
         if not self.allowed and self.retry < NEVER:
             fields.append((b"retry-after", decimal(whole(self.retry))))
         return fields
+
+    def told(self, list headers, str style):
+        """An answer's headers with `fields`, in place of what a backend says of limits of its own."""
+        cdef list fields = self.fields(style), kept = []
+        for header in headers:
+            if not is_named(fields, header[0]):
+                kept.append(header)
+        return kept + fields
 
     cdef bytes item(self, uint64_t seconds):
         """The level's item of the RateLimit field; without `t` when there is nothing to wait for."""
@@ -186,6 +194,13 @@ cdef class Ruling:
             f"more_after_ns={self.more_after_ns}, "
             f"retry_after_ns={self.retry_after_ns}, shadow={self.shadow!r})"
         )
+
+
+cdef bint is_named(list fields, bytes name):
+    for field in fields:
+        if <bytes>(<tuple>field)[0] == name:
+            return True
+    return False
 
 
 cdef inline uint64_t whole(uint64_t ns) noexcept:

@@ -157,9 +157,9 @@ class Exchange:
         path: str = self.scope["path"]
         return path.removeprefix(self.scope.get("root_path", ""))
 
-    def limit_fields(self) -> list[tuple[bytes, bytes]]:
-        """The headers that tell about limits, once they were asked."""
-        return self.ruling.fields(self.flow.limit_fields) if self.ruling else []
+    def told(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer with those that tell about limits, once they were asked."""
+        return self.ruling.told(headers, self.flow.limit_fields) if self.ruling else headers
 
     def header(self, name: str) -> str | None:
         value = self.headers.get(name.lower().encode("latin-1", "replace"))

@@ -117,7 +117,7 @@ class Connection:
         return response
 
     async def _accept(self, exchange: Exchange, response: Response) -> None:
-        fields = exchange.limit_fields()
+        fields = exchange.told([])
         protocol = dict(response.headers).get(b"sec-websocket-protocol")
         if protocol is None:
             protocol = next((up.subprotocol.encode() for up in self._upstreams.values() if up.subprotocol), None)
@@ -135,7 +135,7 @@ class Connection:
         if "websocket.http.response" not in (self.scope.get("extensions") or {}):
             await self._send({"type": "websocket.close"})
             return
-        headers = response.headers + exchange.limit_fields()
+        headers = exchange.told(response.headers)
         await self._send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
         await self._send({"type": "websocket.http.response.body", "body": response.body})
 

@@ -161,7 +161,7 @@ def test_midnight_between_two_looks_at_the_clock(before):
 
     clock = Running(at("2026-11-26T23:59:59").now_ns())
     configuration = rest(plan(quota=CalendarQuota(1, "DAY")))
-    configuration.on_limiter_error = "closed"
+    configuration.on_limiter_error = "fail_closed"
     ask = App(configuration, clock)
     assert ask.statuses("/prod/pets", 1, headers={"x-api-key": KEY}) == [200]
     clock.advance(ns=at("2026-11-27T00:00:00").now_ns() - ManualClock.now_ns(clock) - before)
