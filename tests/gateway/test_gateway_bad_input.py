@@ -482,6 +482,21 @@ def test_nothing_leaks_between_requests(serve, backend):
     assert answers.count(True) >= 240
 
 
+@pytest.mark.parametrize("query", ["status=99&value=x", "status=200&value=%0d%0a"])
+def test_an_answer_that_cannot_be_mapped_gives_its_connection_back(backend, query):
+    """Else its clients could use up the connections of a backend."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 100_000)
+        await reader.read()
+
+    mapping = {"overwrite:statuscode": "$request.querystring.status", "append:header.x": "$request.querystring.value"}
+    route = Route(proxy=Proxy([backend(answer).url]), response=mapping)
+    ask = App(Configuration({"a": Api(routes={"GET /": route}, stages={"$default": Stage()})}))
+    assert ask.get(f"/?{query}").status_code == 400
+    assert not any(address.pool.busy for address in ask.gateway.flow.used)
+
+
 @pytest.mark.parametrize("length", [1, 3, 100])
 def test_a_backend_that_names_two_lengths(serve, backend, length):
     """The chunks count, and the other length does not reach the client."""
