@@ -43,7 +43,7 @@ def read_file(path: str | Path) -> Configuration:
     path = Path(path)
     reader = Reader(str(path))
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         reader.fail(error.object.count(b"\n", 0, error.start) + 1, str(error))
     root = _from_toml(text, reader) if path.suffix == ".toml" else _from_yaml(text, reader)

@@ -101,14 +101,29 @@ class Mapping:
                 raise ValueError(
                     f"mapping must be as 'overwrite:header.x', 'overwrite:path' or ':statuscode', not {rule!r}"
                 )
-            if found[3] == "path":
-                self._path = Template(text, in_path)
-            elif found[3] == "statuscode":
-                self._status = Template(text)
-            elif found[2].lower().encode() in RESERVED:
-                raise ValueError(f"mapping {rule!r}: the gateway itself writes this header")
-            else:
-                self._headers.append((found[1], found[2].lower().encode(), Template(text)))
+            try:
+                self._add(*found.groups(), text)
+            except BadValue as error:
+                raise ValueError(f"mapping {rule!r}: {error}") from error
+
+    def _add(self, verb: str, header: str, other: str, text: str) -> None:
+        """One rule, or BadValue for what is wrong with it whatever is filled in."""
+        template = Template(text, in_path if other == "path" else str)
+        if other == "path":
+            if not text.startswith(("/", "$")):
+                raise BadValue(f"a path must begin with /, not as {text!r}")
+            if not template.names:
+                decode(text.encode())
+            self._path = template
+        elif other == "statuscode":
+            if not template.names:
+                _status(text)
+            self._status = template
+        elif header.lower().encode() in RESERVED:
+            raise BadValue("the gateway itself writes this header")
+        else:
+            clean(header, text)
+            self._headers.append((verb, header.lower().encode(), template))
 
     def __bool__(self) -> bool:
         return bool(self._headers or self._path or self._status)
@@ -134,7 +149,10 @@ class Mapping:
         """The status after the mapping."""
         if self._status is None:
             return status
-        text = self._status.fill(scope)
-        if not re.fullmatch(r"[2-5]\d\d", text):
-            raise BadValue(f"{text!r} is no status")
-        return int(text)
+        return _status(self._status.fill(scope))
+
+
+def _status(text: str) -> int:
+    if not re.fullmatch(r"[2-5]\d\d", text):
+        raise BadValue(f"{text!r} is no status")
+    return int(text)

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from ..quota import Quota
-from .mapping import Mapping, clean
+from .mapping import Mapping
 from .routes import RouteKey
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -149,6 +149,8 @@ class Route:
         check(len(given) == 1, f"a route has one of mock, proxy, function and aggregate, not {given or 'none'}")
         check(0.05 <= self.timeout <= 29, f"timeout must be from 0.05 to 29 seconds, not {self.timeout!r}")
         check(self.max_body >= 0, f"max_body must be 0 or more bytes, not {self.max_body!r}")
+        check("overwrite:statuscode" not in self.request, "'overwrite:statuscode' is for a response, not for a request")
+        check("overwrite:path" not in self.response, "'overwrite:path' is for a request, not for a response")
         check(self.mock is None or not self.request, f"a mock sees nothing of the request that {self.request!r} maps")
 
     def proxies(self) -> list[Proxy]:
@@ -515,8 +517,6 @@ def routes_of(tree: dict[str, Any], path: str = "") -> dict[str, Route]:
 
 def check_headers(headers: dict[str, str]) -> None:
     Mapping({f"overwrite:header.{name}": text for name, text in headers.items()})
-    for name, text in headers.items():
-        clean(name, text)
 
 
 def check(condition: object, otherwise: str) -> None:

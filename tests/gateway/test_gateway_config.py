@@ -205,6 +205,18 @@ def test_files_that_are_none(tmp_path, text):
         ("proxy: ['http://a/x', 'http://b/y']", "the same path"),
         ("proxy: 'http://a', request: {'overwrite:header.host': x}", "the gateway itself writes this header"),
         ("proxy: 'http://a', request: {'add:header.x': x}", "mapping must be as"),
+        ("proxy: 'http://a', request: {'overwrite:statuscode': '200'}", "'overwrite:statuscode' is for a response"),
+        ("proxy: 'http://a', response: {'overwrite:path': /x}", "'overwrite:path' is for a request"),
+        (
+            "proxy: 'http://a', request: {'overwrite:path': x/$request.path.id}",
+            "a path must begin with /, not as 'x/$request.path.id'",
+        ),
+        (
+            "proxy: 'http://a', request: {'overwrite:path': /a/../b}",
+            "mapping 'overwrite:path': the path has an empty or a dot segment",
+        ),
+        ("proxy: 'http://a', response: {'overwrite:statuscode': '999'}", "'999' is no status"),
+        ('proxy: "http://a", request: {"append:header.x": "a\\nb"}', "a control character for header x"),
         ("mock: {}, authorizer: nobody", "'nobody' is none of"),
         ("mock: {}, allow: 10.0.0.0/99", "10.0.0.0/99"),
         ("mock: {}, request: {'overwrite:header.x': y}", "a mock sees nothing of the request"),
@@ -266,6 +278,13 @@ def test_errors_of_the_whole(tmp_path, text, line, problem):
         read_file(file)
     assert str(caught.value).startswith(f"{file}:{line}: ")
     assert problem in str(caught.value)
+
+
+def test_a_mark_at_the_beginning(tmp_path):
+    """Some editors put one before the first letter."""
+    for suffix, text in ((".yaml", YAML), (".toml", TOML)):
+        (tmp_path / f"gateway{suffix}").write_text(text, "utf-8-sig")
+        assert read_file(tmp_path / f"gateway{suffix}") == by_hand()
 
 
 def test_a_file_that_is_not_utf_8(tmp_path):
