@@ -102,7 +102,7 @@ class Mapping:
                     f"mapping must be as 'overwrite:header.x', 'overwrite:path' or ':statuscode', not {rule!r}"
                 )
             try:
-                self._add(*found.groups(), text)
+                self._add(found[1], found[2], found[3], text)
             except BadValue as error:
                 raise ValueError(f"mapping {rule!r}: {error}") from error
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from fractions import Fraction
 from functools import cache
 from itertools import chain
@@ -72,6 +72,8 @@ class CalendarQuota:
     def __post_init__(self) -> None:
         check(1 <= self.limit < 2**40, f"limit must be a whole number from 1 to 2**40, not {self.limit!r}")
         check(self.period in PERIODS, f"period must be one of {', '.join(PERIODS)}, not {self.period!r}")
+        day = self.start is None or not isinstance(self.start, datetime)
+        check(day, f"start must be a day as 2026-01-31, not {self.start!r}")
         check(0 <= self.offset <= self.limit, f"offset must be from 0 to the limit, {self.limit}, not {self.offset!r}")
 
 
@@ -301,7 +303,8 @@ class Api:
         check(self.type in ("http", "rest", "websocket"), f"type must be http, rest or websocket, not {self.type!r}")
         check(bool(self.stages), "an API needs at least one stage")
         check(self.type == "rest" or not self.resources, "resources are for an API of type rest")
-        self.routes.update(routes_of(self.resources))
+        for key, route in routes_of(self.resources).items():
+            check(self.routes.setdefault(key, route) is route, f"{key!r} stands in routes and in resources")
         for name, stage in self.stages.items():
             named = NAME.fullmatch(name) or (name == "$default" and self.type == "http")
             check(named, f"a stage's name is letters, digits, - and _ (an HTTP API's also $default), not {name!r}")
@@ -511,7 +514,8 @@ def routes_of(tree: dict[str, Any], path: str = "") -> dict[str, Route]:
     found: dict[str, Route] = {}
     for name, inner in tree.items():
         below = name.startswith("/")
-        found.update(routes_of(inner, path.rstrip("/") + name) if below else {f"{name} {path}": inner})
+        for key, route in (routes_of(inner, path.rstrip("/") + name) if below else {f"{name} {path}": inner}).items():
+            check(found.setdefault(key, route) is route, f"{key!r} stands in resources twice")
     return found
 
 
