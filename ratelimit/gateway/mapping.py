@@ -82,6 +82,11 @@ def clean(name: str, value: str) -> bytes:
         return quote(value.strip(), safe=" !#$&'()*+,/:;=?@[]~").encode()
 
 
+def one_name(name: bytes) -> bytes:
+    """A header's name as it may be read: CGI and WSGI tell `_` and `-` not apart."""
+    return name.lower().replace(b"_", b"-")
+
+
 class Mapping:
     """Changes to a request before its backend, or to a response before its client.
 
@@ -132,7 +137,7 @@ class Mapping:
         """The headers after the mapping."""
         for verb, name, template in self._headers:
             if verb != "append":
-                headers = [header for header in headers if header[0].lower() != name]
+                headers = [header for header in headers if one_name(header[0]) != one_name(name)]
             if verb != "remove":
                 headers = [*headers, (name, clean(name.decode(), template.fill(scope)))]
         return headers

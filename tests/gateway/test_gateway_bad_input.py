@@ -161,6 +161,21 @@ def test_names_that_a_backend_could_read_as_others(serve, backend):
     assert b"_" not in back.heads[0]
 
 
+@pytest.mark.parametrize("sent", ["X-User", "X_User", "x_user", "X-USER"])
+@pytest.mark.parametrize("rule", ["overwrite:header.X-User", "overwrite:header.x_user", "remove:header.x-user"])
+def test_what_a_mapping_overwrites_is_nobody_elses(backend, sent, rule):
+    """A client cannot be somebody else at a backend by another spelling of the header that says who it is."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    behind = backend(answer)
+    route = Route(proxy=Proxy([behind.url]), request={rule: "ann"})
+    ask = App(Configuration({"a": Api(routes={"GET /": route}, stages={"$default": Stage()})}))
+    assert ask.get("/", headers={sent: "root"}).text == "ok"
+    assert b"root" not in behind.heads[0]
+
+
 @pytest.mark.parametrize("status", [204, 304])
 def test_answers_without_a_body_have_none(serve, backend, status):
     """Else a client would take it for the beginning of the next answer."""
