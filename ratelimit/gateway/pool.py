@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpcore
+from anyio.streams.tls import TLSStream
 
 from .exchange import Response
 
@@ -23,9 +24,23 @@ class Connection(httpcore.AsyncHTTPConnection):
 
     def has_expired(self) -> bool:
         inner = self._connection
-        if isinstance(inner, httpcore.AsyncHTTP11Connection) and inner.is_idle() and inner._h11_state.trailing_data[0]:
+        if isinstance(inner, httpcore.AsyncHTTP11Connection) and inner.is_idle() and is_unread(inner):
             return True
         return super().has_expired()
+
+
+def is_unread(connection: httpcore.AsyncHTTP11Connection) -> bool:
+    """Whether something came that nobody has read: it may be in the parser, within TLS, or before both.
+
+    None of the three libraries tells it, so this looks into them; what is still in the kernel, httpcore sees by itself.
+    """
+    stream: Any = connection._network_stream
+    stream = stream._stream
+    if isinstance(stream, TLSStream):
+        if stream._ssl_object.pending() or stream._read_bio.pending:
+            return True
+        stream = stream.transport_stream
+    return bool(connection._h11_state.trailing_data[0] or stream._protocol.read_queue)
 
 
 class Pool:

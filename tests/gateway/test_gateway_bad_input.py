@@ -6,6 +6,8 @@ import itertools
 import random
 import re
 import socket
+import ssl
+import subprocess
 import time
 
 import httpx
@@ -549,6 +551,39 @@ def test_what_a_backend_says_beyond_its_answer_is_nobodys(serve, backend, method
     with httpx.Client(base_url=server.url) as client:
         for _ in range(3):
             assert client.request(method, "/evil").status_code in (200, 204)
+            assert [client.get("/good").text for _ in range(2)] == ["good", "good"]
+
+
+FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [4, 2**14, 2**16], ids=["short", "a record of TLS", "what is read at once"])
+@pytest.mark.parametrize("tls", [False, True])
+def test_nor_is_it_where_it_was_not_even_read(serve, backend, tmp_path, tls, size):
+    """A second answer may wait behind the first one in the socket's buffer, or within TLS."""
+    context = None
+    if tls:
+        key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+             "-subj", "/CN=localhost"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+    body = b"x" * (size - len(FIRST % size))
+
+    async def answer(head, reader, writer):
+        while True:
+            says = [FIRST % len(body) + body, EVIL] if head.startswith(b"GET /evil ") else [FIRST % 4 + b"good"]
+            for record in says if tls else [b"".join(says)]:
+                writer.transport.write(record)
+            head = await reader.readuntil(b"\r\n\r\n")
+
+    server = serve(proxied(backend(answer, context).url, verify="false"))
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(3):
+            assert client.get("/evil").content == body
             assert [client.get("/good").text for _ in range(2)] == ["good", "good"]
 
 
