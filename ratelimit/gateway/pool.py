@@ -32,15 +32,21 @@ class Connection(httpcore.AsyncHTTPConnection):
 def is_unread(connection: httpcore.AsyncHTTP11Connection) -> bool:
     """Whether something came that nobody has read: it may be in the parser, within TLS, or before both.
 
-    None of the three libraries tells it, so this looks into them; what is still in the kernel, httpcore sees by itself.
+    None of the three libraries tells it, so this looks into them. Should one be built otherwise some day, no
+    connection is used twice. What is still in the kernel, httpcore sees by itself.
     """
-    stream: Any = connection._network_stream
-    stream = stream._stream
-    if isinstance(stream, TLSStream):
-        if stream._ssl_object.pending() or stream._read_bio.pending:
+    try:
+        parser: Any = connection._h11_state
+        stream: Any = connection._network_stream._stream  # type: ignore[attr-defined]
+        if parser.trailing_data[0]:
             return True
-        stream = stream.transport_stream
-    return bool(connection._h11_state.trailing_data[0] or stream._protocol.read_queue)
+        if isinstance(stream, TLSStream):
+            if stream._ssl_object.pending() or stream._read_bio.pending:
+                return True
+            stream = stream.transport_stream
+        return bool(stream._protocol.read_queue)
+    except AttributeError:
+        return True
 
 
 class Pool:
