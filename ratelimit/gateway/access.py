@@ -82,7 +82,7 @@ def load(function: Callable[..., Any] | str) -> Callable[..., Any]:
     module, _, name = function.partition(":")
     try:
         loaded = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # whatever the module does when it is loaded
         raise ValueError(f"function {function!r} cannot be loaded: {error}") from error
     if not callable(loaded):
         raise ValueError(f"function {function!r} is not callable")
