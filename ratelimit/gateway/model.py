@@ -418,6 +418,7 @@ class Configuration:
         max_keys: API keys and routes that can be counted at once.
         max_head: bytes of a request's line and headers.
         head_timeout, body_timeout: seconds in which a client must have sent them.
+        send_timeout: seconds after which a client that takes nothing of what waits for it is given up.
         access_log: see there.
         operator: see there.
         tracing: spans by OpenTelemetry, if it is installed.
@@ -440,6 +441,7 @@ class Configuration:
     max_head: int = 65_536
     head_timeout: float = 10.0
     body_timeout: float = 30.0
+    send_timeout: float = 30.0
     access_log: AccessLog | None = None
     operator: Operator = field(default_factory=Operator)
     tracing: bool = False
@@ -457,7 +459,7 @@ class Configuration:
         ):
             value = getattr(self, option)
             check(value in accepted, f"{option} must be one of {', '.join(accepted)}, not {value!r}")
-        for name in ("max_keys", "max_head", "head_timeout", "body_timeout"):
+        for name in ("max_keys", "max_head", "head_timeout", "body_timeout", "send_timeout"):
             check(getattr(self, name) > 0, f"{name} must be more than 0, not {getattr(self, name)!r}")
         right = self.tables == "memory" or re.fullmatch(r"shared:[\w.-]+|file:.+", self.tables)
         check(right, f"tables must be memory, shared:NAME or file:FOLDER, not {self.tables!r}")

@@ -47,7 +47,10 @@ class Connections:
         """Listen to the other workers."""
         if self._folder is not None:
             path = self._folder / f"{self.worker}.sock"
-            self._server = await asyncio.start_unix_server(self._asked, path, limit=2**24)
+            try:
+                self._server = await asyncio.start_unix_server(self._asked, path, limit=2**24)
+            except OSError as error:
+                raise OSError(f"no socket for the other workers at {str(path)!r}: {error}") from error
 
     async def stop(self) -> None:
         if self._server is not None and self._folder is not None:
