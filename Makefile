@@ -69,5 +69,5 @@ $(VENV)/.group-%: $(VENV)/pyvenv.cfg pyproject.toml
 	touch $@
 
 $(BUILT): $(VENV)/.group-build $(SOURCES)
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[gateway,replay]"
+	$(BIN)/python -m pip install --quiet --quiet --no-build-isolation --editable ".[gateway,replay]"
 	touch $@

@@ -85,8 +85,8 @@ cdef object hashes_of(const uint64_t* seed, keys):
     cdef const uint8_t[:, ::1] rows
     cdef Py_ssize_t i, size, length
     accepted = (
-        "keys must be a one-dimensional array of integers or bytes (dtype i, u or S), or a list or object array of "
-        "str, bytes and int"
+        "keys must be a one-dimensional array of integers, bytes or text (dtype i, u, S or U), or a list or object "
+        "array of str, bytes and int"
     )
     if not isinstance(keys, (np.ndarray, list, tuple)):
         raise TypeError(f"{accepted}, not {type(keys).__name__}")
@@ -97,7 +97,7 @@ cdef object hashes_of(const uint64_t* seed, keys):
     if size == 0:
         return result  # of whatever type numpy took it to be
     hashes = result
-    if not isinstance(keys, np.ndarray) or keys.dtype.kind == "O":
+    if not isinstance(keys, np.ndarray) or keys.dtype.kind in "OU":
         for i, key in enumerate(tuple(keys)):  # a list may change under us
             hashes[i] = hash_key(seed, key)
         return result

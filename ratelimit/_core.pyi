@@ -22,6 +22,8 @@ _Key: TypeAlias = str | bytes | int
 _Keys: TypeAlias = (
     npt.NDArray[np.integer[Any]]
     | npt.NDArray[np.bytes_]
+    | npt.NDArray[np.str_]
+    | npt.NDArray[np.object_]
     | list[str]
     | list[bytes]
     | list[int]

@@ -310,8 +310,8 @@ cdef class Limiter:
         """Decide a batch in order, exactly as the same calls one by one, without the GIL.
 
         Args:
-            keys: an integer array, a fixed-width bytes array, or a list or object array of str, bytes and int; n
-                of them.
+            keys: an array of integers, fixed-width bytes or text, or a list or object array of str, bytes and int;
+                n of them.
             costs: n whole numbers from 1, or one for all.
             now: n moments in integer nanoseconds since the epoch, or one for all; by default one reading of
                 the clock.

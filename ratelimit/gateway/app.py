@@ -148,7 +148,7 @@ class Gateway:
         except Exception as error:
             otherwise = exchange.flow.configuration.on_limiter_error
             log.exception("a limiter failed; on_limiter_error is %s", otherwise)
-            return Refusal("LIMITER_FAILURE", repr(error)) if otherwise == "closed" else None
+            return Refusal("LIMITER_FAILURE", repr(error)) if otherwise == "fail_closed" else None
         if ruling.shadow:
             route.meter.would_refuse(ruling.shadow)
         if ruling.allowed:

@@ -5,12 +5,13 @@ import ssl
 import time
 from collections.abc import AsyncIterable, Iterable
 from contextlib import aclosing
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpcore
 
 from .exchange import Refusal, Response
 from .mapping import HOP_BY_HOP, Headers
+from .pool import Pool
 
 NOT_TO_CLIENTS = HOP_BY_HOP | {b"date"}
 NOT_TO_BACKENDS = HOP_BY_HOP | {
@@ -18,7 +19,6 @@ NOT_TO_BACKENDS = HOP_BY_HOP | {
     b"x-real-ip",
 }  # fmt: skip
 SMALL = 65_536  # bytes of an answer that is read whole before it is passed on
-MOST_CONNECTIONS = 1_000
 PORTS = {"http": 80, "https": 443}
 LOST = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
@@ -42,9 +42,7 @@ class Address:
         self.context = context = ssl.create_default_context() if scheme == "https" else None
         if context is not None and not verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        self.pool = httpcore.AsyncConnectionPool(
-            context, max_connections=MOST_CONNECTIONS, max_keepalive_connections=100, keepalive_expiry=30
-        )
+        self.pool = Pool(scheme, host, port, context)
         named = f"[{host}]" if ":" in host else host
         self.authority = (named if port == PORTS[scheme] else f"{named}:{port}").encode()
         self.fails = 0
@@ -52,9 +50,9 @@ class Address:
 
     async def close(self) -> None:
         """Close the connections, once no request needs them."""
-        while not all(connection.is_idle() for connection in self.pool.connections):
+        while self.pool.busy:
             await asyncio.sleep(1)
-        await self.pool.aclose()
+        await self.pool.close()
 
 
 class Addresses:
@@ -81,7 +79,7 @@ class Addresses:
 
     async def close(self) -> None:
         for address in self._known.values():
-            await address.pool.aclose()
+            await address.pool.close()
 
 
 class Balancer:
@@ -141,16 +139,16 @@ class Balancer:
             httpcore.URL(scheme=address.scheme, host=address.host, port=address.port, target=target.path),
             headers=[(b"host", address.authority), *target.headers],
             content=target.body,
-            extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)},
+            extensions={"timeout": dict.fromkeys(("connect", "read", "write"), timeout)},
         )
         try:
-            answer = await address.pool.handle_async_request(request)
-            if not 200 <= answer.status <= 599:
-                await answer.aclose()
-                raise httpcore.RemoteProtocolError(f"the status {answer.status}")
-            headers = end_to_end(answer.headers, NOT_TO_CLIENTS)
-            body: Any = answer.stream
-            empty = target.method == b"HEAD" or answer.status in (204, 304)
+            status, headers, body = await address.pool.ask(request)
+            assert not isinstance(body, bytes)
+            if not 200 <= status <= 599:
+                await body.aclose()
+                raise httpcore.RemoteProtocolError(f"the status {status}")
+            headers = end_to_end(headers, NOT_TO_CLIENTS)
+            empty = target.method == b"HEAD" or status in (204, 304)
             if empty or int(dict(headers).get(b"content-length", SMALL + 1)) <= SMALL:
                 async with aclosing(body):
                     body = b"".join([chunk async for chunk in body])
@@ -158,7 +156,7 @@ class Balancer:
             self.failed(address)
             raise
         address.fails = 0
-        return Response(answer.status, headers, body)
+        return Response(status, headers, body)
 
 
 def end_to_end(headers: Headers, dropped: set[bytes]) -> Headers:

@@ -132,7 +132,7 @@ cdef class Ruling:
 
         Args:
             style: "draft" for RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), "legacy"
-                for X-RateLimit-*, "both" or "none". A refusal also has Retry-After, except for "none".
+                for `X-RateLimit-*`, "both" or "none". A refusal also has Retry-After, except for "none".
         """
         cdef list fields = []
         cdef bint waits = self.more < NEVER

@@ -244,12 +244,8 @@ class Flow:
             if ours and exchange.client in self.operators and self._is_named(exchange):
                 return None
             place = self._place(exchange, *label)
-            if (
-                not ours and len(raw) + len(scope["method"]) <= 256
-            ):  # what a client may make the gateway keep is bounded
-                if len(self._known) >= KNOWN:
-                    self._known.clear()
-                self._known[label] = place
+            if not ours:
+                self._remember(label, place)
         exchange.place = place
         exchange.api = place.api
         exchange.found = found = place.split.choose()
@@ -257,6 +253,14 @@ class Flow:
         if route is None and place.api.api.type != "websocket":
             raise Refusal(unknown(place.api), "no such route")
         return route
+
+    def _remember(self, label: tuple[str, bytes, str | None, str], place: Place) -> None:
+        """For the next request of the same path. What a client may make the gateway keep is bounded."""
+        if len(label[0]) + len(label[1]) > 256:
+            return
+        if len(self._known) >= KNOWN:
+            self._known.clear()
+        self._known[label] = place
 
     def _is_operators(self, path: str) -> bool:
         here = self.configuration.operator.path

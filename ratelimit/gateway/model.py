@@ -404,15 +404,15 @@ class Configuration:
         apis: by name.
         api_keys: the secret value of each named key: 20 to 128 letters and digits.
         plans: by name.
-        domains: for each Host (or "*") base paths and where they lead: `{"/v1": "petstore/prod"}`, or to an
+        domains: for each Host (or `"*"`) base paths and where they lead: `{"/v1": "petstore/prod"}`, or to an
             API alone, whose stage the path then names. Without domains the single API is reached by any Host.
         throttle: for the account, that is all requests together.
         responses: gateway responses for all APIs.
         shadow: all throttles and quotas only count.
-        on_limiter_error: "open" lets requests pass when a limiter fails, "closed" answers 503.
+        on_limiter_error: "fail_open" lets requests pass when a limiter fails, "fail_closed" answers 503.
         trusted_proxies: networks whose X-Forwarded-For is believed.
         encoded_slash: whether `%2F` may stand in a path, as a part of one segment.
-        headers: "draft" (RateLimit and RateLimit-Policy), "legacy" (X-RateLimit-*), "both" or "none".
+        headers: "draft" (RateLimit and RateLimit-Policy), "legacy" (`X-RateLimit-*`), "both" or "none".
         problem_json: 429 bodies as application/problem+json.
         tables: where counts are kept: "memory", "shared:NAME" or "file:FOLDER".
         max_keys: API keys and routes that can be counted at once.
@@ -431,7 +431,7 @@ class Configuration:
     throttle: Throttle | None = field(default_factory=lambda: Throttle(10_000, 5_000))
     responses: dict[str, GatewayResponse] = field(default_factory=dict)
     shadow: bool = False
-    on_limiter_error: str = "open"
+    on_limiter_error: str = "fail_open"
     trusted_proxies: list[str] = field(default_factory=list)
     encoded_slash: bool = False
     headers: str = "draft"
@@ -454,7 +454,7 @@ class Configuration:
             check(re.fullmatch(r"[A-Za-z0-9]{20,128}", value), f"key {name!r} must be 20 to 128 letters and digits")
         check(len(set(self.api_keys.values())) == len(self.api_keys), "two API keys have the same value")
         for option, accepted in (
-            ("on_limiter_error", ("open", "closed")),
+            ("on_limiter_error", ("fail_open", "fail_closed")),
             ("headers", ("draft", "legacy", "both", "none")),
         ):
             value = getattr(self, option)

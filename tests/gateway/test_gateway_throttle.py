@@ -148,7 +148,7 @@ def admits_new_keys(limiter):
         return False
 
 
-@pytest.mark.parametrize(("setting", "statuses"), [("open", [200] * 4), ("closed", [503] * 4)])
+@pytest.mark.parametrize(("setting", "statuses"), [("fail_open", [200] * 4), ("fail_closed", [503] * 4)])
 def test_when_the_limiter_itself_fails(clock, caplog, setting, statuses):
     ask = App(shop(on_limiter_error=setting), clock)
     full = TokenBucket("1/second", max_keys=1, on_full="raise", clock=clock)

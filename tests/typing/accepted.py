@@ -74,6 +74,8 @@ async def waits() -> None:
 assert_type(bucket.allow_many(["a", "b"]), npt.NDArray[np.bool_])
 assert_type(bucket.allow_many([1, 2], [1, 2], now=5), npt.NDArray[np.bool_])
 assert_type(bucket.allow_many(np.arange(3), np.ones(3, np.int64), now=np.arange(3)), npt.NDArray[np.bool_])
+assert_type(bucket.allow_many(np.array(["a", "b"])), npt.NDArray[np.bool_])
+assert_type(bucket.allow_many(np.array(["a", 1], dtype=object)), npt.NDArray[np.bool_])
 mixed: list[str | bytes | int] = ["a", b"a", 1]
 assert_type(bucket.hit_many(mixed), npt.NDArray[np.void])
 assert_type(bucket.hit_many(("a", b"a", 1)), npt.NDArray[np.void])

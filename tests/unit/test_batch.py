@@ -15,6 +15,7 @@ KEY_LISTS = {
     "small int array": np.array([1, -2, 1, 3, 1, -2], np.int8),
     "unsigned array": np.array([1, 2, 1, 2**64 - 1, 1, 2], np.uint64),
     "bytes array": np.array([b"a", b"bb", b"a", b"ccc", b"a", b"bb"]),
+    "text array": np.array(["a", "bü", "a", "c" * 40, "a", "bü"]),
     "strided": np.arange(40).reshape(10, 4)[:6, 1] // 8,
     "reversed": np.array([1, 2, 1, 3, 1, 2])[::-1],
     "big endian": np.array([1, 2, 1, 3, 1, 2], ">i8"),

@@ -1,0 +1,105 @@
+"""Connections to one origin, which are kept for the next request."""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpcore
+
+from .exchange import Response
+
+MOST_CONNECTIONS = 1_000
+MOST_KEPT = 100
+KEPT_SECONDS = 30
+
+
+class Pool:
+    """The connections to one origin.
+
+    The one that was used last is used next. So choosing one costs the same however many there are, and those that are
+    not needed grow old and are closed. (httpcore's own pool asks the kernel about every connection at every request.)
+
+    Args:
+        scheme, host, port: the origin.
+        context: of TLS, for https.
+    """
+
+    def __init__(self, scheme: str, host: str, port: int, context: ssl.SSLContext | None) -> None:
+        self._origin = httpcore.Origin(scheme.encode(), host.encode(), port)
+        self._context = context
+        self._kept: deque[httpcore.AsyncHTTPConnection] = deque()  # the one used last at the right
+        self._lent: set[httpcore.AsyncHTTPConnection] = set()
+        self._room = asyncio.Semaphore(MOST_CONNECTIONS)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way, or an answer's body not read to its end."""
+        return bool(self._lent)
+
+    async def ask(self, request: httpcore.Request) -> Response:
+        """The answer; its body is to be closed, whereupon the connection serves others.
+
+        Raises: an error of httpcore.
+        """
+        await self._room.acquire()
+        connection = None
+        try:
+            connection = await self._take()
+            answer = await connection.handle_async_request(request)
+        except BaseException:
+            await self.give_back(connection)
+            raise
+        return Response(answer.status, answer.headers, LentBody(self, connection, answer.stream))
+
+    async def _take(self) -> httpcore.AsyncHTTPConnection:
+        connection = httpcore.AsyncHTTPConnection(self._origin, self._context, KEPT_SECONDS)
+        while self._kept:
+            kept = self._kept.pop()
+            if not kept.has_expired():
+                connection = kept
+                break
+            await kept.aclose()
+        self._lent.add(connection)
+        return connection
+
+    async def give_back(self, connection: httpcore.AsyncHTTPConnection | None) -> None:
+        """End a loan. A connection whose answer was read to its end is kept, and one that has grown old is closed."""
+        self._room.release()
+        if connection is None:
+            return
+        self._lent.discard(connection)
+        if connection.is_idle() and not connection.is_closed():
+            self._kept.append(connection)
+        else:
+            await connection.aclose()
+        while self._kept and (len(self._kept) > MOST_KEPT or self._kept[0].has_expired()):
+            await self._kept.popleft().aclose()
+
+    async def close(self) -> None:
+        """Close all connections, whoever uses them."""
+        for connection in (*self._kept, *self._lent):
+            await connection.aclose()
+        self._kept.clear()
+
+
+class LentBody:
+    """The body of an answer, as it comes."""
+
+    def __init__(self, pool: Pool, connection: httpcore.AsyncHTTPConnection, stream: Any) -> None:
+        self._pool = pool
+        self._connection = connection
+        self._stream = stream
+        self._open = True
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._stream)
+
+    async def aclose(self) -> None:
+        if self._open:
+            self._open = False
+            try:
+                await self._stream.aclose()
+            finally:
+                await self._pool.give_back(self._connection)

@@ -1,0 +1,195 @@
+"""The connections to a backend: which one is used, when it is used again, and that none is lost."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import httpcore
+import pytest
+
+from ratelimit.gateway import pool as pools
+from ratelimit.gateway.pool import Pool
+
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
+
+
+class Origin:
+    """A server in this event loop that counts its connections. What it answers and when can be set."""
+
+    def __init__(self):
+        self.connections = []
+        self.answer = ANSWER
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def serve(self, reader, writer):
+        self.connections.append(writer)
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                await self.go.wait()
+                writer.write(self.answer)
+        except (asyncio.IncompleteReadError, OSError):
+            writer.close()
+
+
+@asynccontextmanager
+async def origin_and_pool():
+    origin = Origin()
+    server = await asyncio.start_server(origin.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    pool = Pool("http", "127.0.0.1", port, None)
+    pool.request = lambda: httpcore.Request("GET", f"http://127.0.0.1:{port}/", headers=[(b"host", b"a")])
+    try:
+        yield origin, pool
+    finally:
+        await pool.close()
+        server.close()
+
+
+async def read(pool):
+    """One request from its beginning to the end of its answer."""
+    answer = await pool.ask(pool.request())
+    chunks = [chunk async for chunk in answer.body]
+    await answer.body.aclose()
+    return b"".join(chunks)
+
+
+def in_loop(test):
+    """The test as a coroutine of a loop of its own."""
+
+    def run():
+        async def body():
+            async with asyncio.timeout(20), origin_and_pool() as (origin, pool):
+                await test(origin, pool)
+
+        asyncio.run(body())
+
+    run.__name__ = test.__name__
+    return run
+
+
+@in_loop
+async def test_one_after_the_other_share_a_connection(origin, pool):
+    assert [await read(pool) for _ in range(5)] == [b"hi"] * 5
+    assert len(origin.connections) == 1
+    assert not pool.busy
+
+
+@in_loop
+async def test_at_the_same_time_each_has_its_own(origin, pool):
+    assert await asyncio.gather(*(read(pool) for _ in range(50))) == [b"hi"] * 50
+    assert len(origin.connections) == 50
+    assert await asyncio.gather(*(read(pool) for _ in range(50))) == [b"hi"] * 50
+    assert len(origin.connections) == 50
+
+
+def test_choosing_costs_the_same_however_many_there_are(monkeypatch):
+    """The kernel is asked about the connection that is chosen and about the oldest, not about all."""
+    asked = []
+    expired = httpcore.AsyncHTTPConnection.has_expired
+    monkeypatch.setattr(httpcore.AsyncHTTPConnection, "has_expired", lambda self: asked.append(self) or expired(self))
+
+    @in_loop
+    async def run(origin, pool):
+        await asyncio.gather(*(read(pool) for _ in range(50)))
+        asked.clear()
+        await read(pool)
+        assert 1 <= len(asked) <= 2
+
+    run()
+
+
+@in_loop
+async def test_one_that_the_backend_has_closed_is_not_used(origin, pool):
+    await read(pool)
+    origin.connections[0].close()
+    await origin.connections[0].wait_closed()
+    await asyncio.sleep(0.05)  # until its end has arrived
+    assert await read(pool) == b"hi"
+    assert len(origin.connections) == 2
+
+
+@in_loop
+async def test_an_answer_that_was_not_read_costs_its_connection(origin, pool):
+    answer = await pool.ask(pool.request())
+    assert pool.busy
+    await answer.body.aclose()
+    await answer.body.aclose()  # a second time does nothing
+    assert not pool.busy
+    assert await read(pool) == b"hi"
+    assert len(origin.connections) == 2
+
+
+@in_loop
+async def test_a_request_that_is_given_up_leaves_nothing(origin, pool):
+    origin.go.clear()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await pool.ask(pool.request())
+        assert not pool.busy
+    origin.go.set()
+    assert await read(pool) == b"hi"
+    assert len(origin.connections) == 4
+
+
+@in_loop
+async def test_rubbish_costs_its_connection_only(origin, pool):
+    origin.answer = b"this is no HTTP\r\n\r\n"
+    with pytest.raises(httpcore.RemoteProtocolError):
+        await pool.ask(pool.request())
+    assert not pool.busy
+    origin.answer = ANSWER
+    assert await read(pool) == b"hi"
+
+
+def test_more_than_there_is_room_for_wait(monkeypatch):
+    monkeypatch.setattr(pools, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(pools, "MOST_KEPT", 2)
+
+    @in_loop
+    async def run(origin, pool):
+        origin.go.clear()
+        asking = [asyncio.create_task(read(pool)) for _ in range(10)]
+        while len(origin.connections) < 3:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert len(origin.connections) == 3
+        asking.pop().cancel()
+        origin.go.set()
+        assert await asyncio.gather(*asking) == [b"hi"] * 9
+        await asyncio.gather(read(pool), read(pool), read(pool))
+        assert not pool.busy
+
+    run()
+
+
+def test_those_that_are_not_needed_are_closed(monkeypatch):
+    monkeypatch.setattr(pools, "MOST_KEPT", 2)
+
+    @in_loop
+    async def run(origin, pool):
+        await asyncio.gather(*(read(pool) for _ in range(10)))
+        await asyncio.sleep(0.05)
+        assert sum(writer.is_closing() for writer in origin.connections) == 8
+
+    run()
+
+
+@pytest.mark.parametrize("used_meanwhile", [True, False])
+def test_those_that_have_grown_old_are_closed(monkeypatch, used_meanwhile):
+    monkeypatch.setattr(pools, "KEPT_SECONDS", 0.2)
+
+    @in_loop
+    async def run(origin, pool):
+        await asyncio.gather(*(read(pool) for _ in range(10)))
+        for _ in range(8):
+            await asyncio.sleep(0.05)
+            if used_meanwhile:
+                await read(pool)
+        await read(pool)
+        await asyncio.sleep(0.05)
+        open_ = [writer for writer in origin.connections if not writer.is_closing()]
+        assert len(origin.connections) == (10 if used_meanwhile else 11)
+        assert len(open_) == 1
+
+    run()
