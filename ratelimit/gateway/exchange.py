@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote
 
 from .chain import Ruling
+from .mapping import Json
 from .meter import stopwatch_ns
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ CONTEXT: dict[str, Callable[[Exchange], Any]] = {
     "integration.latency": lambda x: x.integration_ns // 1_000_000,
     "integration.error": lambda x: x.integration_error,
     "error.message": lambda x: x.error,
-    "error.messageString": lambda x: json.dumps(x.error),
+    "error.messageString": lambda x: Json(json.dumps(x.error)),
     "error.responseType": lambda x: x.error_type,
     "domainName": lambda x: x.header("host"),
     "apiId": lambda x: x.api_name,

@@ -254,8 +254,8 @@ class Connection:
         self.gateway.done(exchange)
 
     def _exchange(self, route: RouteFlow | None, event: str) -> Exchange:
-        flow = self.gateway.flow if event == "CONNECT" else self.first.flow
-        exchange = Exchange.begin(flow, self.scope, self._receive)
+        # By the present configuration, so that a log that was rotated is left; route and throttles stay the first's.
+        exchange = Exchange.begin(self.gateway.flow, self.scope, self._receive)
         exchange.connection, exchange.event_type, exchange.route = self.id, event, route
         if event != "CONNECT":
             for name in ("client", "behind_proxy", "api", "place", "found", "key", "plan", "authorizer"):

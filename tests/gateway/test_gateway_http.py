@@ -9,7 +9,7 @@ import httpx
 import pytest
 from gateway_harness import App, get
 
-from ratelimit.gateway import AccessLog, Api, Authorizer, Configuration, Mock, Proxy, Route, Stage
+from ratelimit.gateway import AccessLog, Api, Authorizer, Configuration, GatewayResponse, Mock, Proxy, Route, Stage
 
 FUNCTIONS = """
 import asyncio, json, threading
@@ -422,6 +422,20 @@ def test_functions_in_the_access_log(tmp_path):
     assert re.fullmatch(r"200 (3\d|[4-9]\d|\d{3,}) -", slow)
     assert re.fullmatch(r"418 \d+ -", teapot)
     assert re.fullmatch(r"- \d+ RuntimeError\('broken'\)", broken)
+
+
+def test_a_message_with_its_quotes(tmp_path):
+    """`$context.error.messageString` is JSON as it stands, in an answer and in the log."""
+    api = Api(routes={"GET /": Route(mock=Mock())}, stages={"$default": Stage()})
+    body = '{"message": $context.error.messageString, "path": "$context.path"}'
+    log = AccessLog(
+        str(tmp_path / "log"), '{"error": $context.error.messageString, "agent": "$context.identity.userAgent"}'
+    )
+    ask = App(Configuration({"a": api}, responses={"DEFAULT_4XX": GatewayResponse(body=body)}, access_log=log))
+    assert ask.get("/none", headers={"user-agent": 'a"b'}).json() == {"message": "Not Found", "path": "/none"}
+    assert ask.get("/", headers={"user-agent": 'a"b'}).status_code == 200
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert lines == [{"error": "Not Found", "agent": 'a"b'}, {"error": "", "agent": 'a"b'}]
 
 
 def test_a_full_disk_stops_no_request(caplog):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import signal
 import socket
 import threading
 import time
@@ -486,3 +487,23 @@ apis:
         assert caught.value.rcvd.code == 1000
     time.sleep(0.7)
     assert "Traceback" not in server.log.read_text()
+
+
+def test_a_log_that_is_rotated(serve, tmp_path):
+    """Clients that stay connected write to the new file after a reload; their throttles stay."""
+    log = tmp_path / "access.log"
+    server = serve(
+        f"""
+access_log: {{file: {log}, format: $context.eventType}}
+apis: {{chat: {{type: websocket, routes: {{$default: {{mock: {{body: hi}}}}}}, stages: {{prod: {{}}}}}}}}
+""",
+        "--no-watch",
+    )
+    with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        assert talk(client) == "hi"
+        assert server.lines(log, 2) == ["CONNECT", "MESSAGE"]
+        log.rename(tmp_path / "access.log.1")
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for("reloaded")
+        assert talk(client) == "hi"
+        assert server.lines(log, 1) == ["MESSAGE"]
