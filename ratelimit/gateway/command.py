@@ -142,7 +142,7 @@ async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: S
         asked.clear()
         seen = now
         try:
-            await gateway.load(_configuration(file, tables))
+            await gateway.load(await asyncio.to_thread(_configuration, file, tables))  # which serves meanwhile
             log.info("reloaded %s", file)
         except (ValueError, OSError) as error:
             log.error("not reloaded: %s", error)

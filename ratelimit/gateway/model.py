@@ -415,7 +415,8 @@ class Configuration:
         headers: "draft" (RateLimit and RateLimit-Policy), "legacy" (`X-RateLimit-*`), "both" or "none".
         problem_json: 429 bodies as application/problem+json.
         tables: where counts are kept: "memory", "shared:NAME" or "file:FOLDER".
-        max_keys: API keys and routes that can be counted at once.
+        max_keys: of each level's table, and of that of the counts: some 20 for each route that was asked for, one
+            for each API key and day of the last 92.
         max_head: bytes of a request's line and headers.
         head_timeout, body_timeout: seconds in which a client must have sent them.
         send_timeout: seconds after which a client that takes nothing of what waits for it is given up.

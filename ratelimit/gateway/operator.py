@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from importlib.resources import files
@@ -35,7 +34,7 @@ class Operator:
 
     def __init__(self, gateway: "Gateway") -> None:
         self.gateway = gateway
-        self.started = time.time()
+        self.started = gateway.limiters.now_ns() / 1e9
         self._pages: dict[tuple[str, str], Callable[[Exchange], Awaitable[Response]]] = {
             ("GET", ""): self._page,
             ("GET", "status.json"): self._status,
