@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import multiprocessing
 import os
 import secrets
 import signal
@@ -115,7 +116,20 @@ def served(file: str, tables: str, peers: str | None, watch: bool) -> Gateway:
     seen = _state(file)
     gateway = Gateway(_configuration(file, tables), peers=peers)
     gateway.on_start.append(partial(_follow, gateway, file, tables, watch, seen))
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        gateway.on_start.append(partial(_end_with, supervisor.sentinel))
     return gateway
+
+
+async def _end_with(sentinel: int) -> None:
+    """End when the supervisor is gone, however it went: the next one needs the port."""
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(sentinel, gone.set)
+    await gone.wait()
+    loop.remove_reader(sentinel)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _configuration(file: str, tables: str) -> Configuration:

@@ -16,6 +16,8 @@ import pytest
 from gateway_harness import raw
 from ports import free_port
 
+from ratelimit import Table
+
 MOCK = "apis: {a: {routes: {GET /: {mock: {body: hello}}}, stages: {$default: {}}}}\n"
 
 
@@ -269,6 +271,25 @@ def test_an_endless_answer_does_not_hold_up_the_end(serve, backend, how, workers
     server.process.wait(10)
     reader.join(10)
     assert not reader.is_alive()
+
+
+def test_workers_do_not_outlive_their_supervisor(serve, tmp_path):
+    """Who is killed cannot end them, and the next one needs the port."""
+    server = serve(MOCK, "--workers", "2")
+    server.process.kill()
+    server.process.wait()
+
+    def free():
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", server.port)) != 0
+
+    until(free)
+    serve(MOCK, port=server.port)
+    until(lambda: not free())
+    assert httpx.get(server.url).text == "hello"
+    for name in Table.names():  # whoever is killed leaves them
+        if name.startswith(f"gateway-{server.process.pid}-"):
+            Table.shared(name).remove()
 
 
 def test_a_port_that_is_taken(tmp_path):
