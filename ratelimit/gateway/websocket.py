@@ -235,8 +235,10 @@ class Connection:
                 await self.send(message)
             code, reason = upstream.close_code or GONE, upstream.close_reason or ""
         except websockets.ConnectionClosed as error:
-            received = error.rcvd
+            received, sent = error.rcvd, error.sent
             code, reason = (received.code, received.reason) if received else (1014, "the backend is gone")
+            if sent and sent.code == TOO_BIG:
+                code, reason = TOO_BIG, "a message of the backend is too big"
         except OSError:
             return
         await self.close(code if code not in (1005, 1006) else 1000, reason)

@@ -3,10 +3,12 @@
 import asyncio
 import base64
 import json
+import resource
 import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack, suppress
 
 import httpx
 import pytest
@@ -280,6 +282,44 @@ def test_a_websocket_backend(chat):
         client.recv(timeout=5)
         client.send("more")
         assert json.loads(client.recv(timeout=5))["message"] == "Too Many Requests"
+
+
+def test_a_backend_that_says_too_much(serve):
+    """The client is told, and for whoever reads nothing no more is kept than a little."""
+    port = free_port()
+
+    def say(connection):
+        message = next(iter(connection))
+        with suppress(websockets.ConnectionClosed):
+            while True:
+                connection.send("x" * (300_000 if message == "large" else 100_000))
+
+    behind = serve_websocket(say, "127.0.0.1", port)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    server = serve(f"""
+apis: {{a: {{type: websocket, routes: {{$default: {{proxy: "ws://127.0.0.1:{port}"}}}}, stages: {{p: {{}}}}}}}}
+""")
+    try:
+        with connect(f"ws://127.0.0.1:{server.port}/p") as client:
+            client.send("large")
+            with pytest.raises(websockets.ConnectionClosed) as caught:
+                client.recv(timeout=5)
+            assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1009, "a message of the backend is too big")
+        before = memory(server)
+        with ExitStack() as stack:
+            for _ in range(20):
+                stack.enter_context(connect(f"ws://127.0.0.1:{server.port}/p", max_queue=1)).send("go")
+            time.sleep(1)
+            assert memory(server) - before < 20 * 10**6
+            stack.pop_all()  # to close takes an answer, for which all would have to be read
+    finally:
+        behind.shutdown()
+
+
+def memory(server):
+    """Bytes of a process."""
+    with open(f"/proc/{server.process.pid}/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def test_rubbish_frames(chat):
