@@ -70,7 +70,10 @@ class CalendarQuota:
     start: date | None = None
 
     def __post_init__(self) -> None:
-        check(1 <= self.limit < 2**40, f"limit must be a whole number from 1 to 2**40, not {self.limit!r}")
+        check(
+            isinstance(self.limit, int) and 1 <= self.limit < 2**40,
+            f"limit must be a whole number from 1 to 2**40, not {self.limit!r}",
+        )
         check(self.period in PERIODS, f"period must be one of {', '.join(PERIODS)}, not {self.period!r}")
         check(0 <= self.offset <= self.limit, f"offset must be from 0 to the limit, {self.limit}, not {self.offset!r}")
 
