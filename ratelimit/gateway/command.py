@@ -146,12 +146,14 @@ async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: S
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+    before = seen
     while True:
         with suppress(TimeoutError):
             async with asyncio.timeout(0.5 if watch else None):
                 await asked.wait()
-        now = _state(file)
-        if not asked.is_set() and (now == seen or not watch):
+        now, last = _state(file), before
+        before = now
+        if not asked.is_set() and (now == seen or now != last):  # a file that is still being written is left alone
             continue
         asked.clear()
         seen = now

@@ -111,6 +111,9 @@ class Connections:
                     status, value = json.loads(await reader.readline())
                 finally:
                     writer.close()
+        except ConnectionRefusedError:  # it was killed, and nobody will have its name again
+            path.unlink(missing_ok=True)
+            return None
         except (OSError, ValueError) as error:  # a TimeoutError is an OSError
             log.warning("worker %s cannot be reached: %r", worker, error)
             return None

@@ -1,5 +1,6 @@
 """The gateway as a process: its options, its signals, clients that take nothing, and its end."""
 
+import asyncio
 import base64
 import os
 import signal
@@ -17,6 +18,8 @@ from gateway_harness import raw
 from ports import free_port
 
 from ratelimit import Table
+from ratelimit.gateway import command
+from ratelimit.gateway.peers import Connections
 
 MOCK = "apis: {a: {routes: {GET /: {mock: {body: hello}}}, stages: {$default: {}}}}\n"
 
@@ -100,6 +103,16 @@ def test_workers_that_cannot_start_do_not_serve(serve, tmp_path, monkeypatch):
         serve(MOCK, "--workers", "2")
 
 
+def test_who_was_killed_is_asked_once(tmp_path, caplog):
+    gone = tmp_path / "abcd1234.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(gone))
+    here = Connections(str(tmp_path))
+    assert asyncio.run(here.all({"method": "GET", "id": "x-y"})) == [(410, {"message": "Gone"})]
+    assert not gone.exists()
+    assert not caplog.records
+
+
 # --- reload
 
 
@@ -113,6 +126,32 @@ def test_a_module_that_cannot_be_loaded_ends_no_reloading(serve, tmp_path, text)
         server.wait_for(told)
     assert "function 'broken:f' cannot be loaded" in server.log.read_text()
     assert httpx.get(server.url).text == "whole"
+
+
+def test_a_file_that_is_being_written_is_left_alone(monkeypatch):
+    """It is read when two looks find it the same: half of a file may be a right one."""
+    states = [(1, 10), (2, 20), (3, 30), (3, 30), (3, 30)]
+    looks, read_at = [], []
+
+    def state(file):
+        looks.append(states[min(len(looks), len(states) - 1)])
+        return looks[-1]
+
+    class Served:
+        async def load(self, configuration):
+            read_at.append(len(looks))
+
+    monkeypatch.setattr(command, "_state", state)
+    monkeypatch.setattr(command, "_configuration", lambda file, tables: None)
+
+    async def follow():
+        task = asyncio.create_task(command._follow(Served(), "file", "memory", True, states[0]))
+        while len(looks) < 6:
+            await asyncio.sleep(0.05)
+        task.cancel()
+
+    asyncio.run(follow())
+    assert read_at == [4]
 
 
 def test_a_worker_that_is_starting_is_told_to_reload(serve):
