@@ -53,7 +53,10 @@ class Gateway:
 
         Raises ValueError, and changes nothing, when the configuration cannot be put together.
         """
-        self.flow = Flow(configuration, self.limiters, self.addresses)
+        flow = Flow(configuration, self.limiters, self.addresses)
+        if configuration is not self.flow.configuration:
+            self.operator.moves.clear()
+        self.flow = flow
         await self.addresses.keep(self.flow.used)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -72,6 +75,7 @@ class Gateway:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await self.connections.start()
+        await self.operator.catch_up()
         tasks = [asyncio.create_task(run()) for run in (*self.on_start, self._sweep_daily)]
         await send({"type": "lifespan.startup.complete"})
         await receive()

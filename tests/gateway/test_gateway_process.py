@@ -154,21 +154,54 @@ def test_a_file_that_is_being_written_is_left_alone(monkeypatch):
     assert read_at == [4]
 
 
+def test_a_worker_that_takes_another_s_place_serves_the_same(serve):
+    """What was promoted is known to it, until the file is read anew."""
+    text = """
+apis:
+  a:
+    deployments: {{v1: {{GET /: {{mock: {{body: v1}}}}}}, v2: {{GET /: {{mock: {{body: v2}}}}}}}}
+    stages: {{$default: {{deployment: {}, canary: {{percent: 0, deployment: v2}}}}}}
+"""
+    server = serve(text.format("v1"), "--workers", "2")
+
+    def served():
+        return {httpx.get(server.url).text for _ in range(30)}
+
+    def move(what):
+        return httpx.post(f"{server.url}/_gateway/{what}", json={"stage": "a/$default"}).status_code
+
+    def replace_one():
+        count = server.log.read_text().count("startup complete")
+        os.kill(int(min(workers_of(server))), signal.SIGKILL)
+        until(lambda: server.log.read_text().count("startup complete") > count, 60)
+
+    assert move("promote") == 200
+    replace_one()
+    assert served() == {"v2"}
+    assert move("rollback") == 200
+    assert served() == {"v1"}
+    replace_one()
+    assert served() == {"v1"}
+    server.file.write_text(text.format("v2"))
+    until(lambda: server.log.read_text().count("reloaded") == 2)
+    replace_one()
+    assert served() == {"v2"}
+
+
+def workers_of(server):
+    """The processes that serve."""
+    with open(f"/proc/{server.process.pid}/task/{server.process.pid}/children") as file:
+        return {pid for pid in file.read().split() if b"spawn_main" in _command(pid)}
+
+
 def test_a_worker_that_is_starting_is_told_to_reload(serve):
     """It is not killed by that, and what was written while it started is read."""
     server = serve(MOCK, "--workers", "2", "--no-watch")
-    children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
-
-    def workers():
-        with open(children) as file:
-            pids = file.read().split()
-        return {pid for pid in pids if b"spawn_main" in _command(pid)}
-
-    before = workers()
+    before = workers_of(server)
     assert len(before) == 2
     os.kill(int(min(before)), signal.SIGKILL)
-    until(lambda: workers() - before, 60)
-    (new,) = workers() - before
+    until(lambda: workers_of(server) - before, 60)
+    (new,) = workers_of(server) - before
     server.file.write_text(MOCK.replace("hello", "again"))
     for _ in range(20):
         os.kill(int(new), signal.SIGHUP)
