@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -280,6 +281,19 @@ def test_who_takes_nothing_of_an_answer_is_given_up(serve, backend):
         assert sockets(server) == before + 2
         assert took > 1_000_000
     until(lambda: sockets(server) == before)
+
+
+def test_who_reads_nothing_is_given_no_memory(serve, backend):
+    """Of an endless answer that comes faster than it leaves, little is kept."""
+    server = serve(PROXY.format(url=backend(endless).url))
+    httpx.get(server.url + "//")  # what is loaded only now
+    before = server.memory()
+    with ExitStack() as stack:
+        for _ in range(20):
+            reader = stack.enter_context(reader_of_nothing(server.port))
+            reader.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(2)
+        assert server.memory() - before < 20 * 10**6
 
 
 def test_who_leaves_takes_the_backend_along(serve, backend, tmp_path):

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import resource
 import signal
 import socket
 import threading
@@ -305,21 +304,15 @@ apis: {{a: {{type: websocket, routes: {{$default: {{proxy: "ws://127.0.0.1:{port
             with pytest.raises(websockets.ConnectionClosed) as caught:
                 client.recv(timeout=5)
             assert (caught.value.rcvd.code, caught.value.rcvd.reason) == (1009, "a message of the backend is too big")
-        before = memory(server)
+        before = server.memory()
         with ExitStack() as stack:
             for _ in range(20):
                 stack.enter_context(connect(f"ws://127.0.0.1:{server.port}/p", max_queue=1)).send("go")
             time.sleep(1)
-            assert memory(server) - before < 20 * 10**6
+            assert server.memory() - before < 20 * 10**6
             stack.pop_all()  # to close takes an answer, for which all would have to be read
     finally:
         behind.shutdown()
-
-
-def memory(server):
-    """Bytes of a process."""
-    with open(f"/proc/{server.process.pid}/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def test_rubbish_frames(chat):
