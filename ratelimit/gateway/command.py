@@ -100,7 +100,11 @@ def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
         )
 
     if given.workers == 1:
-        return serve(configuration.tables, None)
+        try:
+            return serve(configuration.tables, None)
+        except KeyboardInterrupt:  # Ctrl-C ends it as SIGTERM does, whatever a function in a thread may still do
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
     with tempfile.TemporaryDirectory(prefix="ratelimit-gateway-") as peers:  # for its owner alone
         own = f"gateway-{os.getpid()}-{secrets.token_hex(4)}"  # another container may have the same process
         try:

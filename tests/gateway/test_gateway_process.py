@@ -359,6 +359,21 @@ def test_an_endless_answer_does_not_hold_up_the_end(serve, backend, how, workers
     assert not reader.is_alive()
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_function_that_hangs_does_not_hold_up_the_end(serve, tmp_path, how, workers):
+    (tmp_path / "hangs.py").write_text(
+        "import pathlib, time\ndef hang(event):\n    pathlib.Path(__file__ + '.called').touch()\n    time.sleep(60)\n"
+    )
+    text = MOCK.replace("mock: {body: hello}", "function: 'hangs:hang'")
+    server = serve(text, "--grace", "0.2", "--workers", workers)
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        until((tmp_path / "hangs.py.called").exists)
+        server.process.send_signal(how)
+        server.process.wait(15)
+
+
 def test_workers_do_not_outlive_their_supervisor(serve, tmp_path):
     """Who is killed cannot end them, and the next one needs the port."""
     server = serve(MOCK, "--workers", "2")
