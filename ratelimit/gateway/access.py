@@ -82,8 +82,8 @@ def load(function: Callable[..., Any] | str) -> Callable[..., Any]:
     module, _, name = function.partition(":")
     try:
         loaded = getattr(import_module(module), name)
-    except Exception as error:  # whatever the module does when it is loaded
-        raise ValueError(f"function {function!r} cannot be loaded: {error}") from error
+    except Exception as error:  # its module runs, and may fail in any way
+        raise ValueError(f"function {function!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not callable(loaded):
         raise ValueError(f"function {function!r} is not callable")
     return loaded  # type: ignore[no-any-return]
@@ -142,7 +142,16 @@ class Authorization:
             raise Refusal("AUTHORIZER_FAILURE", repr(error)) from error
         if isinstance(answer, bool):
             return {"isAuthorized": answer}
-        if isinstance(answer, dict) and isinstance(answer.get("isAuthorized"), bool):
-            return answer
-        log.error("the authorizer answered neither a bool nor a dict with isAuthorized: %r", type(answer))
+        if _is_answer(answer):
+            return dict(answer)
+        log.error("the authorizer answered neither a bool nor a dict as it must be: %r", answer)
         raise Refusal("AUTHORIZER_FAILURE", "not an answer")
+
+
+def _is_answer(answer: Any) -> bool:
+    return (
+        isinstance(answer, dict)
+        and isinstance(answer.get("isAuthorized"), bool)
+        and isinstance(answer.get("context"), dict | None)
+        and isinstance(answer.get("usageIdentifierKey"), str | None)
+    )

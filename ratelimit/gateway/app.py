@@ -122,7 +122,7 @@ class Gateway:
         if exchange.status in NO_BODY:
             headers, body = await without_body(headers, body)
         try:
-            told = headers + exchange.limit_fields()
+            told = exchange.told(headers)
             await send({"type": "http.response.start", "status": exchange.status, "headers": told})
             if isinstance(body, bytes):
                 exchange.response_length = len(body)

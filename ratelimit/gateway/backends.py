@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -15,8 +15,7 @@ from .pool import Pool
 
 NOT_TO_CLIENTS = HOP_BY_HOP | {b"date"}
 NOT_TO_BACKENDS = HOP_BY_HOP | {
-    b"content-length", b"expect", b"forwarded", b"host", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto",
-    b"x-real-ip",
+    b"content-length", b"expect", b"forwarded", b"host", b"x-real-ip",
 }  # fmt: skip
 SMALL = 65_536  # bytes of an answer that is read whole before it is passed on
 PORTS = {"http": 80, "https": 443}
@@ -119,7 +118,9 @@ class Balancer:
         again = target.method in (b"GET", b"HEAD") and target.body == b""
         problem: Exception | None = None
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as deadline:
+                if not isinstance(target.body, bytes):
+                    target = target._replace(body=unhurried(target.body, deadline))
                 for address in self.order() * (2 if again and len(self.addresses) == 1 else 1):
                     try:
                         return await self._ask(address, target, timeout)
@@ -157,6 +158,19 @@ class Balancer:
             raise
         address.fails = 0
         return Response(status, headers, body)
+
+
+async def unhurried(body: AsyncIterable[bytes], deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
+    """The pieces of a body. The deadline is the backend's, and stands still while a client is waited for."""
+    pieces, clock = aiter(body), asyncio.get_running_loop().time
+    while True:
+        left = (deadline.when() or 0.0) - clock()
+        deadline.reschedule(None)
+        piece = await anext(pieces, None)
+        deadline.reschedule(clock() + left)
+        if piece is None:
+            return
+        yield piece
 
 
 def end_to_end(headers: Headers, dropped: set[bytes]) -> Headers:

@@ -94,9 +94,22 @@ cdef class Levels:
         ruling.level = self.names[i]
         ruling.remaining = remaining
         ruling.limit = limit
-        ruling.more = more if until_ns is None else until_ns - self.now_ns()
+        ruling.more = more if until_ns is None else max(0, until_ns - self.now_ns())  # it may have turned meanwhile
+        ruling.retry = ruling.more if allowed or until_ns is None else self.wait(i, ruling.more)
         ruling.policy = self.policy
         return ruling
+
+    cdef uint64_t wait(self, int calendar, uint64_t retry):
+        """How long until all admit what a calendar's quota refuses: another level may need longer than its turn."""
+        cdef int i
+        for i, step in enumerate(self.steps):
+            if i == calendar:
+                continue
+            if step.quota is None:
+                return NEVER
+            after = self.limiters[i].peek(step.key, quota=step.quota).retry_after_ns
+            retry = max(retry, NEVER if after is None else after)
+        return retry
 
 
 @cython.final
@@ -110,13 +123,14 @@ cdef class Ruling:
         remaining: of that level.
         limit: of that level.
         more_after_ns: until that level has more to give: 0 when it is full, None when no wait will do.
+        retry_after_ns: until a request that was refused passes at all levels; None when no wait will do.
         shadow: a level in shadow mode that would have refused, or empty.
     """
 
     cdef readonly bint allowed
     cdef readonly str level, shadow
     cdef readonly uint64_t remaining, limit
-    cdef uint64_t more
+    cdef uint64_t more, retry
     cdef tuple policy
 
     def __cinit__(self, bint allowed):
@@ -127,6 +141,10 @@ cdef class Ruling:
     def more_after_ns(self):
         return self.more if self.more < NEVER else None
 
+    @property
+    def retry_after_ns(self):
+        return None if self.allowed or self.retry == NEVER else self.retry
+
     def fields(self, str style):
         """The headers that tell the caller.
 
@@ -135,8 +153,7 @@ cdef class Ruling:
                 for `X-RateLimit-*`, "both" or "none". A refusal also has Retry-After, except for "none".
         """
         cdef list fields = []
-        cdef bint waits = self.more < NEVER
-        cdef uint64_t seconds = (self.more + SECOND - 1) // SECOND if waits else 0
+        cdef uint64_t seconds = whole(self.more) if self.more < NEVER else 0
         if not self.level or style == "none":
             return fields
         if style != "legacy":
@@ -146,9 +163,17 @@ cdef class Ruling:
             fields.append((b"x-ratelimit-limit", decimal(self.limit)))
             fields.append((b"x-ratelimit-remaining", decimal(self.remaining)))
             fields.append((b"x-ratelimit-reset", decimal(seconds)))
-        if waits and not self.allowed:
-            fields.append((b"retry-after", decimal(seconds)))
+        if not self.allowed and self.retry < NEVER:
+            fields.append((b"retry-after", decimal(whole(self.retry))))
         return fields
+
+    def told(self, list headers, str style):
+        """An answer's headers with `fields`, in place of what a backend says of limits of its own."""
+        cdef list fields = self.fields(style), kept = []
+        for header in headers:
+            if not is_named(fields, header[0]):
+                kept.append(header)
+        return kept + fields
 
     cdef bytes item(self, uint64_t seconds):
         """The level's item of the RateLimit field; without `t` when there is nothing to wait for."""
@@ -166,8 +191,21 @@ cdef class Ruling:
     def __repr__(self):
         return (
             f"Ruling(allowed={self.allowed}, level={self.level!r}, remaining={self.remaining}, limit={self.limit}, "
-            f"more_after_ns={self.more_after_ns}, shadow={self.shadow!r})"
+            f"more_after_ns={self.more_after_ns}, "
+            f"retry_after_ns={self.retry_after_ns}, shadow={self.shadow!r})"
         )
+
+
+cdef bint is_named(list fields, bytes name):
+    for field in fields:
+        if <bytes>(<tuple>field)[0] == name:
+            return True
+    return False
+
+
+cdef inline uint64_t whole(uint64_t ns) noexcept:
+    """Seconds, rounded up."""
+    return (ns + SECOND - 1) // SECOND
 
 
 # By hand, because this is half of what a ruling costs when it is formatted by Python.

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from .. import Table
 from .app import Gateway
-from .config import ConfigurationError, read_file
+from .config import read_file
 from .model import Configuration
 from .server import BoundedProtocol, Patience, run
+from .throttle import Limiters
 
 log = logging.getLogger("uvicorn.error")
 State = tuple[int, int] | None  # of a file: when it was changed, and its size
@@ -47,7 +48,9 @@ def main(arguments: list[str]) -> int:
     try:
         configuration = read_file(given.file)
         _check_tls(given)
-    except (ConfigurationError, OSError) as error:
+        if not given.check:
+            Limiters(configuration.tables, configuration.max_keys)  # what fails here would fail in each worker
+    except (ValueError, OSError, MemoryError) as error:
         print(f"ratelimit gateway: {error}", file=sys.stderr)
         return 1
     if given.check:
@@ -67,7 +70,7 @@ def _check_tls(given: argparse.Namespace) -> None:
     """An OSError or a ValueError that names the file which is missing or wrong."""
     key, certificate, authorities = given.ssl_keyfile, given.ssl_certfile, given.ssl_ca_certs
     if (key or authorities) and not certificate:
-        raise ConfigurationError("--ssl-keyfile and --ssl-ca-certs need --ssl-certfile")
+        raise ValueError("--ssl-keyfile and --ssl-ca-certs need --ssl-certfile")
     for file in filter(None, (key, certificate, authorities)):
         Path(file).read_bytes()
     try:
@@ -76,7 +79,7 @@ def _check_tls(given: argparse.Namespace) -> None:
             context.load_cert_chain(certificate, key, password="")  # as uvicorn will: nobody is asked for one
     except ssl.SSLError as error:
         files = ", ".join(filter(None, (certificate, key, authorities)))
-        raise ConfigurationError(f"no key, certificate and CAs that fit: {files}: {error}") from error
+        raise ValueError(f"no key, certificate and CAs that fit: {files}: {error}") from error
 
 
 def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
@@ -164,7 +167,7 @@ async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: S
         try:
             await gateway.load(await asyncio.to_thread(_configuration, file, tables))  # which serves meanwhile
             log.info("reloaded %s", file)
-        except (ValueError, OSError) as error:
+        except Exception as error:  # whatever it is: the next change may be right
             log.error("not reloaded: %s", error)
 
 

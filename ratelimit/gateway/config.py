@@ -74,6 +74,19 @@ class Loader(yaml.SafeLoader):
         return {key.value: self.construct_object(one)._replace(line=key.start_mark.line + 1) for key, one in node.value}
 
 
+# Numbers are what they look like: not octal for a leading 0, not minutes and seconds for a colon (YAML 1.1).
+_NUMBERS = {
+    "int": r"[-+]?(0|[1-9][0-9_]*)",
+    "float": r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+Loader.yaml_implicit_resolvers = {
+    first: [one for one in all if one[0].rpartition(":")[2] not in _NUMBERS]
+    for first, all in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _name, _pattern in _NUMBERS.items():
+    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"(?:{_pattern})$"), list("-+.0123456789"))
+
+
 def _from_yaml(text: str, reader: "Reader") -> Node:
     try:
         root: Node | None = Loader(text).get_single_data()
@@ -87,7 +100,7 @@ def _from_yaml(text: str, reader: "Reader") -> Node:
 def _from_toml(text: str, reader: "Reader") -> Node:
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         line = re.search(r"at line (\d+)", str(error))
         reader.fail(int(line[1]) if line else text.count("\n") + 1, f"no TOML: {error}")
     return _of_toml(data, text.splitlines(), 1)
@@ -125,12 +138,14 @@ class Reader:
         """What fails here is about something in this node."""
         try:
             yield
-        except (TypeError, ValueError, OSError) as error:
+        except (TypeError, ValueError, OSError, MemoryError) as error:
             self.fail(_culprit(node, str(error)), f"{what}{error}")
 
     def read(self, node: Node, wanted: Any, what: str) -> Any:
         """The node's value as a `wanted`; `what` is its name."""
         origin, arguments = get_origin(wanted), get_args(wanted)
+        if node.value is None and (is_dataclass(wanted) or origin is dict):
+            node = Node({}, node.line)  # a name with nothing below it
         if origin in (Union, types.UnionType):
             return self._union(node, arguments, what)
         if is_dataclass(wanted):
@@ -159,7 +174,7 @@ class Reader:
     def _scalar(self, node: Node, wanted: Any, what: str) -> Any:
         value = node.value
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
+            return float(str(value))  # infinite, where it is too large
         if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
             return node.text or str(value)  # 1.10 is not 1.1
         if wanted is date and isinstance(value, date):
@@ -205,8 +220,12 @@ def _plain(node: Node) -> Any:
 
 def _culprit(node: Node, message: str) -> int:
     """The line of what an error is about: of the last thing in quotes that stands below the node, or its own."""
-    quoted = re.findall(r"'([^']*)'", message)
-    words = [*reversed(quoted), *(text.partition(" ")[0] for text in reversed(quoted)), message.partition(" ")[0]]
+    quoted = re.findall(r"(?<!\w)'([^']*)'", message)
+    words = [
+        *reversed(quoted),
+        *(text.partition(" ")[0] for text in reversed(quoted)),
+        re.split("[ =]", message, maxsplit=1)[0],
+    ]
     below = list(_below(node))
     for word in words:
         for text, line in below:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote
 
 from .chain import Ruling
-from .mapping import Json
 from .meter import stopwatch_ns
 
 if TYPE_CHECKING:
@@ -109,6 +108,7 @@ class Exchange:
     event_type: str = ""
     message: Any = None
     body: bytes | None = None  # once it was read whole
+    waited: float = 0.0  # seconds, for the client to send its body
     _id: str = ""
 
     @classmethod
@@ -157,9 +157,9 @@ class Exchange:
         path: str = self.scope["path"]
         return path.removeprefix(self.scope.get("root_path", ""))
 
-    def limit_fields(self) -> list[tuple[bytes, bytes]]:
-        """The headers that tell about limits, once they were asked."""
-        return self.ruling.fields(self.flow.limit_fields) if self.ruling else []
+    def told(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The headers of an answer with those that tell about limits, once they were asked."""
+        return self.ruling.told(headers, self.flow.limit_fields) if self.ruling else headers
 
     def header(self, name: str) -> str | None:
         value = self.headers.get(name.lower().encode("latin-1", "replace"))
@@ -197,7 +197,7 @@ class Exchange:
         event: dict[str, Any] = {
             "routeKey": self.route.key if self.route else None,
             "path": scope["path"],
-            "rawPath": self.place.path if self.place else "",
+            "rawPath": "/" + "/".join(self.raw_segments()),
             "rawQueryString": scope["query_string"].decode("latin-1"),
             "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()},
             "queryStringParameters": self.query,
@@ -242,7 +242,6 @@ CONTEXT: dict[str, Callable[[Exchange], Any]] = {
     "integration.latency": lambda x: x.integration_ns // 1_000_000,
     "integration.error": lambda x: x.integration_error,
     "error.message": lambda x: x.error,
-    "error.messageString": lambda x: Json(json.dumps(x.error)),
     "error.responseType": lambda x: x.error_type,
     "domainName": lambda x: x.header("host"),
     "apiId": lambda x: x.api_name,

@@ -23,7 +23,7 @@ from .routes import BadValue
 from .tracing import inject
 
 log = logging.getLogger("ratelimit.gateway")
-
+TO_CLIENTS = {b"accept-encoding", b"range"}  # what they ask of an answer that they read themselves
 
 Integration = Callable[[Exchange], Awaitable[Response]]  # which may raise a Refusal or a BadValue
 
@@ -110,7 +110,10 @@ def answer_of(result: Any) -> Response:
     """`{statusCode, headers, body, isBase64Encoded}`, or any other JSON value as the body of a 200."""
     try:
         if not isinstance(result, dict) or "statusCode" not in result:
-            result = {"statusCode": 200, "body": result if isinstance(result, str) else json.dumps(result)}
+            result = {
+                "statusCode": 200,
+                "body": result if isinstance(result, str) else json.dumps(result, allow_nan=False),
+            }
         status, body = result["statusCode"], result.get("body") or ""
         if not isinstance(status, int) or not 200 <= status <= 599 or not isinstance(body, str):
             raise BadValue(f"statusCode {status!r} with a body of {type(body).__name__}")
@@ -125,7 +128,7 @@ def answer_of(result: Any) -> Response:
             if name not in ("content-length", "connection", "transfer-encoding")
             for value in (values if isinstance(values, list) else [values])
         ]
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
         log.error("a function's result is no answer: %s", error)
         raise Refusal("FUNCTION_FAILURE", str(error)) from error
     return Response(status, [*fields, (b"content-length", b"%d" % len(content))], content)
@@ -216,6 +219,8 @@ def _address(url: SplitResult, verify: bool, address: Callable[..., Address]) ->
         port = url.port or backends.PORTS[scheme]
         if url.hostname is None or "{" in url.netloc:
             raise ValueError("it has no host")
+        if "@" in url.netloc or url.fragment or "{" in url.query:
+            raise ValueError("it may have host, port, path and query, and {variables} in the path")
     except ValueError as error:
         raise ValueError(f"address {url.geturl()!r}: {error}") from error
     return address(scheme, url.hostname, port, verify)
@@ -236,7 +241,8 @@ def to_backend(exchange: Exchange) -> Headers:
     kept = [
         header
         for header in backends.end_to_end(headers, backends.NOT_TO_BACKENDS)
-        if not header[0].startswith(b"sec-websocket-") and not (exchange.key and header[0] == b"x-api-key")
+        if not header[0].replace(b"_", b"-").startswith((b"sec-websocket-", b"x-forwarded-"))
+        and not (exchange.key and header[0] == b"x-api-key")
     ]
     peer = exchange.scope["client"][0] if exchange.scope["client"] else ""
     chain = [value for name, value in headers if name == b"x-forwarded-for"] if exchange.behind_proxy else []
@@ -267,7 +273,7 @@ class AggregateCall:
 
     async def __call__(self, exchange: Exchange) -> Response:
         await whole_body(exchange, self._route.max_body)
-        targets = [part.target(exchange, "GET", b"") for part in self._parts.values()]
+        targets = [plain(part.target(exchange, "GET", b"")) for part in self._parts.values()]
         with noted(exchange):
             results = await asyncio.gather(*map(self._part, self._parts.values(), targets))
             errors = {name: error for name, (_, error) in zip(self._parts, results, strict=True) if error}
@@ -292,6 +298,12 @@ class AggregateCall:
         except TimeoutError:
             return "null", "INTEGRATION_TIMEOUT"
         return ("null", response.status) if response.status >= 400 else (json_of(body), None)
+
+
+def plain(target: Target) -> Target:
+    """A request for the whole of an answer, to be read here: not compressed, not in part, not only if it is new."""
+    kept = [(name, value) for name, value in target.headers if not name.startswith(b"if-") and name not in TO_CLIENTS]
+    return target._replace(headers=[*kept, (b"accept-encoding", b"identity")])
 
 
 def json_of(body: bytes) -> str:
@@ -354,11 +366,13 @@ CLOSE = ((b"connection", b"close"),)
 
 async def _piece(exchange: Exchange, limit: int) -> tuple[bytes, bool]:
     """The next piece of a body, and whether there is more."""
+    began = time.monotonic()
     try:
-        async with asyncio.timeout(exchange.flow.configuration.body_timeout):
+        async with asyncio.timeout(exchange.flow.configuration.body_timeout - exchange.waited):
             message = await exchange.receive()
     except TimeoutError:
         raise Refusal("REQUEST_TIMEOUT", "the body did not come in time", CLOSE) from None
+    exchange.waited += time.monotonic() - began
     if message["type"] == "http.disconnect":
         raise Disconnected
     body = message.get("body", b"")

@@ -27,12 +27,6 @@ class Scope(Protocol):
         """The value of a name such as `context.stage`; None if there is none."""
 
 
-class Json(str):
-    """A value that is JSON, with its quotes: never to be escaped once more."""
-
-    __slots__ = ()
-
-
 class Template:
     """A text whose `$context.x`, `$request.header.x` and `${stageVariables.x}` are filled in.
 
@@ -43,6 +37,7 @@ class Template:
     """
 
     def __init__(self, text: str, escape: Callable[[str], str] = str, missing: str = "") -> None:
+        text = text.replace("$context.error.messageString", '"$context.error.message"')  # the same with quotes
         self.text = text
         self.escape = escape
         self.missing = missing
@@ -61,12 +56,8 @@ class Template:
         out = []
         for literal, name in self._parts:
             value = scope.lookup(name)
-            if value is None or value == "":
-                value = self.missing
-            elif not isinstance(value, Json):
-                value = self.escape(str(value))
             out.append(literal)
-            out.append(value)
+            out.append(self.missing if value is None or value == "" else self.escape(str(value)))
         out.append(self._tail)
         return "".join(out)
 

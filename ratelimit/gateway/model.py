@@ -203,8 +203,9 @@ class Stage:
 
     def deploy(self, deployment: str | None) -> None:
         """Refer to another deployment; `rollback` goes back."""
-        self.previous.append(self.deployment)
-        self.deployment = deployment
+        if deployment != self.deployment:
+            self.previous.append(self.deployment)
+            self.deployment = deployment
 
     def rollback(self) -> None:
         """Refer to the deployment before this one."""
@@ -327,7 +328,7 @@ class Api:
             check(known, f"route key {key!r}: only $connect, $disconnect and $default begin with $")
             check(not route.api_key_required or key == "$connect", f"route {key!r}: a key is required at $connect only")
         else:
-            check(self.type == "http" or key != "$default", "a REST API has no $default route")
+            check(self.type == "http" or key != "$default", f"route {key!r}: a REST API has no such route")
             segments = RouteKey.parse(key).segments
         named = route.authorizer is None or route.authorizer in self.authorizers
         check(named, f"route {key!r}: authorizer {route.authorizer!r} is none of {list(self.authorizers)}")
@@ -456,7 +457,10 @@ class Configuration:
             check(NAME.fullmatch(name), f"an API's name is letters, digits, - and _, not {name!r}")
         for name, value in self.api_keys.items():
             check(re.fullmatch(r"[A-Za-z0-9]{20,128}", value), f"key {name!r} must be 20 to 128 letters and digits")
-        check(len(set(self.api_keys.values())) == len(self.api_keys), "two API keys have the same value")
+            check(re.fullmatch(r"[^\s/]+", name), f"an API key's name has no space and no slash, not as {name!r}")
+        names = {value: name for name, value in self.api_keys.items()}
+        for name, value in self.api_keys.items():
+            check(names[value] == name, f"the API keys {name!r} and {names[value]!r} have the same value")
         for option, accepted in (
             ("on_limiter_error", ("fail_open", "fail_closed")),
             ("headers", ("draft", "legacy", "both", "none")),
@@ -473,6 +477,7 @@ class Configuration:
     def check_plans(self) -> None:
         taken: dict[tuple[str, str], str] = {}
         for name, plan in self.plans.items():
+            check(NAME.fullmatch(name), f"a plan's name is letters, digits, - and _, not {name!r}")
             for stage in plan.stages:
                 check("/" in stage, f"plan {name!r}: stages must be as 'api/stage', not {stage!r}")
                 self.check_target(stage, f"plan {name!r}")
@@ -488,8 +493,12 @@ class Configuration:
                     check(other == name, f"key {key!r} is in the plans {other!r} and {name!r} for one stage, {stage!r}")
 
     def check_domains(self) -> None:
-        check(self.domains or len(self.apis) == 1, "several apis need domains to be told apart")
+        example = ", ".join(f"/{name}: {name}" for name in self.apis)
+        apart = self.domains or len(self.apis) == 1
+        check(apart, f'several apis need domains to be told apart, such as domains: {{"*": {{{example}}}}}')
         for host, bases in self.domains.items():
+            named = re.fullmatch(r"\*|[a-z0-9_.-]*[a-z0-9]|\[[0-9a-f:.]+\]", host)
+            check(named, f"a domain is as 'shop.example', in lower case and without a port, or '*', not {host!r}")
             for base, target in bases.items():
                 check(re.fullmatch(r"/|(/[\w.~-]+)+", base), f"domain {host!r}: a base path is as '/v1', not {base!r}")
                 self.check_target(target, f"domain {host!r}")
@@ -497,7 +506,8 @@ class Configuration:
     def check_target(self, target: str, where: str) -> None:
         api, slash, stage = target.partition("/")
         known = api in self.apis and (not slash or stage in self.apis[api].stages)
-        check(known, f"{where}: {target!r} is none of the APIs and their stages")
+        stages = ", ".join(f"{name}/{stage}" for name, one in self.apis.items() for stage in one.stages)
+        check(known, f"{where}: {target!r} is none of the APIs and their stages: {stages}")
 
 
 def routes_of(tree: dict[str, Any], path: str = "") -> dict[str, Route]:

@@ -65,9 +65,16 @@ class Operator:
         return exchange.path[len(exchange.flow.configuration.operator.path) + 1 :]
 
     async def _adjust(self, exchange: Exchange) -> Response:
-        order = json.loads(await whole_body(exchange, MOST))
+        order = await self._order(exchange)
         self._plan(order["plan"]).adjust(order["key"], order["remaining"])
         return reply(200, {"remaining": order["remaining"]})
+
+    @staticmethod
+    async def _order(exchange: Exchange) -> dict[str, Any]:
+        order = json.loads(await whole_body(exchange, MOST))
+        if not isinstance(order, dict):
+            raise ValueError(f"the body must be a JSON object, not {order!r}")
+        return order
 
     def _plan(self, name: str) -> UsagePlan:
         plans = self.gateway.flow.plans
@@ -77,7 +84,7 @@ class Operator:
 
     async def _move(self, exchange: Exchange) -> Response:
         """Promote or roll back, in all workers."""
-        stage = str(json.loads(await whole_body(exchange, MOST))["stage"])
+        stage = str((await self._order(exchange))["stage"])
         replies = await self.gateway.connections.all({"order": self._name(exchange), "stage": stage})
         return reply(*replies[0])
 

@@ -66,6 +66,8 @@ class UsagePlan:
             shadow: the plan's levels only count.
         """
         number = self.limiters.now_ns() // DAY_NS
+        if self.plan.quota is not None and self.plan.quota.offset:
+            self._begin(key, number)
         limit = self.limit(key, EPOCH + timedelta(number)) if self.plan.quota else 0
         label = (key, stage, route, number, limit)
         chain = self._chains.get(label)
@@ -105,17 +107,16 @@ class UsagePlan:
         offset = quota.offset if quota.offset and first <= self._start(key, quota, day) < after else 0
         return quota.limit - offset + (adjusted - MIDDLE if adjusted else 0)
 
+    def _begin(self, key: str, number: int) -> None:
+        """Note the day of a key's first request, once among all workers."""
+        if not read(self.limiters.counts, f"start/{self.name}/{key}"):
+            once = Quota(number, Fraction(FOREVER.period_ns, 10**9))  # a second one does not fit
+            self.limiters.counts.hit(f"start/{self.name}/{key}", number, quota=once)
+
     def _start(self, key: str, quota: CalendarQuota, day: date) -> date:
-        """A day of the first period. The first request of a key sets it once, among all workers."""
-        if quota.start is not None:
-            return quota.start
-        label, days = f"start/{self.name}/{key}", (day - EPOCH).days
-        set_before = read(self.limiters.counts, label)
-        if not set_before:
-            once = Quota(days, Fraction(FOREVER.period_ns, 10**9))  # a second one does not fit
-            self.limiters.counts.hit(label, days, quota=once)
-            set_before = read(self.limiters.counts, label)
-        return EPOCH + timedelta(set_before)
+        """A day of the first period: for a key that was never used, it would be that of the day."""
+        number = read(self.limiters.counts, f"start/{self.name}/{key}")
+        return quota.start or (EPOCH + timedelta(number) if number else day)
 
     def used(self, key: str, day: date) -> int:
         """What the key has used of its quota in the period of that day."""

@@ -18,6 +18,19 @@ KEPT_SECONDS = 30
 SOCKET_OPTIONS = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)]
 
 
+class Connection(httpcore.AsyncHTTPConnection):
+    """A connection that is not used again once its backend has said more than its answer.
+
+    A body after a 204 or an answer to HEAD, or a second answer, would be taken for the answer to the next request.
+    """
+
+    def has_expired(self) -> bool:
+        inner = self._connection
+        if isinstance(inner, httpcore.AsyncHTTP11Connection) and inner.is_idle() and inner._h11_state.trailing_data[0]:
+            return True
+        return super().has_expired()
+
+
 class Pool:
     """The connections to one origin.
 
@@ -32,8 +45,8 @@ class Pool:
     def __init__(self, scheme: str, host: str, port: int, context: ssl.SSLContext | None) -> None:
         self._origin = httpcore.Origin(scheme.encode(), host.encode(), port)
         self._context = context
-        self._kept: deque[httpcore.AsyncHTTPConnection] = deque()  # the one used last at the right
-        self._lent: set[httpcore.AsyncHTTPConnection] = set()
+        self._kept: deque[Connection] = deque()  # the one used last at the right
+        self._lent: set[Connection] = set()
         self._room = asyncio.Semaphore(MOST_CONNECTIONS)
 
     @property
@@ -56,10 +69,8 @@ class Pool:
             raise
         return Response(answer.status, answer.headers, LentBody(self, connection, answer.stream))
 
-    async def _take(self) -> httpcore.AsyncHTTPConnection:
-        connection = httpcore.AsyncHTTPConnection(
-            self._origin, self._context, KEPT_SECONDS, socket_options=SOCKET_OPTIONS
-        )
+    async def _take(self) -> Connection:
+        connection = Connection(self._origin, self._context, KEPT_SECONDS, socket_options=SOCKET_OPTIONS)
         while self._kept:
             kept = self._kept.pop()
             if not kept.has_expired():
@@ -69,7 +80,7 @@ class Pool:
         self._lent.add(connection)
         return connection
 
-    async def give_back(self, connection: httpcore.AsyncHTTPConnection | None) -> None:
+    async def give_back(self, connection: Connection | None) -> None:
         """End a loan. A connection whose answer was read to its end is kept, and one that has grown old is closed."""
         self._room.release()
         if connection is None:
@@ -92,7 +103,7 @@ class Pool:
 class LentBody:
     """The body of an answer, as it comes."""
 
-    def __init__(self, pool: Pool, connection: httpcore.AsyncHTTPConnection, stream: Any) -> None:
+    def __init__(self, pool: Pool, connection: Connection, stream: Any) -> None:
         self._pool = pool
         self._connection = connection
         self._stream = stream

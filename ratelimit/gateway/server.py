@@ -107,20 +107,18 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        for start in range(0, len(data), self.max_head):
-            if self.transport.is_closing():
-                return
-            part = data[start : start + self.max_head]
+        while data and not self.transport.is_closing():
+            part, data = data[: self.max_head - self._head], data[self.max_head - self._head :]
             self._moved = False
             super().data_received(part)
-            self._head = 0 if self._moved and not self._in_head else self._head + len(part)
-            if self._head > self.max_head:
+            self._head = 0 if self._moved else self._head + len(part)
+            if self._head >= self.max_head:  # with its last byte it would have ended
                 self._refuse(b"431 Request Header Fields Too Large")
             elif self._in_head and self._timer is None:
                 self._start_timer()
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head = True, 0
+        self._in_head = True
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -117,7 +117,7 @@ class Connection:
         return response
 
     async def _accept(self, exchange: Exchange, response: Response) -> None:
-        fields = exchange.limit_fields()
+        fields = exchange.told([])
         protocol = dict(response.headers).get(b"sec-websocket-protocol")
         if protocol is None:
             protocol = next((up.subprotocol.encode() for up in self._upstreams.values() if up.subprotocol), None)
@@ -135,7 +135,7 @@ class Connection:
         if "websocket.http.response" not in (self.scope.get("extensions") or {}):
             await self._send({"type": "websocket.close"})
             return
-        headers = response.headers + exchange.limit_fields()
+        headers = exchange.told(response.headers)
         await self._send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
         await self._send({"type": "websocket.http.response.body", "body": response.body})
 
@@ -214,8 +214,8 @@ class Connection:
     def _error(self, exchange: Exchange) -> str:
         frame: dict[str, Any] = {"message": exchange.error, "connectionId": self.id, "requestId": exchange.id}
         ruling = exchange.ruling
-        if ruling is not None and not ruling.allowed and ruling.more_after_ns is not None:
-            frame["retryAfter"] = -(-ruling.more_after_ns // 1_000_000_000)
+        if ruling is not None and ruling.retry_after_ns is not None:
+            frame["retryAfter"] = -(-ruling.retry_after_ns // 1_000_000_000)
         return json.dumps(frame)
 
     async def _call(self, exchange: Exchange, route: RouteFlow, body: bytes) -> Response:

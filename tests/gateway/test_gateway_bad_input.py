@@ -4,12 +4,17 @@ import asyncio
 import contextlib
 import itertools
 import random
+import re
 import socket
 import time
 
 import httpx
 import pytest
-from gateway_harness import get, raw, reset
+from gateway_harness import App, get, raw, reset
+
+from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
+
+MOCK = "apis: {a: {routes: {ANY /: {mock: {body: ok}}}, stages: {$default: {}}}}"
 
 
 def proxied(url, **options):
@@ -196,7 +201,8 @@ def test_framing_is_the_gateways_own(serve, backend):
     server = serve(proxied(behind.url))
     status, body = get(
         server.port, "/x", "Connection: X-Hop", "X-Hop: 1", "TE: trailers", "Upgrade: h2c", "HTTP2-Settings: x",
-        "Proxy-Authorization: x", "X_Forwarded_For: 6.6.6.6", "X-Forwarded-For: 6.6.6.6", "X-Ok: 1",
+        "Proxy-Authorization: x", "X_Forwarded_For: 6.6.6.6", "X-Forwarded-For: 6.6.6.6", "X-Forwarded-Prefix: /6.6.6.6",
+        "X-Ok: 1",
     )  # fmt: skip
     assert (status, body[-2:]) == (200, b"ok")
     head = behind.heads[0].lower()
@@ -217,6 +223,42 @@ def test_pipelined_requests_are_answered_in_order(front):
 @pytest.mark.parametrize("lines", [[f"X-{i}: {'x' * 100}" for i in range(200)], ["X: " + "x" * 20_000]])
 def test_huge_heads(front, lines):
     assert get(front, "/", *lines)[0] == 431
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 50])
+@pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 431)])
+def test_the_bound_of_a_head_is_exact(serve, pieces, more, status):
+    """However it is cut, and whatever came before it on the connection."""
+    port = serve("max_head: 1000\n" + MOCK).port
+    first = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: "
+    head += b"y" * (1000 + more - len(head) - 4) + b"\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(first)
+        answer = connection.recv(65_536)
+        for i in range(pieces):
+            connection.sendall(head[i * len(head) // pieces : (i + 1) * len(head) // pieces])
+            time.sleep(0.001)
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200", b"%d" % status]
+
+
+def test_many_requests_at_once(serve):
+    """Together they are longer than a head may be, and wherever they are cut it is no head that is too long."""
+    port = serve("max_head: 1000\n" + MOCK).port
+    one = b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 50
+    data = (one + b"\r\n\r\n") * 200
+    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+        connection.sendall(data + one)
+        answer = b""
+        while answer.count(b"HTTP/1.1 ") < 200:
+            answer += connection.recv(65_536)
+        connection.sendall(b"\r\nConnection: close\r\n\r\n")
+        while chunk := connection.recv(65_536):
+            answer += chunk
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"] * 201
 
 
 def test_a_head_without_end(front):
@@ -244,6 +286,46 @@ def test_slow_bodies(front, framing):
     answer = raw(front, b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n", 5)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert answer.endswith(b'{"message":"Request Timeout"}')
+
+
+def sending(pause, pieces):
+    async def body():
+        for _ in range(pieces):
+            yield b"x"
+            await asyncio.sleep(pause)
+
+    return body()
+
+
+@pytest.mark.parametrize("to", ["function", "proxy"])
+def test_a_body_that_trickles(backend, to):
+    """All of it has to come within `body_timeout`, however often there is a piece."""
+
+    async def answer(head, reader, writer):
+        await reader.readuntil(b"0\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    routes = {"function": Route(function=lambda event: "ok"), "proxy": Route(proxy=Proxy([backend(answer).url]))}
+    api = Api(routes={"POST /": routes[to]}, stages={"$default": Stage()})
+    ask = App(Configuration({"a": api}, body_timeout=0.5))
+    assert ask("POST", "/", content=sending(0.1, 50)).status_code == 408
+    assert ask("POST", "/", content=sending(0.01, 5)).text == "ok"
+
+
+def test_slow_clients_are_not_held_against_a_backend(backend):
+    """Its `timeout` stands still while a client is waited for: it is not said to be late, and is left out by nobody."""
+
+    async def answer(head, reader, writer):
+        await reader.readuntil(b"0\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    behind = [backend(answer), backend(answer)]
+    route = Route(proxy=Proxy([one.url for one in behind], timeout=0.3))
+    ask = App(Configuration({"a": Api(routes={"POST /": route}, stages={"$default": Stage()})}, body_timeout=1.5))
+    assert ask("POST", "/", content=sending(0.1, 8)).text == "ok"
+    assert [ask("POST", "/", content=sending(2, 2)).status_code for _ in range(2)] == [408, 408]
+    assert [ask("POST", "/", content=sending(0, 2)).status_code for _ in range(4)] == [200] * 4
+    assert [len(one.heads) for one in behind] in ([4, 3], [3, 4])
 
 
 def test_a_client_that_leaves_in_mid_body(front):
@@ -398,6 +480,34 @@ def test_nothing_leaks_between_requests(serve, backend):
     answers = asyncio.run(run())
     assert set(answers) <= {True, None}
     assert answers.count(True) >= 240
+
+
+EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + EVIL),
+        ("GET", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n" + EVIL),
+        ("GET", b"HTTP/1.1 204 No Content\r\nContent-Length: 42\r\n\r\n" + EVIL),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n" + EVIL),
+    ],
+)
+def test_what_a_backend_says_beyond_its_answer_is_nobodys(serve, backend, method, says):
+    """It is not the answer to the next request on the same connection."""
+
+    async def answer(head, reader, writer):
+        while True:
+            evil = head.startswith(method.encode() + b" /evil ")
+            writer.write(says if evil else b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+            head = await reader.readuntil(b"\r\n\r\n")
+
+    server = serve(proxied(backend(answer).url))
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(3):
+            assert client.request(method, "/evil").status_code in (200, 204)
+            assert [client.get("/good").text for _ in range(2)] == ["good", "good"]
 
 
 def test_upstreams_take_turns_and_rest(serve, backend):

@@ -125,6 +125,29 @@ def test_a_file_says_what_python_says(tmp_path, suffix, text):
         ("      prod:", "      $default:", 11, "not '$default'"),
         ("api_keys:", "headers: loud\napi_keys:", 15, "headers must be one of draft, legacy, both, none, not 'loud'"),
         ("api_keys:", "trusted_proxies: 10.0.0.0/40\napi_keys:", 15, "10.0.0.0/40"),
+        ("rate: 100,", "rate: 1:30,", 1, "throttle, rate must be a number, not '1:30'"),
+        ("rate: 100,", f"rate: 1{'0' * 400},", 1, "not inf"),
+        ("burst: 50", "burst: 050", 1, "throttle, burst must be a whole number, not '050'"),
+        ("api_keys:\n", f"api_keys:\n  ben: {'a' * 24}\n", 17, "the API keys 'ben' and 'ann' have the same value"),
+        ("api_keys:\n  ann", "api_keys:\n  a/nn", 16, "no space and no slash, not as 'a/nn'"),
+        ("api_keys:\n  ann", "api_keys:\n  a nn", 16, "no space and no slash, not as 'a nn'"),
+        ("gold:", "go/ld:", 18, "a plan's name is letters, digits, - and _, not 'go/ld'"),
+        ("  shop:", "  sh op:", 3, "an API's name is letters, digits, - and _, not 'sh op'"),
+        (
+            "plans:",
+            "domains:\n  shop.example:80: {/: shop}\nplans:",
+            18,
+            "without a port, or '*', not 'shop.example:80'",
+        ),
+        ("plans:", "domains:\n  Shop.Example: {/: shop}\nplans:", 18, "in lower case"),
+        ("plans:", "domains:\n  '*.example': {/: shop}\nplans:", 18, "not '*.example'"),
+        (
+            "plans:",
+            "domains:\n  '*': {/: shop/dev}\nplans:",
+            18,
+            "'shop/dev' is none of the APIs and their stages: shop/prod",
+        ),
+        ("api_keys:", "max_keys: 100000000000000\napi_keys:", 15, "max_keys=100000000000000 takes"),
         ("api_keys:", "tables: redis\napi_keys:", 15, "tables must be memory, shared:NAME or file:FOLDER, not 'redis'"),
     ],
 )
@@ -147,6 +170,9 @@ def test_errors_name_file_line_and_value(tmp_path, old, new, line, problem):
         ("burst = 3,", "brust = 3,", 13, "'brust' is none of"),
         ("limit = 10", "limit = 0", 23, "limit must be a whole number from 1"),
         ("[api_keys]", "[api_keys", 17, "no TOML"),
+        ("rate = 100", f"rate = 1{'0' * 400}", 1, "not inf"),
+        ("limit = 10", f"limit = 1{'0' * 5000}", 24, "no TOML: Exceeds the limit"),
+        ("limit = 10", f"limit = {'[' * 5000}{']' * 5000}", 24, "no TOML: maximum recursion depth"),
     ],
 )
 def test_errors_of_toml(tmp_path, old, new, line, problem):
@@ -188,6 +214,11 @@ def test_files_that_are_none(tmp_path, text):
         ("proxy: 'http://127.0.0.1/{nothing}'", "route 'GET /' has no {nothing}"),
         ("proxy: 'http://127.0.0.1/a}'", "Single '}'"),
         ("mock: {}}, 'GET /{a}': {proxy: 'http://{a}/'", "address 'http://{a}/': it has no host"),
+        ("mock: {}}, 'GET /{id}': {proxy: 'http://127.0.0.1/?id={id}'", "{variables} in the path"),
+        ("proxy: 'http://ann:secret@127.0.0.1/'", "it may have host, port, path and query"),
+        ("proxy: 'http://127.0.0.1/#top'", "it may have host, port, path and query"),
+        ("function: 'broken_beside:f'", "function 'broken_beside:f' cannot be loaded: SyntaxError: "),
+        ("function: 'raising_beside:f'", "function 'raising_beside:f' cannot be loaded: RuntimeError: no database"),
         ("proxy: 'http://127.0.0.1:99999/'", "address 'http://127.0.0.1:99999/': Port out of range"),
         ("proxy: 'ws://127.0.0.1/'", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),
         ("aggregate: {a: 'ws://127.0.0.1/'}", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),
@@ -195,6 +226,8 @@ def test_files_that_are_none(tmp_path, text):
 )
 def test_the_command_checks_all(tmp_path, capsys, route, problem):
     """Also what can only be seen when all is put together; and it names file and line."""
+    (tmp_path / "broken_beside.py").write_text("def f(event:\n")
+    (tmp_path / "raising_beside.py").write_text("raise RuntimeError('no database')\n")
     file = tmp_path / "gateway.yaml"
     file.write_text(f"apis:\n  a:\n    stages: {{$default: {{}}}}\n    routes: {{\nGET /: {{{route}}}}}")
     assert main([str(file), "--check"]) == 1
@@ -261,12 +294,47 @@ apis:
     assert api.stages["prod"].variables == {"version": "1.10", "port": "0080"}
 
 
+def test_what_is_written_loosely(tmp_path):
+    """A name with nothing below it, numbers with an exponent, and a text that looks like a number of another YAML."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text("""
+throttle: {rate: 1e3, burst: 1_000}
+plans:
+apis:
+  a:
+    routes: {GET /: {mock: {}}}
+    stages:
+      prod:
+      dev: {throttle: {rate: .5, burst: 1}, variables: {time: 12:30, octal: 0x1F}}
+""")
+    configuration = read_file(file)
+    stages = configuration.apis["a"].stages
+    assert configuration.throttle == Throttle(1000.0, 1000)
+    assert (configuration.plans, stages["prod"]) == ({}, Stage())
+    assert stages["dev"] == Stage(throttle=Throttle(0.5, 1), variables={"time": "12:30", "octal": "0x1F"})
+
+
 def test_the_command_says_that_all_is_well(tmp_path, capsys):
     file = tmp_path / "gateway.yaml"
     file.write_text(YAML)
     assert main([str(file), "--check"]) == 0
     assert "1 APIs, 1 plans" in capsys.readouterr().out
     assert main([str(tmp_path / "none.yaml"), "--check"]) == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("tables", "problem"), [("/proc/nowhere", "'/proc/nowhere'"), ("tables", "no table of ratelimit: it has 7 bytes")]
+)
+def test_tables_that_cannot_be_opened(tmp_path, monkeypatch, capsys, tables, problem, workers):
+    """One line says so, and no worker is started."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "counts.tbl").write_text("rubbish")
+    (tmp_path / "gateway.yaml").write_text(f"{YAML}tables: file:{tables}\n")
+    assert main(["gateway.yaml", "--workers", workers]) == 1
+    told = capsys.readouterr().err
+    assert (told.count("\n"), problem in told) == (1, True)
 
 
 def test_functions_are_looked_for_beside_the_file(tmp_path, monkeypatch):

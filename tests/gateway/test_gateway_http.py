@@ -9,7 +9,18 @@ import httpx
 import pytest
 from gateway_harness import App, get
 
-from ratelimit.gateway import AccessLog, Api, Authorizer, Configuration, GatewayResponse, Mock, Proxy, Route, Stage
+from ratelimit.gateway import (
+    AccessLog,
+    Api,
+    Authorizer,
+    Configuration,
+    GatewayResponse,
+    Mock,
+    Proxy,
+    Route,
+    Stage,
+    Throttle,
+)
 
 FUNCTIONS = """
 import asyncio, json, threading
@@ -29,6 +40,15 @@ def broken(event):
 
 def nonsense(event):
     return {"statusCode": "fine", "body": 5}
+
+def endless(event):
+    return float("inf")
+
+def deep(event):
+    inner = []
+    for _ in range(100_000):
+        inner = [inner]
+    return inner
 
 def sneaky(event):
     return {"statusCode": 200, "headers": {"x-a": "1\\r\\nx-b: 2"}, "body": ""}
@@ -58,6 +78,8 @@ apis:
       GET /binary: {{function: "functions:binary"}}
       GET /broken: {{function: "functions:broken"}}
       GET /nonsense: {{function: "functions:nonsense"}}
+      GET /endless: {{function: "functions:endless"}}
+      GET /deep: {{function: "functions:deep"}}
       GET /sneaky: {{function: "functions:sneaky"}}
       GET /slow: {{function: "functions:slow", timeout: 0.2}}
       GET /who:
@@ -146,7 +168,7 @@ def test_a_binary_body(shop):
     assert shop.get("/binary").content == b"\x00\x01\xff"
 
 
-@pytest.mark.parametrize("path", ["/broken", "/nonsense", "/sneaky"])
+@pytest.mark.parametrize("path", ["/broken", "/nonsense", "/endless", "/deep", "/sneaky"])
 def test_functions_that_fail(shop, path):
     """The caller learns nothing about why."""
     answer = shop.get(path)
@@ -291,6 +313,76 @@ def test_an_aggregate_of_rubbish(backend):
     assert all(b"x-stage: $default\r\n" in one.heads[0] for one in backends.values())
 
 
+def test_an_aggregate_asks_for_the_whole(backend):
+    """What a client accepts of its answer, or has of it already, is not said of the parts."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n7")
+
+    behind = backend(answer)
+    route = Route(aggregate={"a": Proxy([behind.url])})
+    ask = App(Configuration({"a": Api(routes={"GET /": route}, stages={"$default": Stage()})}))
+    headers = {"accept-encoding": "gzip", "range": "bytes=0-1", "if-none-match": '"x"', "x-other": "stays"}
+    assert ask.get("/", headers=headers).json() == {"a": 7}
+    head = behind.heads[0].lower()
+    assert b"accept-encoding: identity\r\n" in head
+    assert b"x-other: stays\r\n" in head
+    assert not any(word in head for word in (b"gzip", b"range:", b"if-none-match"))
+
+
+def test_an_encoded_slash_at_a_function():
+    """`rawPath` is the path within the stage as it came."""
+    api = Api(routes={"GET /{name}": Route(function=lambda event: event)}, stages={"prod": Stage()})
+    event = App(Configuration({"a": api}, encoded_slash=True)).get("/prod/a%2Fb%20c").json()
+    assert (event["rawPath"], event["pathParameters"]) == ("/a%2Fb%20c", {"name": "a/b c"})
+
+
+def test_the_gateways_word_on_limits_counts(backend, clock):
+    """A field is not sent twice, by the backend or a response of one's own and by the gateway."""
+
+    async def answer(head, reader, writer):
+        fields = b"RateLimit: limit=5\r\nX-RateLimit-Limit: 9\r\nRetry-After: 8\r\n"
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + fields + b"\r\n")
+
+    api = Api(
+        routes={"GET /": Route(proxy=Proxy([backend(answer).url]))},
+        stages={"$default": Stage(throttle=Throttle(0.5, 1))},
+        responses={"THROTTLED": GatewayResponse(headers={"Retry-After": "7"})},
+    )
+    ask = App(Configuration({"a": api}), clock)
+    first, second = (ask.get("/").headers for _ in range(2))
+    assert first.get_list("ratelimit") == ['"stage";r=0;t=2']
+    assert (first["x-ratelimit-limit"], first["retry-after"]) == ("9", "8")
+    assert second.get_list("retry-after") == ["2"]
+
+
+def test_an_error_message_in_quotes():
+    """`$context.error.messageString` brings its own, as it does elsewhere."""
+    response = GatewayResponse(body='{"message":$context.error.messageString}')
+    api = Api(routes={}, stages={"$default": Stage()}, responses={"DEFAULT_4XX": response})
+    assert App(Configuration({"a": api})).get("/").json() == {"message": "Not Found"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        1,
+        {},
+        {"isAuthorized": 1},
+        {"isAuthorized": True, "context": []},
+        {"isAuthorized": True, "usageIdentifierKey": []},
+    ],
+)
+def test_answers_that_no_authorizer_may_give(answer):
+    route = Route(mock=Mock(body="$context.authorizer.user"), authorizer="a", api_key_required=True)
+    api = Api(
+        routes={"GET /": route}, stages={"$default": Stage()}, authorizers={"a": Authorizer(lambda event: answer)}
+    )
+    asked = App(Configuration({"a": api})).get("/", headers={"authorization": "x"})
+    assert (asked.status_code, asked.headers["x-amzn-errortype"]) == (500, "AuthorizerConfigurationException")
+
+
 def test_a_mapping_before_a_function():
     request = {"overwrite:header.x-stage": "$context.stage", "overwrite:path": "/b"}
     route = Route(function=lambda event: f"{event['rawPath']} {event['headers']['x-stage']}", request=request)
@@ -422,20 +514,6 @@ def test_functions_in_the_access_log(tmp_path):
     assert re.fullmatch(r"200 (3\d|[4-9]\d|\d{3,}) -", slow)
     assert re.fullmatch(r"418 \d+ -", teapot)
     assert re.fullmatch(r"- \d+ RuntimeError\('broken'\)", broken)
-
-
-def test_a_message_with_its_quotes(tmp_path):
-    """`$context.error.messageString` is JSON as it stands, in an answer and in the log."""
-    api = Api(routes={"GET /": Route(mock=Mock())}, stages={"$default": Stage()})
-    body = '{"message": $context.error.messageString, "path": "$context.path"}'
-    log = AccessLog(
-        str(tmp_path / "log"), '{"error": $context.error.messageString, "agent": "$context.identity.userAgent"}'
-    )
-    ask = App(Configuration({"a": api}, responses={"DEFAULT_4XX": GatewayResponse(body=body)}, access_log=log))
-    assert ask.get("/none", headers={"user-agent": 'a"b'}).json() == {"message": "Not Found", "path": "/none"}
-    assert ask.get("/", headers={"user-agent": 'a"b'}).status_code == 200
-    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-    assert lines == [{"error": "Not Found", "agent": 'a"b'}, {"error": "", "agent": 'a"b'}]
 
 
 def test_a_full_disk_stops_no_request(caplog):

@@ -152,9 +152,12 @@ def test_promote_and_rollback(server):
         assert answer.json() == {"stage": "shop/$default", "deployment": "second"}
         assert client.get("/pets").text == "new green small"
         assert client.get("/keyed").status_code == 404
+        client.post("/_gateway/promote", json={"stage": "shop/$default"})  # once more, which changes nothing
         assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).json()["deployment"] == "first"
         assert client.get("/pets").text == "old green"
         assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).status_code == 400
+        answer = client.post("/_gateway/promote", json=["shop/$default"])
+        assert answer.json()["message"] == "the body must be a JSON object, not ['shop/$default']"
         answer = client.post("/_gateway/promote", json={"stage": "shop/none"})
         assert (answer.status_code, answer.json()["message"]) == (400, "stage must be as 'api/stage', not 'shop/none'")
 

@@ -130,6 +130,46 @@ def test_a_quota_turns_at_the_very_moment(period, last):
     assert ask.statuses("/prod/pets", 4, headers=ann) == [200, 200, 200, 429]
 
 
+@pytest.mark.parametrize(("rate", "wait"), [(0.001, 1000), (0.5, 2), (10, 1)])
+def test_after_retry_after_all_levels_admit(rate, wait):
+    """A quota that turns soon is no reason to come back before the other levels have something to give."""
+    clock = at("2026-11-26T23:59:59")
+    ask = App(rest(plan(throttle=Throttle(rate, 1), quota=CalendarQuota(1, "DAY"))), clock)
+    ann = {"x-api-key": KEY}
+    assert ask.statuses("/prod/pets", 1, headers=ann) == [200]
+    answer = ask.get("/prod/pets", headers=ann)
+    assert answer.json() == {"message": "Limit Exceeded"}
+    assert (answer.headers["retry-after"], answer.headers["ratelimit"]) == (str(wait), '"quota";r=0;t=1')
+    clock.advance(wait)
+    assert ask.statuses("/prod/pets", 1, headers=ann) == [200]
+
+
+def test_no_wait_will_do_for_a_quota_at_a_closed_route():
+    configuration = rest(plan(quota=CalendarQuota(1, "DAY", offset=1)))
+    configuration.apis["shop"].stages["prod"].throttle = Throttle(0, 0)
+    answer = App(configuration, at("2026-11-26T23:59:59")).get("/prod/pets", headers={"x-api-key": KEY})
+    assert answer.status_code == 429
+    assert "retry-after" not in answer.headers
+
+
+@pytest.mark.parametrize("before", range(1, 12))
+def test_midnight_between_two_looks_at_the_clock(before):
+    """A request that begins on one day and is decided on the next is decided, and told of no time that is past."""
+
+    class Running(ManualClock):
+        def now_ns(self):
+            self.advance(ns=1)
+            return super().now_ns()
+
+    clock = Running(at("2026-11-26T23:59:59").now_ns())
+    configuration = rest(plan(quota=CalendarQuota(1, "DAY")))
+    configuration.on_limiter_error = "closed"
+    ask = App(configuration, clock)
+    assert ask.statuses("/prod/pets", 1, headers={"x-api-key": KEY}) == [200]
+    clock.advance(ns=at("2026-11-27T00:00:00").now_ns() - ManualClock.now_ns(clock) - before)
+    assert ask.get("/prod/pets", headers={"x-api-key": KEY}).status_code in (200, 429)
+
+
 def test_a_refused_request_uses_no_quota(clock):
     ask = App(rest(plan(throttle=Throttle(1, 2), quota=CalendarQuota(100, "DAY"))), clock)
     ask.statuses("/prod/pets", 9, headers={"x-api-key": KEY})
@@ -163,6 +203,19 @@ def test_the_offset_counts_in_the_first_period_only(gold):
     gold.clock.advance(7 * 86_400)
     assert use(gold, 20) == 10
     assert use(gold, 20, "ben") == 6
+
+
+def test_who_looks_at_usage_begins_no_period(gold):
+    """Neither usage nor what remains nor an adjustment is a first use: the offset is still to come."""
+    assert gold.usage("ann", date(2026, 11, 10), date(2026, 11, 25))["2026-11-25"] == [0, 6]
+    assert gold.remaining("ann") == 6
+    gold.adjust("ann", 8)
+    assert gold.remaining("ann") == 8
+    gold.clock.advance(7 * 86_400)
+    assert gold.remaining("ann") == 6
+    assert use(gold, 20) == 6
+    gold.clock.advance(7 * 86_400)
+    assert use(gold, 20) == 10
 
 
 def test_an_offset_from_a_given_day():

@@ -179,6 +179,21 @@ def test_a_wrong_file_changes_nothing(serve, gateway_text):
     assert ask(server.url, 1, clients=1) == [200]
 
 
+def test_a_function_that_cannot_be_loaded_ends_no_watch(serve, gateway_text, tmp_path):
+    """Its module may fail in any way; the next change of the file is followed as ever."""
+    (tmp_path / "half_written.py").write_text("def f(event:\n")
+    server = serve(gateway_text())
+    function = "apis: {a: {routes: {GET /: {function: 'half_written:f'}}, stages: {$default: {}}}}"
+    server.file.write_text(function)
+    server.wait_for(
+        f"not reloaded: {server.file}:1: a/$default, route 'GET /': function 'half_written:f' cannot be loaded"
+    )
+    (tmp_path / "half_written.py").write_text("def f(event): return 'whole'\n")
+    server.file.write_text(function + "\n")
+    server.wait_for("reloaded " + str(server.file))
+    assert httpx.get(server.url).text == "whole"
+
+
 def test_the_log_and_the_bounds_of_a_head_are_reloaded(serve, tmp_path):
     """A request that began before writes its line where it would have."""
     (tmp_path / "late.py").write_text(
