@@ -53,7 +53,10 @@ class Gateway:
 
         Raises ValueError, and changes nothing, when the configuration cannot be put together.
         """
-        self.flow = Flow(configuration, self.limiters, self.addresses)
+        flow = Flow(configuration, self.limiters, self.addresses)
+        if configuration is not self.flow.configuration:
+            self.operator.moves.clear()
+        self.flow = flow
         await self.addresses.keep(self.flow.used)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -72,6 +75,7 @@ class Gateway:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await self.connections.start()
+        await self.operator.catch_up()
         tasks = [asyncio.create_task(run()) for run in (*self.on_start, self._sweep_daily)]
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -164,9 +168,13 @@ class Gateway:
             return exchange.flow.plain.answer(exchange, refusal)
 
     async def _stream(self, exchange: Exchange, body: Pieces, send: Send) -> None:
+        leaving = asyncio.create_task(left(exchange.receive))
         try:
             async with aclosing(body):
                 async for chunk in body:
+                    if leaving.done():
+                        exchange.error, exchange.result = "the client went away", "failed"
+                        return
                     exchange.response_length += len(chunk)
                     await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
@@ -174,6 +182,8 @@ class Gateway:
             # The answer is left without its end, for which the server closes the connection: so the client knows.
             exchange.integration_error, exchange.result = repr(error), "failed"
             log.warning("the backend of route %s failed in mid-body: %r", exchange.route and exchange.route.key, error)
+        finally:
+            leaving.cancel()
 
     def done(self, exchange: Exchange) -> None:
         """Count the request and write its line."""
@@ -181,6 +191,12 @@ class Gateway:
             exchange.route.meter.record(exchange.result, exchange.status, exchange.started_ns)
         if exchange.flow.line is not None:
             exchange.flow.line.write(exchange)
+
+
+async def left(receive: Receive) -> None:
+    """Until the client is gone. Sending tells nothing of it, and a backend may go on forever."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def without_body(headers: list[Header], body: bytes | Pieces) -> tuple[list[Header], bytes]:

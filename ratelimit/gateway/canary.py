@@ -16,11 +16,15 @@ class Split(Generic[T]):
         base, canary: the sides; without a canary the base is always chosen.
         percent: the canary's share, from 0.0 to 100.0, by chance for each request.
         chance: from 0.0 up to 1.0.
+
+    Raises: ValueError for another percent.
     """
 
     def __init__(
         self, base: T, canary: T | None = None, percent: float = 0.0, chance: Callable[[], float] = random.random
     ) -> None:
+        if not 0 <= percent <= 100:
+            raise ValueError(f"percent must be from 0 to 100, not {percent!r}")
         self.base = base
         self.canary = canary
         self.percent = percent

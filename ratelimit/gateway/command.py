@@ -3,9 +3,11 @@
 import argparse
 import asyncio
 import logging
+import multiprocessing
 import os
-import shutil
+import secrets
 import signal
+import ssl
 import sys
 import tempfile
 from contextlib import suppress
@@ -17,10 +19,11 @@ from .. import Table
 from .app import Gateway
 from .config import read_file
 from .model import Configuration
-from .server import BoundedProtocol, run
+from .server import BoundedProtocol, Patience, run
 from .throttle import Limiters
 
 log = logging.getLogger("uvicorn.error")
+State = tuple[int, int] | None  # of a file: when it was changed, and its size
 
 
 def main(arguments: list[str]) -> int:
@@ -28,19 +31,23 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("ratelimit gateway", description="Serve an API gateway by a configuration file.")
     parser.add_argument("file", help="the configuration, .yaml or .toml")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="port to listen at (%(default)s)")
+    parser.add_argument("--port", type=_port, default=8080, help="port to listen at (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes, which share all limits (%(default)s)")
     parser.add_argument("--check", action="store_true", help="only check the configuration")
     parser.add_argument("--no-watch", action="store_true", help="reload on SIGHUP only, not when the file changes")
     for name, text in (("keyfile", "private key"), ("certfile", "certificate"), ("ca-certs", "clients' CAs")):
         parser.add_argument(f"--ssl-{name}", help=f"file of the {text}, for TLS")
     parser.add_argument("--limit-concurrency", type=int, help="connections beyond which the answer is 503")
+    parser.add_argument(
+        "--grace", type=float, default=30.0, help="seconds for what is under way when it stops (%(default)g)"
+    )
     given = parser.parse_args(arguments)
     if given.workers < 1:
         parser.error(f"--workers must be 1 or more, not {given.workers}")
     sys.path.insert(0, os.path.dirname(os.path.abspath(given.file)))  # where its functions are looked for first
     try:
         configuration = read_file(given.file)
+        _check_tls(given)
         if not given.check:
             Limiters(configuration.tables, configuration.max_keys)  # what fails here would fail in each worker
     except (ValueError, OSError, MemoryError) as error:
@@ -52,13 +59,35 @@ def main(arguments: list[str]) -> int:
     return _serve(given, configuration)
 
 
-def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
-    peers = tempfile.mkdtemp(prefix="ratelimit-gateway-")  # for its owner alone
-    own = f"gateway-{os.getpid()}"  # tables that are shared by the workers, and end with them
-    alone = given.workers == 1 or configuration.tables != "memory"
-    tables = configuration.tables if alone else f"shared:{own}"
-    limits = [api.limits for api in configuration.apis.values()]
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 2**16:  # the system would take the rest of a division
+        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, not {text}")
+    return port
+
+
+def _check_tls(given: argparse.Namespace) -> None:
+    """An OSError or a ValueError that names the file which is missing or wrong."""
+    key, certificate, authorities = given.ssl_keyfile, given.ssl_certfile, given.ssl_ca_certs
+    if (key or authorities) and not certificate:
+        raise ValueError("--ssl-keyfile and --ssl-ca-certs need --ssl-certfile")
+    for file in filter(None, (key, certificate, authorities)):
+        Path(file).read_bytes()
     try:
+        context = ssl.create_default_context(cafile=authorities)
+        if certificate:
+            context.load_cert_chain(certificate, key, password="")  # as uvicorn will: nobody is asked for one
+    except ssl.SSLError as error:
+        files = ", ".join(filter(None, (certificate, key, authorities)))
+        raise ValueError(f"no key, certificate and CAs that fit: {files}: {error}") from error
+
+
+def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
+    """Alone, or with workers, which find each other in a folder and share tables; both end with them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # in the workers too, until they can follow
+    limits = [api.limits for api in configuration.apis.values()]
+
+    def serve(tables: str, peers: str | None) -> int:
         return run(
             partial(served, os.path.abspath(given.file), tables, peers, not given.no_watch),
             given.workers,
@@ -70,20 +99,44 @@ def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
             ssl_certfile=given.ssl_certfile,
             ssl_ca_certs=given.ssl_ca_certs,
             limit_concurrency=given.limit_concurrency,
+            timeout_graceful_shutdown=given.grace,
         )
-    finally:
-        shutil.rmtree(peers, ignore_errors=True)
-        for name in Table.names():
-            if name.startswith(f"{own}."):
-                Table.shared(name).remove()
+
+    if given.workers == 1:
+        try:
+            return serve(configuration.tables, None)
+        except KeyboardInterrupt:  # Ctrl-C ends it as SIGTERM does, whatever a function in a thread may still do
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+    with tempfile.TemporaryDirectory(prefix="ratelimit-gateway-") as peers:  # for its owner alone
+        own = f"gateway-{os.getpid()}-{secrets.token_hex(4)}"  # another container may have the same process
+        try:
+            return serve(f"shared:{own}" if configuration.tables == "memory" else configuration.tables, peers)
+        finally:
+            for name in Table.names():
+                if name.startswith(f"{own}."):
+                    Table.shared(name).remove()
 
 
-def served(file: str, tables: str, peers: str, watch: bool) -> Gateway:
+def served(file: str, tables: str, peers: str | None, watch: bool) -> Gateway:
     """The application of one worker."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can follow: what it reads now is new enough
+    seen = _state(file)
     gateway = Gateway(_configuration(file, tables), peers=peers)
-    gateway.on_start.append(partial(_follow, gateway, file, tables, watch))
+    gateway.on_start.append(partial(_follow, gateway, file, tables, watch, seen))
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        gateway.on_start.append(partial(_end_with, supervisor.sentinel))
     return gateway
+
+
+async def _end_with(sentinel: int) -> None:
+    """End when the supervisor is gone, however it went: the next one needs the port."""
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(sentinel, gone.set)
+    await gone.wait()
+    loop.remove_reader(sentinel)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _configuration(file: str, tables: str) -> Configuration:
@@ -91,31 +144,34 @@ def _configuration(file: str, tables: str) -> Configuration:
     configuration = replace(read_file(file), tables=tables)
     BoundedProtocol.max_head = configuration.max_head
     BoundedProtocol.head_timeout = configuration.head_timeout
+    Patience.send_timeout = configuration.send_timeout
     return configuration
 
 
-async def _follow(gateway: Gateway, file: str, tables: str, watch: bool) -> None:
-    """Reload on SIGHUP, and when the file changes. A wrong file is logged, and changes nothing."""
+async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: State) -> None:
+    """Reload on SIGHUP, and when the file is no longer as it was seen. A wrong file is logged, and changes nothing."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
-    seen = _state(file)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+    before = seen
     while True:
         with suppress(TimeoutError):
             async with asyncio.timeout(0.5 if watch else None):
                 await asked.wait()
-        now = _state(file)
-        if not asked.is_set() and now == seen:
+        now, last = _state(file), before
+        before = now
+        if not asked.is_set() and (now == seen or now != last):  # a file that is still being written is left alone
             continue
         asked.clear()
         seen = now
         try:
-            await gateway.load(_configuration(file, tables))
+            await gateway.load(await asyncio.to_thread(_configuration, file, tables))  # which serves meanwhile
             log.info("reloaded %s", file)
         except Exception as error:  # whatever it is: the next change may be right
             log.error("not reloaded: %s", error)
 
 
-def _state(file: str) -> tuple[int, int] | None:
+def _state(file: str) -> State:
     try:
         found = Path(file).stat()
     except OSError:

@@ -168,10 +168,12 @@ class ProxyCall:
         return response
 
     async def open_websocket(self, exchange: Exchange) -> websockets.ClientConnection:
-        """A connection to the backend for one client, or a Refusal."""
+        """A connection to the backend for one client, or a Refusal. It reads no more than the client takes."""
         _, path, headers, _ = self.target(exchange, "GET", b"")
         kept = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         protocols = exchange.scope.get("subprotocols") or None
+        assert exchange.side is not None
+        most = exchange.side.stage.api.api.limits.message
         problem: Exception | None = None
         for address in self.balancer.order():
             secure = "wss" if address.scheme == "https" else "ws"
@@ -179,7 +181,7 @@ class ProxyCall:
                 return await websockets.connect(
                     f"{secure}://{address.authority.decode()}{path.decode()}", additional_headers=kept,
                     subprotocols=protocols, open_timeout=self.proxy.timeout, ssl=address.context, proxy=None,
-                    compression=None, user_agent_header=None,
+                    compression=None, user_agent_header=None, max_size=most, max_queue=1,
                 )  # fmt: skip
             except (OSError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
                 self.balancer.failed(address)

@@ -46,9 +46,9 @@ class Collector:
                 buckets.append((edge, total))
             if total:
                 seconds.add_metric(meter.labels, buckets, read(counts, meter.seconds) / 1e9)
-        keys = GaugeMetricFamily("ratelimit_gateway_keys", "Keys that count at a level", labels=["level"])
+        keys = GaugeMetricFamily("ratelimit_gateway_keys", "Keys in the table of a level", labels=["level"])
         full = CounterMetricFamily("ratelimit_gateway_table_full", "Decisions without a slot", labels=["level"])
-        for level, limiter in self._limiters.of.items():
+        for level, limiter in (*self._limiters.of.items(), ("counts", counts)):
             keys.add_metric([level], len(limiter))
             full.add_metric([level], limiter.full_count)
         yield from (requests, refused, shadow, seconds, keys, full)

@@ -70,7 +70,10 @@ class CalendarQuota:
     start: date | None = None
 
     def __post_init__(self) -> None:
-        check(1 <= self.limit < 2**40, f"limit must be a whole number from 1 to 2**40, not {self.limit!r}")
+        check(
+            isinstance(self.limit, int) and 1 <= self.limit < 2**40,
+            f"limit must be a whole number from 1 to 2**40, not {self.limit!r}",
+        )
         check(self.period in PERIODS, f"period must be one of {', '.join(PERIODS)}, not {self.period!r}")
         day = self.start is None or not isinstance(self.start, datetime)
         check(day, f"start must be a day as 2026-01-31, not {self.start!r}")
@@ -421,9 +424,11 @@ class Configuration:
         headers: "draft" (RateLimit and RateLimit-Policy), "legacy" (`X-RateLimit-*`), "both" or "none".
         problem_json: 429 bodies as application/problem+json.
         tables: where counts are kept: "memory", "shared:NAME" or "file:FOLDER".
-        max_keys: API keys and routes that can be counted at once.
+        max_keys: of each level's table, and of that of the counts: some 20 for each route that was asked for, one
+            for each API key and day of the last 92.
         max_head: bytes of a request's line and headers.
         head_timeout, body_timeout: seconds in which a client must have sent them.
+        send_timeout: seconds after which a client that takes nothing of what waits for it is given up.
         access_log: see there.
         operator: see there.
         tracing: spans by OpenTelemetry, if it is installed.
@@ -446,6 +451,7 @@ class Configuration:
     max_head: int = 65_536
     head_timeout: float = 10.0
     body_timeout: float = 30.0
+    send_timeout: float = 30.0
     access_log: AccessLog | None = None
     operator: Operator = field(default_factory=Operator)
     tracing: bool = False
@@ -466,7 +472,7 @@ class Configuration:
         ):
             value = getattr(self, option)
             check(value in accepted, f"{option} must be one of {', '.join(accepted)}, not {value!r}")
-        for name in ("max_keys", "max_head", "head_timeout", "body_timeout"):
+        for name in ("max_keys", "max_head", "head_timeout", "body_timeout", "send_timeout"):
             check(getattr(self, name) > 0, f"{name} must be more than 0, not {getattr(self, name)!r}")
         right = self.tables == "memory" or re.fullmatch(r"shared:[\w.-]+|file:.+", self.tables)
         check(right, f"tables must be memory, shared:NAME or file:FOLDER, not {self.tables!r}")

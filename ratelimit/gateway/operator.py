@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
 from importlib.resources import files
@@ -35,7 +34,8 @@ class Operator:
 
     def __init__(self, gateway: "Gateway") -> None:
         self.gateway = gateway
-        self.started = time.time()
+        self.started = gateway.limiters.now_ns() / 1e9
+        self.moves: list[dict[str, Any]] = []  # what was promoted and rolled back since the configuration was read
         self._pages: dict[tuple[str, str], Callable[[Exchange], Awaitable[Response]]] = {
             ("GET", ""): self._page,
             ("GET", "status.json"): self._status,
@@ -89,7 +89,9 @@ class Operator:
         return reply(*replies[0])
 
     async def perform(self, order: dict[str, Any]) -> Reply:
-        """Promote or roll back a stage of this worker."""
+        """Promote or roll back a stage of this worker, or tell a new one what was."""
+        if order["order"] == "moves":
+            return 200, self.moves
         configuration = self.gateway.flow.configuration
         api, _, name = order["stage"].partition("/")
         try:
@@ -100,7 +102,13 @@ class Operator:
             return 400, {"message": f"stage must be as 'api/stage', not {order['stage']!r}"}
         except ValueError as error:
             return 400, {"message": str(error)}
+        self.moves.append(order)
         return 200, {"stage": order["stage"], "deployment": stage.deployment}
+
+    async def catch_up(self) -> None:
+        """A worker that takes the place of another does what that one was told."""
+        for order in max([moves for _, moves in await self.gateway.connections.all({"order": "moves"})], key=len):
+            await self.perform(order)
 
     async def _page(self, exchange: Exchange) -> Response:
         page = files(__package__).joinpath("status.html").read_bytes()

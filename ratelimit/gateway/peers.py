@@ -47,7 +47,10 @@ class Connections:
         """Listen to the other workers."""
         if self._folder is not None:
             path = self._folder / f"{self.worker}.sock"
-            self._server = await asyncio.start_unix_server(self._asked, path, limit=2**24)
+            try:
+                self._server = await asyncio.start_unix_server(self._asked, path, limit=2**24)
+            except OSError as error:
+                raise OSError(f"no socket for the other workers at {str(path)!r}: {error}") from error
 
     async def stop(self) -> None:
         if self._server is not None and self._folder is not None:
@@ -108,6 +111,9 @@ class Connections:
                     status, value = json.loads(await reader.readline())
                 finally:
                     writer.close()
+        except ConnectionRefusedError:  # it was killed, and nobody will have its name again
+            path.unlink(missing_ok=True)
+            return None
         except (OSError, ValueError) as error:  # a TimeoutError is an OSError
             log.warning("worker %s cannot be reached: %r", worker, error)
             return None

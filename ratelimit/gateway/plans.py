@@ -72,6 +72,7 @@ class UsagePlan:
         label = (key, stage, route, number, limit)
         chain = self._chains.get(label)
         if chain is None:
+            self._check(key)
             if len(self._chains) >= CHAINS:
                 self._chains.clear()
             day = EPOCH + timedelta(number)

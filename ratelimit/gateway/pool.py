@@ -1,6 +1,7 @@
 """Connections to one origin, which are kept for the next request."""
 
 import asyncio
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
@@ -14,6 +15,8 @@ from .exchange import Response
 MOST_CONNECTIONS = 1_000
 MOST_KEPT = 100
 KEPT_SECONDS = 30
+# What has come is read at once, also when the client is slow: the kernel must not have megabytes of it.
+SOCKET_OPTIONS = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 131_072)]
 
 
 class Connection(httpcore.AsyncHTTPConnection):
@@ -88,7 +91,7 @@ class Pool:
         return Response(answer.status, answer.headers, LentBody(self, connection, answer.stream))
 
     async def _take(self) -> Connection:
-        connection = Connection(self._origin, self._context, KEPT_SECONDS)
+        connection = Connection(self._origin, self._context, KEPT_SECONDS, socket_options=SOCKET_OPTIONS)
         while self._kept:
             kept = self._kept.pop()
             if not kept.has_expired():

@@ -1,17 +1,75 @@
-"""uvicorn as the gateway runs it: heads of bounded size and time, WebSocket frames of bounded size, and workers."""
+"""uvicorn as the gateway runs it: bounded heads, frames and patience, and workers that reload."""
 
 import asyncio
+import logging
 import os
 import signal
+import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.supervisors import Multiprocess
 
+log = logging.getLogger("uvicorn.error")
 
-class BoundedProtocol(HttpToolsProtocol):
+
+class Patience(asyncio.Protocol):
+    """Gives a client up that takes nothing of what waits for it for `send_timeout` seconds, however slow it may be.
+
+    Not even closing ends such a connection: what was written before would have to leave first.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    send_timeout: ClassVar[float] = 30.0
+
+    _stuck: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._unwatch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._unwatch()
+        super().connection_lost(exc)
+
+    def watch(self) -> None:
+        """From now on something has to leave; nothing more is written before."""
+        self._unwatch()
+        self._stuck = self.loop.call_later(self.send_timeout, self._look, self.transport.get_write_buffer_size())
+
+    def _unwatch(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
+
+    def _look(self, before: int) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if waiting >= before:
+            self.transport.abort()
+        elif waiting:
+            self.watch()
+
+
+class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
+    """Is rid of a client that does not even take the end."""
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        self.watch()
+
+
+class BoundedProtocol(Patience, HttpToolsProtocol):
     """Closes a connection whose request head is too large (431) or too slow (408).
 
     The parser alone would collect headers for as long as they come. Trailers and what else frames a chunked body
@@ -29,6 +87,20 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._start_timer()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self.watch()
+
+    def timeout_keep_alive_handler(self) -> None:
+        super().timeout_keep_alive_handler()
+        self.watch()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if cycle.scope["http_version"] == "1.0":
+            cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
+        super()._start_asgi_task(cycle, app)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -88,8 +160,27 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
+async def until_closed(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:
+    """Send to a client of HTTP/1.0, which knows no chunks: a body of unknown length ends with the connection."""
+    if message["type"] == "http.response.start":
+        if not any(name == b"content-length" for name, _ in message["headers"]):
+            cycle.chunked_encoding = False
+    elif cycle.chunked_encoding is False and not cycle.expected_content_length:
+        cycle.expected_content_length = len(message.get("body", b""))
+    await send(message)
+
+
 class Workers(Multiprocess):
-    """uvicorn's supervisor; SIGHUP goes to the workers, which reload by themselves and drop nothing."""
+    """uvicorn's supervisor; SIGHUP goes to the workers, which reload by themselves and drop nothing.
+
+    SIGHUP is blocked, here and so in each worker until it can follow: it would kill one that is just starting.
+    """
+
+    def handle_signals(self) -> None:
+        if signal.SIGHUP in signal.sigpending():
+            signal.sigwait([signal.SIGHUP])
+            self.handle_hup()
+        super().handle_signals()
 
     def handle_hup(self) -> None:
         for process in self.processes:
@@ -110,20 +201,28 @@ def run(app: Callable[[], Any], workers: int, frame: int, message: int, **option
         factory=True,
         workers=workers,
         http=BoundedProtocol,
-        ws="websockets-sansio",
+        ws=BoundedWebSocket,
         ws_max_size=(message, frame),  # type: ignore[arg-type]  # as websockets takes it
         ws_per_message_deflate=False,
         proxy_headers=False,
         server_header=False,
         access_log=False,
         log_level="info",
+        lifespan="on",  # what cannot start must not serve
+        ssl_cert_reqs=ssl.CERT_REQUIRED if options.get("ssl_ca_certs") else ssl.CERT_NONE,
         timeout_worker_healthcheck=30,  # a busy machine is no reason to kill a worker
         **options,
     )
     server = Server(config)
     if workers == 1:
         server.run()
-        return 0 if server.started else 3
-    sockets = [config.bind_socket()]
-    Workers(config, sockets).run()
-    return 0
+        return 0 if server.started else STARTUP_FAILURE
+    try:
+        sockets = [config.bind_socket()]
+    except SystemExit:
+        log.error("%s:%s cannot be listened at", config.host, config.port)
+        raise
+    supervisor = Workers(config, sockets)
+    supervisor.run()
+    failed = any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes)
+    return STARTUP_FAILURE if failed else 0

@@ -33,6 +33,8 @@ def make_limiter(kind: type[FixedWindow | TokenBucket], quota: Quota, name: str,
     place, _, base = where.partition(":")
     if place == "shared":
         table = Table.shared(f"{base}.{name}", max_keys=max_keys)
+    elif place != "file":
+        raise ValueError(f"tables must be memory, shared:NAME or file:FOLDER, not {where!r}")
     else:
         os.makedirs(base, exist_ok=True)
         table = Table.open(os.path.join(base, f"{name}.tbl"), max_keys=max_keys)
@@ -90,6 +92,10 @@ class Step:
     window: int = 1
     until_ns: int | None = None
     shadow: bool = False
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {self.level!r}")
 
     @property
     def most(self) -> int:

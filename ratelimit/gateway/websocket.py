@@ -235,8 +235,10 @@ class Connection:
                 await self.send(message)
             code, reason = upstream.close_code or GONE, upstream.close_reason or ""
         except websockets.ConnectionClosed as error:
-            received = error.rcvd
+            received, sent = error.rcvd, error.sent
             code, reason = (received.code, received.reason) if received else (1014, "the backend is gone")
+            if sent and sent.code == TOO_BIG:
+                code, reason = TOO_BIG, "a message of the backend is too big"
         except OSError:
             return
         await self.close(code if code not in (1005, 1006) else 1000, reason)
@@ -254,8 +256,8 @@ class Connection:
         self.gateway.done(exchange)
 
     def _exchange(self, route: RouteFlow | None, event: str) -> Exchange:
-        flow = self.gateway.flow if event == "CONNECT" else self.first.flow
-        exchange = Exchange.begin(flow, self.scope, self._receive)
+        # By the present configuration, so that a log that was rotated is left; route and throttles stay the first's.
+        exchange = Exchange.begin(self.gateway.flow, self.scope, self._receive)
         exchange.connection, exchange.event_type, exchange.route = self.id, event, route
         if event != "CONNECT":
             for name in ("client", "behind_proxy", "api", "place", "found", "key", "plan", "authorizer"):

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -56,6 +57,11 @@ class Server:
             assert time.monotonic() < ends, f"{len(lines)} lines, not {count}: {lines}"
             time.sleep(0.02)
         return lines
+
+    def memory(self):
+        """Bytes that the process has."""
+        with open(f"/proc/{self.process.pid}/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
 
     def stop(self):
         if self.process.poll() is None:

@@ -78,6 +78,16 @@ def test_the_status_page_in_a_browser(server):
         wait_for(lambda: numbers('[data-key="ann"]')[2:] == ["1", "3"])
         assert browser.execute_script("return document.querySelectorAll(arguments[0]).length", row + " polyline") == 2
         assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+        cut = "return [...document.querySelectorAll('th')].filter(th => th.scrollWidth > th.clientWidth).length"
+        assert browser.execute_script(cut) == 0
+        browser.set_window_size(500, 900)
+        assert browser.execute_script(cut) == 0
+        # What was scrolled stays so when the page makes its rows anew.
+        browser.execute_script(
+            "document.querySelector('.scroll').scrollLeft = 120; document.querySelector('tr').id = 'old'"
+        )
+        wait_for(lambda: not browser.find_elements(By.ID, "old"))
+        assert browser.execute_script("return document.querySelector('.scroll').scrollLeft") == 120
         server.stop()
         wait_for(lambda: "No news" in browser.find_element(By.ID, "trouble").text)
     finally:
@@ -108,6 +118,7 @@ def test_metrics(server):
     assert samples["ratelimit_gateway_refused_total", "GET /keyed", "", "quota", ""] == 1
     assert samples["ratelimit_gateway_request_seconds_count", "GET /pets", "", "", ""] == 8
     assert 0 < samples["ratelimit_gateway_request_seconds_sum", "GET /pets", "", "", ""] < 8
+    assert 'ratelimit_gateway_keys{level="counts"}' in text
 
 
 def test_usage_and_its_adjustment(server):

@@ -14,7 +14,9 @@ from ratelimit.gateway import (
     Mock,
     Plan,
     Route,
+    Split,
     Stage,
+    Step,
     Throttle,
     UsagePlan,
 )
@@ -299,3 +301,21 @@ def test_old_counters_are_given_back(gold):
 def test_quotas_that_make_no_sense(quota):
     with pytest.raises(ValueError, match="must be"):
         CalendarQuota(*quota)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda: Split("a", "b", percent=200), "percent must be from 0 to 100, not 200"),
+        (lambda: Step.of("methd", "GET /", Throttle(1, 1)), "level must be one of plan, .*, not 'methd'"),
+        (lambda: Limiters("memry"), "tables must be memory, shared:NAME or file:FOLDER, not 'memry'"),
+        (lambda: CalendarQuota(5.5, "DAY"), "limit must be a whole number from 1 to .*, not 5.5"),
+        (
+            lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).chain("ben", "a/b", "GET /"),
+            "key 'ben' is none of plan 'gold': ann",
+        ),
+    ],
+)
+def test_parts_alone_name_what_is_wrong(wrong, told):
+    with pytest.raises(ValueError, match=told):
+        wrong()

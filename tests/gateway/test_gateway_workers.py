@@ -84,7 +84,7 @@ def test_four_workers_hold_each_limit_exactly(serve, gateway_text):
 def test_tables_are_removed_with_the_gateway(serve, gateway_text):
     """What the gateway has shared by itself ends with it."""
     server = serve(gateway_text(), "--workers", "2")
-    own = f"gateway-{server.process.pid}."
+    own = f"gateway-{server.process.pid}-"
     assert any(name.startswith(own) for name in Table.names())
     server.stop()
     assert not any(name.startswith(own) for name in Table.names())

@@ -1,0 +1,400 @@
+"""The gateway as a process: its options, its signals, clients that take nothing, and its end."""
+
+import asyncio
+import base64
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+
+import httpx
+import pytest
+from gateway_harness import raw
+from ports import free_port
+
+from ratelimit import Table
+from ratelimit.gateway import command
+from ratelimit.gateway.peers import Connections
+
+MOCK = "apis: {a: {routes: {GET /: {mock: {body: hello}}}, stages: {$default: {}}}}\n"
+
+
+def until(condition, seconds=20):
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def refused(tmp_path, *options):
+    """What the gateway says when it does not start."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text(MOCK)
+    command = [sys.executable, "-m", "ratelimit", "gateway", str(file), *map(str, options)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode > 0
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A key and a certificate, which is its own CA."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return str(key), str(certificate)
+
+
+# --- options
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_no_port(tmp_path, port):
+    assert port in refused(tmp_path, f"--port={port}")
+
+
+def test_files_of_tls_that_are_no_such(tmp_path, certificate):
+    key, right = certificate
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("no certificate")
+    assert "none.pem" in refused(tmp_path, "--ssl-certfile", right, "--ssl-keyfile", tmp_path / "none.pem")
+    assert "wrong.pem" in refused(tmp_path, "--ssl-certfile", wrong, "--ssl-keyfile", key)
+    assert "wrong.pem" in refused(tmp_path, "--ssl-certfile", right, "--ssl-keyfile", key, "--ssl-ca-certs", wrong)
+    assert "--ssl-certfile" in refused(tmp_path, "--ssl-keyfile", key)
+    assert "--ssl-certfile" in refused(tmp_path, "--ssl-ca-certs", right)
+
+
+def test_clients_must_have_a_certificate_of_the_authorities(serve, certificate):
+    key, own = certificate
+    server = serve(MOCK, "--ssl-keyfile", key, "--ssl-certfile", own, "--ssl-ca-certs", own)
+    context = ssl.create_default_context(cafile=own)
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"https://127.0.0.1:{server.port}", verify=context)
+    context.load_cert_chain(own, key)
+    assert httpx.get(f"https://127.0.0.1:{server.port}", verify=context).text == "hello"
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_no_more_than_the_tables_are_left_behind(serve, tmp_path, monkeypatch, workers):
+    with tempfile.TemporaryDirectory() as folder:  # a short name, as sockets need
+        monkeypatch.setenv("TMPDIR", folder)
+        shared = set(os.listdir("/dev/shm"))
+        server = serve(MOCK, "--workers", workers)
+        server.stop()
+        assert os.listdir(folder) == []
+    assert not {name for name in set(os.listdir("/dev/shm")) - shared if str(server.process.pid) in name}
+
+
+def test_workers_that_cannot_start_do_not_serve(serve, tmp_path, monkeypatch):
+    """Such as in a folder whose name is too long for a socket."""
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    with pytest.raises(RuntimeError, match=r"no socket for the other workers at .*AF_UNIX path too long"):
+        serve(MOCK, "--workers", "2")
+
+
+def test_who_was_killed_is_asked_once(tmp_path, caplog):
+    gone = tmp_path / "abcd1234.sock"
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(gone))
+    here = Connections(str(tmp_path))
+    assert asyncio.run(here.all({"method": "GET", "id": "x-y"})) == [(410, {"message": "Gone"})]
+    assert not gone.exists()
+    assert not caplog.records
+
+
+# --- reload
+
+
+@pytest.mark.parametrize("text", ["def f(event)\n", "raise RuntimeError('boom')\n"])
+def test_a_module_that_cannot_be_loaded_ends_no_reloading(serve, tmp_path, text):
+    (tmp_path / "broken.py").write_text(text)
+    (tmp_path / "whole.py").write_text("def f(event): return 'whole'\n")
+    server = serve(MOCK)
+    for module, told in (("broken", "not reloaded"), ("whole", "reloaded /")):
+        server.file.write_text(MOCK.replace("mock: {body: hello}", f"function: '{module}:f'"))
+        server.wait_for(told)
+    assert "function 'broken:f' cannot be loaded" in server.log.read_text()
+    assert httpx.get(server.url).text == "whole"
+
+
+def test_a_file_that_is_being_written_is_left_alone(monkeypatch):
+    """It is read when two looks find it the same: half of a file may be a right one."""
+    states = [(1, 10), (2, 20), (3, 30), (3, 30), (3, 30)]
+    looks, read_at = [], []
+
+    def state(file):
+        looks.append(states[min(len(looks), len(states) - 1)])
+        return looks[-1]
+
+    class Served:
+        async def load(self, configuration):
+            read_at.append(len(looks))
+
+    monkeypatch.setattr(command, "_state", state)
+    monkeypatch.setattr(command, "_configuration", lambda file, tables: None)
+
+    async def follow():
+        task = asyncio.create_task(command._follow(Served(), "file", "memory", True, states[0]))
+        while len(looks) < 6:
+            await asyncio.sleep(0.05)
+        task.cancel()
+
+    asyncio.run(follow())
+    assert read_at == [4]
+
+
+def test_a_worker_that_takes_another_s_place_serves_the_same(serve):
+    """What was promoted is known to it, until the file is read anew."""
+    text = """
+apis:
+  a:
+    deployments: {{v1: {{GET /: {{mock: {{body: v1}}}}}}, v2: {{GET /: {{mock: {{body: v2}}}}}}}}
+    stages: {{$default: {{deployment: {}, canary: {{percent: 0, deployment: v2}}}}}}
+"""
+    server = serve(text.format("v1"), "--workers", "2")
+
+    def served():
+        return {httpx.get(server.url).text for _ in range(30)}
+
+    def move(what):
+        return httpx.post(f"{server.url}/_gateway/{what}", json={"stage": "a/$default"}).status_code
+
+    def replace_one():
+        count = server.log.read_text().count("startup complete")
+        os.kill(int(min(workers_of(server))), signal.SIGKILL)
+        until(lambda: server.log.read_text().count("startup complete") > count, 60)
+
+    assert move("promote") == 200
+    replace_one()
+    assert served() == {"v2"}
+    assert move("rollback") == 200
+    assert served() == {"v1"}
+    replace_one()
+    assert served() == {"v1"}
+    server.file.write_text(text.format("v2"))
+    until(lambda: server.log.read_text().count("reloaded") == 2)
+    replace_one()
+    assert served() == {"v2"}
+
+
+def workers_of(server):
+    """The processes that serve."""
+    with open(f"/proc/{server.process.pid}/task/{server.process.pid}/children") as file:
+        return {pid for pid in file.read().split() if b"spawn_main" in _command(pid)}
+
+
+def test_a_worker_that_is_starting_is_told_to_reload(serve):
+    """It is not killed by that, and what was written while it started is read."""
+    server = serve(MOCK, "--workers", "2", "--no-watch")
+    before = workers_of(server)
+    assert len(before) == 2
+    os.kill(int(min(before)), signal.SIGKILL)
+    until(lambda: workers_of(server) - before, 60)
+    (new,) = workers_of(server) - before
+    server.file.write_text(MOCK.replace("hello", "again"))
+    for _ in range(20):
+        os.kill(int(new), signal.SIGHUP)
+        time.sleep(0.01)
+    until(lambda: server.log.read_text().count("startup complete") == 3)
+    os.kill(server.process.pid, signal.SIGHUP)
+    until(lambda: server.log.read_text().count("reloaded") >= 2)
+    assert server.log.read_text().count("died") == 1
+    assert {httpx.get(server.url).text for _ in range(10)} == {"again"}
+
+
+def _command(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+# --- clients
+
+
+async def endless(head, reader, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        writer.write(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+        await writer.drain()
+
+
+async def short(head, reader, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")
+
+
+PROXY = "apis: {{a: {{routes: {{$default: {{proxy: '{url}'}}}}, stages: {{$default: {{}}}}}}}}\n"
+
+
+def test_an_old_client_gets_no_chunks(serve, backend):
+    """HTTP/1.0 does not know them: a body of unknown length ends with the connection."""
+    server = serve(PROXY.format(url=backend(short).url))
+    head, _, body = raw(server.port, b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head
+    assert body == b"hello world"
+    assert raw(server.port, b"HEAD / HTTP/1.0\r\n\r\n").endswith(b"\r\n\r\n")
+    server.file.write_text(MOCK)
+    server.wait_for("reloaded")
+    head, _, body = raw(server.port, b"GET / HTTP/1.0\r\n\r\n").partition(b"\r\n\r\n")
+    assert b"content-length: 5" in head
+    assert body == b"hello"
+
+
+def sockets(server):
+    """How many connections the gateway has."""
+    return sum(1 for fd in os.scandir(f"/proc/{server.process.pid}/fd") if "socket" in os.readlink(fd.path))
+
+
+def reader_of_nothing(port):
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    connection.connect(("127.0.0.1", port))
+    return connection
+
+
+def test_who_takes_nothing_of_an_answer_is_given_up(serve, backend):
+    """Also in the middle of an endless one; whoever takes a little now and then is served on."""
+    server = serve(PROXY.format(url=backend(endless).url) + "send_timeout: 1\n")
+    before = sockets(server)
+    with reader_of_nothing(server.port) as stuck, reader_of_nothing(server.port) as slow:
+        for connection in (stuck, slow):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        until(lambda: sockets(server) >= before + 4)  # each client's, and its backend's
+        took = 0
+        ends = time.monotonic() + 4
+        while time.monotonic() < ends:
+            took += len(slow.recv(1_000_000))
+            time.sleep(0.002)
+        assert sockets(server) == before + 2
+        assert took > 1_000_000
+    until(lambda: sockets(server) == before)
+
+
+def test_who_reads_nothing_is_given_no_memory(serve, backend):
+    """Of an endless answer that comes faster than it leaves, little is kept."""
+    server = serve(PROXY.format(url=backend(endless).url))
+    httpx.get(server.url + "//")  # what is loaded only now
+    before = server.memory()
+    with ExitStack() as stack:
+        for _ in range(20):
+            reader = stack.enter_context(reader_of_nothing(server.port))
+            reader.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(2)
+        assert server.memory() - before < 20 * 10**6
+
+
+def test_who_leaves_takes_the_backend_along(serve, backend, tmp_path):
+    """A backend does not go on for nobody, and the log tells."""
+    log = f"access_log: {{file: {tmp_path}/access.log, format: $context.status $context.error.message}}\n"
+    server = serve(PROXY.format(url=backend(endless).url) + log)
+    before = sockets(server)
+    with httpx.stream("GET", server.url, timeout=20) as answer:
+        next(answer.iter_raw())
+        assert sockets(server) == before + 2
+    until(lambda: sockets(server) == before)
+    assert server.lines(tmp_path / "access.log", 1) == ["200 the client went away"]
+
+
+def test_who_takes_no_messages_is_given_up(serve):
+    """Silence and life of a WebSocket end in time for whoever does not even read that."""
+    server = serve(
+        """
+send_timeout: 1
+apis:
+  chat:
+    type: websocket
+    routes: {$default: {mock: {body: "%s"}}}
+    stages: {prod: {}}
+    limits: {idle: 1, life: 2}
+"""
+        % ("x" * 30_000)
+    )
+    before = sockets(server)
+    with reader_of_nothing(server.port) as stuck:
+        key = base64.b64encode(bytes(16))
+        stuck.sendall(
+            b"GET /prod HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: " + key + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        assert stuck.recv(4).startswith(b"HTTP")
+        assert sockets(server) == before + 1
+        stuck.sendall(b"\x81\x82\0\0\0\0{}" * 1_000)
+        until(lambda: sockets(server) == before, 10)
+    assert "Traceback" not in server.log.read_text()
+
+
+# --- the end
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_endless_answer_does_not_hold_up_the_end(serve, backend, how, workers):
+    """It gets its time of grace."""
+    server = serve(PROXY.format(url=backend(endless).url), "--grace", "1", "--workers", workers)
+
+    def read():
+        with pytest.raises(httpx.TransportError), httpx.stream("GET", server.url, timeout=20) as answer:
+            for _ in answer.iter_raw():
+                pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    time.sleep(0.5)
+    server.process.send_signal(how)
+    server.process.wait(10)
+    reader.join(10)
+    assert not reader.is_alive()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_function_that_hangs_does_not_hold_up_the_end(serve, tmp_path, how, workers):
+    (tmp_path / "hangs.py").write_text(
+        "import pathlib, time\ndef hang(event):\n    pathlib.Path(__file__ + '.called').touch()\n    time.sleep(60)\n"
+    )
+    text = MOCK.replace("mock: {body: hello}", "function: 'hangs:hang'")
+    server = serve(text, "--grace", "0.2", "--workers", workers)
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        until((tmp_path / "hangs.py.called").exists)
+        server.process.send_signal(how)
+        server.process.wait(15)
+
+
+def test_workers_do_not_outlive_their_supervisor(serve, tmp_path):
+    """Who is killed cannot end them, and the next one needs the port."""
+    server = serve(MOCK, "--workers", "2")
+    server.process.kill()
+    server.process.wait()
+
+    def free():
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", server.port)) != 0
+
+    until(free)
+    serve(MOCK, port=server.port)
+    until(lambda: not free())
+    assert httpx.get(server.url).text == "hello"
+    for name in Table.names():  # whoever is killed leaves them
+        if name.startswith(f"gateway-{server.process.pid}-"):
+            Table.shared(name).remove()
+
+
+def test_a_port_that_is_taken(tmp_path):
+    with socket.create_server(("127.0.0.1", free_port())) as taken:
+        port = taken.getsockname()[1]
+        for workers in (1, 2):
+            assert f"{port}" in refused(tmp_path, "--port", port, "--workers", workers)
