@@ -9,7 +9,7 @@ from contextvars import copy_context
 from functools import partial
 from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from .exchange import Exchange, Refusal
@@ -24,12 +24,12 @@ class Networks:
     """A list of networks; usable alone.
 
     Args:
-        networks: such as `"10.0.0.0/8"` or `"2001:db8::/32"`. An IPv4 address that is mapped into IPv6 counts
-            as IPv4.
+        networks: such as `"10.0.0.0/8"` or `"2001:db8::/32"`. An IPv4 address or network that is mapped into IPv6
+            counts as IPv4.
     """
 
     def __init__(self, networks: Iterable[str]) -> None:
-        self._networks = [ip_network(network) for network in networks]
+        self._networks = [_unmapped(ip_network(network)) for network in networks]
 
     def __bool__(self) -> bool:
         return bool(self._networks)
@@ -37,6 +37,11 @@ class Networks:
     def __contains__(self, address: str) -> bool:
         ip = parse_address(address)
         return ip is not None and any(ip in network for network in self._networks)
+
+
+def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    return IPv4Network((mapped, network.prefixlen - 96)) if mapped and network.prefixlen >= 96 else network
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from .backends import LOST, Addresses
-from .exchange import Disconnected, Exchange, Pieces, Receive, Refusal, Response, Send
+from .exchange import Disconnected, Exchange, Pieces, Receive, Refusal, Response, Send, leave
 from .flow import Flow, RouteFlow, check_headers, check_size
 from .integrations import whole_body
 from .model import Configuration
@@ -201,6 +201,5 @@ async def left(receive: Receive) -> None:
 
 async def without_body(headers: list[Header], body: bytes | Pieces) -> tuple[list[Header], bytes]:
     """An answer whose status has no body: a client would take one for the beginning of the next answer."""
-    if not isinstance(body, bytes):
-        await body.aclose()
+    await leave(body)
     return [header for header in headers if header[0] != b"content-length"], b""

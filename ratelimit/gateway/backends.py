@@ -10,7 +10,7 @@ from typing import NamedTuple
 import httpcore
 
 from .exchange import Refusal, Response
-from .mapping import HOP_BY_HOP, Headers
+from .mapping import HOP_BY_HOP, Headers, one_name
 from .pool import Pool
 
 NOT_TO_CLIENTS = HOP_BY_HOP | {b"date"}
@@ -148,7 +148,8 @@ class Balancer:
             if not 200 <= status <= 599:
                 await body.aclose()
                 raise httpcore.RemoteProtocolError(f"the status {status}")
-            headers = end_to_end(headers, NOT_TO_CLIENTS)
+            coded = any(name.lower() == b"transfer-encoding" for name, _ in headers)
+            headers = end_to_end(headers, NOT_TO_CLIENTS | {b"content-length"} if coded else NOT_TO_CLIENTS)
             empty = target.method == b"HEAD" or status in (204, 304)
             if empty or int(dict(headers).get(b"content-length", SMALL + 1)) <= SMALL:
                 async with aclosing(body):
@@ -177,8 +178,4 @@ def end_to_end(headers: Headers, dropped: set[bytes]) -> Headers:
     """Headers in lower case, without those that are dropped or are for one connection only."""
     lower = [(name.lower(), value) for name, value in headers]
     named = {token.strip().lower() for name, value in lower if name == b"connection" for token in value.split(b",")}
-    return [
-        (name, value)
-        for name, value in lower
-        if name not in named and name.replace(b"_", b"-") not in dropped  # CGI and WSGI tell _ and - not apart
-    ]
+    return [(name, value) for name, value in lower if name not in named and one_name(name) not in dropped]

@@ -43,7 +43,7 @@ def read_file(path: str | Path) -> Configuration:
     path = Path(path)
     reader = Reader(str(path))
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         reader.fail(error.object.count(b"\n", 0, error.start) + 1, str(error))
     root = _from_toml(text, reader) if path.suffix == ".toml" else _from_yaml(text, reader)
@@ -175,7 +175,7 @@ class Reader:
         value = node.value
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
             return float(str(value))  # infinite, where it is too large
-        if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if wanted is str and isinstance(value, (int, float, date)) and not isinstance(value, bool):
             return node.text or str(value)  # 1.10 is not 1.1
         if wanted is date and isinstance(value, date):
             return value

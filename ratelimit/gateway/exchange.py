@@ -39,6 +39,12 @@ class Response(NamedTuple):
     body: bytes | Pieces = b""
 
 
+async def leave(body: bytes | Pieces) -> None:
+    """Be done with a body, read or not: its connection may serve others."""
+    if not isinstance(body, bytes):
+        await body.aclose()
+
+
 class Refusal(Exception):
     """The gateway itself answers, with a gateway response of this type.
 

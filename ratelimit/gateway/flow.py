@@ -9,7 +9,7 @@ from .access import Authorization, Networks, client_address, parse_address
 from .backends import Address, Addresses
 from .canary import Split
 from .chain import Chain
-from .exchange import Exchange, Found, Place, Refusal, Response
+from .exchange import Exchange, Found, Place, Refusal, Response, leave
 from .integrations import CLOSE, Integration, MockCall, integration_of
 from .log import Line
 from .mapping import Mapping, Template
@@ -66,12 +66,18 @@ class RouteFlow:
         """What the integration answers, after the route's mapping; or a Refusal."""
         try:
             response = await self.call(exchange)
-            if self.response is None:
-                return response
-            status = self.response.status(response.status, exchange)
-            return Response(status, self.response.headers(response.headers, exchange), response.body)
+            return response if self.response is None else await self._mapped(self.response, response, exchange)
         except BadValue as error:
             raise Refusal("BAD_REQUEST", str(error)) from error
+
+    @staticmethod
+    async def _mapped(mapping: Mapping, response: Response, exchange: Exchange) -> Response:
+        try:
+            status = mapping.status(response.status, exchange)
+            return Response(status, mapping.headers(response.headers, exchange), response.body)
+        except BaseException:
+            await leave(response.body)
+            raise
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from . import backends
 from .access import call, load
 from .backends import Address, Balancer, Target
 from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response
-from .mapping import Headers, Mapping, Template, clean, in_json
+from .mapping import Headers, Mapping, Template, clean, in_json, one_name
 from .model import Mock, Proxy, Route
 from .routes import BadValue
 from .tracing import inject
@@ -241,8 +241,9 @@ def to_backend(exchange: Exchange) -> Headers:
     kept = [
         header
         for header in backends.end_to_end(headers, backends.NOT_TO_BACKENDS)
-        if not header[0].replace(b"_", b"-").startswith((b"sec-websocket-", b"x-forwarded-"))
+        if not one_name(header[0]).startswith((b"sec-websocket-", b"x-forwarded-"))
         and not (exchange.key and header[0] == b"x-api-key")
+        and not (exchange.connection and one_name(header[0]) == b"x-connection-id")
     ]
     peer = exchange.scope["client"][0] if exchange.scope["client"] else ""
     chain = [value for name, value in headers if name == b"x-forwarded-for"] if exchange.behind_proxy else []

@@ -82,6 +82,11 @@ def clean(name: str, value: str) -> bytes:
         return quote(value.strip(), safe=" !#$&'()*+,/:;=?@[]~").encode()
 
 
+def one_name(name: bytes) -> bytes:
+    """A header's name as it may be read: CGI and WSGI tell `_` and `-` not apart."""
+    return name.lower().replace(b"_", b"-")
+
+
 class Mapping:
     """Changes to a request before its backend, or to a response before its client.
 
@@ -101,14 +106,29 @@ class Mapping:
                 raise ValueError(
                     f"mapping must be as 'overwrite:header.x', 'overwrite:path' or ':statuscode', not {rule!r}"
                 )
-            if found[3] == "path":
-                self._path = Template(text, in_path)
-            elif found[3] == "statuscode":
-                self._status = Template(text)
-            elif found[2].lower().encode() in RESERVED:
-                raise ValueError(f"mapping {rule!r}: the gateway itself writes this header")
-            else:
-                self._headers.append((found[1], found[2].lower().encode(), Template(text)))
+            try:
+                self._add(found[1], found[2], found[3], text)
+            except BadValue as error:
+                raise ValueError(f"mapping {rule!r}: {error}") from error
+
+    def _add(self, verb: str, header: str, other: str, text: str) -> None:
+        """One rule, or BadValue for what is wrong with it whatever is filled in."""
+        template = Template(text, in_path if other == "path" else str)
+        if other == "path":
+            if not text.startswith(("/", "$")):
+                raise BadValue(f"a path must begin with /, not as {text!r}")
+            if not template.names:
+                decode(text.encode())
+            self._path = template
+        elif other == "statuscode":
+            if not template.names:
+                _status(text)
+            self._status = template
+        elif header.lower().encode() in RESERVED:
+            raise BadValue("the gateway itself writes this header")
+        else:
+            clean(header, text)
+            self._headers.append((verb, header.lower().encode(), template))
 
     def __bool__(self) -> bool:
         return bool(self._headers or self._path or self._status)
@@ -117,7 +137,7 @@ class Mapping:
         """The headers after the mapping."""
         for verb, name, template in self._headers:
             if verb != "append":
-                headers = [header for header in headers if header[0].lower() != name]
+                headers = [header for header in headers if one_name(header[0]) != one_name(name)]
             if verb != "remove":
                 headers = [*headers, (name, clean(name.decode(), template.fill(scope)))]
         return headers
@@ -134,7 +154,10 @@ class Mapping:
         """The status after the mapping."""
         if self._status is None:
             return status
-        text = self._status.fill(scope)
-        if not re.fullmatch(r"[2-5]\d\d", text):
-            raise BadValue(f"{text!r} is no status")
-        return int(text)
+        return _status(self._status.fill(scope))
+
+
+def _status(text: str) -> int:
+    if not re.fullmatch(r"[2-5]\d\d", text):
+        raise BadValue(f"{text!r} is no status")
+    return int(text)

@@ -3,14 +3,14 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from fractions import Fraction
 from functools import cache
 from itertools import chain
 from typing import Any
 
 from ..quota import Quota
-from .mapping import Mapping, clean
+from .mapping import Mapping
 from .routes import RouteKey
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -75,6 +75,8 @@ class CalendarQuota:
             f"limit must be a whole number from 1 to 2**40, not {self.limit!r}",
         )
         check(self.period in PERIODS, f"period must be one of {', '.join(PERIODS)}, not {self.period!r}")
+        day = self.start is None or not isinstance(self.start, datetime)
+        check(day, f"start must be a day as 2026-01-31, not {self.start!r}")
         check(0 <= self.offset <= self.limit, f"offset must be from 0 to the limit, {self.limit}, not {self.offset!r}")
 
 
@@ -152,6 +154,8 @@ class Route:
         check(len(given) == 1, f"a route has one of mock, proxy, function and aggregate, not {given or 'none'}")
         check(0.05 <= self.timeout <= 29, f"timeout must be from 0.05 to 29 seconds, not {self.timeout!r}")
         check(self.max_body >= 0, f"max_body must be 0 or more bytes, not {self.max_body!r}")
+        check("overwrite:statuscode" not in self.request, "'overwrite:statuscode' is for a response, not for a request")
+        check("overwrite:path" not in self.response, "'overwrite:path' is for a request, not for a response")
         check(self.mock is None or not self.request, f"a mock sees nothing of the request that {self.request!r} maps")
 
     def proxies(self) -> list[Proxy]:
@@ -302,7 +306,8 @@ class Api:
         check(self.type in ("http", "rest", "websocket"), f"type must be http, rest or websocket, not {self.type!r}")
         check(bool(self.stages), "an API needs at least one stage")
         check(self.type == "rest" or not self.resources, "resources are for an API of type rest")
-        self.routes.update(routes_of(self.resources))
+        for key, route in routes_of(self.resources).items():
+            check(self.routes.setdefault(key, route) is route, f"{key!r} stands in routes and in resources")
         for name, stage in self.stages.items():
             named = NAME.fullmatch(name) or (name == "$default" and self.type == "http")
             check(named, f"a stage's name is letters, digits, - and _ (an HTTP API's also $default), not {name!r}")
@@ -515,14 +520,13 @@ def routes_of(tree: dict[str, Any], path: str = "") -> dict[str, Route]:
     found: dict[str, Route] = {}
     for name, inner in tree.items():
         below = name.startswith("/")
-        found.update(routes_of(inner, path.rstrip("/") + name) if below else {f"{name} {path}": inner})
+        for key, route in (routes_of(inner, path.rstrip("/") + name) if below else {f"{name} {path}": inner}).items():
+            check(found.setdefault(key, route) is route, f"{key!r} stands in resources twice")
     return found
 
 
 def check_headers(headers: dict[str, str]) -> None:
     Mapping({f"overwrite:header.{name}": text for name, text in headers.items()})
-    for name, text in headers.items():
-        clean(name, text)
 
 
 def check(condition: object, otherwise: str) -> None:

@@ -134,7 +134,7 @@ class UsagePlan:
         self._check(key)
         if self.plan.quota is None:
             raise ValueError(f"plan {self.name!r} has no quota to adjust")
-        if not 0 <= remaining < 2**40:
+        if type(remaining) is not int or not 0 <= remaining < 2**40:
             raise ValueError(f"remaining must be a whole number from 0 to 2**40, not {remaining!r}")
         counts, day = self.limiters.counts, day_of(self.limiters.now_ns())
         label = self._counter(key, period_of(self.plan.quota.period, day)[0], "adjusted/")

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpcore
+from anyio.streams.tls import TLSStream
 
 from .exchange import Response
 
@@ -26,9 +27,29 @@ class Connection(httpcore.AsyncHTTPConnection):
 
     def has_expired(self) -> bool:
         inner = self._connection
-        if isinstance(inner, httpcore.AsyncHTTP11Connection) and inner.is_idle() and inner._h11_state.trailing_data[0]:
+        if isinstance(inner, httpcore.AsyncHTTP11Connection) and inner.is_idle() and is_unread(inner):
             return True
         return super().has_expired()
+
+
+def is_unread(connection: httpcore.AsyncHTTP11Connection) -> bool:
+    """Whether something came that nobody has read: it may be in the parser, within TLS, or before both.
+
+    None of the three libraries tells it, so this looks into them. Should one be built otherwise some day, no
+    connection is used twice. What is still in the kernel, httpcore sees by itself.
+    """
+    try:
+        parser: Any = connection._h11_state
+        stream: Any = connection._network_stream._stream  # type: ignore[attr-defined]
+        if parser.trailing_data[0]:
+            return True
+        if isinstance(stream, TLSStream):
+            if stream._ssl_object.pending() or stream._read_bio.pending:
+                return True
+            stream = stream.transport_stream
+        return bool(stream._protocol.read_queue)
+    except AttributeError:
+        return True
 
 
 class Pool:

@@ -28,8 +28,8 @@ def backend():
     """Starts backends, and stops them after the test."""
     backends = []
 
-    def start(answer):
-        backends.append(Backend(answer))
+    def start(answer, context=None):
+        backends.append(Backend(answer, context))
         return backends[-1]
 
     yield start

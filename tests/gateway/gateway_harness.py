@@ -74,13 +74,17 @@ class Server:
 
 
 class Backend:
-    """A server that answers each connection by a coroutine of (head, reader, writer); it may misbehave."""
+    """A server that answers each connection by a coroutine of (head, reader, writer); it may misbehave.
 
-    def __init__(self, answer):
+    With a context it speaks TLS.
+    """
+
+    def __init__(self, answer, context=None):
         self.answer = answer
+        self.context = context
         self.heads = []
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'s' if context else ''}://127.0.0.1:{self.port}"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -88,7 +92,8 @@ class Backend:
 
     def _run(self):
         asyncio.set_event_loop(self._loop)
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", self.port))
+        serving = asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self.context)
+        self._server = self._loop.run_until_complete(serving)
         self._loop.run_forever()
 
     async def _serve(self, reader, writer):

@@ -6,6 +6,8 @@ import itertools
 import random
 import re
 import socket
+import ssl
+import subprocess
 import time
 
 import httpx
@@ -159,6 +161,21 @@ def test_names_that_a_backend_could_read_as_others(serve, backend):
     )
     assert b"1.1.1.1" not in back.heads[0]
     assert b"_" not in back.heads[0]
+
+
+@pytest.mark.parametrize("sent", ["X-User", "X_User", "x_user", "X-USER"])
+@pytest.mark.parametrize("rule", ["overwrite:header.X-User", "overwrite:header.x_user", "remove:header.x-user"])
+def test_what_a_mapping_overwrites_is_nobody_elses(backend, sent, rule):
+    """A client cannot be somebody else at a backend by another spelling of the header that says who it is."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    behind = backend(answer)
+    route = Route(proxy=Proxy([behind.url]), request={rule: "ann"})
+    ask = App(Configuration({"a": Api(routes={"GET /": route}, stages={"$default": Stage()})}))
+    assert ask.get("/", headers={sent: "root"}).text == "ok"
+    assert b"root" not in behind.heads[0]
 
 
 @pytest.mark.parametrize("status", [204, 304])
@@ -482,6 +499,33 @@ def test_nothing_leaks_between_requests(serve, backend):
     assert answers.count(True) >= 240
 
 
+@pytest.mark.parametrize("query", ["status=99&value=x", "status=200&value=%0d%0a"])
+def test_an_answer_that_cannot_be_mapped_gives_its_connection_back(backend, query):
+    """Else its clients could use up the connections of a backend."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 100_000)
+        await reader.read()
+
+    mapping = {"overwrite:statuscode": "$request.querystring.status", "append:header.x": "$request.querystring.value"}
+    route = Route(proxy=Proxy([backend(answer).url]), response=mapping)
+    ask = App(Configuration({"a": Api(routes={"GET /": route}, stages={"$default": Stage()})}))
+    assert ask.get(f"/?{query}").status_code == 400
+    assert not any(address.pool.busy for address in ask.gateway.flow.used)
+
+
+@pytest.mark.parametrize("length", [1, 3, 100])
+def test_a_backend_that_names_two_lengths(serve, backend, length):
+    """The chunks count, and the other length does not reach the client."""
+
+    async def answer(head, reader, writer):
+        both = b"Transfer-Encoding: chunked\r\nContent-Length: %d\r\n" % length
+        writer.write(b"HTTP/1.1 200 OK\r\n" + both + b"\r\n3\r\nabc\r\n0\r\n\r\n")
+
+    answered = httpx.get(serve(proxied(backend(answer).url)).url)
+    assert (answered.text, "content-length" in answered.headers) == ("abc", False)
+
+
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
 
@@ -507,6 +551,39 @@ def test_what_a_backend_says_beyond_its_answer_is_nobodys(serve, backend, method
     with httpx.Client(base_url=server.url) as client:
         for _ in range(3):
             assert client.request(method, "/evil").status_code in (200, 204)
+            assert [client.get("/good").text for _ in range(2)] == ["good", "good"]
+
+
+FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("size", [4, 2**14, 2**16], ids=["short", "a record of TLS", "what is read at once"])
+@pytest.mark.parametrize("tls", [False, True])
+def test_nor_is_it_where_it_was_not_even_read(serve, backend, tmp_path, tls, size):
+    """A second answer may wait behind the first one in the socket's buffer, or within TLS."""
+    context = None
+    if tls:
+        key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+             "-subj", "/CN=localhost"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate, key)
+    body = b"x" * (size - len(FIRST % size))
+
+    async def answer(head, reader, writer):
+        while True:
+            says = [FIRST % len(body) + body, EVIL] if head.startswith(b"GET /evil ") else [FIRST % 4 + b"good"]
+            for record in says if tls else [b"".join(says)]:
+                writer.transport.write(record)
+            head = await reader.readuntil(b"\r\n\r\n")
+
+    server = serve(proxied(backend(answer, context).url, verify="false"))
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(3):
+            assert client.get("/evil").content == body
             assert [client.get("/good").text for _ in range(2)] == ["good", "good"]
 
 

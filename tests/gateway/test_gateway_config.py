@@ -116,6 +116,24 @@ def test_a_file_says_what_python_says(tmp_path, suffix, text):
         ("keys: ann", "keys: [ann, bob]", 19, "plan 'gold': 'bob' is none of the API keys"),
         ("stages: shop/prod", "stages: shop/dev", 20, "plan 'gold': 'shop/dev' is none of the APIs and their stages"),
         ("period: WEEK", "period: YEAR", 21, "period must be one of DAY, WEEK, MONTH, not 'YEAR'"),
+        (
+            "start: 2026-01-05",
+            "start: 2026-01-05T10:00:00Z",
+            21,
+            "start must be a day as 2026-01-31, not datetime.datetime(",
+        ),
+        (
+            "    resources:",
+            "    routes: {GET /pets: {mock: {}}}\n    resources:",
+            5,
+            "'GET /pets' stands in routes and in resources",
+        ),
+        (
+            "    stages:\n",
+            "      /pets/{id}: {GET: {mock: {}}}\n    stages:\n",
+            7,
+            "'GET /pets/{id}' stands in resources twice",
+        ),
         ("start: 2026-01-05", "start: soon", 21, "start must be a day as 2026-01-31, not 'soon'"),
         ("offset: 2", "offset: 20", 21, "offset must be from 0 to the limit, 10, not 20"),
         ("plans:\n", "throttle: {}\nplans:\n", 17, "'throttle' stands twice"),
@@ -205,6 +223,18 @@ def test_files_that_are_none(tmp_path, text):
         ("proxy: ['http://a/x', 'http://b/y']", "the same path"),
         ("proxy: 'http://a', request: {'overwrite:header.host': x}", "the gateway itself writes this header"),
         ("proxy: 'http://a', request: {'add:header.x': x}", "mapping must be as"),
+        ("proxy: 'http://a', request: {'overwrite:statuscode': '200'}", "'overwrite:statuscode' is for a response"),
+        ("proxy: 'http://a', response: {'overwrite:path': /x}", "'overwrite:path' is for a request"),
+        (
+            "proxy: 'http://a', request: {'overwrite:path': x/$request.path.id}",
+            "a path must begin with /, not as 'x/$request.path.id'",
+        ),
+        (
+            "proxy: 'http://a', request: {'overwrite:path': /a/../b}",
+            "mapping 'overwrite:path': the path has an empty or a dot segment",
+        ),
+        ("proxy: 'http://a', response: {'overwrite:statuscode': '999'}", "'999' is no status"),
+        ('proxy: "http://a", request: {"append:header.x": "a\\nb"}', "a control character for header x"),
         ("mock: {}, authorizer: nobody", "'nobody' is none of"),
         ("mock: {}, allow: 10.0.0.0/99", "10.0.0.0/99"),
         ("mock: {}, request: {'overwrite:header.x': y}", "a mock sees nothing of the request"),
@@ -268,6 +298,13 @@ def test_errors_of_the_whole(tmp_path, text, line, problem):
     assert problem in str(caught.value)
 
 
+def test_a_mark_at_the_beginning(tmp_path):
+    """Some editors put one before the first letter."""
+    for suffix, text in ((".yaml", YAML), (".toml", TOML)):
+        (tmp_path / f"gateway{suffix}").write_text(text, "utf-8-sig")
+        assert read_file(tmp_path / f"gateway{suffix}") == by_hand()
+
+
 def test_a_file_that_is_not_utf_8(tmp_path):
     file = tmp_path / "gateway.yaml"
     file.write_bytes(b"a: b\nc: \xff\n")
@@ -305,13 +342,15 @@ apis:
     routes: {GET /: {mock: {}}}
     stages:
       prod:
-      dev: {throttle: {rate: .5, burst: 1}, variables: {time: 12:30, octal: 0x1F}}
+      dev: {throttle: {rate: .5, burst: 1}, variables: {time: 12:30, octal: 0x1F, day: 2026-01-31}}
 """)
     configuration = read_file(file)
     stages = configuration.apis["a"].stages
     assert configuration.throttle == Throttle(1000.0, 1000)
     assert (configuration.plans, stages["prod"]) == ({}, Stage())
-    assert stages["dev"] == Stage(throttle=Throttle(0.5, 1), variables={"time": "12:30", "octal": "0x1F"})
+    assert stages["dev"] == Stage(
+        throttle=Throttle(0.5, 1), variables={"time": "12:30", "octal": "0x1F", "day": "2026-01-31"}
+    )
 
 
 def test_the_command_says_that_all_is_well(tmp_path, capsys):

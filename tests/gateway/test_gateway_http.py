@@ -16,6 +16,7 @@ from ratelimit.gateway import (
     Configuration,
     GatewayResponse,
     Mock,
+    Networks,
     Proxy,
     Route,
     Stage,
@@ -233,6 +234,13 @@ def test_an_identity_comes_once():
 )
 def test_networks_behind_a_proxy(shop, forwarded, status):
     assert shop.get("/inside", headers={"x-forwarded-for": forwarded}).status_code == status
+
+
+@pytest.mark.parametrize("network", ["10.0.0.0/8", "::ffff:10.0.0.0/104"])
+@pytest.mark.parametrize(("address", "inside"), [("10.1.1.1", True), ("::ffff:10.1.1.1", True), ("11.1.1.1", False)])
+def test_networks_in_either_form(network, address, inside):
+    """What is mapped into IPv6 is IPv4, on both sides: a network that is denied is denied in every form."""
+    assert (address in Networks([network])) is inside
 
 
 def test_forwarded_addresses_of_strangers(serve):

@@ -163,7 +163,7 @@ def test_midnight_between_two_looks_at_the_clock(before):
 
     clock = Running(at("2026-11-26T23:59:59").now_ns())
     configuration = rest(plan(quota=CalendarQuota(1, "DAY")))
-    configuration.on_limiter_error = "closed"
+    configuration.on_limiter_error = "fail_closed"
     ask = App(configuration, clock)
     assert ask.statuses("/prod/pets", 1, headers={"x-api-key": KEY}) == [200]
     clock.advance(ns=at("2026-11-27T00:00:00").now_ns() - ManualClock.now_ns(clock) - before)
@@ -271,6 +271,9 @@ def test_usage_without_a_quota(clock):
     [
         (lambda gold: gold.adjust("cid", 1), "none of plan 'gold'"),
         (lambda gold: gold.adjust("ann", -1), "remaining must be"),
+        (lambda gold: gold.adjust("ann", 1.5), "remaining must be"),
+        (lambda gold: gold.adjust("ann", "3"), "remaining must be"),
+        (lambda gold: gold.adjust("ann", True), "remaining must be"),
         (lambda gold: gold.usage("cid", date(2026, 1, 1), date(2026, 1, 1)), "none of plan 'gold'"),
     ],
 )

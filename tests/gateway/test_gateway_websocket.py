@@ -17,6 +17,10 @@ from ports import free_port
 from websockets.sync.client import connect
 from websockets.sync.server import serve as serve_websocket
 
+from ratelimit.gateway import Api, Configuration, Gateway, Stage
+from ratelimit.gateway.exchange import Exchange
+from ratelimit.gateway.integrations import to_backend
+
 FUNCTIONS = """
 import json
 from pathlib import Path
@@ -98,6 +102,15 @@ plans:
   free: {{keys: ben, stages: keyed/prod}}
 domains: {{"*": {{/: chat, /keyed: keyed, /proxied: proxied, /nowhere: nowhere, /brief: brief}}}}
 """
+
+
+def test_a_client_cannot_be_another_connection():
+    """`X-Connection-Id`, by which a backend knows to whom it speaks, is the gateway's alone."""
+    configuration = Configuration({"a": Api(type="websocket", stages={"prod": Stage()})})
+    theirs = [(b"host", b"a"), (b"x-connection-id", b"theirs"), (b"x_connection_id", b"theirs")]
+    exchange = Exchange.begin(Gateway(configuration).flow, {"headers": theirs, "client": ("192.0.2.1", 1)}, None)
+    exchange.connection = "its-own"
+    assert [value for name, value in to_backend(exchange) if b"connection" in name] == [b"its-own"]
 
 
 def upstream(connection):
