@@ -66,6 +66,8 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Networks) -> st
         forwarded: the X-Forwarded-For headers, in order.
         trusted: proxies that are believed. From the right, the first address that is not one of them is the
             client's; what stands left of it could be written by anyone.
+
+    Returns: an address; empty, and so in no network, when a trusted proxy names none, as in "unknown" or "unix:".
     """
     if peer not in trusted:
         return peer
@@ -73,7 +75,7 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Networks) -> st
     for text in reversed(",".join(forwarded).split(",")):
         ip = parse_address(text)
         if ip is None:
-            break
+            return "" if text.strip() else client  # one that a proxy does not know must not pass for the proxy
         client = str(ip)
         if client not in trusted:
             break

@@ -208,3 +208,14 @@ def test_a_canary_shares_the_limits(clock):
     assert 40 < answers.count("new") < 150  # 30 % of 300, within more than 5 standard deviations
     totals = {s["side"]: s["routes"][0]["admitted"] for s in ask.gateway.operator.status()["stages"]}
     assert totals == {"base": answers.count("old"), "canary": answers.count("new")}
+
+
+@pytest.mark.parametrize("forwarded", ["unknown", "unix:", "192.0.2.7, unknown", "_hidden, 127.0.0.1"])
+def test_a_client_that_a_proxy_does_not_know_is_not_the_operator(forwarded):
+    """Although the proxy is at an address of operators."""
+    api = Api(routes={"GET /": Route(mock=Mock(), allow=["127.0.0.0/8"])}, stages={"$default": Stage()})
+    ask = App(Configuration({"a": api}, trusted_proxies=["127.0.0.1"]), client="127.0.0.1")
+    headers = {"host": "localhost", "x-forwarded-for": forwarded}
+    assert ask.get("/_gateway/metrics", headers=headers).status_code == 404
+    assert ask.get("/", headers=headers).status_code == 403
+    assert ask.get("/_gateway/metrics", headers={"host": "localhost"}).status_code == 200
