@@ -19,7 +19,8 @@ from .. import Table
 from .app import Gateway
 from .config import read_file
 from .model import Configuration
-from .server import BoundedProtocol, Patience, run
+from .protocols import BoundedProtocol, Patience
+from .server import run
 from .throttle import Limiters
 
 log = logging.getLogger("uvicorn.error")

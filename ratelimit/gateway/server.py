@@ -1,173 +1,19 @@
-"""uvicorn as the gateway runs it: bounded heads, frames and patience, and workers that reload."""
+"""uvicorn as the gateway runs it: with bounded connections, and with workers that reload."""
 
-import asyncio
 import logging
 import os
 import signal
 import ssl
 from collections.abc import Callable
-from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.supervisors import Multiprocess
 
+from .protocols import BoundedProtocol, BoundedWebSocket
+
 log = logging.getLogger("uvicorn.error")
-
-
-class Patience(asyncio.Protocol):
-    """Gives a client up that takes nothing of what waits for it for `send_timeout` seconds, however slow it may be.
-
-    Not even closing ends such a connection: what was written before would have to leave first.
-    """
-
-    loop: asyncio.AbstractEventLoop
-    transport: asyncio.Transport
-    send_timeout: ClassVar[float] = 30.0
-
-    _stuck: asyncio.TimerHandle | None = None
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.watch()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if not self.transport.is_closing():
-            self._unwatch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._unwatch()
-        super().connection_lost(exc)
-
-    def watch(self) -> None:
-        """From now on something has to leave; nothing more is written before."""
-        self._unwatch()
-        self._stuck = self.loop.call_later(self.send_timeout, self._look, self.transport.get_write_buffer_size())
-
-    def _unwatch(self) -> None:
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
-
-    def _look(self, before: int) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        if waiting >= before:
-            self.transport.abort()
-        elif waiting:
-            self.watch()
-
-
-class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
-    """Is rid of a client that does not even take the end."""
-
-    def on_task_complete(self, task: asyncio.Task[None]) -> None:
-        super().on_task_complete(task)
-        self.watch()
-
-
-class BoundedProtocol(Patience, HttpToolsProtocol):
-    """Closes a connection whose request head is too large (431) or too slow (408).
-
-    The parser alone would collect headers for as long as they come. Trailers and what else frames a chunked body
-    are bounded like a head, and trailers are dropped: they come too late to be checked.
-    """
-
-    max_head: ClassVar[int] = 65_536
-    head_timeout: ClassVar[float] = 10.0
-
-    _head = 0  # bytes of a head that has not ended, or since the last of a body
-    _in_head = True
-    _moved = False  # whether there was some of a body
-    _timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._start_timer()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.transport.is_closing():
-            self.watch()
-
-    def timeout_keep_alive_handler(self) -> None:
-        super().timeout_keep_alive_handler()
-        self.watch()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if cycle.scope["http_version"] == "1.0":
-            cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
-        super()._start_asgi_task(cycle, app)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        while data and not self.transport.is_closing():
-            part, data = data[: self.max_head - self._head], data[self.max_head - self._head :]
-            self._moved = False
-            super().data_received(part)
-            self._head = 0 if self._moved else self._head + len(part)
-            if self._head >= self.max_head:  # with its last byte it would have ended
-                self._refuse(b"431 Request Header Fields Too Large")
-            elif self._in_head and self._timer is None:
-                self._start_timer()
-
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:
-            super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        self._in_head, self._moved = False, True
-        self._stop_timer()
-        super().on_headers_complete()
-
-    def on_chunk_header(self) -> None:
-        self._moved = True
-
-    def on_body(self, body: bytes) -> None:
-        self._moved = True
-        super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        self._moved = True
-        super().on_message_complete()
-
-    def _start_timer(self) -> None:
-        self._timer = self.loop.call_later(self.head_timeout, self._refuse, b"408 Request Timeout")
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _refuse(self, status: bytes) -> None:
-        self._timer = None
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.close()
-        elif not self.transport.is_closing():
-            body = b'{"message":"%b"}' % status.partition(b" ")[2]
-            head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-            self.transport.write(head % (status, len(body)) + body)
-            self.transport.close()
-
-
-async def until_closed(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:
-    """Send to a client of HTTP/1.0, which knows no chunks: a body of unknown length ends with the connection."""
-    if message["type"] == "http.response.start":
-        if not any(name == b"content-length" for name, _ in message["headers"]):
-            cycle.chunked_encoding = False
-    elif cycle.chunked_encoding is False and not cycle.expected_content_length:
-        cycle.expected_content_length = len(message.get("body", b""))
-    await send(message)
 
 
 class Workers(Multiprocess):
