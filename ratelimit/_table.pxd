@@ -162,8 +162,12 @@ cdef inline uint64_t reach_of(const Table* table) noexcept nogil:
     return min(count_load(&table.header.reach), table.window)
 
 
-# A table that is full makes searches long. So beyond the first eight slots they ask of eight at once whether all can be
-# passed, and go on slot by slot where the answer is no, where fewer are left, and at the table's end.
+# A full table makes searches long. So after its first eight slots a search asks of eight at once whether all can be
+# passed, and goes on slot by slot where the answer is no, where fewer are left, and at the table's end. The words of
+# a group are loaded in any order and show no one moment, but no search does: of a slot it only concludes that it was
+# another's, or live, at some moment of the search. "Another's" is told by the high half, which is read whole
+# everywhere; "live" takes both, and is only said where a word is read whole. So no torn word makes a search pass a
+# slot, and what it does not pass it loads again as a word.
 
 
 cdef inline uint64_t groups(const Table* table, u128* slot, uint64_t left) noexcept nogil:
@@ -188,7 +192,7 @@ cdef inline uint64_t live(const Table* table, u128* slot, uint64_t left, uint64_
 
 
 cdef inline u128* find(const Table* table, uint64_t hashed, u128* word) noexcept nogil:
-    """The key's slot and the word it held, or NULL: then each slot was, when it was looked at, not the key's."""
+    """The key's slot and the word it held; NULL says that each slot was another's when it was looked at."""
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* slot = home(table, hashed)
     cdef uint64_t visited = 0, reach = reach_of(table), passed

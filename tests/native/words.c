@@ -1,6 +1,6 @@
-/* What is asked of eight words at once, beside the same by a loop: words of which none, one or several have the top that
-   is looked for, and the others nearly have it; that are above a floor, at it or below it, by either half. Prints how
-   often each was wrong, and how often the answer was yes. */
+/* What is asked of eight words at once, beside the same by a loop: words of which none, one or several have the top
+   that is looked for, and the others nearly have it; that are above a floor, at it or below it, by either half. Prints
+   how often an answer was wrong, and how often each was yes. */
 #include "_atomics.h"
 
 #include <stdio.h>
