@@ -440,6 +440,7 @@ cdef inline Status commit(
             slot = claim(table, rule, now, hashed, &robbed, &word)
             if slot == NULL:
                 count_add(&table.header.full, 1)
+                at = opening(table, rule, now, hashed)
                 status = FULL
                 break
             if not is_claim(word):
@@ -558,10 +559,10 @@ cdef inline Status log_spend(
 # --- for one limiter: what the verbs call -------------------------------------------------------------------
 
 
-cdef inline Status carry_out(
+cdef inline Status perform(
     const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
 ) noexcept nogil:
-    """`perform` for those who do not ask when a slot opens: where the table is full, `out.at` says nothing."""
+    """Carry out a request. Lock-free; safe to call from any number of threads."""
     if rule.algorithm != SLIDING_LOG:
         return commit(table, rule, request, hashed, out)
     if request.verb == REFUND or request.verb == CANCEL:
@@ -571,20 +572,10 @@ cdef inline Status carry_out(
     return log_spend(table, rule, request, hashed, out)
 
 
-cdef inline Status perform(
-    const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
-) noexcept nogil:
-    """Carry out a request. Lock-free; safe to call from any number of threads."""
-    cdef Status status = carry_out(table, rule, request, hashed, out)
-    if status == FULL:
-        out.at = opening(table, rule, out.now, hashed)
-    return status
-
-
 cdef inline Status take(
     const Table* table, const Rule* rule, uint64_t hashed, uint64_t now, bint now_given, uint64_t cost
 ) noexcept nogil:
-    """`carry_out` for a hit of which only the status matters. The first round is short enough to be compiled into the
+    """`perform` for a hit of which only the status matters. The first round is short enough to be compiled into the
     caller: nearly always the key is there, and no other thread is at it."""
     cdef u128 word = 0, after = 0
     cdef u128* slot
@@ -602,7 +593,7 @@ cdef inline Status take(
     request.now = now
     request.now_given = now_given
     request.cost = cost
-    return carry_out(table, rule, &request, hashed, &out)
+    return perform(table, rule, &request, hashed, &out)
 
 
 cdef inline void look(
