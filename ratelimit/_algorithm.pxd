@@ -29,7 +29,7 @@ from ._gcra cimport (
     gcra_turn,
     to_ns,
 )
-from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, SLIDING_WINDOW, TOKEN_BUCKET, Rule
+from ._rule cimport FIRST_WINDOW, LEAKY_BUCKET, NEVER, SLIDING_LOG, SLIDING_WINDOW, TOKEN_BUCKET, Rule
 from ._sliding_log cimport log_admit, log_append, log_fresh_at, log_pack, log_ready, log_remaining
 from ._sliding_window cimport (
     Sliding,
@@ -136,6 +136,18 @@ cdef inline bint is_fresh(const Rule* rule, uint64_t now, u128 state) noexcept n
     if is_gcra(rule):
         return state <= <u128>now * rule.unit  # without a division: a search for a slot asks this of every key
     return fresh_at(rule, now, state) <= now
+
+
+cdef inline u128 live_above(const Rule* rule, uint64_t moment) noexcept nogil:
+    """A state above which all that a slot can hold are live at `moment`; some below it may be so, too."""
+    cdef uint64_t since = moment - min(moment, rule.period)
+    if is_gcra(rule):
+        return <u128>moment * rule.unit
+    if rule.algorithm == SLIDING_WINDOW:
+        return <u128>(moment // rule.period) << 2 * rule.count_bits
+    if rule.algorithm == SLIDING_LOG:
+        return log_pack(since + 2, 0)  # stamps are moments plus one
+    return fixed_pack(rule, since + 1 if rule.algorithm == FIRST_WINDOW else moment, 0)
 
 
 cdef inline u128 carried(

@@ -109,6 +109,63 @@ static inline int word_among(u128 *words, int shift, uint64_t top) {
 #endif
 }
 
+/* The two below look at eight words for a search that may pass them all. A no says nothing. A yes is a conclusion, and
+   holds of each word at some moment since the call, as it would had they been loaded one by one; the fence keeps what
+   is read afterwards behind them, as word_load does. The sign of x - 1 tells whether x, of less than 64 bits, is 0. */
+
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+typedef uint64_t __attribute__((vector_size(16))) lanes;
+#endif
+
+/* Whether in none of eight words the bits from `shift` up, more than 64, are `top` or nothing. Halves of two words do
+   no harm: only the high ones count, and each is read whole. */
+static inline int words_pass(u128 *words, int shift, uint64_t top) {
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    const volatile __m128i *word = (const volatile __m128i *)words;
+    lanes met = {0, 0};
+    for (int i = 0; i < 8; i += 2) {
+        lanes tops = (lanes)_mm_unpackhi_epi64(word[i], word[i + 1]) >> (shift - 64);
+        met |= (tops - 1) | ((tops ^ top) - 1);
+    }
+    int pass = _mm_movemask_pd((__m128d)met) == 0;
+#else
+    typedef uint64_t __attribute__((may_alias)) half;
+    uint64_t met = 0;
+    for (int i = 0; i < 8; i++) {
+        uint64_t its = __atomic_load_n((half *)(words + i) + 1, __ATOMIC_RELAXED) >> (shift - 64);
+        met |= (its - 1) | ((its ^ top) - 1);
+    }
+    int pass = met >> 63 == 0;
+#endif
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return pass;
+}
+
+/* Whether in each of eight words the bits from `shift` up, more than 64, are neither `top` nor 0 nor 1, the bit below
+   them is clear, and what is below that is more than `floor`. Here both halves count, so it is only said where a
+   vector load reads a word whole (see word_load); volatile keeps the compiler from loading halves. */
+static inline int words_above(u128 *words, int shift, uint64_t top, u128 floor) {
+#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
+    const volatile __m128i *word = (const volatile __m128i *)words;
+    const uint64_t low_floor = (uint64_t)floor, high_floor = (uint64_t)(floor >> 64);
+    lanes above = {~(uint64_t)0, ~(uint64_t)0};
+    if (!word_load_is_atomic)
+        return 0;
+    for (int i = 0; i < 8; i += 2) {
+        __m128i one = word[i], two = word[i + 1];
+        lanes low = (lanes)_mm_unpacklo_epi64(one, two), high = (lanes)_mm_unpackhi_epi64(one, two);
+        lanes tops = high >> (shift - 64), rest = high << (128 - shift);
+        lanes borrow = ((~low_floor & low) | (~(low_floor ^ low) & (low_floor - low))) >> 63;
+        above &= high_floor - (rest >> (128 - shift)) - borrow; /* the sign of floor - word */
+        above &= ~(rest | (tops - 2) | ((tops ^ top) - 1));
+    }
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return _mm_movemask_pd((__m128d)above) == 3;
+#else
+    return 0;
+#endif
+}
+
 /* Acquire: whoever misses a key has to see the horizon that was raised before the key's slot was taken. */
 static inline uint64_t count_load(uint64_t *counter) {
     return __atomic_load_n(counter, __ATOMIC_ACQUIRE);

@@ -18,8 +18,19 @@ and no loop waits for another thread.
 
 from libc.stdint cimport uint64_t
 
-from ._algorithm cimport admit, cancel, carried, charge, fresh_at, is_fresh, ready, refund, turn, unknown
-from ._atomics cimport count_add, count_load, count_raise, prefetch, u128, word_among, word_cas, word_load
+from ._algorithm cimport admit, cancel, carried, charge, fresh_at, is_fresh, live_above, ready, refund, turn, unknown
+from ._atomics cimport (
+    count_add,
+    count_load,
+    count_raise,
+    prefetch,
+    u128,
+    word_among,
+    word_cas,
+    word_load,
+    words_above,
+    words_pass,
+)
 from ._clock cimport Clock
 from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
 from ._sliding_log cimport (
@@ -127,9 +138,14 @@ cdef inline u128* home(const Table* table, uint64_t hashed) noexcept nogil:
     return table.slots + <uint64_t>((<u128>hashed * table.size) >> 64)
 
 
-cdef inline u128* following(const Table* table, u128* slot) noexcept nogil:
-    slot += 1
+cdef inline u128* onward(const Table* table, u128* slot, uint64_t count) noexcept nogil:
+    """So many slots further, none of them beyond the table's end: after the last comes the first."""
+    slot += count
     return table.slots if slot == table.slots + table.size else slot
+
+
+cdef inline u128* following(const Table* table, u128* slot) noexcept nogil:
+    return onward(table, slot, 1)
 
 
 cdef inline u128* ring_of(const Table* table, const Rule* rule, u128* slot) noexcept nogil:
@@ -146,19 +162,52 @@ cdef inline uint64_t reach_of(const Table* table) noexcept nogil:
     return min(count_load(&table.header.reach), table.window)
 
 
+# A full table makes searches long. So after its first eight slots a search asks of eight at once whether all can be
+# passed, and goes on slot by slot where the answer is no, where fewer are left, and at the table's end. The words of
+# a group are loaded in any order and show no one moment, but no search does: of a slot it only concludes that it was
+# another's, or live, at some moment of the search. "Another's" is told by the high half, which is read whole
+# everywhere; "live" takes both, and is only said where a word is read whole. So no torn word makes a search pass a
+# slot, and what it does not pass it loads again as a word.
+
+
+cdef inline uint64_t groups(const Table* table, u128* slot, uint64_t left) noexcept nogil:
+    """The slots in whole groups from here on, before the search's end and the table's."""
+    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP
+
+
+cdef inline uint64_t others(const Table* table, u128* slot, uint64_t left, uint64_t tag) noexcept nogil:
+    """How many slots from here on, in groups, are used and do not hold the key."""
+    cdef uint64_t passed = 0, most = groups(table, slot, left)
+    while passed < most and words_pass(slot + passed, STATE_AND_CLAIM - 1, tag << 1):
+        passed += GROUP
+    return passed
+
+
+cdef inline uint64_t live(const Table* table, u128* slot, uint64_t left, uint64_t tag, u128 floor) noexcept nogil:
+    """How many slots from here on, in groups, are other keys', each with a state above `floor`."""
+    cdef uint64_t passed = 0, most = groups(table, slot, left)
+    while passed < most and words_above(slot + passed, STATE_AND_CLAIM, tag, floor):
+        passed += GROUP
+    return passed
+
+
 cdef inline u128* find(const Table* table, uint64_t hashed, u128* word) noexcept nogil:
-    """The key's slot and the word it held, or NULL."""
+    """The key's slot and the word it held; NULL says that each slot was another's when it was looked at."""
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* slot = home(table, hashed)
-    cdef uint64_t left = reach_of(table)
-    while left:
+    cdef uint64_t visited = 0, reach = reach_of(table), passed
+    while visited < reach:
         word[0] = word_load(slot)
         if holds(word[0], tag):
             return slot
         if word[0] == 0:
             return NULL
         slot = following(table, slot)
-        left -= 1
+        visited += 1
+        if visited % GROUP == 0:
+            passed = others(table, slot, reach - visited, tag)
+            slot = onward(table, slot, passed)
+            visited += passed
     return NULL
 
 
@@ -234,7 +283,8 @@ cdef inline u128* claim(
     cdef u128* chosen
     cdef u128* abandoned
     cdef u128 seen, expected = 0, leftover = 0, mine
-    cdef uint64_t visited, reach
+    cdef u128 floor = live_above(rule, now)
+    cdef uint64_t visited, reach, passed
     while True:
         chosen = abandoned = NULL
         slot = home(table, hashed)
@@ -254,6 +304,10 @@ cdef inline u128* claim(
                 break
             slot = following(table, slot)
             visited += 1
+            if visited % GROUP == 0 and chosen == NULL:
+                passed = live(table, slot, table.window - visited, tag, floor)
+                slot = onward(table, slot, passed)
+                visited += passed
         if chosen == NULL and not robbed[0]:
             # A claim is either somebody's next instruction or what a dead process left behind. Nothing was
             # decided by it: taking it costs its owner another search. A request does so once: two keys could
@@ -275,14 +329,19 @@ cdef inline u128* claim(
 cdef inline uint64_t opening(const Table* table, const Rule* rule, uint64_t now, uint64_t hashed) noexcept nogil:
     """The first moment, from now on, at which some slot can be claimed for the key."""
     cdef u128* slot = home(table, hashed)
-    cdef uint64_t left = table.window
+    cdef uint64_t visited = 0, passed
     cdef uint64_t first = NEVER
     cdef u128 word
-    while left and first > now:
+    while visited < table.window and first > now:
         word = word_load(slot)
         first = min(first, fresh_at(rule, now, state_of(word)) if is_key(word) else now)
         slot = following(table, slot)
-        left -= 1
+        visited += 1
+        if visited % GROUP == 0 and first > now:
+            # who is live just before `first` opens no earlier
+            passed = live(table, slot, table.window - visited, 0, live_above(rule, first - 1))
+            slot = onward(table, slot, passed)
+            visited += passed
     return first
 
 

@@ -1,10 +1,10 @@
-"""The table and its algorithms as plain C functions, for stress.c: real threads, and no Python in the process."""
+"""The table and its algorithms as plain C functions, for stress.c and search.c: no Python is in the process."""
 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from ratelimit._algorithm cimport remaining
+from ratelimit._algorithm cimport charge, remaining
 from ratelimit._atomics cimport count_load, u128
 from ratelimit._rule cimport SLIDING_LOG, Algorithm, Rule
 from ratelimit._table cimport (
@@ -13,9 +13,12 @@ from ratelimit._table cimport (
     Request,
     Table,
     Verb,
+    claim,
+    find,
     forget,
     forget_all,
     look,
+    opening,
     perform,
 )
 
@@ -100,3 +103,59 @@ cdef public void core_clear(void* handle) noexcept nogil:
 
 cdef public uint64_t core_collisions(void* handle) noexcept nogil:
     return count_load(&(<Limiter*>handle).header.collisions)
+
+
+# --- for search.c: the steps of a decision, one by one
+
+
+cdef public void* core_searched(
+    int algorithm,
+    uint64_t limit,
+    uint64_t period,
+    uint64_t unit,
+    uint64_t slots,
+    uint64_t window,
+    uint64_t reach,
+    uint64_t beyond,
+) noexcept nogil:
+    """The memory goes on for some slots `beyond` the table's end."""
+    cdef Limiter* limiter = <Limiter*>core_new(algorithm, limit, period, slots + beyond)
+    limiter.rule.unit = unit
+    limiter.rule.interval *= unit
+    limiter.rule.tolerance *= unit
+    limiter.table.size = slots
+    limiter.table.window = window
+    limiter.header.reach = reach
+    return limiter
+
+
+cdef public void* core_slots(void* handle) noexcept nogil:
+    return (<Limiter*>handle).table.slots
+
+
+cdef public void core_spent(void* handle, uint64_t at, uint64_t cost, uint64_t* low, uint64_t* high) noexcept nogil:
+    """The two halves of the state of a key that spent `cost`."""
+    cdef u128 state = charge(&(<Limiter*>handle).rule, at, cost, 0)
+    low[0] = <uint64_t>state
+    high[0] = <uint64_t>(state >> 64)
+
+
+cdef public long core_find(void* handle, uint64_t hashed) noexcept nogil:
+    """The number of the slot, or -1."""
+    cdef Limiter* limiter = <Limiter*>handle
+    cdef u128 word = 0
+    cdef u128* slot = find(&limiter.table, hashed, &word)
+    return -1 if slot == NULL else slot - limiter.table.slots
+
+
+cdef public long core_claim(void* handle, uint64_t hashed, uint64_t now) noexcept nogil:
+    cdef Limiter* limiter = <Limiter*>handle
+    cdef u128 word = 0
+    cdef bint robbed = False
+    cdef u128* slot = claim(&limiter.table, &limiter.rule, now, hashed, &robbed, &word)
+    return -1 if slot == NULL else slot - limiter.table.slots
+
+
+cdef public uint64_t core_opening(void* handle, uint64_t hashed, uint64_t now) noexcept nogil:
+    cdef Limiter* limiter = <Limiter*>handle
+    return opening(&limiter.table, &limiter.rule, now, hashed)

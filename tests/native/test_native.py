@@ -1,6 +1,6 @@
 """The core's C code under native threads: the promises, the ThreadSanitizer, and another processor's code.
 
-Each program is stress.c with the functions of core.pyx; no Python runs in it.
+Each program is stress.c, or search.c, with the functions of core.pyx; no Python runs in it.
 """
 
 import os
@@ -24,7 +24,10 @@ WIDE_CAS = ["-mcx16"] if platform.machine() == "x86_64" else []
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """A folder with the C code and the headers, which a test may copy and damage."""
-    folder = tmp_path_factory.mktemp("native")
+    return translated(tmp_path_factory.mktemp("native"))
+
+
+def translated(folder, project=PROJECT):
     directives = [f"-X{directive}" for directive in ("cdivision=True", "boundscheck=False", "wraparound=False")]
     command = [
         sys.executable,
@@ -33,24 +36,24 @@ def source(tmp_path_factory):
         "-3",
         *directives,
         "-I",
-        PROJECT,
+        project,
         HERE / "core.pyx",
         "-o",
         folder / "core.c",
     ]
     subprocess.run(command, check=True, cwd=folder)
-    for file in (HERE / "stress.c", *PROJECT.glob("ratelimit/*.h")):
+    for file in (HERE / "stress.c", HERE / "search.c", *PROJECT.glob("ratelimit/*.h")):
         shutil.copy(file, folder)
     return folder
 
 
-def build(folder, *options, compiler="gcc"):
+def build(folder, *options, compiler="gcc", program="stress"):
     needs(compiler)
-    # Of Cython's module only the functions that stress.c calls are kept: so nothing of Python is linked.
+    # Of Cython's module only the functions that the program calls are kept: so nothing of Python is linked.
     command = [compiler, "-w", "-pthread", "-ffunction-sections", "-Wl,--gc-sections", *options]
-    command += [f"-I{folder}", f"-I{sysconfig.get_path('include')}", folder / "core.c", folder / "stress.c"]
-    subprocess.run([*command, "-o", folder / "stress"], check=True)
-    return folder / "stress"
+    command += [f"-I{folder}", f"-I{sysconfig.get_path('include')}", folder / "core.c", folder / f"{program}.c"]
+    subprocess.run([*command, "-o", folder / program], check=True)
+    return folder / program
 
 
 def run(*command, seconds=SECONDS):
@@ -110,3 +113,105 @@ def test_promises_hold_in_code_for_aarch64(source, options):
     program = build(source, "-O2", "-static", *options, compiler="aarch64-linux-gnu-gcc")
     result = run("qemu-aarch64-static", program)
     assert result.returncode == 0, result.stdout
+
+
+# --- eight slots at once: a search has to come to what it comes to slot by slot ------------------------------
+
+NO_GROUPS = "-include", "one_by_one.h"
+ONE_BY_ONE = """
+#include "_atomics.h"
+#define words_pass(words, shift, top) 0
+#define words_above(words, shift, top, floor) 0
+"""
+
+
+def searches(folder, *options, compiler="gcc", runner=()):
+    """What search.c prints, a line for each table."""
+    program = build(folder, "-O2", *options, compiler=compiler, program="search")
+    return subprocess.run([*runner, program], check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def one_by_one(source):
+    (source / "one_by_one.h").write_text(ONE_BY_ONE)
+    return searches(source, *NO_GROUPS, *WIDE_CAS)
+
+
+def test_a_search_in_groups_is_a_search(source, one_by_one):
+    assert searches(source, *WIDE_CAS) == one_by_one
+    for outcome in ("found -1", "found [0-9]", "claimed -1", "claimed [0-9]", "opens 0", "opens [1-9]"):
+        for algorithm in range(6):
+            seen = sum(bool(re.match(f"{algorithm} .*{outcome}", line)) for line in one_by_one)
+            assert seen > 100, f"algorithm {algorithm}, {outcome}: {seen} of {len(one_by_one)}"
+
+
+def test_a_search_in_groups_is_a_search_on_aarch64(source, one_by_one):
+    needs("qemu-aarch64-static")
+    options = {"compiler": "aarch64-linux-gnu-gcc", "runner": ["qemu-aarch64-static"]}
+    assert searches(source, "-static", **options) == one_by_one
+
+
+# What the tests above are worth: of each file a line, and what is wrong in its place.
+WRONG_SEARCHES = {
+    "the slot after a group is skipped": (
+        "_table.pxd",
+        "    slot += count\n    return table.slots if slot == table.slots + table.size else slot",
+        "    slot += count + (count > 1)\n    return table.slots if slot >= table.slots + table.size else slot",
+    ),
+    "what is left at the end is skipped": (
+        "_table.pxd",
+        "        if visited % GROUP == 0:\n            passed = others(table, slot, reach - visited, tag)",
+        "        if visited % GROUP == 0:\n            reach -= reach % GROUP\n"
+        "            passed = others(table, slot, reach - visited, tag)",
+    ),
+    "a last group goes on beyond the table": (
+        "_table.pxd",
+        "    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP",
+        "    return (min(left, <uint64_t>(table.slots + table.size - slot)) + GROUP - 1) // GROUP * GROUP",
+    ),
+    "the table's end is not seen": (
+        "_table.pxd",
+        "    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP",
+        "    return left // GROUP * GROUP",
+    ),
+    "it wraps a slot too far": (
+        "_table.pxd",
+        "    return table.slots if slot == table.slots + table.size else slot",
+        "    return table.slots + (count > 1) if slot == table.slots + table.size else slot",
+    ),
+    "the last slot of a group is not looked at": ("_atomics.h", "word[i], word[i + 1]) >>", "word[i], word[i & 4]) >>"),
+    "a claim is passed": ("_atomics.h", "above &= ~(rest | (tops - 2)", "above &= ~((tops - 2)"),
+    "the own tag is passed": ("_atomics.h", " | ((tops ^ top) - 1));", ");"),
+    "the low half is not compared": ("_atomics.h", " - borrow; /*", " - 1; /*"),
+    "the floor is too low": ("_algorithm.pxd", "        return <u128>moment * rule.unit", "        return 0"),
+    "a log leaves too late": ("_algorithm.pxd", "log_pack(since + 2, 0)", "log_pack(since + 1, 0)"),
+    "a first window ends too late": (
+        "_algorithm.pxd",
+        "since + 1 if rule.algorithm == FIRST_WINDOW",
+        "since if rule.algorithm == FIRST_WINDOW",
+    ),
+    "a window ends too late": ("_algorithm.pxd", " else moment, 0)", " else since, 0)"),
+    "a sliding window ends too late": (
+        "_algorithm.pxd",
+        "<u128>(moment // rule.period) << 2",
+        "<u128>(since // rule.period) << 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("error", WRONG_SEARCHES)
+def test_a_wrong_search_in_groups_is_noticed(error, one_by_one, tmp_path):
+    file, right, wrong = WRONG_SEARCHES[error]
+    shutil.copytree(
+        PROJECT / "ratelimit",
+        tmp_path / "ratelimit",
+        ignore=lambda folder, names: [name for name in names if not name.endswith((".pxd", ".h"))],
+    )
+    text = (tmp_path / "ratelimit" / file).read_text()
+    assert text.count(right) == 1
+    (tmp_path / "ratelimit" / file).write_text(text.replace(right, wrong))
+    folder = translated(tmp_path, project=tmp_path)
+    shutil.copy(tmp_path / "ratelimit" / "_atomics.h", folder)
+    program = build(folder, "-O2", *WIDE_CAS, program="search")
+    printed = subprocess.run([program], capture_output=True, text=True).stdout  # it may well crash
+    assert printed.splitlines() != one_by_one

@@ -1,5 +1,6 @@
-/* word_among beside the same by a loop: eight words of which none, one or several have the top that is looked for, and
-   the others nearly have it. Prints how often it was wrong, of how many. */
+/* What is asked of eight words at once, beside the same by a loop: words of which none, one or several have the top
+   that is looked for, and the others nearly have it; that are above a floor, at it or below it, by either half. Prints
+   how often an answer was wrong, and how often each was yes. */
 #include "_atomics.h"
 
 #include <stdio.h>
@@ -7,6 +8,12 @@
 
 #define TURNS 200000
 #define SHIFT 79
+
+#if defined(__SSE2__)
+#define VECTORS word_load_is_atomic
+#else
+#define VECTORS 0
+#endif
 
 static uint64_t drawn(void) {
     static uint64_t state = 1; /* splitmix64 */
@@ -16,9 +23,39 @@ static uint64_t drawn(void) {
     return z ^ z >> 31;
 }
 
+static u128 words[8];
+static long wrong, found, passing, above;
+
+static void ask_whether_they_pass(uint64_t top) {
+    int pass = 1;
+    for (int i = 0; i < 8; i++) {
+        uint64_t its = drawn() % 32 ? top ^ (uint64_t)1 << drawn() % (128 - SHIFT) : drawn() % 2 ? top : 0;
+        words[i] = (u128)its << SHIFT | ((u128)drawn() << 64 | drawn()) >> (128 - SHIFT);
+        pass &= its != top && its != 0;
+    }
+    wrong += words_pass(words, SHIFT, top) != pass;
+    passing += pass;
+}
+
+/* The bit below `SHIFT + 1` is the claim's, here as in _table.pxd. */
+static void ask_whether_they_are_above(uint64_t top) {
+    u128 below = ((u128)1 << SHIFT) - 1, floor = ((u128)drawn() << 64 | drawn()) & below >> drawn() % SHIFT;
+    int all = 1;
+    top = top >> 1 | 2;
+    for (int i = 0; i < 8; i++) {
+        u128 step = (u128)(1 + drawn() % 3) << (drawn() % 2 ? 0 : drawn() % SHIFT);
+        u128 state = drawn() % 16 ? floor + step : floor - drawn() % 2 * step;
+        uint64_t its = drawn() % 32 ? top ^ (uint64_t)1 << drawn() % (127 - SHIFT) : drawn() % 2 ? top : drawn() % 2;
+        uint64_t claim = drawn() % 32 == 0;
+        words[i] = (u128)its << (SHIFT + 1) | (u128)claim << SHIFT | (state & below);
+        all &= its != top && its > 1 && !claim && (state & below) > floor;
+    }
+    int said = words_above(words, SHIFT + 1, top, floor);
+    wrong += said > all || (VECTORS && said != all); /* a no says nothing */
+    above += said;
+}
+
 int main(void) {
-    static u128 words[8];
-    long wrong = 0, found = 0;
     for (long turn = 0; turn < TURNS; turn++) {
         uint64_t top = drawn() >> (SHIFT - 64);
         int first = 8;
@@ -30,7 +67,9 @@ int main(void) {
         }
         wrong += word_among(words, SHIFT, top) != first;
         found += first < 8;
+        ask_whether_they_pass(top);
+        ask_whether_they_are_above(top);
     }
-    printf("wrong %ld found %ld\n", wrong, found);
+    printf("wrong %ld found %ld passing %ld above %ld\n", wrong, found, passing, above);
     return 0;
 }

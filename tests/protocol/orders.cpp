@@ -49,6 +49,25 @@ struct Table {
 
     word_t load(int slot) { return slots[slot]($).load(LOAD); }
 
+#ifdef GROUPS
+    /* Whether a search for the tag may pass all slots, as it passes a group (words_pass, words_above): the key's are
+       not among them and, with `only_live`, nothing that can be claimed at `now`. Relaxed loads, and then a fence. */
+    bool pass(word_t tag, bool only_live, word_t now) {
+        bool all = true;
+        for (int slot = SLOTS; all && slot--;) {
+            word_t seen = slots[slot]($).load(rl::mo_relaxed);
+            if (only_live)
+                all = tag_of(seen) != tag && is_key(seen) && !fresh(now, state_of(seen));
+            else
+                all = seen != 0 && (tag_of(seen) != tag || is_claim(seen));
+        }
+        rl::atomic_thread_fence(rl::mo_acquire, $);
+        return all;
+    }
+#else
+    bool pass(word_t, bool, word_t) { return false; }
+#endif
+
     bool cas(int slot, word_t &expected, word_t desired) {
         return slots[slot]($).compare_exchange_strong(expected, desired, CAS, CAS_FAILED);
     }
@@ -92,6 +111,8 @@ struct Table {
         for (;;) {
             int chosen = -1;
             word_t expected = 0;
+            if (pass(tag, true, now))
+                return false;
             for (slot = 0; slot < SLOTS; slot++) {
                 word_t seen = load(slot);
                 if (tag_of(seen) == tag) {
@@ -127,7 +148,8 @@ struct Table {
             word_t word = 0, before = 0, since = 0;
             int slot = 0;
             bool found = false;
-            for (; slot < SLOTS && !found; slot++) {
+            bool passed = pass(tag, false, now);
+            for (; slot < SLOTS && !found && !passed; slot++) {
                 word = load(slot);
                 if (tag_of(word) == tag && !is_claim(word))
                     found = true;

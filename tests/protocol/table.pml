@@ -11,6 +11,9 @@
    cycles (-DNP): nothing here repeats, so that any infinite run is one in which nobody gets done. With -DCRASH
    it also really ends, at any step, and the threads that are left must find the counts exact.
 
+   With -DGROUPS find and claim first look at all slots as at a group: one after another, but in another order than the
+   search's, as the words of a group are of different moments. Unless all can be passed, they are gone through again.
+
    -DWRONG_... are seeded errors, which the search must find; see tests/protocol/test_model.py. */
 
 #ifndef THREADS
@@ -96,6 +99,26 @@ commit: /* from the start, and from the start again whenever another thread was 
         :: else
         fi
     }
+#ifdef GROUPS
+    atomic { /* others */
+        if
+        :: left < SLOTS -> goto find
+        :: else -> i = SLOTS
+        fi
+    }
+    do
+    :: atomic { i--; word = slots[(HOME(tag) + i) % SLOTS];
+        if
+        :: HOLDS(word, tag) || word == 0 -> i = 0; break
+        :: else
+        fi;
+        if
+        :: i == 0 -> goto missed
+        :: else
+        fi }
+    od;
+find:
+#endif
     do
     :: atomic { word = slots[slot];
         if
@@ -148,6 +171,20 @@ found: /* decide; for a reset, forget */
 
 claim:
     atomic { chosen = NONE; abandoned = NONE; slot = HOME(tag); left = WINDOW; far = WINDOW - reach }
+#ifdef GROUPS
+    atomic { i = SLOTS }
+    do
+    :: atomic { i--; seen = slots[(HOME(tag) + i) % SLOTS]; /* live */
+        if
+        :: TAG(seen) == tag || !IS_KEY(seen) || FRESH(now, STATE(seen)) -> i = 0; break
+        :: else
+        fi;
+        if
+        :: i == 0 -> goto done /* full */
+        :: else
+        fi }
+    od;
+#endif
     do
     :: atomic { seen = slots[slot];
         if

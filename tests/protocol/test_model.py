@@ -24,18 +24,23 @@ HOLD = [
     ("table", f"THREADS=2 SLOTS=2 LIMIT=2 {ALL_VERBS}"),
     ("table", "THREADS=2 SLOTS=3 HOMES=2 RESETS GIVEN"),
     ("table", "THREADS=2 SLOTS=2 HOMES=0 RESETS GIVEN"),
+    ("table", f"THREADS=2 SLOTS=2 GROUPS {ALL_VERBS}"),
+    ("table", "THREADS=2 SLOTS=3 HOMES=2 GROUPS RESETS GIVEN"),
+    ("table", "THREADS=3 SLOTS=1 GROUPS"),  # where another key alone can fill the table
     ("log", "THREADS=3 OPS=2"),
     ("log", "THREADS=2 OPS=3 REFUNDS"),
 ]
 HOLD_NIGHTLY = [
     ("table", "THREADS=3 SLOTS=2 RESETS"),
     ("table", "THREADS=3 SLOTS=2 CRASH"),
+    ("table", "THREADS=3 SLOTS=2 GROUPS"),
     ("table", "THREADS=3 SLOTS=2 LIMIT=2 HOMES=0"),
     ("log", "THREADS=3 OPS=2 REFUNDS"),
 ]
 # That nobody waits for anybody: no run is infinite.
 END = [
     ("table", "THREADS=2 SLOTS=2 RESETS"),
+    ("table", "THREADS=2 SLOTS=2 GROUPS RESETS"),
     ("table", "THREADS=3 SLOTS=1"),
     ("log", "THREADS=2 OPS=2 REFUNDS"),
 ]

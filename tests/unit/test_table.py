@@ -112,11 +112,13 @@ def test_when_every_slot_is_live(algorithm, on_full):
     assert not limiter.allow("a")
 
 
-def test_a_refused_key_learns_when_there_is_room(algorithm):
+@pytest.mark.parametrize("max_keys", [2, 7, 8, 9, 41, 400])
+def test_a_refused_key_learns_when_there_is_room(algorithm, max_keys):
     """Exactly: one nanosecond earlier there is none."""
-    limiter = algorithm.make("3/minute", max_keys=2)
+    limiter = algorithm.make("3/minute", max_keys=max_keys)
     limiter.hit("a", 2, now=START)
-    limiter.hit("b", now=START + SECOND)
+    for key in range(1, max_keys):
+        limiter.hit(key, 2, now=START + SECOND)
     decision = limiter.hit("c", now=START + 2 * SECOND)
     ready = START + 2 * SECOND + decision.retry_after_ns
     assert (decision.allowed, decision.remaining) == (False, 0)
