@@ -19,7 +19,7 @@ from gateway_harness import raw
 from ports import free_port
 
 from ratelimit import Table
-from ratelimit.gateway import command
+from ratelimit.gateway import worker
 from ratelimit.gateway.peers import Connections
 
 MOCK = "apis: {a: {routes: {GET /: {mock: {body: hello}}}, stages: {$default: {}}}}\n"
@@ -142,11 +142,11 @@ def test_a_file_that_is_being_written_is_left_alone(monkeypatch):
         async def load(self, configuration):
             read_at.append(len(looks))
 
-    monkeypatch.setattr(command, "_state", state)
-    monkeypatch.setattr(command, "_configuration", lambda file, tables: None)
+    monkeypatch.setattr(worker, "_state", state)
+    monkeypatch.setattr(worker, "_configuration", lambda file, tables: None)
 
     async def follow():
-        task = asyncio.create_task(command._follow(Served(), "file", "memory", True, states[0]))
+        task = asyncio.create_task(worker._follow(Served(), "file", "memory", True, states[0]))
         while len(looks) < 6:
             await asyncio.sleep(0.05)
         task.cancel()
