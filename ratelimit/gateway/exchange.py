@@ -5,11 +5,11 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote
 
 from .chain import Ruling
+from .context import CONTEXT
 from .meter import stopwatch_ns
 
 if TYPE_CHECKING:
@@ -141,6 +141,10 @@ class Exchange:
         return self._id
 
     @property
+    def age_ns(self) -> int:
+        return stopwatch_ns() - self.started_ns
+
+    @property
     def query(self) -> dict[str, str]:
         """The query's parameters; of several with one name the last."""
         text = self.scope["query_string"].decode("latin-1")
@@ -177,8 +181,7 @@ class Exchange:
         if space == "context":
             if rest.startswith("authorizer."):
                 return (self.authorizer or {}).get(rest[11:])
-            read = CONTEXT.get(rest)
-            return None if read is None else read(self)
+            return CONTEXT[rest](self)
         if space == "stageVariables":
             return self.side.variables.get(rest) if self.side else None
         if space == "request":
@@ -222,39 +225,3 @@ class Exchange:
                 connectionId=self.connection, eventType=self.event_type, routeKey=event["routeKey"]
             )
         return event
-
-
-def _time(exchange: Exchange) -> datetime:
-    return datetime.fromtimestamp(exchange.flow.limiters.now_ns() / 1e9, UTC)
-
-
-# What `$context.x` stands for.
-CONTEXT: dict[str, Callable[[Exchange], Any]] = {
-    "requestId": lambda x: x.id,
-    "requestTime": lambda x: _time(x).strftime("%d/%b/%Y:%H:%M:%S +0000"),
-    "requestTimeEpoch": lambda x: x.flow.limiters.now_ns() // 1_000_000,
-    "identity.sourceIp": lambda x: x.client,
-    "identity.apiKeyId": lambda x: x.key,
-    "identity.userAgent": lambda x: x.header("user-agent"),
-    "httpMethod": lambda x: x.scope.get("method", "GET"),
-    "path": lambda x: (x.scope.get("raw_path") or x.scope["path"].encode()).decode("latin-1"),
-    "routeKey": lambda x: x.route and x.route.key,
-    "stage": lambda x: x.side and x.side.stage.name,
-    "status": lambda x: x.status,
-    "protocol": lambda x: f"HTTP/{x.scope.get('http_version', '1.1')}",
-    "responseLength": lambda x: str(x.response_length),
-    "responseLatency": lambda x: (stopwatch_ns() - x.started_ns) // 1_000_000,
-    "integration.status": lambda x: x.integration_status or None,
-    "integration.latency": lambda x: x.integration_ns // 1_000_000,
-    "integration.error": lambda x: x.integration_error,
-    "error.message": lambda x: x.error,
-    "error.responseType": lambda x: x.error_type,
-    "domainName": lambda x: x.header("host"),
-    "apiId": lambda x: x.api_name,
-    "deployment": lambda x: x.side and (x.side.deployment or "current"),
-    "isCanaryRequest": lambda x: str(bool(x.side and x.side.canary)).lower(),
-    "throttle.level": lambda x: x.ruling and x.ruling.level,
-    "throttle.shadow": lambda x: x.ruling and x.ruling.shadow,
-    "connectionId": lambda x: x.connection,
-    "eventType": lambda x: x.event_type,
-}

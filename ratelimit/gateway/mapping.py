@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from .context import check_name
 from .routes import BadValue, decode
 
 _VARIABLE = re.compile(r"\$\{([\w.$-]+)\}|\$((?:context|stageVariables|request)\.[\w.-]*\w)", re.ASCII)
@@ -34,6 +35,8 @@ class Template:
         text: the text.
         escape: applied to each value.
         missing: what a value that there is not is written as.
+
+    Raises: BadValue for a variable that there never is.
     """
 
     def __init__(self, text: str, escape: Callable[[str], str] = str, missing: str = "") -> None:
@@ -48,6 +51,8 @@ class Template:
             end = found.end()
         self._tail = text[end:]
         self.names = [name for _, name in self._parts]
+        for name in self.names:
+            check_name(name)
 
     def fill(self, scope: Scope | None) -> str:
         """The text with its values; without any it needs no scope."""

@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any
 
 from ..quota import Quota
-from .mapping import Mapping
+from .mapping import Mapping, Template
 from .routes import RouteKey
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -91,6 +91,7 @@ class Mock:
     def __post_init__(self) -> None:
         check(200 <= self.status <= 599, f"status must be from 200 to 599, not {self.status!r}")
         check_headers(self.headers)
+        Template(self.body)
 
 
 @dataclass(slots=True)
@@ -255,6 +256,7 @@ class GatewayResponse:
     def __post_init__(self) -> None:
         check(self.status is None or 400 <= self.status <= 599, f"status must be from 400 to 599, not {self.status!r}")
         check_headers(self.headers)
+        Template(self.body or "")
 
 
 @dataclass(slots=True)
@@ -387,6 +389,9 @@ class AccessLog:
         '$context.identity.sourceIp - $context.identity.apiKeyId [$context.requestTime] "$context.httpMethod '
         '$context.path $context.protocol" $context.status $context.responseLength'
     )
+
+    def __post_init__(self) -> None:
+        Template(self.format)
 
 
 @dataclass(slots=True)

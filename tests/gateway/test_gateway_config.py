@@ -287,6 +287,11 @@ def test_the_command_checks_all(tmp_path, capsys, route, problem):
         ("? [a, b]\n: 5", 2, "a name must be text"),
         ("responses: &a {b: *a}", 2, "recursive"),
         ("throttle: " + "[" * 5_000 + "]" * 5_000, 1, "recursion"),
+        ("access_log:\n  file: '-'\n  format: $context.requestID", 2, "$context has no 'requestID', but requestId, "),
+        ("access_log:\n  file: '-'\n  format: $context.status-ok", 2, "$context has no 'status-ok'"),
+        ("responses:\n  THROTTLED: {body: $request.cookie.x}", 3, "$request has no 'cookie.x', but header.NAME, "),
+        ("responses:\n  THROTTLED: {headers: {x: '${stage.x}'}}", 3, "a variable is of context, request or stageV"),
+        ("responses:\n  THROTTLED: {body: $context.authorizer.x}\nmax_head: 0", 4, "max_head"),
     ],
 )
 def test_errors_of_the_whole(tmp_path, text, line, problem):
