@@ -137,24 +137,35 @@ def _plain(markdown: str) -> str:
     return markdown.replace("**", "").replace("`", "")
 
 
-def to_markdown(report: Report) -> str:
-    """The page of the documentation."""
+PREFACE = """<!-- Written by `ratelimit bench`: do not edit. -->
+
+# Benchmarks
+
+Every number on this page was measured, and the page written, by one command:
+
+```sh
+{command}
+```
+
+Times are CPU time of the process. Compared is only what took turns with each other, as ratios: on another machine the \
+times differ, the ratios less so. `ratelimit bench --quick` gives rough ones of yours in a minute or two; other \
+libraries take part if they are installed."""
+ON_TARGETS = (
+    "Where a target is about several algorithms or libraries, the worst of them counts, and is named in brackets. "
+    "`SlidingLog`, which keeps every request, is listed by itself."
+)
+
+
+def to_markdown(report: Report, preface: str = PREFACE, on_targets: str = ON_TARGETS) -> str:
+    """A page of the documentation; the preface has a place for the command."""
     targets = [target for section in report.sections for target in section.targets]
     missed, unknown = (sum(target.met is each for target in targets) for each in (False, None))
     parts = [
-        "<!-- Written by `ratelimit bench`: do not edit. -->",
-        "# Benchmarks",
-        "Every number on this page was measured, and the page written, by one command:",
-        f"```sh\n{report.command}\n```",
-        "Times are CPU time of the process. Compared is only what took turns with each other, as ratios: on another "
-        "machine the times differ, the ratios less so. "
-        "`ratelimit bench --quick` gives rough ones of yours in a minute or two; other libraries take part if they are "
-        "installed.",
+        preface.format(command=report.command),
         "## Targets",
         f"Met: {len(targets) - missed - unknown} of {len(targets)}. Missed: {missed}. "
         + (f"Not measured: {unknown}. " if unknown else "")
-        + "Where a target is about several algorithms or libraries, the worst of them counts, and is named in brackets."
-        " `SlidingLog`, which keeps every request, is listed by itself.",
+        + on_targets,
         _markdown(TARGET_COLUMNS, [target.row for target in targets]),
     ]
     for section in report.sections:
