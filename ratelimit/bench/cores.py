@@ -279,10 +279,13 @@ def without_gil(effort: Effort) -> tuple[dict[str, Gains], str]:
         return measured([asking(name) for name in (OWN, HOT, DENIED)], effort), ""
     if FREE_THREADED not in os.environ:
         return {}, f"this Python has a GIL; set `{FREE_THREADED}` to one without"
-    package = Path(ratelimit.__file__).parents[1]
-    command = [os.environ[FREE_THREADED], "-m", __name__, str(effort.rounds), str(effort.piece_ns)]
+    interpreter, package = os.environ[FREE_THREADED], Path(ratelimit.__file__).parents[1]
+    command = [interpreter, "-m", __name__, str(effort.rounds), str(effort.piece_ns)]
     environment = os.environ | {"PYTHONPATH": str(package)}
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+    try:
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        return {}, f"`{FREE_THREADED}` names an interpreter that cannot do it: {error}"
     return {name: Gains(**gains) for name, gains in json.loads(output).items()}, ""
 
 

@@ -92,6 +92,17 @@ def test_what_is_not_measured_says_how_to(monkeypatch):
     assert all(target.met is None and cores.FREE_THREADED in target.row[2] for target in unknown)
 
 
+@pytest.mark.skipif(not HAS_GIL, reason="it measures by itself")
+@pytest.mark.parametrize("interpreter", ["/nowhere/python", "false"])
+def test_an_interpreter_that_cannot_do_it_is_said(monkeypatch, interpreter):
+    """What else is measured is not lost for it."""
+    monkeypatch.setenv(cores.FREE_THREADED, interpreter)
+    gains, why_not = cores.without_gil(LITTLE)
+    assert gains == {}
+    assert cores.FREE_THREADED in why_not
+    assert interpreter in why_not
+
+
 def test_targets_take_what_they_are_about():
     gains = {name: Gains(1, 2, 3, 4) for name in (C_LOOP, ADD, OWN, HOT, DENIED)}
     assert [target.measured for target in cores._targets("threads", gains, 0.9)] == [2, 1, 3, 4, 2]
