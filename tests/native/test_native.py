@@ -160,9 +160,8 @@ WRONG_SEARCHES = {
     ),
     "what is left at the end is skipped": (
         "_table.pxd",
-        "        if visited % GROUP == 0:\n            passed = others(table, slot, reach - visited, tag)",
-        "        if visited % GROUP == 0:\n            reach -= reach % GROUP\n"
-        "            passed = others(table, slot, reach - visited, tag)",
+        "            passed = others(table, slot, left - visited, tag)",
+        "            left -= left % GROUP\n            passed = others(table, slot, left - visited, tag)",
     ),
     "a last group goes on beyond the table": (
         "_table.pxd",
