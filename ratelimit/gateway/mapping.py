@@ -10,6 +10,7 @@ from .context import check_name
 from .routes import BadValue, decode
 
 _VARIABLE = re.compile(r"\$\{([\w.$-]+)\}|\$((?:context|stageVariables|request)\.[\w.-]*\w)", re.ASCII)
+_QUOTED = re.compile(r"\$(\{)?context\.error\.messageString\b(?(1)\})")  # the message with its quotes
 _RULE = re.compile(r"(append|overwrite|remove):header\.([!#$%&'*+.^_`|~\w-]+)|overwrite:(path|statuscode)", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 Headers = list[tuple[bytes, bytes]]
@@ -40,7 +41,7 @@ class Template:
     """
 
     def __init__(self, text: str, escape: Callable[[str], str] = str, missing: str = "") -> None:
-        text = text.replace("$context.error.messageString", '"$context.error.message"')  # the same with quotes
+        text = _QUOTED.sub('"${context.error.message}"', text)
         self.text = text
         self.escape = escape
         self.missing = missing
@@ -142,7 +143,8 @@ class Mapping:
         """The headers after the mapping."""
         for verb, name, template in self._headers:
             if verb != "append":
-                headers = [header for header in headers if one_name(header[0]) != one_name(name)]
+                same = one_name(name)
+                headers = [header for header in headers if one_name(header[0]) != same]
             if verb != "remove":
                 headers = [*headers, (name, clean(name.decode(), template.fill(scope)))]
         return headers

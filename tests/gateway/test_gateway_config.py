@@ -292,6 +292,7 @@ def test_the_command_checks_all(tmp_path, capsys, route, problem):
         ("responses:\n  THROTTLED: {body: $request.cookie.x}", 3, "$request has no 'cookie.x', but header.NAME, "),
         ("responses:\n  THROTTLED: {headers: {x: '${stage.x}'}}", 3, "a variable is of context, request or stageV"),
         ("responses:\n  THROTTLED: {body: $context.authorizer.x}\nmax_head: 0", 4, "max_head"),
+        ("responses:\n  THROTTLED: {body: '${context.error.messageString}'}\nmax_head: 0", 4, "max_head"),
     ],
 )
 def test_errors_of_the_whole(tmp_path, text, line, problem):
