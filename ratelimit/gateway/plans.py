@@ -66,9 +66,10 @@ class UsagePlan:
             shadow: the plan's levels only count.
         """
         number = self.limiters.now_ns() // DAY_NS
-        if self.plan.quota is not None and self.plan.quota.offset:
+        quota = self.plan.quota
+        if quota is not None and quota.offset and quota.start is None:
             self._begin(key, number)
-        limit = self.limit(key, EPOCH + timedelta(number)) if self.plan.quota else 0
+        limit = self.limit(key, EPOCH + timedelta(number)) if quota else 0
         label = (key, stage, route, number, limit)
         chain = self._chains.get(label)
         if chain is None:
@@ -109,14 +110,17 @@ class UsagePlan:
 
     def _begin(self, key: str, number: int) -> None:
         """Note the day of a key's first request, once among all workers."""
-        if not read(self.limiters.counts, f"start/{self.name}/{key}"):
+        label = f"start/{self.name}/{key}"
+        if not read(self.limiters.counts, label):
             once = Quota(number, Fraction(FOREVER.period_ns, 10**9))  # a second one does not fit
-            self.limiters.counts.hit(f"start/{self.name}/{key}", number, quota=once)
+            self.limiters.counts.hit(label, number, quota=once)
 
     def _start(self, key: str, quota: CalendarQuota, day: date) -> date:
         """A day of the first period: for a key that was never used, it would be that of the day."""
+        if quota.start is not None:
+            return quota.start
         number = read(self.limiters.counts, f"start/{self.name}/{key}")
-        return quota.start or (EPOCH + timedelta(number) if number else day)
+        return EPOCH + timedelta(number) if number else day
 
     def used(self, key: str, day: date) -> int:
         """What the key has used of its quota in the period of that day."""
