@@ -10,6 +10,18 @@ from ports import free_port, until_open
 
 
 @pytest.fixture
+def certificate(tmp_path):
+    """The files of a key and of a certificate, which is its own CA."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return str(key), str(certificate)
+
+
+@pytest.fixture
 def serve(tmp_path):
     """Starts gateways, and stops them after the test."""
     servers = []

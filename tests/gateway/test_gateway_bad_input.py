@@ -7,7 +7,6 @@ import random
 import re
 import socket
 import ssl
-import subprocess
 import time
 
 import httpx
@@ -559,18 +558,12 @@ FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
 @pytest.mark.parametrize("size", [4, 2**14, 2**16], ids=["short", "a record of TLS", "what is read at once"])
 @pytest.mark.parametrize("tls", [False, True])
-def test_nor_is_it_where_it_was_not_even_read(serve, backend, tmp_path, tls, size):
+def test_nor_is_it_where_it_was_not_even_read(serve, backend, certificate, tls, size):
     """A second answer may wait behind the first one in the socket's buffer, or within TLS."""
     context = None
     if tls:
-        key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-             "-subj", "/CN=localhost"],
-            check=True, capture_output=True,
-        )  # fmt: skip
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(*reversed(certificate))
     body = b"x" * (size - len(FIRST % size))
 
     async def answer(head, reader, writer):

@@ -43,18 +43,6 @@ def refused(tmp_path, *options):
     return done.stderr
 
 
-@pytest.fixture
-def certificate(tmp_path):
-    """A key and a certificate, which is its own CA."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return str(key), str(certificate)
-
-
 # --- options
 
 

@@ -249,19 +249,12 @@ def test_backends_are_kept_over_a_reload(serve, backend, tmp_path):
     assert httpx.get(server.url).status_code == 504
 
 
-def test_tls(serve, gateway_text, tmp_path):
+def test_tls(serve, gateway_text, certificate):
     """By uvicorn's own options."""
-    import subprocess
-
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    server = serve(gateway_text(), "--ssl-keyfile", str(key), "--ssl-certfile", str(certificate), port=free_port())
+    key, certificate = certificate
+    server = serve(gateway_text(), "--ssl-keyfile", key, "--ssl-certfile", certificate, port=free_port())
     import ssl
 
-    context = ssl.create_default_context(cafile=str(certificate))
+    context = ssl.create_default_context(cafile=certificate)
     answer = httpx.get(f"https://127.0.0.1:{server.port}/dev/pets", headers={"x-api-key": KEY}, verify=context)
     assert answer.status_code == 200
