@@ -195,35 +195,21 @@ cdef inline u128* find(const Table* table, uint64_t hashed, u128* word) noexcept
     """The key's slot and the word it held; NULL says that each slot was another's when it was looked at."""
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* slot = home(table, hashed)
-    cdef uint64_t reach = reach_of(table), left = min(reach, <uint64_t>GROUP)
+    cdef uint64_t left = reach_of(table), some, passed
     while left:
-        word[0] = word_load(slot)
-        if holds(word[0], tag):
-            return slot
-        if word[0] == 0:
-            return NULL
-        slot = following(table, slot)
-        left -= 1
-    return find_far(table, tag, slot, reach - GROUP, word) if reach > GROUP else NULL
-
-
-cdef inline u128* find_far(const Table* table, uint64_t tag, u128* slot, uint64_t left, u128* word) noexcept nogil:
-    """The rest of `find`, from a slot on and so far."""
-    cdef uint64_t visited = 0, passed
-    while visited < left:
-        if visited % GROUP == 0:
-            passed = others(table, slot, left - visited, tag)
-            slot = onward(table, slot, passed)
-            visited += passed
-            if visited == left:
-                break
-        word[0] = word_load(slot)
-        if holds(word[0], tag):
-            return slot
-        if word[0] == 0:
-            return NULL
-        slot = following(table, slot)
-        visited += 1
+        some = min(left, <uint64_t>GROUP)
+        left -= some
+        while some:
+            word[0] = word_load(slot)
+            if holds(word[0], tag):
+                return slot
+            if word[0] == 0:
+                return NULL
+            slot = following(table, slot)
+            some -= 1
+        passed = others(table, slot, left, tag)
+        slot = onward(table, slot, passed)
+        left -= passed
     return NULL
 
 

@@ -160,8 +160,8 @@ WRONG_SEARCHES = {
     ),
     "what is left at the end is skipped": (
         "_table.pxd",
-        "            passed = others(table, slot, left - visited, tag)",
-        "            left -= left % GROUP\n            passed = others(table, slot, left - visited, tag)",
+        "        passed = others(table, slot, left, tag)",
+        "        left -= left % GROUP\n        passed = others(table, slot, left, tag)",
     ),
     "a last group goes on beyond the table": (
         "_table.pxd",
