@@ -14,6 +14,7 @@ import json
 import subprocess
 import time
 from dataclasses import dataclass
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -44,6 +45,7 @@ http {{
     server {{
         listen 127.0.0.1:{port};
         location / {{ limit_req zone=clients burst={burst} {delay}; empty_gif; }}
+        location = /status {{ stub_status; access_log off; }}
     }}
 }}
 """
@@ -96,10 +98,21 @@ def log(load, tmp_path_factory):
         until_open(port, server)
         wrk = [program("wrk"), "-t1", f"-c{load.connections}", "-d3s", "-s", script, f"http://127.0.0.1:{port}/"]
         subprocess.run(wrk, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        until_all_logged(f"http://127.0.0.1:{port}/status")
     finally:
         server.terminate()
         server.wait(timeout=30)
     return folder / "access.log"
+
+
+def until_all_logged(status, seconds=30):
+    """Until nginx has seen that wrk is gone: it logs those whom it was delaying only then, and on SIGTERM not at all."""
+    for _ in range(seconds * 100):
+        with urlopen(status, timeout=seconds) as answer:
+            if answer.read().startswith(b"Active connections: 1 "):  # this one
+                return
+        time.sleep(0.01)
+    raise TimeoutError(f"nginx has connections open {seconds} s after wrk has ended")
 
 
 @pytest.fixture(scope="module")
