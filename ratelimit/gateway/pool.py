@@ -66,6 +66,7 @@ class Pool:
     def __init__(self, scheme: str, host: str, port: int, context: ssl.SSLContext | None) -> None:
         self._origin = httpcore.Origin(scheme.encode(), host.encode(), port)
         self._context = context
+        self._loop: asyncio.AbstractEventLoop | None = None  # of the connections
         self._kept: deque[Connection] = deque()  # the one used last at the right
         self._lent: set[Connection] = set()
         self._room = asyncio.Semaphore(MOST_CONNECTIONS)
@@ -92,6 +93,9 @@ class Pool:
 
     async def _take(self) -> Connection:
         connection = Connection(self._origin, self._context, KEPT_SECONDS, socket_options=SOCKET_OPTIONS)
+        if self._loop is not asyncio.get_running_loop():  # a test client may give each request a loop of its own
+            self._loop = asyncio.get_running_loop()
+            self._kept.clear()
         while self._kept:
             kept = self._kept.pop()
             if not kept.has_expired():

@@ -52,6 +52,13 @@ def test_the_operator_of_a_mounted_gateway(mounted):
     assert client.get("/_gateway").status_code == 404
 
 
+def test_asked_in_several_event_loops(nginx):
+    """As Starlette's TestClient asks without a `with`: a connection to a backend is of the loop that made it."""
+    routes = {"$default": Route(proxy=Proxy([f"http://127.0.0.1:{nginx}"]))}
+    client = TestClient(Gateway(Configuration({"a": Api(routes=routes, stages={"$default": Stage()})})))
+    assert [client.get("/pets").status_code for _ in range(3)] == [200] * 3
+
+
 def test_spans():
     """One for each request, below the caller's and above the backend's, without a key or an address."""
     from opentelemetry import trace
