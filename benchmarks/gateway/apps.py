@@ -56,12 +56,24 @@ def proxy():
 
 def bare():
     """The bytes that the gateway's mock answers with, and nothing else."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(BODY)),
-        (b"ratelimit-policy", b'"method";q=1073741824;w=11, "stage";q=1073741824;w=11, "account";q=1073741824;w=11'),
-        (b"ratelimit", b'"method";r=1073741823;t=1'),
+    policy = b'"method";q=1073741824;w=11, "stage";q=1073741824;w=11, "account";q=1073741824;w=11'
+    return _bare(200, BODY, [(b"ratelimit-policy", policy), (b"ratelimit", b'"method";r=1073741823;t=1')])
+
+
+def bare_refusing():
+    """The bytes of the gateway's refusal, likewise."""
+    policy = b'"method";q=1;w=1000, "stage";q=1073741824;w=11, "account";q=1073741824;w=11'
+    more = [
+        (b"x-amzn-errortype", b"TooManyRequestsException"),
+        (b"ratelimit-policy", policy),
+        (b"ratelimit", b'"method";r=0;t=1000'),
+        (b"retry-after", b"1000"),
     ]
+    return _bare(429, b'{"message":"Too Many Requests"}', more)
+
+
+def _bare(status, body, more):
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *more]
 
     async def app(scope, receive, send):
         if scope["type"] == "lifespan":
@@ -69,8 +81,8 @@ def bare():
                 await receive()
                 await send({"type": f"lifespan.{kind}.complete"})
             return
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": BODY})
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     return app
 
