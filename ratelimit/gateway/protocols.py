@@ -89,6 +89,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         self.watch()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.transport = Joined(cycle.transport, self.loop)  # type: ignore[assignment]
         if cycle.scope["http_version"] == "1.0":
             cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
         super()._start_asgi_task(cycle, app)
@@ -149,6 +150,42 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(head % (status, len(body)) + body)
             self.transport.close()
+
+
+class Joined:
+    """What an answer is written to: its head leaves with the beginning of its body, in one system call.
+
+    Those are most of what a short answer costs, and uvicorn makes one for each of the two.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = None
+        self._flushing: asyncio.Handle | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._flushing is None:
+            self._head = data
+            self._flushing = self._loop.call_soon(self._flush)  # no head waits for a body that is yet to come
+        elif self._head is None:
+            self._transport.write(data)
+        else:
+            self._flushing.cancel()
+            head, self._head = self._head, None
+            self._transport.writelines((head, data))
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self._transport.write(head)
 
 
 async def until_closed(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:
