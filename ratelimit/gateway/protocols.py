@@ -71,25 +71,20 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
     head_timeout: ClassVar[float] = 10.0
 
     _head = 0  # bytes of a head that has not ended, or since the last of a body
-    _in_head = True
-    _moved = False  # whether there was some of a body
+    _ended: Any = None  # the scope whose head has ended; that of the present one is made when it begins
+    _moved = False  # whether a head or a message has ended, or there was some of a body
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._start_timer()
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.transport.is_closing():
-            self.watch()
-
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
         self.watch()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.transport = Joined(cycle.transport, self.loop)  # type: ignore[assignment]
+        cycle.transport = Joined(self)  # type: ignore[assignment]
         if cycle.scope["http_version"] == "1.0":
             cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
         super()._start_asgi_task(cycle, app)
@@ -106,24 +101,17 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             self._head = 0 if self._moved else self._head + len(part)
             if self._head >= self.max_head:  # with its last byte it would have ended
                 self._refuse(b"431 Request Header Fields Too Large")
-            elif self._in_head and self._timer is None:
+            elif self.scope is not self._ended and self._timer is None:
                 self._start_timer()
 
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        self._in_head, self._moved = False, True
+        self._ended, self._moved = self.scope, True
         self._stop_timer()
         super().on_headers_complete()
 
     def on_chunk_header(self) -> None:
         self._moved = True
+        self.headers = []  # not those of the request: what comes now are trailers
 
     def on_body(self, body: bytes) -> None:
         self._moved = True
@@ -158,16 +146,16 @@ class Joined:
     Those are most of what a short answer costs, and uvicorn makes one for each of the two.
     """
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
+    def __init__(self, protocol: BoundedProtocol) -> None:
+        self._protocol = protocol
+        self._transport = protocol.transport
         self._head: bytes | None = None
         self._flushing: asyncio.Handle | None = None
 
     def write(self, data: bytes) -> None:
         if self._flushing is None:
             self._head = data
-            self._flushing = self._loop.call_soon(self._flush)  # no head waits for a body that is yet to come
+            self._flushing = self._protocol.loop.call_soon(self._flush)  # it does not wait for a body yet to come
         elif self._head is None:
             self._transport.write(data)
         else:
@@ -175,17 +163,18 @@ class Joined:
             head, self._head = self._head, None
             self._transport.writelines((head, data))
 
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
     def _flush(self) -> None:
         if self._head is not None:
             head, self._head = self._head, None
             self._transport.write(head)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+        self._protocol.watch()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 async def until_closed(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:
