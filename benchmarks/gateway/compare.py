@@ -19,6 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import apps
+from load import drive
+
 from ratelimit.bench.report import Report, Section, Table, Target, machine, to_markdown, to_text
 
 HERE = Path(__file__).parent
@@ -32,7 +35,9 @@ Every number on this page was measured, and the page written, by one command:
 {command}
 ```
 
-The same uvicorn serves each application in a process of its own, and wrk sends requests from the same machine over 32 \
+The same uvicorn serves each application in a process of its own; what is said to be by the command is served by \
+`ratelimit gateway`, that is by uvicorn with bounds for heads and slow clients, and with one system call for an answer \
+where it makes two by itself. wrk sends requests from the same machine over 32 \
 connections. The applications take turns within each round; figures are medians over the rounds, and ratios are \
 medians of ratios within one round. In brackets stands the same by requests for each second of the server's processor \
 time, which what else runs on the machine disturbs less."""
@@ -48,6 +53,10 @@ TARGETS = [
     ("mock, all levels", "Starlette + limits", 1.5),
     ("proxy to nginx", "bare httpx proxy", 0.85),
     ("refusing (429)", "mock, all levels", 1.0),
+    ("mock, by the command", "bare ASGI", 0.80),
+    ("mock, by the command", "FastAPI + slowapi", 2.0),
+    ("mock, by the command", "Starlette + limits", 1.5),
+    ("refusing, by the command", "mock, by the command", 1.0),
 ]
 
 
@@ -91,10 +100,13 @@ class Servers:
         return process
 
     def app(self, name):
-        """The port and the process of one application."""
+        """The port and the process of one application, or of the gateway's own command with a file."""
         port = free_port()
-        options = ["--port", str(port), "--no-access-log", "--no-proxy-headers", "--log-level", "error"]
-        command = [sys.executable, "-m", "uvicorn", "--app-dir", str(HERE), f"apps:{name}", "--factory", *options]
+        options = ["--no-access-log", "--no-proxy-headers", "--log-level", "error"]
+        command = ["uvicorn", "--app-dir", str(HERE), f"apps:{name}", "--factory", *options]
+        if name.endswith(".yaml"):
+            command = ["ratelimit", "gateway", str(HERE / name)]
+        command = [sys.executable, "-m", *command, "--port", str(port)]
         return port, self.start(command, port, NGINX=str(self.nginx_port))
 
     def stop(self):
@@ -117,7 +129,9 @@ def wrk(port, seconds, path="/pets", connections=32, rate_file=None):
 APPS = {
     "bare ASGI": ("bare", "/pets"),
     "mock, all levels": ("mock", "/pets"),
+    "mock, by the command": ("mock.yaml", "/pets"),
     "refusing (429)": ("refusing", "/pets"),
+    "refusing, by the command": ("refusing.yaml", "/pets"),
     "bare ASGI, refusing": ("bare_refusing", "/pets"),
     "FastAPI + slowapi": ("slowapi", "/pets"),
     "Starlette + limits": ("limits", "/pets"),
@@ -179,10 +193,6 @@ def memory(process):
 
 def overload(servers, seconds):
     """5 times the limit for so long: admitted beside the promise, memory, and latency beside half the limit."""
-    sys.path.insert(0, str(HERE))
-    import apps
-    from load import drive
-
     port, process = servers.app("limited")
     half = drive(port, apps.RATE / 2, min(30, seconds / 4))
     time.sleep(apps.BURST / apps.RATE + 1)  # until the bucket is full again
