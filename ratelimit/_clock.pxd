@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint64_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from ._atomics cimport count_load, count_raise, u128, word_cas, word_load
+from ._rule cimport NEVER
 
 
 cdef extern from "_monotonic.h" nogil:
@@ -32,6 +33,14 @@ cdef inline int64_t wall_ns() noexcept nogil:
 cdef inline int64_t anchor_ns() noexcept nogil:
     """What to add to the monotonic clock to have nanoseconds since the epoch."""
     return wall_ns() - <int64_t>monotonic_ns()
+
+
+cdef inline bint can_be(Clock* clock, uint64_t boot) noexcept nogil:
+    """Whether it tells a moment before the end of time; a damaged one may not."""
+    cdef u128 seen = word_load(&clock.epoch)
+    if count_load(&clock.latest) >= NEVER - 1:
+        return False
+    return <uint64_t>(seen >> 64) != boot or monotonic_ns() + <uint64_t>seen < NEVER - 1
 
 
 cdef inline int64_t settle_anchor(Clock* clock, uint64_t boot, int64_t anchor) noexcept nogil:

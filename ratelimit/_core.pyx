@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from ._arguments cimport address, amount, moment
 from ._atomics cimport count_load, count_raise, rule_publish, u128
 from ._batch cimport Batch
-from ._clock cimport anchor_ns, now_ns, settle_anchor
+from ._clock cimport anchor_ns, can_be, now_ns, settle_anchor
 from ._decision cimport Decision, decision_of
 from ._keys cimport hash_key
 from ._reservation cimport booking
@@ -104,6 +104,8 @@ cdef class Limiter:
         self.slots.window = labels.window_for(self.max_keys)
         self.slots.rings = self.slots.slots + self.slots.size if self.label.capacity else NULL
         self.slots.seed = self.label.seed
+        if not can_be(&self.slots.header.clock, BOOT):
+            raise labels.CorruptTable(f"{self.where} is damaged: its clock is beyond the end of time")
         self.anchor = settle_anchor(&self.slots.header.clock, BOOT, ANCHOR)
         return self.refresh()
 
