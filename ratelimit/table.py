@@ -118,11 +118,14 @@ class Table:
         """The limiter that an existing table serves, as its label says.
 
         Raises:
-            FileNotFoundError, CorruptTable; ValueError for a table that is decided by a clock= of its owner.
+            FileNotFoundError, CorruptTable; ValueError for a table in this process's memory, or one that is decided
+                by a clock= of its owner.
         """
         from ._core import revision_of  # which import this module
         from .algorithms import limiter_of
 
+        if self.path is None:
+            raise ValueError("a table in this process's memory is its limiter's own; use that")
         with self._lock:
             if self._mapped is None:
                 self._mapped = self._existing()
