@@ -67,7 +67,7 @@ def test_what_was_odd_is_said(tmp_path, capsys):
         (["{log}", "--key", "client/200"], "a prefix has from 1 to 128 bits"),
         (["{log}", "--key", "client +"], "key 'client +' is not understood"),
         (["{log}", "--key", "colour"], "no field 'colour'; there are client"),
-        (["{log}", "--sort-window", "-1"], "window must be zero or more seconds"),
+        (["{log}", "--sort-window", "-1"], "window must be finite seconds of zero or more"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_reason(arguments, message, made_log, capsys):
@@ -251,7 +251,7 @@ def test_numbers_in_words():
         (["--html", "no-such-folder/report.html"], "'no-such-folder/report.html' cannot be written"),
         (["--json", "."], "'.' cannot be written"),
         (["--json", "-", "--html", "-"], "cannot both be standard output"),
-        (["--sort-window", "inf"], "window must be zero or more seconds, not inf"),
+        (["--sort-window", "inf"], "window must be finite seconds of zero or more, not inf"),
     ],
 )
 @pytest.mark.parametrize("main", [command.main, suggest.main])

@@ -243,7 +243,7 @@ def test_bad_arguments(moments, keys, limits, error, text):
         ("max_keys", "3", TypeError, "max_keys must be a whole number from 1"),
         ("format", "xml", ValueError, "format must be one of combined, common, json, csv, not 'xml'"),
         ("key", None, TypeError, "key must be a text such as 'client' or 'client/64', not None"),
-        ("window", "3", ValueError, "window must be zero or more seconds, not '3'"),
+        ("window", "3", ValueError, "window must be finite seconds of zero or more, not '3'"),
         ("logs", [], TypeError, "logs must be a path .* not \\[\\]"),
         ("logs", 3, TypeError, "logs must be a path .* not 3"),
     ],

@@ -99,6 +99,11 @@ def test_arguments_of_verbs(limiter, verb, name, value, error):
     assert tables(limiter) == before
 
 
+def test_whoever_would_wait_for_ever_is_told_that_times_are_finite(limiter):
+    with pytest.raises(ValueError, match="timeout must be finite seconds of zero or more, or a timedelta, not inf"):
+        limiter.wait("key", timeout=float("inf"))
+
+
 @pytest.mark.parametrize(("value", "error"), QUOTAS)
 @pytest.mark.parametrize("verb", ["hit", "peek"])
 def test_quota_of_a_call(algorithm, verb, value, error):
