@@ -121,8 +121,9 @@ class Table:
         """The limiter that an existing table serves, as its label says.
 
         Raises:
-            FileNotFoundError, CorruptTable; ValueError for a table in this process's memory, or one that is decided
-                by a clock= of its owner.
+            FileNotFoundError: there is none.
+            CorruptTable: it is no table, or damaged.
+            ValueError: it is in this process's memory, or decided by a clock= of its owner.
         """
         from ._core import revision_of  # which import this module
         from .algorithms import limiter_of
