@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from ratelimit.replay import command, replay_log, suggest
 from ratelimit.replay.limits import ALGORITHMS, Limit
 from ratelimit.replay.suggest import Trace, smallest
+from ratelimit.replay.svg import histogram
 from ratelimit.replay.table import columns, duration, percent
 
 LIMITS = ["--limit", "token-bucket 60/minute burst 40", "--limit", "fixed-window 60/minute"]
@@ -243,6 +245,22 @@ def test_numbers_in_words():
         "0 s", "2 ns", "250 ms", "1 s", "1.02 min", "1 d",
     ]  # fmt: skip
     assert columns(["a", "b"], [["x", "10"], ["longer", "2"]]) == "a        b\nx       10\nlonger   2"
+
+
+@pytest.mark.parametrize(
+    ("longest", "labels"),
+    [
+        (6, ["500 ms", "1 s", "2 s", "5 s"]),
+        (0.006, ["500 us", "1 ms", "2 ms", "5 ms"]),
+        (1_000, ["1 s", "10 s", "1 min", "10 min"]),
+        (20 * 86_400, ["1 s", "10 s", "1 min", "10 min", "1 h", "10 h", "10 d"]),
+    ],
+)
+def test_an_axis_of_times_can_be_read(longest, labels):
+    """One mark alone would not tell how long the next bar is."""
+    shortest = longest / 6 if longest < 10 else 1
+    picture = histogram([(shortest, 3), (longest, 1)], "refused", "waits")
+    assert re.findall('text-anchor="middle">([^<]*)<', picture) == labels
 
 
 @pytest.mark.parametrize(
