@@ -53,8 +53,14 @@ cdef inline int64_t settle_anchor(Clock* clock, uint64_t boot, int64_t anchor) n
     return <int64_t><uint64_t>seen
 
 
+cdef inline uint64_t seen_ns(int64_t anchor) noexcept nogil:
+    """The time for who only looks."""
+    return monotonic_ns() + <uint64_t>anchor
+
+
 cdef inline uint64_t now_ns(Clock* clock, int64_t anchor) noexcept nogil:
-    cdef uint64_t now = monotonic_ns() + <uint64_t>anchor
+    """The time for a decision, which is noted."""
+    cdef uint64_t now = seen_ns(anchor)
     if now > count_load(&clock.latest) + SECOND:
         count_raise(&clock.latest, now)
     return now

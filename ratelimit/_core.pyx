@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from ._arguments cimport address, amount, moment
 from ._atomics cimport count_load, count_raise, rule_publish, u128
 from ._batch cimport Batch
-from ._clock cimport anchor_ns, can_be, now_ns, settle_anchor
+from ._clock cimport anchor_ns, can_be, now_ns, seen_ns, settle_anchor
 from ._decision cimport Decision, decision_of
 from ._keys cimport hash_key
 from ._reservation cimport booking
@@ -385,7 +385,7 @@ cdef class Limiter:
 
     def __len__(self):
         """The number of keys that still matter: whose state differs from a fresh key's."""
-        cdef uint64_t live, now = self.read_clock()
+        cdef uint64_t live, now = seen_ns(self.anchor) if self.read is None else self.read_clock()
         with nogil:
             live = count_live(&self.slots, self.rule, now)
         return live
