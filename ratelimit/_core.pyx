@@ -301,7 +301,12 @@ cdef class Limiter:
         A request that is decided while the keys are gone through (some milliseconds a million) may be scaled
         along with the others. A change that is killed half-way leaves the rest of the keys in between.
         """
-        self.adopt(self._sizes(quota, own=self.held()), counts)
+        if is_stale(self):
+            self.refresh()
+        wanted = self._sizes(quota, own=self.held())
+        if counts == "reset" and labels.same_quota(wanted, self.held()):
+            self.clear()
+        self.adopt(wanted, counts)
 
     def clear(self):
         """Forget all keys."""
