@@ -198,10 +198,11 @@ cdef class Limiter:
         request.now = self.read_clock() if now is None else moment(now, "now")
         return 0
 
-    cdef bint full(self, object key) except -1:
+    cdef bint full(self, object key, str number=None) except -1:
         """Whether a decision that found no slot allows."""
         if self.when_full == RAISE:
-            raise TableFull(f"no slot for key {key!r}: all it could take are live (max_keys={self.max_keys})")
+            which = f"key {key!r}" if number is None else f"number {number} of the batch (those before it are decided)"
+            raise TableFull(f"no slot for {which}: all it could take are live (max_keys={self.max_keys})")
         return self.when_full == ALLOW
 
     cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out):
