@@ -404,7 +404,10 @@ cdef class Limiter:
         return self.read_clock()
 
     def __repr__(self):
-        return f"{type(self).__name__}({str(self.quota)!r})"
+        quota = self.quota
+        options = options_of(self.held()).items()
+        shown = [f", {name}={value!r}" for name, value in options if value != quota.limit]  # which is the default
+        return f"{type(self).__name__}({str(quota)!r}{''.join(shown)})"
 
     # --- in other modules: what needs no more than the verbs
 
