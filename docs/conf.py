@@ -12,7 +12,7 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
 default_role = "code"  # docstrings write code in single backticks
-autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_default_options = {"member-order": "bysource"}
 autodoc_typehints = "none"
 napoleon_use_ivar = True  # the attributes of a class in its own description, not once more as members
 napoleon_use_rtype = False

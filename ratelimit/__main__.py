@@ -40,6 +40,12 @@ def run(command: str, arguments: list[str]) -> int:
         status = int(import_module(module).main(arguments))
         if sys.stdout is not None:
             sys.stdout.flush()
+    except ModuleNotFoundError as error:
+        print(
+            f"ratelimit {command}: takes the extra `{command}`: pip install 'ratelimit-core[{command}]' ({error})",
+            file=sys.stderr,
+        )
+        return 2
     except KeyboardInterrupt:
         print(f"ratelimit {command}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -59,7 +59,7 @@ cdef class Batch:
             else:
                 decided = self.hit_each(rule, allowed, verdicts)
         if decided < self.size:
-            limiter.full(f"number {decided} of the batch; those before it are decided")
+            limiter.full(None, str(decided))
         return 0
 
     # Both stop at the first that finds no slot, where that is to be raised, and return how many are decided.

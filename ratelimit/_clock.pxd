@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint64_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from ._atomics cimport count_load, count_raise, u128, word_cas, word_load
+from ._rule cimport NEVER
 
 
 cdef extern from "_monotonic.h" nogil:
@@ -34,6 +35,14 @@ cdef inline int64_t anchor_ns() noexcept nogil:
     return wall_ns() - <int64_t>monotonic_ns()
 
 
+cdef inline bint can_be(Clock* clock, uint64_t boot) noexcept nogil:
+    """Whether it tells a moment before the end of time; a damaged one may not."""
+    cdef u128 seen = word_load(&clock.epoch)
+    if count_load(&clock.latest) >= NEVER - 1:
+        return False
+    return <uint64_t>(seen >> 64) != boot or monotonic_ns() + <uint64_t>seen < NEVER - 1
+
+
 cdef inline int64_t settle_anchor(Clock* clock, uint64_t boot, int64_t anchor) noexcept nogil:
     """The anchor that holds on this table since `boot`: the one given, if nobody came before."""
     cdef u128 seen = word_load(&clock.epoch)
@@ -44,8 +53,14 @@ cdef inline int64_t settle_anchor(Clock* clock, uint64_t boot, int64_t anchor) n
     return <int64_t><uint64_t>seen
 
 
+cdef inline uint64_t seen_ns(int64_t anchor) noexcept nogil:
+    """The time for who only looks."""
+    return monotonic_ns() + <uint64_t>anchor
+
+
 cdef inline uint64_t now_ns(Clock* clock, int64_t anchor) noexcept nogil:
-    cdef uint64_t now = monotonic_ns() + <uint64_t>anchor
+    """The time for a decision, which is noted."""
+    cdef uint64_t now = seen_ns(anchor)
     if now > count_load(&clock.latest) + SECOND:
         count_raise(&clock.latest, now)
     return now

@@ -48,7 +48,7 @@ cdef class Limiter:
     cdef Terms newest(self)
     cdef Terms terms_for(self, object quota)
     cdef int start(self, Request* request, object now) except -1
-    cdef bint full(self, object key) except -1
+    cdef bint full(self, object key, str number=*) except -1
     cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out)
 
 

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from ._arguments cimport address, amount, moment
 from ._atomics cimport count_load, count_raise, rule_publish, u128
 from ._batch cimport Batch
-from ._clock cimport anchor_ns, now_ns, settle_anchor
+from ._clock cimport anchor_ns, can_be, now_ns, seen_ns, settle_anchor
 from ._decision cimport Decision, decision_of
 from ._keys cimport hash_key
 from ._reservation cimport booking
@@ -104,6 +104,8 @@ cdef class Limiter:
         self.slots.window = labels.window_for(self.max_keys)
         self.slots.rings = self.slots.slots + self.slots.size if self.label.capacity else NULL
         self.slots.seed = self.label.seed
+        if not can_be(&self.slots.header.clock, BOOT):
+            raise labels.CorruptTable(f"{self.where} is damaged: its clock is beyond the end of time")
         self.anchor = settle_anchor(&self.slots.header.clock, BOOT, ANCHOR)
         return self.refresh()
 
@@ -196,10 +198,11 @@ cdef class Limiter:
         request.now = self.read_clock() if now is None else moment(now, "now")
         return 0
 
-    cdef bint full(self, object key) except -1:
+    cdef bint full(self, object key, str number=None) except -1:
         """Whether a decision that found no slot allows."""
         if self.when_full == RAISE:
-            raise TableFull(f"no slot for key {key!r}: all it could take are live (max_keys={self.max_keys})")
+            which = f"key {key!r}" if number is None else f"number {number} of the batch (those before it are decided)"
+            raise TableFull(f"no slot for {which}: all it could take are live (max_keys={self.max_keys})")
         return self.when_full == ALLOW
 
     cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out):
@@ -299,7 +302,12 @@ cdef class Limiter:
         A request that is decided while the keys are gone through (some milliseconds a million) may be scaled
         along with the others. A change that is killed half-way leaves the rest of the keys in between.
         """
-        self.adopt(self._sizes(quota, own=self.held()), counts)
+        if is_stale(self):
+            self.refresh()
+        wanted = self._sizes(quota, own=self.held())
+        if counts == "reset" and labels.same_quota(wanted, self.held()):
+            self.clear()
+        self.adopt(wanted, counts)
 
     def clear(self):
         """Forget all keys."""
@@ -383,7 +391,7 @@ cdef class Limiter:
 
     def __len__(self):
         """The number of keys that still matter: whose state differs from a fresh key's."""
-        cdef uint64_t live, now = self.read_clock()
+        cdef uint64_t live, now = seen_ns(self.anchor) if self.read is None else self.read_clock()
         with nogil:
             live = count_live(&self.slots, self.rule, now)
         return live
@@ -396,7 +404,10 @@ cdef class Limiter:
         return self.read_clock()
 
     def __repr__(self):
-        return f"{type(self).__name__}({str(self.quota)!r})"
+        quota = self.quota
+        options = options_of(self.held()).items()
+        shown = [f", {name}={value!r}" for name, value in options if value != quota.limit]  # which is the default
+        return f"{type(self).__name__}({str(quota)!r}{''.join(shown)})"
 
     # --- in other modules: what needs no more than the verbs
 

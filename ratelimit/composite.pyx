@@ -203,9 +203,9 @@ cdef class All:
             parts[i].hashed = limiter.hash_of(key)
         return 0
 
-    cdef int check_full(self, Part* parts, int refusing, object key) except -1:
+    cdef int check_full(self, Part* parts, int refusing, object key, str number=None) except -1:
         if refusing >= 0 and parts[refusing].out.status == FULL:
-            (<Limiter>self.limiters[refusing]).full(key)
+            (<Limiter>self.limiters[refusing]).full(key, number)
         return 0
 
     def allow(self, key, /):
@@ -329,7 +329,7 @@ cdef class All:
                 if refusing >= 0 and parts[refusing].out.status == FULL and parts[refusing].when_full == RAISE:
                     break
         if size:
-            self.check_full(parts, refusing, f"number {i} of the batch; those before it are decided")
+            self.check_full(parts, refusing, None, str(i))
         return result
 
     @property

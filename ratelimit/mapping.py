@@ -70,7 +70,11 @@ def create(path: Path, size: int, mode: int, fill: Callable[[Bytes], None]) -> N
 def _reserve(descriptor: int, path: Path, size: int) -> None:
     """Grow the file. A write to mapped memory that finds no room kills the process: so ask for it now."""
     if path.parent != SHARED_FOLDER:
-        os.posix_fallocate(descriptor, 0, size)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            words = f"a table of {size:,} bytes cannot be made: {error.strerror}"
+            raise type(error)(error.errno, words, str(path)) from None
         return
     space = os.fstatvfs(descriptor)
     if size > space.f_bavail * space.f_frsize:

@@ -77,8 +77,9 @@ class Quota:
         unit = _NS.get(found["unit"].lower())
         if unit is None:
             raise ValueError(f"quota {text!r}: unit {found['unit']!r} is none of {', '.join(sorted(_NS))}")
+        seconds = Fraction(found["count"] or 1) * unit / NS_PER_SECOND
         try:
-            return cls(int(found["limit"]), Fraction(found["count"] or 1) * unit / NS_PER_SECOND)
+            return cls(int(found["limit"]), int(seconds) if seconds.denominator == 1 else seconds)
         except ValueError as error:
             raise ValueError(f"quota {text!r}: {error}") from None
 
@@ -149,9 +150,10 @@ def shortened(text: str) -> str:
 
 def seconds_to_ns(seconds: object, name: str) -> int:
     """A time of zero or more, in whole nanoseconds and at most 2**62 of them; parts of one are cut off."""
-    ns = _exact_ns(seconds, name, "zero or more seconds or a timedelta")
+    accepted = "finite seconds of zero or more, or a timedelta"
+    ns = _exact_ns(seconds, name, accepted)
     if ns < 0:
-        raise ValueError(f"{name} must be zero or more seconds or a timedelta, not {seconds!r}")
+        raise ValueError(f"{name} must be {accepted}, not {seconds!r}")
     return min(int(ns), LARGEST)
 
 

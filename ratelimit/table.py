@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from . import mapping
 from .label import Label, bytes_for
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_KEYS = 1_000_000
 MAX_KEYS_BITS = 48  # so that a size in bytes is far from 64 bits
-IF_CHANGED = ("raise", "keep", "scale", "reset")
+IfChanged = Literal["raise", "keep", "scale", "reset"]
 _PREFIX = "ratelimit."
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
@@ -52,13 +52,15 @@ class Table:
     def __init__(self, *, max_keys: int | None = None) -> None:
         self.path: Path | None = None
         self.max_keys = None if max_keys is None else count(max_keys, "max_keys", bits=MAX_KEYS_BITS)
-        self.if_changed = "raise"
+        self.if_changed: IfChanged = "raise"
         self.mode = 0o600
         self._mapped: Memory | None = None
         self._lock = threading.RLock()
 
     @classmethod
-    def shared(cls, name: str, *, max_keys: int | None = None, if_changed: str = "raise", mode: int = 0o600) -> "Table":
+    def shared(
+        cls, name: str, *, max_keys: int | None = None, if_changed: IfChanged = "raise", mode: int = 0o600
+    ) -> "Table":
         """The table of this name in shared memory; made when the first limiter needs it.
 
         Args:
@@ -75,12 +77,13 @@ class Table:
         path: "str | os.PathLike[str]",
         *,
         max_keys: int | None = None,
-        if_changed: str = "raise",
+        if_changed: IfChanged = "raise",
         mode: int = 0o600,
     ) -> "Table":
         """The table in this file; made when the first limiter needs it."""
-        if if_changed not in IF_CHANGED:
-            raise ValueError(f"if_changed must be one of {', '.join(map(repr, IF_CHANGED))}, not {if_changed!r}")
+        if if_changed not in get_args(IfChanged):
+            accepted = ", ".join(map(repr, get_args(IfChanged)))
+            raise ValueError(f"if_changed must be one of {accepted}, not {if_changed!r}")
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise TypeError(f"path must be the name of a file, a str or a Path, not {path!r}")
         if "\0" in str(path):
@@ -118,11 +121,15 @@ class Table:
         """The limiter that an existing table serves, as its label says.
 
         Raises:
-            FileNotFoundError, CorruptTable; ValueError for a table that is decided by a clock= of its owner.
+            FileNotFoundError: there is none.
+            CorruptTable: it is no table, or damaged.
+            ValueError: it is in this process's memory, or decided by a clock= of its owner.
         """
         from ._core import revision_of  # which import this module
         from .algorithms import limiter_of
 
+        if self.path is None:
+            raise ValueError("a table in this process's memory is its limiter's own; use that")
         with self._lock:
             if self._mapped is None:
                 self._mapped = self._existing()

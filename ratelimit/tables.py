@@ -69,17 +69,15 @@ def _show(options: argparse.Namespace) -> int:
     for name, value in [
         ("file", limiter.where.path),
         ("limit", repr(limiter)),
-        ("burst", limiter.quota.burst),
         ("keys", f"{len(limiter):,} live, at most {limiter.max_keys:,}"),
         ("slots", f"{slots.keys:,} with keys, {slots.free:,} free again, {slots.unused:,} never used"),
         ("claims", f"{slots.claims:,} unfinished"),
         ("no slot", f"{limiter.full_count:,} decisions"),
         ("collisions", f"{limiter.collision_count:,} updates repeated"),
         ("memory", f"{status.st_blocks * 512:,} of {status.st_size:,} bytes taken"),
-        ("decided", f"up to {latest}"),
+        ("decided", f"up to {latest}" if limiter.latest_ns else "nothing yet"),
     ]:
-        if value is not None:
-            print(f"{name:12} {value}")
+        print(f"{name:12} {value}")
     return 0
 
 

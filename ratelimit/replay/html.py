@@ -54,7 +54,7 @@ svg .c5 { stroke: var(--ink); stroke-width: 1.5 }
 svg circle { fill: var(--paper); stroke-width: 2; stroke-dasharray: none !important }
 @media (max-width: 520px) {
   body { padding: 20px 14px 40px } table { font-size: 14px } th, td { padding-left: 10px }
-  td:first-child, td.key { min-width: 9em } }
+  td:first-child, td.key { min-width: 9em } .legend span { white-space: normal } }
 @media print { body { max-width: none } h2 { break-after: avoid } svg, table { break-inside: avoid } }
 """
 LEGEND = (

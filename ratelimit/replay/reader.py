@@ -44,7 +44,7 @@ class Reader:
         progress: Callable[[int], object] = lambda size: None,
     ) -> None:
         if not isinstance(window, (int, float)) or not 0 <= window < float("inf"):
-            raise ValueError(f"window must be zero or more seconds, not {window!r}")
+            raise ValueError(f"window must be finite seconds of zero or more, not {window!r}")
         if format is not None and format not in FORMATS:
             raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
         self.sources, self.key, self.format, self.time = sources, Key.parse(key), format, time

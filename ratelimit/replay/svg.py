@@ -19,6 +19,7 @@ STEPS_OF_TIME = [
     *(d * 86_400 * NS for d in (1, 2, 7, 14, 28, 91, 182, 365, 730, 3_650, 36_500)),
 ]
 ROUND_TIMES = [*(10.0**i for i in range(-9, 2)), 60.0, 600.0, 3_600.0, 36_000.0, 864_000.0, 8_640_000.0, 86_400_000.0]
+FINE_TIMES = [*(n * 10.0**i for i in range(-9, 0) for n in (1, 2, 5)), *(s / NS for s in STEPS_OF_TIME if s >= NS)]
 
 
 def over_time(start_ns: int, bin_ns: int, requests: Sequence[int], refused: Sequence[int], text: str) -> str:
@@ -89,11 +90,14 @@ def histogram(pairs: Iterable[tuple[float, int]], kind: str, text: str) -> str:
     if zero:
         parts.append(bar(LEFT + 8, y(zero), 20, foot, kind, f"{zero:,}"))
         parts.append(label_at(LEFT + 18, foot + 18, "0", "middle"))
-    for seconds in ROUND_TIMES:
-        place = x(log10(seconds) / log10(2) * STEPS / 4)
-        if x(low) - 1 <= place <= width - RIGHT + 1:
-            parts.append(f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{foot}" y2="{foot + 6}"/>')
-            parts.append(label_at(place, foot + 20, duration(seconds), "middle"))
+    for marks in (ROUND_TIMES, FINE_TIMES):  # the finer ones where of the others there is one at most
+        places = [(seconds, x(log10(seconds) / log10(2) * STEPS / 4)) for seconds in marks]
+        places = [(seconds, place) for seconds, place in places if x(low) - 1 <= place <= width - RIGHT + 1]
+        if len(places) > 1:
+            break
+    for seconds, place in places:
+        parts.append(f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{foot}" y2="{foot + 6}"/>')
+        parts.append(label_at(place, foot + 20, duration(seconds), "middle"))
     return picture(height, text, parts, width)
 
 

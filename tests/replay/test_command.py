@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from ratelimit.replay import command, replay_log, suggest
 from ratelimit.replay.limits import ALGORITHMS, Limit
 from ratelimit.replay.suggest import Trace, smallest
+from ratelimit.replay.svg import histogram
 from ratelimit.replay.table import columns, duration, percent
 
 LIMITS = ["--limit", "token-bucket 60/minute burst 40", "--limit", "fixed-window 60/minute"]
@@ -67,7 +69,7 @@ def test_what_was_odd_is_said(tmp_path, capsys):
         (["{log}", "--key", "client/200"], "a prefix has from 1 to 128 bits"),
         (["{log}", "--key", "client +"], "key 'client +' is not understood"),
         (["{log}", "--key", "colour"], "no field 'colour'; there are client"),
-        (["{log}", "--sort-window", "-1"], "window must be zero or more seconds"),
+        (["{log}", "--sort-window", "-1"], "window must be finite seconds of zero or more"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_reason(arguments, message, made_log, capsys):
@@ -246,12 +248,28 @@ def test_numbers_in_words():
 
 
 @pytest.mark.parametrize(
+    ("longest", "labels"),
+    [
+        (6, ["500 ms", "1 s", "2 s", "5 s"]),
+        (0.006, ["500 us", "1 ms", "2 ms", "5 ms"]),
+        (1_000, ["1 s", "10 s", "1 min", "10 min"]),
+        (20 * 86_400, ["1 s", "10 s", "1 min", "10 min", "1 h", "10 h", "10 d"]),
+    ],
+)
+def test_an_axis_of_times_can_be_read(longest, labels):
+    """One mark alone would not tell how long the next bar is."""
+    shortest = longest / 6 if longest < 10 else 1
+    picture = histogram([(shortest, 3), (longest, 1)], "refused", "waits")
+    assert re.findall('text-anchor="middle">([^<]*)<', picture) == labels
+
+
+@pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["--html", "no-such-folder/report.html"], "'no-such-folder/report.html' cannot be written"),
         (["--json", "."], "'.' cannot be written"),
         (["--json", "-", "--html", "-"], "cannot both be standard output"),
-        (["--sort-window", "inf"], "window must be zero or more seconds, not inf"),
+        (["--sort-window", "inf"], "window must be finite seconds of zero or more, not inf"),
     ],
 )
 @pytest.mark.parametrize("main", [command.main, suggest.main])

@@ -90,7 +90,7 @@ def test_the_numbers_of_each_limit(opened, report):
 
 
 @pytest.mark.parametrize("name", ["replay.html", "suggest.html"])
-@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("width", [1200, 390, 320])
 def test_pictures_are_drawn_and_nothing_is_wider_than_the_window(opened, name, width):
     browser = opened(name, width)
     sizes = [picture.size for picture in browser.find_elements(By.CSS_SELECTOR, ".scroll > svg")]

@@ -48,6 +48,16 @@ def test_what_becomes_of_the_counts(pair, cls, counts, remaining):
     assert one.peek("fresh").remaining == 200
 
 
+def test_counts_are_forgotten_also_where_the_quota_is_the_same(algorithm):
+    """Whoever asks for that gets it, without having to think of another quota. Otherwise nothing is changed."""
+    limiter = algorithm.make("10/minute", ManualClock(), max_keys=50)
+    full = limiter.hit("key", 4).remaining + 4
+    limiter.change("10/minute")
+    assert limiter.peek("key").remaining == full - 4
+    limiter.change("10/minute", counts="reset")
+    assert limiter.peek("key").remaining == full
+
+
 @pytest.mark.parametrize("cls", [TokenBucket, FixedWindow, SlidingWindow])
 def test_scaling_rounds_to_the_strict_side(pair, cls):
     one, _ = pair(cls, "100/minute")

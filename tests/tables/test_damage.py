@@ -95,7 +95,7 @@ content = bytearray(open(path, "rb").read())
 rng = random.Random(seed)
 words = [0, 1 << 80, (1 << 128) - 1, 1 << 79, (2 << 80) - 1, (5 << 80) | ((1 << 79) - 1)]
 for offset in range(LABEL_SIZE, len(content), 16):
-    if LABEL_SIZE + 24 <= offset < PAGE and offset != LABEL_SIZE + 32:
+    if offset < PAGE and offset != LABEL_SIZE + 32:  # a damaged clock is refused, see test_table_clock
         continue
     word = rng.choice(words) if rng.random() < 0.3 else rng.getrandbits(128)
     content[offset : offset + 16] = word.to_bytes(16, "little")
@@ -168,6 +168,6 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path, shared_name):
     """A write to a page that cannot be had kills the process, so room is asked for when the table is made."""
     with pytest.raises(OSError, match="does not fit into"):
         FixedWindow("1/day", table=Table.shared(shared_name, max_keys=10**12))
-    with pytest.raises(OSError, match=r"No space|too large"):
+    with pytest.raises(OSError, match=r"a table of [\d,]+ bytes cannot be made: (No space|File too large).*/t'"):
         SlidingLog("40000/day", table=Table.open(tmp_path / "t", max_keys=10**9))
     assert list(tmp_path.iterdir()) == []

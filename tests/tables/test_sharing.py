@@ -148,6 +148,8 @@ def test_arguments_are_checked(tmp_path):
         Table(max_keys=0)
     with pytest.raises(ValueError, match="has no name to remove"):
         Table().remove()
+    with pytest.raises(ValueError, match="a table in this process's memory is its limiter's own"):
+        Table().limiter()
     with pytest.raises(FileNotFoundError, match="nowhere"):
         TokenBucket(DAY, table=Table.open(tmp_path / "nowhere" / "t"))
 

@@ -5,7 +5,7 @@ import struct
 import pytest
 from cases import SECOND
 
-from ratelimit import FixedWindow, Table, TokenBucket
+from ratelimit import CorruptTable, FixedWindow, Table, TokenBucket
 from ratelimit.label import LABEL_SIZE
 
 HOUR = 3_600 * SECOND
@@ -79,3 +79,27 @@ def test_several_limits_each_by_its_own_clock(path, tmp_path):
         assert both.hit("key").retry_after <= 360
         assert 350 < both.reserve("key").delay <= 360
         assert [limiter.peek("key").reset_after > 3_590 for limiter in both.limiters] == [True, True]
+
+
+@pytest.mark.parametrize("latest", [2**62 - 1, 2**63, 2**64 - 1])
+def test_a_moment_that_never_comes_is_damage(path, latest):
+    """After a restart the clock would go on from there, and no decision could be made."""
+    TokenBucket("10/hour", table=Table.open(path)).allow("key")
+    restarted(path)
+    refused_for_its_clock(path, 16, latest)
+
+
+@pytest.mark.parametrize("anchor", [2**62, 2**63])
+def test_an_anchor_that_leads_nowhere_is_damage(path, anchor):
+    """Of a host that was not restarted the anchor would be taken as it is."""
+    TokenBucket("10/hour", table=Table.open(path)).allow("key")
+    refused_for_its_clock(path, 0, anchor)
+
+
+def refused_for_its_clock(path, offset, word):
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<Q", content, LABEL_SIZE + offset, word)
+    path.write_bytes(content)
+    with pytest.raises(CorruptTable, match="is damaged: its clock is beyond the end of time"):
+        TokenBucket("10/hour", table=Table.open(path))
+    assert path.read_bytes() == content

@@ -1,8 +1,11 @@
 """The command `ratelimit table`."""
 
+import struct
+
 import pytest
 
 from ratelimit import Table, TokenBucket
+from ratelimit.label import LABEL_SIZE
 from ratelimit.tables import main
 
 
@@ -25,3 +28,26 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no/limits\.tbl"):
         TokenBucket("1/minute", table=Table.open(tmp_path / "no" / "limits.tbl"))
     assert TokenBucket("1/minute", table=Table.open(tmp_path / ("a" * 255), max_keys=8)).allow("key")
+
+
+def test_who_looks_changes_nothing(tmp_path, capsys):
+    """Not even the moment up to which was decided, an hour later."""
+    path = tmp_path / "limits.tbl"
+    TokenBucket("1/minute", table=Table.open(path, max_keys=8)).allow("key")
+    content = bytearray(path.read_bytes())
+    [latest] = struct.unpack_from("<Q", content, LABEL_SIZE + 16)
+    struct.pack_into("<Q", content, LABEL_SIZE + 16, latest - 3_600 * 10**9)
+    path.write_bytes(content)
+    assert main(["show", str(path)]) == main(["check", str(path)]) == 0
+    assert path.read_bytes() == content
+    said = capsys.readouterr().out
+    assert "limit        TokenBucket('1/minute')\n" in said
+    assert "1 keys, 0 of them in two slots; 0 unfinished claims" in said
+
+
+def test_a_table_that_has_decided_nothing_says_so(tmp_path, capsys):
+    """Rather than of 1970."""
+    path = tmp_path / "limits.tbl"
+    TokenBucket("1/minute", table=Table.open(path, max_keys=8))
+    assert main(["show", str(path)]) == 0
+    assert capsys.readouterr().out.endswith("decided      nothing yet\n")

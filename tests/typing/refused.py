@@ -1,6 +1,6 @@
 """What a type checker has to refuse: each comment here would be an error if it were not needed."""
 
-from ratelimit import All, Decision, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, TokenBucket
+from ratelimit import All, Decision, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, Table, TokenBucket
 
 Limiter("100/minute")  # type: ignore[call-arg]
 TokenBucket()  # type: ignore[call-arg]
@@ -35,6 +35,8 @@ bucket & 5  # type: ignore[operator]
 (bucket & bucket).hit("a", quota="5/minute")  # type: ignore[call-arg]
 All(5)  # type: ignore[arg-type]
 Quota(5, "60")  # type: ignore[arg-type]
+Table.shared("a", if_changed="ignore")  # type: ignore[arg-type]
+Table.open("a", if_changed="")  # type: ignore[arg-type]
 
 
 class Answer(Decision):  # type: ignore[misc]

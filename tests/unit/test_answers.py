@@ -159,6 +159,26 @@ def test_a_limiter_shows_what_it_was_made_with(make, clock):
     assert repr(limiter) == f"{make.__name__}('2/minute')"
 
 
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "TokenBucket('100/minute', burst=20)",
+        "LeakyBucket('100/minute', capacity=0)",
+        "FixedWindow('100/minute', anchor='first')",
+        "TokenBucket('100/minute', burst=20) & LeakyBucket('2/second')",
+    ],
+)
+def test_a_limiter_shows_what_is_not_the_default(shown):
+    """An error that says what a limiter ever allows would be hard to believe without its burst."""
+    limiter = eval(shown)
+    assert repr(limiter) == shown
+    if isinstance(limiter, TokenBucket):
+        with pytest.raises(CostExceedsLimit, match=r"^cost 21 for key 'a' is more than .*, burst=20\) ever allows$"):
+            limiter.wait("a", 21)
+        limiter.change(Quota(50, 60, burst=7))
+        assert repr(limiter) == "TokenBucket('50/minute', burst=7)"
+
+
 @pytest.mark.parametrize("make", [*LIMITERS, All])
 def test_every_public_name_is_documented(make):
     """With a docstring, and a signature where it is called."""

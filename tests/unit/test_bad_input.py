@@ -99,6 +99,11 @@ def test_arguments_of_verbs(limiter, verb, name, value, error):
     assert tables(limiter) == before
 
 
+def test_whoever_would_wait_for_ever_is_told_that_times_are_finite(limiter):
+    with pytest.raises(ValueError, match="timeout must be finite seconds of zero or more, or a timedelta, not inf"):
+        limiter.wait("key", timeout=float("inf"))
+
+
 @pytest.mark.parametrize(("value", "error"), QUOTAS)
 @pytest.mark.parametrize("verb", ["hit", "peek"])
 def test_quota_of_a_call(algorithm, verb, value, error):
@@ -340,7 +345,8 @@ def test_a_full_table_in_the_middle_of_a_batch(algorithm, clock):
     """What came before is decided and stays so; the error says where it stopped."""
     for verb in ("allow_many", "hit_many"):
         limiter = algorithm.make("2/second", clock, max_keys=2, on_full="raise")
-        with pytest.raises(TableFull, match=r"number 3 of the batch; those before it are decided.*max_keys=2"):
+        which = r"number 3 of the batch \(those before it are decided\)"
+        with pytest.raises(TableFull, match=f"^no slot for {which}: all .*max_keys=2"):
             getattr(limiter, verb)(["a", "b", "a", "c", "a", "b"])
         limit = limiter.peek("a").limit
         assert [limiter.peek(key).remaining for key in "ab"] == [limit - 2, limit - 1]
@@ -351,7 +357,7 @@ def test_a_full_table_in_the_middle_of_a_composite_batch(clock):
     """As with one limiter; and the part that had room spends nothing."""
     wide = TokenBucket("5/minute", clock=clock)
     both = wide & FixedWindow("5/minute", clock=clock, max_keys=1, on_full="raise")
-    with pytest.raises(TableFull, match="number 1 of the batch"):
+    with pytest.raises(TableFull, match=r"^no slot for number 1 of the batch"):
         both.allow_many(["a", "b", "a"])
     assert [wide.peek(key).remaining for key in "ab"] == [4, 5]
 

@@ -50,6 +50,15 @@ def test_whoever_interrupts_a_command_gets_no_traceback(command, monkeypatch, ca
     assert capsys.readouterr() == ("", f"ratelimit {command}: interrupted\n")
 
 
+def test_a_command_whose_extra_is_not_installed_says_so(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ratelimit.gateway.command", None)  # as if something that it imports were missing
+    monkeypatch.setattr(sys, "argv", ["ratelimit", "gateway", "gateway.yaml"])
+    assert command_line.main() == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("ratelimit gateway: takes the extra `gateway`: pip install 'ratelimit-core[gateway]' (")
+
+
 def test_nobody_has_to_listen_to_the_end():
     """What listens has ended before the first word."""
     line = f"{sys.executable} -m ratelimit table list | true; exit ${{PIPESTATUS[0]}}"

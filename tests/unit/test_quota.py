@@ -102,6 +102,14 @@ def test_sizes_out_of_range(text):
         Quota.parse(text)
 
 
+def test_a_period_in_a_text_is_shown_as_a_number():
+    """Of seconds."""
+    with pytest.raises(ValueError, match=r"quota '1/0h': period must be seconds .*, not 0$"):
+        Quota.parse("1/0h")
+    with pytest.raises(ValueError, match=r"quota '1/200y': period must be seconds .*, not 6307200000$"):
+        Quota.parse("1/200y")
+
+
 @pytest.mark.parametrize("value", [None, 5, 1.5, b"1/s", ["1/s"], ("1/s",)])
 def test_what_is_no_text(value):
     """A TypeError that shows the value and what is accepted."""
