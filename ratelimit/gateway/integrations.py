@@ -154,7 +154,7 @@ class ProxyCall:
         self.balancer = Balancer(
             [_address(url, proxy.verify, address) for url in urls], proxy.max_fails, proxy.fail_timeout
         )
-        self._path = first.path if first.path != "/" else ""
+        self._path = quote(first.path, safe=PRINTABLE) if first.path != "/" else ""
         self._path.format_map(defaultdict(str))  # a ValueError when a brace stands alone
         self._query = first.query.encode()
         self.to_websocket = first.scheme in ("ws", "wss")

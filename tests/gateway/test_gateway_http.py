@@ -269,6 +269,18 @@ def test_pass_through_to_nginx(shop):
     assert "ratelimit" in answer.headers
 
 
+def test_an_address_is_encoded(serve, nginx):
+    """Like its query, an address's path may have what no request's line has, also from a stage's variables."""
+    server = serve(f"""
+apis:
+  a:
+    routes:
+      GET /{{name}}: {{proxy: "http://127.0.0.1:{nginx}/my files/${{stageVariables.folder}}/{{name}}%20?q=\u00e9"}}
+    stages: {{$default: {{variables: {{folder: caf\u00e9}}}}}}
+""")
+    assert httpx.get(f"{server.url}/x").text.startswith("GET /my%20files/caf%C3%A9/x%20?q=%C3%A9 ")
+
+
 def test_mappings(shop):
     answer = shop.get("/mapped/7", params={"q": "hello"}, headers={"x-secret": "s"})
     assert answer.text == "stage=main hello key=\n"
