@@ -219,28 +219,39 @@ def _plain(node: Node) -> Any:
 
 
 def _culprit(node: Node, message: str) -> int:
-    """The line of what an error is about: of the last thing in quotes that stands below the node, or its own."""
+    """The line of what an error is about: of the last thing in quotes that stands below the node, or its own.
+
+    If that stands several times, it is the one below most names that the error tells, too.
+    """
     quoted = re.findall(r"(?<!\w)'([^']*)'", message)
     words = [
         *reversed(quoted),
         *(text.partition(" ")[0] for text in reversed(quoted)),
         re.split("[ =]", message, maxsplit=1)[0],
     ]
+    told = {*quoted, *message.partition(",")[0].split("/")}  # it may begin with an API and its stage
     below = list(_below(node))
     for word in words:
-        for text, line in below:
-            if word and word in (text, text.removeprefix("/")):
-                return line
+        found = [one for one in below if word and word in (one.text, one.text.removeprefix("/"))]
+        if found:
+            return max(found, key=lambda one: len(told.intersection(one.names))).line
     return node.line
 
 
-def _below(node: Node) -> Iterator[tuple[str, int]]:
-    """All names and then all values below a node, with their lines."""
-    inner = list(node.value.values() if isinstance(node.value, dict) else node.value)
-    if isinstance(node.value, dict):
-        yield from ((name, one.line) for name, one in node.value.items())
-    for one in inner:
+class Word(NamedTuple):
+    """A name or a value, its line, and the names that it is below."""
+
+    text: str
+    line: int
+    names: tuple[str, ...]
+
+
+def _below(node: Node, names: tuple[str, ...] = ()) -> Iterator[Word]:
+    """All names and then all values below a node."""
+    named = node.value if isinstance(node.value, dict) else {}
+    yield from (Word(name, one.line, names) for name, one in named.items())
+    for name, one in named.items() or (("", one) for one in node.value):
         if isinstance(one.value, (dict, list)):
-            yield from _below(one)
+            yield from _below(one, (*names, name))
         else:
-            yield str(one.value), one.line
+            yield Word(str(one.value), one.line, (*names, name))

@@ -281,6 +281,7 @@ def test_the_command_checks_all(tmp_path, capsys, route, problem):
             8,
             "plan 'p', stage 'a/$default': 'GET /typo' is no route of it",
         ),
+        ("domains:\n  x.example: {a: a}", 3, "domain 'x.example': a base path is as '/v1', not 'a'"),
         ("max_keys: 5\nmax_keys: 6", 3, "'max_keys' stands twice"),
         ("max_head: !!int many", 2, "invalid literal for int() with base 10: 'many'"),
         ("plans: {p: {keys: [], stages: [], quota: {start: 2026-13-45}}}", 2, "month must be in 1..12"),
@@ -302,6 +303,26 @@ def test_errors_of_the_whole(tmp_path, text, line, problem):
         read_file(file)
     assert str(caught.value).startswith(f"{file}:{line}: ")
     assert problem in str(caught.value)
+
+
+def test_the_line_of_what_stands_several_times(tmp_path):
+    """It is the one below the names that the error tells."""
+    file = tmp_path / "gateway.yaml"
+    route = 'GET /: {proxy: "http://${stageVariables.host}/"}'
+    file.write_text(f"""
+apis:
+  orders:
+    routes:
+      {route}
+    stages: {{prod: {{variables: {{host: x}}}}}}
+  pets:
+    routes:
+      {route}
+    stages: {{prod: {{}}}}
+domains: {{"*": {{/: pets, /orders: orders}}}}
+""")
+    with pytest.raises(ConfigurationError, match=r"gateway.yaml:9: pets/prod, route 'GET /': 'http.* has a variable"):
+        read_file(file)
 
 
 def test_a_mark_at_the_beginning(tmp_path):
