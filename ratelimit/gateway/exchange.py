@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote
 from .chain import Ruling
 from .context import CONTEXT
 from .meter import stopwatch_ns
+from .routes import SLASH
 
 if TYPE_CHECKING:
     from .canary import Split
@@ -205,7 +206,8 @@ class Exchange:
         scope = self.scope
         event: dict[str, Any] = {
             "routeKey": self.route.key if self.route else None,
-            "path": scope["path"],
+            "httpMethod": scope["method"],
+            "path": self.place.path.replace(SLASH, "/") if self.place else scope["path"],
             "rawPath": "/" + "/".join(self.raw_segments()),
             "rawQueryString": scope["query_string"].decode("latin-1"),
             "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()},

@@ -157,6 +157,7 @@ apis:
 def test_what_a_function_gets(shop):
     event = shop.put("/dev/show/a/b%20c?x=1&y=%C3%A9", content=b"\xff\x00", headers={"x-custom": "1"}).json()
     assert (event["routeKey"], event["pathParameters"]) == ("ANY /show/{proxy+}", {"proxy": "a/b c"})
+    assert (event["httpMethod"], event["path"], event["rawPath"]) == ("PUT", "/show/a/b c", "/show/a/b%20c")
     assert event["queryStringParameters"] == {"x": "1", "y": "é"}
     assert (event["body"], event["isBase64Encoded"]) == ("/wA=", True)
     assert event["headers"]["x-custom"] == "1"
@@ -354,7 +355,7 @@ def test_an_encoded_slash_at_a_function():
     """`rawPath` is the path within the stage as it came."""
     api = Api(routes={"GET /{name}": Route(function=lambda event: event)}, stages={"prod": Stage()})
     event = App(Configuration({"a": api}, encoded_slash=True)).get("/prod/a%2Fb%20c").json()
-    assert (event["rawPath"], event["pathParameters"]) == ("/a%2Fb%20c", {"name": "a/b c"})
+    assert (event["rawPath"], event["path"], event["pathParameters"]) == ("/a%2Fb%20c", "/a/b c", {"name": "a/b c"})
 
 
 def test_the_gateways_word_on_limits_counts(backend, clock):
