@@ -82,7 +82,7 @@ class CalendarQuota:
 
 @dataclass(slots=True)
 class Mock:
-    """Answers by itself. `$context.x`, `$stageVariables.x` and `$request.path.x` in the body are filled in."""
+    """Answers by itself. `$context.x`, `$stageVariables.x` and `$request.path.x` in body and headers are filled in."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)

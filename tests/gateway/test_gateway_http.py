@@ -421,6 +421,15 @@ def test_an_upload_and_a_download(shop, nginx):
     assert shop.post("/pass/upload", content=pieces).text.startswith("POST /upload ")
 
 
+def test_the_headers_of_a_mock():
+    """They are filled in like its body, and nothing that could end a header gets in."""
+    mock = Mock(302, {"Location": "/new/$request.querystring.q", "x-stage": "$context.stage"}, "moved")
+    ask = App(Configuration({"a": Api(routes={"GET /": Route(mock=mock)}, stages={"$default": Stage()})}))
+    answer = ask.get("/?q=7")
+    assert (answer.headers["location"], answer.headers["x-stage"], answer.text) == ("/new/7", "$default", "moved")
+    assert ask.get("/?q=%0d%0aSet-Cookie:x").status_code == 400
+
+
 def test_too_large(shop):
     """By its announced size, or as soon as it is seen."""
     for content in (b"x" * 1_001, iter([b"x" * 600, b"x" * 600])):
