@@ -43,7 +43,7 @@ class Throttle:
     quota: Quota | None = field(init=False, repr=False, compare=False)  # None admits nothing
 
     def __post_init__(self) -> None:
-        fits = self.rate == 0 or 1e-6 <= self.rate <= 1e9
+        fits = isinstance(self.rate, (int, float)) and (self.rate == 0 or 1e-6 <= self.rate <= 1e9)
         check(fits, f"rate must be 0 or from 1e-6 to 1e9 requests per second, not {self.rate!r}")
         check(0 <= self.burst < 2**31, f"burst must be a whole number from 0 to 2**31, not {self.burst!r}")
         fills = self.rate == 0 or self.burst / self.rate < 1e9
@@ -75,8 +75,8 @@ class CalendarQuota:
             f"limit must be a whole number from 1 to 2**40, not {self.limit!r}",
         )
         check(self.period in PERIODS, f"period must be one of {', '.join(PERIODS)}, not {self.period!r}")
-        day = self.start is None or not isinstance(self.start, datetime)
-        check(day, f"start must be a day as 2026-01-31, not {self.start!r}")
+        day = self.start is None or (isinstance(self.start, date) and not isinstance(self.start, datetime))
+        check(day, f"start must be a day as 2026-01-31 (a datetime.date), not {self.start!r}")
         check(0 <= self.offset <= self.limit, f"offset must be from 0 to the limit, {self.limit}, not {self.offset!r}")
 
 
@@ -113,6 +113,7 @@ class Proxy:
     verify: bool = True
 
     def __post_init__(self) -> None:
+        check_texts("to", self.to)
         check(bool(self.to), "to must name at least one address")
         for address in self.to:
             check(re.match(r"(https?|wss?)://[^/]", address), f"to must be http, https, ws or wss, not {address!r}")
@@ -153,6 +154,9 @@ class Route:
     def __post_init__(self) -> None:
         given = [name for name in ("mock", "proxy", "function", "aggregate") if getattr(self, name) is not None]
         check(len(given) == 1, f"a route has one of mock, proxy, function and aggregate, not {given or 'none'}")
+        check_function(self.function)
+        check(self.aggregate != {}, "aggregate must name at least one backend")
+        check("errors" not in (self.aggregate or {}), "aggregate: 'errors' is where the answer says what failed")
         check(0.05 <= self.timeout <= 29, f"timeout must be from 0.05 to 29 seconds, not {self.timeout!r}")
         check(self.max_body >= 0, f"max_body must be 0 or more bytes, not {self.max_body!r}")
         check("overwrite:statuscode" not in self.request, "'overwrite:statuscode' is for a response, not for a request")
@@ -242,6 +246,7 @@ class Authorizer:
     ttl: float = 300.0
 
     def __post_init__(self) -> None:
+        check_function(self.function)
         check(0 <= self.ttl <= 3600, f"ttl must be from 0 to 3600 seconds, not {self.ttl!r}")
 
 
@@ -373,6 +378,10 @@ class Plan:
     throttle: Throttle | None = None
     route_throttles: dict[str, dict[str, Throttle]] = field(default_factory=dict)
     quota: CalendarQuota | None = None
+
+    def __post_init__(self) -> None:
+        check_texts("keys", self.keys)
+        check_texts("stages", self.stages)
 
 
 @dataclass(slots=True)
@@ -532,6 +541,15 @@ def routes_of(tree: dict[str, Any], path: str = "") -> dict[str, Route]:
 
 def check_headers(headers: dict[str, str]) -> None:
     Mapping({f"overwrite:header.{name}": text for name, text in headers.items()})
+
+
+def check_texts(name: str, texts: Any) -> None:
+    check(not isinstance(texts, str), f"{name} must be a list of texts, not {texts!r}")
+
+
+def check_function(function: Any) -> None:
+    named = function is None or callable(function) or re.fullmatch(r"[\w.]+:\w+", str(function))
+    check(named, f"function must be a callable or as 'package.module:name', not {function!r}")
 
 
 def check(condition: object, otherwise: str) -> None:

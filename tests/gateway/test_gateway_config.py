@@ -1,15 +1,18 @@
 """Configuration files: YAML and TOML say the same, and errors name file, line and value."""
 
+import re
 import sys
 
 import pytest
 
 from ratelimit.gateway import (
     Api,
+    Authorizer,
     CalendarQuota,
     Configuration,
     ConfigurationError,
     Mock,
+    Networks,
     Plan,
     Proxy,
     Route,
@@ -120,7 +123,7 @@ def test_a_file_says_what_python_says(tmp_path, suffix, text):
             "start: 2026-01-05",
             "start: 2026-01-05T10:00:00Z",
             21,
-            "start must be a day as 2026-01-31, not datetime.datetime(",
+            "start must be a day as 2026-01-31 (a datetime.date), not datetime.datetime(",
         ),
         (
             "    resources:",
@@ -215,9 +218,8 @@ def test_files_that_are_none(tmp_path, text):
     ("route", "problem"),
     [
         ("function: 'nothing:here'", "function 'nothing:here' cannot be loaded"),
-        ("function: ':here'", "function ':here' cannot be loaded"),
-        ("function: 'os:'", "function 'os:' cannot be loaded"),
-        ("function: nowhere", "function 'nowhere' cannot be loaded"),
+        ("function: ':here'", "function must be a callable or as 'package.module:name', not ':here'"),
+        ("function: 'os:'", "function must be a callable or as 'package.module:name', not 'os:'"),
         ("function: 'os:sep'", "function 'os:sep' is not callable"),
         ("proxy: 'http://127.0.0.1/${stageVariables.port}'", "a variable that the stage has not"),
         ("proxy: ['http://a/x', 'http://b/y']", "the same path"),
@@ -251,6 +253,9 @@ def test_files_that_are_none(tmp_path, text):
         ("function: 'raising_beside:f'", "function 'raising_beside:f' cannot be loaded: RuntimeError: no database"),
         ("proxy: 'http://127.0.0.1:99999/'", "address 'http://127.0.0.1:99999/': Port out of range"),
         ("proxy: 'ws://127.0.0.1/'", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),
+        ("aggregate: {}", "aggregate must name at least one backend"),
+        ("aggregate: {errors: 'http://127.0.0.1/'}", "aggregate: 'errors' is where the answer says what failed"),
+        ("function: json", "function must be a callable or as 'package.module:name', not 'json'"),
         ("aggregate: {a: 'ws://127.0.0.1/'}", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),
     ],
 )
@@ -409,6 +414,25 @@ def test_functions_are_looked_for_beside_the_file(tmp_path, monkeypatch):
     file.write_text("apis: {a: {routes: {GET /: {function: 'functions_beside:here'}}, stages: {$default: {}}}}")
     monkeypatch.setattr(sys, "path", list(sys.path))
     assert main([str(file), "--check"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        (lambda: Proxy("http://127.0.0.1"), "to must be a list of texts, not 'http://127.0.0.1'"),
+        (lambda: Plan("ann", ["shop/prod"]), "keys must be a list of texts, not 'ann'"),
+        (lambda: Plan(["ann"], "shop/prod"), "stages must be a list of texts, not 'shop/prod'"),
+        (lambda: Networks("10.0.0.0/8"), "networks must be a list of texts, not '10.0.0.0/8'"),
+        (lambda: Route(function=5), "function must be a callable or as 'package.module:name', not 5"),
+        (lambda: Throttle("5", 1), "rate must be 0 or from 1e-6 to 1e9 requests per second, not '5'"),
+        (lambda: Authorizer("auth"), "function must be a callable or as 'package.module:name', not 'auth'"),
+        (lambda: CalendarQuota(5, "DAY", start="2026-01-31"), "2026-01-31 (a datetime.date), not '2026-01-31'"),
+    ],
+)
+def test_what_python_may_take_for_something_else(wrong, problem):
+    """A text is a list of letters, too, and whatever is not called before the first request would pass until then."""
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        wrong()
 
 
 def test_a_key_in_two_plans_for_one_stage(tmp_path):
