@@ -129,19 +129,18 @@ class UsagePlan:
         return read(self.limiters.of["quota"], self._counter(key, first))
 
     def remaining(self, key: str) -> int:
-        """What the key may still use in this period."""
+        """What the key may still use in this period; a ValueError where the plan has no quota."""
+        self._check_quota(key)
         day = day_of(self.limiters.now_ns())
         return max(0, self.limit(key, day) - self.used(key, day))
 
     def adjust(self, key: str, remaining: int) -> None:
         """Set what the key may still use in this period: more or less than the quota gives."""
-        self._check(key)
-        if self.plan.quota is None:
-            raise ValueError(f"plan {self.name!r} has no quota to adjust")
+        quota = self._check_quota(key)
         if type(remaining) is not int or not 0 <= remaining < 2**40:
             raise ValueError(f"remaining must be a whole number from 0 to 2**40, not {remaining!r}")
         counts, day = self.limiters.counts, day_of(self.limiters.now_ns())
-        label = self._counter(key, period_of(self.plan.quota.period, day)[0], "adjusted/")
+        label = self._counter(key, period_of(quota.period, day)[0], "adjusted/")
         difference = remaining - (self.limit(key, day) - self.used(key, day))
         counts.hit(label, MIDDLE, quota=Quota(MIDDLE, Fraction(FOREVER.period_ns, 10**9)))  # the first time only
         if difference > 0:
@@ -175,6 +174,12 @@ class UsagePlan:
     def _check(self, key: str) -> None:
         if key not in self.plan.keys:
             raise ValueError(f"key {key!r} is none of plan {self.name!r}: {', '.join(self.plan.keys)}")
+
+    def _check_quota(self, key: str) -> CalendarQuota:
+        self._check(key)
+        if self.plan.quota is None:
+            raise ValueError(f"plan {self.name!r} has no quota")
+        return self.plan.quota
 
     def forget(self, before: date, since: date) -> None:
         """Give back the counters of the days from `since` to `before`."""

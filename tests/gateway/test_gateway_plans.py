@@ -314,6 +314,8 @@ def test_quotas_that_make_no_sense(quota):
             lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).chain("ben", "a/b", "GET /"),
             "key 'ben' is none of plan 'gold': ann",
         ),
+        (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ann"), "plan 'gold' has no quota"),
+        (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ben"), "key 'ben' is none of plan"),
     ],
 )
 def test_parts_alone_name_what_is_wrong(wrong, told):
