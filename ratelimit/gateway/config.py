@@ -20,6 +20,7 @@ import yaml
 from .backends import Addresses
 from .flow import Flow
 from .model import AccessLog, Configuration, Proxy, Route
+from .routes import METHODS
 from .throttle import Limiters
 
 
@@ -154,16 +155,18 @@ class Reader:
             if not isinstance(node.value, dict):
                 self.fail(node.line, f"{what} must be names and their values, not {_plain(node)!r}")
             inner = arguments[1]
-            if inner is Any:  # the tree of a REST API: what begins with a slash is a path, else it is a method
-                return {
-                    name: self.read(one, wanted if name.startswith("/") else Route, f"{what}, {name!r}")
-                    for name, one in node.value.items()
-                }
+            if inner is Any:  # the tree of a REST API
+                return {name: self._in_tree(name, one, wanted, what) for name, one in node.value.items()}
             return {name: self.read(one, inner, f"{what}, {name!r}") for name, one in node.value.items()}
         if origin is list:
             many = node.value if isinstance(node.value, list) else [node]  # one may stand for a list of one
             return [self.read(one, arguments[0], what) for one in many]
         return self._scalar(node, wanted, what)
+
+    def _in_tree(self, name: str, node: Node, wanted: Any, what: str) -> Any:
+        if not name.startswith("/") and name not in METHODS:
+            self.fail(node.line, f"{what}: a path begins with /, a method is one of {', '.join(METHODS)}, not {name!r}")
+        return self.read(node, wanted if name.startswith("/") else Route, f"{what}, {name!r}")
 
     def _union(self, node: Node, arguments: tuple[Any, ...], what: str) -> Any:
         if node.value is None and type(None) in arguments:

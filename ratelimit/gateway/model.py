@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from fractions import Fraction
@@ -353,7 +354,8 @@ class Api:
 
     def deploy(self, name: str, *stages: str) -> None:
         """Keep the routes as they stand under a name, and let stages refer to it."""
-        self.deployments[name] = {key: replace(route) for key, route in self.routes.items()}
+        functions = {id(route.function): route.function for route in self.routes.values()}  # which may have a state
+        self.deployments[name] = deepcopy(self.routes, functions)
         for stage in stages:
             self.stages[stage].deploy(name)
 

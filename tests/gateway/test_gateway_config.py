@@ -109,7 +109,8 @@ def test_a_file_says_what_python_says(tmp_path, suffix, text):
         ("type: rest", "type: soap", 4, "type must be http, rest or websocket, not 'soap'"),
         ("status: 201", "status: 99", 7, "status must be from 200 to 599, not 99"),
         ("GET: {mock: {status: 201, body: pets}}", "GET: {}", 7, "a route has one of mock, proxy, function"),
-        ("GET: {mock", "FETCH: {mock", 7, "'FETCH /pets'"),
+        ("GET: {mock", "FETCH: {mock", 7, "not 'FETCH'"),
+        ("      /pets:", "      pets:", 6, "a path begins with /, a method is one of GET, HEAD, POST, PUT, PATCH, "),
         ("/{id}:", "/{id}{x}:", 8, "neither literal nor one variable"),
         ("http://127", "ftp://127", 9, "to must be http, https, ws or wss, not 'ftp://127.0.0.1:9000/p/{id}'"),
         ("burst: 3,", "burst: [3],", 12, "throttle, burst must be a whole number, not [3]"),
@@ -450,6 +451,8 @@ def test_snapshots_do_not_follow_the_routes():
     api.deploy("two", "prod")
     stage = api.stages["prod"]
     assert [api.routes_of(name)["GET /"].mock.body for name in ("one", "two")] == ["one", "two"]
+    api.routes["GET /"].mock.body = "three"
+    assert api.routes_of("two")["GET /"].mock.body == "two"
     stage.rollback()
     assert stage.deployment == "one"
     stage.rollback()
