@@ -93,7 +93,8 @@ class Exchange:
     receive: Receive
     headers: dict[bytes, bytes]
     client: str
-    started_ns: int
+    came_ns: int  # when, since the epoch
+    started_ns: int  # the same by the stopwatch
     behind_proxy: bool = False
     api: "ApiFlow | None" = None
     place: Place | None = None
@@ -122,7 +123,8 @@ class Exchange:
     def begin(cls, flow: "Flow", scope: Any, receive: Receive) -> "Exchange":
         """That of an ASGI scope."""
         peer = scope["client"]
-        return cls(flow, scope, receive, dict(scope["headers"]), peer[0] if peer else "", stopwatch_ns())
+        client, now_ns = peer[0] if peer else "", flow.limiters.now_ns()
+        return cls(flow, scope, receive, dict(scope["headers"]), client, now_ns, stopwatch_ns())
 
     @property
     def side(self) -> "Side | None":

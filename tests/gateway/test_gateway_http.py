@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import time
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -522,6 +523,22 @@ apis:
     assert (gone["status"], gone["error.responseType"]) == ("504", "INTEGRATION_FAILURE")
     assert "ConnectError" in gone["integration.error"]
     assert (nothing["status"], nothing["error.message"], nothing["routeKey"]) == ("404", "Not Found", "-")
+
+
+def test_the_time_of_a_request_is_when_it_came(clock, tmp_path):
+    """However long its answer takes; so its line and what a backend was told agree."""
+
+    def slow(event):
+        clock.advance(5)
+
+    log = AccessLog(str(tmp_path / "log"), "$context.requestTimeEpoch [$context.requestTime]")
+    route = Route(function=slow, response={"append:header.x-time": "$context.requestTimeEpoch"})
+    api = Api(routes={"GET /": route}, stages={"$default": Stage()})
+    began = clock.now_ns() // 10**6
+    answer = App(Configuration({"a": api}, access_log=log), clock).get("/")
+    time_of_day = datetime.fromtimestamp(began // 1000, UTC).strftime("%H:%M:%S")
+    assert answer.headers["x-time"] == str(began)
+    assert re.fullmatch(rf"{began} \[.*:{time_of_day} \+0000\]\n", (tmp_path / "log").read_text())
 
 
 def test_functions_in_the_access_log(tmp_path):
