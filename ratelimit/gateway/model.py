@@ -63,12 +63,14 @@ class CalendarQuota:
         period: "DAY", "WEEK" or "MONTH".
         offset: subtracted from the limit in the first period only.
         start: a day of the first period; by default the first period is that in which a key is first used.
+        shadow: count what it would have refused, and let it pass.
     """
 
     limit: int
     period: str
     offset: int = 0
     start: date | None = None
+    shadow: bool = False
 
     def __post_init__(self) -> None:
         check(

@@ -92,7 +92,7 @@ class UsagePlan:
             first, after = period_of(plan.quota.period, day)
             quota = Quota(limit, Fraction(FOREVER.period_ns, 10**9)) if limit > 0 else None
             window = (after - first).days * 86_400
-            yield Step("quota", self._counter(key, first), quota, window, _moment(after), shadow)
+            yield Step("quota", self._counter(key, first), quota, window, _moment(after), shadow or plan.quota.shadow)
 
     # --- the calendar
 

@@ -185,6 +185,16 @@ def test_what_other_levels_refuse_uses_no_plan(clock):
     assert ask.statuses("/dev/pets", 9, headers={"x-api-key": KEY}) == [200] * 8 + [429]
 
 
+def test_a_quota_in_shadow():
+    """It counts what it would have refused, while the plan's throttle refuses."""
+    quota = CalendarQuota(2, "DAY", shadow=True)
+    gold = UsagePlan("gold", plan(throttle=Throttle(1, 4), quota=quota), Limiters(clock=at("2026-11-25T12:00:00")))
+    rulings = [gold.chain("ann", "shop/prod", "GET /pets").hit() for _ in range(5)]
+    assert [ruling.allowed for ruling in rulings] == [True] * 4 + [False]
+    assert [ruling.shadow for ruling in rulings] == ["", "", "quota", "quota", ""]
+    assert gold.remaining("ann") == 0
+
+
 @pytest.fixture
 def gold():
     clock = at("2026-11-25T12:00:00")
