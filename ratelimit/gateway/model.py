@@ -413,7 +413,7 @@ class Operator:
 
     Args:
         path: below which they are; empty for none.
-        allow: networks that may see them.
+        allow: networks that may see them, at an address, `localhost` or one of the `domains`.
     """
 
     path: str = "/_gateway"
