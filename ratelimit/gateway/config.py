@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_type_hints
 
@@ -224,21 +225,17 @@ def _plain(node: Node) -> Any:
 def _culprit(node: Node, message: str) -> int:
     """The line of what an error is about: of the last thing in quotes that stands below the node, or its own.
 
-    If that stands several times, it is the one below most names that the error tells, too.
+    If that stands several times, it is the one below most names that the error tells, too. What stands nowhere alone
+    may be a part of a text.
     """
-    quoted = re.findall(r"(?<!\w)'([^']*)'", message)
-    words = [
-        *reversed(quoted),
-        *(text.partition(" ")[0] for text in reversed(quoted)),
-        re.split("[ =]", message, maxsplit=1)[0],
-    ]
+    quoted = re.findall(r"(?<!\w)'([^']+)'", message)[::-1]
+    words = [*quoted, *(text.partition(" ")[0] for text in quoted), re.split("[ =]", message, maxsplit=1)[0]]
     told = {*quoted, *message.partition(",")[0].split("/")}  # it may begin with an API and its stage
     below = list(_below(node))
-    for word in words:
-        found = [one for one in below if word and word in (one.text, one.text.removeprefix("/"))]
-        if found:
-            return max(found, key=lambda one: len(told.intersection(one.names))).line
-    return node.line
+    alone = ([one for one in below if word in (one.text, one.text.removeprefix("/"))] for word in words)
+    within = ([one for one in below if word in one.text] for word in quoted)
+    found = next(filter(None, chain(alone, within)), None)
+    return max(found, key=lambda one: len(told.intersection(one.names))).line if found else node.line
 
 
 class Word(NamedTuple):

@@ -346,7 +346,7 @@ class Api:
             check(self.type == "http" or key != "$default", f"route {key!r}: a REST API has no such route")
             segments = RouteKey.parse(key).segments
         named = route.authorizer is None or route.authorizer in self.authorizers
-        check(named, f"route {key!r}: authorizer {route.authorizer!r} is none of {list(self.authorizers)}")
+        check(named, f"route {key!r}: authorizer {route.authorizer!r} is none of {', '.join(self.authorizers)}")
         for proxy in route.proxies():
             for address in proxy.to:
                 sockets = proxy is route.proxy and self.type == "websocket"

@@ -288,14 +288,21 @@ def test_the_command_checks_all(tmp_path, capsys, route, problem):
             "plan 'p', stage 'a/$default': 'GET /typo' is no route of it",
         ),
         ("domains:\n  x.example: {a: a}", 3, "domain 'x.example': a base path is as '/v1', not 'a'"),
+        ("apis: {t: {type: websocket,\nroute_selection: $context.typo,\nstages: {x: {}}}}", 3, "$context has no 'typo'"),
+        (
+            "apis: {t: {authorizers: {b: {function: 'os:abort'}},\nroutes: {GET /: {mock: {},\nauthorizer: c}},\n"
+            "stages: {x: {}}}}",
+            4,
+            "route 'GET /': authorizer 'c' is none of b",
+        ),
         ("max_keys: 5\nmax_keys: 6", 3, "'max_keys' stands twice"),
         ("max_head: !!int many", 2, "invalid literal for int() with base 10: 'many'"),
         ("plans: {p: {keys: [], stages: [], quota: {start: 2026-13-45}}}", 2, "month must be in 1..12"),
         ("? [a, b]\n: 5", 2, "a name must be text"),
         ("responses: &a {b: *a}", 2, "recursive"),
         ("throttle: " + "[" * 5_000 + "]" * 5_000, 1, "recursion"),
-        ("access_log:\n  file: '-'\n  format: $context.requestID", 2, "$context has no 'requestID', but requestId, "),
-        ("access_log:\n  file: '-'\n  format: $context.status-ok", 2, "$context has no 'status-ok'"),
+        ("access_log:\n  file: '-'\n  format: $context.requestID", 4, "$context has no 'requestID', but requestId, "),
+        ("access_log:\n  file: '-'\n  format: $context.status-ok", 4, "$context has no 'status-ok'"),
         ("responses:\n  THROTTLED: {body: $request.cookie.x}", 3, "$request has no 'cookie.x', but header.NAME, "),
         ("responses:\n  THROTTLED: {headers: {x: '${stage.x}'}}", 3, "a variable is of context, request or stageV"),
         ("responses:\n  THROTTLED: {body: $context.authorizer.x}\nmax_head: 0", 4, "max_head"),
@@ -304,7 +311,8 @@ def test_the_command_checks_all(tmp_path, capsys, route, problem):
 )
 def test_errors_of_the_whole(tmp_path, text, line, problem):
     file = tmp_path / "gateway.yaml"
-    file.write_text(f"apis: {{a: {{routes: {{GET /: {{mock: {{}}}}}}, stages: {{$default: {{}}}}}}}}\n{text}\n")
+    apis = "" if "apis:" in text else "apis: {a: {routes: {GET /: {mock: {}}}, stages: {$default: {}}}}"
+    file.write_text(f"{apis}\n{text}\n")
     with pytest.raises(ConfigurationError) as caught:
         read_file(file)
     assert str(caught.value).startswith(f"{file}:{line}: ")
