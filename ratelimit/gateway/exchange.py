@@ -40,6 +40,15 @@ class Response(NamedTuple):
     body: bytes | Pieces = b""
 
 
+def joined(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name, as text. Those of one name are one list, by RFC 9110, 5.3."""
+    texts: dict[str, str] = {}
+    for raw, value in headers:
+        name, text = raw.decode("latin-1"), value.decode("latin-1")
+        texts[name] = f"{texts[name]}, {text}" if name in texts else text
+    return texts
+
+
 async def leave(body: bytes | Pieces) -> None:
     """Be done with a body, read or not: its connection may serve others."""
     if not isinstance(body, bytes):
@@ -212,7 +221,7 @@ class Exchange:
             "path": self.place.path.replace(SLASH, "/") if self.place else scope["path"],
             "rawPath": "/" + "/".join(self.raw_segments()),
             "rawQueryString": scope["query_string"].decode("latin-1"),
-            "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()},
+            "headers": joined(self.scope["headers"]),
             "queryStringParameters": self.query,
             "pathParameters": self.variables,
             "stageVariables": self.side.variables if self.side else {},

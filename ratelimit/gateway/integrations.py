@@ -16,7 +16,7 @@ import websockets
 from . import backends
 from .access import call, load
 from .backends import Address, Balancer, Target
-from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response
+from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response, joined
 from .mapping import Headers, Mapping, Template, clean, in_json, one_name
 from .model import Mock, Proxy, Route
 from .routes import BadValue
@@ -77,8 +77,7 @@ class FunctionCall:
             text, encoded = base64.b64encode(body).decode(), True
         event = exchange.event(text, encoded)
         if self._request:
-            mapped = self._request.headers(list(exchange.headers.items()), exchange)
-            event["headers"] = {name.decode("latin-1"): value.decode("latin-1") for name, value in mapped}
+            event["headers"] = joined(self._request.headers(exchange.scope["headers"], exchange))
             event["rawPath"] = self._request.path(event["rawPath"], exchange)
         with noted(exchange):
             response = answer_of(await self._result(exchange, event))

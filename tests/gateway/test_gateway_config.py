@@ -288,7 +288,11 @@ def test_the_command_checks_all(tmp_path, capsys, route, problem):
             "plan 'p', stage 'a/$default': 'GET /typo' is no route of it",
         ),
         ("domains:\n  x.example: {a: a}", 3, "domain 'x.example': a base path is as '/v1', not 'a'"),
-        ("apis: {t: {type: websocket,\nroute_selection: $context.typo,\nstages: {x: {}}}}", 3, "$context has no 'typo'"),
+        (
+            "apis: {t: {type: websocket,\nroute_selection: $context.typo,\nstages: {x: {}}}}",
+            3,
+            "$context has no 'typo'",
+        ),
         (
             "apis: {t: {authorizers: {b: {function: 'os:abort'}},\nroutes: {GET /: {mock: {},\nauthorizer: c}},\n"
             "stages: {x: {}}}}",

@@ -167,6 +167,16 @@ def test_what_a_function_gets(shop):
     assert event["requestContext"]["identity"]["sourceIp"] == "127.0.0.1"
 
 
+def test_headers_that_come_several_times():
+    """A function gets them as the one list that they are."""
+    routes = {"GET /": Route(function=lambda event: event["headers"]["x-a"])}
+    routes["GET /mapped"] = Route(function=routes["GET /"].function, request={"append:header.x-a": "3"})
+    ask = App(Configuration({"a": Api(routes=routes, stages={"$default": Stage()})}))
+    headers = [("x-a", "1"), ("x-b", "5"), ("X-A", "2")]
+    assert ask.get("/", headers=headers).text == "1, 2"
+    assert ask.get("/mapped", headers=headers).text == "1, 2, 3"
+
+
 def test_a_binary_body(shop):
     assert shop.get("/binary").content == b"\x00\x01\xff"
 
@@ -539,6 +549,14 @@ def test_the_time_of_a_request_is_when_it_came(clock, tmp_path):
     time_of_day = datetime.fromtimestamp(began // 1000, UTC).strftime("%H:%M:%S")
     assert answer.headers["x-time"] == str(began)
     assert re.fullmatch(rf"{began} \[.*:{time_of_day} \+0000\]\n", (tmp_path / "log").read_text())
+
+
+def test_the_length_of_what_has_no_body(tmp_path):
+    log = AccessLog(str(tmp_path / "log"), "$context.httpMethod $context.responseLength")
+    api = Api(routes={"ANY /": Route(mock=Mock(body="hello"))}, stages={"$default": Stage()})
+    ask = App(Configuration({"a": api}, access_log=log))
+    assert [ask(method, "/").status_code for method in ("GET", "HEAD")] == [200, 200]
+    assert (tmp_path / "log").read_text() == "GET 5\nHEAD 0\n"
 
 
 def test_functions_in_the_access_log(tmp_path):
