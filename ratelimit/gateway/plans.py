@@ -143,6 +143,8 @@ class UsagePlan:
         label = self._counter(key, period_of(quota.period, day)[0], "adjusted/")
         difference = remaining - (self.limit(key, day) - self.used(key, day))
         counts.hit(label, MIDDLE, quota=Quota(MIDDLE, Fraction(FOREVER.period_ns, 10**9)))  # the first time only
+        if not read(counts, label):
+            raise ValueError(f"the table of counts has no room to adjust: max_keys={counts.max_keys}")
         if difference > 0:
             add(counts, label, difference)
         elif difference < 0:

@@ -68,9 +68,10 @@ def add(counter: Limiter, key: str, many: int = 1) -> None:
 
 
 def read(counter: Limiter, key: str) -> int:
-    """How many were counted."""
+    """How many were counted; 0 of a key for which a full table has no room."""
     decision = counter.peek(key)
-    return int(decision.limit - decision.remaining)
+    counted = int(decision.limit - decision.remaining)
+    return counted if counted < decision.limit else 0  # which nothing is ever counted up to
 
 
 @dataclass(frozen=True, slots=True)

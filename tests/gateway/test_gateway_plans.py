@@ -21,7 +21,7 @@ from ratelimit.gateway import (
     UsagePlan,
 )
 from ratelimit.gateway.plans import EPOCH, period_of, sweep
-from ratelimit.gateway.throttle import read
+from ratelimit.gateway.throttle import add, read
 from ratelimit.testing import ManualClock
 
 OTHER = "o" * 30
@@ -305,6 +305,19 @@ def test_old_counters_are_given_back(gold):
     assert len(counts) - held[0] <= 92
     assert len(gold.limiters.of["quota"]) <= held[1] + 14
     assert read(counts, "used/gold/2026-11-25/ann") == 0
+
+
+def test_counts_for_which_there_is_no_room():
+    """They are lost; a quota holds all the same, and who adjusts it is told."""
+    limiters = Limiters(max_keys=4, clock=at("2026-11-25T12:00:00"))
+    for name in "abcd":
+        add(limiters.counts, name)
+    gold = UsagePlan("gold", plan(quota=CalendarQuota(2, "DAY")), limiters)
+    chain = gold.chain("ann", "shop/prod", "GET /pets")
+    assert [chain.hit().allowed for _ in range(3)] == [True, True, False]
+    assert (gold.remaining("ann"), read(limiters.counts, "e")) == (0, 0)
+    with pytest.raises(ValueError, match="no room to adjust: max_keys=4"):
+        gold.adjust("ann", 5)
 
 
 @pytest.mark.parametrize("quota", [(0, "DAY"), (5, "YEAR"), (5, "DAY", 6), (5, "DAY", -1)])
