@@ -12,6 +12,7 @@ from .throttle import FOREVER, Limiters, Step, add, read
 DAY_NS = 86_400 * 10**9
 EPOCH = date(1970, 1, 1)
 KEPT = 92  # days whose usage can be exported
+DAYS = {"DAY": 1, "WEEK": 7, "MONTH": 31}  # of a period, at most
 MIDDLE = 2**41  # where the count of adjustments begins, so that it can go both ways
 CHAINS = 10_000  # kept for pairs of key and route
 
@@ -184,11 +185,14 @@ class UsagePlan:
         return self.plan.quota
 
     def forget(self, before: date, since: date) -> None:
-        """Give back the counters of the days from `since` to `before`."""
+        """Give back the counters of the days from `since` to `before`, and those of the quota that are over since."""
+        quota = self.plan.quota
         for key in self.plan.keys:
             for i in range((before - since).days):
                 day = since + timedelta(i)
-                self.limiters.of["quota"].reset(self._counter(key, day))
+                if quota is not None:  # in use for one period, and known for a day more
+                    first = day + timedelta(KEPT - DAYS[quota.period])
+                    self.limiters.of["quota"].reset(self._counter(key, first))
                 for what in ("used/", "adjusted/"):
                     self.limiters.counts.reset(self._counter(key, day, what))
 

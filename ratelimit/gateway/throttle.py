@@ -51,10 +51,10 @@ class Limiters:
     """
 
     def __init__(self, where: str = "memory", max_keys: int = 100_000, clock: Any = None) -> None:
-        def make(kind: type[FixedWindow | TokenBucket], quota: Quota, name: str) -> Limiter:
-            return make_limiter(kind, quota, name, where, max_keys=max_keys, clock=clock)
+        def make(kind: type[FixedWindow | TokenBucket], quota: Quota, name: str, on_full: str = "raise") -> Limiter:
+            return make_limiter(kind, quota, name, where, max_keys=max_keys, clock=clock, on_full=on_full)
 
-        self.counts = make(FixedWindow, FOREVER, "counts")
+        self.counts = make(FixedWindow, FOREVER, "counts", "deny")  # to lose one is no failure
         self.of: dict[str, Limiter] = {
             level: make(FixedWindow, FOREVER, level) if level == "quota" else make(TokenBucket, Quota(1, 1), level)
             for level in LEVELS

@@ -1,5 +1,6 @@
 """Usage plans: keys, throttles by key, calendar quotas, and usage."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -305,6 +306,31 @@ def test_old_counters_are_given_back(gold):
     assert len(counts) - held[0] <= 92
     assert len(gold.limiters.of["quota"]) <= held[1] + 14
     assert read(counts, "used/gold/2026-11-25/ann") == 0
+
+
+@pytest.mark.parametrize("period", ["DAY", "WEEK", "MONTH"])
+def test_a_quota_keeps_no_periods_that_are_over(period):
+    clock = at("2026-11-25T12:00:00")
+    gold = UsagePlan("gold", plan(quota=CalendarQuota(100, period)), Limiters(clock=clock))
+    sweep([gold], gold.limiters)
+    for _ in range(100):
+        assert use(gold, 1) == 1
+        clock.advance(86_400)
+        sweep([gold], gold.limiters)
+        assert len(gold.limiters.of["quota"]) <= 2
+
+
+@pytest.mark.parametrize(("setting", "status"), [("fail_open", 200), ("fail_closed", 503)])
+def test_more_keys_than_there_is_room_for(clock, caplog, setting, status):
+    """A level whose table is full has failed; that is no reason to tell a key that it was used up."""
+    configuration = rest(plan(throttle=Throttle(1, 2), quota=CalendarQuota(1, "DAY")))
+    ask = App(replace(configuration, max_keys=1, on_limiter_error=setting), clock)
+    assert ask.statuses("/prod/pets", 2, headers={"x-api-key": KEY}) == [200, 429]
+    assert ask.statuses("/prod/pets", 3, headers={"x-api-key": OTHER}) == [status] * 3
+    assert "max_keys=1" in caplog.text
+    order = {"plan": "gold", "key": "ben", "remaining": 5}
+    answer = ask("POST", "/_gateway/usage", client="127.0.0.1", json=order, headers={"host": "localhost"})
+    assert (answer.status_code, "max_keys=1" in answer.json()["message"]) == (400, True)
 
 
 def test_counts_for_which_there_is_no_room():
