@@ -356,12 +356,16 @@ class Api:
 
     def deploy(self, name: str, *stages: str) -> None:
         """Keep the routes as they stand under a name, and let stages refer to it."""
+        for stage in stages:
+            check(stage in self.stages, f"{stage!r} is none of the stages: {', '.join(self.stages)}")
         functions = {id(route.function): route.function for route in self.routes.values()}  # which may have a state
         self.deployments[name] = deepcopy(self.routes, functions)
         for stage in stages:
             self.stages[stage].deploy(name)
 
     def routes_of(self, deployment: str | None) -> dict[str, Route]:
+        known = deployment is None or deployment in self.deployments
+        check(known, f"{deployment!r} is none of the deployments: {', '.join(self.deployments)}")
         return self.routes if deployment is None else self.deployments[deployment]
 
 

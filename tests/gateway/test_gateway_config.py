@@ -469,5 +469,10 @@ def test_snapshots_do_not_follow_the_routes():
     assert stage.deployment == "one"
     stage.rollback()
     assert stage.deployment is None
+    with pytest.raises(ValueError, match="'three' is none of the deployments: one, two"):
+        api.routes_of("three")
+    with pytest.raises(ValueError, match="'dev' is none of the stages: prod"):
+        api.deploy("three", "dev")
+    assert "three" not in api.deployments
     with pytest.raises(ValueError, match="no other deployment"):
         stage.rollback()
