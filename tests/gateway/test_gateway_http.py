@@ -301,6 +301,12 @@ def test_mappings(shop):
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
 
 
+def test_a_mapping_knows_the_status_that_the_client_gets():
+    response = {"append:header.x-status": "$context.status", "overwrite:statuscode": "202"}
+    api = Api(routes={"GET /": Route(mock=Mock(), response=response)}, stages={"$default": Stage()})
+    assert App(Configuration({"a": api})).get("/").headers["x-status"] == "202"
+
+
 @pytest.mark.parametrize("value", ["a%0d%0aX-Evil: 1", "a%0aX-Evil: 1", "%00", "a%0d%0a%0d%0aGET /evil HTTP/1.1"])
 def test_header_injection_through_mappings(shop, value):
     status, body = get(shop.server.port, f"/mapped/7?q={value.replace(' ', '%20')}")
