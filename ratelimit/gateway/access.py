@@ -108,7 +108,7 @@ async def call(function: Callable[..., Any], event: dict[str, Any], timeout: flo
 
 
 class Authorization:
-    """An authorizer and its answers; usable alone.
+    """An authorizer and its answers.
 
     Args:
         authorizer: see there.
