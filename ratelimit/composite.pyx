@@ -20,6 +20,7 @@ from ._core cimport (
     is_stale,
 )
 from ._algorithm cimport turn
+from ._atomics cimport count_add
 from ._rule cimport LEAKY_BUCKET, NEVER, Rule
 from ._table cimport CANCEL, DONE, FULL, HIT, REFUSED, RESERVE, Outcome, Request, Table, look, perform
 from ._verdict cimport Verdict, more_after, pronounce, wait_ns
@@ -105,7 +106,11 @@ cdef int spend_all(Part* parts, int size) noexcept nogil:
     spending makes it necessary to give back; in between, others may be refused for its sake.
     """
     cdef int refusing = look_all(parts, size)
-    return refusing if refusing >= 0 else perform_all(parts, size)
+    if refusing < 0:
+        return perform_all(parts, size)
+    if parts[refusing].out.status == FULL:
+        count_add(&parts[refusing].table.header.full, 1)  # as `perform` would
+    return refusing
 
 
 cdef uint64_t wait_for_all(Part* parts, int size) noexcept nogil:
@@ -264,6 +269,7 @@ cdef class All:
             wait = wait_for_all(parts, self.size)
             for i in range(self.size):
                 if parts[i].out.status == FULL and refuses(&parts[i]):
+                    count_add(&parts[i].table.header.full, 1)
                     self.check_full(parts, i, key)
                     return booking([], False, spent, parts[0].request.now, wait)
             if wait >= NEVER or wait > patience:

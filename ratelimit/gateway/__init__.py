@@ -4,12 +4,11 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 `ratelimit-core[gateway]`.
 """
 
-from .access import Authorization, Networks, client_address
+from .access import Networks, client_address
 from .app import Gateway
 from .canary import Split
 from .chain import Chain, Ruling
 from .config import ConfigurationError, read_file
-from .exchange import Refusal
 from .model import (
     AccessLog,
     Api,
@@ -28,14 +27,14 @@ from .model import (
     WebSocketLimits,
 )
 from .plans import UsagePlan
-from .routes import Match, RouteKey, RouteTable
+from .routes import BadPath, Match, RouteKey, RouteTable, decode
 from .throttle import Limiters, Step
 
 __all__ = [
     "AccessLog",
     "Api",
-    "Authorization",
     "Authorizer",
+    "BadPath",
     "CalendarQuota",
     "Canary",
     "Chain",
@@ -50,7 +49,6 @@ __all__ = [
     "Operator",
     "Plan",
     "Proxy",
-    "Refusal",
     "Route",
     "RouteKey",
     "RouteTable",
@@ -62,5 +60,6 @@ __all__ = [
     "UsagePlan",
     "WebSocketLimits",
     "client_address",
+    "decode",
     "read_file",
 ]

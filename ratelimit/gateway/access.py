@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 
 from .exchange import Exchange, Refusal
-from .model import Authorizer
+from .model import Authorizer, check_texts
 
 log = logging.getLogger("ratelimit.gateway")
 KEPT_ANSWERS = 10_000
@@ -29,6 +29,7 @@ class Networks:
     """
 
     def __init__(self, networks: Iterable[str]) -> None:
+        check_texts("networks", networks)
         self._networks = [_unmapped(ip_network(network)) for network in networks]
 
     def __bool__(self) -> bool:
@@ -107,7 +108,7 @@ async def call(function: Callable[..., Any], event: dict[str, Any], timeout: flo
 
 
 class Authorization:
-    """An authorizer and its answers; usable alone.
+    """An authorizer and its answers.
 
     Args:
         authorizer: see there.

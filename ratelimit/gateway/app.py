@@ -125,7 +125,7 @@ class Gateway:
             told = exchange.told(headers)
             await send({"type": "http.response.start", "status": exchange.status, "headers": told})
             if isinstance(body, bytes):
-                exchange.response_length = len(body)
+                exchange.response_length = 0 if exchange.scope["method"] == "HEAD" else len(body)
                 await send({"type": "http.response.body", "body": body})
             else:
                 await self._stream(exchange, body, send)

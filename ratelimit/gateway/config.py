@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import date
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_type_hints
 
@@ -20,6 +21,7 @@ import yaml
 from .backends import Addresses
 from .flow import Flow
 from .model import AccessLog, Configuration, Proxy, Route
+from .routes import METHODS
 from .throttle import Limiters
 
 
@@ -154,16 +156,18 @@ class Reader:
             if not isinstance(node.value, dict):
                 self.fail(node.line, f"{what} must be names and their values, not {_plain(node)!r}")
             inner = arguments[1]
-            if inner is Any:  # the tree of a REST API: what begins with a slash is a path, else it is a method
-                return {
-                    name: self.read(one, wanted if name.startswith("/") else Route, f"{what}, {name!r}")
-                    for name, one in node.value.items()
-                }
+            if inner is Any:  # the tree of a REST API
+                return {name: self._in_tree(name, one, wanted, what) for name, one in node.value.items()}
             return {name: self.read(one, inner, f"{what}, {name!r}") for name, one in node.value.items()}
         if origin is list:
             many = node.value if isinstance(node.value, list) else [node]  # one may stand for a list of one
             return [self.read(one, arguments[0], what) for one in many]
         return self._scalar(node, wanted, what)
+
+    def _in_tree(self, name: str, node: Node, wanted: Any, what: str) -> Any:
+        if not name.startswith("/") and name not in METHODS:
+            self.fail(node.line, f"{what}: a path begins with /, a method is one of {', '.join(METHODS)}, not {name!r}")
+        return self.read(node, wanted if name.startswith("/") else Route, f"{what}, {name!r}")
 
     def _union(self, node: Node, arguments: tuple[Any, ...], what: str) -> Any:
         if node.value is None and type(None) in arguments:
@@ -219,28 +223,35 @@ def _plain(node: Node) -> Any:
 
 
 def _culprit(node: Node, message: str) -> int:
-    """The line of what an error is about: of the last thing in quotes that stands below the node, or its own."""
-    quoted = re.findall(r"(?<!\w)'([^']*)'", message)
-    words = [
-        *reversed(quoted),
-        *(text.partition(" ")[0] for text in reversed(quoted)),
-        re.split("[ =]", message, maxsplit=1)[0],
-    ]
+    """The line of what an error is about: of the last thing in quotes that stands below the node, or its own.
+
+    If that stands several times, it is the one below most names that the error tells, too. What stands nowhere alone
+    may be a part of a text.
+    """
+    quoted = re.findall(r"(?<!\w)'([^']+)'", message)[::-1]
+    words = [*quoted, *(text.partition(" ")[0] for text in quoted), re.split("[ =]", message, maxsplit=1)[0]]
+    told = {*quoted, *message.partition(",")[0].split("/")}  # it may begin with an API and its stage
     below = list(_below(node))
-    for word in words:
-        for text, line in below:
-            if word and word in (text, text.removeprefix("/")):
-                return line
-    return node.line
+    alone = ([one for one in below if word in (one.text, one.text.removeprefix("/"))] for word in words)
+    within = ([one for one in below if word in one.text] for word in quoted)
+    found = next(filter(None, chain(alone, within)), None)
+    return max(found, key=lambda one: len(told.intersection(one.names))).line if found else node.line
 
 
-def _below(node: Node) -> Iterator[tuple[str, int]]:
-    """All names and then all values below a node, with their lines."""
-    inner = list(node.value.values() if isinstance(node.value, dict) else node.value)
-    if isinstance(node.value, dict):
-        yield from ((name, one.line) for name, one in node.value.items())
-    for one in inner:
+class Word(NamedTuple):
+    """A name or a value, its line, and the names that it is below."""
+
+    text: str
+    line: int
+    names: tuple[str, ...]
+
+
+def _below(node: Node, names: tuple[str, ...] = ()) -> Iterator[Word]:
+    """All names and then all values below a node."""
+    named = node.value if isinstance(node.value, dict) else {}
+    yield from (Word(name, one.line, names) for name, one in named.items())
+    for name, one in named.items() or (("", one) for one in node.value):
         if isinstance(one.value, (dict, list)):
-            yield from _below(one)
+            yield from _below(one, (*names, name))
         else:
-            yield str(one.value), one.line
+            yield Word(str(one.value), one.line, (*names, name))

@@ -10,14 +10,10 @@ if TYPE_CHECKING:
     from .exchange import Exchange
 
 
-def _time(exchange: "Exchange") -> datetime:
-    return datetime.fromtimestamp(exchange.flow.limiters.now_ns() / 1e9, UTC)
-
-
 CONTEXT: dict[str, Callable[["Exchange"], Any]] = {
     "requestId": lambda x: x.id,
-    "requestTime": lambda x: _time(x).strftime("%d/%b/%Y:%H:%M:%S +0000"),
-    "requestTimeEpoch": lambda x: x.flow.limiters.now_ns() // 1_000_000,
+    "requestTime": lambda x: datetime.fromtimestamp(x.came_ns // 10**9, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000"),
+    "requestTimeEpoch": lambda x: x.came_ns // 1_000_000,
     "identity.sourceIp": lambda x: x.client,
     "identity.apiKeyId": lambda x: x.key,
     "identity.userAgent": lambda x: x.header("user-agent"),

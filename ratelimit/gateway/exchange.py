@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, quote
 from .chain import Ruling
 from .context import CONTEXT
 from .meter import stopwatch_ns
+from .routes import SLASH
 
 if TYPE_CHECKING:
     from .canary import Split
@@ -37,6 +38,15 @@ class Response(NamedTuple):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes | Pieces = b""
+
+
+def joined(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name, as text. Those of one name are one list, by RFC 9110, 5.3."""
+    texts: dict[str, str] = {}
+    for raw, value in headers:
+        name, text = raw.decode("latin-1"), value.decode("latin-1")
+        texts[name] = f"{texts[name]}, {text}" if name in texts else text
+    return texts
 
 
 async def leave(body: bytes | Pieces) -> None:
@@ -92,7 +102,8 @@ class Exchange:
     receive: Receive
     headers: dict[bytes, bytes]
     client: str
-    started_ns: int
+    came_ns: int  # when, since the epoch
+    started_ns: int  # the same by the stopwatch
     behind_proxy: bool = False
     api: "ApiFlow | None" = None
     place: Place | None = None
@@ -121,7 +132,8 @@ class Exchange:
     def begin(cls, flow: "Flow", scope: Any, receive: Receive) -> "Exchange":
         """That of an ASGI scope."""
         peer = scope["client"]
-        return cls(flow, scope, receive, dict(scope["headers"]), peer[0] if peer else "", stopwatch_ns())
+        client, now_ns = peer[0] if peer else "", flow.limiters.now_ns()
+        return cls(flow, scope, receive, dict(scope["headers"]), client, now_ns, stopwatch_ns())
 
     @property
     def side(self) -> "Side | None":
@@ -205,10 +217,11 @@ class Exchange:
         scope = self.scope
         event: dict[str, Any] = {
             "routeKey": self.route.key if self.route else None,
-            "path": scope["path"],
+            "httpMethod": scope["method"],
+            "path": self.place.path.replace(SLASH, "/") if self.place else scope["path"],
             "rawPath": "/" + "/".join(self.raw_segments()),
             "rawQueryString": scope["query_string"].decode("latin-1"),
-            "headers": {name.decode("latin-1"): value.decode("latin-1") for name, value in self.headers.items()},
+            "headers": joined(self.scope["headers"]),
             "queryStringParameters": self.query,
             "pathParameters": self.variables,
             "stageVariables": self.side.variables if self.side else {},

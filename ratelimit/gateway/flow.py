@@ -73,7 +73,7 @@ class RouteFlow:
     @staticmethod
     async def _mapped(mapping: Mapping, response: Response, exchange: Exchange) -> Response:
         try:
-            status = mapping.status(response.status, exchange)
+            exchange.status = status = mapping.status(response.status, exchange)
             return Response(status, mapping.headers(response.headers, exchange), response.body)
         except BaseException:
             await leave(response.body)

@@ -16,7 +16,7 @@ import websockets
 from . import backends
 from .access import call, load
 from .backends import Address, Balancer, Target
-from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response
+from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response, joined
 from .mapping import Headers, Mapping, Template, clean, in_json, one_name
 from .model import Mock, Proxy, Route
 from .routes import BadValue
@@ -31,7 +31,7 @@ Integration = Callable[[Exchange], Awaitable[Response]]  # which may raise a Ref
 def integration_of(route: Route, variables: dict[str, str], address: Callable[..., Address]) -> Integration:
     """The integration of a route, with a stage's variables."""
     if route.mock is not None:
-        return MockCall(route.mock, route)
+        return MockCall(route.mock)
     if route.function is not None:
         return FunctionCall(route)
     if route.proxy is not None:
@@ -43,19 +43,21 @@ def integration_of(route: Route, variables: dict[str, str], address: Callable[..
 class MockCall:
     """Answers the same each time, but for the variables in it."""
 
-    def __init__(self, mock: Mock, route: Route) -> None:
+    def __init__(self, mock: Mock) -> None:
         headers = {"content-type": "application/json", **{name.lower(): text for name, text in mock.headers.items()}}
         self._status = mock.status
         self._body = Template(mock.body, in_json)
-        self._headers = [(name.encode(), clean(name, text)) for name, text in headers.items()]
-        self.ready = None if self._body.names else self._answer(mock.body)
+        self._headers = [(name, Template(text)) for name, text in headers.items()]
+        constant = not any(template.names for template in (self._body, *dict(self._headers).values()))
+        self.ready = self._answer(None) if constant else None
 
-    def _answer(self, text: str) -> Response:
-        body = text.encode()
-        return Response(self._status, [*self._headers, (b"content-length", b"%d" % len(body))], body)
+    def _answer(self, exchange: Exchange | None) -> Response:
+        body = self._body.fill(exchange).encode()
+        headers = [(name.encode(), clean(name, template.fill(exchange))) for name, template in self._headers]
+        return Response(self._status, [*headers, (b"content-length", b"%d" % len(body))], body)
 
     async def __call__(self, exchange: Exchange) -> Response:
-        return self.ready or self._answer(self._body.fill(exchange))
+        return self.ready or self._answer(exchange)
 
 
 class FunctionCall:
@@ -75,8 +77,7 @@ class FunctionCall:
             text, encoded = base64.b64encode(body).decode(), True
         event = exchange.event(text, encoded)
         if self._request:
-            mapped = self._request.headers(list(exchange.headers.items()), exchange)
-            event["headers"] = {name.decode("latin-1"): value.decode("latin-1") for name, value in mapped}
+            event["headers"] = joined(self._request.headers(exchange.scope["headers"], exchange))
             event["rawPath"] = self._request.path(event["rawPath"], exchange)
         with noted(exchange):
             response = answer_of(await self._result(exchange, event))
@@ -154,7 +155,7 @@ class ProxyCall:
         self.balancer = Balancer(
             [_address(url, proxy.verify, address) for url in urls], proxy.max_fails, proxy.fail_timeout
         )
-        self._path = first.path if first.path != "/" else ""
+        self._path = quote(first.path, safe=PRINTABLE) if first.path != "/" else ""
         self._path.format_map(defaultdict(str))  # a ValueError when a brace stands alone
         self._query = first.query.encode()
         self.to_websocket = first.scheme in ("ws", "wss")

@@ -21,7 +21,7 @@ def _escape(char: str) -> str:
 
 
 class Line:
-    """Writes lines of one format; usable alone.
+    """Writes lines of one format.
 
     Args:
         to: the file, and the format. A line is written whole, so that several workers can write to one file.

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from fractions import Fraction
@@ -43,7 +44,7 @@ class Throttle:
     quota: Quota | None = field(init=False, repr=False, compare=False)  # None admits nothing
 
     def __post_init__(self) -> None:
-        fits = self.rate == 0 or 1e-6 <= self.rate <= 1e9
+        fits = isinstance(self.rate, (int, float)) and (self.rate == 0 or 1e-6 <= self.rate <= 1e9)
         check(fits, f"rate must be 0 or from 1e-6 to 1e9 requests per second, not {self.rate!r}")
         check(0 <= self.burst < 2**31, f"burst must be a whole number from 0 to 2**31, not {self.burst!r}")
         fills = self.rate == 0 or self.burst / self.rate < 1e9
@@ -62,12 +63,14 @@ class CalendarQuota:
         period: "DAY", "WEEK" or "MONTH".
         offset: subtracted from the limit in the first period only.
         start: a day of the first period; by default the first period is that in which a key is first used.
+        shadow: count what it would have refused, and let it pass.
     """
 
     limit: int
     period: str
     offset: int = 0
     start: date | None = None
+    shadow: bool = False
 
     def __post_init__(self) -> None:
         check(
@@ -75,14 +78,14 @@ class CalendarQuota:
             f"limit must be a whole number from 1 to 2**40, not {self.limit!r}",
         )
         check(self.period in PERIODS, f"period must be one of {', '.join(PERIODS)}, not {self.period!r}")
-        day = self.start is None or not isinstance(self.start, datetime)
-        check(day, f"start must be a day as 2026-01-31, not {self.start!r}")
+        day = self.start is None or (isinstance(self.start, date) and not isinstance(self.start, datetime))
+        check(day, f"start must be a day as 2026-01-31 (a datetime.date), not {self.start!r}")
         check(0 <= self.offset <= self.limit, f"offset must be from 0 to the limit, {self.limit}, not {self.offset!r}")
 
 
 @dataclass(slots=True)
 class Mock:
-    """Answers by itself. `$context.x`, `$stageVariables.x` and `$request.path.x` in the body are filled in."""
+    """Answers by itself. `$context.x`, `$stageVariables.x` and `$request.path.x` in body and headers are filled in."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -113,6 +116,7 @@ class Proxy:
     verify: bool = True
 
     def __post_init__(self) -> None:
+        check_texts("to", self.to)
         check(bool(self.to), "to must name at least one address")
         for address in self.to:
             check(re.match(r"(https?|wss?)://[^/]", address), f"to must be http, https, ws or wss, not {address!r}")
@@ -153,6 +157,9 @@ class Route:
     def __post_init__(self) -> None:
         given = [name for name in ("mock", "proxy", "function", "aggregate") if getattr(self, name) is not None]
         check(len(given) == 1, f"a route has one of mock, proxy, function and aggregate, not {given or 'none'}")
+        check_function(self.function)
+        check(self.aggregate != {}, "aggregate must name at least one backend")
+        check("errors" not in (self.aggregate or {}), "aggregate: 'errors' is where the answer says what failed")
         check(0.05 <= self.timeout <= 29, f"timeout must be from 0.05 to 29 seconds, not {self.timeout!r}")
         check(self.max_body >= 0, f"max_body must be 0 or more bytes, not {self.max_body!r}")
         check("overwrite:statuscode" not in self.request, "'overwrite:statuscode' is for a response, not for a request")
@@ -242,6 +249,7 @@ class Authorizer:
     ttl: float = 300.0
 
     def __post_init__(self) -> None:
+        check_function(self.function)
         check(0 <= self.ttl <= 3600, f"ttl must be from 0 to 3600 seconds, not {self.ttl!r}")
 
 
@@ -338,7 +346,7 @@ class Api:
             check(self.type == "http" or key != "$default", f"route {key!r}: a REST API has no such route")
             segments = RouteKey.parse(key).segments
         named = route.authorizer is None or route.authorizer in self.authorizers
-        check(named, f"route {key!r}: authorizer {route.authorizer!r} is none of {list(self.authorizers)}")
+        check(named, f"route {key!r}: authorizer {route.authorizer!r} is none of {', '.join(self.authorizers)}")
         for proxy in route.proxies():
             for address in proxy.to:
                 sockets = proxy is route.proxy and self.type == "websocket"
@@ -348,11 +356,16 @@ class Api:
 
     def deploy(self, name: str, *stages: str) -> None:
         """Keep the routes as they stand under a name, and let stages refer to it."""
-        self.deployments[name] = {key: replace(route) for key, route in self.routes.items()}
+        for stage in stages:
+            check(stage in self.stages, f"{stage!r} is none of the stages: {', '.join(self.stages)}")
+        functions = {id(route.function): route.function for route in self.routes.values()}  # which may have a state
+        self.deployments[name] = deepcopy(self.routes, functions)
         for stage in stages:
             self.stages[stage].deploy(name)
 
     def routes_of(self, deployment: str | None) -> dict[str, Route]:
+        known = deployment is None or deployment in self.deployments
+        check(known, f"{deployment!r} is none of the deployments: {', '.join(self.deployments)}")
         return self.routes if deployment is None else self.deployments[deployment]
 
 
@@ -373,6 +386,10 @@ class Plan:
     throttle: Throttle | None = None
     route_throttles: dict[str, dict[str, Throttle]] = field(default_factory=dict)
     quota: CalendarQuota | None = None
+
+    def __post_init__(self) -> None:
+        check_texts("keys", self.keys)
+        check_texts("stages", self.stages)
 
 
 @dataclass(slots=True)
@@ -400,7 +417,7 @@ class Operator:
 
     Args:
         path: below which they are; empty for none.
-        allow: networks that may see them.
+        allow: networks that may see them, at an address, `localhost` or one of the `domains`.
     """
 
     path: str = "/_gateway"
@@ -532,6 +549,15 @@ def routes_of(tree: dict[str, Any], path: str = "") -> dict[str, Route]:
 
 def check_headers(headers: dict[str, str]) -> None:
     Mapping({f"overwrite:header.{name}": text for name, text in headers.items()})
+
+
+def check_texts(name: str, texts: Any) -> None:
+    check(not isinstance(texts, str), f"{name} must be a list of texts, not {texts!r}")
+
+
+def check_function(function: Any) -> None:
+    named = function is None or callable(function) or re.fullmatch(r"[\w.]+:\w+", str(function))
+    check(named, f"function must be a callable or as 'package.module:name', not {function!r}")
 
 
 def check(condition: object, otherwise: str) -> None:

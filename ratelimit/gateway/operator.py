@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from .. import TableFull
 from .exchange import Exchange, Refusal, Response
 from .flow import Side
 from .integrations import whole_body
@@ -57,7 +58,7 @@ class Operator:
             return reply(415, {"message": "the body must be application/json"})
         try:
             return await page(exchange)
-        except (ValueError, TypeError, LookupError, OverflowError) as error:
+        except (ValueError, TypeError, LookupError, OverflowError, TableFull) as error:
             return reply(400, {"message": f"{error} is missing" if isinstance(error, KeyError) else str(error)})
 
     @staticmethod

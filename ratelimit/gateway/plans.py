@@ -12,6 +12,7 @@ from .throttle import FOREVER, Limiters, Step, add, read
 DAY_NS = 86_400 * 10**9
 EPOCH = date(1970, 1, 1)
 KEPT = 92  # days whose usage can be exported
+DAYS = {"DAY": 1, "WEEK": 7, "MONTH": 31}  # of a period, at most
 MIDDLE = 2**41  # where the count of adjustments begins, so that it can go both ways
 CHAINS = 10_000  # kept for pairs of key and route
 
@@ -92,7 +93,7 @@ class UsagePlan:
             first, after = period_of(plan.quota.period, day)
             quota = Quota(limit, Fraction(FOREVER.period_ns, 10**9)) if limit > 0 else None
             window = (after - first).days * 86_400
-            yield Step("quota", self._counter(key, first), quota, window, _moment(after), shadow)
+            yield Step("quota", self._counter(key, first), quota, window, _moment(after), shadow or plan.quota.shadow)
 
     # --- the calendar
 
@@ -129,21 +130,22 @@ class UsagePlan:
         return read(self.limiters.of["quota"], self._counter(key, first))
 
     def remaining(self, key: str) -> int:
-        """What the key may still use in this period."""
+        """What the key may still use in this period; a ValueError where the plan has no quota."""
+        self._check_quota(key)
         day = day_of(self.limiters.now_ns())
         return max(0, self.limit(key, day) - self.used(key, day))
 
     def adjust(self, key: str, remaining: int) -> None:
         """Set what the key may still use in this period: more or less than the quota gives."""
-        self._check(key)
-        if self.plan.quota is None:
-            raise ValueError(f"plan {self.name!r} has no quota to adjust")
+        quota = self._check_quota(key)
         if type(remaining) is not int or not 0 <= remaining < 2**40:
             raise ValueError(f"remaining must be a whole number from 0 to 2**40, not {remaining!r}")
         counts, day = self.limiters.counts, day_of(self.limiters.now_ns())
-        label = self._counter(key, period_of(self.plan.quota.period, day)[0], "adjusted/")
+        label = self._counter(key, period_of(quota.period, day)[0], "adjusted/")
         difference = remaining - (self.limit(key, day) - self.used(key, day))
         counts.hit(label, MIDDLE, quota=Quota(MIDDLE, Fraction(FOREVER.period_ns, 10**9)))  # the first time only
+        if not read(counts, label):
+            raise ValueError(f"the table of counts has no room to adjust: max_keys={counts.max_keys}")
         if difference > 0:
             add(counts, label, difference)
         elif difference < 0:
@@ -176,12 +178,21 @@ class UsagePlan:
         if key not in self.plan.keys:
             raise ValueError(f"key {key!r} is none of plan {self.name!r}: {', '.join(self.plan.keys)}")
 
+    def _check_quota(self, key: str) -> CalendarQuota:
+        self._check(key)
+        if self.plan.quota is None:
+            raise ValueError(f"plan {self.name!r} has no quota")
+        return self.plan.quota
+
     def forget(self, before: date, since: date) -> None:
-        """Give back the counters of the days from `since` to `before`."""
+        """Give back the counters of the days from `since` to `before`, and those of the quota that are over since."""
+        quota = self.plan.quota
         for key in self.plan.keys:
             for i in range((before - since).days):
                 day = since + timedelta(i)
-                self.limiters.of["quota"].reset(self._counter(key, day))
+                if quota is not None:  # in use for one period, and known for a day more
+                    first = day + timedelta(KEPT - DAYS[quota.period])
+                    self.limiters.of["quota"].reset(self._counter(key, first))
                 for what in ("used/", "adjusted/"):
                     self.limiters.counts.reset(self._counter(key, day, what))
 

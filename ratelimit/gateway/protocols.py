@@ -1,12 +1,15 @@
 """The connections to clients, as uvicorn makes them, with bounds: on heads, on frames, and on patience."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+log = logging.getLogger("ratelimit.gateway")
 
 
 class Patience(asyncio.Protocol):
@@ -53,7 +56,16 @@ class Patience(asyncio.Protocol):
 
 
 class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
-    """Is rid of a client that does not even take the end."""
+    """Is rid of a client that does not even take the end. Who was let in, and who was not, the access log tells."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.logger = self.conn.logger = log
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # uvicorn would log a client that was turned away as an error of ours
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)

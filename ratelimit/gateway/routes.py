@@ -150,7 +150,7 @@ class RouteTable:
 
 
 def decode(raw_path: bytes, encoded_slash: bool = False) -> str:
-    """A path as it came, decoded segment by segment; an encoded slash becomes `SLASH`.
+    """A path as it came, decoded segment by segment, for `RouteTable.match`; an encoded slash becomes `\\0`.
 
     Raises BadPath for what a backend might understand differently: empty and dot segments (also encoded),
     backslashes, control characters, broken or non-UTF-8 encodings, and `%2F` unless `encoded_slash`.

@@ -51,10 +51,10 @@ class Limiters:
     """
 
     def __init__(self, where: str = "memory", max_keys: int = 100_000, clock: Any = None) -> None:
-        def make(kind: type[FixedWindow | TokenBucket], quota: Quota, name: str) -> Limiter:
-            return make_limiter(kind, quota, name, where, max_keys=max_keys, clock=clock)
+        def make(kind: type[FixedWindow | TokenBucket], quota: Quota, name: str, on_full: str = "raise") -> Limiter:
+            return make_limiter(kind, quota, name, where, max_keys=max_keys, clock=clock, on_full=on_full)
 
-        self.counts = make(FixedWindow, FOREVER, "counts")
+        self.counts = make(FixedWindow, FOREVER, "counts", "deny")  # to lose one is no failure
         self.of: dict[str, Limiter] = {
             level: make(FixedWindow, FOREVER, level) if level == "quota" else make(TokenBucket, Quota(1, 1), level)
             for level in LEVELS
@@ -68,9 +68,10 @@ def add(counter: Limiter, key: str, many: int = 1) -> None:
 
 
 def read(counter: Limiter, key: str) -> int:
-    """How many were counted."""
+    """How many were counted; 0 of a key for which a full table has no room."""
     decision = counter.peek(key)
-    return int(decision.limit - decision.remaining)
+    counted = int(decision.limit - decision.remaining)
+    return counted if counted < decision.limit else 0  # which nothing is ever counted up to
 
 
 @dataclass(frozen=True, slots=True)

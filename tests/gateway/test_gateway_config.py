@@ -1,15 +1,18 @@
 """Configuration files: YAML and TOML say the same, and errors name file, line and value."""
 
+import re
 import sys
 
 import pytest
 
 from ratelimit.gateway import (
     Api,
+    Authorizer,
     CalendarQuota,
     Configuration,
     ConfigurationError,
     Mock,
+    Networks,
     Plan,
     Proxy,
     Route,
@@ -106,7 +109,8 @@ def test_a_file_says_what_python_says(tmp_path, suffix, text):
         ("type: rest", "type: soap", 4, "type must be http, rest or websocket, not 'soap'"),
         ("status: 201", "status: 99", 7, "status must be from 200 to 599, not 99"),
         ("GET: {mock: {status: 201, body: pets}}", "GET: {}", 7, "a route has one of mock, proxy, function"),
-        ("GET: {mock", "FETCH: {mock", 7, "'FETCH /pets'"),
+        ("GET: {mock", "FETCH: {mock", 7, "not 'FETCH'"),
+        ("      /pets:", "      pets:", 6, "a path begins with /, a method is one of GET, HEAD, POST, PUT, PATCH, "),
         ("/{id}:", "/{id}{x}:", 8, "neither literal nor one variable"),
         ("http://127", "ftp://127", 9, "to must be http, https, ws or wss, not 'ftp://127.0.0.1:9000/p/{id}'"),
         ("burst: 3,", "burst: [3],", 12, "throttle, burst must be a whole number, not [3]"),
@@ -120,7 +124,7 @@ def test_a_file_says_what_python_says(tmp_path, suffix, text):
             "start: 2026-01-05",
             "start: 2026-01-05T10:00:00Z",
             21,
-            "start must be a day as 2026-01-31, not datetime.datetime(",
+            "start must be a day as 2026-01-31 (a datetime.date), not datetime.datetime(",
         ),
         (
             "    resources:",
@@ -215,9 +219,8 @@ def test_files_that_are_none(tmp_path, text):
     ("route", "problem"),
     [
         ("function: 'nothing:here'", "function 'nothing:here' cannot be loaded"),
-        ("function: ':here'", "function ':here' cannot be loaded"),
-        ("function: 'os:'", "function 'os:' cannot be loaded"),
-        ("function: nowhere", "function 'nowhere' cannot be loaded"),
+        ("function: ':here'", "function must be a callable or as 'package.module:name', not ':here'"),
+        ("function: 'os:'", "function must be a callable or as 'package.module:name', not 'os:'"),
         ("function: 'os:sep'", "function 'os:sep' is not callable"),
         ("proxy: 'http://127.0.0.1/${stageVariables.port}'", "a variable that the stage has not"),
         ("proxy: ['http://a/x', 'http://b/y']", "the same path"),
@@ -251,6 +254,9 @@ def test_files_that_are_none(tmp_path, text):
         ("function: 'raising_beside:f'", "function 'raising_beside:f' cannot be loaded: RuntimeError: no database"),
         ("proxy: 'http://127.0.0.1:99999/'", "address 'http://127.0.0.1:99999/': Port out of range"),
         ("proxy: 'ws://127.0.0.1/'", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),
+        ("aggregate: {}", "aggregate must name at least one backend"),
+        ("aggregate: {errors: 'http://127.0.0.1/'}", "aggregate: 'errors' is where the answer says what failed"),
+        ("function: json", "function must be a callable or as 'package.module:name', not 'json'"),
         ("aggregate: {a: 'ws://127.0.0.1/'}", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),
     ],
 )
@@ -281,14 +287,26 @@ def test_the_command_checks_all(tmp_path, capsys, route, problem):
             8,
             "plan 'p', stage 'a/$default': 'GET /typo' is no route of it",
         ),
+        ("domains:\n  x.example: {a: a}", 3, "domain 'x.example': a base path is as '/v1', not 'a'"),
+        (
+            "apis: {t: {type: websocket,\nroute_selection: $context.typo,\nstages: {x: {}}}}",
+            3,
+            "$context has no 'typo'",
+        ),
+        (
+            "apis: {t: {authorizers: {b: {function: 'os:abort'}},\nroutes: {GET /: {mock: {},\nauthorizer: c}},\n"
+            "stages: {x: {}}}}",
+            4,
+            "route 'GET /': authorizer 'c' is none of b",
+        ),
         ("max_keys: 5\nmax_keys: 6", 3, "'max_keys' stands twice"),
         ("max_head: !!int many", 2, "invalid literal for int() with base 10: 'many'"),
         ("plans: {p: {keys: [], stages: [], quota: {start: 2026-13-45}}}", 2, "month must be in 1..12"),
         ("? [a, b]\n: 5", 2, "a name must be text"),
         ("responses: &a {b: *a}", 2, "recursive"),
         ("throttle: " + "[" * 5_000 + "]" * 5_000, 1, "recursion"),
-        ("access_log:\n  file: '-'\n  format: $context.requestID", 2, "$context has no 'requestID', but requestId, "),
-        ("access_log:\n  file: '-'\n  format: $context.status-ok", 2, "$context has no 'status-ok'"),
+        ("access_log:\n  file: '-'\n  format: $context.requestID", 4, "$context has no 'requestID', but requestId, "),
+        ("access_log:\n  file: '-'\n  format: $context.status-ok", 4, "$context has no 'status-ok'"),
         ("responses:\n  THROTTLED: {body: $request.cookie.x}", 3, "$request has no 'cookie.x', but header.NAME, "),
         ("responses:\n  THROTTLED: {headers: {x: '${stage.x}'}}", 3, "a variable is of context, request or stageV"),
         ("responses:\n  THROTTLED: {body: $context.authorizer.x}\nmax_head: 0", 4, "max_head"),
@@ -297,11 +315,32 @@ def test_the_command_checks_all(tmp_path, capsys, route, problem):
 )
 def test_errors_of_the_whole(tmp_path, text, line, problem):
     file = tmp_path / "gateway.yaml"
-    file.write_text(f"apis: {{a: {{routes: {{GET /: {{mock: {{}}}}}}, stages: {{$default: {{}}}}}}}}\n{text}\n")
+    apis = "" if "apis:" in text else "apis: {a: {routes: {GET /: {mock: {}}}, stages: {$default: {}}}}"
+    file.write_text(f"{apis}\n{text}\n")
     with pytest.raises(ConfigurationError) as caught:
         read_file(file)
     assert str(caught.value).startswith(f"{file}:{line}: ")
     assert problem in str(caught.value)
+
+
+def test_the_line_of_what_stands_several_times(tmp_path):
+    """It is the one below the names that the error tells."""
+    file = tmp_path / "gateway.yaml"
+    route = 'GET /: {proxy: "http://${stageVariables.host}/"}'
+    file.write_text(f"""
+apis:
+  orders:
+    routes:
+      {route}
+    stages: {{prod: {{variables: {{host: x}}}}}}
+  pets:
+    routes:
+      {route}
+    stages: {{prod: {{}}}}
+domains: {{"*": {{/: pets, /orders: orders}}}}
+""")
+    with pytest.raises(ConfigurationError, match=r"gateway.yaml:9: pets/prod, route 'GET /': 'http.* has a variable"):
+        read_file(file)
 
 
 def test_a_mark_at_the_beginning(tmp_path):
@@ -390,6 +429,25 @@ def test_functions_are_looked_for_beside_the_file(tmp_path, monkeypatch):
     assert main([str(file), "--check"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        (lambda: Proxy("http://127.0.0.1"), "to must be a list of texts, not 'http://127.0.0.1'"),
+        (lambda: Plan("ann", ["shop/prod"]), "keys must be a list of texts, not 'ann'"),
+        (lambda: Plan(["ann"], "shop/prod"), "stages must be a list of texts, not 'shop/prod'"),
+        (lambda: Networks("10.0.0.0/8"), "networks must be a list of texts, not '10.0.0.0/8'"),
+        (lambda: Route(function=5), "function must be a callable or as 'package.module:name', not 5"),
+        (lambda: Throttle("5", 1), "rate must be 0 or from 1e-6 to 1e9 requests per second, not '5'"),
+        (lambda: Authorizer("auth"), "function must be a callable or as 'package.module:name', not 'auth'"),
+        (lambda: CalendarQuota(5, "DAY", start="2026-01-31"), "2026-01-31 (a datetime.date), not '2026-01-31'"),
+    ],
+)
+def test_what_python_may_take_for_something_else(wrong, problem):
+    """A text is a list of letters, too, and whatever is not called before the first request would pass until then."""
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        wrong()
+
+
 def test_a_key_in_two_plans_for_one_stage(tmp_path):
     configuration = by_hand()
     plans = {"gold": configuration.plans["gold"], "free": Plan(["ann"], ["shop/prod"])}
@@ -405,9 +463,16 @@ def test_snapshots_do_not_follow_the_routes():
     api.deploy("two", "prod")
     stage = api.stages["prod"]
     assert [api.routes_of(name)["GET /"].mock.body for name in ("one", "two")] == ["one", "two"]
+    api.routes["GET /"].mock.body = "three"
+    assert api.routes_of("two")["GET /"].mock.body == "two"
     stage.rollback()
     assert stage.deployment == "one"
     stage.rollback()
     assert stage.deployment is None
+    with pytest.raises(ValueError, match="'three' is none of the deployments: one, two"):
+        api.routes_of("three")
+    with pytest.raises(ValueError, match="'dev' is none of the stages: prod"):
+        api.deploy("three", "dev")
+    assert "three" not in api.deployments
     with pytest.raises(ValueError, match="no other deployment"):
         stage.rollback()

@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -159,12 +160,23 @@ apis:
 def test_what_a_function_gets(shop):
     event = shop.put("/dev/show/a/b%20c?x=1&y=%C3%A9", content=b"\xff\x00", headers={"x-custom": "1"}).json()
     assert (event["routeKey"], event["pathParameters"]) == ("ANY /show/{proxy+}", {"proxy": "a/b c"})
+    assert (event["httpMethod"], event["path"], event["rawPath"]) == ("PUT", "/show/a/b c", "/show/a/b%20c")
     assert event["queryStringParameters"] == {"x": "1", "y": "é"}
     assert (event["body"], event["isBase64Encoded"]) == ("/wA=", True)
     assert event["headers"]["x-custom"] == "1"
     assert event["stageVariables"] == {"name": "development"}
     assert event["requestContext"]["stage"] == "dev"
     assert event["requestContext"]["identity"]["sourceIp"] == "127.0.0.1"
+
+
+def test_headers_that_come_several_times():
+    """A function gets them as the one list that they are."""
+    routes = {"GET /": Route(function=lambda event: event["headers"]["x-a"])}
+    routes["GET /mapped"] = Route(function=routes["GET /"].function, request={"append:header.x-a": "3"})
+    ask = App(Configuration({"a": Api(routes=routes, stages={"$default": Stage()})}))
+    headers = [("x-a", "1"), ("x-b", "5"), ("X-A", "2")]
+    assert ask.get("/", headers=headers).text == "1, 2"
+    assert ask.get("/mapped", headers=headers).text == "1, 2, 3"
 
 
 def test_a_binary_body(shop):
@@ -271,12 +283,30 @@ def test_pass_through_to_nginx(shop):
     assert "ratelimit" in answer.headers
 
 
+def test_an_address_is_encoded(serve, nginx):
+    """Like its query, an address's path may have what no request's line has, also from a stage's variables."""
+    server = serve(f"""
+apis:
+  a:
+    routes:
+      GET /{{name}}: {{proxy: "http://127.0.0.1:{nginx}/my files/${{stageVariables.folder}}/{{name}}%20?q=\u00e9"}}
+    stages: {{$default: {{variables: {{folder: caf\u00e9}}}}}}
+""")
+    assert httpx.get(f"{server.url}/x").text.startswith("GET /my%20files/caf%C3%A9/x%20?q=%C3%A9 ")
+
+
 def test_mappings(shop):
     answer = shop.get("/mapped/7", params={"q": "hello"}, headers={"x-secret": "s"})
     assert answer.text == "stage=main hello key=\n"
     assert (answer.status_code, answer.headers["x-id"]) == (203, "$default")
     assert "x-seen" not in answer.headers
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
+
+
+def test_a_mapping_knows_the_status_that_the_client_gets():
+    response = {"append:header.x-status": "$context.status", "overwrite:statuscode": "202"}
+    api = Api(routes={"GET /": Route(mock=Mock(), response=response)}, stages={"$default": Stage()})
+    assert App(Configuration({"a": api})).get("/").headers["x-status"] == "202"
 
 
 @pytest.mark.parametrize("value", ["a%0d%0aX-Evil: 1", "a%0aX-Evil: 1", "%00", "a%0d%0a%0d%0aGET /evil HTTP/1.1"])
@@ -344,7 +374,7 @@ def test_an_encoded_slash_at_a_function():
     """`rawPath` is the path within the stage as it came."""
     api = Api(routes={"GET /{name}": Route(function=lambda event: event)}, stages={"prod": Stage()})
     event = App(Configuration({"a": api}, encoded_slash=True)).get("/prod/a%2Fb%20c").json()
-    assert (event["rawPath"], event["pathParameters"]) == ("/a%2Fb%20c", {"name": "a/b c"})
+    assert (event["rawPath"], event["path"], event["pathParameters"]) == ("/a%2Fb%20c", "/a/b c", {"name": "a/b c"})
 
 
 def test_the_gateways_word_on_limits_counts(backend, clock):
@@ -408,6 +438,15 @@ def test_an_upload_and_a_download(shop, nginx):
         assert answer.headers["content-length"] == str(len(body))
     pieces = (bytes([65 + i]) * 100_000 for i in range(20))
     assert shop.post("/pass/upload", content=pieces).text.startswith("POST /upload ")
+
+
+def test_the_headers_of_a_mock():
+    """They are filled in like its body, and nothing that could end a header gets in."""
+    mock = Mock(302, {"Location": "/new/$request.querystring.q", "x-stage": "$context.stage"}, "moved")
+    ask = App(Configuration({"a": Api(routes={"GET /": Route(mock=mock)}, stages={"$default": Stage()})}))
+    answer = ask.get("/?q=7")
+    assert (answer.headers["location"], answer.headers["x-stage"], answer.text) == ("/new/7", "$default", "moved")
+    assert ask.get("/?q=%0d%0aSet-Cookie:x").status_code == 400
 
 
 def test_too_large(shop):
@@ -525,6 +564,30 @@ apis:
     assert (gone["status"], gone["error.responseType"]) == ("504", "INTEGRATION_FAILURE")
     assert "ConnectError" in gone["integration.error"]
     assert (nothing["status"], nothing["error.message"], nothing["routeKey"]) == ("404", "Not Found", "-")
+
+
+def test_the_time_of_a_request_is_when_it_came(clock, tmp_path):
+    """However long its answer takes; so its line and what a backend was told agree."""
+
+    def slow(event):
+        clock.advance(5)
+
+    log = AccessLog(str(tmp_path / "log"), "$context.requestTimeEpoch [$context.requestTime]")
+    route = Route(function=slow, response={"append:header.x-time": "$context.requestTimeEpoch"})
+    api = Api(routes={"GET /": route}, stages={"$default": Stage()})
+    began = clock.now_ns() // 10**6
+    answer = App(Configuration({"a": api}, access_log=log), clock).get("/")
+    time_of_day = datetime.fromtimestamp(began // 1000, UTC).strftime("%H:%M:%S")
+    assert answer.headers["x-time"] == str(began)
+    assert re.fullmatch(rf"{began} \[.*:{time_of_day} \+0000\]\n", (tmp_path / "log").read_text())
+
+
+def test_the_length_of_what_has_no_body(tmp_path):
+    log = AccessLog(str(tmp_path / "log"), "$context.httpMethod $context.responseLength")
+    api = Api(routes={"ANY /": Route(mock=Mock(body="hello"))}, stages={"$default": Stage()})
+    ask = App(Configuration({"a": api}, access_log=log))
+    assert [ask(method, "/").status_code for method in ("GET", "HEAD")] == [200, 200]
+    assert (tmp_path / "log").read_text() == "GET 5\nHEAD 0\n"
 
 
 def test_functions_in_the_access_log(tmp_path):

@@ -1,5 +1,6 @@
 """Usage plans: keys, throttles by key, calendar quotas, and usage."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -21,7 +22,7 @@ from ratelimit.gateway import (
     UsagePlan,
 )
 from ratelimit.gateway.plans import EPOCH, period_of, sweep
-from ratelimit.gateway.throttle import read
+from ratelimit.gateway.throttle import add, read
 from ratelimit.testing import ManualClock
 
 OTHER = "o" * 30
@@ -185,6 +186,16 @@ def test_what_other_levels_refuse_uses_no_plan(clock):
     assert ask.statuses("/dev/pets", 9, headers={"x-api-key": KEY}) == [200] * 8 + [429]
 
 
+def test_a_quota_in_shadow():
+    """It counts what it would have refused, while the plan's throttle refuses."""
+    quota = CalendarQuota(2, "DAY", shadow=True)
+    gold = UsagePlan("gold", plan(throttle=Throttle(1, 4), quota=quota), Limiters(clock=at("2026-11-25T12:00:00")))
+    rulings = [gold.chain("ann", "shop/prod", "GET /pets").hit() for _ in range(5)]
+    assert [ruling.allowed for ruling in rulings] == [True] * 4 + [False]
+    assert [ruling.shadow for ruling in rulings] == ["", "", "quota", "quota", ""]
+    assert gold.remaining("ann") == 0
+
+
 @pytest.fixture
 def gold():
     clock = at("2026-11-25T12:00:00")
@@ -297,6 +308,44 @@ def test_old_counters_are_given_back(gold):
     assert read(counts, "used/gold/2026-11-25/ann") == 0
 
 
+@pytest.mark.parametrize("period", ["DAY", "WEEK", "MONTH"])
+def test_a_quota_keeps_no_periods_that_are_over(period):
+    clock = at("2026-11-25T12:00:00")
+    gold = UsagePlan("gold", plan(quota=CalendarQuota(100, period)), Limiters(clock=clock))
+    sweep([gold], gold.limiters)
+    for _ in range(100):
+        assert use(gold, 1) == 1
+        clock.advance(86_400)
+        sweep([gold], gold.limiters)
+        assert len(gold.limiters.of["quota"]) <= 2
+
+
+@pytest.mark.parametrize(("setting", "status"), [("fail_open", 200), ("fail_closed", 503)])
+def test_more_keys_than_there_is_room_for(clock, caplog, setting, status):
+    """A level whose table is full has failed; that is no reason to tell a key that it was used up."""
+    configuration = rest(plan(throttle=Throttle(1, 2), quota=CalendarQuota(1, "DAY")))
+    ask = App(replace(configuration, max_keys=1, on_limiter_error=setting), clock)
+    assert ask.statuses("/prod/pets", 2, headers={"x-api-key": KEY}) == [200, 429]
+    assert ask.statuses("/prod/pets", 3, headers={"x-api-key": OTHER}) == [status] * 3
+    assert "max_keys=1" in caplog.text
+    order = {"plan": "gold", "key": "ben", "remaining": 5}
+    answer = ask("POST", "/_gateway/usage", client="127.0.0.1", json=order, headers={"host": "localhost"})
+    assert (answer.status_code, "max_keys=1" in answer.json()["message"]) == (400, True)
+
+
+def test_counts_for_which_there_is_no_room():
+    """They are lost; a quota holds all the same, and who adjusts it is told."""
+    limiters = Limiters(max_keys=4, clock=at("2026-11-25T12:00:00"))
+    for name in "abcd":
+        add(limiters.counts, name)
+    gold = UsagePlan("gold", plan(quota=CalendarQuota(2, "DAY")), limiters)
+    chain = gold.chain("ann", "shop/prod", "GET /pets")
+    assert [chain.hit().allowed for _ in range(3)] == [True, True, False]
+    assert (gold.remaining("ann"), read(limiters.counts, "e")) == (0, 0)
+    with pytest.raises(ValueError, match="no room to adjust: max_keys=4"):
+        gold.adjust("ann", 5)
+
+
 @pytest.mark.parametrize("quota", [(0, "DAY"), (5, "YEAR"), (5, "DAY", 6), (5, "DAY", -1)])
 def test_quotas_that_make_no_sense(quota):
     with pytest.raises(ValueError, match="must be"):
@@ -314,6 +363,8 @@ def test_quotas_that_make_no_sense(quota):
             lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).chain("ben", "a/b", "GET /"),
             "key 'ben' is none of plan 'gold': ann",
         ),
+        (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ann"), "plan 'gold' has no quota"),
+        (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ben"), "key 'ben' is none of plan"),
     ],
 )
 def test_parts_alone_name_what_is_wrong(wrong, told):

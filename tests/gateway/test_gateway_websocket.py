@@ -193,6 +193,17 @@ def test_handshakes_that_fail(chat, path, status):
     assert caught.value.response.status_code == status
 
 
+def test_handshakes_are_the_access_logs_to_tell(serve):
+    """The server's own log has neither queries, in which browsers send tokens, nor an error for who is turned away."""
+    server = serve("apis: {a: {type: websocket, routes: {say: {mock: {}}}, stages: {prod: {}}}}")
+    address = f"ws://127.0.0.1:{server.port}"
+    with connect(f"{address}/prod?token=secret"), pytest.raises(websockets.InvalidStatus):
+        connect(f"{address}/nothing?token=secret")
+    server.stop()
+    told = server.log.read_text()
+    assert [word for word in ("secret", "ERROR", "rejected") if word in told] == []
+
+
 def test_a_subprotocol(chat):
     with connect(f"{chat.ws}/prod", subprotocols=["chat"]) as client:
         assert client.subprotocol == "chat"

@@ -173,7 +173,8 @@ def test_settle_refund_reset_clear(second, day):
 def test_a_part_that_is_full(clock, on_full):
     """Decides for its part; when it refuses, the others spend nothing."""
     roomy = TokenBucket("5/minute", clock=clock)
-    both = roomy & TokenBucket("5/minute", clock=clock, max_keys=1, on_full=on_full)
+    small = TokenBucket("5/minute", clock=clock, max_keys=1, on_full=on_full)
+    both = roomy & small
     assert both.allow("a")
     if on_full == "raise":
         for verb in (both.allow, both.hit, both.peek, both.reserve):
@@ -182,6 +183,7 @@ def test_a_part_that_is_full(clock, on_full):
     else:
         assert both.allow("b") == both.peek("b").allowed == both.allow_many(["b"])[0] == (on_full == "allow")
     assert roomy.peek("b").remaining == (3 if on_full == "allow" else 5)
+    assert small.full_count == (3 if on_full == "raise" else 2)  # a peek decides nothing
 
 
 def test_one_key_twice_in_a_limiter_with_itself(clock):
