@@ -238,12 +238,12 @@ def stage_text(text: str, variables: dict[str, str]) -> str:
 
 def to_backend(exchange: Exchange) -> Headers:
     """The request's headers that a backend gets; the forwarded ones are the gateway's own."""
-    headers = exchange.scope["headers"]
+    headers, keys = exchange.scope["headers"], exchange.flow.key_names
     kept = [
         header
         for header in backends.end_to_end(headers, backends.NOT_TO_BACKENDS)
         if not one_name(header[0]).startswith((b"sec-websocket-", b"x-forwarded-"))
-        and not (exchange.key and header[0] == b"x-api-key")
+        and not (header[0] == b"x-api-key" and (exchange.key or header[1].decode("latin-1") in keys))
         and not (exchange.connection and one_name(header[0]) == b"x-connection-id")
     ]
     peer = exchange.scope["client"][0] if exchange.scope["client"] else ""

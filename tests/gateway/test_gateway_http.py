@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from gateway_harness import App, get
+from gateway_harness import KEY, App, get
 
 from ratelimit.gateway import (
     AccessLog,
@@ -281,6 +281,23 @@ def test_pass_through_to_nginx(shop):
     assert shop.get("/pet/a%20b?z=1").text.startswith("GET /p-a%20b/x?from=gw&z=1 ")
     assert shop.head("/pass/x").headers["content-length"] != "0"
     assert "ratelimit" in answer.headers
+
+
+def test_a_backend_sees_no_api_key(serve, nginx):
+    """Also where none is asked for; a key that is not the gateway's may be the backend's own."""
+    server = serve(f"""
+api_keys: {{ann: {KEY}}}
+plans: {{gold: {{keys: ann, stages: a/$default}}}}
+apis:
+  a:
+    routes:
+      GET /keyed: {{proxy: "http://127.0.0.1:{nginx}/echo", api_key_required: true}}
+      GET /open: {{proxy: "http://127.0.0.1:{nginx}/echo"}}
+    stages: {{$default: {{}}}}
+""")
+    seen = [httpx.get(server.url + path, headers={"x-api-key": KEY}).text for path in ("/keyed", "/open")]
+    assert seen == ["stage= key=\n"] * 2
+    assert httpx.get(f"{server.url}/open", headers={"x-api-key": "its own"}).text == "stage= key=its own\n"
 
 
 def test_an_address_is_encoded(serve, nginx):
