@@ -12,7 +12,7 @@ from .exchange import Exchange, Refusal, Response
 from .flow import Side
 from .integrations import whole_body
 from .metrics import Collector
-from .model import Throttle
+from .model import CalendarQuota, Throttle
 from .peers import Reply
 from .plans import UsagePlan, day_of
 
@@ -152,7 +152,7 @@ class Operator:
                 {
                     "name": plan.name,
                     "throttle": throttle_text(plan.plan.throttle),
-                    "quota": plan.plan.quota and f"{plan.plan.quota.limit} per {plan.plan.quota.period.lower()}",
+                    "quota": quota_text(plan.plan.quota),
                     "stages": plan.plan.stages,
                     "keys": [
                         {"name": key, "today": next(iter(plan.usage(key, today, today).values()))}
@@ -189,6 +189,13 @@ def throttle_text(throttle: Throttle | None) -> str | None:
     if throttle is None:
         return None
     return f"{throttle.rate:g}/s, burst {throttle.burst}" + (", shadow" if throttle.shadow else "")
+
+
+def quota_text(quota: CalendarQuota | None) -> str | None:
+    """A quota as it is read."""
+    if quota is None:
+        return None
+    return f"{quota.limit} per {quota.period.lower()}" + (", shadow" if quota.shadow else "")
 
 
 def reply(status: int, value: Any, kind: bytes = JSON) -> Response:

@@ -194,6 +194,7 @@ def test_a_quota_in_shadow():
     assert [ruling.allowed for ruling in rulings] == [True] * 4 + [False]
     assert [ruling.shadow for ruling in rulings] == ["", "", "quota", "quota", ""]
     assert gold.remaining("ann") == 0
+    assert App(rest(gold.plan)).gateway.operator.status()["plans"][0]["quota"] == "2 per day, shadow"
 
 
 @pytest.fixture
