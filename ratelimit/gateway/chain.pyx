@@ -162,7 +162,8 @@ cdef class Ruling:
         if style != "draft":
             fields.append((b"x-ratelimit-limit", decimal(self.limit)))
             fields.append((b"x-ratelimit-remaining", decimal(self.remaining)))
-            fields.append((b"x-ratelimit-reset", decimal(seconds)))
+            if self.more < NEVER:
+                fields.append((b"x-ratelimit-reset", decimal(seconds)))
         if not self.allowed and self.retry < NEVER:
             fields.append((b"retry-after", decimal(whole(self.retry))))
         return fields

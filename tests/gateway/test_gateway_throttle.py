@@ -60,6 +60,9 @@ def test_nothing_is_admitted_at_a_rate_of_zero(limiters, throttle):
     chain = Chain(limiters, steps(method=throttle, account=Throttle(1, 1)))
     assert [(ruling.allowed, ruling.level) for ruling in (chain.hit(), chain.hit())] == [(False, "method")] * 2
     assert chain.hit().more_after_ns is None
+    told = dict(chain.hit().fields("both"))  # no moment: a reset in 0 seconds would be an invitation
+    assert (told[b"ratelimit"], told[b"x-ratelimit-remaining"]) == (b'"method";r=0', b"0")
+    assert not {b"x-ratelimit-reset", b"retry-after"} & set(told)
     assert Chain(limiters, steps(account=Throttle(1, 1))).hit().allowed
 
 
