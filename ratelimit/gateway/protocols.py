@@ -60,11 +60,21 @@ class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
         self.watch()
 
 
+class Out:
+    """What an answer is written to. Closing it closes no connection while its request is still coming."""
+
+    def __init__(self, protocol: "BoundedProtocol") -> None:
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+        self.close = protocol.end
+
+
 class BoundedProtocol(Patience, HttpToolsProtocol):
-    """Closes a connection whose request head is too large (431) or too slow (408).
+    """Closes a connection whose request head is too large (431) or too slow (408), or is none (400).
 
     The parser alone would collect headers for as long as they come. Trailers and what else frames a chunked body
-    are bounded like a head, and trailers are dropped: they come too late to be checked.
+    are bounded like a head, and trailers are dropped: they come too late to be checked. So is what comes behind an
+    answer: the rest of its request, or blank lines.
     """
 
     max_head: ClassVar[int] = 65_536
@@ -73,11 +83,31 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
     _head = 0  # bytes of a head that has not ended, or since the last of a body
     _in_head = True
     _moved = False  # whether there was some of a body
+    _deaf = False  # whether what comes is dropped
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._out: Any = Out(self)
         self._start_timer()
+
+    def end(self) -> None:
+        """Close after an answer; while something is still coming, not at once."""
+        if self._deaf or self.cycle.more_body:
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Close once the client has, or soon: what came unread would reset the connection, and take the answer back."""
+        self._deaf = True
+        self.pipeline.clear()
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._stop_timer()
+        self._timer = self.loop.call_later(self.head_timeout, self.transport.close)
+        self.watch()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -89,7 +119,9 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         self.watch()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        cycle.transport = self._out
         if cycle.scope["http_version"] == "1.0":
+            cycle.waiting_for_100_continue = False
             cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
         super()._start_asgi_task(cycle, app)
 
@@ -98,15 +130,19 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        while data and not self.transport.is_closing():
+        while data and not self._deaf and not self.transport.is_closing():
             part, data = data[: self.max_head - self._head], data[self.max_head - self._head :]
             self._moved = False
             super().data_received(part)
             self._head = 0 if self._moved else self._head + len(part)
             if self._head >= self.max_head:  # with its last byte it would have ended
                 self._refuse(b"431 Request Header Fields Too Large")
-            elif self._in_head and self._timer is None:
+            elif self._timer is None and not self._deaf and (self._in_head or self.cycle.response_complete):
                 self._start_timer()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._deaf = True
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         self._in_head = True
@@ -140,15 +176,25 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(b"400 Bad Request")
+
     def _refuse(self, status: bytes) -> None:
-        self._timer = None
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+        self._stop_timer()
+        cycle = self.cycle
+        under_way = cycle is not None and not cycle.response_complete
+        if under_way and not cycle.more_body:  # that answer comes first, and is the last
+            cycle.keep_alive, self._deaf = False, True
+        elif under_way and (cycle.response_started or self.pipeline):  # this one would stand in the midst of another
             self.transport.close()
         elif not self.transport.is_closing():
+            if under_way:
+                cycle.disconnected = True
+                cycle.message_event.set()
             body = b'{"message":"%b"}' % status.partition(b" ")[2]
             head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(head % (status, len(body)) + body)
-            self.transport.close()
+            self._linger()
 
 
 async def until_closed(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:
