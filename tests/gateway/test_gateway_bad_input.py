@@ -464,6 +464,7 @@ WRONG = [
     (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello", None, FAILURE),
     (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nhello", None, FAILURE),
     (b"HTTP/1.1 200 OK\r\nBad Name: x\r\n\r\n", None, FAILURE),
+    (b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nContent-Length: 2\r\n\r\nhi", None, FAILURE),
     (b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n", None, FAILURE),
     (b"HTTP/1.1 099 Odd\r\nContent-Length: 0\r\n\r\n", None, FAILURE),
     (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", None, FAILURE),
@@ -508,6 +509,36 @@ def test_backends_that_fail_in_mid_body(wrong, number, then):
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"{wrong.url}/half/{number}/{then}")
     assert "Traceback" not in wrong.log.read_text()
+
+
+def test_an_answer_that_cannot_be_sent_gives_its_connection_back(backend):
+    """Whatever the server may have against it."""
+
+    async def refusing(message):
+        raise RuntimeError("not this header")
+
+    async def ask():
+        scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": [(b"host", b"a")]}
+        await gateway({**scope, "client": ("192.0.2.1", 1)}, whole, refusing)
+
+    async def whole():
+        return {"type": "http.request"}
+
+    url = backend(answering(HALF[1], "hang")).url
+    route = Route(proxy=Proxy([url]))
+    gateway = App(Configuration({"a": Api(routes={"GET /": route}, stages={"$default": Stage()})})).gateway
+    with pytest.raises(RuntimeError, match="not this header"):
+        asyncio.run(ask())
+    assert not gateway.flow.used[0].pool.busy
+
+
+@pytest.mark.parametrize("value", [b"a \t", b" \ta", b"\t", b"", b"a\tb", "ä".encode(), b"\xff\x80"])
+def test_headers_that_are_odd_reach_the_backend(serve, backend, value):
+    """A client that sends some is not held against the backend."""
+    behind = backend(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+    port = serve(proxied(behind.url)).port
+    assert raw(port, b"GET / HTTP/1.0\r\nX: " + value + b"\r\n\r\n").startswith(b"HTTP/1.1 200")
+    assert b"x: " + value.strip() + b"\r\n" in behind.heads[-1]
 
 
 def test_a_backend_that_refuses(serve):
