@@ -7,6 +7,9 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class Patience(asyncio.Protocol):
@@ -53,7 +56,23 @@ class Patience(asyncio.Protocol):
 
 
 class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
-    """Is rid of a client that does not even take the end."""
+    """Is rid of a client that does not even take the end, and of one whose handshake is none."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()) or NO_HANDSHAKE)
+            self.transport.close()
+            self.watch()
+
+    def handle_cont(self, event: Frame) -> None:
+        if event.data or event.fin:  # of empty ones there could be any number
+            super().handle_cont(event)
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # which is no error
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)
