@@ -69,6 +69,12 @@ class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
         if event.data or event.fin:  # of empty ones there could be any number
             super().handle_cont(event)
 
+    def handle_ping(self) -> None:
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()  # who takes no pongs gets none, and none is kept
+
     async def send(self, message: Any) -> None:
         await super().send(message)
         if message["type"] == "websocket.http.response.body":

@@ -668,6 +668,23 @@ def test_pieces_without_end_fill_no_memory(serve):
         assert connection.recv(65_536).endswith(b"ok")
 
 
+def test_who_takes_no_pongs_is_given_no_memory(serve):
+    server = serve("apis: {a: {type: websocket, routes: {$default: {mock: {body: ok}}}, stages: {prod: {}}}}")
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        connection.sendall(HANDSHAKE % b"/prod" + b"\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 101")
+        before = server.memory()
+        for _ in range(60):
+            connection.sendall((b"\x89\xfd\0\0\0\0" + b"p" * 125) * 5_000)
+        assert server.memory() - before < 10 * 10**6
+        connection.sendall(b"\x81\x80\0\0\0\0")
+        with connection.makefile("rb") as stream:  # who does take them is served
+            while (head := stream.read(2)) != b"\x81\x02":
+                assert head == b"\x8a\x7d"
+                stream.read(125)
+            assert stream.read(2) == b"ok"
+
+
 def test_who_has_left_during_a_message_is_gone(serve, tmp_path):
     """Whatever is asked for it."""
     (tmp_path / "late.py").write_text("import asyncio\nasync def late(event): await asyncio.sleep(1)\n")
