@@ -101,10 +101,11 @@ class Balancer:
         """The addresses to try, the next in turn first; all that are down only when none is up."""
         if len(self.addresses) == 1:
             return self.addresses
-        self._next = (self._next + 1) % len(self.addresses)
-        turn = self.addresses[self._next :] + self.addresses[: self._next]
-        up = [address for address in turn if address.down_until <= time.monotonic()]
-        return up or sorted(turn, key=lambda address: address.down_until)
+        up = [address for address in self.addresses if address.down_until <= time.monotonic()]
+        if not up:
+            return sorted(self.addresses, key=lambda address: address.down_until)
+        self._next = (self._next + 1) % len(up)
+        return up[self._next :] + up[: self._next]
 
     def failed(self, address: Address) -> None:
         """One failure more; after `max_fails` in a row the address is left out for a while."""

@@ -14,6 +14,7 @@ import pytest
 from gateway_harness import App, get, raw, reset
 
 from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
+from ratelimit.gateway.backends import Address, Balancer
 
 MOCK = "apis: {a: {routes: {ANY /: {mock: {body: ok}}}, stages: {$default: {}}}}"
 
@@ -695,6 +696,15 @@ def test_upstreams_take_turns_and_rest(serve, backend):
     names["one"] = True
     time.sleep(1.1)
     assert ask(4) == ["one", "one", "two", "two"]
+
+
+def test_who_is_left_shares_evenly():
+    addresses = [Address("http", "127.0.0.1", port, True) for port in range(1, 5)]
+    balancer = Balancer(addresses, max_fails=1, fail_timeout=60)
+    balancer.failed(addresses[2])
+    turns = [balancer.order() for _ in range(300)]
+    assert [sum(turn[0] is address for turn in turns) for address in addresses] == [100, 100, 0, 100]
+    assert {len(turn) for turn in turns} == {3}
 
 
 def test_a_request_is_not_sent_twice(serve, backend):
