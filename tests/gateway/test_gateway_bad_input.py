@@ -402,6 +402,16 @@ def test_slow_clients_are_not_held_against_a_backend(backend):
     assert [len(one.heads) for one in behind] in ([4, 3], [3, 4])
 
 
+def test_a_backend_that_answers_before_the_end_of_a_body(backend):
+    """And closes: its answer is the client's, who may go on sending."""
+    refusing = backend(answering(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig"))
+    api = Api(routes={"POST /": Route(proxy=Proxy([refusing.url]))}, stages={"$default": Stage()})
+    ask = App(Configuration({"a": api}))
+    for _ in range(3):
+        answer = ask("POST", "/", content=sending(0.05, 10))
+        assert (answer.status_code, answer.text) == (413, "big")
+
+
 def test_a_client_that_leaves_in_mid_body(front):
     """The gateway goes on serving others."""
     for _ in range(20):
