@@ -166,8 +166,11 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
                 self._start_timer()
 
     def handle_websocket_upgrade(self) -> None:
-        self._deaf = True
-        super().handle_websocket_upgrade()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._refuse(b"400 Bad Request")  # or the answer that is owed would come within the WebSocket
+        else:
+            self._deaf = True
+            super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         self._in_head = True

@@ -349,8 +349,9 @@ def test_rubbish_behind_a_request_stands_in_no_answer(serve, backend):
 
     port = serve(proxied(backend(answer).url)).port
     one = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    upgrade = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
     for many in (1, 2):
-        for rubbish in (b"\0\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000):
+        for rubbish in (b"\0\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000, upgrade):
             answers = raw(port, one * many + rubbish)
             assert answers.count(b"HTTP/1.1 ") == answers.count(b"HTTP/1.1 200") == many
             assert answers.count(b"2\r\nab\r\n") == 4 * many
