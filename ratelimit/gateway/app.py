@@ -129,7 +129,8 @@ class Gateway:
             else:
                 await self._stream(exchange, body, send)
         finally:
-            await leave(body)
+            if not isinstance(body, bytes):
+                await body.aclose()
             self.done(exchange)
 
     async def _apart(self, exchange: Exchange) -> Response:
