@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing
 from typing import Any
 
 from .backends import LOST, Addresses
@@ -130,6 +129,8 @@ class Gateway:
             else:
                 await self._stream(exchange, body, send)
         finally:
+            if not isinstance(body, bytes):
+                await body.aclose()
             self.done(exchange)
 
     async def _apart(self, exchange: Exchange) -> Response:
@@ -170,13 +171,12 @@ class Gateway:
     async def _stream(self, exchange: Exchange, body: Pieces, send: Send) -> None:
         leaving = asyncio.create_task(left(exchange.receive))
         try:
-            async with aclosing(body):
-                async for chunk in body:
-                    if leaving.done():
-                        exchange.error, exchange.result = "the client went away", "failed"
-                        return
-                    exchange.response_length += len(chunk)
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            async for chunk in body:
+                if leaving.done():
+                    exchange.error, exchange.result = "the client went away", "failed"
+                    return
+                exchange.response_length += len(chunk)
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         except LOST as error:
             # The answer is left without its end, for which the server closes the connection: so the client knows.

@@ -1,6 +1,7 @@
 """HTTP backends: connections that are kept, addresses that take turns, and headers that may pass."""
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
@@ -19,6 +20,7 @@ NOT_TO_BACKENDS = HOP_BY_HOP | {
 }  # fmt: skip
 SMALL = 65_536  # bytes of an answer that is read whole before it is passed on
 PORTS = {"http": 80, "https": 443}
+CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 LOST = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
 
@@ -99,10 +101,11 @@ class Balancer:
         """The addresses to try, the next in turn first; all that are down only when none is up."""
         if len(self.addresses) == 1:
             return self.addresses
-        self._next = (self._next + 1) % len(self.addresses)
-        turn = self.addresses[self._next :] + self.addresses[: self._next]
-        up = [address for address in turn if address.down_until <= time.monotonic()]
-        return up or sorted(turn, key=lambda address: address.down_until)
+        up = [address for address in self.addresses if address.down_until <= time.monotonic()]
+        if not up:
+            return sorted(self.addresses, key=lambda address: address.down_until)
+        self._next = (self._next + 1) % len(up)
+        return up[self._next :] + up[: self._next]
 
     def failed(self, address: Address) -> None:
         """One failure more; after `max_fails` in a row the address is left out for a while."""
@@ -148,6 +151,9 @@ class Balancer:
             if not 200 <= status <= 599:
                 await body.aclose()
                 raise httpcore.RemoteProtocolError(f"the status {status}")
+            if CONTROL.search(b"".join(value for _, value in headers)):
+                await body.aclose()
+                raise httpcore.RemoteProtocolError("a control character in a header")
             coded = any(name.lower() == b"transfer-encoding" for name, _ in headers)
             headers = end_to_end(headers, NOT_TO_CLIENTS | {b"content-length"} if coded else NOT_TO_CLIENTS)
             empty = target.method == b"HEAD" or status in (204, 304)
@@ -175,7 +181,7 @@ async def unhurried(body: AsyncIterable[bytes], deadline: asyncio.Timeout) -> As
 
 
 def end_to_end(headers: Headers, dropped: set[bytes]) -> Headers:
-    """Headers in lower case, without those that are dropped or are for one connection only."""
-    lower = [(name.lower(), value) for name, value in headers]
+    """Headers in lower case, without those that are dropped or are for one connection only, nor blanks around them."""
+    lower = [(name.lower(), value.strip(b" \t")) for name, value in headers]
     named = {token.strip().lower() for name, value in lower if name == b"connection" for token in value.split(b",")}
     return [(name, value) for name, value in lower if name not in named and one_name(name) not in dropped]

@@ -282,6 +282,8 @@ class Flow:
 
     def _place(self, exchange: Exchange, method: str, raw: bytes, root: str | None, domain: str) -> Place:
         """Where a path leads. `exchange.api` is set as soon as it is known: its gateway responses are its own."""
+        if method == "CONNECT":
+            raise Refusal("BAD_REQUEST", "no tunnels", CLOSE)
         try:
             path, drop = decode(raw, self.encoded_slash), 0
         except BadPath as error:

@@ -168,8 +168,11 @@ class ProxyCall:
         exchange.integration_status = response.status
         return response
 
-    async def open_websocket(self, exchange: Exchange) -> websockets.ClientConnection:
-        """A connection to the backend for one client, or a Refusal. It reads no more than the client takes."""
+    async def open_websocket(self, exchange: Exchange) -> websockets.ClientConnection | Response:
+        """A connection to the backend for one client, or its answer that there is none, or a Refusal.
+
+        It reads no more than the client takes.
+        """
         _, path, headers, _ = self.target(exchange, "GET", b"")
         kept = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         protocols = exchange.scope.get("subprotocols") or None
@@ -179,12 +182,17 @@ class ProxyCall:
         for address in self.balancer.order():
             secure = "wss" if address.scheme == "https" else "ws"
             try:
-                return await websockets.connect(
+                connection = await Straight(
                     f"{secure}://{address.authority.decode()}{path.decode()}", additional_headers=kept,
                     subprotocols=protocols, open_timeout=self.proxy.timeout, ssl=address.context, proxy=None,
                     compression=None, user_agent_header=None, max_size=most, max_queue=1,
                 )  # fmt: skip
+                address.fails = 0
+                return connection
             except (OSError, websockets.InvalidHandshake, websockets.InvalidURI) as error:
+                if isinstance(error, websockets.InvalidStatus) and 300 <= error.response.status_code <= 599:
+                    address.fails, exchange.integration_status = 0, error.response.status_code
+                    return denial(error.response)
                 self.balancer.failed(address)
                 if isinstance(error, TimeoutError):
                     raise Refusal("INTEGRATION_TIMEOUT", "the backend opens no WebSocket in time") from error
@@ -211,6 +219,20 @@ class ProxyCall:
         path = self._request.path(path or "/" + "/".join(raw), exchange)
         query = b"&".join(part for part in (self._query, exchange.scope["query_string"]) if part)
         return path.encode() + (b"?" + quote(query, safe=PRINTABLE).encode() if query else b"")
+
+
+class Straight(websockets.connect):
+    """Opens a WebSocket where it is told to, and nowhere else."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        return exc
+
+
+def denial(answer: websockets.Response) -> Response:
+    """What a backend says instead of opening a WebSocket, as the client gets it."""
+    said = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.raw_items()]
+    headers = backends.end_to_end(said, backends.NOT_TO_CLIENTS | {b"content-length"})
+    return Response(answer.status_code, headers, bytes(answer.body or b""))
 
 
 def _address(url: SplitResult, verify: bool, address: Callable[..., Address]) -> Address:

@@ -76,16 +76,16 @@ class Connections:
             return 410, {"message": "Gone"}
         if order["method"] == "GET":
             return 200, connection.described()
-        if order["method"] == "DELETE":
-            await connection.close()
-            return 204, None
-        if order["method"] != "POST":
-            return 405, {"message": "Method Not Allowed"}
-        body = base64.b64decode(order["body"])
-        if len(body) > connection.side.stage.api.api.limits.message:
-            return 413, {"message": "Request Too Long"}
         try:
-            await connection.send(body)
+            if order["method"] == "DELETE":
+                await connection.close()
+                return 204, None
+            if order["method"] != "POST":
+                return 405, {"message": "Method Not Allowed"}
+            body = base64.b64decode(order["body"])
+            if len(body) > connection.side.stage.api.api.limits.message:
+                return 413, {"message": "Request Too Long"}
+            await connection.send_body(body)
         except OSError:  # it has just left
             return 410, {"message": "Gone"}
         return 200, {}

@@ -1,6 +1,7 @@
 """Connections to one origin, which are kept for the next request."""
 
 import asyncio
+import select
 import socket
 import ssl
 from collections import deque
@@ -85,6 +86,8 @@ class Pool:
         connection = None
         try:
             connection = await self._take()
+            if isinstance(request.stream, AsyncIterator):
+                request.stream = until_closed(request.stream, connection)
             answer = await connection.handle_async_request(request)
         except BaseException:
             await self.give_back(connection)
@@ -123,6 +126,23 @@ class Pool:
         for connection in (*self._kept, *self._lent):
             await connection.aclose()
         self._kept.clear()
+
+
+async def until_closed(body: Any, connection: Connection) -> AsyncIterator[bytes]:
+    """The pieces of a request's body until its backend closes: it may have answered, and only who does not go on
+    writing can still read that. (httpcore reads the answer after a WriteError.)"""
+    async for piece in body:
+        inner = connection._connection
+        if isinstance(inner, httpcore.AsyncHTTP11Connection) and is_closed(inner):
+            raise httpcore.WriteError("the backend closed before the body's end")
+        yield piece
+
+
+def is_closed(connection: httpcore.AsyncHTTP11Connection) -> bool:
+    """Whether the other side has closed, as the kernel tells where it can."""
+    found = select.poll()
+    found.register(connection._network_stream.get_extra_info("socket"), getattr(select, "POLLRDHUP", 0))
+    return bool(found.poll(0))
 
 
 class LentBody:

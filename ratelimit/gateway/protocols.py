@@ -8,6 +8,9 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 log = logging.getLogger("ratelimit.gateway")
 
@@ -56,11 +59,31 @@ class Patience(asyncio.Protocol):
 
 
 class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
-    """Is rid of a client that does not even take the end. Who was let in, and who was not, the access log tells."""
+    """Is rid of a client that does not even take the end, and of one whose handshake is none.
+
+    Who was let in, and who was not, the access log tells.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.logger = self.conn.logger = log
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(b"".join(self.conn.data_to_send()) or NO_HANDSHAKE)
+            self.transport.close()
+            self.watch()
+
+    def handle_cont(self, event: Frame) -> None:
+        if event.data or event.fin:  # of empty ones there could be any number
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()  # who takes no pongs gets none, and none is kept
 
     async def send(self, message: Any) -> None:
         await super().send(message)
@@ -73,31 +96,53 @@ class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
 
 
 class BoundedProtocol(Patience, HttpToolsProtocol):
-    """Closes a connection whose request head is too large (431) or too slow (408).
+    """Closes a connection whose request head is too large (431) or too slow (408), or is none (400).
 
     The parser alone would collect headers for as long as they come. Trailers and what else frames a chunked body
-    are bounded like a head, and trailers are dropped: they come too late to be checked.
+    are bounded like a head, and trailers are dropped: they come too late to be checked. So is what comes behind an
+    answer: the rest of its request, or blank lines.
     """
 
     max_head: ClassVar[int] = 65_536
     head_timeout: ClassVar[float] = 10.0
 
     _head = 0  # bytes of a head that has not ended, or since the last of a body
-    _ended: Any = None  # the scope whose head has ended; that of the present one is made when it begins
+    _ended: Any = object()  # the scope whose head has ended; the next one is made when its head begins
     _moved = False  # whether a head or a message has ended, or there was some of a body
+    _deaf = False  # whether what comes is dropped
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._start_timer()
 
+    def end(self) -> None:
+        """Close after an answer; while something is still coming, not at once."""
+        if self._deaf or self.cycle.more_body:
+            self._linger()
+        else:
+            self.transport.close()
+            self.watch()
+
+    def _linger(self) -> None:
+        """Close once the client has, or soon: what came unread would reset the connection, and take the answer back."""
+        self._deaf = True
+        self.pipeline.clear()
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._stop_timer()
+        self._timer = self.loop.call_later(self.head_timeout, self.transport.close)
+        self.watch()
+
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
         self.watch()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.transport = Joined(self)  # type: ignore[assignment]
+        cycle.transport = Out(self, cycle)  # type: ignore[assignment]
         if cycle.scope["http_version"] == "1.0":
+            cycle.waiting_for_100_continue = False
             cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
         super()._start_asgi_task(cycle, app)
 
@@ -106,15 +151,26 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        while data and not self.transport.is_closing():
+        while data and not self._deaf and not self.transport.is_closing():
             part, data = data[: self.max_head - self._head], data[self.max_head - self._head :]
             self._moved = False
             super().data_received(part)
             self._head = 0 if self._moved else self._head + len(part)
             if self._head >= self.max_head:  # with its last byte it would have ended
                 self._refuse(b"431 Request Header Fields Too Large")
-            elif self.scope is not self._ended and self._timer is None:
+            elif (
+                self._timer is None
+                and not self._deaf
+                and (self.scope is not self._ended or self.cycle.response_complete)  # in a head, or behind an answer
+            ):
                 self._start_timer()
+
+    def handle_websocket_upgrade(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._refuse(b"400 Bad Request")  # or the answer that is owed would come within the WebSocket
+        else:
+            self._deaf = True
+            super().handle_websocket_upgrade()
 
     def on_headers_complete(self) -> None:
         self._ended, self._moved = self.scope, True
@@ -141,34 +197,46 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(b"400 Bad Request")
+
     def _refuse(self, status: bytes) -> None:
-        self._timer = None
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+        self._stop_timer()
+        cycle = self.cycle
+        under_way = cycle is not None and not cycle.response_complete
+        if under_way and not cycle.more_body:  # that answer comes first, and is the last
+            cycle.keep_alive, self._deaf = False, True
+        elif under_way and (cycle.response_started or self.pipeline):  # this one would stand in the midst of another
             self.transport.close()
         elif not self.transport.is_closing():
+            if under_way:
+                cycle.disconnected = True
+                cycle.message_event.set()
             body = b'{"message":"%b"}' % status.partition(b" ")[2]
             head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(head % (status, len(body)) + body)
-            self.transport.close()
+            self._linger()
 
 
-class Joined:
-    """What an answer is written to: its head leaves with the beginning of its body, in one system call.
+class Out:
+    """What an answer is written to. Closing it closes no connection while its request is still coming.
 
-    Those are most of what a short answer costs, and uvicorn makes one for each of the two.
+    The answer's head leaves with the beginning of its body, by one system call. Those are most of what a short answer
+    costs, and uvicorn makes one for each of the two.
     """
 
-    def __init__(self, protocol: BoundedProtocol) -> None:
+    def __init__(self, protocol: BoundedProtocol, cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
+        self._cycle = cycle
         self._transport = protocol.transport
         self._head: bytes | None = None
         self._flushing: asyncio.Handle | None = None
 
     def write(self, data: bytes) -> None:
-        if self._flushing is None:
+        if self._flushing is None and self._cycle.response_started:  # it is no "100 Continue"
             self._head = data
             self._flushing = self._protocol.loop.call_soon(self._flush)  # it does not wait for a body yet to come
-        elif self._head is None:
+        elif self._flushing is None or self._head is None:
             self._transport.write(data)
         else:
             self._flushing.cancel()
@@ -182,8 +250,7 @@ class Joined:
 
     def close(self) -> None:
         self._flush()
-        self._transport.close()
-        self._protocol.watch()
+        self._protocol.end()
 
     def is_closing(self) -> bool:
         return self._transport.is_closing()

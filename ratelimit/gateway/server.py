@@ -28,6 +28,13 @@ class Workers(Multiprocess):
             self.handle_hup()
         super().handle_signals()
 
+    def keep_subprocess_alive(self) -> None:
+        """Replace those that ended. None is asked whether it lives: one that dies over that question would hold up
+        the supervisor, which hears no signal and replaces no other meanwhile."""
+        for process in self.processes:
+            process.ping = lambda timeout=0.0: True  # type: ignore[method-assign]
+        super().keep_subprocess_alive()
+
     def handle_hup(self) -> None:
         for process in self.processes:
             if process.pid is not None:
@@ -56,7 +63,6 @@ def run(app: Callable[[], Any], workers: int, frame: int, message: int, **option
         log_level="info",
         lifespan="on",  # what cannot start must not serve
         ssl_cert_reqs=ssl.CERT_REQUIRED if options.get("ssl_ca_certs") else ssl.CERT_NONE,
-        timeout_worker_healthcheck=30,  # a busy machine is no reason to kill a worker
         **options,
     )
     server = Server(config)

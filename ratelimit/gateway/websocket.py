@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ratelimit.gateway")
 GONE, TOO_BIG = 1001, 1009  # close codes
+UNSAID = (1005, 1006)  # those that stand for none
 
 
 class Connection:
@@ -35,27 +36,31 @@ class Connection:
         self.first: Exchange  # the handshake's
         self.side: Side
         self._closed = False
+        self._end = 1000, ""  # the code and the reason with which the client or the gateway closes
         self._upstreams: dict[str, Any] = {}  # by route key
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- the client
 
-    async def send(self, body: bytes | str) -> None:
-        """Send a message: text, or binary where it is not UTF-8; none after the close."""
+    async def send(self, message: bytes | str) -> None:
+        """Send a message, binary or text; none after the close."""
         if self._closed:
             return
         self._active = time.monotonic()
+        await self._send({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
+
+    async def send_body(self, body: bytes) -> None:
+        """Send what is not said to be binary or text: as text, if it is UTF-8."""
         try:
-            message: dict[str, bytes | str] = {"text": body.decode() if isinstance(body, bytes) else body}
+            await self.send(body.decode())
         except UnicodeDecodeError:
-            message = {"bytes": body}
-        await self._send({"type": "websocket.send", **message})
+            await self.send(body)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Disconnect, once. Whoever asks for the client from now on is told that it is gone."""
         if self._closed:
             return
-        self._closed = True
+        self._closed, self._end = True, (code, reason)
         self.gateway.connections.remove(self)
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
@@ -71,7 +76,7 @@ class Connection:
             for task in self._tasks:
                 task.cancel()
             for upstream in self._upstreams.values():
-                await upstream.close()
+                await upstream.close(*self._end)
             if self.connected_ms:
                 self.gateway.connections.remove(self)
                 await self._disconnected()
@@ -83,8 +88,10 @@ class Connection:
         except Exception as error:
             response = self._refused(exchange, error)
         accepted = 200 <= response.status < 300
-        await (self._accept if accepted else self._deny)(exchange, response)
-        self.gateway.done(exchange)
+        try:
+            await (self._accept if accepted else self._deny)(exchange, response)
+        finally:
+            self.gateway.done(exchange)
         return accepted
 
     def _refused(self, exchange: Exchange, error: Exception) -> Response:
@@ -100,8 +107,7 @@ class Connection:
         flow = exchange.flow
         check_headers(exchange)
         flow.find(exchange)
-        assert exchange.side is not None
-        if exchange.side.stage.api.api.type != "websocket":
+        if exchange.side is None or exchange.side.stage.api.api.type != "websocket":
             raise Refusal("RESOURCE_NOT_FOUND", "no WebSocket API")
         self.side = exchange.side
         exchange.route = route = self.side.routes["$connect"]
@@ -113,7 +119,10 @@ class Connection:
             return response
         for key, other in self.side.routes.items():
             if isinstance(other.call, ProxyCall) and other.call.to_websocket:
-                self._upstreams[key] = await other.call.open_websocket(exchange)
+                upstream = await other.call.open_websocket(exchange)
+                if isinstance(upstream, Response):
+                    return upstream
+                self._upstreams[key] = upstream
         return response
 
     async def _accept(self, exchange: Exchange, response: Response) -> None:
@@ -155,6 +164,8 @@ class Connection:
             except TimeoutError:
                 continue
             if message["type"] == "websocket.disconnect":
+                if not self._closed and message.get("code", 1005) not in UNSAID:
+                    self._end = message["code"], message.get("reason") or ""
                 return
             self._active, self.active_ms = time.monotonic(), time.time_ns() // 1_000_000
             text, binary = message.get("text"), message.get("bytes")
@@ -170,7 +181,6 @@ class Connection:
             exchange.message = json.loads(body) if is_text else None
         except (ValueError, RecursionError):
             exchange.message = None
-        answer: bytes | str
         try:
             answer = await self._answer(exchange, body, is_text)
         except websockets.ConnectionClosed:
@@ -178,10 +188,12 @@ class Connection:
             answer = b""
         except Exception as error:
             self._refused(exchange, error)
-            answer = self._error(exchange)
-        if answer:
-            await self.send(answer)
-        self.gateway.done(exchange)
+            answer = self._error(exchange).encode()
+        try:
+            if answer:
+                await self.send_body(answer)
+        finally:
+            self.gateway.done(exchange)
 
     async def _answer(self, exchange: Exchange, body: bytes, is_text: bool) -> bytes:
         """What the message's route answers, if anything."""
@@ -241,7 +253,7 @@ class Connection:
                 code, reason = TOO_BIG, "a message of the backend is too big"
         except OSError:
             return
-        await self.close(code if code not in (1005, 1006) else 1000, reason)
+        await self.close(1000 if code in UNSAID else code, reason)
 
     async def _disconnected(self) -> None:
         """Tell the backend, as far as that goes."""

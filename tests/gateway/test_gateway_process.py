@@ -183,6 +183,19 @@ def workers_of(server):
         return {pid for pid in file.read().split() if b"spawn_main" in _command(pid)}
 
 
+def test_workers_that_are_killed_hold_nothing_up(serve):
+    """Not even those that are just starting: they are replaced at once, and the end is heard."""
+    server = serve(MOCK, "--workers", "2")
+    for i in range(8):
+        before = workers_of(server)
+        os.kill(int(max(before, key=int)), signal.SIGKILL)
+        until(lambda before=before: workers_of(server) - before, 5)
+        time.sleep(0.5 + i / 40)  # the supervisor looks every half second
+    os.kill(int(max(workers_of(server), key=int)), signal.SIGKILL)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(5) == 0
+
+
 def test_a_worker_that_is_starting_is_told_to_reload(serve):
     """It is not killed by that, and what was written while it started is read."""
     server = serve(MOCK, "--workers", "2", "--no-watch")

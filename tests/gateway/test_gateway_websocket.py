@@ -12,7 +12,7 @@ from contextlib import ExitStack, suppress
 import httpx
 import pytest
 import websockets
-from gateway_harness import KEY, Server
+from gateway_harness import KEY, Server, raw
 from ports import free_port
 from websockets.sync.client import connect
 from websockets.sync.server import serve as serve_websocket
@@ -102,6 +102,11 @@ plans:
   free: {{keys: ben, stages: keyed/prod}}
 domains: {{"*": {{/: chat, /keyed: keyed, /proxied: proxied, /nowhere: nowhere, /brief: brief}}}}
 """
+
+HANDSHAKE = (
+    b"GET %b HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: " + base64.b64encode(bytes(16)) + b"\r\nSec-WebSocket-Version: 13\r\n"
+)
 
 
 def test_a_client_cannot_be_another_connection():
@@ -564,3 +569,148 @@ apis: {{chat: {{type: websocket, routes: {{$default: {{mock: {{body: hi}}}}}}, s
         server.wait_for("reloaded")
         assert talk(client) == "hi"
         assert server.lines(log, 1) == ["MESSAGE"]
+
+
+def test_a_websocket_backend_gets_and_says_the_same(serve):
+    """Binary stays binary and text stays text; the client's close is the backend's."""
+    closes = []
+
+    def echo(connection):
+        with suppress(websockets.ConnectionClosed):
+            while True:
+                connection.send(connection.recv())
+        closes.append((connection.close_code, connection.close_reason))
+
+    behind = serve_websocket(echo, "127.0.0.1", 0)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    server = serve(f"""
+apis:
+  a:
+    type: websocket
+    routes: {{$default: {{proxy: "ws://127.0.0.1:{behind.socket.getsockname()[1]}"}}}}
+    limits: {{idle: 1}}
+    stages: {{p: {{}}}}
+""")
+    said = [b"abc", "abc", b"", "", b"\xff", "ä", ["a", "b"], [b"a", b"b"]]
+    heard = [*said[:6], "ab", b"ab"]
+    for close in ((4000, "enough"), (1000, "")):
+        with connect(f"ws://127.0.0.1:{server.port}/p") as client:
+            for one, same in zip(said, heard, strict=True):
+                client.send(one)
+                assert client.recv(timeout=5) == same
+            client.close(*close)
+    with connect(f"ws://127.0.0.1:{server.port}/p") as client, suppress(websockets.ConnectionClosed):
+        client.recv(timeout=5)
+    ends = time.monotonic() + 5
+    while len(closes) < 3:
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+    assert closes == [(4000, "enough"), (1000, ""), (1001, "idle")]
+    behind.shutdown()
+
+
+def test_a_websocket_backend_that_denies(serve):
+    """Its answer is the client's, wherever that would lead, and is no failure of the backend."""
+
+    def judge(connection, request):
+        path = request.path
+        if path.endswith("away"):
+            answer = connection.respond(302, "")
+            answer.headers["Location"] = "/welcome"
+            return answer
+        return None if path.endswith("welcome") else connection.respond(401, "who are you?")
+
+    behind = [serve_websocket(lambda one: one.send("here"), "127.0.0.1", 0, process_request=judge) for _ in range(2)]
+    for one in behind:
+        threading.Thread(target=one.serve_forever, daemon=True).start()
+    addresses = [f"ws://127.0.0.1:{one.socket.getsockname()[1]}" for one in behind]
+    server = serve(f"""
+apis:
+  a:
+    type: websocket
+    routes: {{$default: {{proxy: {{to: {json.dumps(addresses)}, max_fails: 1}}}}}}
+    stages: {{p: {{}}}}
+""")
+    for path, status, end in ((b"/p/no", b"401", b"who are you?"), (b"/p/away", b"302", b"\r\n\r\n")) * 2:
+        answer = raw(server.port, HANDSHAKE % path + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert answer.endswith(end)
+    with connect(f"ws://127.0.0.1:{server.port}/p/welcome") as client:
+        assert client.recv(timeout=5) == "here"
+    for one in behind:
+        one.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "status"),
+    [
+        (b"/prod", b"Cookie: " + b"x" * 9_000 + b"\r\n\r\n", b"431"),
+        (b"/prod", b"X: y\r\n" * 200 + b"\r\n", b"431"),
+        (b"/prod", b"Content-Length: 2\r\n\r\nhi", b"400"),
+        (b"/prod", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (b"/_gateway", b"\r\n", b"404"),
+        (b"/prod?token=bad", b"\r\n", b"401"),
+    ],
+)
+def test_handshakes_that_are_none(chat, path, more, status):
+    """They are answered, the connection is closed, and the log has no errors."""
+    before = len(chat.log.read_text())
+    with socket.create_connection(("127.0.0.1", chat.port), 3) as connection:
+        connection.sendall(HANDSHAKE % path + more)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert "ERROR" not in chat.log.read_text()[before:]
+
+
+def test_pieces_without_end_fill_no_memory(serve):
+    """Empty ones are never too much for a message."""
+    server = serve("apis: {a: {type: websocket, routes: {$default: {mock: {body: ok}}}, stages: {prod: {}}}}")
+    with socket.create_connection(("127.0.0.1", server.port), 30) as connection:
+        connection.sendall(HANDSHAKE % b"/prod" + b"\r\n")
+        connection.recv(65_536)
+        connection.sendall(b"\x01\x81\0\0\0\0{")
+        before = 0
+        for _ in range(100):
+            connection.sendall(b"\x00\x80\0\0\0\0" * 10_000 + b"\x89\x80\0\0\0\0")  # and a ping
+            assert connection.recv(2) == b"\x8a\0"
+            before = before or server.memory()
+        assert server.memory() - before < 4 * 10**6
+        connection.sendall(b"\x80\x81\0\0\0\0}")
+        assert connection.recv(65_536).endswith(b"ok")
+
+
+def test_who_takes_no_pongs_is_given_no_memory(serve):
+    server = serve("apis: {a: {type: websocket, routes: {$default: {mock: {body: ok}}}, stages: {prod: {}}}}")
+    with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
+        connection.sendall(HANDSHAKE % b"/prod" + b"\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 101")
+        before = server.memory()
+        for _ in range(60):
+            connection.sendall((b"\x89\xfd\0\0\0\0" + b"p" * 125) * 5_000)
+        assert server.memory() - before < 10 * 10**6
+        connection.sendall(b"\x81\x80\0\0\0\0")
+        with connection.makefile("rb") as stream:  # who does take them is served
+            while (head := stream.read(2)) != b"\x81\x02":
+                assert head == b"\x8a\x7d"
+                stream.read(125)
+            assert stream.read(2) == b"ok"
+
+
+def test_who_has_left_during_a_message_is_gone(serve, tmp_path):
+    """Whatever is asked for it."""
+    (tmp_path / "late.py").write_text("import asyncio\nasync def late(event): await asyncio.sleep(1)\n")
+    server = serve("""
+apis:
+  chat:
+    type: websocket
+    routes: {$default: {function: "late:late"}, id: {mock: {body: $context.connectionId}}}
+    stages: {prod: {}}
+""")
+    for method in ("DELETE", "POST"):
+        client = connect(f"ws://127.0.0.1:{server.port}/prod").__enter__()
+        url = f"{server.url}/prod/@connections/{talk(client, action='id')}"
+        client.send("{}")
+        client.socket.shutdown(socket.SHUT_RDWR)
+        time.sleep(0.2)
+        assert httpx.request(method, url).status_code == 410
+    assert "Traceback" not in server.log.read_text()
