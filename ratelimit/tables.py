@@ -75,7 +75,7 @@ def _show(options: argparse.Namespace) -> int:
         ("no slot", f"{limiter.full_count:,} decisions"),
         ("collisions", f"{limiter.collision_count:,} updates repeated"),
         ("memory", f"{status.st_blocks * 512:,} of {status.st_size:,} bytes taken"),
-        ("decided", f"up to {latest}"),
+        ("decided", f"up to {latest}" if limiter.latest_ns else "nothing yet"),
     ]:
         print(f"{name:12} {value}")
     return 0

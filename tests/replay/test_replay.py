@@ -303,10 +303,14 @@ def test_dates_of_every_unit():
 @pytest.mark.parametrize(
     ("text", "canonical", "made"),
     [
-        ("token-bucket 10/second burst 20", "token-bucket 10/second burst 20", "TokenBucket('10/second')"),
+        ("token-bucket 10/second burst 20", "token-bucket 10/second burst 20", "TokenBucket('10/second', burst=20)"),
         ("TokenBucket 10 per 2 hours", "token-bucket 10/2h", "TokenBucket('10/2h')"),
-        ("leaky bucket 10/s burst 0", "leaky-bucket 10/second capacity 0", "LeakyBucket('10/second')"),
-        ("fixed_window 5/m anchor first", "fixed-window 5/minute anchor first", "FixedWindow('5/minute')"),
+        ("leaky bucket 10/s burst 0", "leaky-bucket 10/second capacity 0", "LeakyBucket('10/second', capacity=0)"),
+        (
+            "fixed_window 5/m anchor first",
+            "fixed-window 5/minute anchor first",
+            "FixedWindow('5/minute', anchor='first')",
+        ),
         (
             "fixed-window 10/s; 1000/hour; sliding-log 3/millisecond",
             "fixed-window 10/second; fixed-window 1000/hour; sliding-log 3/millisecond",

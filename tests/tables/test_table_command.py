@@ -43,3 +43,11 @@ def test_who_looks_changes_nothing(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "limit        TokenBucket('1/minute')\n" in said
     assert "1 keys, 0 of them in two slots; 0 unfinished claims" in said
+
+
+def test_a_table_that_has_decided_nothing_says_so(tmp_path, capsys):
+    """Rather than of 1970."""
+    path = tmp_path / "limits.tbl"
+    TokenBucket("1/minute", table=Table.open(path, max_keys=8))
+    assert main(["show", str(path)]) == 0
+    assert capsys.readouterr().out.endswith("decided      nothing yet\n")
