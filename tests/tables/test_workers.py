@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from ports import free_port, until_open
@@ -45,9 +46,11 @@ def port(request, shared_name):
 
 
 def test_the_limit_holds_over_all_workers(port):
-    """A hundred of three hundred, whoever answers; and more than one worker did."""
+    """A hundred of three hundred or more, whoever answers; and more than one worker did, once they have started."""
+    answers, deadline = [], monotonic() + 60
     with ThreadPoolExecutor(16) as clients:
-        answers = list(clients.map(lambda _: get(port), range(300)))
+        while len({process for _, process in answers}) < 2 and monotonic() < deadline:
+            answers += clients.map(lambda _: get(port), range(300))
     assert sorted({status for status, _ in answers}) == [200, 429]
     assert sum(status == 200 for status, _ in answers) == 100
     assert len({process for _, process in answers}) > 1
