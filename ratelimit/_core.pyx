@@ -294,8 +294,9 @@ cdef class Limiter:
         """Change the limit itself, for all who share the table and from their next decision on.
 
         Args:
-            quota: the new one; for windows and the log with the same period, for the log with a limit up to
-                that which the table was made for.
+            quota: the new one, with its burst: one that says none has its limit for it, whatever the burst was.
+                For windows and the log with the same period, for the log with a limit up to that which the table
+                was made for.
             counts: what becomes of what keys have spent. `"keep"`: it stays, 60 of 100 becomes 60 of 200;
                 `"scale"`: its share of the limit does, 60 of 100 becomes 120 of 200; `"reset"`: it is forgotten.
 

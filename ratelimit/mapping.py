@@ -62,6 +62,8 @@ def create(path: Path, size: int, mode: int, fill: Callable[[Bytes], None]) -> N
         block.flush()
         with suppress(FileExistsError):
             os.link(unfinished, path)
+        if path.is_symlink() and not path.exists():
+            raise FileNotFoundError(errno.ENOENT, "is a symbolic link to a file that is not there", str(path))
     finally:
         os.unlink(unfinished)
         os.close(descriptor)

@@ -42,7 +42,9 @@ def _parser() -> argparse.ArgumentParser:
     change = command("change", _change, "change the quota, for all who share the table and from now on")
     change.add_argument("table", help="a name in shared memory, or the path of a file, with a /")
     change.add_argument("quota", help="such as 100/minute")
-    change.add_argument("--burst", type=int, help="of a token bucket, or the capacity of a leaky one")
+    change.add_argument(
+        "--burst", type=int, help="of a token bucket, or a leaky one's capacity; by default the new limit"
+    )
     change.add_argument("--counts", choices=["keep", "scale", "reset"], default="keep", help="of what was spent")
     return parser
 

@@ -156,6 +156,14 @@ def test_only_own_links_are_followed(path, tmp_path):
             TokenBucket("10/day", table=Table.open(path))
 
 
+def test_a_link_to_nothing_is_refused(path, tmp_path):
+    """Neither is there a table to open, nor can one be made under that name."""
+    path.symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError, match="a symbolic link to a file that is not there"):
+        TokenBucket("10/day", table=Table.open(path))
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_what_is_no_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="is no regular file"):
