@@ -23,6 +23,7 @@ class Patience(asyncio.Protocol):
     send_timeout: ClassVar[float] = 30.0
 
     _stuck: asyncio.TimerHandle | None = None
+    _lost = False
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -34,12 +35,15 @@ class Patience(asyncio.Protocol):
             self._unwatch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
         self._unwatch()
         super().connection_lost(exc)
 
     def watch(self) -> None:
         """From now on something has to leave; nothing more is written before."""
         self._unwatch()
+        if self._lost:
+            return
         self._stuck = self.loop.call_later(self.send_timeout, self._look, self.transport.get_write_buffer_size())
 
     def _unwatch(self) -> None:
@@ -118,7 +122,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def end(self) -> None:
         """Close after an answer; while something is still coming, not at once."""
-        if self._deaf or self.cycle.more_body:
+        if not self._lost and (self._deaf or self.cycle.more_body):
             self._linger()
         else:
             self.transport.close()

@@ -685,6 +685,24 @@ def test_who_takes_no_pongs_is_given_no_memory(serve):
             assert stream.read(2) == b"ok"
 
 
+def test_who_has_left_leaves_nothing(serve):
+    limits = "limits: {connections: {rate: 10000, burst: 10000}}"
+    server = serve(f"apis: {{a: {{type: websocket, {limits}, stages: {{prod: {{}}}}}}}}")
+
+    def come_and_go():
+        for _ in range(500):
+            with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+                connection.sendall(HANDSHAKE % b"/prod" + b"\r\n")
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 101")
+                connection.sendall(b"\x88\x80\0\0\0\0")
+                assert connection.recv(65_536) == b"\x88\0"
+
+    come_and_go()
+    before = server.memory()
+    come_and_go()
+    assert server.memory() - before < 3 * 10**6
+
+
 def test_who_has_left_during_a_message_is_gone(serve, tmp_path):
     """Whatever is asked for it."""
     (tmp_path / "late.py").write_text("import asyncio\nasync def late(event): await asyncio.sleep(1)\n")
