@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
@@ -80,7 +81,12 @@ class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
             self.conn.data_to_send()  # who takes no pongs gets none, and none is kept
 
     async def send(self, message: Any) -> None:
-        await super().send(message)
+        try:
+            await super().send(message)
+        except RuntimeError as error:
+            if not self.close_sent:
+                raise
+            raise ClientDisconnected from error  # while the message waited
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True  # which is no error
 
