@@ -124,9 +124,10 @@ class Balancer:
             async with asyncio.timeout(timeout) as deadline:
                 if not isinstance(target.body, bytes):
                     target = target._replace(body=unhurried(target.body, deadline))
-                for address in self.order() * (2 if again and len(self.addresses) == 1 else 1):
+                order = self.order()
+                for address in order * (2 if again and len(self.addresses) == 1 else 1):
                     try:
-                        return await self._ask(address, target, timeout)
+                        return await self._ask(address, target, timeout, timeout / len(order))
                     except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                         problem = error
                     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
@@ -137,13 +138,13 @@ class Balancer:
             raise Refusal("INTEGRATION_TIMEOUT", "no answer in time") from error
         raise Refusal("INTEGRATION_FAILURE", repr(problem)) from problem
 
-    async def _ask(self, address: Address, target: Target, timeout: float) -> Response:
+    async def _ask(self, address: Address, target: Target, timeout: float, to_connect: float) -> Response:
         request = httpcore.Request(
             target.method,
             httpcore.URL(scheme=address.scheme, host=address.host, port=address.port, target=target.path),
             headers=[(b"host", address.authority), *target.headers],
             content=target.body,
-            extensions={"timeout": dict.fromkeys(("connect", "read", "write"), timeout)},
+            extensions={"timeout": {"connect": to_connect, "read": timeout, "write": timeout}},
         )
         try:
             status, headers, body = await address.pool.ask(request)

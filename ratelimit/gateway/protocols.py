@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
@@ -26,6 +27,7 @@ class Patience(asyncio.Protocol):
     send_timeout: ClassVar[float] = 30.0
 
     _stuck: asyncio.TimerHandle | None = None
+    _lost = False
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -37,12 +39,15 @@ class Patience(asyncio.Protocol):
             self._unwatch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
         self._unwatch()
         super().connection_lost(exc)
 
     def watch(self) -> None:
         """From now on something has to leave; nothing more is written before."""
         self._unwatch()
+        if self._lost:
+            return
         self._stuck = self.loop.call_later(self.send_timeout, self._look, self.transport.get_write_buffer_size())
 
     def _unwatch(self) -> None:
@@ -86,7 +91,12 @@ class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
             self.conn.data_to_send()  # who takes no pongs gets none, and none is kept
 
     async def send(self, message: Any) -> None:
-        await super().send(message)
+        try:
+            await super().send(message)
+        except RuntimeError as error:
+            if not self.close_sent:
+                raise
+            raise ClientDisconnected from error  # while the message waited
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True  # uvicorn would log a client that was turned away as an error of ours
 
@@ -118,7 +128,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def end(self) -> None:
         """Close after an answer; while something is still coming, not at once."""
-        if self._deaf or self.cycle.more_body:
+        if not self._lost and (self._deaf or self.cycle.more_body):
             self._linger()
         else:
             self.transport.close()

@@ -709,6 +709,24 @@ def test_upstreams_take_turns_and_rest(serve, backend):
     assert ask(4) == ["one", "one", "two", "two"]
 
 
+def test_an_address_that_cannot_be_reached_leaves_time_for_another(serve, backend):
+    """Nothing was sent to it."""
+
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+
+    with socket.socket() as full, contextlib.ExitStack() as stack:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(2):  # who comes after these is left without an answer
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        urls = f"[{backend(answer).url}, 'http://127.0.0.1:{full.getsockname()[1]}']"
+        url = serve(proxied(urls, timeout=1, max_fails=100)).url
+        assert [httpx.request(method, url).status_code for method in ("GET", "GET", "POST", "POST")] == [200] * 4
+
+
 def test_who_is_left_shares_evenly():
     addresses = [Address("http", "127.0.0.1", port, True) for port in range(1, 5)]
     balancer = Balancer(addresses, max_fails=1, fail_timeout=60)

@@ -696,6 +696,54 @@ def test_who_takes_no_pongs_is_given_no_memory(serve):
             assert stream.read(2) == b"ok"
 
 
+def test_who_has_left_leaves_nothing(serve):
+    limits = "limits: {connections: {rate: 10000, burst: 10000}}"
+    server = serve(f"apis: {{a: {{type: websocket, {limits}, stages: {{prod: {{}}}}}}}}")
+
+    def come_and_go():
+        for _ in range(500):
+            with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+                connection.sendall(HANDSHAKE % b"/prod" + b"\r\n")
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 101")
+                connection.sendall(b"\x88\x80\0\0\0\0")
+                assert connection.recv(65_536) == b"\x88\0"
+
+    come_and_go()
+    before = server.memory()
+    come_and_go()
+    assert server.memory() - before < 3 * 10**6
+
+
+def test_what_waits_for_a_client_that_is_being_closed(serve, tmp_path):
+    """It is told that the client is gone, and the log tells of no failure."""
+    (tmp_path / "big.py").write_text("def big(event): return 'x' * 20_000_000\n")
+    server = serve("""
+apis:
+  chat:
+    type: websocket
+    routes: {big: {function: "big:big"}, id: {mock: {body: $context.connectionId}}}
+    stages: {prod: {}}
+""")
+    statuses = []
+    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        connection.sendall(HANDSHAKE % b"/prod" + b"\r\n")
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 101")
+        connection.sendall(b"\x81\x8f\0\0\0\0" + b'{"action":"id"}')
+        url = f"{server.url}/prod/@connections/{connection.recv(65_536)[2:].decode()}"
+        connection.sendall(b"\x81\x90\0\0\0\0" + b'{"action":"big"}')
+        time.sleep(0.3)
+        waiting = threading.Thread(target=lambda: statuses.append(httpx.post(url, content="hello").status_code))
+        waiting.start()
+        time.sleep(0.3)
+        connection.sendall(b"\x81\xff" + (2**40).to_bytes(8, "big"))
+        time.sleep(0.3)
+        while connection.recv(2**20):
+            pass
+        waiting.join()
+    assert statuses == [410]
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_who_has_left_during_a_message_is_gone(serve, tmp_path):
     """Whatever is asked for it."""
     (tmp_path / "late.py").write_text("import asyncio\nasync def late(event): await asyncio.sleep(1)\n")
