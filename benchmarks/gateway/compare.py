@@ -35,9 +35,8 @@ Every number on this page was measured, and the page written, by one command:
 {command}
 ```
 
-The same uvicorn serves each application in a process of its own; what is said to be by the command is served by \
-`ratelimit gateway`, that is by uvicorn with bounds for heads and slow clients, and with one system call for an answer \
-where it makes two by itself. wrk sends requests from the same machine over 32 \
+The same uvicorn serves each application in a process of its own (one of them as `ratelimit gateway` does, with bounds \
+for heads and slow clients), and wrk sends requests from the same machine over 32 \
 connections. The applications take turns within each round; figures are medians over the rounds, and ratios are \
 medians of ratios within one round. In brackets stands the same by requests for each second of the server's processor \
 time, which what else runs on the machine disturbs less."""
@@ -53,10 +52,6 @@ TARGETS = [
     ("mock, all levels", "Starlette + limits", 1.5),
     ("proxy to nginx", "bare httpx proxy", 0.85),
     ("refusing (429)", "mock, all levels", 1.0),
-    ("mock, by the command", "bare ASGI", 0.80),
-    ("mock, by the command", "FastAPI + slowapi", 2.0),
-    ("mock, by the command", "Starlette + limits", 1.5),
-    ("refusing, by the command", "mock, by the command", 1.0),
 ]
 
 
@@ -131,7 +126,6 @@ APPS = {
     "mock, all levels": ("mock", "/pets"),
     "mock, by the command": ("mock.yaml", "/pets"),
     "refusing (429)": ("refusing", "/pets"),
-    "refusing, by the command": ("refusing.yaml", "/pets"),
     "bare ASGI, refusing": ("bare_refusing", "/pets"),
     "FastAPI + slowapi": ("slowapi", "/pets"),
     "Starlette + limits": ("limits", "/pets"),

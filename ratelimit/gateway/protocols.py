@@ -105,6 +105,15 @@ class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
         self.watch()
 
 
+class Out:
+    """What an answer is written to. Closing it closes no connection while its request is still coming."""
+
+    def __init__(self, protocol: "BoundedProtocol") -> None:
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+        self.close = protocol.end
+
+
 class BoundedProtocol(Patience, HttpToolsProtocol):
     """Closes a connection whose request head is too large (431) or too slow (408), or is none (400).
 
@@ -124,6 +133,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._out: Any = Out(self)
         self._start_timer()
 
     def end(self) -> None:
@@ -150,7 +160,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         self.watch()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.transport = Out(self, cycle)  # type: ignore[assignment]
+        cycle.transport = self._out
         if cycle.scope["http_version"] == "1.0":
             cycle.waiting_for_100_continue = False
             cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
@@ -226,44 +236,6 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
             self.transport.write(head % (status, len(body)) + body)
             self._linger()
-
-
-class Out:
-    """What an answer is written to. Closing it closes no connection while its request is still coming.
-
-    The answer's head leaves with the beginning of its body, by one system call. Those are most of what a short answer
-    costs, and uvicorn makes one for each of the two.
-    """
-
-    def __init__(self, protocol: BoundedProtocol, cycle: RequestResponseCycle) -> None:
-        self._protocol = protocol
-        self._cycle = cycle
-        self._transport = protocol.transport
-        self._head: bytes | None = None
-        self._flushing: asyncio.Handle | None = None
-
-    def write(self, data: bytes) -> None:
-        if self._flushing is None and self._cycle.response_started:  # it is no "100 Continue"
-            self._head = data
-            self._flushing = self._protocol.loop.call_soon(self._flush)  # it does not wait for a body yet to come
-        elif self._flushing is None or self._head is None:
-            self._transport.write(data)
-        else:
-            self._flushing.cancel()
-            head, self._head = self._head, None
-            self._transport.writelines((head, data))
-
-    def _flush(self) -> None:
-        if self._head is not None:
-            head, self._head = self._head, None
-            self._transport.write(head)
-
-    def close(self) -> None:
-        self._flush()
-        self._protocol.end()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
 
 
 async def until_closed(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:

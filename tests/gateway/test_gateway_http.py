@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import socket
 import threading
 import time
 from datetime import UTC, datetime
@@ -473,31 +472,6 @@ def test_too_large(shop):
         assert (answer.status_code, answer.json()) == (413, {"message": "Request Too Long"})
     answer = shop.post("/pass/upload", content=iter([b"x" * 2**20] * 11))
     assert answer.status_code == 413
-
-
-def test_an_answer_is_one_piece(serve):
-    """Its head leaves with its body: with two writes, a client would often have the head first."""
-    text = "apis: {a: {routes: {GET /: {mock: {body: hello}}}, stages: {$default: {}}}}"
-    with socket.create_connection(("127.0.0.1", serve(text).port), 5) as client:
-        for _ in range(200):
-            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert client.recv(65_536).endswith(b"\r\n\r\nhello")
-
-
-def test_a_head_does_not_wait_for_its_body(serve, backend):
-    go = threading.Event()
-
-    async def late(head, reader, writer):
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        await asyncio.get_running_loop().run_in_executor(None, go.wait, 10)
-        writer.write(b"x" * 100_000)
-        await writer.drain()
-
-    text = f"apis: {{a: {{routes: {{$default: {{proxy: '{backend(late).url}'}}}}, stages: {{$default: {{}}}}}}}}"
-    with httpx.stream("GET", serve(text).url) as answer:
-        assert answer.status_code == 200
-        go.set()
-        assert len(answer.read()) == 100_000
 
 
 def test_streaming_answers(serve, backend):
