@@ -189,6 +189,8 @@ class Gateway:
         """Count the request and write its line."""
         if exchange.route is not None:
             exchange.route.meter.record(exchange.result, exchange.status, exchange.started_ns)
+        elif exchange.error_type:
+            exchange.flow.unrouted.record(exchange.result, exchange.status, exchange.started_ns)
         if exchange.flow.line is not None:
             exchange.flow.line.write(exchange)
 

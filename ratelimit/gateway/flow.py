@@ -157,6 +157,7 @@ class Flow:
         self.line = Line(configuration.access_log) if configuration.access_log else None
         self.responses = Responses(configuration.responses, configuration.problem_json)
         self.plain = Responses({})  # where a template of one's own cannot be filled in
+        self.unrouted = Meter(limiters, "", "", "", "")  # of requests that find no route
         self.plans = {name: UsagePlan(name, plan, limiters) for name, plan in configuration.plans.items()}
         self.key_names = {value: name for name, value in configuration.api_keys.items()}
         self.plan_of = {
@@ -332,7 +333,8 @@ class Flow:
         exchange.plan = plan
 
     def meters(self) -> Iterator[Meter]:
-        """Of all routes that can be reached."""
+        """Of all routes that can be reached, and of what finds none."""
+        yield self.unrouted
         for side in self.sides():
             for route in side.routes.values():
                 yield route.meter

@@ -102,6 +102,8 @@ def test_metrics(server):
         httpx.get(f"{server.url}/pets")
     for _ in range(5):
         httpx.get(f"{server.url}/keyed", headers={"x-api-key": KEY, "user-agent": KEY})
+    for path in ("/nothing", "/no%00thing"):
+        httpx.get(server.url + path)
     text = httpx.get(f"{server.url}/_gateway/metrics").text
     assert KEY not in text
     assert "ann" not in text
@@ -114,6 +116,7 @@ def test_metrics(server):
     assert samples[requests, "GET /pets", "admitted", "", "2xx"] == 5
     assert samples[requests, "GET /pets", "throttled", "", "4xx"] == 3
     assert samples[requests, "GET /keyed", "quota_exceeded", "", "4xx"] == 1
+    assert samples[requests, "", "denied", "", "4xx"] == 2  # those without a route, but not the operator's
     assert samples["ratelimit_gateway_refused_total", "GET /pets", "", "method", ""] == 3
     assert samples["ratelimit_gateway_refused_total", "GET /keyed", "", "quota", ""] == 1
     assert samples["ratelimit_gateway_request_seconds_count", "GET /pets", "", "", ""] == 8
