@@ -37,7 +37,7 @@ Every number on this page was measured, and the page written, by one command:
 
 The same uvicorn serves each application (one of them as `ratelimit gateway` does, with bounds for heads and slow \
 clients), and wrk sends requests from the same machine over 32 connections. The applications take turns within each \
-round, each in a new process, because of two processes of one program one may be a tenth faster. Figures are medians \
+round, there and back, each in a new process, because of two processes of one program one may be a tenth faster. Figures are medians \
 over the rounds, and ratios are medians of ratios within one round. In brackets stands the same by \
 requests for each second of the server's processor time, which what else runs on the machine disturbs less."""
 ON_TARGETS = (
@@ -145,7 +145,8 @@ def compare(servers, rounds, seconds):
     """By name: requests a second in each round, and requests a second of processor time."""
     figures, by_processor = {name: [] for name in APPS}, {name: [] for name in APPS}
     for number in range(rounds):
-        for name, (app, path) in APPS.items():
+        turn = 1 if number % 2 else -1  # back and forth, so that neither gains when the machine slows down
+        for name, (app, path) in list(APPS.items())[::turn]:
             port, process = servers.app(app)
             wrk(port, 1, path)  # warm up
             before = processor_seconds(process)
