@@ -37,9 +37,9 @@ Every number on this page was measured, and the page written, by one command:
 
 The same uvicorn serves each application (one of them as `ratelimit gateway` does, with bounds for heads and slow \
 clients), and wrk sends requests from the same machine over 32 connections. The applications take turns within each \
-round, there and back, each in a new process, because of two processes of one program one may be a tenth faster. Figures are medians \
-over the rounds, and ratios are medians of ratios within one round. In brackets stands the same by \
-requests for each second of the server's processor time, which what else runs on the machine disturbs less."""
+round, there and back, each in a new process, because of two processes of one program one may be a tenth faster. \
+Figures are medians over the rounds, and ratios are medians of ratios within one round. In brackets stands the same \
+by requests for each second of the server's processor time, which what else runs on the machine disturbs less."""
 ON_TARGETS = (
     "The bare applications are the floor: they send the bytes that the gateway sends and do nothing else. What the one "
     "reaches beside another library is the most that any gateway can; so is what the one that refuses reaches beside "
