@@ -1,7 +1,6 @@
 """HTTP backends: connections that are kept, addresses that take turns, and headers that may pass."""
 
 import asyncio
-import re
 import ssl
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import httpcore
 
 from .exchange import Refusal, Response
-from .mapping import HOP_BY_HOP, Headers, one_name
+from .mapping import CONTROL, HOP_BY_HOP, Headers, one_name
 from .pool import Pool
 
 NOT_TO_CLIENTS = HOP_BY_HOP | {b"date"}
@@ -20,7 +19,6 @@ NOT_TO_BACKENDS = HOP_BY_HOP | {
 }  # fmt: skip
 SMALL = 65_536  # bytes of an answer that is read whole before it is passed on
 PORTS = {"http": 80, "https": 443}
-CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 LOST = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
 
@@ -152,7 +150,7 @@ class Balancer:
             if not 200 <= status <= 599:
                 await body.aclose()
                 raise httpcore.RemoteProtocolError(f"the status {status}")
-            if CONTROL.search(b"".join(value for _, value in headers)):
+            if CONTROL.search(b"".join(value for _, value in headers).decode("latin-1")):
                 await body.aclose()
                 raise httpcore.RemoteProtocolError("a control character in a header")
             coded = any(name.lower() == b"transfer-encoding" for name, _ in headers)

@@ -12,7 +12,7 @@ from .routes import BadValue, decode
 _VARIABLE = re.compile(r"\$\{([\w.$-]+)\}|\$((?:context|stageVariables|request)\.[\w.-]*\w)", re.ASCII)
 _QUOTED = re.compile(r"\$(\{)?context\.error\.messageString\b(?(1)\})")  # the message with its quotes
 _RULE = re.compile(r"(append|overwrite|remove):header\.([!#$%&'*+.^_`|~\w-]+)|overwrite:(path|statuscode)", re.ASCII)
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 Headers = list[tuple[bytes, bytes]]
 HOP_BY_HOP = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
@@ -80,7 +80,7 @@ def in_path(value: str) -> str:
 
 def clean(name: str, value: str) -> bytes:
     """A header's value, or BadValue when it could end the header."""
-    if _CONTROL.search(value):
+    if CONTROL.search(value):
         raise BadValue(f"a control character for header {name}")
     try:
         return value.strip().encode("latin-1")
