@@ -37,15 +37,15 @@ def run(command: str, arguments: list[str]) -> int:
     """A command that is interrupted where it has nothing to tell, or to which nobody listens any more, just ends."""
     module, _ = COMMANDS[command]
     try:
-        status = int(import_module(module).main(arguments))
+        try:
+            program = import_module(module)
+        except ModuleNotFoundError as error:
+            extra = f"takes the extra `{command}`: pip install 'ratelimit-core[{command}]' ({error})"
+            print(f"ratelimit {command}: {extra}", file=sys.stderr)
+            return 2
+        status = int(program.main(arguments))
         if sys.stdout is not None:
             sys.stdout.flush()
-    except ModuleNotFoundError as error:
-        print(
-            f"ratelimit {command}: takes the extra `{command}`: pip install 'ratelimit-core[{command}]' ({error})",
-            file=sys.stderr,
-        )
-        return 2
     except KeyboardInterrupt:
         print(f"ratelimit {command}: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
