@@ -116,9 +116,9 @@ class Servers:
             process.wait(10)
 
 
-def wrk(port, seconds, path="/pets", connections=32, rate_file=None):
+def wrk(port, seconds, path="/pets"):
     """Requests a second, and how many were refused."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}{path}"]
+    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}{path}"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
     total = int(re.search(r"(\d+) requests in", out)[1])

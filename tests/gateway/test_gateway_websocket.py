@@ -530,16 +530,21 @@ apis:
         assert talk(client, action="mock") == "here"
 
 
-def test_disconnecting_during_a_message(serve, tmp_path):
-    """Its answer is dropped, and the client is gone for whoever asks next."""
-    (tmp_path / "late.py").write_text("import asyncio\nasync def late(event): await asyncio.sleep(0.5)\n")
-    server = serve("""
+def late_chat(serve, folder, seconds):
+    """Answers a message that late, and at once what its connection is called."""
+    (folder / "late.py").write_text(f"import asyncio\nasync def late(event): await asyncio.sleep({seconds})\n")
+    return serve("""
 apis:
   chat:
     type: websocket
     routes: {$default: {function: "late:late"}, id: {mock: {body: $context.connectionId}}}
     stages: {prod: {}}
 """)
+
+
+def test_disconnecting_during_a_message(serve, tmp_path):
+    """Its answer is dropped, and the client is gone for whoever asks next."""
+    server = late_chat(serve, tmp_path, 0.5)
     with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
         url = f"{server.url}/prod/@connections/{talk(client, action='id')}"
         client.send("{}")
@@ -746,14 +751,7 @@ apis:
 
 def test_who_has_left_during_a_message_is_gone(serve, tmp_path):
     """Whatever is asked for it."""
-    (tmp_path / "late.py").write_text("import asyncio\nasync def late(event): await asyncio.sleep(1)\n")
-    server = serve("""
-apis:
-  chat:
-    type: websocket
-    routes: {$default: {function: "late:late"}, id: {mock: {body: $context.connectionId}}}
-    stages: {prod: {}}
-""")
+    server = late_chat(serve, tmp_path, 1)
     for method in ("DELETE", "POST"):
         client = connect(f"ws://127.0.0.1:{server.port}/prod").__enter__()
         url = f"{server.url}/prod/@connections/{talk(client, action='id')}"
