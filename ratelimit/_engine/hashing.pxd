@@ -6,7 +6,7 @@ from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 
-cdef extern from "_siphash.h" nogil:
+cdef extern from "_engine/siphash.h" nogil:
     uint64_t siphash13(const uint64_t* seed, const uint8_t* data, size_t size, uint8_t kind)
     uint64_t siphash13_word(const uint64_t* seed, uint64_t word, uint8_t kind)
     void siphash13_words(const uint64_t* seed, const uint64_t* words, size_t count, uint8_t kind, uint64_t* hashes)

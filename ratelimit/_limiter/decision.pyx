@@ -4,9 +4,9 @@ import numpy as np
 
 cimport cython
 
-from ._rule cimport NEVER, Rule
-from ._table cimport Outcome, Request
-from ._verdict cimport more_after, pronounce, seconds
+from .._engine.rule cimport NEVER, Rule
+from .._engine.table cimport Outcome, Request
+from .._engine.verdict cimport more_after, pronounce, seconds
 
 VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
                     ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)

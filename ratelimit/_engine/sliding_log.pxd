@@ -1,7 +1,7 @@
 """The exact log: one moment for each of the last `capacity` requests, in a ring of cells beside the slot.
 
 The state is the newest request: `stamp | number`. Before a newer one replaces it, its slot word is copied
-into the ring (see `retire` in _table.pxd), so that one compare-and-swap of the slot is still the whole
+into the ring (see `retire` in table.pxd), so that one compare-and-swap of the slot is still the whole
 commitment and whoever dies half-way leaves nothing undone. Numbers count 1, 2, ... up to three times the
 capacity and go on from the capacity: below it the ring is not yet full, and from it on a cell tells one lap from
 the next. A stamp is the request's moment plus one; zero is a request that was given back. A request of cost c is
@@ -13,8 +13,8 @@ it replaced. So when a booking is cancelled before its turn, what it replaced is
 
 from libc.stdint cimport uint64_t
 
-from ._atomics cimport u128, word_load
-from ._rule cimport MOMENT_BITS, NEVER, STATE_BITS, Rule
+from .atomics cimport u128, word_load
+from .rule cimport MOMENT_BITS, NEVER, STATE_BITS, Rule
 
 cdef enum:
     NUMBER_BITS = STATE_BITS - MOMENT_BITS
@@ -99,7 +99,7 @@ cdef inline uint64_t log_ready(const Rule* rule, uint64_t now, uint64_t cost, u1
     if cost > rule.limit:
         return NEVER
     if log_number(state) == 0:
-        return max(now, log_stamp(state))  # see unknown() in _algorithm.pxd
+        return max(now, log_stamp(state))  # see unknown() in algorithm.pxd
     return max(now, log_leaves_back(rule, rule.limit - cost, state, ring))
 
 

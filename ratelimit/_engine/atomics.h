@@ -41,7 +41,7 @@ static inline u128 word_swap(u128 *word, u128 expected, u128 desired) {
 }
 #endif
 
-/* Full barrier: a claim must be visible before the claimant looks for rivals (_table.pxd, settle). */
+/* Full barrier: a claim must be visible before the claimant looks for rivals (table.pxd, settle). */
 static inline int word_cas(u128 *word, u128 *expected, u128 desired) {
     u128 seen = word_swap(word, *expected, desired);
     int swapped = seen == *expected;

@@ -18,8 +18,8 @@ and no loop waits for another thread.
 
 from libc.stdint cimport uint64_t
 
-from ._algorithm cimport admit, cancel, carried, charge, fresh_at, is_fresh, live_above, ready, refund, turn, unknown
-from ._atomics cimport (
+from .algorithm cimport admit, cancel, carried, charge, fresh_at, is_fresh, live_above, ready, refund, turn, unknown
+from .atomics cimport (
     count_add,
     count_load,
     count_raise,
@@ -31,9 +31,9 @@ from ._atomics cimport (
     words_above,
     words_pass,
 )
-from ._clock cimport Clock
-from ._rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
-from ._sliding_log cimport (
+from .clock cimport Clock
+from .rule cimport LEAKY_BUCKET, NEVER, SLIDING_LOG, Rule
+from .sliding_log cimport (
     log_append,
     log_cell,
     log_leaves,
@@ -48,7 +48,7 @@ from ._sliding_log cimport (
 cdef struct Header:
     Clock clock
     uint64_t horizon     # nanoseconds; see above
-    uint64_t revision    # of the quota that holds, see label.py
+    uint64_t revision    # of the quota that holds, see metadata.py
     uint64_t reach       # slots that a search has to visit; see above
     uint64_t apart       # what follows is written often: it has a cache line of its own
     uint64_t tickets     # claims so far: makes each claim's word unlike any before

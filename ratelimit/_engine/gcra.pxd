@@ -7,8 +7,8 @@ Times here are in ticks; `unit` ticks are a nanosecond, so that no interval is e
 
 from libc.stdint cimport uint64_t
 
-from ._atomics cimport u128
-from ._rule cimport LEAKY_BUCKET, NEVER, STATE_BITS, Rule
+from .atomics cimport u128
+from .rule cimport LEAKY_BUCKET, NEVER, STATE_BITS, Rule
 
 
 cdef inline uint64_t to_ns(const Rule* rule, u128 ticks) noexcept nogil:

@@ -3,12 +3,12 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from ._arguments cimport amount
-from ._atomics cimport first_come
-from ._core cimport Limiter
-from ._rule cimport LEAKY_BUCKET, NEVER
-from ._table cimport CANCEL, CHARGE, Outcome, Request, Verb, perform
-from ._verdict cimport seconds
+from .arguments cimport amount
+from .._engine.atomics cimport first_come
+from .._core cimport Limiter
+from .._engine.rule cimport LEAKY_BUCKET, NEVER
+from .._engine.table cimport CANCEL, CHARGE, Outcome, Request, Verb, perform
+from .._engine.verdict cimport seconds
 
 
 @cython.final

@@ -8,11 +8,11 @@ the wall clock knows how much time has passed: it is believed, but never to have
 from libc.stdint cimport int64_t, uint64_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
-from ._atomics cimport count_load, count_raise, u128, word_cas, word_load
-from ._rule cimport NEVER
+from .atomics cimport count_load, count_raise, u128, word_cas, word_load
+from .rule cimport NEVER
 
 
-cdef extern from "_monotonic.h" nogil:
+cdef extern from "_engine/monotonic.h" nogil:
     uint64_t monotonic_ns()
 
 cdef struct Clock:

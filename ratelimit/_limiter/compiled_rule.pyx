@@ -3,8 +3,8 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from ._atomics cimport u128
-from ._rule cimport Rule
+from .._engine.atomics cimport u128
+from .._engine.rule cimport Rule
 
 
 @cython.final

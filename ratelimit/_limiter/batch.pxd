@@ -1,8 +1,8 @@
 from libc.stdint cimport uint8_t, uint64_t
 
-from ._core cimport Limiter
-from ._rule cimport Rule
-from ._verdict cimport Verdict
+from .._core cimport Limiter
+from .._engine.rule cimport Rule
+from .._engine.verdict cimport Verdict
 
 
 cdef class Batch:

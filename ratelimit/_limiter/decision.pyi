@@ -2,7 +2,7 @@ from typing import final
 
 import numpy as np
 
-from ._core import Limiter
+from .._core import Limiter
 
 VERDICT: np.dtype[np.void]
 

@@ -1,4 +1,4 @@
-from ._rule cimport Rule
+from .._engine.rule cimport Rule
 
 
 cdef class Terms:

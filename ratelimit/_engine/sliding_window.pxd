@@ -7,9 +7,9 @@ that has not begun refuses until it does.
 
 from libc.stdint cimport uint64_t
 
-from ._atomics cimport u128
-from ._fixed_window cimport scaled_count
-from ._rule cimport NEVER, Rule
+from .atomics cimport u128
+from .fixed_window cimport scaled_count
+from .rule cimport NEVER, Rule
 
 
 cdef struct Sliding:

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint64_t
 
-from ._table cimport Verb
+from .._engine.table cimport Verb
 
 
 cdef class Reservation:

@@ -4,9 +4,9 @@ from fractions import Fraction
 from math import gcd
 from typing import NamedTuple
 
-from .quota import LARGEST, NS_PER_SECOND, Quota, count
+from ..quota import LARGEST, NS_PER_SECOND, Quota, count
 
-TOKEN_BUCKET, LEAKY_BUCKET, FIXED_WINDOW, FIRST_WINDOW, SLIDING_WINDOW, SLIDING_LOG = range(6)  # as in _rule.pxd
+TOKEN_BUCKET, LEAKY_BUCKET, FIXED_WINDOW, FIRST_WINDOW, SLIDING_WINDOW, SLIDING_LOG = range(6)  # as in rule.pxd
 ALGORITHMS = {
     TOKEN_BUCKET: "token bucket",
     LEAKY_BUCKET: "leaky bucket",
@@ -23,7 +23,7 @@ LOG_CAPACITY = 2 ** (STATE_BITS - MOMENT_BITS) // 3
 
 
 class Sizes(NamedTuple):
-    """What a `Rule` is made of; see _rule.pxd."""
+    """What a `Rule` is made of; see rule.pxd."""
 
     quota: Quota
     algorithm: int

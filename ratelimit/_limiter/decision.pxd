@@ -1,8 +1,8 @@
 from libc.stdint cimport uint64_t
 
-from ._rule cimport Rule
-from ._table cimport Outcome, Request
-from ._verdict cimport Verdict
+from .._engine.rule cimport Rule
+from .._engine.table cimport Outcome, Request
+from .._engine.verdict cimport Verdict
 
 
 cdef class Decision:

@@ -1,9 +1,9 @@
-"""128-bit words and shared counters, as declared in `_atomics.h`."""
+"""128-bit words and shared counters, as declared in `atomics.h`."""
 
 from libc.stdint cimport uint64_t
 
 
-cdef extern from "_atomics.h" nogil:
+cdef extern from "_engine/atomics.h" nogil:
     ctypedef unsigned long long u128  # unsigned __int128: C knows the true width
 
     u128 word_load(u128* word)

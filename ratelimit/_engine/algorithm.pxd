@@ -5,8 +5,8 @@
 
 from libc.stdint cimport uint64_t
 
-from ._atomics cimport u128
-from ._fixed_window cimport (
+from .atomics cimport u128
+from .fixed_window cimport (
     fixed_admit,
     fixed_cancel,
     fixed_charge,
@@ -18,7 +18,7 @@ from ._fixed_window cimport (
     fixed_remaining,
     fixed_scaled,
 )
-from ._gcra cimport (
+from .gcra cimport (
     gcra_admit,
     gcra_cancel,
     gcra_carried,
@@ -29,9 +29,9 @@ from ._gcra cimport (
     gcra_turn,
     to_ns,
 )
-from ._rule cimport FIRST_WINDOW, LEAKY_BUCKET, NEVER, SLIDING_LOG, SLIDING_WINDOW, TOKEN_BUCKET, Rule
-from ._sliding_log cimport log_admit, log_append, log_fresh_at, log_pack, log_ready, log_remaining
-from ._sliding_window cimport (
+from .rule cimport FIRST_WINDOW, LEAKY_BUCKET, NEVER, SLIDING_LOG, SLIDING_WINDOW, TOKEN_BUCKET, Rule
+from .sliding_log cimport log_admit, log_append, log_fresh_at, log_pack, log_ready, log_remaining
+from .sliding_window cimport (
     Sliding,
     sliding_admit,
     sliding_cancel,
@@ -90,7 +90,7 @@ cdef inline u128 charge(const Rule* rule, uint64_t now, uint64_t cost, u128 stat
 
 
 cdef inline u128 refund(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
-    """The state after `cost` is given back. (A sliding log gives back in its ring, see _table.pxd.)"""
+    """The state after `cost` is given back. (A sliding log gives back in its ring, see table.pxd.)"""
     if is_gcra(rule):
         return gcra_refund(rule, now, cost, state)
     if rule.algorithm == SLIDING_WINDOW:

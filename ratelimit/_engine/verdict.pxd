@@ -3,9 +3,9 @@
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t, uint64_t
 
-from ._algorithm cimport fresh_at, ready, remaining
-from ._rule cimport NEVER, Rule
-from ._table cimport DONE, FULL, REFUSED, Outcome, Request
+from .algorithm cimport fresh_at, ready, remaining
+from .rule cimport NEVER, Rule
+from .table cimport DONE, FULL, REFUSED, Outcome, Request
 
 
 cdef struct Verdict:

@@ -4,13 +4,13 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from .errors import CostExceedsLimit, TableFull, WaitTimeout
-from .quota import seconds_to_ns
+from ..errors import CostExceedsLimit, TableFull, WaitTimeout
+from ..quota import seconds_to_ns
 
 if TYPE_CHECKING:
-    from ._core import Limiter
-    from ._reservation import Reservation
-    from .composite import All
+    from .._core import Limiter
+    from .reservation import Reservation
+    from ..composite import All
 
 
 def wait(limiter: "Limiter | All", key: str | bytes | int, cost: int, timeout: float | None) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from .mapping import Bytes
-from .quota import NS_PER_SECOND, Quota
-from .sizes import ALGORITHMS, LEAKY_BUCKET, TOKEN_BUCKET, Sizes, restate
+from .memory import Bytes
+from ..quota import NS_PER_SECOND, Quota
+from .._limiter.parameters import ALGORITHMS, LEAKY_BUCKET, TOKEN_BUCKET, Sizes, restate
 
 PAGE = 4096
-LABEL_SIZE = 2048  # of the first page; the other half is the header's, see _table.pxd
+LABEL_SIZE = 2048  # of the first page; the other half is the header's, see table.pxd
 _CLOCKS = {True: "ratelimit's own", False: "given as clock="}
 MAGIC, LAYOUT = b"RATELIMT", 1
 QUOTAS = 16

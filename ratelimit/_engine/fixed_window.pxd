@@ -7,8 +7,8 @@ reservation) refuses until it does: what was spent before it is no longer known.
 
 from libc.stdint cimport uint64_t
 
-from ._atomics cimport u128
-from ._rule cimport FIRST_WINDOW, NEVER, Rule
+from .atomics cimport u128
+from .rule cimport FIRST_WINDOW, NEVER, Rule
 
 
 cdef inline u128 fixed_pack(const Rule* rule, uint64_t start, uint64_t count) noexcept nogil:

@@ -7,8 +7,8 @@ from cpython.long cimport PyLong_CheckExact
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from ._keys cimport PyLong_AsLongLongAndOverflow, hash_bytes, hash_ints, hash_key, hash_uint
-from ._rule cimport NEVER
+from .._engine.hashing cimport PyLong_AsLongLongAndOverflow, hash_bytes, hash_ints, hash_key, hash_uint
+from .._engine.rule cimport NEVER
 
 
 cdef int64_t usual_int(object value) except? -1:

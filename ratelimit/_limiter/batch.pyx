@@ -3,12 +3,12 @@
 cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
-from ._algorithm cimport admit
-from ._arguments cimport hashes_of, integers
-from ._atomics cimport count_add, u128, word_cas
-from ._core cimport ALLOW, RAISE, Limiter, OnFull, is_stale
-from ._rule cimport NEVER, SLIDING_LOG, Rule
-from ._table cimport (
+from .._engine.algorithm cimport admit
+from .arguments cimport hashes_of, integers
+from .._engine.atomics cimport count_add, u128, word_cas
+from .._core cimport ALLOW, RAISE, Limiter, OnFull, is_stale
+from .._engine.rule cimport NEVER, SLIDING_LOG, Rule
+from .._engine.table cimport (
     DONE,
     FULL,
     HIT,
@@ -26,7 +26,7 @@ from ._table cimport (
     tag_of_hash,
     take,
 )
-from ._verdict cimport Verdict, pronounce
+from .._engine.verdict cimport Verdict, pronounce
 
 cdef enum:
     AHEAD = 16         # decisions between asking for a slot's cache line and using it

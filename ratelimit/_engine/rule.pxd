@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
-from ._atomics cimport u128
+from .atomics cimport u128
 
 # Moments are nanoseconds since the Unix epoch below 2**62 (the year 2116); what lies later never comes.
 cdef enum:
@@ -24,7 +24,7 @@ cdef enum Algorithm:
     SLIDING_LOG
 
 cdef struct Rule:
-    uint64_t revision  # of the table's quota, see label.py; a quota for one call has none
+    uint64_t revision  # of the table's quota, see metadata.py; a quota for one call has none
     Algorithm algorithm
     uint64_t limit     # the most that can be spent at one moment: burst, capacity + 1, or the window's limit
     uint64_t period    # nanoseconds

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .label import window_for
+from .metadata import window_for
 
 if TYPE_CHECKING:
-    from ._core import Limiter
+    from .._core import Limiter
 
 _CLAIM = np.uint64(1 << 15)
 
