@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 
 from .exchange import Exchange, Refusal
-from .model import Authorizer, check_texts
+from .config.model import Authorizer, check_texts
 
 log = logging.getLogger("ratelimit.gateway")
 KEPT_ANSWERS = 10_000

@@ -14,7 +14,7 @@ from .integrations import CLOSE, Integration, MockCall, integration_of
 from .log import Line
 from .mapping import Mapping, Template
 from .meter import Meter
-from .model import Api, Configuration, Mock, Route, Stage, Throttle
+from .config.model import Api, Configuration, Mock, Route, Stage, Throttle
 from .plans import UsagePlan
 from .responses import Responses
 from .routes import BadPath, BadValue, RouteTable, decode

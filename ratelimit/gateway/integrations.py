@@ -18,7 +18,7 @@ from .access import call, load
 from .backends import Address, Balancer, Target
 from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response, joined
 from .mapping import Headers, Mapping, Template, clean, in_json, one_name
-from .model import Mock, Proxy, Route
+from .config.model import Mock, Proxy, Route
 from .routes import BadValue
 from .tracing import inject
 

@@ -6,7 +6,7 @@ import sys
 
 from .exchange import Exchange
 from .mapping import Template, in_json
-from .model import AccessLog
+from .config.model import AccessLog
 
 log = logging.getLogger("ratelimit.gateway")
 

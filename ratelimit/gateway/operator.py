@@ -12,7 +12,7 @@ from .exchange import Exchange, Refusal, Response
 from .flow import Side
 from .integrations import whole_body
 from .metrics import Collector
-from .model import CalendarQuota, Throttle
+from .config.model import CalendarQuota, Throttle
 from .peers import Reply
 from .plans import UsagePlan, day_of
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from .exchange import Exchange, Refusal, Response
 from .mapping import Template, clean, in_json
-from .model import GatewayResponse
+from .config.model import GatewayResponse
 
 # type -> status, message, and the value of x-amzn-ErrorType
 TYPES: dict[str, tuple[int, str, str]] = {

@@ -1,4 +1,4 @@
-"""A configuration file, in YAML or TOML, read into the dataclasses of model.py.
+"""A configuration file, in YAML or TOML, read into the dataclasses of `model`.
 
 Their fields are the file's names. Each value is checked where it stands, and all together by making a Flow of them.
 An error names the file, the line and the value.
@@ -18,11 +18,11 @@ from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_t
 
 import yaml
 
-from .backends import Addresses
-from .flow import Flow
+from ..backends import Addresses
+from ..flow import Flow
 from .model import AccessLog, Configuration, Proxy, Route
-from .routes import METHODS
-from .throttle import Limiters
+from ..routes import METHODS
+from ..throttle import Limiters
 
 
 class ConfigurationError(ValueError):
