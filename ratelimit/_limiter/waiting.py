@@ -9,8 +9,8 @@ from ..quota import seconds_to_ns
 
 if TYPE_CHECKING:
     from .._core import Limiter
-    from .reservation import Reservation
     from ..composite import All
+    from .reservation import Reservation
 
 
 def wait(limiter: "Limiter | All", key: str | bytes | int, cost: int, timeout: float | None) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .memory import Bytes
-from ..quota import NS_PER_SECOND, Quota
 from .._limiter.parameters import ALGORITHMS, LEAKY_BUCKET, TOKEN_BUCKET, Sizes, restate
+from ..quota import NS_PER_SECOND, Quota
+from .memory import Bytes
 
 PAGE = 4096
 LABEL_SIZE = 2048  # of the first page; the other half is the header's, see table.pxd

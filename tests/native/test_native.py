@@ -182,7 +182,11 @@ WRONG_SEARCHES = {
         "    return table.slots if slot == table.slots + table.size else slot",
         "    return table.slots + (count > 1) if slot == table.slots + table.size else slot",
     ),
-    "the last slot of a group is not looked at": ("_engine/atomics.h", "word[i], word[i + 1]) >>", "word[i], word[i & 4]) >>"),
+    "the last slot of a group is not looked at": (
+        "_engine/atomics.h",
+        "word[i], word[i + 1]) >>",
+        "word[i], word[i & 4]) >>",
+    ),
     "a claim is passed": ("_engine/atomics.h", "above &= ~(rest | (tops - 2)", "above &= ~((tops - 2)"),
     "the own tag is passed": ("_engine/atomics.h", " | ((tops ^ top) - 1));", ");"),
     "the low half is not compared": ("_engine/atomics.h", " - borrow; /*", " - 1; /*"),
