@@ -29,4 +29,4 @@ __all__ = [
     "WaitError",
     "WaitTimeout",
 ]
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # the only place: pyproject.toml reads it from here
