@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint language format typing docs bench bench-check bench-page free-threaded sdist-test clean
+.PHONY: help demo test lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test clean
 .SECONDARY:
 
 help:  ## list the tasks
@@ -31,6 +31,9 @@ lint: $(VENV)/.group-lint  ## style of Python and Cython
 
 language: $(VENV)/.group-lint  ## phrases that are hard to read, each with the plain wording
 	$(BIN)/python scripts/check_language.py
+
+layers: $(VENV)/.group-lint  ## which part of the package may import which (contracts in pyproject.toml)
+	$(BIN)/python scripts/check_layers.py
 
 format: $(VENV)/.group-lint  ## put Python into that style
 	$(BIN)/ruff check --fix .
