@@ -20,9 +20,9 @@ import yaml
 
 from ..backends import Addresses
 from ..flow import Flow
-from .model import AccessLog, Configuration, Proxy, Route
 from ..routes import METHODS
 from ..throttle import Limiters
+from .model import AccessLog, Configuration, Proxy, Route
 
 
 class ConfigurationError(ValueError):
