@@ -9,7 +9,7 @@ import numpy as np
 
 cimport cython
 
-from .._atomics cimport prefetch
+from .._engine.atomics cimport prefetch
 
 cdef enum:
     NONE = -1
