@@ -1,14 +1,10 @@
 """The report as one page: no scripts, nothing from the network, light or dark as the reader has it."""
 
 from html import escape
-from typing import TYPE_CHECKING
 
-from .report import Outcome, Report, Source
-from .svg import curves, histogram, most_in_a_period, over_time
-from .table import duration, keyed, keys, moment, notes, percent, printable, short
-
-if TYPE_CHECKING:
-    from .suggest import Answer
+from ..report import Answer, Outcome, Report, Source
+from .charts import curves, histogram, most_in_a_period, over_time
+from .text import duration, keyed, keys, moment, notes, percent, printable, short, suggestion_notes
 
 STYLE = """
 :root { color-scheme: light dark;
@@ -80,7 +76,7 @@ def page(report: Report) -> str:
     )
 
 
-def suggestions_page(answer: "Answer") -> str:
+def suggestions_page(answer: Answer) -> str:
     """What `ratelimit suggest` found."""
     share = percent(answer.refuse_at_most)
     rows = "".join(
@@ -99,7 +95,7 @@ def suggestions_page(answer: "Answer") -> str:
         f"<h1>The smallest limits that refuse at most {share}</h1>"
         f'<p class="soft"><span id="requests">{answer.requests:,}</span> requests by '
         f"{escape(keyed(answer.keys, answer.source.key))} from {', '.join(map(escape, answer.source.names))}.</p>",
-        noted(answer.notes, answer.source),
+        noted(suggestion_notes(answer), answer.source),
         '<div class="scroll"><table id="suggestions"><thead><tr><th scope="col">smallest limit</th>'
         '<th scope="col">refused</th><th scope="col">share</th>'
         f'<th scope="col">never more in a {escape(answer.per)} than</th></tr></thead>'

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit.replay._tally import Numbers, Views
-from ratelimit.replay.measures import BINS, NEVER, Timeline, Times, jain
+from ratelimit.replay._counting import KeyIds, SlidingCounts
+from ratelimit.replay.measures import BINS, NEVER, DurationHistogram, Timeline, jain
 
 SECOND = 10**9
 
 
 @given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 20)), st.integers(1, 30), st.integers(1, 7))
 def test_numbers_are_given_in_order_of_appearance(keys, most, step):
-    numbers, known = Numbers(most), {}
+    numbers, known = KeyIds(most), {}
     expected = [known.setdefault(key, len(known)) if key in known or len(known) < most else most for key in keys]
     given = [numbers.of(np.array(keys[i : i + step], np.uint64)) for i in range(0, len(keys), step)]
     assert [number for part in given for number in part] == expected
@@ -24,7 +24,7 @@ def test_numbers_are_given_in_order_of_appearance(keys, most, step):
 
 def test_numbers_beyond_the_first_table():
     keys = np.random.default_rng(1).permutation(100_000).astype(np.uint64)
-    numbers = Numbers()
+    numbers = KeyIds()
     assert (numbers.of(keys) == np.arange(100_000)).all()
     assert (numbers.of(keys[::-1].copy()) == np.arange(100_000)[::-1]).all()
 
@@ -35,7 +35,7 @@ def test_numbers_beyond_the_first_table():
 )
 def test_the_largest_number_in_a_sliding_interval(steps, period):
     """Beside a count over all moments, for each of them."""
-    views, now, kept = Views(period, 4), 0, defaultdict(list)
+    views, now, kept = SlidingCounts(period, 4), 0, defaultdict(list)
     largest = 0
     for number, step, allowed in steps:
         now += step
@@ -51,7 +51,7 @@ def test_the_largest_number_in_a_sliding_interval(steps, period):
 
 
 def test_keys_that_share_a_number_are_no_sliding_interval():
-    views = Views(1_000, 2)
+    views = SlidingCounts(1_000, 2)
     views.admit(np.array([0, 2, 2, 2, 1, 0], np.int32), np.arange(6), np.ones(6, np.uint8))
     assert (views.largest, views.number) == (2, 0)
 
@@ -60,7 +60,7 @@ def test_sliding_intervals_of_many_keys_are_exact_while_there_is_room_and_say_wh
     rng = np.random.default_rng(2)
     numbers, moments = rng.integers(0, 5_000, 60_000).astype(np.int32), np.sort(rng.integers(0, 10**6, 60_000))
     allowed = np.ones(60_000, np.uint8)
-    views, small = Views(1_000, 5_000, most=4_096), Views(100_000, 5_000, most=1_024)
+    views, small = SlidingCounts(1_000, 5_000, most=4_096), SlidingCounts(100_000, 5_000, most=1_024)
     views.admit(numbers, moments, allowed)
     small.admit(numbers, moments, allowed)
     largest = 0
@@ -89,7 +89,7 @@ def test_a_timeline_counts_every_moment(found, parts):
 
 @given(st.lists(st.integers(0, 2**61), min_size=1), st.integers(0, 3))
 def test_quantiles_of_times_are_at_most_a_twentieth_too_large(times, never):
-    spread = Times()
+    spread = DurationHistogram()
     spread.add(np.array([*times, *[NEVER] * never], np.uint64))
     spread = spread.spread()
     ordered = sorted(times)

@@ -6,33 +6,13 @@ rotation, write several files.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..batch import BATCH_SIZE, Batch, together
+
 HELD = 1_000_000  # requests, at most, that wait for earlier ones
-AT_ONCE = 65_536
-
-
-class Chunk(NamedTuple):
-    """Requests: moments in nanoseconds since the epoch, what the limits count by, and the keys' numbers."""
-
-    moments: NDArray[np.int64]
-    keys: NDArray[np.uint64]
-    numbers: NDArray[np.int32]
-
-    def at(self, where: "NDArray[np.intp] | slice") -> "Chunk":
-        return Chunk(self.moments[where], self.keys[where], self.numbers[where])
-
-    def sorted(self) -> "Chunk":
-        if (self.moments[1:] >= self.moments[:-1]).all():
-            return self
-        return self.at(np.argsort(self.moments, kind="stable"))
-
-
-def together(chunks: list[Chunk]) -> Chunk:
-    return chunks[0] if len(chunks) == 1 else Chunk(*map(np.concatenate, zip(*chunks, strict=True)))
 
 
 @dataclass
@@ -51,14 +31,14 @@ class Sorter:
     _newest: int = field(default=-1, repr=False)
     _released: int = field(default=-1, repr=False)
 
-    def sort(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
+    def sort(self, chunks: Iterable[Batch]) -> Iterator[Batch]:
         """The same requests, sorted."""
-        held: list[Chunk] = []
+        held: list[Batch] = []
         waiting = 0  # requests in held[0], which are sorted
         for chunk in chunks:
             self._look_at(chunk.moments)
             held.append(chunk)
-            if sum(len(chunk.moments) for chunk in held) >= max(AT_ONCE, 2 * waiting):
+            if sum(len(chunk.moments) for chunk in held) >= max(BATCH_SIZE, 2 * waiting):
                 done, rest = self._release(together(held), self._newest - self.window_ns, HELD)
                 held, waiting = [rest], len(rest.moments)
                 yield done
@@ -71,7 +51,7 @@ class Sorter:
             self.out_of_order += int(np.count_nonzero(moments < newest[:-1]))
             self._newest = int(newest[-1])
 
-    def _release(self, chunk: Chunk, until: int, most: int) -> tuple[Chunk, Chunk]:
+    def _release(self, chunk: Batch, until: int, most: int) -> tuple[Batch, Batch]:
         late = int(np.count_nonzero(chunk.moments < self._released))
         if late:
             self.late += late
@@ -84,7 +64,7 @@ class Sorter:
         return chunk.at(slice(cut)), chunk.at(slice(cut, size))
 
 
-def merge(streams: list[Iterator[Chunk]]) -> Iterator[Chunk]:
+def merge(streams: list[Iterator[Batch]]) -> Iterator[Batch]:
     """Several sorted streams as one."""
     heads = {number: chunk for number, stream in enumerate(streams) if (chunk := _next(stream)) is not None}
     while heads:
@@ -93,7 +73,7 @@ def merge(streams: list[Iterator[Chunk]]) -> Iterator[Chunk]:
         for number, chunk in list(heads.items()):
             cut = int(np.searchsorted(chunk.moments, until, "right"))
             ready.append(chunk.at(slice(cut)))
-            rest: Chunk | None = chunk.at(slice(cut, len(chunk.moments)))
+            rest: Batch | None = chunk.at(slice(cut, len(chunk.moments)))
             if cut == len(chunk.moments):
                 rest = _next(streams[number])
             if rest is None:
@@ -103,5 +83,5 @@ def merge(streams: list[Iterator[Chunk]]) -> Iterator[Chunk]:
         yield together(ready).sorted()
 
 
-def _next(stream: Iterator[Chunk]) -> Chunk | None:
+def _next(stream: Iterator[Batch]) -> Batch | None:
     return next((chunk for chunk in stream if len(chunk.moments)), None)

@@ -26,7 +26,7 @@ cdef inline uint64_t scatter(uint64_t key) noexcept nogil:
     return key ^ key >> 33
 
 
-cdef class Numbers:
+cdef class KeyIds:
     """The number of each key, from 0, in the order of their first appearance.
 
     Args:
@@ -104,7 +104,7 @@ cdef class Numbers:
         return self.keys_[: self.size].copy()
 
 
-cdef class Views:
+cdef class SlidingCounts:
     """For each key how many requests were admitted within the last period, and the most there ever were.
 
     All that were admitted within the last period stand in a ring, oldest first, so each goes when its time has come.

@@ -6,10 +6,10 @@ from html import escape
 from itertools import pairwise
 from math import ceil, floor, log10
 
-from .measures import STEPS
-from .moments import NS
-from .report import Largest
-from .table import duration, percent
+from ..measures import STEPS
+from ..reading.timestamps import NS
+from ..report import Largest
+from .text import duration, percent
 
 WIDTH = 960
 LEFT, RIGHT = 64, 12

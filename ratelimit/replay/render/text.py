@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from .report import Outcome, Report, Source
+from ..report import Answer, Outcome, Report, Source
 
 LONGEST = 60  # characters of a key
 
@@ -222,3 +222,34 @@ def short(limit: str) -> str:
     """A limit without its quota: the algorithm, and its burst if it has one."""
     words = limit.split()
     return " ".join([words[0], *words[2:]])
+
+
+def suggestions(answer: Answer, width: int | None = None) -> str:
+    """For a terminal, or to fit `width`."""
+    lines = []
+    if answer.requests:
+        lines.append(
+            f"{several(answer.requests, 'request')} by {keyed(answer.keys, answer.source.key)}; the smallest limits "
+            f"that refuse at most {percent(answer.refuse_at_most)} ({int(answer.refuse_at_most * answer.requests):,})"
+        )
+    lines = [fit(line, width) for line in (*lines, *suggestion_notes(answer), *broken_lines(answer.source))]
+    rows = [[one.limit, f"{one.refused:,}", percent(one.share), f"{one.most:,}"] for one in answer.suggestions]
+    if rows:
+        lines += ["", columns(["smallest limit", "refused", "", f"never more in a {answer.per} than"], rows, width)]
+    drawn = [one for one in answer.suggestions if one.curve]
+    if drawn:
+        points = [
+            [f"{number:,}/{answer.per}", *(percent(one.curve[i][1]) for one in drawn)]
+            for i, (number, _) in enumerate(drawn[0].curve)
+        ]
+        head = ["refused by", *(short(one.limit) for one in drawn)]
+        lines += ["", columns(head, points, width)]
+    return "\n".join(lines)
+
+
+def suggestion_notes(answer: Answer) -> list[str]:
+    """What to know before believing the rest."""
+    lines = [] if answer.requests else ["no requests, and so no limit"]
+    if not answer.complete:
+        lines.append("interrupted: this is what was known by then")
+    return [*lines, *source_notes(answer.source), *(f"{name}: no limit refuses so few" for name in answer.none)]

@@ -1,14 +1,14 @@
 import numpy as np
 from numpy.typing import NDArray
 
-class Numbers:
+class KeyIds:
     most: int
     size: int
     def __init__(self, most: int = 1_000_000) -> None: ...
     def of(self, keys: NDArray[np.uint64]) -> NDArray[np.int32]: ...
     def known(self) -> NDArray[np.uint64]: ...
 
-class Views:
+class SlidingCounts:
     period: int
     largest: int
     number: int

@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ._tally import Numbers
-from .engine import COUNTED_KEYS, text
+from .._counting import KeyIds
+from ..batch import COUNTED_KEYS, Batch, key_text
+from ..report import Source
 from .files import Block, read_blocks
+from .formats import FORMATS, Format, Rows, format_of
 from .keys import Key
-from .logs import FORMATS, Format, Rows, format_of
-from .moments import BROKEN, CLF_SIZE, from_clf, from_text
-from .order import Chunk, Sorter, merge
-from .report import Source
+from .merge import Sorter, merge
+from .timestamps import BROKEN, CLF_SIZE, from_clf, from_text
 
 SHOWN = 5  # broken lines
 SHOWN_SIZE = 120
@@ -50,7 +50,7 @@ class Reader:
         self.sources, self.key, self.format, self.time = sources, Key.parse(key), format, time
         self.key_text, self.window, self.progress = key, window, progress
         self.sorters = [Sorter(round(window * 1e9)) for _ in sources]
-        self.numbers = Numbers(counted_keys)
+        self.numbers = KeyIds(counted_keys)
         self.names: list[bytes] = []  # by number
         self.lines = self.broken = 0
         self.beyond = 0  # 1 when there was a key without a number
@@ -58,14 +58,14 @@ class Reader:
         self.damaged: list[tuple[str, str]] = []
         self.absent = dict.fromkeys(self.key.fields)  # of the key: those that no line had so far
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Iterator[Batch]:
         """All requests, sorted."""
         streams = zip(self.sorters, self.sources, strict=True)
         return merge([sorter.sort(self._chunks_of(source)) for sorter, source in streams])
 
     def name(self, number: int) -> str:
         """The key that has this number."""
-        return text(self.names[number])
+        return key_text(self.names[number])
 
     @property
     def distinct(self) -> int:
@@ -87,7 +87,7 @@ class Reader:
             window=self.window,
         )
 
-    def _chunks_of(self, source: str) -> Iterator[Chunk]:
+    def _chunks_of(self, source: str) -> Iterator[Batch]:
         format: Format | None = None
         for block in read_blocks(source, self.progress, lambda why: self.damaged.append((source, why))):
             if format is None:
@@ -95,7 +95,7 @@ class Reader:
                 self.lines -= format.heading
             yield self._chunk(block, format)
 
-    def _chunk(self, block: Block, format: Format) -> Chunk:
+    def _chunk(self, block: Block, format: Format) -> Batch:
         rows = format.rows(block, [self.time, *self.key.fields])
         moments = moments_of(rows.fields[self.time])
         good = moments != BROKEN
@@ -113,7 +113,7 @@ class Reader:
                     self.names.append(name)
         if not good.all():
             moments, codes = moments[good], codes[good]
-        return Chunk(moments, hashes[codes], numbers[codes])
+        return Batch(moments, hashes[codes], numbers[codes])
 
     def _note_broken(self, block: Block, rows: Rows, good: NDArray[np.bool_], format: Format) -> None:
         heading = format.heading if block.first == 1 else 0
@@ -122,7 +122,7 @@ class Reader:
         if broken and len(self.broken_lines) < SHOWN:
             lines = np.setdiff1d(np.arange(heading, len(block)), rows.lines[good])
             for line in lines[: SHOWN - len(self.broken_lines)].tolist():
-                shown = text(block.lines[line].as_py()[:SHOWN_SIZE].rstrip(b"\r\n"))
+                shown = key_text(block.lines[line].as_py()[:SHOWN_SIZE].rstrip(b"\r\n"))
                 self.broken_lines.append((block.source, block.first + line, shown))
 
 
@@ -136,6 +136,6 @@ def moments_of(column: pa.Array) -> NDArray[np.int64]:
     array = np.array(texts)
     moments = from_clf(array)
     for other in np.flatnonzero((moments == BROKEN) | (np.char.str_len(array) != CLF_SIZE)).tolist():
-        moments[other] = from_text(text(texts[other]))
+        moments[other] = from_text(key_text(texts[other]))
     rows: NDArray[np.int64] = moments[encoded.indices.to_numpy()]
     return rows
