@@ -60,9 +60,7 @@ def decide(algorithm, moments):
 
 def trailing(served):
     """Return the times at which the number of requests served in the last period changes, and the numbers."""
-    moments = np.concatenate(
-        [served + PERIOD * SECOND, served]
-    )  # leave, then enter: (t - period, t]
+    moments = np.concatenate([served + PERIOD * SECOND, served])  # leave, then enter: (t - period, t]
     order = np.argsort(moments, kind="stable")
     change = np.repeat([-1, 1], len(served))
     return np.concatenate([[0], moments[order] / SECOND]), np.concatenate([[0], np.cumsum(change[order])])
