@@ -51,7 +51,9 @@ def test_whoever_interrupts_a_command_gets_no_traceback(command, monkeypatch, ca
 
 
 def test_a_command_whose_extra_is_not_installed_says_so(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ratelimit.gateway.command", None)  # as if something that it imports were missing
+    monkeypatch.setitem(
+        sys.modules, "ratelimit.gateway.server.command", None
+    )  # as if something that it imports were missing
     monkeypatch.setattr(sys, "argv", ["ratelimit", "gateway", "gateway.yaml"])
     assert command_line.main() == 2
     out, err = capsys.readouterr()

@@ -4,9 +4,9 @@ import logging
 import os
 import sys
 
-from .exchange import Exchange
-from .mapping import Template, in_json
-from .model import AccessLog
+from ..exchange import Exchange
+from ..model import AccessLog
+from ..templates.transform import Template, in_json
 
 log = logging.getLogger("ratelimit.gateway")
 
