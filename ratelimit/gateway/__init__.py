@@ -6,8 +6,8 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 
 from .access.authorizers import Networks, client_address
 from .app import Gateway
-from .config import ConfigurationError, read_file
-from .model import (
+from .config.load import ConfigurationError, read_file
+from .config.model import (
     AccessLog,
     Api,
     Authorizer,

@@ -8,8 +8,8 @@ from typing import Any
 from .admin.pages import Operator, reply
 from .backends.balancer import LOST, Addresses
 from .backends.proxy import whole_body
+from .config.model import Configuration
 from .exchange import Disconnected, Exchange, Pieces, Receive, Refusal, Response, Send, leave
-from .model import Configuration
 from .routing.table import BadValue
 from .server.peers import Connections
 from .site import Flow, RouteFlow, check_headers, check_size

@@ -8,8 +8,8 @@ from urllib.parse import quote
 from .access.authorizers import Authorization, Networks, client_address, parse_address
 from .backends.balancer import Address, Addresses
 from .backends.proxy import CLOSE, Integration, MockCall, integration_of
+from .config.model import Api, Configuration, Mock, Route, Stage, Throttle
 from .exchange import Exchange, Found, Place, Refusal, Response, leave
-from .model import Api, Configuration, Mock, Route, Stage, Throttle
 from .observability.access_log import Line
 from .observability.meter import Meter
 from .observability.tracing import Tracing

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ... import TableFull
 from ..backends.proxy import whole_body
+from ..config.model import CalendarQuota, Throttle
 from ..exchange import Exchange, Refusal, Response
-from ..model import CalendarQuota, Throttle
 from ..observability.metrics import Collector
 from ..server.peers import Reply
 from ..site import Side

@@ -15,8 +15,8 @@ import websockets
 
 from ..access.authorizers import call, load
 from ..backends.balancer import Address, Balancer, Target
+from ..config.model import Mock, Proxy, Route
 from ..exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response, joined
-from ..model import Mock, Proxy, Route
 from ..observability.tracing import inject
 from ..routing.table import BadValue
 from ..templates.transform import Headers, Mapping, Template, clean, in_json, one_name

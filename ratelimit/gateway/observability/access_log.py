@@ -4,8 +4,8 @@ import logging
 import os
 import sys
 
+from ..config.model import AccessLog
 from ..exchange import Exchange
-from ..model import AccessLog
 from ..templates.transform import Template, in_json
 
 log = logging.getLogger("ratelimit.gateway")

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterable
 
+from ..config.model import GatewayResponse
 from ..exchange import Exchange, Refusal, Response
-from ..model import GatewayResponse
 from ..templates.transform import Template, clean, in_json
 
 # type -> status, message, and the value of x-amzn-ErrorType

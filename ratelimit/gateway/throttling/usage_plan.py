@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from fractions import Fraction
 
 from ... import Quota
-from ..model import CalendarQuota, Plan
+from ..config.model import CalendarQuota, Plan
 from ..throttling.chain import Chain
 from ..throttling.levels import FOREVER, Limiters, Step, add, read
 

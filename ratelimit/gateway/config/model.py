@@ -10,9 +10,9 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-from ..quota import Quota
-from .routing.table import RouteKey
-from .templates.transform import Mapping, Template
+from ...quota import Quota
+from ..routing.table import RouteKey
+from ..templates.transform import Mapping, Template
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 PERIODS = ("DAY", "WEEK", "MONTH")

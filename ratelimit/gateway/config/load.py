@@ -1,4 +1,4 @@
-"""A configuration file, in YAML or TOML, read into the dataclasses of model.py.
+"""A configuration file, in YAML or TOML, read into the dataclasses of `model`.
 
 Their fields are the file's names. Each value is checked where it stands, and all together by making a Flow of them.
 An error names the file, the line and the value.
@@ -18,11 +18,11 @@ from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_t
 
 import yaml
 
-from .backends.balancer import Addresses
+from ..backends.balancer import Addresses
+from ..routing.table import METHODS
+from ..site import Flow
+from ..throttling.levels import Limiters
 from .model import AccessLog, Configuration, Proxy, Route
-from .routing.table import METHODS
-from .site import Flow
-from .throttling.levels import Limiters
 
 
 class ConfigurationError(ValueError):
