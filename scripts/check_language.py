@@ -18,7 +18,8 @@ from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
 from pygments.token import Comment, Generic, Name, String, Text, _TokenType
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
+QUOTING = {ROOT / "scripts/check_language.py", ROOT / "tests/project/test_check_language.py"}  # the phrases themselves
 CODE = "\0"  # in place of each character that is not prose; no phrase goes across it
 
 BE = r"\b(?:am|are|be|been|is|was|were)"
@@ -123,7 +124,7 @@ def findings(text: str, language: str) -> Iterator[tuple[int, str, str]]:
 
 
 def tracked_files() -> list[Path]:
-    """Return the files that git tracks or would add, except those that quote the phrases."""
+    """Return the files that git tracks or would add."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -131,16 +132,15 @@ def tracked_files() -> list[Path]:
         capture_output=True,
         text=True,
     )
-    quoting = {Path(__file__).resolve(), ROOT / "tests/project/test_check_language.py"}
     paths = [ROOT / name for name in listed.stdout.split("\0") if name]
-    return [path for path in paths if path.is_file() and path not in quoting]
+    return [path for path in paths if path.is_file()]
 
 
 def main(arguments: list[str], write: Callable[[str], object] = print) -> int:
     """Write a line for each finding in the given files, or in all; return the exit status."""
     count = 0
     for path in [Path(argument) for argument in arguments] or tracked_files():
-        if language := language_of(path):
+        if path.resolve() not in QUOTING and (language := language_of(path)):
             name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
             for line, phrase, plain in findings(path.read_text(encoding="utf-8"), language):
                 write(f"{name}:{line}: {phrase[:60]!r}: write {plain}")

@@ -18,7 +18,7 @@ import pytest
 from cases import ALGORITHMS, SECOND, START, quota_of
 
 from ratelimit import Table
-from ratelimit.inspection import census
+from ratelimit._storage.census import census
 from ratelimit.tables import main as table_command
 
 SECONDS = 60 if os.environ.get("RATELIMIT_NIGHTLY") else 6

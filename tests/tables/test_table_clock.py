@@ -6,7 +6,7 @@ import pytest
 from cases import SECOND
 
 from ratelimit import CorruptTable, FixedWindow, Table, TokenBucket
-from ratelimit.label import LABEL_SIZE
+from ratelimit._storage.metadata import LABEL_SIZE
 
 HOUR = 3_600 * SECOND
 
