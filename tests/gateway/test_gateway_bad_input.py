@@ -14,7 +14,7 @@ import pytest
 from gateway_harness import App, get, raw, reset
 
 from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
-from ratelimit.gateway.backends import Address, Balancer
+from ratelimit.gateway.backends.balancer import Address, Balancer
 
 MOCK = "apis: {a: {routes: {ANY /: {mock: {body: ok}}}, stages: {$default: {}}}}"
 

@@ -21,8 +21,8 @@ from ratelimit.gateway import (
     Throttle,
     UsagePlan,
 )
-from ratelimit.gateway.plans import EPOCH, period_of, sweep
-from ratelimit.gateway.throttle import add, read
+from ratelimit.gateway.throttling.levels import add, read
+from ratelimit.gateway.throttling.usage_plan import EPOCH, period_of, sweep
 from ratelimit.testing import ManualClock
 
 OTHER = "o" * 30

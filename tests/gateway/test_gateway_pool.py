@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 import httpcore
 import pytest
 
-from ratelimit.gateway import pool as pools
-from ratelimit.gateway.pool import Pool
+from ratelimit.gateway.backends import pool as pools
+from ratelimit.gateway.backends.pool import Pool
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 

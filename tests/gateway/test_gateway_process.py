@@ -19,8 +19,8 @@ from gateway_harness import raw
 from ports import free_port
 
 from ratelimit import Table
-from ratelimit.gateway import worker
-from ratelimit.gateway.peers import Connections
+from ratelimit.gateway.server import worker
+from ratelimit.gateway.server.peers import Connections
 
 MOCK = "apis: {a: {routes: {GET /: {mock: {body: hello}}}, stages: {$default: {}}}}\n"
 

@@ -18,8 +18,8 @@ from websockets.sync.client import connect
 from websockets.sync.server import serve as serve_websocket
 
 from ratelimit.gateway import Api, Configuration, Gateway, Stage
+from ratelimit.gateway.backends.proxy import to_backend
 from ratelimit.gateway.exchange import Exchange
-from ratelimit.gateway.integrations import to_backend
 
 FUNCTIONS = """
 import json

@@ -51,7 +51,8 @@ def test_interrupting_a_command_prints_no_traceback(command, monkeypatch, capsys
 
 
 def test_names_the_extra_that_is_not_installed(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ratelimit.gateway.command", None)  # as if something that it imports were missing
+    # As if something that it imports were missing.
+    monkeypatch.setitem(sys.modules, "ratelimit.gateway.server.command", None)
     monkeypatch.setattr(sys, "argv", ["ratelimit", "gateway", "gateway.yaml"])
     assert command_line.main() == 2
     out, err = capsys.readouterr()
