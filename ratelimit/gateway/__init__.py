@@ -6,7 +6,7 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 
 from .access.authorizers import Networks, client_address
 from .app import Gateway
-from .config.load import ConfigurationError, read_file
+from .config.load import read_file
 from .config.model import (
     AccessLog,
     Api,
@@ -24,6 +24,7 @@ from .config.model import (
     Throttle,
     WebSocketLimits,
 )
+from .config.problems import ConfigurationError
 from .routing.canary import Split
 from .routing.table import BadPath, Match, RouteKey, RouteTable, decode
 from .throttling.chain import Chain, Ruling

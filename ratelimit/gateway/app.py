@@ -30,7 +30,7 @@ class Gateway:
                                                        stages={"$default": Stage()})}))
 
     Args:
-        configuration: see there, or `read_file` for one in YAML or TOML.
+        configuration: see there, or `read_file` for one in a YAML file.
         clock: for all limits, as for a limiter.
         peers: a folder in which the workers of one gateway find each other.
 
@@ -43,7 +43,6 @@ class Gateway:
         self.flow = Flow(configuration, self.limiters, self.addresses)
         self.connections = Connections(peers)
         self.operator = Operator(self)
-        self.connections.on_order = self.operator.perform
         self.on_start: list[Callable[[], Coroutine[Any, Any, None]]] = []  # what runs beside the serving
         sweep(list(self.flow.plans.values()), self.limiters)
 
@@ -53,8 +52,6 @@ class Gateway:
         Raises ValueError, and changes nothing, when the configuration cannot be put together.
         """
         flow = Flow(configuration, self.limiters, self.addresses)
-        if configuration is not self.flow.configuration:
-            self.operator.moves.clear()
         self.flow = flow
         await self.addresses.keep(self.flow.used)
 
@@ -74,7 +71,6 @@ class Gateway:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         await self.connections.start()
-        await self.operator.catch_up()
         tasks = [asyncio.create_task(run()) for run in (*self.on_start, self._sweep_daily)]
         await send({"type": "lifespan.startup.complete"})
         await receive()

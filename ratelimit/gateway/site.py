@@ -1,6 +1,6 @@
 """A configuration made ready to serve. A request sees one Flow from its start to its end, whatever is reloaded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -8,7 +8,9 @@ from urllib.parse import quote
 from .access.authorizers import Authorization, Networks, client_address, parse_address
 from .backends.balancer import Address, Addresses
 from .backends.proxy import CLOSE, Integration, MockCall, integration_of
+from .config import rules
 from .config.model import Api, Configuration, Mock, Route, Stage, Throttle
+from .config.problems import Problems
 from .exchange import Exchange, Found, Place, Refusal, Response, leave
 from .observability.access_log import Line
 from .observability.meter import Meter
@@ -16,7 +18,8 @@ from .observability.tracing import Tracing
 from .routing.canary import Split
 from .routing.table import BadPath, BadValue, RouteTable, decode
 from .templates.gateway_responses import Responses
-from .templates.transform import Mapping, Template
+from .templates.transform import Mapping as Transform
+from .templates.transform import Template
 from .throttling.chain import Chain
 from .throttling.levels import Limiters, Step
 from .throttling.usage_plan import UsagePlan
@@ -46,14 +49,14 @@ class RouteFlow:
     allow: Networks = field(init=False)
     deny: Networks = field(init=False)
     guarded: bool = field(init=False)  # whether somebody has to be asked before it
-    response: Mapping | None = field(init=False)
+    response: Transform | None = field(init=False)
     ready: Response | None = field(init=False)  # an answer that is the same each time
 
     def __post_init__(self) -> None:
         route = self.route
         self.allow, self.deny = Networks(route.allow), Networks(route.deny)
         self.guarded = bool(self.allow or self.deny or route.api_key_required or route.authorizer)
-        self.response = Mapping(route.response) or None
+        self.response = Transform(route.response) or None
         self.ready = self.call.ready if isinstance(self.call, MockCall) and not self.response else None
 
     def chain_with(self, plan: UsagePlan, exchange: Exchange) -> Chain:
@@ -71,7 +74,7 @@ class RouteFlow:
             raise Refusal("BAD_REQUEST", str(error)) from error
 
     @staticmethod
-    async def _mapped(mapping: Mapping, response: Response, exchange: Exchange) -> Response:
+    async def _mapped(mapping: Transform, response: Response, exchange: Exchange) -> Response:
         try:
             exchange.status = status = mapping.status(response.status, exchange)
             return Response(status, mapping.headers(response.headers, exchange), response.body)
@@ -87,7 +90,7 @@ class Side:
     stage: "StageFlow"
     deployment: str | None
     canary: bool
-    variables: dict[str, str]
+    variables: Mapping[str, str]
     table: RouteTable
     routes: dict[str, RouteFlow]
 
@@ -141,10 +144,12 @@ class Flow:
         limiters: the tables; the same over reloads, so that no count is forgotten.
         addresses: the backends' connections, likewise.
 
-    Raises: ValueError for what can only be seen when all is put together.
+    Raises: ConfigurationError with all that does not fit together, or cannot be loaded.
     """
 
     def __init__(self, configuration: Configuration, limiters: Limiters, addresses: Addresses) -> None:
+        rules.check(configuration)
+        problems = Problems()
         self.configuration = configuration
         self.limiters: Limiters = limiters
         self.addresses = addresses
@@ -154,7 +159,10 @@ class Flow:
         self.tracing = Tracing() if configuration.tracing else None
         self.encoded_slash = configuration.encoded_slash
         self.limit_fields = configuration.headers
-        self.line = Line(configuration.access_log) if configuration.access_log else None
+        self.line: Line | None = None
+        if configuration.access_log:
+            with problems.at("access_log", "file"):
+                self.line = Line(configuration.access_log)
         self.responses = Responses(configuration.responses, configuration.problem_json)
         self.plain = Responses({})  # where a template of one's own cannot be filled in
         self.unrouted = Meter(limiters, "", "", "", "")  # of requests that find no route
@@ -163,7 +171,8 @@ class Flow:
         self.plan_of = {
             (key, stage): plan for plan in self.plans.values() for key in plan.plan.keys for stage in plan.plan.stages
         }
-        self.apis = {name: self._api(name, api) for name, api in configuration.apis.items()}
+        self.apis = {name: self._api(name, api, problems) for name, api in configuration.apis.items()}
+        problems.raise_any()
         self.only = None if configuration.domains else next(iter(self.apis.values()))
         self._known: dict[tuple[str, bytes, str | None, str], Place] = {}
         self.domains = {
@@ -176,44 +185,54 @@ class Flow:
         api = self.apis[name]
         return Base(path.rstrip("/"), api, api.stages[stage] if stage else None)
 
-    def _api(self, name: str, api: Api) -> ApiFlow:
+    def _api(self, name: str, api: Api, problems: Problems) -> ApiFlow:
         given = {**self.configuration.responses, **api.responses}
-        authorizations = {name: Authorization(authorizer) for name, authorizer in api.authorizers.items()}
+        authorizations = {}
+        for authorizer_name, authorizer in api.authorizers.items():
+            with problems.at("apis", name, "authorizers", authorizer_name, "function"):
+                authorizations[authorizer_name] = Authorization(authorizer)
         responses = Responses(given, self.configuration.problem_json)
         flow = ApiFlow(name, api, {}, responses, authorizations, selection_of(api.route_selection))
         for stage_name, stage in api.stages.items():
-            flow.stages[stage_name] = self._stage(flow, stage_name, stage)
+            flow.stages[stage_name] = self._stage(flow, stage_name, stage, problems)
         return flow
 
-    def _stage(self, api: ApiFlow, name: str, stage: Stage) -> StageFlow:
+    def _stage(self, api: ApiFlow, name: str, stage: Stage, problems: Problems) -> StageFlow:
         flow = StageFlow(api, name, stage, self.configuration.shadow)
-        base = self._side(flow, stage.deployment, False, stage.variables)
+        base = self._side(flow, stage.deployment, False, stage.variables, problems)
         canary, percent = None, 0.0
         if stage.canary is not None:
             percent = stage.canary.percent
             merged = {**stage.variables, **stage.canary.variables}
-            canary = self._side(flow, stage.canary.deployment or stage.deployment, True, merged)
+            canary = self._side(flow, stage.canary.deployment or stage.deployment, True, merged, problems)
         flow.split = Split(base, canary, percent)
         return flow
 
-    def _side(self, stage: StageFlow, deployment: str | None, canary: bool, variables: dict[str, str]) -> Side:
-        given = stage.api.api.routes_of(deployment)
-        if stage.api.api.type == "websocket":
+    def _side(
+        self,
+        stage: StageFlow,
+        deployment: str | None,
+        canary: bool,
+        variables: Mapping[str, str],
+        problems: Problems,
+    ) -> Side:
+        api = stage.api.api
+        given = api.routes_of(deployment)
+        if api.type == "websocket":
             given = {"$connect": Route(mock=Mock()), **given}
-        table = RouteTable(()) if stage.api.api.type == "websocket" else RouteTable(given)
+        table = RouteTable(()) if api.type == "websocket" else RouteTable(given)
+        places = {key: path for key, path, _ in api.located(deployment)}
         routes: dict[str, RouteFlow] = {}
         for key, route in given.items():
-            try:
+            with problems.at("apis", stage.api.name, *places.get(key, ())):
                 routes[key] = self._route(stage, key, route, canary, variables)
-            except ValueError as error:
-                raise ValueError(f"{stage.path}, route {key!r}: {error}") from error
-        return Side(stage, deployment, canary, variables, table, routes)
+        return Side(stage, deployment, canary, dict(variables), table, routes)
 
-    def _route(self, stage: StageFlow, key: str, route: Route, canary: bool, variables: dict[str, str]) -> RouteFlow:
+    def _route(self, stage: StageFlow, key: str, route: Route, canary: bool, variables: Mapping[str, str]) -> RouteFlow:
         steps = list(self._steps(stage, key))
         meter = Meter(self.limiters, stage.api.name, stage.name, "canary" if canary else "base", key)
         call = integration_of(route, variables, self._address)
-        authorization = stage.api.authorizations[route.authorizer] if route.authorizer else None
+        authorization = stage.api.authorizations.get(route.authorizer) if route.authorizer else None
         return RouteFlow(key, route, call, Chain(self.limiters, steps), steps, meter, authorization)
 
     def _address(self, *origin: Any) -> Address:

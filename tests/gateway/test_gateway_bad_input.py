@@ -673,7 +673,7 @@ def test_nor_is_it_where_it_was_not_even_read(serve, backend, certificate, tls, 
                 writer.transport.write(record)
             head = await reader.readuntil(b"\r\n\r\n")
 
-    server = serve(proxied(backend(answer, context).url, verify="false"))
+    server = serve(proxied(backend(answer, context).url, **({"verify": "false"} if tls else {})))
     with httpx.Client(base_url=server.url) as client:
         for _ in range(3):
             assert client.get("/evil").content == body

@@ -1,4 +1,4 @@
-"""The operator's pages: status in a real browser, metrics, usage, canary, promote and rollback."""
+"""The operator's pages: status in a real browser, metrics, usage, and canaries."""
 
 import json
 import shutil
@@ -32,6 +32,13 @@ apis:
 api_keys: {{ann: {KEY}, ben: {KEY}b}}
 plans: {{gold: {{keys: [ann, ben], stages: shop/$default, quota: {{limit: 4, period: DAY}}}}}}
 """
+
+
+def wait_until(condition, seconds=60):
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -147,22 +154,21 @@ def test_usage_and_its_adjustment(server):
         assert client.get("/_gateway/usage?plan=x").json() == {"message": "plan must be one of gold, not 'x'"}
 
 
-def test_promote_and_rollback(server):
-    """The canary's deployment and variables become the stage's; back is one step."""
+def test_a_reload_promotes_and_rolls_back(server):
+    """The file is what is served: a stage that refers to another deployment answers with that one."""
+    text = server.file.read_text()
     with httpx.Client(base_url=server.url) as client:
         assert client.get("/pets").text == "old blue"
-        answer = client.post("/_gateway/promote", json={"stage": "shop/$default"})
-        assert answer.json() == {"stage": "shop/$default", "deployment": "second"}
-        assert client.get("/pets").text == "new green small"
-        assert client.get("/keyed").status_code == 404
-        client.post("/_gateway/promote", json={"stage": "shop/$default"})  # once more, which changes nothing
-        assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).json()["deployment"] == "first"
-        assert client.get("/pets").text == "old green"
-        assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).status_code == 400
-        answer = client.post("/_gateway/promote", json=["shop/$default"])
-        assert answer.json()["message"] == "the body must be a JSON object, not ['shop/$default']"
-        answer = client.post("/_gateway/promote", json={"stage": "shop/none"})
-        assert (answer.status_code, answer.json()["message"]) == (400, "stage must be as 'api/stage', not 'shop/none'")
+        promoted = text.replace("deployment: first", "deployment: second").replace("colour: blue", "colour: green")
+        for count, (now, answer, keyed) in enumerate(((promoted, "new green small", 404), (text, "old blue", 403)), 1):
+            server.file.write_text(now)
+            wait_until(lambda count=count: server.log.read_text().count("reloaded") == count)
+            assert client.get("/pets").text == answer
+            assert client.get("/keyed").status_code == keyed
+        for gone in ("promote", "rollback"):
+            assert client.post(f"/_gateway/{gone}", json={"stage": "shop/$default"}).status_code == 404
+        answer = client.post("/_gateway/usage", json=["gold"])
+        assert answer.json()["message"] == "the body must be a JSON object, not ['gold']"
 
 
 @pytest.mark.parametrize(
@@ -174,9 +180,9 @@ def test_promote_and_rollback(server):
     ],
 )
 def test_orders_from_other_sites(server, headers, status):
-    order = json.dumps({"stage": "shop/$default"})
+    order = json.dumps({"plan": "gold", "key": "ann", "remaining": 1})
     headers = {"content-type": "application/json", **headers}
-    assert httpx.post(f"{server.url}/_gateway/promote", content=order, headers=headers).status_code == status
+    assert httpx.post(f"{server.url}/_gateway/usage", content=order, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("path", ["", "/", "/status.json", "/metrics", "/usage?plan=gold", "/other"])

@@ -12,7 +12,7 @@ from inspect import isawaitable, iscoroutinefunction
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from ..config.model import Authorizer, check_texts
+from ..config.model import Authorizer
 from ..exchange import Exchange, Refusal
 
 log = logging.getLogger("ratelimit.gateway")
@@ -29,7 +29,8 @@ class Networks:
     """
 
     def __init__(self, networks: Iterable[str]) -> None:
-        check_texts("networks", networks)
+        if isinstance(networks, str):  # a list of letters, too
+            raise ValueError(f"networks: expected a list of texts, got {networks!r}")
         self._networks = [_unmapped(ip_network(network)) for network in networks]
 
     def __bool__(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the operator sees and does: the status page, metrics, usage, promote and rollback."""
+"""The operator's pages: status, metrics and usage."""
 
 import json
 import os
@@ -12,7 +12,6 @@ from ..backends.proxy import whole_body
 from ..config.model import CalendarQuota, Throttle
 from ..exchange import Exchange, Refusal, Response
 from ..observability.metrics import Collector
-from ..server.peers import Reply
 from ..site import Side
 from ..throttling.usage_plan import UsagePlan, day_of
 
@@ -36,15 +35,12 @@ class Operator:
     def __init__(self, gateway: "Gateway") -> None:
         self.gateway = gateway
         self.started = gateway.limiters.now_ns() / 1e9
-        self.moves: list[dict[str, Any]] = []  # what was promoted and rolled back since the configuration was read
         self._pages: dict[tuple[str, str], Callable[[Exchange], Awaitable[Response]]] = {
             ("GET", ""): self._page,
             ("GET", "status.json"): self._status,
             ("GET", "metrics"): self._metrics,
             ("GET", "usage"): self._usage,
             ("POST", "usage"): self._adjust,
-            ("POST", "promote"): self._move,
-            ("POST", "rollback"): self._move,
         }
 
     async def answer(self, exchange: Exchange) -> Response:
@@ -82,34 +78,6 @@ class Operator:
         if name not in plans:
             raise ValueError(f"plan must be one of {', '.join(plans)}, not {name!r}")
         return plans[name]
-
-    async def _move(self, exchange: Exchange) -> Response:
-        """Promote or roll back, in all workers."""
-        stage = str((await self._order(exchange))["stage"])
-        replies = await self.gateway.connections.all({"order": self._name(exchange), "stage": stage})
-        return reply(*replies[0])
-
-    async def perform(self, order: dict[str, Any]) -> Reply:
-        """Promote or roll back a stage of this worker, or tell a new one what was."""
-        if order["order"] == "moves":
-            return 200, self.moves
-        configuration = self.gateway.flow.configuration
-        api, _, name = order["stage"].partition("/")
-        try:
-            stage = configuration.apis[api].stages[name]
-            stage.promote() if order["order"] == "promote" else stage.rollback()
-            await self.gateway.load(configuration)
-        except KeyError:
-            return 400, {"message": f"stage must be as 'api/stage', not {order['stage']!r}"}
-        except ValueError as error:
-            return 400, {"message": str(error)}
-        self.moves.append(order)
-        return 200, {"stage": order["stage"], "deployment": stage.deployment}
-
-    async def catch_up(self) -> None:
-        """A worker that takes the place of another does what that one was told."""
-        for order in max([moves for _, moves in await self.gateway.connections.all({"order": "moves"})], key=len):
-            await self.perform(order)
 
     async def _page(self, exchange: Exchange) -> Response:
         page = files(__package__).joinpath("status.html").read_bytes()

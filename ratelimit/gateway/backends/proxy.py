@@ -5,6 +5,7 @@ import base64
 import json
 import logging
 import time
+import typing
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -28,7 +29,7 @@ TO_CLIENTS = {b"accept-encoding", b"range"}  # what they ask of an answer that t
 Integration = Callable[[Exchange], Awaitable[Response]]  # which may raise a Refusal or a BadValue
 
 
-def integration_of(route: Route, variables: dict[str, str], address: Callable[..., Address]) -> Integration:
+def integration_of(route: Route, variables: typing.Mapping[str, str], address: Callable[..., Address]) -> Integration:
     """The integration of a route, with a stage's variables."""
     if route.mock is not None:
         return MockCall(route.mock)
@@ -144,7 +145,9 @@ def _token(name: str) -> bytes:
 class ProxyCall:
     """Passes the request on and its answer back."""
 
-    def __init__(self, proxy: Proxy, route: Route, variables: dict[str, str], address: Callable[..., Address]) -> None:
+    def __init__(
+        self, proxy: Proxy, route: Route, variables: typing.Mapping[str, str], address: Callable[..., Address]
+    ) -> None:
         self.proxy = proxy
         self._limit = route.max_body
         self._request = Mapping(route.request)
@@ -249,7 +252,7 @@ def _address(url: SplitResult, verify: bool, address: Callable[..., Address]) ->
     return address(scheme, url.hostname, port, verify)
 
 
-def stage_text(text: str, variables: dict[str, str]) -> str:
+def stage_text(text: str, variables: typing.Mapping[str, str]) -> str:
     """A text with `${stageVariables.x}` filled in."""
     for name, value in variables.items():
         text = text.replace("${stageVariables." + name + "}", value)
@@ -290,7 +293,7 @@ class AggregateCall:
     and `errors` tells why; when nothing could, the answer is a gateway response.
     """
 
-    def __init__(self, route: Route, variables: dict[str, str], address: Callable[..., Address]) -> None:
+    def __init__(self, route: Route, variables: typing.Mapping[str, str], address: Callable[..., Address]) -> None:
         assert route.aggregate is not None
         self._parts = {name: ProxyCall(proxy, route, variables, address) for name, proxy in route.aggregate.items()}
         self._route = route

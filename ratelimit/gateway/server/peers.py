@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,6 @@ class Connections:
         self._here: dict[str, Connection] = {}
         self._folder = Path(folder) if folder else None
         self._server: asyncio.Server | None = None
-        self.on_order: Callable[[dict[str, Any]], Awaitable[Reply]] | None = None
 
     def __len__(self) -> int:
         return len(self._here)
@@ -69,8 +67,6 @@ class Connections:
 
     async def perform(self, order: dict[str, Any]) -> Reply:
         """Do what was asked of this worker."""
-        if "id" not in order:
-            return await self.on_order(order) if self.on_order else (404, None)
         connection = self._here.get(order["id"])
         if connection is None:
             return 410, {"message": "Gone"}
@@ -91,12 +87,6 @@ class Connections:
         return 200, {}
 
     # --- between workers
-
-    async def all(self, order: dict[str, Any]) -> list[Reply]:
-        """The replies of all workers, this one's first."""
-        others = [path.stem for path in self._folder.glob("*.sock")] if self._folder else []
-        asked = [self._ask(worker, order) for worker in others if worker != self.worker]
-        return [await self.perform(order), *(reply for reply in await asyncio.gather(*asked) if reply)]
 
     async def _ask(self, worker: str, order: dict[str, Any]) -> Reply | None:
         assert self._folder is not None

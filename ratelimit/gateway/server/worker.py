@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ..app import Gateway
-from ..config.load import read_file
-from ..config.model import Configuration
+from ..config.load import Document
 from ..server.uvicorn_compat import BoundedProtocol, Patience
 
 log = logging.getLogger("uvicorn.error")
@@ -21,7 +20,9 @@ State = tuple[int, int] | None  # of a file: when it was changed, and its size
 def served(file: str, tables: str, peers: str | None, watch: bool) -> Gateway:
     """The application of one worker."""
     seen = _state(file)
-    gateway = Gateway(_configuration(file, tables), peers=peers)
+    document = _read(file, tables)
+    with document.located():
+        gateway = Gateway(document.configuration, peers=peers)
     gateway.on_start.append(partial(_follow, gateway, file, tables, watch, seen))
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
@@ -39,13 +40,14 @@ async def _end_with(sentinel: int) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def _configuration(file: str, tables: str) -> Configuration:
-    """What the file says now; the tables stay where they were at first."""
-    configuration = replace(read_file(file), tables=tables)
+def _read(file: str, tables: str) -> Document:
+    """The file as it is now; the tables remain those of the start."""
+    document = Document.read(file)
+    configuration = replace(document.configuration, tables=tables)
     BoundedProtocol.max_head = configuration.max_head
     BoundedProtocol.head_timeout = configuration.head_timeout
     Patience.send_timeout = configuration.send_timeout
-    return configuration
+    return replace(document, configuration=configuration)
 
 
 async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: State) -> None:
@@ -65,7 +67,11 @@ async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: S
         asked.clear()
         seen = now
         try:
-            await gateway.load(await asyncio.to_thread(_configuration, file, tables))  # which serves meanwhile
+            document = await asyncio.to_thread(_read, file, tables)  # which serves meanwhile
+            with document.located():
+                await gateway.load(document.configuration)
+            for warning in document.warnings:
+                log.warning("%s", warning)
             log.info("reloaded %s", file)
         except Exception as error:  # whatever it is: the next change may be right
             log.error("not reloaded: %s", error)

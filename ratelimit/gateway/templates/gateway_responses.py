@@ -1,7 +1,7 @@
 """What the gateway itself says: its answers by type."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ..config.model import GatewayResponse
 from ..exchange import Exchange, Refusal, Response
@@ -39,7 +39,7 @@ class Responses:
         problem_json: 429 and 503 bodies by RFC 9457 where none is given.
     """
 
-    def __init__(self, given: dict[str, GatewayResponse], problem_json: bool = False) -> None:
+    def __init__(self, given: Mapping[str, GatewayResponse], problem_json: bool = False) -> None:
         known = {*TYPES, "DEFAULT_4XX", "DEFAULT_5XX"}
         for type in given:
             if type not in known:
@@ -57,7 +57,7 @@ class Responses:
 class _Own:
     """The response of one type. `ready` is made in advance where nothing of the request is in it."""
 
-    def __init__(self, type: str, given: dict[str, GatewayResponse], problem_json: bool) -> None:
+    def __init__(self, type: str, given: Mapping[str, GatewayResponse], problem_json: bool) -> None:
         status, self.message, self._error_type = TYPES[type]
         fallback = given.get("DEFAULT_4XX" if status < 500 else "DEFAULT_5XX", GatewayResponse())
         own = given.get(type, GatewayResponse())

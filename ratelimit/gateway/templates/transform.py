@@ -1,5 +1,6 @@
 """Texts with `$variables`, and the mappings of headers, path and status that are made of them."""
 
+import collections.abc
 import json
 import re
 from collections.abc import Callable
@@ -102,7 +103,7 @@ class Mapping:
     Raises: ValueError that names the rule.
     """
 
-    def __init__(self, rules: dict[str, str]) -> None:
+    def __init__(self, rules: collections.abc.Mapping[str, str]) -> None:
         self._headers: list[tuple[str, bytes, Template]] = []
         self._path: Template | None = None
         self._status: Template | None = None
