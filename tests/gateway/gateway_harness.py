@@ -50,6 +50,13 @@ class Server:
             assert time.monotonic() < ends, f"no {text!r} in the log: {self.log.read_text()}"
             time.sleep(0.02)
 
+    def wait_for_count(self, text, count, seconds=30):
+        """Wait until the log has a text so many times."""
+        ends = time.monotonic() + seconds
+        while self.log.read_text().count(text) < count:
+            assert time.monotonic() < ends, f"{text!r} not {count} times in the log: {self.log.read_text()}"
+            time.sleep(0.02)
+
     def lines(self, file, count):
         """The first lines of an access log; a line is written after its answer."""
         ends = time.monotonic() + 10
