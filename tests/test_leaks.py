@@ -78,8 +78,8 @@ print(*grown)
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_nothing_grows(verb):
-    """Objects, blocks and references by no more than a few, memory by less than ten bytes a call."""
+def test_memory_and_references_do_not_grow(verb):
+    """Objects, blocks and references grow by a few at most, memory by less than ten bytes a call."""
     times = 20_000 if "batch" in verb or verb in ("hit_many", "limiter", "wrong limiter") else 100_000
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM.replace("STATEMENT", VERBS[verb]), str(times)],
