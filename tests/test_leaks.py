@@ -28,7 +28,7 @@ VERBS = {
     "composite reserve": "both.reserve('key').cancel()",
     "table": "limiter.table['tag']",
     "len": "len(limiter)",
-    "limiter": "TokenBucket('5/minute; 9/hour', max_keys=4)",
+    "limiter": "parse('5/minute; 9/hour burst 3', max_keys=4)",
     "wrong limiter": "fails(TokenBucket, '5/minute', burst=0)",
     "wrong key in a log": "fails(log.reserve, None)",
     "log": "log.hit('key', 2)",
@@ -37,7 +37,7 @@ VERBS = {
 PROGRAM = """
 import gc, os, sys
 import numpy as np
-from ratelimit import FixedWindow, Quota, SlidingLog, TokenBucket
+from ratelimit import FixedWindow, Quota, SlidingLog, TokenBucket, parse
 from ratelimit.testing import ManualClock
 
 START = 1_700_000_000_000_000_000

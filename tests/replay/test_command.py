@@ -12,10 +12,11 @@ from functools import partial
 
 import pytest
 
+from ratelimit.language import ALGORITHMS
 from ratelimit.replay import replay_log
 from ratelimit.replay.cli import replay as replay_command
 from ratelimit.replay.cli import suggest as suggest_command
-from ratelimit.replay.limits import ALGORITHMS, Limit
+from ratelimit.replay.limits import Limit
 from ratelimit.replay.render.charts import histogram
 from ratelimit.replay.render.text import columns, duration, percent
 from ratelimit.replay.search import Trace, smallest
@@ -67,7 +68,7 @@ def test_reports_unusual_lines(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["nowhere.log"], "nowhere.log"),
-        (["{log}", "--limit", "bucket"], "limit 'bucket' is not understood"),
+        (["{log}", "--limit", "bucket"], "limit 'bucket', character 1: unknown algorithm 'bucket'"),
         (["{log}", "--key", "client/200"], "a prefix has from 1 to 128 bits"),
         (["{log}", "--key", "client +"], "key 'client +' is not understood"),
         (["{log}", "--key", "colour"], "no field 'colour'; there are client"),

@@ -11,7 +11,7 @@ from ratelimit.replay.render.html import page
 
 LIMITS = [
     "token-bucket 60/minute burst 40", "leaky-bucket 60/minute capacity 40", "fixed-window 60/minute",
-    "sliding-window 10/second; 1000/hour", "sliding-log 60/minute",
+    "sliding-window 10/second; sliding-window 1000/hour", "sliding-log 60/minute",
 ]  # fmt: skip
 
 

@@ -92,7 +92,7 @@ def test_rejects_another_period_and_more_than_a_logs_size(pair):
         (FixedWindow, "10/hour", "must have the period"),
         (SlidingWindow, "10/hour", "must have the period"),
         (SlidingLog, "11/minute", "has room for 10 requests per key, not 11"),
-        (FixedWindow, "ten a minute", "is not understood"),
+        (FixedWindow, "ten a minute", "expected a single quota"),
     ]:
         one, _ = pair(cls, "10/minute")
         with pytest.raises(ValueError, match=message):

@@ -18,8 +18,8 @@ import pytest
 from cases import ALGORITHMS, SECOND, START, quota_of
 
 from ratelimit import Table
+from ratelimit._cli.table import main as table_command
 from ratelimit._storage.census import census
-from ratelimit.tables import main as table_command
 
 SECONDS = 60 if os.environ.get("RATELIMIT_NIGHTLY") else 6
 IN_FLIGHT = 3 * SECONDS  # kills that have to be seen inside a request

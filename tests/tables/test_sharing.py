@@ -8,7 +8,7 @@ import sys
 import pytest
 from cases import ALGORITHMS
 
-from ratelimit import All, FixedWindow, Table, TokenBucket
+from ratelimit import All, FixedWindow, Table, TokenBucket, parse
 from ratelimit.testing import ManualClock
 
 DAY = "10/day"
@@ -51,8 +51,8 @@ def test_workers_share_one_limit(context, place):
 
 
 def test_a_limit_of_several_is_shared_too(place):
-    """A text with several quotas has a table for each."""
-    both = TokenBucket("100/second; 7/day", table=place())
+    """Each of several limits has a table of its own."""
+    both = parse("100/second; 7/day", table=place())
     assert total_admitted(spawn, both) == 7
     assert [limiter.where.path.suffix for limiter in both.limiters][1] == ".2"
 
@@ -110,7 +110,7 @@ def test_one_table_object_serves_several_limiters():
     first, second = TokenBucket(DAY, table=table), TokenBucket(DAY, table=table)
     first.hit("key", 9)
     assert second.hit("key", 2).retry_after > 0
-    with pytest.raises(ValueError, match=r"another algorithm: token bucket, not fixed window"):
+    with pytest.raises(ValueError, match=r"another algorithm: token-bucket, not fixed-window"):
         FixedWindow(DAY, table=table)
 
 
@@ -118,7 +118,7 @@ def test_rejects_other_settings(place):
     """The error names the settings of the table and the given ones."""
     FixedWindow("10/day", table=place(max_keys=100))
     for make, message in [
-        (lambda: TokenBucket("10/day", table=place()), "another algorithm: fixed window, not token bucket"),
+        (lambda: TokenBucket("10/day", table=place()), "another algorithm: fixed-window, not token-bucket"),
         (lambda: FixedWindow("10/hour", table=place()), "another period in ns: 86400000000000, not 3600000000000"),
         (lambda: FixedWindow("10/day", table=place(max_keys=200)), "another max_keys: 100, not 200"),
         (

@@ -5,8 +5,8 @@ import struct
 import pytest
 
 from ratelimit import Table, TokenBucket
+from ratelimit._cli.table import main
 from ratelimit._storage.metadata import LABEL_SIZE
-from ratelimit.tables import main
 
 
 def test_removes_only_tables(tmp_path, capsys):
@@ -15,7 +15,7 @@ def test_removes_only_tables(tmp_path, capsys):
     for content in ("Dear table", ""):
         other.write_text(content)
         assert main(["remove", str(other)]) == 1
-        assert "is no table of ratelimit, and is left where it is" in capsys.readouterr().err
+        assert "is not a ratelimit table, and was not removed" in capsys.readouterr().err
         assert other.read_text() == content
     limits = tmp_path / "limits.tbl"
     TokenBucket("1/minute", table=Table.open(limits, max_keys=8))

@@ -134,13 +134,13 @@ def test_subclass_is_a_limiter(make, clock):
     assert (one & TokenBucket("9/minute", clock=clock)).allow("key")
 
 
-def test_a_subclass_with_several_quotas(clock):
-    """Each part is of the subclass."""
-
+def test_a_subclass_takes_a_single_quota(clock):
     class Mine(TokenBucket):
         pass
 
-    assert [type(part) for part in Mine("1/s;2/m", clock=clock).limiters] == [Mine, Mine]
+    with pytest.raises(ValueError, match=r"single quota .* use ratelimit.parse\('1/s;2/m'\)"):
+        Mine("1/s;2/m", clock=clock)
+    assert str(Mine("1/s", clock=clock) & Mine("2/m", clock=clock)) == "token-bucket 1/second; token-bucket 2/minute"
 
 
 @pytest.mark.parametrize("make", LIMITERS)

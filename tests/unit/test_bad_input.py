@@ -222,14 +222,14 @@ def test_rejects_missing_unknown_and_surplus_arguments(make):
 
 
 def test_rejects_internal_arguments():
-    with pytest.raises(TypeError, match=r"TokenBucket\(\) has no argument 'own'; it accepts quota, burst"):
+    choices = r"\(choose from quota, burst, max_keys, table, on_full, clock\)"
+    with pytest.raises(TypeError, match=rf"TokenBucket\(\) got an unknown argument 'own' {choices}"):
         TokenBucket("5/minute", own=None)
 
 
-@pytest.mark.parametrize("quota", ["1/s", "1/s; 2/m"])
-def test_rejects_a_name_instead_of_a_table(quota):
+def test_rejects_a_name_instead_of_a_table():
     with pytest.raises(TypeError, match="table must be a Table, not 'myapp'"):
-        TokenBucket(quota, table="myapp")
+        TokenBucket("1/s", table="myapp")
 
 
 @pytest.mark.parametrize(

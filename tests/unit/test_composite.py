@@ -6,7 +6,7 @@ from cases import ALGORITHMS, SECOND, START
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit import All, FixedWindow, LeakyBucket, SlidingWindow, Table, TableFull, TokenBucket
+from ratelimit import All, FixedWindow, LeakyBucket, SlidingWindow, Table, TableFull, TokenBucket, parse
 from ratelimit.testing import ManualClock
 
 
@@ -66,25 +66,28 @@ def test_composites_are_flattened(second, day, clock):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
-def test_a_text_with_several_quotas(algorithm, clock):
-    """Is several limiters of the kind, with the same options."""
-    both = algorithm.make("2/second; 3/minute", clock, max_keys=7, on_full="raise")
+def test_text_with_several_limits_makes_an_all(algorithm, clock):
+    """The keyword arguments apply to each part."""
+    second, minute = algorithm.make("2/second", clock), algorithm.make("3/minute", clock)
+    both = parse(f"{second}; {minute}", clock=clock, max_keys=7, on_full="raise")
     assert isinstance(both, All)
     assert [type(part) for part in both.limiters] == [algorithm.limiter] * 2
     assert [str(part.quota) for part in both.limiters] == ["2/second", "3/minute"]
     assert [(part.max_keys, part.on_full, part.clock) for part in both.limiters] == [(7, "raise", clock)] * 2
-    by_name = algorithm.make(quota="2/second;3/minute", clock=clock)
-    assert repr(by_name) == repr(both)
+    assert repr(both) == repr(second & minute)
 
 
-def test_a_text_with_several_quotas_and_a_burst(clock):
-    """Options count for each."""
-    for both in (TokenBucket("2/s;3/m", 5, clock=clock), TokenBucket("2/s;3/m", burst=5, clock=clock)):
-        assert [part.peek("key").limit for part in both.limiters] == [5, 5]
-    with pytest.raises(ValueError, match="quota '' is not understood"):
-        TokenBucket("2/s;")
+def test_each_of_several_limits_has_its_own_burst(clock):
+    for text, limits in [
+        ("2/s burst 5; 3/m burst 7", [5, 7]),
+        ("2/s burst 5; 3/m", [5, 3]),
+        ("2/s; 3/m burst 5", [2, 5]),
+    ]:
+        assert [part.peek("key").limit for part in parse(text, clock=clock).limiters] == limits
+    with pytest.raises(ValueError, match=r"expected a quota .*, got the end"):
+        parse("2/s;")
     with pytest.raises(ValueError, match="burst must be"):
-        TokenBucket("2/s;3/m", burst=0)
+        parse("2/s; 3/m burst 0")
 
 
 parts = st.lists(
