@@ -56,6 +56,16 @@ PHRASES = (
 )
 RULES = tuple((re.compile(phrase.replace(" ", r"\s+"), re.IGNORECASE), plain) for phrase, plain in PHRASES)
 
+# The docstring of a Cython function that begins with a word that is not a verb; ruff's D401 does this for Python.
+NOT_A_VERB = (
+    r"(?:A|All|An|As|At|By|Each|Every|For|From|How|If|In|Is|It|Its|No|None|Of|On|One|That|The|This|To|What|When|Where"
+    r"|Whether|Which|With)"
+)
+SIGNATURE = r"(?:cp?def|def)[ \t]+(?!class\b)[^\"\n]*\((?:[^\"\n]*\n){0,12}?[^\"\n]*:[ \t]*(?:#[^\n]*)?\n"
+FRAGMENT = re.compile(
+    rf'^(?P<decorator>[ \t]*@property\n)?[ \t]*{SIGNATURE}[ \t]*"""(?P<start>{NOT_A_VERB} [\w`]+)', re.MULTILINE
+)
+
 DIRECTIVES = {Comment.Hashbang, Comment.Preproc, Comment.PreprocFile}
 LANGUAGES = {
     ".c": "c",
@@ -122,6 +132,12 @@ def findings(text: str, language: str) -> Iterator[tuple[int, str, str]]:
         for match in rule.finditer(readable):
             line = readable.count("\n", 0, match.start()) + 1
             found.append((line, " ".join(match[0].split()), plain))
+    if language == "cython":
+        found += [
+            (text.count("\n", 0, match.start("start")) + 1, match["start"], "an imperative: 'Return the ...'")
+            for match in FRAGMENT.finditer(text)
+            if not match["decorator"]
+        ]
     yield from sorted(found)
 
 

@@ -127,6 +127,14 @@ def test_reads_prose_and_no_code(text, language, expected):
     assert phrases(text, language) == expected
 
 
+def test_finds_the_docstring_of_a_cython_function_that_is_not_imperative():
+    source = (
+        'cdef class A(B):\n    """The class."""\n\n    @property\n    def a(self):\n        """The value."""\n\n'
+        'cdef int f(\n    int x\n) noexcept nogil:  # why\n    """The sum."""\n\ndef g():\n    """Return it."""\n'
+    )
+    assert phrases(source, "cython") == [(11, "The sum")]
+
+
 def test_knows_languages_by_suffix_name_and_first_line(tmp_path):
     names = {"a.pyx": "cython", "b.md": "markdown", "Makefile": "make", "c.json": None, "d": "python", "e": None}
     (tmp_path / "d").write_text("#!/usr/bin/env python3\n")
