@@ -1,10 +1,11 @@
 """What a second core adds: the arithmetic, the threads that are timed, and a little run of it all."""
 
 import sys
-import time
+import threading
 
 import numpy as np
 import pytest
+from waiting import PATIENCE, pace, until
 
 from ratelimit.bench import _loops, cores
 from ratelimit.bench.cores import ADD, C_LOOP, DENIED, HOT, OWN, Crew, Gains, Scaling, gain, together
@@ -30,13 +31,18 @@ def test_the_ratio_is_the_median_of_neighbours():
 
 def test_each_does_its_chunks_and_the_slower_one_is_seen():
     done = [0, 0]
+    threads = []
 
     def quick():
         done[0] += 1
+        threads.append(threading.current_thread())
 
     def slow():
+        if done[1] == 2:
+            until(lambda: threads)
+            threads[0].join(PATIENCE)
+            pace(0.1)
         done[1] += 1
-        time.sleep(0.01)  # another thread's slowness, not a limit's time
 
     run = together([quick, slow], 10)
     assert done == [10, 10]

@@ -13,6 +13,8 @@ from linearizability import Call, is_linearizable
 
 from ratelimit.testing import ManualClock
 
+pytestmark = pytest.mark.stress
+
 THREADS, CALLS, LIMIT = 3, 7, 3
 PATIENCE = 20  # seconds, at most
 ENOUGH = 200  # histories in which calls really overlapped

@@ -13,6 +13,8 @@ from cases import ALGORITHMS, SECOND, START, quota_of
 
 from ratelimit.testing import ManualClock
 
+pytestmark = pytest.mark.stress
+
 THREADS, LIMIT, COLLISIONS = 4, 100, 100
 PATIENCE = 15  # seconds, at most
 PARALLEL = not getattr(sys, "_is_gil_enabled", lambda: True)()

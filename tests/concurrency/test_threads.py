@@ -14,6 +14,8 @@ from cases import ALGORITHMS, START, quota_of
 
 from ratelimit.testing import ManualClock
 
+pytestmark = pytest.mark.stress
+
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
 PATIENCE = 30  # seconds until a race that is never seen is a failure
 PERIOD = 86_400 * 10**9
