@@ -4,14 +4,14 @@ PYTHON ?= python3
 LOG ?=
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := setup.py pyproject.toml $(wildcard ratelimit/*.pyx ratelimit/*/*.pyx ratelimit/*.pxd ratelimit/*.h)
+SOURCES := setup.py pyproject.toml $(shell find ratelimit -name "*.p[yx][xd]" -o -name "*.h")
 BUILT := $(VENV)/.built
 # cython-lint looks for pycodestyle on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test nightly lint format typing docs bench bench-check bench-page free-threaded sdist-test clean
+.PHONY: help demo check test nightly lint language format typing docs bench bench-check bench-page free-threaded sdist-test clean
 .SECONDARY:
 
 help:  ## list the tasks
@@ -37,13 +37,16 @@ lint: $(VENV)/.group-lint  ## style of Python and Cython
 	$(BIN)/ruff format --check .
 	$(BIN)/cython-lint ratelimit examples
 
+language: $(VENV)/.group-lint  ## phrases that are hard to read, each with the plain wording
+	$(BIN)/python scripts/check_language.py
+
 format: $(VENV)/.group-lint  ## put Python into that style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 typing: $(BUILT) $(VENV)/.group-test $(VENV)/.group-bench  ## types, and stubs against the compiled modules
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit._decision ratelimit._reservation ratelimit.algorithms ratelimit.composite ratelimit.gateway.chain ratelimit.gateway.meter --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
+	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit._limiter.decision ratelimit._limiter.reservation ratelimit.algorithms ratelimit.composite ratelimit.gateway.chain ratelimit.gateway.meter --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
 
 docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html
@@ -65,7 +68,7 @@ sdist-test: $(VENV)/.group-build  ## the source distribution, tested in a fresh 
 
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) build dist *.egg-info docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks
-	rm -f ratelimit/*.c ratelimit/*.so ratelimit/*/*.c ratelimit/*/*.so
+	find ratelimit -name "*.so" -delete -o -name "*.c" -delete
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(VENV)/pyvenv.cfg:

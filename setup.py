@@ -15,7 +15,7 @@ setup(
             Extension(
                 ".".join(source.with_suffix("").parts),
                 [str(source)],
-                depends=["ratelimit/_atomics.h", "ratelimit/_monotonic.h", "ratelimit/_siphash.h"],
+                depends=[str(header) for header in Path("ratelimit").rglob("*.h")],
                 include_dirs=["ratelimit"],
                 extra_compile_args=["-O3", *(["-mcx16"] if platform.machine() == "x86_64" else [])],
             )

@@ -23,7 +23,7 @@ import numpy as np
 from ratelimit.replay import Limit, replay
 from ratelimit.replay.engine import room
 from ratelimit.replay.limits import ALGORITHMS
-from ratelimit.replay.reader import Reader
+from ratelimit.replay.reading.reader import Reader
 
 ROUNDS = 3
 SIZE = 500_000

@@ -1,12 +1,12 @@
 """Rate limits: exact, lock-free, and in one call. Start with `TokenBucket("100/minute").allow(key)`."""
 
 from ._core import Limiter
-from ._decision import Decision
-from ._reservation import Reservation
+from ._limiter.decision import Decision
+from ._limiter.reservation import Reservation
+from ._storage.metadata import CorruptTable
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import All
 from .errors import CostExceedsLimit, RateLimitError, TableFull, WaitError, WaitTimeout
-from .label import CorruptTable
 from .quota import Quota
 from .table import Table
 
@@ -29,4 +29,4 @@ __all__ = [
     "WaitError",
     "WaitTimeout",
 ]
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # the only place: pyproject.toml reads it from here

@@ -12,8 +12,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "gateway": ("ratelimit.gateway.command", "serve an API gateway by a configuration file"),
     "table": ("ratelimit.tables", "list, inspect, change and remove shared tables"),
     "bench": ("ratelimit.bench", "measure the cost of a decision on this machine, beside other libraries"),
-    "replay": ("ratelimit.replay.command", "replay a log through limits: who would have been refused?"),
-    "suggest": ("ratelimit.replay.suggest", "the smallest limits that refuse no more than a given share of a log"),
+    "replay": ("ratelimit.replay.cli.replay", "replay a log through limits: who would have been refused?"),
+    "suggest": ("ratelimit.replay.cli.suggest", "the smallest limits that refuse no more than a given share of a log"),
 }
 
 

@@ -7,15 +7,15 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from ._arguments cimport address, amount, hashes_of, integers
-from ._atomics cimport count_load
-from ._clock cimport now_ns
-from ._decision cimport Decision
-from ._keys cimport hash_key
-from ._reservation cimport booking
-from ._rule cimport Rule
-from ._table cimport DONE, FULL, Outcome, Request, Status, Table, take
-from ._terms cimport Terms
+from ._limiter.arguments cimport address, amount, hashes_of, integers
+from ._engine.atomics cimport count_load
+from ._engine.clock cimport now_ns
+from ._limiter.decision cimport Decision
+from ._engine.hashing cimport hash_key
+from ._limiter.reservation cimport booking
+from ._engine.rule cimport Rule
+from ._engine.table cimport DONE, FULL, Outcome, Request, Status, Table, take
+from ._limiter.compiled_rule cimport Terms
 
 
 cdef enum OnFull:

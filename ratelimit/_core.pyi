@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import disjoint_base
 
-from ._decision import VERDICT as VERDICT
-from ._decision import Decision
-from ._reservation import Reservation
+from ._limiter.decision import VERDICT as VERDICT
+from ._limiter.decision import Decision
+from ._limiter.reservation import Reservation
 from .composite import All
 from .quota import Quota
 from .table import Table

@@ -4,15 +4,15 @@ import numpy as np
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from ._arguments cimport address, amount, moment
-from ._atomics cimport count_load, count_raise, rule_publish, u128
-from ._batch cimport Batch
-from ._clock cimport anchor_ns, can_be, now_ns, seen_ns, settle_anchor
-from ._decision cimport Decision, decision_of
-from ._keys cimport hash_key
-from ._reservation cimport booking
-from ._rule cimport NEVER, SLIDING_LOG, Rule
-from ._table cimport (
+from ._limiter.arguments cimport address, amount, moment
+from ._engine.atomics cimport count_load, count_raise, rule_publish, u128
+from ._limiter.batch cimport Batch
+from ._engine.clock cimport anchor_ns, can_be, now_ns, seen_ns, settle_anchor
+from ._limiter.decision cimport Decision, decision_of
+from ._engine.hashing cimport hash_key
+from ._limiter.reservation cimport booking
+from ._engine.rule cimport NEVER, SLIDING_LOG, Rule
+from ._engine.table cimport (
     DONE,
     FULL,
     HIT,
@@ -30,15 +30,15 @@ from ._table cimport (
     perform,
     take,
 )
-from ._terms cimport Terms
-from ._verdict cimport Verdict, wait_ns
+from ._limiter.compiled_rule cimport Terms
+from ._engine.verdict cimport Verdict, wait_ns
 
-from . import label as labels
-from ._decision import VERDICT
+from ._storage import metadata as labels
+from ._limiter.decision import VERDICT
 from .errors import TableFull
-from .mapping import boot_id
+from ._storage.memory import boot_id
 from .quota import Quota, seconds_to_ns
-from .sizes import options_of, restate
+from ._limiter.parameters import options_of, restate
 from .table import Table as KeyTable
 
 cdef int64_t ANCHOR = anchor_ns()  # once for all limiters, so that several decide at one and the same moment
@@ -69,7 +69,7 @@ cdef class Limiter:
     Every method may be called from any thread and, where the table is shared, in any process.
     """
 
-    _sizes = None  # of each algorithm: the function of sizes.py that measures a quota
+    _sizes = None  # of each algorithm: the function of parameters.py that measures a quota
 
     def __cinit__(self, quota=None, *options, max_keys=None, table=None, on_full="deny", clock=None, **more_options):
         if self._sizes is None:
@@ -439,4 +439,5 @@ def restored(cls, quota, options):
     return cls(quota, **options)
 
 
-from . import composite, waiting  # noqa: E402  (they need the classes above)
+from . import composite  # noqa: E402  (it needs the classes above)
+from ._limiter import waiting  # noqa: E402

@@ -1,8 +1,8 @@
 from typing import Literal, Self
 
 from ._core import Limiter, _Clock, _OnFull
+from ._limiter.parameters import Sizes
 from .quota import Quota
-from .sizes import Sizes
 from .table import Table
 
 # A text with semicolons makes an `All` of such limiters, which has the same verbs but for `quota=` of single

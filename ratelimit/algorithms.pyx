@@ -5,7 +5,7 @@ from cpython.object cimport PyObject, PyTypeObject, newfunc
 
 from ._core cimport Limiter, allow
 
-from . import sizes
+from ._limiter import parameters as sizes
 from .composite import All
 from .table import Table
 

@@ -5,8 +5,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ._core import Limiter, _Clock, _Integers, _Key, _Keys, _Seconds
-from ._decision import Decision
-from ._reservation import Reservation
+from ._limiter.decision import Decision
+from ._limiter.reservation import Reservation
 from .quota import Quota
 
 @final

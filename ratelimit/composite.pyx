@@ -19,13 +19,13 @@ from ._core cimport (
     integers,
     is_stale,
 )
-from ._algorithm cimport turn
-from ._atomics cimport count_add
-from ._rule cimport LEAKY_BUCKET, NEVER, Rule
-from ._table cimport CANCEL, DONE, FULL, HIT, REFUSED, RESERVE, Outcome, Request, Table, look, perform
-from ._verdict cimport Verdict, more_after, pronounce, wait_ns
+from ._engine.algorithm cimport turn
+from ._engine.atomics cimport count_add
+from ._engine.rule cimport LEAKY_BUCKET, NEVER, Rule
+from ._engine.table cimport CANCEL, DONE, FULL, HIT, REFUSED, RESERVE, Outcome, Request, Table, look, perform
+from ._engine.verdict cimport Verdict, more_after, pronounce, wait_ns
 
-from . import waiting
+from ._limiter import waiting
 from ._core import VERDICT
 from .quota import seconds_to_ns
 

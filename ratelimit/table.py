@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from . import mapping
-from .label import Label, bytes_for
+from ._limiter.parameters import Sizes
+from ._storage import memory as mapping
+from ._storage.metadata import Label, bytes_for
 from .quota import count
-from .sizes import Sizes
 
 if TYPE_CHECKING:
     from ._core import Limiter

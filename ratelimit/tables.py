@@ -5,8 +5,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .inspection import census
-from .label import MAGIC
+from ._storage.census import census
+from ._storage.metadata import MAGIC
 from .quota import Quota
 from .table import Table
 

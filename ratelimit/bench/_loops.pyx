@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from .._atomics cimport count_add, u128, word_cas, word_load
+from .._engine.atomics cimport count_add, u128, word_cas, word_load
 
 
 def swap_words(uint64_t[:, ::1] pairs, const int64_t[::1] places):

@@ -8,8 +8,8 @@ from .access import Networks, client_address
 from .app import Gateway
 from .canary import Split
 from .chain import Chain, Ruling
-from .config import ConfigurationError, read_file
-from .model import (
+from .config.load import ConfigurationError, read_file
+from .config.model import (
     AccessLog,
     Api,
     Authorizer,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from .backends import LOST, Addresses
+from .config.model import Configuration
 from .exchange import Disconnected, Exchange, Pieces, Receive, Refusal, Response, Send, leave
 from .flow import Flow, RouteFlow, check_headers, check_size
 from .integrations import whole_body
-from .model import Configuration
 from .operator import Operator, reply
 from .peers import Connections
 from .plans import sweep

@@ -6,7 +6,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.stdint cimport uint64_t
 
 from .._core cimport Decision, Limiter
-from .._rule cimport NEVER
+from .._engine.rule cimport NEVER
 
 from .. import All
 

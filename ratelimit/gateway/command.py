@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from .. import Table
-from .config import read_file
-from .model import Configuration
+from .config.load import read_file
+from .config.model import Configuration
 from .server import run
 from .throttle import Limiters
 from .worker import served

@@ -9,12 +9,12 @@ from .access import Authorization, Networks, client_address, parse_address
 from .backends import Address, Addresses
 from .canary import Split
 from .chain import Chain
+from .config.model import Api, Configuration, Mock, Route, Stage, Throttle
 from .exchange import Exchange, Found, Place, Refusal, Response, leave
 from .integrations import CLOSE, Integration, MockCall, integration_of
 from .log import Line
 from .mapping import Mapping, Template
 from .meter import Meter
-from .model import Api, Configuration, Mock, Route, Stage, Throttle
 from .plans import UsagePlan
 from .responses import Responses
 from .routes import BadPath, BadValue, RouteTable, decode

@@ -16,9 +16,9 @@ import websockets
 from . import backends
 from .access import call, load
 from .backends import Address, Balancer, Target
+from .config.model import Mock, Proxy, Route
 from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response, joined
 from .mapping import Headers, Mapping, Template, clean, in_json, one_name
-from .model import Mock, Proxy, Route
 from .routes import BadValue
 from .tracing import inject
 

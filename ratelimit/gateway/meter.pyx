@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from .._clock cimport monotonic_ns
+from .._engine.clock cimport monotonic_ns
 from .._core cimport Limiter
 
 from .throttle import LEVELS, read

@@ -8,11 +8,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from .. import TableFull
+from .config.model import CalendarQuota, Throttle
 from .exchange import Exchange, Refusal, Response
 from .flow import Side
 from .integrations import whole_body
 from .metrics import Collector
-from .model import CalendarQuota, Throttle
 from .peers import Reply
 from .plans import UsagePlan, day_of
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from .. import Quota
 from .chain import Chain
-from .model import CalendarQuota, Plan
+from .config.model import CalendarQuota, Plan
 from .throttle import FOREVER, Limiters, Step, add, read
 
 DAY_NS = 86_400 * 10**9

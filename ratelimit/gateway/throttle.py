@@ -12,7 +12,7 @@ from math import ceil
 from typing import Any
 
 from .. import FixedWindow, Limiter, Quota, TokenBucket
-from .model import Throttle
+from .config.model import Throttle
 
 LEVELS = ("plan", "plan-method", "quota", "method", "stage", "account")  # in the order in which they apply
 FOREVER = Quota(2**62, Fraction(2**62, 10**9))  # one window from 1970 to 2116: a counter

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from .app import Gateway
-from .config import read_file
-from .model import Configuration
+from .config.load import read_file
+from .config.model import Configuration
 from .protocols import BoundedProtocol, Patience
 
 log = logging.getLogger("uvicorn.error")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from waiting import PATIENCE, pace, until
 
+from ratelimit._storage.census import census
 from ratelimit.bench import _loops, cores
 from ratelimit.bench.cores import ADD, C_LOOP, DENIED, HOT, OWN, Crew, Gains, Scaling, gain, together
 from ratelimit.bench.measure import Effort
-from ratelimit.inspection import census
 
 LITTLE = Effort(rounds=2, piece_ns=100_000, many=1_000)
 HAS_GIL = getattr(sys, "_is_gil_enabled", lambda: True)()

@@ -4,10 +4,10 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from ratelimit._algorithm cimport charge, remaining
-from ratelimit._atomics cimport count_load, u128
-from ratelimit._rule cimport SLIDING_LOG, Algorithm, Rule
-from ratelimit._table cimport (
+from ratelimit._engine.algorithm cimport charge, remaining
+from ratelimit._engine.atomics cimport count_load, u128
+from ratelimit._engine.rule cimport SLIDING_LOG, Algorithm, Rule
+from ratelimit._engine.table cimport (
     Header,
     Outcome,
     Request,

@@ -1,6 +1,6 @@
-/* _monotonic.h beside the kernel's own clock, read just before and just after it. Prints how often the counter
+/* monotonic.h beside the kernel's own clock, read just before and just after it. Prints how often the counter
    answered, how often the kernel was asked, and by how much a reading was ever too late or too early, in ns. */
-#include "_monotonic.h"
+#include "monotonic.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "_atomics.h"
+#include "_engine/atomics.h"
 #include "core.h"
 
 enum { TURNS = 60000, ALGORITHMS = 6, LOG = 5, LIMIT = 8, PERIOD = 8000, MOST = 70, BEYOND = 8, CLAIM = 1 << 15 };

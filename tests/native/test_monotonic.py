@@ -10,7 +10,7 @@ from tools import needs
 pytestmark = pytest.mark.proof
 
 HERE = Path(__file__).parent
-HEADER = HERE.parents[1] / "ratelimit" / "_monotonic.h"
+HEADER = HERE.parents[1] / "ratelimit" / "_engine" / "monotonic.h"
 CLOCKSOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
 MICROSECOND = 1_000
 
@@ -18,7 +18,7 @@ MICROSECOND = 1_000
 def readings(folder, header):
     """What monotonic.c prints: {"counted": ..., "asked": ..., "late": ..., "early": ...}."""
     needs("gcc")
-    (folder / "_monotonic.h").write_text(header)
+    (folder / "monotonic.h").write_text(header)
     subprocess.run(["gcc", "-O2", f"-I{folder}", HERE / "monotonic.c", "-o", folder / "monotonic"], check=True)
     printed = subprocess.run([folder / "monotonic"], check=True, capture_output=True, text=True).stdout
     print(printed)

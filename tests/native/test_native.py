@@ -43,8 +43,12 @@ def translated(folder, project=PROJECT):
         folder / "core.c",
     ]
     subprocess.run(command, check=True, cwd=folder)
-    for file in (HERE / "stress.c", HERE / "search.c", *PROJECT.glob("ratelimit/*.h")):
+    for file in (HERE / "stress.c", HERE / "search.c"):
         shutil.copy(file, folder)
+    headers = folder / "_engine"
+    headers.mkdir()
+    for file in (project / "ratelimit" / "_engine").glob("*.h"):
+        shutil.copy(file, headers)
     return folder
 
 
@@ -83,7 +87,7 @@ def test_a_swap_in_two_steps_breaks_the_promises(source, tmp_path):
     folder = damaged(
         source,
         tmp_path,
-        "_atomics.h",
+        "_engine/atomics.h",
         "    u128 seen = word_swap(word, *expected, desired);\n",
         "    volatile u128 *torn = word;\n    u128 seen = *torn;\n"
         "    if (seen == *expected) { sched_yield(); *torn = desired; }\n",
@@ -101,7 +105,7 @@ def test_thread_sanitizer_finds_a_seeded_race(source, tmp_path):
     folder = damaged(
         source,
         tmp_path,
-        "_atomics.h",
+        "_engine/atomics.h",
         "return __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED);",
         "uint64_t before = *counter; *counter = before + amount; return before;",
     )
@@ -122,7 +126,7 @@ def test_promises_hold_in_code_for_aarch64(source, options):
 
 NO_GROUPS = "-include", "one_by_one.h"
 ONE_BY_ONE = """
-#include "_atomics.h"
+#include "_engine/atomics.h"
 #define words_pass(words, shift, top) 0
 #define words_above(words, shift, top, floor) 0
 """
@@ -157,44 +161,48 @@ def test_a_search_in_groups_is_a_search_on_aarch64(source, one_by_one):
 # What the tests above are worth: of each file a line, and what is wrong in its place.
 WRONG_SEARCHES = {
     "the slot after a group is skipped": (
-        "_table.pxd",
+        "_engine/table.pxd",
         "    slot += count\n    return table.slots if slot == table.slots + table.size else slot",
         "    slot += count + (count > 1)\n    return table.slots if slot >= table.slots + table.size else slot",
     ),
     "what is left at the end is skipped": (
-        "_table.pxd",
+        "_engine/table.pxd",
         "        passed = others(table, slot, left, tag)",
         "        left -= left % GROUP\n        passed = others(table, slot, left, tag)",
     ),
     "a last group goes on beyond the table": (
-        "_table.pxd",
+        "_engine/table.pxd",
         "    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP",
         "    return (min(left, <uint64_t>(table.slots + table.size - slot)) + GROUP - 1) // GROUP * GROUP",
     ),
     "the table's end is not seen": (
-        "_table.pxd",
+        "_engine/table.pxd",
         "    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP",
         "    return left // GROUP * GROUP",
     ),
     "it wraps a slot too far": (
-        "_table.pxd",
+        "_engine/table.pxd",
         "    return table.slots if slot == table.slots + table.size else slot",
         "    return table.slots + (count > 1) if slot == table.slots + table.size else slot",
     ),
-    "the last slot of a group is not looked at": ("_atomics.h", "word[i], word[i + 1]) >>", "word[i], word[i & 4]) >>"),
-    "a claim is passed": ("_atomics.h", "above &= ~(rest | (tops - 2)", "above &= ~((tops - 2)"),
-    "the own tag is passed": ("_atomics.h", " | ((tops ^ top) - 1));", ");"),
-    "the low half is not compared": ("_atomics.h", " - borrow; /*", " - 1; /*"),
-    "the floor is too low": ("_algorithm.pxd", "        return <u128>moment * rule.unit", "        return 0"),
-    "a log leaves too late": ("_algorithm.pxd", "log_pack(since + 2, 0)", "log_pack(since + 1, 0)"),
+    "the last slot of a group is not looked at": (
+        "_engine/atomics.h",
+        "word[i], word[i + 1]) >>",
+        "word[i], word[i & 4]) >>",
+    ),
+    "a claim is passed": ("_engine/atomics.h", "above &= ~(rest | (tops - 2)", "above &= ~((tops - 2)"),
+    "the own tag is passed": ("_engine/atomics.h", " | ((tops ^ top) - 1));", ");"),
+    "the low half is not compared": ("_engine/atomics.h", " - borrow; /*", " - 1; /*"),
+    "the floor is too low": ("_engine/algorithm.pxd", "        return <u128>moment * rule.unit", "        return 0"),
+    "a log leaves too late": ("_engine/algorithm.pxd", "log_pack(since + 2, 0)", "log_pack(since + 1, 0)"),
     "a first window ends too late": (
-        "_algorithm.pxd",
+        "_engine/algorithm.pxd",
         "since + 1 if rule.algorithm == FIRST_WINDOW",
         "since if rule.algorithm == FIRST_WINDOW",
     ),
-    "a window ends too late": ("_algorithm.pxd", " else moment, 0)", " else since, 0)"),
+    "a window ends too late": ("_engine/algorithm.pxd", " else moment, 0)", " else since, 0)"),
     "a sliding window ends too late": (
-        "_algorithm.pxd",
+        "_engine/algorithm.pxd",
         "<u128>(moment // rule.period) << 2",
         "<u128>(since // rule.period) << 2",
     ),
@@ -207,13 +215,12 @@ def test_a_wrong_search_in_groups_is_noticed(error, one_by_one, tmp_path):
     shutil.copytree(
         PROJECT / "ratelimit",
         tmp_path / "ratelimit",
-        ignore=lambda folder, names: [name for name in names if not name.endswith((".pxd", ".h"))],
+        ignore=shutil.ignore_patterns("*.py", "*.pyx", "*.pyi", "*.c", "*.so", "__pycache__"),
     )
     text = (tmp_path / "ratelimit" / file).read_text()
     assert text.count(right) == 1
     (tmp_path / "ratelimit" / file).write_text(text.replace(right, wrong))
     folder = translated(tmp_path, project=tmp_path)
-    shutil.copy(tmp_path / "ratelimit" / "_atomics.h", folder)
     program = build(folder, "-O2", *WIDE_CAS, program="search")
     printed = subprocess.run([program], capture_output=True, text=True).stdout  # it may well crash
     assert printed.splitlines() != one_by_one

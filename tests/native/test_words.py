@@ -11,14 +11,14 @@ from tools import needs
 pytestmark = pytest.mark.proof
 
 HERE = Path(__file__).parent
-HEADER = HERE.parents[1] / "ratelimit" / "_atomics.h"
+HEADER = HERE.parents[1] / "ratelimit" / "_engine" / "atomics.h"
 WIDE_CAS = ["-mcx16"] if platform.machine() == "x86_64" else []
 
 
 def compared(folder, header, *options):
     """What words.c prints: {"wrong": ..., "found": ..., "passing": ..., "above": ...}."""
     needs("gcc")
-    (folder / "_atomics.h").write_text(header)
+    (folder / "atomics.h").write_text(header)
     command = ["gcc", "-O2", "-w", *WIDE_CAS, *options, f"-I{folder}", HERE / "words.c", "-o", folder / "words"]
     subprocess.run(command, check=True)
     printed = subprocess.run([folder / "words"], check=True, capture_output=True, text=True).stdout

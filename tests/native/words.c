@@ -1,7 +1,7 @@
 /* What is asked of eight words at once, beside the same by a loop: words of which none, one or several have the top
    that is looked for, and the others nearly have it; that are above a floor, at it or below it, by either half. Prints
    how often an answer was wrong, and how often each was yes. */
-#include "_atomics.h"
+#include "atomics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static void ask_whether_they_pass(uint64_t top) {
     passing += pass;
 }
 
-/* The bit below `SHIFT + 1` is the claim's, here as in _table.pxd. */
+/* The bit below `SHIFT + 1` is the claim's, here as in table.pxd. */
 static void ask_whether_they_are_above(uint64_t top) {
     u128 below = ((u128)1 << SHIFT) - 1, floor = ((u128)drawn() << 64 | drawn()) & below >> drawn() % SHIFT;
     int all = 1;

@@ -1,5 +1,5 @@
-/* The memory orders of ratelimit/_atomics.h, explored by relacy: not only every interleaving but every value that
-   C11 lets a load return. Names and order are those of _table.pxd. A word is one atomic object here, as it is for
+/* The memory orders of ratelimit/_engine/atomics.h, explored by relacy: not only every interleaving but every value that
+   C11 lets a load return. Names and order are those of table.pxd. A word is one atomic object here, as it is for
    the processor.
 
    orders SUITE: runs one of the three; the exit code says whether it held. */

@@ -1,4 +1,4 @@
-"""The memory orders of _atomics.h under the C11 memory model: relacy draws interleavings and what loads return."""
+"""The memory orders of atomics.h under the C11 memory model: relacy draws interleavings and what loads return."""
 
 import subprocess
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_orders_are_strong_enough(build, orders):
     program = build(orders)
     for suite in SUITES:
         result = explore(program, suite)
-        print(f"{suite}, {orders or 'as in _atomics.h'}: {EXECUTIONS:,} executions")
+        print(f"{suite}, {orders or 'as in atomics.h'}: {EXECUTIONS:,} executions")
         assert result.returncode == 0, result.stdout[-2000:]
 
 

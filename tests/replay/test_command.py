@@ -12,18 +12,20 @@ from functools import partial
 
 import pytest
 
-from ratelimit.replay import command, replay_log, suggest
+from ratelimit.replay import replay_log
+from ratelimit.replay.cli import replay as replay_command
+from ratelimit.replay.cli import suggest as suggest_command
 from ratelimit.replay.limits import ALGORITHMS, Limit
-from ratelimit.replay.suggest import Trace, smallest
-from ratelimit.replay.svg import histogram
-from ratelimit.replay.table import columns, duration, percent
+from ratelimit.replay.render.charts import histogram
+from ratelimit.replay.render.text import columns, duration, percent
+from ratelimit.replay.search import Trace, smallest
 
 LIMITS = ["--limit", "token-bucket 60/minute burst 40", "--limit", "fixed-window 60/minute"]
 RUN = [sys.executable, "-m", "ratelimit"]
 
 
 def test_the_table(made_log, capsys):
-    assert command.main([str(made_log), *LIMITS]) == 0
+    assert replay_command.main([str(made_log), *LIMITS]) == 0
     printed, errors = capsys.readouterr()
     report = replay_log(made_log, LIMITS[1::2])
     assert errors == ""
@@ -38,7 +40,7 @@ def test_the_table(made_log, capsys):
 
 def test_json_has_the_same_numbers_and_html_is_written(made_log, tmp_path, capsys):
     page = tmp_path / "report.html"
-    assert command.main([str(made_log), *LIMITS, "--json", "-", "--html", str(page)]) == 0
+    assert replay_command.main([str(made_log), *LIMITS, "--json", "-", "--html", str(page)]) == 0
     read = json.loads(capsys.readouterr().out)
     report = replay_log(made_log, LIMITS[1::2])
     for told, outcome in zip(read["outcomes"], report.outcomes, strict=True):
@@ -54,7 +56,7 @@ def test_what_was_odd_is_said(tmp_path, capsys):
     line = '192.0.2.1 - - [05/Jan/2026:00:{:02}:00 +0000] "GET / HTTP/1.1" 200 1\n'
     path = tmp_path / "log"
     path.write_text("".join(map(line.format, (1, 2, 1))) + "garbage\n")
-    assert command.main([str(path), "--limit", "token-bucket 1/second"]) == 0
+    assert replay_command.main([str(path), "--limit", "token-bucket 1/second"]) == 0
     printed = capsys.readouterr().out
     assert "1 of 4 lines could not be read and are left out" in printed
     assert f"{path}:4: garbage" in printed
@@ -73,7 +75,7 @@ def test_what_was_odd_is_said(tmp_path, capsys):
     ],
 )
 def test_what_makes_no_sense_is_refused_with_a_reason(arguments, message, made_log, capsys):
-    assert command.main([argument.format(log=made_log) for argument in arguments]) == 2
+    assert replay_command.main([argument.format(log=made_log) for argument in arguments]) == 2
     printed, errors = capsys.readouterr()
     assert printed == ""
     assert errors.startswith("ratelimit replay: ")
@@ -134,7 +136,7 @@ def test_too_many_live_keys_are_replayed_with_more_room(made_log, monkeypatch, c
 
 
 def test_when_the_room_is_given_a_lack_of_it_is_told(made_log, capsys):
-    assert command.main([str(made_log), *LIMITS, "--max-keys", "10"]) == 0
+    assert replay_command.main([str(made_log), *LIMITS, "--max-keys", "10"]) == 0
     assert "requests were refused only because its table was full" in capsys.readouterr().out
 
 
@@ -143,7 +145,7 @@ def test_when_the_room_is_given_a_lack_of_it_is_told(made_log, capsys):
 
 @pytest.fixture(scope="module")
 def trace(made_log):
-    from ratelimit.replay.reader import Reader
+    from ratelimit.replay.reading.reader import Reader
 
     return Trace(Reader([str(made_log)]).chunks())
 
@@ -151,7 +153,7 @@ def trace(made_log):
 @pytest.fixture(scope="module")
 def answer(made_log, tmp_path_factory):
     path = tmp_path_factory.mktemp("suggest") / "answer.json"
-    assert suggest.main([str(made_log), "--refuse-at-most", "3%", "--json", str(path)]) == 0
+    assert suggest_command.main([str(made_log), "--refuse-at-most", "3%", "--json", str(path)]) == 0
     return json.loads(path.read_text())
 
 
@@ -187,7 +189,9 @@ def test_when_no_limit_will_do(tmp_path, capsys):
     path = tmp_path / "log.csv"
     path.write_text("time,client\n" + "1767571200,192.0.2.1\n" * 50_000)
     assert (
-        suggest.main([str(path), "--refuse-at-most", "0", "--algorithm", "sliding-log", "--algorithm", "fixed-window"])
+        suggest_command.main(
+            [str(path), "--refuse-at-most", "0", "--algorithm", "sliding-log", "--algorithm", "fixed-window"]
+        )
         == 0
     )
     printed = capsys.readouterr().out
@@ -196,16 +200,16 @@ def test_when_no_limit_will_do(tmp_path, capsys):
 
 
 def test_an_interrupted_search_prints_what_was_found(made_log, monkeypatch, capsys):
-    whole = suggest.suggest
+    whole = suggest_command.suggest
 
     def interrupted(trace, algorithm, *rest):
         if algorithm == "sliding-window":
             raise KeyboardInterrupt
         return whole(trace, algorithm, *rest)
 
-    monkeypatch.setattr(suggest, "suggest", interrupted)
+    monkeypatch.setattr(suggest_command, "suggest", interrupted)
     chosen = [word for name in ("fixed-window", "sliding-window") for word in ("--algorithm", name)]
-    assert suggest.main([str(made_log), *chosen]) == 1
+    assert suggest_command.main([str(made_log), *chosen]) == 1
     printed = capsys.readouterr().out
     assert "interrupted: this is what was known by then" in printed
     assert "fixed-window " in printed
@@ -216,15 +220,15 @@ def test_an_interruption_while_reading(made_log, monkeypatch, capsys):
     def interrupted(chunks):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(suggest, "Trace", interrupted)
-    assert suggest.main([str(made_log)]) == 1
+    monkeypatch.setattr(suggest_command, "Trace", interrupted)
+    assert suggest_command.main([str(made_log)]) == 1
     assert "interrupted while reading" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("share", ["100%", "some", "2", "nan"])
 def test_a_share_that_is_none(share, made_log, capsys):
     with pytest.raises(SystemExit):
-        suggest.main([str(made_log), "--refuse-at-most", share])
+        suggest_command.main([str(made_log), "--refuse-at-most", share])
     assert "must be a share such as 0.1% or 0.001" in capsys.readouterr().err
 
 
@@ -272,7 +276,7 @@ def test_an_axis_of_times_can_be_read(longest, labels):
         (["--sort-window", "inf"], "window must be finite seconds of zero or more, not inf"),
     ],
 )
-@pytest.mark.parametrize("main", [command.main, suggest.main])
+@pytest.mark.parametrize("main", [replay_command.main, suggest_command.main])
 def test_what_cannot_be_is_said_before_the_work(main, arguments, says, tmp_path, capsys):
     """In one line."""
     log = tmp_path / "log.csv"
@@ -289,7 +293,7 @@ def test_what_cannot_be_is_said_before_the_work(main, arguments, says, tmp_path,
     [("0", "--max-keys must be a whole number from 1, not 0"), ("99999999999999", "bytes of address space")],
 )
 def test_room_for_as_many_keys_as_cannot_be(number, says, made_log, capsys):
-    assert command.main([str(made_log), "--max-keys", number]) == 2
+    assert replay_command.main([str(made_log), "--max-keys", number]) == 2
     assert says in capsys.readouterr().err
 
 
@@ -351,7 +355,7 @@ def test_a_log_commands_no_terminal(tmp_path, capsys):
     """Neither by its keys nor by its broken lines."""
     log = tmp_path / "log.jsonl"
     log.write_text('{"time": 1, "client": "\\u001b[2Jevil"}\n' * 2 + "\x1b]0;title\x07 {\n")
-    assert command.main([str(log), "--limit", "fixed-window 1/s"]) == 0
+    assert replay_command.main([str(log), "--limit", "fixed-window 1/s"]) == 0
     printed = capsys.readouterr().out
     assert "\x1b" not in printed
     assert r"\x1b[2Jevil" in printed
@@ -374,7 +378,7 @@ def test_a_long_key_is_shortened_on_the_terminal_alone(tmp_path, capsys):
     log = tmp_path / "log.csv"
     log.write_text("time,client\n" + f"1,{'k' * 500}\n" * 2)
     for how in ([], ["--json", "-"]):
-        assert command.main([str(log), "--limit", "fixed-window 1/s", *how]) == 0
+        assert replay_command.main([str(log), "--limit", "fixed-window 1/s", *how]) == 0
         printed = capsys.readouterr().out
         assert (f"{'k' * 57}..." in printed, "k" * 500 in printed) == (not how, bool(how))
 
@@ -384,7 +388,7 @@ def test_a_key_that_no_line_has_is_told(tmp_path, capsys):
     log = tmp_path / "log.jsonl"
     log.write_text('{"time": 1, "client": "a"}\n' * 3)
     said = "no line has a field 'clinet'; it counts as '-' in all of them"
-    for main, limit in ((command.main, ["--limit", "fixed-window 1/s"]), (suggest.main, [])):
+    for main, limit in ((replay_command.main, ["--limit", "fixed-window 1/s"]), (suggest_command.main, [])):
         assert main([str(log), *limit, "--key", "clinet + client"]) == 0
         assert said in capsys.readouterr().out
         assert main([str(log), *limit]) == 0
@@ -395,10 +399,10 @@ def test_suggest_says_what_was_odd_as_replay_does(tmp_path, capsys):
     log = tmp_path / "log.csv"
     log.write_text("time,client\n5,a\n4,a\nbroken\n")
     page = tmp_path / "page.html"
-    assert suggest.main([str(log)]) == 0
+    assert suggest_command.main([str(log)]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("2 requests by 1 client; the smallest limits")
-    assert suggest.main([str(log), "--html", str(page)]) == 0
+    assert suggest_command.main([str(log), "--html", str(page)]) == 0
     for said in ("1 of 3 lines could not be read and are left out", "line was out of order, sorted within 60 s"):
         assert said in printed
         assert said in page.read_text()
@@ -408,9 +412,9 @@ def test_suggest_says_what_was_odd_as_replay_does(tmp_path, capsys):
 def test_suggest_without_requests(tmp_path, capsys):
     log = tmp_path / "empty"
     log.touch()
-    assert suggest.main([str(log)]) == 0
+    assert suggest_command.main([str(log)]) == 0
     assert capsys.readouterr().out == "no requests, and so no limit\n"
-    assert suggest.main([str(log), "--html", "-"]) == 0
+    assert suggest_command.main([str(log), "--html", "-"]) == 0
     assert "No requests, and so no limit" in capsys.readouterr().out
 
 
@@ -428,7 +432,7 @@ def test_suggestions_stay_below_what_a_log_can_keep(tmp_path, capsys):
         log = tmp_path / "log.csv"
         log.write_text("time,client\n" + "1,a\n" * requests)
         arguments = [str(log), "--algorithm", "sliding-log", "--algorithm", "fixed-window", "--refuse-at-most", "0"]
-        assert suggest.main(arguments) == 0
+        assert suggest_command.main(arguments) == 0
         printed = capsys.readouterr().out
         assert ("sliding-log: no limit refuses so few" in printed) == none
         assert ("sliding-log 30000/minute" in printed) != none

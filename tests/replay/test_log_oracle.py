@@ -13,7 +13,7 @@ import pytest
 from replay_tools import ROOT
 
 from ratelimit.replay import replay, replay_log
-from ratelimit.replay.reader import Reader
+from ratelimit.replay.reading.reader import Reader
 
 SECOND = 10**9
 LINE = re.compile(r'^(\S+) \S+ \S+ \[([^\]]+)\] "(?:[^"\\]|\\.)*" \d{3} ')

@@ -15,12 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tools import program
 
-from ratelimit.replay import files, replay_log
-from ratelimit.replay.keys import address_prefix
-from ratelimit.replay.moments import BROKEN, from_clf, from_text
-from ratelimit.replay.order import Chunk, Sorter, merge
-from ratelimit.replay.reader import Reader
-from ratelimit.replay.table import heading
+from ratelimit.replay import replay_log
+from ratelimit.replay.batch import Batch
+from ratelimit.replay.reading import files
+from ratelimit.replay.reading.keys import address_prefix
+from ratelimit.replay.reading.merge import Sorter, merge
+from ratelimit.replay.reading.reader import Reader
+from ratelimit.replay.reading.timestamps import BROKEN, from_clf, from_text
+from ratelimit.replay.render.text import heading
 
 SECOND = 10**9
 START = 1_767_571_200
@@ -273,14 +275,14 @@ def test_moments_of_other_logs(text, moment):
 
 def chunk(moments):
     moments = np.array(moments, np.int64)
-    return Chunk(moments, np.arange(len(moments), dtype=np.uint64), np.zeros(len(moments), np.int32))
+    return Batch(moments, np.arange(len(moments), dtype=np.uint64), np.zeros(len(moments), np.int32))
 
 
 @given(st.lists(st.lists(st.integers(0, 50), max_size=20)), st.integers(0, 60), st.integers(1, 20))
 def test_sorted_within_a_window(parts, window, at_once):
     whole = [moment for part in parts for moment in part]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ratelimit.replay.order.AT_ONCE", at_once)
+        patch.setattr("ratelimit.replay.reading.merge.BATCH_SIZE", at_once)
         sorter = Sorter(window)
         released = [moment for part in sorter.sort(map(chunk, parts)) for moment in part.moments.tolist()]
     newest = -1
@@ -298,7 +300,7 @@ def test_sorted_within_a_window(parts, window, at_once):
 
 
 def test_what_is_late_is_told_and_not_set_back(tmp_path, monkeypatch):
-    monkeypatch.setattr("ratelimit.replay.order.AT_ONCE", 1)
+    monkeypatch.setattr("ratelimit.replay.reading.merge.BATCH_SIZE", 1)
     monkeypatch.setattr(files, "BLOCK", 100)
     moments = [0, 100, 200, 300, 5, 400]
     lines = text_of("combined", [(at, *REQUESTS[0][1:]) for at in moments])

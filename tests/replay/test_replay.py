@@ -93,7 +93,7 @@ def test_chunks_make_no_difference(data):
     numbers = keys.astype(np.int32)
     trial = engine.Engine(LIMITS, max_keys=lambda limit: 5, keep=True)
     trial.run(
-        engine.Chunk(moments[a:b], keys[a:b].astype(np.uint64), numbers[a:b])
+        engine.Batch(moments[a:b], keys[a:b].astype(np.uint64), numbers[a:b])
         for a, b in zip([0, *cuts], [*cuts, 300], strict=True)
     )
     parts = trial.report(str, 5, 5)
@@ -179,11 +179,11 @@ def test_an_interruption_reports_what_is_known():
 def test_a_full_table_is_told():
     moments, keys = traffic(100, 100, 1)
     trial = engine.Engine("token-bucket 5/minute", max_keys=lambda limit: 10, on_full="deny")
-    trial.run([engine.Chunk(moments, keys.astype(np.uint64), keys.astype(np.int32))])
+    trial.run([engine.Batch(moments, keys.astype(np.uint64), keys.astype(np.int32))])
     assert trial.report(str, 100, 100).outcomes[0].full > 0
     trial = engine.Engine("token-bucket 5/minute", max_keys=lambda limit: 10)
     with pytest.raises(ratelimit.TableFull):
-        trial.run([engine.Chunk(moments, keys.astype(np.uint64), keys.astype(np.int32))])
+        trial.run([engine.Batch(moments, keys.astype(np.uint64), keys.astype(np.int32))])
 
 
 def test_nothing_to_replay():

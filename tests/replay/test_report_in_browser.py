@@ -6,8 +6,8 @@ from selenium.webdriver.common.by import By
 from tools import program
 
 from ratelimit.replay import replay_log
-from ratelimit.replay.html import page
-from ratelimit.replay.suggest import main as suggest
+from ratelimit.replay.cli.suggest import main as suggest
+from ratelimit.replay.render.html import page
 
 LIMITS = [
     "token-bucket 60/minute burst 40", "leaky-bucket 60/minute capacity 40", "fixed-window 60/minute",

@@ -4,7 +4,7 @@ import pytest
 from cases import ALGORITHMS, SECOND
 
 from ratelimit import CorruptTable, FixedWindow, LeakyBucket, Quota, SlidingLog, SlidingWindow, Table, TokenBucket
-from ratelimit.label import QUOTAS
+from ratelimit._storage.metadata import QUOTAS
 from ratelimit.testing import ManualClock
 
 

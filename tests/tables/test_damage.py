@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit import CorruptTable, FixedWindow, SlidingLog, Table, TokenBucket
-from ratelimit.label import PAGE
+from ratelimit._storage.metadata import PAGE
 
 HERE = Path(__file__).parent
 
@@ -89,7 +89,7 @@ def test_a_label_with_a_right_checksum_is_not_believed(path):
 FUZZ = """
 import random, sys
 from ratelimit import *
-from ratelimit.label import PAGE, LABEL_SIZE
+from ratelimit._storage.metadata import PAGE, LABEL_SIZE
 path, kind, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
 content = bytearray(open(path, "rb").read())
 rng = random.Random(seed)

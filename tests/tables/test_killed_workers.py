@@ -19,7 +19,7 @@ from tools import NIGHTLY
 from waiting import PATIENCE
 
 from ratelimit import Table
-from ratelimit.inspection import census
+from ratelimit._storage.census import census
 from ratelimit.tables import main as table_command
 
 pytestmark = pytest.mark.stress

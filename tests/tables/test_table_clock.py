@@ -6,7 +6,7 @@ import pytest
 from cases import SECOND
 
 from ratelimit import CorruptTable, FixedWindow, Table, TokenBucket
-from ratelimit.label import LABEL_SIZE
+from ratelimit._storage.metadata import LABEL_SIZE
 
 HOUR, DAY = 3_600 * SECOND, 86_400 * SECOND
 SLACK = 600 * SECOND  # more than a test takes on any machine, and much less than the hour by which clocks differ

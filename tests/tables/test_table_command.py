@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from ratelimit import Table, TokenBucket
-from ratelimit.label import LABEL_SIZE
+from ratelimit._storage.metadata import LABEL_SIZE
 from ratelimit.tables import main
 
 

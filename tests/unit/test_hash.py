@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit import TokenBucket
-from ratelimit.label import PAGE
+from ratelimit._storage.metadata import PAGE
 
 MASK = 2**64 - 1
 BYTES, INT, WIDE_INT = 8, 16, 17  # the kinds; a str's is the width of its characters

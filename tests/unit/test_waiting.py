@@ -172,7 +172,7 @@ def run_with(clock, main, seconds):
             await real_sleep(0)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ratelimit.waiting.asyncio.sleep", until)
+        patch.setattr("ratelimit._limiter.waiting.asyncio.sleep", until)
         return asyncio.run(driver())
 
 

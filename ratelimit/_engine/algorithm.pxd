@@ -1,0 +1,179 @@
+"""The algorithms under one set of names. A state of zero is a key never seen, in all of them.
+
+`ring` is the sliding log's; the others do not look at it.
+"""
+
+from libc.stdint cimport uint64_t
+
+from .atomics cimport u128
+from .fixed_window cimport (
+    fixed_admit,
+    fixed_cancel,
+    fixed_charge,
+    fixed_fresh_at,
+    fixed_opening,
+    fixed_pack,
+    fixed_ready,
+    fixed_refund,
+    fixed_remaining,
+    fixed_scaled,
+)
+from .gcra cimport (
+    gcra_admit,
+    gcra_cancel,
+    gcra_carried,
+    gcra_charge,
+    gcra_ready,
+    gcra_refund,
+    gcra_remaining,
+    gcra_turn,
+    to_ns,
+)
+from .rule cimport FIRST_WINDOW, LEAKY_BUCKET, NEVER, SLIDING_LOG, SLIDING_WINDOW, TOKEN_BUCKET, Rule
+from .sliding_log cimport log_admit, log_append, log_fresh_at, log_pack, log_ready, log_remaining
+from .sliding_window cimport (
+    Sliding,
+    sliding_admit,
+    sliding_cancel,
+    sliding_charge,
+    sliding_fresh_at,
+    sliding_pack,
+    sliding_ready,
+    sliding_refund,
+    sliding_remaining,
+    sliding_scaled,
+)
+
+
+cdef inline bint is_gcra(const Rule* rule) noexcept nogil:
+    return rule.algorithm == TOKEN_BUCKET or rule.algorithm == LEAKY_BUCKET
+
+
+cdef inline bint admit(
+    const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring, u128* after
+) noexcept nogil:
+    """Whether `cost` may be spent now, and the state `after` it is."""
+    if is_gcra(rule):
+        return gcra_admit(rule, now, cost, state, after)
+    if rule.algorithm == SLIDING_WINDOW:
+        return sliding_admit(rule, now, cost, state, after)
+    if rule.algorithm == SLIDING_LOG:
+        return log_admit(rule, now, cost, state, ring, after)
+    return fixed_admit(rule, now, cost, state, after)
+
+
+cdef inline uint64_t ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:
+    """The first moment, from now on, at which `cost` is admitted if nothing else happens; or NEVER."""
+    if is_gcra(rule):
+        return gcra_ready(rule, now, cost, state)
+    if rule.algorithm == SLIDING_WINDOW:
+        return sliding_ready(rule, now, cost, state)
+    if rule.algorithm == SLIDING_LOG:
+        return log_ready(rule, now, cost, state, ring)
+    return fixed_ready(rule, now, cost, state)
+
+
+cdef inline uint64_t turn(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
+    """When a request that is admitted now is served: at once, but in a leaky bucket."""
+    return gcra_turn(rule, now, state) if rule.algorithm == LEAKY_BUCKET else now
+
+
+cdef inline u128 charge(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
+    """The state after `cost` is spent without asking (of a sliding log: one of it)."""
+    if is_gcra(rule):
+        return gcra_charge(rule, now, cost, state)
+    if rule.algorithm == SLIDING_WINDOW:
+        return sliding_charge(rule, now, cost, state)
+    if rule.algorithm == SLIDING_LOG:
+        return log_append(rule, now, state)
+    return fixed_charge(rule, now, cost, state)
+
+
+cdef inline u128 refund(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
+    """The state after `cost` is given back. (A sliding log gives back in its ring, see table.pxd.)"""
+    if is_gcra(rule):
+        return gcra_refund(rule, now, cost, state)
+    if rule.algorithm == SLIDING_WINDOW:
+        return sliding_refund(rule, now, cost, state)
+    return fixed_refund(rule, now, cost, state)
+
+
+cdef inline u128 cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 state) noexcept nogil:
+    """The state after a booking of `cost` to act `at` is undone, as far as that wrongs no later one."""
+    if is_gcra(rule):
+        return gcra_cancel(rule, now, at, cost, state)
+    if rule.algorithm == SLIDING_WINDOW:
+        return sliding_cancel(rule, now, at, cost, state)
+    return fixed_cancel(rule, now, at, cost, state)
+
+
+cdef inline uint64_t remaining(const Rule* rule, uint64_t now, u128 state, u128* ring) noexcept nogil:
+    """The largest cost that would be admitted now."""
+    if is_gcra(rule):
+        return gcra_remaining(rule, now, state)
+    if rule.algorithm == SLIDING_WINDOW:
+        return sliding_remaining(rule, now, state)
+    if rule.algorithm == SLIDING_LOG:
+        return log_remaining(rule, now, state, ring)
+    return fixed_remaining(rule, now, state)
+
+
+cdef inline uint64_t fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
+    """The first moment, from now on, at which the key is like one never seen; or NEVER."""
+    if state == 0:
+        return now
+    if is_gcra(rule):
+        return max(now, to_ns(rule, state))
+    if rule.algorithm == SLIDING_WINDOW:
+        return min(sliding_fresh_at(rule, now, state), NEVER)
+    if rule.algorithm == SLIDING_LOG:
+        return min(log_fresh_at(rule, now, state), NEVER)
+    return min(fixed_fresh_at(rule, now, state), NEVER)
+
+
+cdef inline bint is_fresh(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
+    """Whether the key is like one never seen."""
+    if is_gcra(rule):
+        return state <= <u128>now * rule.unit  # without a division: a search for a slot asks this of every key
+    return fresh_at(rule, now, state) <= now
+
+
+cdef inline u128 live_above(const Rule* rule, uint64_t moment) noexcept nogil:
+    """A state above which all that a slot can hold are live at `moment`; some below it may be so, too."""
+    cdef uint64_t since = moment - min(moment, rule.period)
+    if is_gcra(rule):
+        return <u128>moment * rule.unit
+    if rule.algorithm == SLIDING_WINDOW:
+        return <u128>(moment // rule.period) << 2 * rule.count_bits
+    if rule.algorithm == SLIDING_LOG:
+        return log_pack(since + 2, 0)  # stamps are moments plus one
+    return fixed_pack(rule, since + 1 if rule.algorithm == FIRST_WINDOW else moment, 0)
+
+
+cdef inline u128 carried(
+    const Rule* old, const Rule* new, uint64_t now, bint scale, u128 state
+) noexcept nogil:
+    """The state under a new quota: what was spent stays or, with `scale`, its share of the limit does."""
+    if is_gcra(old):
+        return gcra_carried(old, new, now, scale, state)
+    if not scale or old.algorithm == SLIDING_LOG:
+        return state
+    if old.algorithm == SLIDING_WINDOW:
+        return sliding_scaled(old, new, state)
+    return fixed_scaled(old, new, state)
+
+
+cdef inline u128 unknown(const Rule* rule, uint64_t now, uint64_t horizon) noexcept nogil:
+    """The state of a key that is not in the table: fresh since `horizon`, and nobody knows of the time before."""
+    cdef Sliding seen
+    if now >= horizon:
+        return 0
+    if is_gcra(rule):
+        return <u128>horizon * rule.unit
+    if rule.algorithm == SLIDING_WINDOW:
+        seen.index = horizon // rule.period
+        seen.previous = seen.current = 0
+        return sliding_pack(rule, seen)
+    if rule.algorithm == SLIDING_LOG:
+        return log_pack(horizon, 0)
+    return fixed_pack(rule, fixed_opening(rule, horizon), 0)

@@ -1,0 +1,106 @@
+"""Fixed windows: the state is which window was last spent in, and how much.
+
+Two kinds: windows aligned to the epoch are numbered, `index | count`; windows that start at a key's first
+request are known by their start, `start | count`. A window that has not begun yet (a late clock, or a
+reservation) refuses until it does: what was spent before it is no longer known.
+"""
+
+from libc.stdint cimport uint64_t
+
+from .atomics cimport u128
+from .rule cimport FIRST_WINDOW, NEVER, Rule
+
+
+cdef inline u128 fixed_pack(const Rule* rule, uint64_t start, uint64_t count) noexcept nogil:
+    return <u128>(start if rule.algorithm == FIRST_WINDOW else start // rule.period) << rule.count_bits | count
+
+
+cdef inline uint64_t fixed_start(const Rule* rule, u128 state) noexcept nogil:
+    cdef uint64_t label = <uint64_t>(state >> rule.count_bits)
+    return label if rule.algorithm == FIRST_WINDOW else label * rule.period
+
+
+cdef inline uint64_t fixed_count(const Rule* rule, u128 state) noexcept nogil:
+    return <uint64_t>(state & (((<u128>1) << rule.count_bits) - 1))
+
+
+cdef inline bint fixed_over(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
+    """Whether the stored window has ended, or nothing was ever spent."""
+    return state == 0 or now >= fixed_start(rule, state) + rule.period
+
+
+cdef inline uint64_t fixed_opening(const Rule* rule, uint64_t now) noexcept nogil:
+    """The start of the window that a request at `now` opens."""
+    return now if rule.algorithm == FIRST_WINDOW else now - now % rule.period
+
+
+cdef inline bint fixed_admit(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* after) noexcept nogil:
+    if cost > rule.limit:
+        return False
+    if fixed_over(rule, now, state):
+        after[0] = fixed_pack(rule, fixed_opening(rule, now), cost)
+        return True
+    after[0] = state + cost
+    return now >= fixed_start(rule, state) and fixed_count(rule, state) + cost <= rule.limit
+
+
+cdef inline uint64_t fixed_ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
+    cdef uint64_t start
+    if cost > rule.limit:
+        return NEVER
+    if fixed_over(rule, now, state):
+        return now
+    start = fixed_start(rule, state)
+    if fixed_count(rule, state) + cost > rule.limit:
+        return min(start + rule.period, NEVER)
+    return max(now, start)
+
+
+cdef inline u128 fixed_charge(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
+    cdef uint64_t most = (<uint64_t>1 << rule.count_bits) - 1
+    if fixed_over(rule, now, state):
+        return fixed_pack(rule, fixed_opening(rule, now), min(cost, most))
+    return state + min(cost, most - fixed_count(rule, state))
+
+
+cdef inline u128 fixed_refund(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
+    if fixed_over(rule, now, state):
+        return state
+    return state - min(cost, fixed_count(rule, state))
+
+
+cdef inline u128 fixed_cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 state) noexcept nogil:
+    """Give back to the window that was booked; once another one is open there is nothing left to give."""
+    cdef uint64_t start = fixed_start(rule, state)
+    if state == 0 or at < start or at - start >= rule.period:
+        return state
+    return fixed_refund(rule, now, cost, state)
+
+
+cdef inline uint64_t scaled_count(const Rule* old, const Rule* new, uint64_t count) noexcept nogil:
+    """The same share of another limit, rounded up."""
+    cdef u128 share = (<u128>count * new.limit + old.limit - 1) // old.limit
+    cdef uint64_t most = (<uint64_t>1 << new.count_bits) - 1
+    return <uint64_t>share if share < most else most
+
+
+cdef inline u128 fixed_scaled(const Rule* old, const Rule* new, u128 state) noexcept nogil:
+    cdef uint64_t count = fixed_count(old, state)
+    return state - count + scaled_count(old, new, count)
+
+
+cdef inline uint64_t fixed_remaining(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
+    if fixed_over(rule, now, state):
+        return rule.limit
+    if now < fixed_start(rule, state) or fixed_count(rule, state) >= rule.limit:
+        return 0
+    return rule.limit - fixed_count(rule, state)
+
+
+cdef inline uint64_t fixed_fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
+    """When the key will be like one never seen."""
+    if fixed_over(rule, now, state):
+        return now
+    if fixed_count(rule, state) == 0 and rule.algorithm != FIRST_WINDOW:
+        return max(now, fixed_start(rule, state))
+    return fixed_start(rule, state) + rule.period

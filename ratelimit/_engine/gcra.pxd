@@ -1,0 +1,118 @@
+"""Token bucket and leaky bucket as GCRA (ITU-T I.371): the whole state is one moment.
+
+The theoretical arrival time (TAT) is when the key would be back to full if nothing more came. A request
+of cost c pushes it c intervals further and conforms while it stays within the tolerance of the clock.
+Times here are in ticks; `unit` ticks are a nanosecond, so that no interval is ever rounded down.
+"""
+
+from libc.stdint cimport uint64_t
+
+from .atomics cimport u128
+from .rule cimport LEAKY_BUCKET, NEVER, STATE_BITS, Rule
+
+
+cdef inline uint64_t to_ns(const Rule* rule, u128 ticks) noexcept nogil:
+    """The first whole nanosecond that is not before `ticks`."""
+    if rule.unit > 1:
+        ticks = (ticks + rule.unit - 1) // rule.unit
+    return <uint64_t>ticks if ticks < NEVER else NEVER
+
+
+cdef inline u128 later(u128 a, u128 b) noexcept nogil:
+    return a if a > b else b
+
+
+cdef inline bint gcra_admit(const Rule* rule, uint64_t now, uint64_t cost, u128 tat, u128* after) noexcept nogil:
+    cdef u128 clock = <u128>now * rule.unit
+    if cost > rule.limit:
+        return False
+    after[0] = later(tat, clock) + cost * rule.interval
+    return after[0] - clock <= rule.tolerance
+
+
+cdef inline uint64_t gcra_ready(const Rule* rule, uint64_t now, uint64_t cost, u128 tat) noexcept nogil:
+    cdef u128 due
+    if cost > rule.limit:
+        return NEVER
+    due = tat + cost * rule.interval
+    due = to_ns(rule, due - rule.tolerance) if due > rule.tolerance else 0
+    return <uint64_t>later(now, due)
+
+
+cdef inline uint64_t gcra_turn(const Rule* rule, uint64_t now, u128 tat) noexcept nogil:
+    """When a request that queues now leaves a leaky bucket: after all who queued before it."""
+    return <uint64_t>later(now, to_ns(rule, tat))
+
+
+cdef inline u128 gcra_charge(const Rule* rule, uint64_t now, uint64_t cost, u128 tat) noexcept nogil:
+    """Spend `cost` whether it conforms or not; a debt no state can hold is cut off at the end of time."""
+    cdef u128 most = ((<u128>1) << STATE_BITS) - 1
+    cdef u128 start = later(tat, <u128>now * rule.unit)
+    if cost > (most - start) // rule.interval:
+        return most
+    return start + cost * rule.interval
+
+
+cdef inline u128 gcra_refund(const Rule* rule, uint64_t now, uint64_t cost, u128 tat) noexcept nogil:
+    cdef u128 clock = <u128>now * rule.unit
+    if tat <= clock:
+        return tat
+    if cost > (tat - clock) // rule.interval:
+        return clock
+    return tat - cost * rule.interval
+
+
+cdef inline u128 gcra_cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 tat) noexcept nogil:
+    """Give back what was booked to act `at`, less what later bookings built upon it (x/time/rate's rule)."""
+    cdef u128 last = 0
+    if rule.algorithm == LEAKY_BUCKET:
+        # Turns are handed out one after another: only the last in line can leave without a trace.
+        if tat != <u128>at * rule.unit + cost * rule.interval:
+            return tat
+        return gcra_refund(rule, now, cost, tat)
+    if tat > rule.tolerance:
+        last = to_ns(rule, tat - rule.tolerance)
+    if last > at:
+        last = (last - at) * rule.unit  # ticks that others wait because of this booking
+        if last >= cost * rule.interval:
+            return tat
+        return later(tat - (cost * rule.interval - last), <u128>now * rule.unit)
+    return gcra_refund(rule, now, cost, tat)
+
+
+cdef inline u128 proportion(u128 amount, u128 part, u128 whole) noexcept nogil:
+    """amount * part / whole, rounded up, and at most what a state holds."""
+    cdef u128 most = ((<u128>1) << STATE_BITS) - 1
+    cdef u128 times
+    while (part | whole) >> 64:  # the last bits do not matter, but the product has to fit
+        part = (part + 1) >> 1
+        whole = whole >> 1
+    whole = later(whole, 1)
+    times = amount // whole
+    if times > most // later(part, 1):
+        return most
+    times = times * part + (amount % whole * part + whole - 1) // whole
+    return times if times < most else most
+
+
+cdef inline u128 gcra_carried(
+    const Rule* old, const Rule* new, uint64_t now, bint scale, u128 tat
+) noexcept nogil:
+    cdef u128 clock = <u128>now * old.unit
+    cdef u128 most = ((<u128>1) << STATE_BITS) - 1
+    cdef u128 debt
+    if tat <= clock:
+        return tat
+    if scale:
+        debt = proportion(tat - clock, new.tolerance, old.tolerance)
+    else:
+        debt = proportion(tat - clock, new.interval, old.interval)
+    return clock + debt if debt < most - clock else most
+
+
+cdef inline uint64_t gcra_remaining(const Rule* rule, uint64_t now, u128 tat) noexcept nogil:
+    cdef u128 clock = <u128>now * rule.unit
+    cdef u128 ahead = tat - clock if tat > clock else 0
+    if ahead >= rule.tolerance:
+        return 0
+    return <uint64_t>((rule.tolerance - ahead) // rule.interval)

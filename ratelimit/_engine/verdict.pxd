@@ -1,0 +1,49 @@
+"""What a caller is told: an outcome in the words of HTTP's rate-limit fields."""
+
+from libc.math cimport INFINITY
+from libc.stdint cimport uint8_t, uint64_t
+
+from .algorithm cimport fresh_at, ready, remaining
+from .rule cimport NEVER, Rule
+from .table cimport DONE, FULL, REFUSED, Outcome, Request
+
+
+cdef struct Verdict:
+    uint8_t allowed
+    uint64_t limit
+    uint64_t remaining
+    uint64_t retry_after_ns  # NEVER where no wait will do
+    uint64_t reset_after_ns
+    uint64_t delay_ns
+
+
+cdef inline uint64_t wait_ns(uint64_t now, uint64_t moment) noexcept nogil:
+    return moment - now if moment < NEVER else NEVER
+
+
+cdef inline double seconds(uint64_t ns) noexcept nogil:
+    return ns / 1e9 if ns < NEVER else INFINITY
+
+
+cdef inline void pronounce(
+    const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full, Verdict* verdict
+) noexcept nogil:
+    verdict.limit = rule.limit
+    verdict.allowed = out.status == DONE or (out.status == FULL and allow_when_full)
+    verdict.remaining = 0 if out.status == FULL else remaining(rule, out.now, out.after, out.ring)
+    verdict.reset_after_ns = fresh_at(rule, out.now, out.after) - out.now
+    verdict.delay_ns = out.at - out.now if out.status == DONE else 0
+    verdict.retry_after_ns = 0
+    if out.status == REFUSED:
+        verdict.retry_after_ns = wait_ns(out.now, ready(rule, out.now, request.cost, out.before, out.ring))
+    elif not verdict.allowed:
+        verdict.retry_after_ns = wait_ns(out.now, out.at)
+
+
+cdef inline uint64_t more_after(const Rule* rule, const Outcome* out, uint64_t left) noexcept nogil:
+    """How long until more than what is left can be spent; 0 when nothing was spent, NEVER when no wait will do."""
+    if out.status == FULL:
+        return wait_ns(out.now, out.at)
+    if left >= rule.limit:
+        return 0
+    return wait_ns(out.now, ready(rule, out.now, left + 1, out.after, out.ring))

@@ -1,0 +1,1 @@
+"""What a limiter is made of: what callers give, the rule it compiles to, and what callers are given."""

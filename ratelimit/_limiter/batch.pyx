@@ -1,0 +1,126 @@
+"""A batch of requests, decided in order without the GIL."""
+
+cimport cython
+from libc.stdint cimport uint8_t, uint64_t
+
+from .._engine.algorithm cimport admit
+from .arguments cimport hashes_of, integers
+from .._engine.atomics cimport count_add, u128, word_cas
+from .._core cimport ALLOW, RAISE, Limiter, OnFull, is_stale
+from .._engine.rule cimport NEVER, SLIDING_LOG, Rule
+from .._engine.table cimport (
+    DONE,
+    FULL,
+    HIT,
+    Outcome,
+    Request,
+    Status,
+    Table,
+    fetch,
+    fetch_ring,
+    find,
+    find_near,
+    perform,
+    slot_word,
+    state_of,
+    tag_of_hash,
+    take,
+)
+from .._engine.verdict cimport Verdict, pronounce
+
+cdef enum:
+    AHEAD = 16         # decisions between asking for a slot's cache line and using it
+    CACHED = 1 << 16   # slots, a megabyte: of larger tables each further cache line is waited for, so look at few
+
+
+@cython.final
+cdef class Batch:
+    """The arguments of a batch, checked before the first decision."""
+
+    def __cinit__(self, Limiter limiter, keys, costs, now):
+        self.limiter = limiter
+        self.hashes = hashes_of(&limiter.slots.seed[0], keys)
+        self.size = len(self.hashes)
+        self.costs = integers(1 if costs is None else costs, "costs", self.size, 1)
+        self.now_given = now is not None
+        self.moments = integers(limiter.read_clock() if now is None else now, "now", self.size, 0, NEVER - 2)
+
+    cdef int decide(self, uint8_t* allowed, Verdict* verdicts) except -1:
+        """One after another, into one of the two arrays."""
+        cdef Limiter limiter = self.limiter
+        cdef const Rule* rule
+        cdef Py_ssize_t decided
+        if is_stale(limiter):
+            limiter.refresh()
+        rule = limiter.rule
+        with nogil:
+            if verdicts == NULL and rule.algorithm != SLIDING_LOG:
+                decided = self.allow_each(rule, allowed)
+            else:
+                decided = self.hit_each(rule, allowed, verdicts)
+        if decided < self.size:
+            limiter.full(None, str(decided))
+        return 0
+
+    # Both stop at the first that finds no slot, where that is to be raised, and return how many are decided.
+
+    cdef Py_ssize_t hit_each(self, const Rule* rule, uint8_t* allowed, Verdict* verdicts) noexcept nogil:
+        cdef const uint64_t[::1] hashes = self.hashes
+        cdef const uint64_t[:] costs = self.costs, moments = self.moments
+        cdef const Table* table = &self.limiter.slots
+        cdef OnFull when_full = self.limiter.when_full
+        cdef Request request
+        cdef Outcome out
+        cdef Status status
+        cdef Py_ssize_t i, size = self.size
+        request.verb = HIT
+        request.now_given = self.now_given
+        for i in range(min(AHEAD, size)):
+            fetch(table, hashes[i])
+        for i in range(size):
+            if i + AHEAD < size:
+                fetch(table, hashes[i + AHEAD])
+            if table.rings != NULL and i + AHEAD // 2 < size:
+                fetch_ring(table, rule, hashes[i + AHEAD // 2])
+            request.cost = costs[i]
+            request.now = moments[i]
+            status = perform(table, rule, &request, hashes[i], &out)
+            if verdicts != NULL:
+                pronounce(rule, &request, &out, when_full == ALLOW, verdicts + i)
+            else:
+                allowed[i] = status == DONE or (status == FULL and when_full == ALLOW)
+            if status == FULL and when_full == RAISE:
+                return i
+        return size
+
+    cdef Py_ssize_t allow_each(self, const Rule* shared, uint8_t* allowed) noexcept nogil:
+        """`hit_each` for the algorithms without a ring, where only the status matters: `take`, with another search."""
+        cdef const uint64_t[::1] hashes = self.hashes
+        cdef const uint64_t[:] costs = self.costs, moments = self.moments
+        cdef const Table* table = &self.limiter.slots
+        cdef OnFull when_full = self.limiter.when_full
+        cdef Rule rule = shared[0]  # a copy that no other thread can see need not be read again after each write
+        cdef bint now_given = self.now_given, cached = table.size <= CACHED
+        cdef u128 word = 0, after = 0
+        cdef u128* slot
+        cdef Status status
+        cdef Py_ssize_t i, size = self.size
+        for i in range(min(AHEAD, size)):
+            fetch(table, hashes[i])
+        for i in range(size):
+            if i + AHEAD < size:
+                fetch(table, hashes[i + AHEAD])
+            slot = find_near(table, hashes[i], &word) if cached else find(table, hashes[i], &word)
+            if slot != NULL:
+                if not admit(&rule, moments[i], costs[i], state_of(word), NULL, &after):
+                    allowed[i] = False
+                    continue
+                if word_cas(slot, &word, slot_word(tag_of_hash(hashes[i]), after)):
+                    allowed[i] = True
+                    continue
+                count_add(&table.header.collisions, 1)
+            status = take(table, shared, hashes[i], moments[i], now_given, costs[i])
+            allowed[i] = status == DONE or (status == FULL and when_full == ALLOW)
+            if status == FULL and when_full == RAISE:
+                return i
+        return size

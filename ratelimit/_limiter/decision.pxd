@@ -1,0 +1,16 @@
+from libc.stdint cimport uint64_t
+
+from .._engine.rule cimport Rule
+from .._engine.table cimport Outcome, Request
+from .._engine.verdict cimport Verdict
+
+
+cdef class Decision:
+    cdef Verdict verdict
+    cdef uint64_t more_after_
+    cdef readonly object limiter
+
+
+cdef Decision decision_of(
+    object limiter, const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full
+)

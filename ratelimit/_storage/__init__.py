@@ -1,0 +1,1 @@
+"""Where the bytes of a table are, what its first page says, and what its slots hold."""

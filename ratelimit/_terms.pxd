@@ -1,6 +1,0 @@
-from ._rule cimport Rule
-
-
-cdef class Terms:
-    cdef Rule rule
-    cdef readonly object sizes

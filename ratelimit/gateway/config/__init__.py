@@ -1,0 +1,1 @@
+"""What a gateway does, as data, and the reading of a configuration file."""
