@@ -1,4 +1,4 @@
-"""Fixtures: each algorithm in turn, and a manual clock. And what a run reports of the tests it skipped.
+"""Fixtures: each algorithm in turn, and a clock that moves only when it is advanced. And what a run reports as skipped.
 
 `RATELIMIT_NIGHTLY=1` runs the long forms: many more examples of each property, larger proofs, longer stress tests.
 """

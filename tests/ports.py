@@ -13,7 +13,7 @@ def free_port():
 
 
 def until_open(port, process=None):
-    """Wait until a server listens; fail at once if its process ends before."""
+    """Wait until a process accepts connections; fail at once if it ends before that."""
 
     def is_open():
         if process is not None and process.poll() is not None:
@@ -22,4 +22,4 @@ def until_open(port, process=None):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE):
             return True
 
-    until(is_open, lambda: f"no server listens at port {port}")
+    until(is_open, lambda: f"no process listens on port {port}")

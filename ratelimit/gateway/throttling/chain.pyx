@@ -5,10 +5,10 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.stdint cimport uint64_t
 
-from .._core cimport Decision, Limiter
-from .._engine.rule cimport NEVER
+from ..._core cimport Decision, Limiter
+from ..._engine.rule cimport NEVER
 
-from .. import All
+from ... import All
 
 cdef uint64_t SECOND = 1_000_000_000
 

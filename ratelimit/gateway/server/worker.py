@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from .app import Gateway
-from .config.load import read_file
-from .config.model import Configuration
-from .protocols import BoundedProtocol, Patience
+from ..app import Gateway
+from ..config.load import read_file
+from ..config.model import Configuration
+from ..server.uvicorn_compat import BoundedProtocol, Patience
 
 log = logging.getLogger("uvicorn.error")
 State = tuple[int, int] | None  # of a file: when it was changed, and its size

@@ -5,21 +5,21 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from .access import Authorization, Networks, client_address, parse_address
-from .backends import Address, Addresses
-from .canary import Split
-from .chain import Chain
+from .access.authorizers import Authorization, Networks, client_address, parse_address
+from .backends.balancer import Address, Addresses
+from .backends.proxy import CLOSE, Integration, MockCall, integration_of
 from .config.model import Api, Configuration, Mock, Route, Stage, Throttle
 from .exchange import Exchange, Found, Place, Refusal, Response, leave
-from .integrations import CLOSE, Integration, MockCall, integration_of
-from .log import Line
-from .mapping import Mapping, Template
-from .meter import Meter
-from .plans import UsagePlan
-from .responses import Responses
-from .routes import BadPath, BadValue, RouteTable, decode
-from .throttle import Limiters, Step
-from .tracing import Tracing
+from .observability.access_log import Line
+from .observability.meter import Meter
+from .observability.tracing import Tracing
+from .routing.canary import Split
+from .routing.table import BadPath, BadValue, RouteTable, decode
+from .templates.gateway_responses import Responses
+from .templates.transform import Mapping, Template
+from .throttling.chain import Chain
+from .throttling.levels import Limiters, Step
+from .throttling.usage_plan import UsagePlan
 
 
 @dataclass(slots=True)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from fractions import Fraction
 
-from .. import Quota
-from .chain import Chain
-from .config.model import CalendarQuota, Plan
-from .throttle import FOREVER, Limiters, Step, add, read
+from ... import Quota
+from ..config.model import CalendarQuota, Plan
+from ..throttling.chain import Chain
+from ..throttling.levels import FOREVER, Limiters, Step, add, read
 
 DAY_NS = 86_400 * 10**9
 EPOCH = date(1970, 1, 1)

@@ -11,8 +11,8 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from .. import FixedWindow, Limiter, Quota, TokenBucket
-from .config.model import Throttle
+from ... import FixedWindow, Limiter, Quota, TokenBucket
+from ..config.model import Throttle
 
 LEVELS = ("plan", "plan-method", "quota", "method", "stage", "account")  # in the order in which they apply
 FOREVER = Quota(2**62, Fraction(2**62, 10**9))  # one window from 1970 to 2116: a counter
@@ -27,7 +27,7 @@ def make_limiter(kind: type[FixedWindow | TokenBucket], quota: Quota, name: str,
     """
     if where == "memory":
         return kind(quota, **options)
-    from .. import Table
+    from ... import Table
 
     max_keys = options.pop("max_keys")
     place, _, base = where.partition(":")

@@ -7,17 +7,17 @@ from datetime import date, timedelta
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from .. import TableFull
-from .config.model import CalendarQuota, Throttle
-from .exchange import Exchange, Refusal, Response
-from .flow import Side
-from .integrations import whole_body
-from .metrics import Collector
-from .peers import Reply
-from .plans import UsagePlan, day_of
+from ... import TableFull
+from ..backends.proxy import whole_body
+from ..config.model import CalendarQuota, Throttle
+from ..exchange import Exchange, Refusal, Response
+from ..observability.metrics import Collector
+from ..server.peers import Reply
+from ..site import Side
+from ..throttling.usage_plan import UsagePlan, day_of
 
 if TYPE_CHECKING:
-    from .app import Gateway
+    from ..app import Gateway
 
 JSON, HTML = b"application/json", b"text/html; charset=utf-8"
 MOST = 65_536  # bytes of an order

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from .context import check_name
-from .routes import BadValue, decode
+from ..routing.table import BadValue, decode
+from ..templates.variables import check_name
 
 _VARIABLE = re.compile(r"\$\{([\w.$-]+)\}|\$((?:context|stageVariables|request)\.[\w.-]*\w)", re.ASCII)
 _QUOTED = re.compile(r"\$(\{)?context\.error\.messageString\b(?(1)\})")  # the message with its quotes

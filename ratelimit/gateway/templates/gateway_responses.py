@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterable
 
-from .config.model import GatewayResponse
-from .exchange import Exchange, Refusal, Response
-from .mapping import Template, clean, in_json
+from ..config.model import GatewayResponse
+from ..exchange import Exchange, Refusal, Response
+from ..templates.transform import Template, clean, in_json
 
 # type -> status, message, and the value of x-amzn-ErrorType
 TYPES: dict[str, tuple[int, str, str]] = {

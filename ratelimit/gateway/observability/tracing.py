@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .exchange import Exchange
+from ..exchange import Exchange
 
 try:
     from opentelemetry import propagate, trace

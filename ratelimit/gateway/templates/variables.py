@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from .routes import BadValue
+from ..routing.table import BadValue
 
 if TYPE_CHECKING:
-    from .exchange import Exchange
+    from ..exchange import Exchange
 
 
 CONTEXT: dict[str, Callable[["Exchange"], Any]] = {

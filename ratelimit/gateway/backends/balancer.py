@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import httpcore
 
-from .exchange import Refusal, Response
-from .mapping import CONTROL, HOP_BY_HOP, Headers, one_name
-from .pool import Pool
+from ..backends.pool import Pool
+from ..exchange import Refusal, Response
+from ..templates.transform import CONTROL, HOP_BY_HOP, Headers, one_name
 
 NOT_TO_CLIENTS = HOP_BY_HOP | {b"date"}
 NOT_TO_BACKENDS = HOP_BY_HOP | {

@@ -12,8 +12,8 @@ from inspect import isawaitable, iscoroutinefunction
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from .config.model import Authorizer, check_texts
-from .exchange import Exchange, Refusal
+from ..config.model import Authorizer, check_texts
+from ..exchange import Exchange, Refusal
 
 log = logging.getLogger("ratelimit.gateway")
 KEPT_ANSWERS = 10_000

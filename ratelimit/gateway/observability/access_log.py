@@ -4,9 +4,9 @@ import logging
 import os
 import sys
 
-from .config.model import AccessLog
-from .exchange import Exchange
-from .mapping import Template, in_json
+from ..config.model import AccessLog
+from ..exchange import Exchange
+from ..templates.transform import Template, in_json
 
 log = logging.getLogger("ratelimit.gateway")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .websocket import Connection
+    from ..websocket import Connection
 
 log = logging.getLogger("ratelimit.gateway")
 Reply = tuple[int, Any]  # a status and a JSON value

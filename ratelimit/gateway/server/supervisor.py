@@ -11,7 +11,7 @@ from uvicorn import Config, Server
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from .protocols import BoundedProtocol, BoundedWebSocket
+from ..server.uvicorn_compat import BoundedProtocol, BoundedWebSocket
 
 log = logging.getLogger("uvicorn.error")
 

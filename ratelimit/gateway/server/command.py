@@ -10,12 +10,12 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from .. import Table
-from .config.load import read_file
-from .config.model import Configuration
-from .server import run
-from .throttle import Limiters
-from .worker import served
+from ... import Table
+from ..config.load import read_file
+from ..config.model import Configuration
+from ..server.supervisor import run
+from ..server.worker import served
+from ..throttling.levels import Limiters
 
 
 def main(arguments: list[str]) -> int:

@@ -1,6 +1,6 @@
 from typing import final
 
-from .throttle import Limiters
+from ..throttling.levels import Limiters
 
 RESULTS: tuple[str, ...]
 CLASSES: range

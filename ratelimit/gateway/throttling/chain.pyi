@@ -1,7 +1,7 @@
 from collections.abc import Iterable
 from typing import final
 
-from .throttle import Limiters, Step
+from ..throttling.levels import Limiters, Step
 
 @final
 class Chain:

@@ -13,14 +13,14 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 import websockets
 
-from . import backends
-from .access import call, load
-from .backends import Address, Balancer, Target
-from .config.model import Mock, Proxy, Route
-from .exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response, joined
-from .mapping import Headers, Mapping, Template, clean, in_json, one_name
-from .routes import BadValue
-from .tracing import inject
+from ..access.authorizers import call, load
+from ..backends.balancer import Address, Balancer, Target
+from ..config.model import Mock, Proxy, Route
+from ..exchange import PRINTABLE, Disconnected, Exchange, Refusal, Response, joined
+from ..observability.tracing import inject
+from ..routing.table import BadValue
+from ..templates.transform import Headers, Mapping, Template, clean, in_json, one_name
+from . import balancer as backends
 
 log = logging.getLogger("ratelimit.gateway")
 TO_CLIENTS = {b"accept-encoding", b"range"}  # what they ask of an answer that they read themselves

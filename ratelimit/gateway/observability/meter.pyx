@@ -3,10 +3,10 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from .._engine.clock cimport monotonic_ns
-from .._core cimport Limiter
+from ..._engine.clock cimport monotonic_ns
+from ..._core cimport Limiter
 
-from .throttle import LEVELS, read
+from ..throttling.levels import LEVELS, read
 
 RESULTS = ("admitted", "throttled", "quota_exceeded", "denied", "failed")
 CLASSES = range(1, 6)  # of status codes, by their first digit

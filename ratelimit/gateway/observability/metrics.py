@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from .meter import EDGES
-from .throttle import Limiters, read
+from ..observability.meter import EDGES
+from ..throttling.levels import Limiters, read
 
 
 class Collector:
