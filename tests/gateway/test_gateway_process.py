@@ -282,14 +282,24 @@ def test_client_that_reads_nothing_is_disconnected(serve, backend):
 
 def test_client_that_reads_nothing_costs_little_memory(serve, backend):
     """Little is buffered of an endless answer that arrives faster than it is sent."""
-    server = serve(PROXY.format(url=backend(endless).url))
+    sent = []
+
+    async def counted(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"10000\r\n" + b"x" * 65_536 + b"\r\n")
+            await writer.drain()
+            sent.append(writer)
+
+    server = serve(PROXY.format(url=backend(counted).url))
     httpx.get(server.url + "//")  # what is loaded only now
     before = server.memory()
     with ExitStack() as stack:
         for _ in range(20):
             reader = stack.enter_context(reader_of_nothing(server.port))
             reader.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        until_still(server.memory)
+        until_still(lambda: len(sent))
+        assert len(set(sent)) == 20
         assert server.memory() - before < 20 * 10**6
 
 
