@@ -33,6 +33,8 @@ PHRASES = (
     (r"\b(?:as|but|by|for|from|is|not|of|on|only|than|that|those|to|what|with) who\b", A_NOUN),
     # A sentence that is not a question, a heading or a table's cell.
     (r"(?-i:\b(?:Who|What)\b)(?:[^.?!|\0\n]|\n(?!\s*\n)|\.(?=\w))*\.(?!\w)", "the noun first: 'A client that'"),
+    # A docstring that goes on from the name of its function.
+    (r"(?<=\0)(?-i:Also|And|But|Nor|Or)\b", "a sentence of its own"),
     # Negations.
     (rf"{BE} (?-i:none)\b", "'is not a ...', 'is not one of ...'"),
     (rf"\b(?-i:none) (?:are|is|was|were|{MODAL})\b", "the noun: 'no key is'"),

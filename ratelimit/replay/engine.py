@@ -11,7 +11,7 @@ from ..errors import TableFull
 from ..quota import count
 from ._counting import KeyIds, SlidingCounts
 from .batch import BATCH_SIZE, COUNTED_KEYS, Batch, key_text
-from .limits import Limit
+from .limits import Limit, at_most, memory_ns
 from .measures import DurationHistogram, Timeline, grown, jain
 from .reading.timestamps import LATEST, LATEST_YEAR
 from .report import KeyCount, Largest, Outcome, Report, Source
@@ -74,7 +74,7 @@ def replay(
 
 def room(limit: Limit, distinct: int, moments: NDArray[np.int64]) -> int:
     """Enough for all keys that are live at once, of so many with sorted moments; a small table is a fast one."""
-    live = busiest(moments, max(part.memory_ns for part in limit.parts))
+    live = busiest(moments, max(map(memory_ns, limit.parts)))
     return max(min(distinct, SPARE * live), 1)
 
 
@@ -254,7 +254,7 @@ class LimitRun:
             delays=self.delays.spread() if self.delays else None,
             largest=[
                 Largest(
-                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, view.largest, part.most,
+                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, view.largest, at_most(part),
                     name(view.number) if view.largest else "", view.at, view.left_out,
                 )
                 for part, view in zip(self.limit.parts, self.views, strict=True)

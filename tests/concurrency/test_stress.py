@@ -23,7 +23,7 @@ PARALLEL = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def together(work):
-    """Run `work(number)` in all threads at once; what each returned."""
+    """Run `work(number)` in all threads at once and return the results."""
     barrier = threading.Barrier(THREADS)
     results = [None] * THREADS
 
@@ -72,7 +72,7 @@ def test_exactly_the_limit_is_admitted(algorithm, keys):
 
 @pytest.mark.parametrize("algorithm", [ALGORITHMS[2]], ids=repr)
 def test_flood_evicts_no_live_key(algorithm):
-    """Twice as many keys as slots, whose windows end all the time: a late reading meets a reclaimed slot."""
+    """Twice as many keys as slots, whose windows keep ending: late readings meet reclaimed slots."""
     keys, limit = 24, 2
     late = runs = collisions = 0
     deadline = time.monotonic() + PATIENCE

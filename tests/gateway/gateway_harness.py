@@ -53,7 +53,7 @@ class Server:
         until(lambda: self.log.read_text().count(text) >= count, lambda: f"no {text!r} in {self.log.read_text()}")
 
     def lines(self, file, count):
-        """Return the lines of an access log once there are so many; a line is written after its answer."""
+        """Return the first lines of an access log; a line is written after its answer."""
 
         def lines():
             found = file.read_text().splitlines() if file.exists() else []
@@ -62,7 +62,7 @@ class Server:
         return until(lines, lambda: f"fewer than {count} lines in {file}")
 
     def memory(self):
-        """Bytes that the process has."""
+        """Return the resident bytes of the process."""
         with open(f"/proc/{self.process.pid}/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize()
 
@@ -151,7 +151,7 @@ class App:
         self.client = client
 
     def __call__(self, method, path, client=None, **options):
-        """One request by httpx, without a network."""
+        """Send one request by httpx, without a network."""
 
         async def ask():
             transport = httpx.ASGITransport(self.gateway, client=(client or self.client, 1234))

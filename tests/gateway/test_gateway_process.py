@@ -40,7 +40,7 @@ def refused(tmp_path, *options):
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "http"])
-def test_no_port(tmp_path, port):
+def test_rejects_invalid_ports(tmp_path, port):
     assert port in refused(tmp_path, f"--port={port}")
 
 
@@ -55,7 +55,7 @@ def test_rejects_missing_and_malformed_tls_files(tmp_path, certificate):
     assert "--ssl-certfile" in refused(tmp_path, "--ssl-ca-certs", right)
 
 
-def test_clients_must_have_a_certificate_of_the_authorities(serve, certificate):
+def test_requires_client_certificates_of_the_given_authorities(serve, certificate):
     key, own = certificate
     server = serve(MOCK, "--ssl-keyfile", key, "--ssl-certfile", own, "--ssl-ca-certs", own)
     context = ssl.create_default_context(cafile=own)
@@ -66,7 +66,7 @@ def test_clients_must_have_a_certificate_of_the_authorities(serve, certificate):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_no_more_than_the_tables_are_left_behind(serve, tmp_path, monkeypatch, workers):
+def test_leaves_only_the_tables_behind(serve, tmp_path, monkeypatch, workers):
     with tempfile.TemporaryDirectory() as folder:  # a short name, as sockets need
         monkeypatch.setenv("TMPDIR", folder)
         shared = set(os.listdir("/dev/shm"))
@@ -77,7 +77,7 @@ def test_no_more_than_the_tables_are_left_behind(serve, tmp_path, monkeypatch, w
 
 
 def test_workers_that_cannot_start_do_not_serve(serve, tmp_path, monkeypatch):
-    """Such as in a folder whose name is too long for a socket."""
+    """For example in a folder whose name is too long for a socket."""
     folder = tmp_path / ("x" * 100)
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -85,7 +85,7 @@ def test_workers_that_cannot_start_do_not_serve(serve, tmp_path, monkeypatch):
         serve(MOCK, "--workers", "2")
 
 
-def test_who_was_killed_is_asked_once(tmp_path, caplog):
+def test_killed_worker_is_asked_once(tmp_path, caplog):
     gone = tmp_path / "abcd1234.sock"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(gone))
@@ -99,7 +99,7 @@ def test_who_was_killed_is_asked_once(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("text", ["def f(event)\n", "raise RuntimeError('boom')\n"])
-def test_a_module_that_cannot_be_loaded_ends_no_reloading(serve, tmp_path, text):
+def test_module_that_cannot_be_loaded_does_not_end_reloading(serve, tmp_path, text):
     (tmp_path / "broken.py").write_text(text)
     (tmp_path / "whole.py").write_text("def f(event): return 'whole'\n")
     server = serve(MOCK)
@@ -110,8 +110,8 @@ def test_a_module_that_cannot_be_loaded_ends_no_reloading(serve, tmp_path, text)
     assert httpx.get(server.url).text == "whole"
 
 
-def test_a_file_that_is_being_written_is_left_alone(monkeypatch):
-    """It is read when two looks find it the same: half of a file may be a right one."""
+def test_file_that_is_being_written_is_not_read(monkeypatch):
+    """It is read when two checks find it unchanged: half of a file may be valid."""
     states = [(1, 10), (2, 20), (3, 30), (3, 30), (3, 30)]
     looks, read_at = [], []
 
@@ -135,7 +135,7 @@ def test_a_file_that_is_being_written_is_left_alone(monkeypatch):
     assert read_at == [4]
 
 
-def test_a_worker_that_takes_another_s_place_serves_the_same(serve):
+def test_replacement_of_a_worker_serves_the_same(serve):
     """It knows what was promoted, until the file is read again."""
     text = """
 apis:
@@ -170,13 +170,13 @@ apis:
 
 
 def workers_of(server):
-    """The processes that serve."""
+    """Return the process IDs of the workers."""
     with open(f"/proc/{server.process.pid}/task/{server.process.pid}/children") as file:
         return {pid for pid in file.read().split() if b"spawn_main" in _command(pid)}
 
 
-def test_workers_that_are_killed_hold_nothing_up(serve):
-    """Not even those that are just starting: they are replaced at once, and the end is heard."""
+def test_killed_workers_delay_nothing(serve):
+    """They are replaced at once, even while they start, and the gateway still stops when asked."""
     server = serve(MOCK, "--workers", "2")
     for i in range(8):
         before = workers_of(server)
@@ -234,8 +234,8 @@ async def short(head, reader, writer):
 PROXY = "apis: {{a: {{routes: {{$default: {{proxy: '{url}'}}}}, stages: {{$default: {{}}}}}}}}\n"
 
 
-def test_an_old_client_gets_no_chunks(serve, backend):
-    """HTTP/1.0 does not know them: a body of unknown length ends with the connection."""
+def test_http_1_0_client_gets_no_chunks(serve, backend):
+    """A body of unknown length ends with the connection."""
     server = serve(PROXY.format(url=backend(short).url))
     head, _, body = raw(server.port, b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").partition(b"\r\n\r\n")
     assert b"transfer-encoding" not in head
@@ -249,7 +249,7 @@ def test_an_old_client_gets_no_chunks(serve, backend):
 
 
 def sockets(server):
-    """How many connections the gateway has."""
+    """Return the number of the gateway's connections."""
     count = 0
     for fd in os.scandir(f"/proc/{server.process.pid}/fd"):
         with suppress(FileNotFoundError):  # closed since it was listed
@@ -349,8 +349,8 @@ apis:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_an_endless_answer_does_not_hold_up_the_end(serve, backend, how, workers):
-    """It gets its time of grace."""
+def test_endless_answer_does_not_delay_the_shutdown(serve, backend, how, workers):
+    """It is cut after the grace period."""
     server = serve(PROXY.format(url=backend(endless).url), "--grace", "1", "--workers", workers)
 
     reading = threading.Event()
@@ -371,7 +371,7 @@ def test_an_endless_answer_does_not_hold_up_the_end(serve, backend, how, workers
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_function_that_hangs_does_not_hold_up_the_end(serve, tmp_path, how, workers):
+def test_function_that_hangs_does_not_delay_the_shutdown(serve, tmp_path, how, workers):
     (tmp_path / "hangs.py").write_text(
         "import pathlib, threading\n"
         "def hang(event):\n    pathlib.Path(__file__ + '.called').touch()\n    threading.Event().wait()\n"
@@ -404,7 +404,7 @@ def test_workers_do_not_outlive_their_supervisor(serve, tmp_path):
             Table.shared(name).remove()
 
 
-def test_a_port_that_is_taken(tmp_path):
+def test_reports_a_port_that_is_in_use(tmp_path):
     with socket.create_server(("127.0.0.1", free_port())) as taken:
         port = taken.getsockname()[1]
         for workers in (1, 2):

@@ -111,7 +111,7 @@ HANDSHAKE = (
 )
 
 
-def test_a_client_cannot_be_another_connection():
+def test_client_cannot_set_its_connection_id():
     """`X-Connection-Id`, which identifies the client to a backend, is set by the gateway alone."""
     configuration = Configuration({"a": Api(type="websocket", stages={"prod": Stage()})})
     theirs = [(b"host", b"a"), (b"x-connection-id", b"theirs"), (b"x_connection_id", b"theirs")]
@@ -121,7 +121,7 @@ def test_a_client_cannot_be_another_connection():
 
 
 def upstream(connection):
-    """Shows what comes, and what it was asked with."""
+    """Return a backend that shows its requests."""
     connection.send(f"hello {connection.request.path} {connection.request.headers['X-Forwarded-For']}")
     for message in connection:
         if message == "close":
@@ -150,7 +150,7 @@ def talk(connection, **message):
     return connection.recv(timeout=PATIENCE)
 
 
-def test_messages_find_their_routes(chat):
+def test_messages_are_routed(chat):
     with connect(f"{chat.ws}/prod") as client:
         assert client.protocol.handshake_exc is None
         assert "ratelimit" in client.response.headers
@@ -180,7 +180,7 @@ def test_throttles_by_route(chat):
         assert json.loads(talk(client, action="fail"))["message"] == "Internal server error"
 
 
-def test_connections_are_throttled(chat):
+def test_new_connections_are_throttled(chat):
     for _ in range(2):
         with connect(f"{chat.ws}/few"):
             pass
@@ -194,7 +194,7 @@ def test_connections_are_throttled(chat):
 @pytest.mark.parametrize(
     ("path", "status"), [("/prod?token=bad", 401), ("/nothing", 404), ("/keyed/prod", 403), ("/nowhere/prod", 504)]
 )
-def test_handshakes_that_fail(chat, path, status):
+def test_failed_handshakes_have_a_status(chat, path, status):
     with pytest.raises(websockets.InvalidStatus) as caught:
         connect(chat.ws + path)
     assert caught.value.response.status_code == status
@@ -211,7 +211,7 @@ def test_only_the_access_log_records_handshakes(serve):
     assert [word for word in ("secret", "ERROR", "rejected") if word in told] == []
 
 
-def test_a_subprotocol(chat):
+def test_negotiates_a_subprotocol(chat):
     with connect(f"{chat.ws}/prod", subprotocols=["chat"]) as client:
         assert client.subprotocol == "chat"
 
@@ -224,7 +224,7 @@ def test_selection_expressions(chat):
         assert json.loads(talk(client, kind="x"))["message"] == "Not Found"
 
 
-def test_a_plan_counts_messages_too(chat):
+def test_usage_plan_counts_messages(chat):
     with connect(f"{chat.ws}/keyed/prod", additional_headers={"x-api-key": KEY}) as client:
         replies = [talk(client, kind=True, name={"x": 1}) for _ in range(3)]
     assert replies[:2] == ["as text"] * 2  # the third of the plan was the handshake
@@ -238,8 +238,8 @@ def test_disconnecting_runs_the_disconnect_route(chat):
     until(lambda: gone.exists() and id in gone.read_text())
 
 
-def test_connections(chat):
-    """From any worker: send, look, disconnect; 410 when it is gone."""
+def test_management_api_of_connections(chat):
+    """Any worker can send to, show and close a connection; it returns 410 after the end."""
     with connect(f"{chat.ws}/prod") as client, httpx.Client(base_url=f"http://127.0.0.1:{chat.port}") as operator:
         id = json.loads(talk(client, action="x"))["id"]
         for i in range(6):
@@ -261,7 +261,7 @@ def test_connections(chat):
 
 
 @pytest.mark.parametrize("pieces", [["x" * 3_100], ["x" * 2_600, "x" * 2_600]], ids=["a frame", "a message"])
-def test_what_is_too_big(chat, pieces):
+def test_closes_on_messages_that_are_too_big(chat, pieces):
     def send_and_listen(client):
         client.send(pieces if len(pieces) > 1 else pieces[0])  # which may already find it closed
         client.recv(timeout=PATIENCE)
@@ -278,7 +278,7 @@ def talk_until_closed(client):
         pace(0.1)
 
 
-def test_silence_and_life_end(chat):
+def test_idle_timeout_and_maximum_duration(chat):
     with connect(f"{chat.ws}/brief/prod") as client:
         began = time.monotonic()
         with pytest.raises(websockets.ConnectionClosed) as caught:
@@ -293,7 +293,7 @@ def test_silence_and_life_end(chat):
         assert time.monotonic() - began > 2.9
 
 
-def test_a_websocket_backend(chat):
+def test_proxies_to_a_websocket_backend(chat):
     with connect(f"{chat.ws}/proxied/prod") as client:
         assert client.recv(timeout=PATIENCE) == "hello /up?from=gateway 127.0.0.1"
         client.send("abc")
@@ -347,8 +347,8 @@ apis: {{a: {{type: websocket, routes: {{$default: {{proxy: "ws://127.0.0.1:{port
         behind.shutdown()
 
 
-def test_rubbish_frames(chat):
-    """A client that breaks the protocol is closed, and the log has a line for each event."""
+def test_malformed_frames_close_the_connection(chat):
+    """The log has a line for each event."""
     with socket.create_connection(("127.0.0.1", chat.port), PATIENCE) as connection:
         connection.sendall(
             b"GET /prod HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -373,8 +373,8 @@ async def _alive(chat):
         return await client.recv()
 
 
-def test_a_message_that_may_not_stand_in_a_header(serve, backend):
-    """It gets an error frame, and the connection goes on."""
+def test_message_that_is_not_allowed_in_a_header(serve, backend):
+    """It gets an error frame, and the connection stays open."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -455,7 +455,7 @@ apis:
     behind.shutdown()
 
 
-def test_a_backend_that_speaks_before_the_handshake_is_done(serve):
+def test_backend_that_sends_before_the_handshake_is_complete(serve):
     """Its messages are kept for the client while the handshake with another backend is under way."""
     greeted = threading.Event()
 
@@ -487,8 +487,8 @@ apis:
         one.shutdown()
 
 
-def test_a_websocket_backend_that_hangs_rests(serve, backend):
-    """The next clients are led to the other address."""
+def test_websocket_backend_that_hangs_is_skipped(serve, backend):
+    """The next clients are sent to the other address."""
 
     async def hang(head, reader, writer):
         await asyncio.Event().wait()
@@ -514,8 +514,8 @@ apis:
     behind.shutdown()
 
 
-def test_an_http_backend_that_fails_in_mid_body(serve, backend):
-    """The message gets an error frame, and the connection goes on."""
+def test_http_backend_that_fails_in_mid_body(serve, backend):
+    """The message gets an error frame, and the connection stays open."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100_000)
@@ -544,7 +544,7 @@ async def late(event):
 
 
 def late_chat(serve, folder):
-    """Answers a message when there is a file `go`, and at once what its connection is called."""
+    """Run a gateway that answers a message once a file `go` exists, and immediately with the ID of its connection."""
     (folder / "late.py").write_text(LATE)
     return serve("""
 apis:
@@ -571,8 +571,8 @@ def test_disconnecting_during_a_message(serve, tmp_path):
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_log_that_is_rotated(serve, tmp_path):
-    """Clients that stay connected write to the new file after a reload; their throttles stay."""
+def test_rotated_log_is_reopened_by_a_reload(serve, tmp_path):
+    """Clients that stay connected write to the new file, and their throttles stay."""
     log = tmp_path / "access.log"
     server = serve(
         f"""
@@ -592,7 +592,7 @@ apis: {{chat: {{type: websocket, routes: {{$default: {{mock: {{body: hi}}}}}}, s
 
 
 def test_messages_pass_through_a_websocket_backend_unchanged(serve):
-    """Binary stays binary and text stays text; the client's close is the backend's."""
+    """Binary stays binary and text stays text; the backend gets the close code of the client."""
     closes = []
 
     def echo(connection):
@@ -626,7 +626,7 @@ apis:
     behind.shutdown()
 
 
-def test_a_websocket_backend_that_denies(serve):
+def test_websocket_backend_that_denies_the_handshake(serve):
     """The client gets its answer, also a redirect, and it does not count as a failure of the backend."""
 
     def judge(connection, request):
@@ -680,7 +680,7 @@ def test_rejects_malformed_handshakes(chat, path, more, status):
 
 
 def next_frame(connection, stream):
-    """Return the first byte and the payload of a short frame. A ping that comes before it is answered, as it must be."""
+    """Return the first byte and the payload of a short frame. Answer each ping that comes before it, as a client must."""
     while True:
         head = stream.read(2)
         payload = stream.read(head[1])
@@ -689,8 +689,8 @@ def next_frame(connection, stream):
         connection.sendall(b"\x8a" + bytes([0x80 + len(payload)]) + bytes(4) + payload)
 
 
-def test_pieces_without_end_fill_no_memory(serve):
-    """Empty ones are never too much for a message."""
+def test_endless_fragments_fill_no_memory(serve):
+    """Empty fragments never exceed the size of a message."""
     server = serve("apis: {a: {type: websocket, routes: {$default: {mock: {body: ok}}}, stages: {prod: {}}}}")
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
         connection.sendall(HANDSHAKE % b"/prod" + b"\r\n")
@@ -706,7 +706,7 @@ def test_pieces_without_end_fill_no_memory(serve):
         assert next_frame(connection, stream) == (b"\x81", b"ok")
 
 
-def test_who_takes_no_pongs_is_given_no_memory(serve):
+def test_client_that_reads_no_pongs_costs_no_memory(serve):
     server = serve("apis: {a: {type: websocket, routes: {$default: {mock: {body: ok}}}, stages: {prod: {}}}}")
     with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
         connection.sendall(HANDSHAKE % b"/prod" + b"\r\n")
@@ -721,7 +721,7 @@ def test_who_takes_no_pongs_is_given_no_memory(serve):
                 assert frame == (b"\x8a", b"p" * 125)
 
 
-def test_who_has_left_leaves_nothing(serve):
+def test_client_that_disconnected_leaves_nothing(serve):
     limits = "limits: {connections: {rate: 10000, burst: 10000}}"
     server = serve(f"apis: {{a: {{type: websocket, {limits}, stages: {{prod: {{}}}}}}}}")
 
@@ -739,7 +739,7 @@ def test_who_has_left_leaves_nothing(serve):
     assert server.memory() - before < 3 * 10**6
 
 
-def test_what_waits_for_a_client_that_is_being_closed(serve, tmp_path):
+def test_message_to_a_client_that_is_being_closed(serve, tmp_path):
     """The sender gets the status of a client that is gone, and the log has no failure."""
     (tmp_path / "big.py").write_text("def big(event): return 'x' * 20_000_000\n")
     server = serve("""
@@ -769,7 +769,7 @@ apis:
     assert "Traceback" not in server.log.read_text()
 
 
-def test_who_has_left_during_a_message_is_gone(serve, tmp_path):
+def test_client_that_disconnected_during_a_message_is_gone(serve, tmp_path):
     """Whatever is asked for it."""
     server = late_chat(serve, tmp_path)
     for method in ("DELETE", "POST"):

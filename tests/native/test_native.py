@@ -24,7 +24,7 @@ WIDE_CAS = ["-mcx16"] if platform.machine() == "x86_64" else []
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A folder with the C code and the headers, which a test may copy and damage."""
+    """Return a folder with the C code and the headers, which a test may copy and damage."""
     return translated(tmp_path_factory.mktemp("native"))
 
 
@@ -70,7 +70,7 @@ def run(*command, seconds=SECONDS):
 
 
 def damaged(source, folder, header, right, wrong):
-    """A copy of the source with one line of a header changed."""
+    """Return a copy of the source with one line of a header changed."""
     shutil.copytree(source, folder, dirs_exist_ok=True)
     text = (folder / header).read_text()
     assert text.count(right) == 1
@@ -144,7 +144,7 @@ def one_by_one(source):
     return searches(source, *NO_GROUPS, *WIDE_CAS)
 
 
-def test_a_search_in_groups_is_a_search(source, one_by_one):
+def test_search_in_groups_equals_a_search_one_by_one(source, one_by_one):
     assert searches(source, *WIDE_CAS) == one_by_one
     for outcome in ("found -1", "found [0-9]", "claimed -1", "claimed [0-9]", "opens 0", "opens [1-9]"):
         for algorithm in range(6):
@@ -152,7 +152,7 @@ def test_a_search_in_groups_is_a_search(source, one_by_one):
             assert seen > 100, f"algorithm {algorithm}, {outcome}: {seen} of {len(one_by_one)}"
 
 
-def test_a_search_in_groups_is_a_search_on_aarch64(source, one_by_one):
+def test_search_in_groups_equals_a_search_one_by_one_on_aarch64(source, one_by_one):
     needs("qemu-aarch64-static")
     options = {"compiler": "aarch64-linux-gnu-gcc", "runner": ["qemu-aarch64-static"]}
     assert searches(source, "-static", **options) == one_by_one
@@ -210,7 +210,7 @@ WRONG_SEARCHES = {
 
 
 @pytest.mark.parametrize("error", WRONG_SEARCHES)
-def test_a_wrong_search_in_groups_is_noticed(error, one_by_one, tmp_path):
+def test_a_wrong_search_in_groups_is_detected(error, one_by_one, tmp_path):
     file, right, wrong = WRONG_SEARCHES[error]
     shutil.copytree(
         PROJECT / "ratelimit",

@@ -80,8 +80,15 @@ def test_leaves_plain_english_alone(text):
     assert phrases(text + "\n") == []
 
 
+def test_finds_a_docstring_that_goes_on_from_a_name():
+    assert phrases('def f():\n    """And closes."""\n    # And then.\n    """Ends. And closes."""\n', "python") == [
+        (2, "And")
+    ]
+
+
 def test_every_rule_finds_one_of_the_phrases():
-    unused = [rule.pattern for rule, _ in check.RULES if not any(rule.search(text) for text in RIDDLES)]
+    examples = [*RIDDLES, "\0And closes."]
+    unused = [rule.pattern for rule, _ in check.RULES if not any(rule.search(text) for text in examples)]
     assert unused == []
 
 

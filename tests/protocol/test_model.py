@@ -69,7 +69,7 @@ WRONG = [
 
 
 def explore(model, sizes, folder, cycles=False):
-    """(errors, states) of a complete search."""
+    """Return the errors and the number of states of a complete search."""
     needs("spin", "gcc")
     shutil.copy(HERE / f"{model}.pml", folder)
     defines = [f"-D{size}" for size in sizes.split()]

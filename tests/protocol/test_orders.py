@@ -52,7 +52,7 @@ def test_orders_are_strong_enough(build, orders):
 
 
 @pytest.mark.parametrize("orders", WEAKER)
-def test_weaker_orders_are_noticed(build, orders):
+def test_weaker_orders_are_detected(build, orders):
     program = build(orders)
     for suite in WEAKER[orders]:
         result = explore(program, suite)

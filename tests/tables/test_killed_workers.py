@@ -19,8 +19,8 @@ from tools import NIGHTLY
 from waiting import PATIENCE
 
 from ratelimit import Table
+from ratelimit._cli.table import main as table_command
 from ratelimit._storage.census import census
-from ratelimit.tables import main as table_command
 
 pytestmark = pytest.mark.stress
 
@@ -45,7 +45,7 @@ class Journal:
         self.lost = np.zeros((TURNS, tables, KEYS), int)  # that were under way when their worker was killed
 
     def bury(self, worker):
-        """Take down what a killed worker had under way: 1 or 0."""
+        """Remove the request in flight of a killed worker; return their number, 1 or 0."""
         cells = self.cells[worker, : self.clock[0] + 1]
         under_way = cells & 1
         self.lost[: len(cells)] += under_way
@@ -54,7 +54,7 @@ class Journal:
 
 
 def names(turn):
-    """One key that comes in every turn, and new ones."""
+    """Return one key that is used in every turn, and new ones."""
     return ["hot", *(f"{turn}.{number}" for number in range(1, KEYS))]
 
 
@@ -63,7 +63,7 @@ def moment(turn):
 
 
 def work(worker, journal, attach):
-    """Ask for every key until it is refused, in turn after turn."""
+    """Send requests for every key until it is refused, turn after turn."""
     limiters = attach()
     cells = journal.cells[worker].reshape(-1).data
     while (turn := journal.clock[0]) != STOP:
@@ -79,7 +79,7 @@ def work(worker, journal, attach):
 
 @pytest.fixture
 def tables(shared_name, tmp_path):
-    """A function that attaches to all tables, each algorithm in shared memory and in a file."""
+    """Return a function that attaches to all tables: each algorithm in shared memory and in a file."""
 
     def attach():
         return [

@@ -21,7 +21,7 @@ SERVERS = {
 
 
 def get(port):
-    """(status, process that answered); on a connection of its own, which any worker may take."""
+    """Return the status and the process that answered; the connection is new, so any worker may accept it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     connection.request("GET", "/")
     answer = connection.getresponse()

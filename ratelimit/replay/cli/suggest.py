@@ -5,8 +5,8 @@ import json
 import sys
 from dataclasses import asdict
 
+from ...language import ALGORITHMS
 from ...quota import Quota
-from ..limits import ALGORITHMS
 from ..render.text import suggestions
 from ..report import Answer, Suggestion
 from ..search import Trace, curve, grid, suggest
