@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     for path in (options.json, options.markdown):
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-            return refusal(f"'{path}' cannot be written: it must be a file in a folder that there is")
+            return refusal(f"'{path}' cannot be written: expected a file in an existing folder")
     try:
         if options.load:
             report = Report.from_json(options.load.read_text())
