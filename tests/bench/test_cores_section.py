@@ -1,10 +1,11 @@
 """The gain of a second core: the arithmetic, the timed threads, and a short run of the whole section."""
 
 import sys
-import time
+import threading
 
 import numpy as np
 import pytest
+from waiting import PATIENCE, pace, until
 
 from ratelimit._storage.census import census
 from ratelimit.bench import _loops, cores
@@ -30,13 +31,18 @@ def test_ratio_is_the_median_of_neighbouring_rounds():
 
 def test_threads_do_their_chunks_and_the_slower_one_is_reported():
     done = [0, 0]
+    threads = []
 
     def quick():
         done[0] += 1
+        threads.append(threading.current_thread())
 
     def slow():
+        if done[1] == 2:
+            until(lambda: threads)
+            threads[0].join(PATIENCE)
+            pace(0.1)
         done[1] += 1
-        time.sleep(0.01)  # another thread's slowness, not a limit's time
 
     run = together([quick, slow], 10)
     assert done == [10, 10]

@@ -24,7 +24,7 @@ def test_removes_only_tables(tmp_path, capsys):
 
 
 def test_error_names_a_missing_folder(tmp_path):
-    """It does not name the temporary file under which a table is created; a name that is too long is an error, too."""
+    """It does not name the temporary file under which a table is created. A name may have 255 bytes."""
     with pytest.raises(FileNotFoundError, match=r"no/limits\.tbl"):
         TokenBucket("1/minute", table=Table.open(tmp_path / "no" / "limits.tbl"))
     assert TokenBucket("1/minute", table=Table.open(tmp_path / ("a" * 255), max_keys=8)).allow("key")
