@@ -20,6 +20,7 @@ LOGGING = {
     "loggers": {
         **LOGGING_CONFIG["loggers"],
         "ratelimit.gateway": {"handlers": ["default"], "level": "INFO", "propagate": False},
+        "ratelimit.gateway.websockets": {"level": "WARNING"},  # what clients do is in the access log
     },
 }
 
