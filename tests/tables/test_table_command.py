@@ -41,7 +41,7 @@ def test_showing_a_table_does_not_change_it(tmp_path, capsys):
     assert main(["show", str(path)]) == main(["check", str(path)]) == 0
     assert path.read_bytes() == content
     said = capsys.readouterr().out
-    assert "limit        TokenBucket('1/minute')\n" in said
+    assert "limit        token-bucket 1/minute\n" in said
     assert "1 keys, 0 of them in two slots; 0 unfinished claims" in said
 
 
