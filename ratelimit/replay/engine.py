@@ -11,7 +11,7 @@ from ..errors import TableFull
 from ..quota import count
 from ._counting import KeyIds, SlidingCounts
 from .batch import BATCH_SIZE, COUNTED_KEYS, Batch, key_text
-from .limits import Limit
+from .limits import Limit, at_most, memory_ns
 from .measures import DurationHistogram, Timeline, grown, jain
 from .reading.timestamps import LATEST, LATEST_YEAR
 from .report import KeyCount, Largest, Outcome, Report, Source
@@ -45,7 +45,7 @@ def replay(
         keep: whether each outcome has its n decisions, as `allowed`.
         counted_keys: how many keys are counted each for itself; all others share one count. Decisions are not
             touched by it.
-        progress: is told after each part how many decisions were made.
+        progress: called after each part with the number of its decisions.
 
     Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
 
@@ -74,7 +74,7 @@ def replay(
 
 def room(limit: Limit, distinct: int, moments: NDArray[np.int64]) -> int:
     """Enough for all keys that are live at once, of so many with sorted moments; a small table is a fast one."""
-    live = busiest(moments, max(part.memory_ns for part in limit.parts))
+    live = busiest(moments, max(map(memory_ns, limit.parts)))
     return max(min(distinct, SPARE * live), 1)
 
 
@@ -109,7 +109,7 @@ class Engine:
         limits: see `replay`.
         max_keys: how many keys may be live at once, by limit.
         counted_keys: how many keys are counted each for itself; they have the lowest numbers.
-        on_full: what happens beyond `max_keys`: "raise" (NoRoom), or "deny", which the report then tells.
+        on_full: the effect of more than `max_keys` live keys: "raise" (NoRoom), or "deny", which the report then shows.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Engine:
         complete: bool = True,
         order: NDArray[np.intp] | None = None,
     ) -> Report:
-        """What is known: `name` tells the key of a number, `counted` of the `keys` have one."""
+        """Return the results so far: `name` maps a number to its key, `counted` of the `keys` have a number."""
         requests = grown(self.requests_by_key, counted)[:counted]
         return Report(
             requests=self.requests,
@@ -254,7 +254,7 @@ class LimitRun:
             delays=self.delays.spread() if self.delays else None,
             largest=[
                 Largest(
-                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, view.largest, part.most,
+                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, view.largest, at_most(part),
                     name(view.number) if view.largest else "", view.at, view.left_out,
                 )
                 for part, view in zip(self.limit.parts, self.views, strict=True)

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import TableFull
+from ..language import LimitSpec
 from ..quota import Quota
 from .batch import BATCH_SIZE, Batch
 from .engine import GROWTH, first_room
-from .limits import Limit, Part
+from .limits import Limit, at_most, at_once
 from .report import Suggestion
 
 BURSTS = [round(size * 10**power) for power in range(7) for size in (1, 1.5, 2, 3, 5, 7)]
@@ -61,7 +62,7 @@ class Trace:
 def suggest(
     trace: Trace, algorithm: str, allowed: int, period_ns: int, replayed: Callable[[int], object]
 ) -> Suggestion | None:
-    """The smallest limit that refuses at most `allowed` requests of the trace.
+    """Find the smallest limit that refuses at most `allowed` requests of the trace.
 
     For windows it is the smallest number. A bucket has two: for each of a row of bursts the smallest rate is
     looked for, and the pair that can admit least in a period is taken; then the burst is lowered as far as it goes.
@@ -101,17 +102,17 @@ def suggest(
         algorithm,
         str(best),
         number,
-        best.at_once,
+        at_once(best),
         refused(number, burst),
         refused(number, burst) / max(len(trace), 1),
-        best.most,
+        at_most(best),
     )
 
 
 def curve(
     trace: Trace, found: Suggestion, numbers: Iterable[int], period_ns: int, replayed: Callable[[int], object]
 ) -> Suggestion:
-    """The same suggestion with the share that is refused by limits of these numbers."""
+    """Return the suggestion with a curve: the share that limits of these numbers refuse."""
     burst = found.at_once if found.algorithm in ("token-bucket", "leaky-bucket") else None
     points = []
     for number in numbers:
@@ -122,25 +123,25 @@ def curve(
     return Suggestion(**{**asdict(found), "curve": points})
 
 
-def part(algorithm: str, number: int, period_ns: int, burst: int | None) -> Part:
+def part(algorithm: str, number: int, period_ns: int, burst: int | None) -> LimitSpec:
     """`burst` is the most at one moment; a leaky bucket's capacity is one less, for one is served."""
     quota = Quota(number, period_ns / 1e9 if period_ns % 10**9 else period_ns // 10**9)
     if burst is None:
-        return Part(algorithm, quota)
-    return Part(algorithm, quota, (("capacity", burst - 1) if algorithm == "leaky-bucket" else ("burst", burst),))
+        return LimitSpec(algorithm, quota)
+    return LimitSpec(algorithm, quota, {"capacity": burst - 1} if algorithm == "leaky-bucket" else {"burst": burst})
 
 
 def accepted(algorithm: str, number: int, period_ns: int, burst: int | None) -> bool:
     """Whether there is such a limit: a sliding log's and a sliding window's numbers have bounds."""
     try:
-        Limit((part(algorithm, number, period_ns, burst),)).make(max_keys=1)
+        part(algorithm, number, period_ns, burst)
     except ValueError:
         return False
     return True
 
 
 def smallest(holds: Callable[[int], bool], below: int) -> int:
-    """The smallest number from 1 for which it holds; `below` when there is none that is smaller."""
+    """Return the smallest number from 1 for which it holds, or `below` if no smaller number does."""
     if below <= 1 or not holds(below - 1):
         return below
     high = 1

@@ -10,8 +10,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BeforeValidator, PlainValidator, Strict, WithJsonSchema
 from pydantic_core import core_schema
 
-from ..templates.transform import Mapping as Transform
-from ..templates.transform import Template
+from ..templates.template import Template
+from ..templates.transform import Transform
 from .problems import Problem, fault, faults, unknown
 
 K = TypeVar("K")

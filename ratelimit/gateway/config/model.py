@@ -4,13 +4,15 @@ Each class checks its own fields, in a file as in Python; `rules` checks what re
 """
 
 from collections.abc import Iterator
-from fractions import Fraction
-from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import core_schema
 
-from ...quota import Quota
+from ...language import LimitSpec
+from ...quota import NS_PER_SECOND
+from ..routing.table import METHODS
+from ..templates.gateway_responses import TYPES
 from .base import model
 from .fields import (
     ByName,
@@ -40,19 +42,7 @@ from .fields import (
     no_names,
     positive,
 )
-from .problems import Path, Problem, expected
-
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "ANY")
-
-
-class OneQuota(Quota):
-    """A Quota of which there is one of each value, so that a limiter finds what it knows of it by identity."""
-
-    __slots__ = ()
-    __eq__, __hash__ = object.__eq__, object.__hash__
-
-
-one_quota = cache(OneQuota)
+from .problems import Path, Problem, expected, fault
 
 
 @model
@@ -79,11 +69,28 @@ class Throttle:
             message = f"expected a bucket that fills within 30 years, got {self.burst} at a rate of {self.rate:g}"
             yield Problem(("burst",), message)
 
-    @property
-    def quota(self) -> Quota | None:
-        """The same as a quota; None admits nothing."""
-        exact = Fraction(repr(self.rate)).limit_denominator(10**9)
-        return one_quota(exact.numerator, exact.denominator, self.burst) if exact and self.burst else None
+
+class _LimitText:
+    """A throttle that is written in the language of limits, such as `token-bucket 60/minute burst 40`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+    def _read(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        spec = LimitSpec.parse(value)
+        if spec.algorithm != "token-bucket":
+            raise fault("a token bucket, such as 'token-bucket 60/minute burst 40'")
+        rate = spec.quota.limit * NS_PER_SECOND / spec.quota.period_ns
+        return {"rate": rate, "burst": dict(spec.options).get("burst", spec.quota.limit)}
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        text = {"type": "string", "description": "A token bucket, such as `60/minute burst 40`."}
+        return {"anyOf": [handler(schema), text]}
+
+
+Limit = Annotated[Throttle, _LimitText()]
 
 
 @model
@@ -227,9 +234,9 @@ class Stage:
 
     deployment: Text | None = None
     """The name of the deployment; by default the routes of the API."""
-    throttle: Throttle | None = None
+    throttle: Limit | None = None
     """The limit of all requests of the stage together."""
-    route_throttles: Names[Throttle] = Field(default_factory=no_names)
+    route_throttles: Names[Limit] = Field(default_factory=no_names)
     """The limit of each route, by route key; `*` is the limit of each route that is not listed."""
     variables: Annotated[
         Variables, Check("at most 100 variables", lambda them: len(them) <= 100, maxProperties=100)
@@ -266,12 +273,7 @@ class GatewayResponse:
     """The body, which may have `$context.x`."""
 
 
-RESPONSES = (
-    "ACCESS_DENIED", "AUTHORIZER_FAILURE", "BAD_REQUEST", "DEFAULT_4XX", "DEFAULT_5XX", "FUNCTION_FAILURE",
-    "INTEGRATION_FAILURE", "INTEGRATION_TIMEOUT", "INTERNAL_ERROR", "INVALID_API_KEY", "LIMITER_FAILURE",
-    "MISSING_AUTHENTICATION_TOKEN", "QUOTA_EXCEEDED", "REQUEST_TIMEOUT", "REQUEST_TOO_LARGE", "RESOURCE_NOT_FOUND",
-    "THROTTLED", "UNAUTHORIZED",
-)  # fmt: skip
+RESPONSES = (*sorted(TYPES), "DEFAULT_4XX", "DEFAULT_5XX")
 Responses = NamesLike[Annotated[str, OneOf("gateway response", RESPONSES)], GatewayResponse]
 
 
@@ -287,7 +289,7 @@ class WebSocketLimits:
     """Seconds without a message after which a connection is closed."""
     life: Seconds = 7200.0
     """Seconds after which a connection is closed."""
-    connections: Throttle = Field(default_factory=lambda: Throttle(500.0, 500))
+    connections: Limit = Field(default_factory=lambda: Throttle(500.0, 500))
     """The throttle of `$connect` for stages that have none for it."""
 
 
@@ -388,9 +390,9 @@ class Plan:
     """Names of API keys."""
     stages: Texts
     """Stages, such as `petstore/prod`."""
-    throttle: Throttle | None = None
+    throttle: Limit | None = None
     """The limit of each key."""
-    route_throttles: Names[Names[Throttle]] = Field(default_factory=no_names)
+    route_throttles: Names[Names[Limit]] = Field(default_factory=no_names)
     """The limit of each key at one route: by stage, then by route key."""
     quota: CalendarQuota | None = None
     """The number of requests of each key in a day, week or month."""
@@ -445,7 +447,7 @@ class Configuration:
     """For each host, or `*` for all others: base paths, and the API or the stage that each leads to, such as
     `/v1: petstore/prod`. A path below an API begins with the name of its stage. Without domains, every host reaches
     the only API."""
-    throttle: Throttle | None = Field(default_factory=lambda: Throttle(10_000.0, 5_000))
+    throttle: Limit | None = Field(default_factory=lambda: Throttle(10_000.0, 5_000))
     """The limit of all requests together; null for no limit."""
     responses: Responses = Field(default_factory=no_names)
     """Answers of the gateway itself by case, for all APIs."""

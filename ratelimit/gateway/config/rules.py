@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from ..routing.table import RouteKey
-from ..templates.transform import Template
+from ..templates.template import Template
 from .model import Api, Configuration, Plan, Route, Stage
 from .problems import Path, Problem, Problems, dotted, expected, unknown
 

@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 
 from ... import Table
-from ..backends.balancer import Addresses
+from ..backends.address import Addresses
 from ..config.load import Document
 from ..config.model import Configuration
 from ..config.problems import ConfigurationError, Problems
 from ..config.schema import schema
-from ..server.supervisor import run
-from ..server.worker import served
-from ..site import Flow
-from ..throttling.levels import Limiters
+from ..site import Site
+from ..throttling.limiters import Limiters
+from .supervisor import run
+from .worker import make_worker
 
 
 def main(arguments: list[str]) -> int:
@@ -69,12 +69,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _try_out(configuration: Configuration, check: bool) -> None:
-    """Make everything that the configuration asks for, once: what fails here would fail in each worker."""
+    """Make once all that the configuration asks for: what fails here would fail in each worker."""
     problems = Problems()
     with problems.at("max_keys"):
         limiters = Limiters(max_keys=configuration.max_keys)
     problems.raise_any()
-    Flow(configuration, limiters, Addresses())
+    Site(configuration, limiters, Addresses())
     if not check:
         Limiters(configuration.tables, configuration.max_keys)
 
@@ -109,7 +109,7 @@ def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
 
     def serve(tables: str, peers: str | None) -> int:
         return run(
-            partial(served, os.path.abspath(given.file), tables, peers, not given.no_watch),
+            partial(make_worker, os.path.abspath(given.file), tables, peers, not given.no_watch),
             given.workers,
             frame=max(limit.frame for limit in limits),
             message=max(limit.message for limit in limits),

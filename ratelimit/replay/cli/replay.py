@@ -3,7 +3,8 @@
 import argparse
 import json
 
-from ..limits import ALGORITHMS, EXAMPLES, Limit
+from ...language import ALGORITHMS
+from ..limits import EXAMPLE, Limit
 from ..logs import replay_log
 from ..render.text import table
 from .common import ERRORS, add_log_arguments, check_outputs, note, reading, refusal, say, width, write
@@ -12,17 +13,17 @@ LIMITS = [f"{algorithm} 60/minute" for algorithm in ALGORITHMS]
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; its exit status: 0, or 1 when it was interrupted, or 2 when it makes no sense."""
+    """Run the command; return 0, 1 if it was interrupted, or 2 if the arguments are wrong."""
     parser = argparse.ArgumentParser(
         prog="ratelimit replay",
-        description="Replay an access log or a recorded trace through limits: who would have been refused?",
+        description="Replay an access log or a recorded trace through limits: which requests would have been refused?",
     )
     add_log_arguments(parser)
     parser.add_argument(
         "--limit",
         action="append",
         metavar="LIMIT",
-        help=f"{EXAMPLES}; may be repeated; by default 60/minute by each algorithm",
+        help=f"such as {EXAMPLE}, see docs/limits; may be repeated; by default 60/minute by each algorithm",
     )
     parser.add_argument(
         "--max-keys",
