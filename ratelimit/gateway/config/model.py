@@ -334,6 +334,9 @@ class Resource(BaseModel):
             yield from below.walk((*place, name))
 
 
+ResourcePath = Annotated[str, matching("/.*", "a path that begins with /")]
+
+
 @model
 class Api:
     """Routes, and the stages at which they are reached."""
@@ -343,7 +346,7 @@ class Api:
     routes: Names[Route] = Field(default_factory=no_names)
     """Routes by route key: `GET /pets/{id}`, `ANY /{proxy+}` or `$default`; in a WebSocket API `$connect`,
     `$disconnect`, `$default` or the name of an action."""
-    resources: Names[Annotated[Resource, OrEmpty()]] = Field(default_factory=no_names)
+    resources: NamesLike[ResourcePath, Annotated[Resource, OrEmpty()]] = Field(default_factory=no_names)
     """The routes of a REST API as a tree of paths and methods: `/pets: {GET: ..., "/{id}": {GET: ...}}`."""
     deployments: Names[Names[Route]] = Field(default_factory=no_names)
     """Snapshots of routes by name, for stages to refer to."""

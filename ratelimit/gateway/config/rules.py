@@ -20,7 +20,7 @@ def check(configuration: Configuration) -> None:
     """Raise a ConfigurationError with all that does not fit together."""
     problems = Problems()
     for name, api in configuration.apis.items():
-        problems.extend(_below(("apis", name), _api(api)))
+        problems.extend(_below(("apis", name), _api(name, api)))
     problems.extend(_api_keys(configuration))
     for name, plan in configuration.plans.items():
         problems.extend(_below(("plans", name), _plan(plan, configuration)))
@@ -36,22 +36,22 @@ def _below(path: Path, problems: Iterable[Problem]) -> Iterator[Problem]:
 # --- one API
 
 
-def _api(api: Api) -> Iterator[Problem]:
+def _api(name: str, api: Api) -> Iterator[Problem]:
     if api.type != "rest" and api.resources:
         yield Problem(("resources",), f"expected routes: only an API of type rest has resources, not {api.type}")
     if api.type != "websocket":
-        for name in ("limits", "route_selection"):
-            if getattr(api, name) != getattr(_PLAIN, name):
-                yield Problem((name,), f"expected only in an API of type websocket, not {api.type}")
+        for field in ("limits", "route_selection"):
+            if getattr(api, field) != getattr(_PLAIN, field):
+                yield Problem((field,), f"expected only in an API of type websocket, not {api.type}")
     elif not _is_selection(api.route_selection):
         yield Problem(("route_selection",), expected("a text such as '$request.body.action'", api.route_selection))
-    for name, stage in api.stages.items():
-        yield from _below(("stages", name), _stage(name, stage, api))
+    for label, stage in api.stages.items():
+        yield from _below(("stages", label), _stage(label, stage, api))
         for deployment, variables in _variants(stage):
             if deployment is None or deployment in api.deployments:
-                yield from _stage_variables(name, api, deployment, variables)
+                yield from _stage_variables(label, api, deployment, variables)
     for deployment in (None, *api.deployments):
-        yield from _keys(api, deployment)
+        yield from _keys(name, api, deployment)
         for key, path, route in api.located(deployment):
             yield from _below(path, _websocket_route(key, route) if api.type == "websocket" else _route(key, route))
             if route.authorizer is not None and route.authorizer not in api.authorizers:
@@ -104,7 +104,7 @@ def _throttled(key: str, api: Api) -> Iterator[Problem]:
         yield Problem((key,), "expected a route with requests: a client that disconnects cannot be refused")
 
 
-def _keys(api: Api, deployment: str | None) -> Iterator[Problem]:
+def _keys(name: str, api: Api, deployment: str | None) -> Iterator[Problem]:
     """Route keys that cannot be read, or that mean the same."""
     seen: dict[object, tuple[Path, str]] = {}
     for key, path, _ in api.located(deployment):
@@ -125,7 +125,7 @@ def _keys(api: Api, deployment: str | None) -> Iterator[Problem]:
         where, other = seen.setdefault(shape, (path, key))
         if where != path:
             same = "" if other == key else f"{other!r} "
-            yield Problem(path, f"duplicate route: {same}at {dotted(where)} has the same requests")
+            yield Problem(path, f"duplicate route: {same}at {dotted(('apis', name, *where))} has the same requests")
 
 
 def _route(key: str, route: Route) -> Iterator[Problem]:
