@@ -178,7 +178,7 @@ def test_an_interruption_reports_what_is_known():
 
 def test_a_full_table_is_told():
     moments, keys = traffic(100, 100, 1)
-    trial = engine.Engine("token-bucket 5/minute", max_keys=lambda limit: 10, on_full="deny")
+    trial = engine.Engine("token-bucket 5/minute", max_keys=lambda limit: 10, )
     trial.run([engine.Batch(moments, keys.astype(np.uint64), keys.astype(np.int32))])
     assert trial.report(str, 100, 100).outcomes[0].full > 0
     trial = engine.Engine("token-bucket 5/minute", max_keys=lambda limit: 10)
