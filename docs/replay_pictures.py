@@ -1,4 +1,4 @@
-"""Take the pictures of docs/replay.md: `python docs/replay_pictures.py`, with Chromium and its driver installed."""
+"""Take the screenshots of docs/replay.md: `python docs/replay_pictures.py`. Needs Chromium and its driver."""
 
 import shutil
 import sys

@@ -9,7 +9,7 @@ from . import __version__
 
 # Each module has `main(arguments: list[str]) -> int`; it is imported when it is asked for, with what it needs.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "gateway": ("ratelimit.gateway.command", "serve an API gateway by a configuration file"),
+    "gateway": ("ratelimit.gateway.server.command", "serve an API gateway by a configuration file"),
     "table": ("ratelimit.tables", "list, inspect, change and remove shared tables"),
     "bench": ("ratelimit.bench", "measure the cost of a decision on this machine, beside other libraries"),
     "replay": ("ratelimit.replay.cli.replay", "replay a log through limits: who would have been refused?"),

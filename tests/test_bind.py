@@ -33,7 +33,7 @@ def test_a_refusal_costs_nothing_at_the_others(levels):
 
 
 def test_quotas_of_single_calls(levels):
-    """A quota for one limiter, and None where its own stands; what is spent stays known."""
+    """A quota for one limiter, and None for its own; spent requests still count."""
     users, _ = levels.limiters
     gold = Quota.per_second(50)
     assert [levels.bind(("a", "service"), quotas=(gold, None)).hit().allowed for _ in range(4)] == [True] * 3 + [False]
@@ -95,7 +95,7 @@ def full_after(limiter, key):
         return True
 
 
-def test_a_bound_tells_what_it_is(levels):
+def test_bound_shows_its_limits_and_keys(levels):
     """And is made again rather than copied."""
     bound = levels.bind(["a", "service"])
     assert (bound.limits, bound.keys) == (levels, ("a", "service"))

@@ -1,4 +1,4 @@
-"""What a second core adds: the arithmetic, the threads that are timed, and a little run of it all."""
+"""The gain of a second core: the arithmetic, the timed threads, and a short run of the whole section."""
 
 import sys
 import time
@@ -83,7 +83,7 @@ def test_two_processes_are_on_one_table():
 
 
 @pytest.mark.skipif(not HAS_GIL, reason="about an interpreter with a GIL")
-def test_what_is_not_measured_says_how_to(monkeypatch):
+def test_names_the_setting_for_targets_that_were_not_measured(monkeypatch):
     monkeypatch.delenv(cores.FREE_THREADED, raising=False)
     section = cores.measure(LITTLE, lambda step: None)
     unknown = [target for target in section.targets if target.measured is None]
@@ -94,8 +94,8 @@ def test_what_is_not_measured_says_how_to(monkeypatch):
 
 @pytest.mark.skipif(not HAS_GIL, reason="it measures by itself")
 @pytest.mark.parametrize("interpreter", ["/nowhere/python", "false"])
-def test_an_interpreter_that_cannot_do_it_is_said(monkeypatch, interpreter):
-    """What else is measured is not lost for it."""
+def test_reports_an_interpreter_that_cannot_run_without_the_gil(monkeypatch, interpreter):
+    """The other measurements are kept."""
     monkeypatch.setenv(cores.FREE_THREADED, interpreter)
     gains, why_not = cores.without_gil(LITTLE)
     assert gains == {}

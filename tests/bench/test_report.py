@@ -45,10 +45,10 @@ def test_what_could_not_be_measured_is_neither_met_nor_missed():
     assert Report.from_json(written.to_json()) == written
 
 
-def test_a_report_says_what_was_missed_and_comes_back_from_json():
+def test_report_lists_missed_targets_and_survives_json():
     table = Table("times", ["", "ns", "ratio"], [["`allow`", 53.21, None]])
     targets = [Target("fast", 2, 1.5, "x", remark="this one"), Target("small", 24, 25, "bytes")]
-    written = Report("ratelimit bench", {"numpy": "2"}, [Section("Cost", "What it is.", [table], targets)])
+    written = Report("ratelimit bench", {"numpy": "2"}, [Section("Cost", "Its meaning.", [table], targets)])
     page = report.to_markdown(written)
     assert "| fast | at most 2.00 x | 1.50 x (this one) | met |" in page
     assert "| small | at most 24.0 bytes | 25.0 bytes | **missed** |" in page
@@ -83,7 +83,7 @@ def test_the_machine_is_described():
         (["--load", __file__], "is not what --json wrote"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_measured(arguments, says, monkeypatch, capsys):
+def test_rejects_wrong_arguments_before_measuring(arguments, says, monkeypatch, capsys):
     monkeypatch.setattr(bench, "SECTIONS", {})
     assert bench.main(arguments) == 2
     printed, errors = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Shared memory, files and floods: each part does what its time is said to be of."""
+"""Shared memory, files and floods: each part does the work that its time is reported for."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_a_file_is_filled_and_opened(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [sharing.IDLE, sharing.LIVE])
-def test_a_flood_forgives_nobody(kind):
+def test_flood_evicts_no_live_key(kind):
     result = sharing.flood(kind, LITTLE)
     assert result["forgiven"] == 0
     assert result["usual"] > 0

@@ -84,7 +84,7 @@ def test_slots_that_change_hands(algorithm):
     limit = limiter.peek(0, now=START).limit
     for turn in range(60):
         now = START + turn * 10_000
-        # 12 keys a turn, all new: those of the turn before are fresh by now, and their slots are to be had.
+        # 12 new keys a turn; those of the previous turn are fresh by now, and their slots are free.
         keys = np.tile(np.arange(12) + 100 * turn, limit + 2)
         batches = together(*[lambda keys=keys, now=now: limiter.allow_many(keys, now=now)] * 3)
         admitted = np.bincount(np.concatenate([keys[batch] for batch in batches]) - 100 * turn, minlength=12)
@@ -93,7 +93,7 @@ def test_slots_that_change_hands(algorithm):
 
 @pytest.mark.parametrize("algorithm", WINDOWED, ids=repr)
 def test_costs_are_all_or_nothing(algorithm):
-    """What is left when every cost is refused is less than the smallest; nothing leaks."""
+    """The remainder, once every cost is refused, is less than the smallest cost; nothing leaks."""
     limiter = algorithm.make(quota_of(9_001, PERIOD), ManualClock(START), max_keys=1)
     batches = together(*[lambda: limiter.allow_many(["hot"] * 3_000, 2)] * 3)
     assert sum(int(batch.sum()) for batch in batches) * 2 == 9_001 - limiter.peek("hot").remaining
@@ -102,7 +102,7 @@ def test_costs_are_all_or_nothing(algorithm):
 
 
 def test_refunds_beside_batches(algorithm):
-    """What one thread gives back another may spend: in the end the sums agree."""
+    """One thread spends the refunds of another: in the end the sums agree."""
     limiter = algorithm.make(quota_of(2_000, PERIOD), ManualClock(START), max_keys=1)
     limit = limiter.peek("hot").limit
     limiter.hit("hot", 1_000)
@@ -165,7 +165,7 @@ def test_the_gil_is_given_up(clock):
 
     thread = threading.Thread(target=decide)
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1_000)  # nobody is made to give it up
+    sys.setswitchinterval(1_000)  # no thread is made to release the GIL
     try:
         thread.start()
         steps = 0

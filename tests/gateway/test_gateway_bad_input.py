@@ -14,7 +14,7 @@ import pytest
 from gateway_harness import App, get, raw, reset
 
 from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
-from ratelimit.gateway.backends import Address, Balancer
+from ratelimit.gateway.backends.balancer import Address, Balancer
 
 MOCK = "apis: {a: {routes: {ANY /: {mock: {body: ok}}}, stages: {$default: {}}}}"
 
@@ -26,7 +26,7 @@ def proxied(url, **options):
 
 @pytest.fixture(scope="module")
 def front(nginx, tmp_path_factory):
-    """A gateway before nginx, whose /admin has a route of its own that lets nobody in."""
+    """Run a gateway before nginx, with a route for /admin that admits no client."""
     from gateway_harness import Server
 
     folder = tmp_path_factory.mktemp("front")
@@ -68,7 +68,7 @@ def test_no_path_leads_around_a_route(front, target):
 @pytest.mark.parametrize(
     "target", ["/%", "/%zz", "/%ff", "/%c3%28", "/%00", "/a%0d%0ab", "/a%7f", "x", "", "*", "/\u00ff", "/a\x01"]
 )
-def test_targets_that_are_none(front, target):
+def test_rejects_malformed_targets(front, target):
     status, _ = get(front, target)
     assert status == 400
 
@@ -107,16 +107,16 @@ def test_a_target_in_absolute_form(front):
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n",
     ],
 )
-def test_requests_that_are_none(front, request_):
-    """400, and nothing that comes after on the connection is taken for a request."""
+def test_rejects_malformed_requests(front, request_):
+    """The status is 400, and no later bytes of the connection are taken for a request."""
     answer = raw(front, request_ + b"GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 3)
     assert answer.startswith(b"HTTP/1.1 400 "), answer
     assert b"smuggled" not in answer
     assert answer.count(b"HTTP/1.1") == 1
 
 
-def test_trailers_are_no_headers(serve, backend):
-    """What comes after the body cannot say who asks, nor what was already checked."""
+def test_trailers_are_not_taken_for_headers(serve, backend):
+    """A trailer can change neither the client's identity nor a header that was already checked."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -139,14 +139,14 @@ def test_endless_trailers_and_chunk_extensions(front, rest):
     assert raw(front, head + rest, 5).startswith(b"HTTP/1.1 431 ")
 
 
-def test_small_chunks_are_no_trailers(front):
-    """Their framing is many times max_head, but it goes on."""
+def test_small_chunks_do_not_count_towards_the_head(front):
+    """Their framing is many times longer than max_head."""
     head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert raw(front, head + b"1;e\r\nx\r\n" * 10_000 + b"0\r\n\r\n", 5).startswith(b"HTTP/1.1 200 ")
 
 
 def test_names_that_a_backend_could_read_as_others(serve, backend):
-    """CGI and WSGI tell `_` and `-` in a header's name not apart."""
+    """CGI and WSGI do not distinguish `_` and `-` in the name of a header."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -167,8 +167,8 @@ def test_names_that_a_backend_could_read_as_others(serve, backend):
 
 @pytest.mark.parametrize("sent", ["X-User", "X_User", "x_user", "X-USER"])
 @pytest.mark.parametrize("rule", ["overwrite:header.X-User", "overwrite:header.x_user", "remove:header.x-user"])
-def test_what_a_mapping_overwrites_is_nobody_elses(backend, sent, rule):
-    """A client cannot be somebody else at a backend by another spelling of the header that says who it is."""
+def test_client_cannot_send_a_header_that_a_mapping_overwrites(backend, sent, rule):
+    """Another spelling of the header does not give the client another identity at the backend."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -208,7 +208,7 @@ apis:
 
 
 def test_framing_is_the_gateways_own(serve, backend):
-    """What a client says about connections and framing does not reach the backend."""
+    """A client's headers about connections and framing do not reach the backend."""
 
     async def show(head, reader, writer):
         writer.write(
@@ -265,7 +265,7 @@ def test_the_bound_of_a_head_is_exact(serve, pieces, more, status):
 
 
 def test_many_requests_at_once(serve):
-    """Together they are longer than a head may be, and wherever they are cut it is no head that is too long."""
+    """Together they are longer than max_head, and no cut between two reads makes one of them too long."""
     port = serve("max_head: 1000\n" + MOCK).port
     one = b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 50
     data = (one + b"\r\n\r\n") * 200
@@ -308,8 +308,8 @@ def test_slow_bodies(front, framing):
 
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])
 @pytest.mark.parametrize(("path", "size", "status"), [(b"/", 30_000_000, b"413"), (b"/admin", 8_000_000, b"403")])
-def test_who_sends_all_before_reading_has_the_answer(front, path, size, status, close):
-    """It is not lost because the connection was closed with bytes in it that nobody had read."""
+def test_client_that_sends_everything_before_reading_gets_the_answer(front, path, size, status, close):
+    """The answer is not lost although the connection is closed with unread bytes in it."""
     head = b"POST %b HTTP/1.1\r\nHost: a\r\n%bContent-Length: %d\r\n\r\n" % (path, close, size)
     with socket.create_connection(("127.0.0.1", front), 5) as connection:
         connection.sendall(head + b"x" * size)
@@ -317,14 +317,14 @@ def test_who_sends_all_before_reading_has_the_answer(front, path, size, status, 
 
 
 @pytest.mark.parametrize("framing", [b"", b"Transfer-Encoding: chunked\r\n"])
-def test_who_sends_all_of_a_head_before_reading_has_the_answer(front, framing):
+def test_client_that_sends_a_long_head_before_reading_gets_the_answer(front, framing):
     with socket.create_connection(("127.0.0.1", front), 5) as connection:
         connection.sendall(b"POST /admin HTTP/1.1\r\nHost: a\r\n" + framing + b"X: " + b"x" * 4_000_000)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 431")
 
 
 @pytest.mark.parametrize("then", [b"\r\n", b"x"])
-def test_what_comes_behind_an_answer_is_not_waited_for(front, then):
+def test_bytes_after_a_final_answer_do_not_keep_the_connection_open(front, then):
     """The rest of a request that was refused, or blank lines, keep no connection open."""
     length = b"Content-Length: 1000\r\n" if then == b"x" else b""
     began = time.monotonic()
@@ -337,7 +337,7 @@ def test_what_comes_behind_an_answer_is_not_waited_for(front, then):
     assert 0.9 < time.monotonic() - began < 4
 
 
-def test_rubbish_behind_a_request_stands_in_no_answer(serve, backend):
+def test_rubbish_after_a_request_does_not_appear_in_its_answer(serve, backend):
     """The answer that is under way is the last, and whole."""
 
     async def answer(head, reader, writer):
@@ -358,7 +358,7 @@ def test_rubbish_behind_a_request_stands_in_no_answer(serve, backend):
             assert answers.endswith(b"\r\n0\r\n\r\n")
 
 
-def test_an_old_client_is_told_of_no_interim_answer(front):
+def test_http_1_0_client_gets_no_interim_answer(front):
     old = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi"
     assert raw(front, old).startswith(b"HTTP/1.1 200")
 
@@ -388,7 +388,7 @@ def test_a_body_that_trickles(backend, to):
 
 
 def test_slow_clients_are_not_held_against_a_backend(backend):
-    """Its `timeout` stands still while a client is waited for: it is not said to be late, and is left out by nobody."""
+    """Its `timeout` stops while the gateway waits for the client, so it is not marked as failed."""
 
     async def answer(head, reader, writer):
         await reader.readuntil(b"0\r\n\r\n")
@@ -465,7 +465,7 @@ FAILURE = '{"message":"Network error communicating with endpoint"}'
 TIMEOUT = '{"message":"Endpoint request timed out"}'
 
 
-# What a backend sends, what it does then, and what the client is told.
+# The bytes that a backend sends, what it does then, and the message that the client gets.
 WRONG = [
     (b"", None, FAILURE),
     (b"", "reset", FAILURE),
@@ -495,7 +495,7 @@ THEN = [None, "reset", "hang"]
 
 @pytest.fixture(scope="module")
 def wrong(tmp_path_factory):
-    """A gateway before a backend that does as the path says: `/wrong/number` or `/half/number/then`."""
+    """Run a gateway before a backend whose behaviour the path selects: `/wrong/number` or `/half/number/then`."""
     from gateway_harness import Backend, Server
 
     async def answer(head, reader, writer):
@@ -561,7 +561,7 @@ def test_a_backend_that_refuses(serve):
 
 
 def test_nothing_leaks_between_requests(serve, backend):
-    """Hundreds of clients at once, some of whom leave: each gets the answer to its own request."""
+    """Of hundreds of concurrent clients, some disconnect; each other one gets the answer to its own request."""
 
     async def echo(head, reader, writer):
         while head:
@@ -637,8 +637,8 @@ EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
         ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n" + EVIL),
     ],
 )
-def test_what_a_backend_says_beyond_its_answer_is_nobodys(serve, backend, method, says):
-    """It is not the answer to the next request on the same connection."""
+def test_bytes_after_a_backends_answer_are_dropped(serve, backend, method, says):
+    """They are not taken for the answer to the next request on the same connection."""
 
     async def answer(head, reader, writer):
         while True:
@@ -746,7 +746,7 @@ def test_a_request_is_not_sent_twice(serve, backend):
     assert [httpx.post(server.url, content=b"x").status_code for _ in range(4)] == [200] * 4
 
 
-def test_slow_readers_hold_up_nobody(front, nginx):
+def test_slow_readers_do_not_delay_other_clients(front, nginx):
     """A client that reads nothing costs a buffer, not the gateway."""
     connections = []
     for _ in range(10):

@@ -134,7 +134,7 @@ def test_a_sync_function(shop):
     assert answer.headers["x-thread"] != "MainThread"  # it must not hold up the others
 
 
-def test_functions_that_hang_hold_up_nobody(serve, backend, tmp_path):
+def test_functions_that_hang_do_not_delay_other_requests(serve, backend, tmp_path):
     """Neither other functions nor the look-up of a backend's name wait for their threads."""
 
     async def answer(head, reader, writer):
@@ -207,7 +207,7 @@ def test_an_authorizer_and_its_cache(shop):
 
 
 def test_an_authorizer_judges_each_stage():
-    """What it said of one stage is not kept for another."""
+    """Its decision for one stage is not cached for another."""
     asked = []
 
     def in_dev(event):
@@ -252,7 +252,7 @@ def test_networks_behind_a_proxy(shop, forwarded, status):
 @pytest.mark.parametrize("network", ["10.0.0.0/8", "::ffff:10.0.0.0/104"])
 @pytest.mark.parametrize(("address", "inside"), [("10.1.1.1", True), ("::ffff:10.1.1.1", True), ("11.1.1.1", False)])
 def test_networks_in_either_form(network, address, inside):
-    """What is mapped into IPv6 is IPv4, on both sides: a network that is denied is denied in every form."""
+    """An IPv4 address mapped into IPv6 is IPv4, on both sides: a denied network is denied in every form."""
     assert (address in Networks([network])) is inside
 
 
@@ -283,7 +283,7 @@ def test_pass_through_to_nginx(shop):
 
 
 def test_a_backend_sees_no_api_key(serve, nginx):
-    """Also where none is asked for; a key that is not the gateway's may be the backend's own."""
+    """The header is removed even if the route needs no key; a key unknown to the gateway belongs to the backend."""
     server = serve(f"""
 api_keys: {{ann: {KEY}}}
 plans: {{gold: {{keys: ann, stages: a/$default}}}}
@@ -345,7 +345,7 @@ def test_an_aggregate(shop):
 
 
 def test_an_aggregate_of_rubbish(backend):
-    """What is no JSON is joined as text, and the answer stays JSON; a number stays as it is."""
+    """A body that is not JSON is joined as text, and the answer is still JSON; numbers are not changed."""
     parts = {"nan": b'{"a": NaN}', "deep": b"[" * 100_000, "bytes": b"\xff", "number": b"1e999"}
 
     def behind(body):
@@ -370,7 +370,7 @@ def test_an_aggregate_of_rubbish(backend):
 
 
 def test_an_aggregate_asks_for_the_whole(backend):
-    """What a client accepts of its answer, or has of it already, is not said of the parts."""
+    """Headers about the client's own answer, such as conditions and encodings, are not sent to the parts."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n7")
@@ -394,7 +394,7 @@ def test_an_encoded_slash_at_a_function():
 
 
 def test_the_gateways_word_on_limits_counts(backend, clock):
-    """A field is not sent twice, by the backend or a response of one's own and by the gateway."""
+    """A field is not sent twice when the backend or a custom response has it too."""
 
     async def answer(head, reader, writer):
         fields = b"RateLimit: limit=5\r\nX-RateLimit-Limit: 9\r\nRetry-After: 8\r\n"
@@ -558,7 +558,7 @@ apis:
 
 
 def test_the_time_of_a_request_is_when_it_came(clock, tmp_path):
-    """However long its answer takes; so its line and what a backend was told agree."""
+    """It does not depend on how long the answer takes, so the log line and the backend see the same time."""
 
     def slow(event):
         clock.advance(5)

@@ -53,7 +53,7 @@ def test_the_status_page_in_a_browser(server):
     browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
 
     def numbers(row):
-        """Read at one moment: the page makes its rows anew each second."""
+        """Read all cells at once: the page rebuilds its rows each second."""
         script = "return [...document.querySelectorAll(arguments[0])].map(cell => cell.innerText)"
         return browser.execute_script(script, row + " td")
 
@@ -82,7 +82,7 @@ def test_the_status_page_in_a_browser(server):
         assert browser.execute_script(cut) == 0
         browser.set_window_size(500, 900)
         assert browser.execute_script(cut) == 0
-        # What was scrolled stays so when the page makes its rows anew.
+        # The scroll position stays when the page rebuilds its rows.
         browser.execute_script(
             "document.querySelector('.scroll').scrollLeft = 120; document.querySelector('tr').id = 'old'"
         )

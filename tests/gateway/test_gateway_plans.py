@@ -21,8 +21,8 @@ from ratelimit.gateway import (
     Throttle,
     UsagePlan,
 )
-from ratelimit.gateway.plans import EPOCH, period_of, sweep
-from ratelimit.gateway.throttle import add, read
+from ratelimit.gateway.throttling.levels import add, read
+from ratelimit.gateway.throttling.usage_plan import EPOCH, period_of, sweep
 from ratelimit.testing import ManualClock
 
 OTHER = "o" * 30
@@ -133,7 +133,7 @@ def test_a_quota_turns_at_the_very_moment(period, last):
 
 @pytest.mark.parametrize(("rate", "wait"), [(0.001, 1000), (0.5, 2), (10, 1)])
 def test_after_retry_after_all_levels_admit(rate, wait):
-    """A quota that turns soon is no reason to come back before the other levels have something to give."""
+    """Even if a quota resets soon, Retry-After covers the other levels."""
     clock = at("2026-11-26T23:59:59")
     ask = App(rest(plan(throttle=Throttle(rate, 1), quota=CalendarQuota(1, "DAY"))), clock)
     ann = {"x-api-key": KEY}
@@ -155,7 +155,7 @@ def test_no_wait_will_do_for_a_quota_at_a_closed_route():
 
 @pytest.mark.parametrize("before", range(1, 12))
 def test_midnight_between_two_looks_at_the_clock(before):
-    """A request that begins on one day and is decided on the next is decided, and told of no time that is past."""
+    """A request that begins on one day and is decided on the next gets no reset time in the past."""
 
     class Running(ManualClock):
         def now_ns(self):
@@ -323,7 +323,7 @@ def test_a_quota_keeps_no_periods_that_are_over(period):
 
 @pytest.mark.parametrize(("setting", "status"), [("fail_open", 200), ("fail_closed", 503)])
 def test_more_keys_than_there_is_room_for(clock, caplog, setting, status):
-    """A level whose table is full has failed; that is no reason to tell a key that it was used up."""
+    """A level whose table is full has failed; its clients do not get the status of a spent quota."""
     configuration = rest(plan(throttle=Throttle(1, 2), quota=CalendarQuota(1, "DAY")))
     ask = App(replace(configuration, max_keys=1, on_limiter_error=setting), clock)
     assert ask.statuses("/prod/pets", 2, headers={"x-api-key": KEY}) == [200, 429]
@@ -335,7 +335,7 @@ def test_more_keys_than_there_is_room_for(clock, caplog, setting, status):
 
 
 def test_counts_for_which_there_is_no_room():
-    """They are lost; a quota holds all the same, and who adjusts it is told."""
+    """They are lost; a quota still holds, and adjusting it returns an error."""
     limiters = Limiters(max_keys=4, clock=at("2026-11-25T12:00:00"))
     for name in "abcd":
         add(limiters.counts, name)

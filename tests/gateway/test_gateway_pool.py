@@ -1,4 +1,4 @@
-"""The connections to a backend: which one is used, when it is used again, and that none is lost."""
+"""The connections to a backend: which one is used, when it is reused, and that no connection is lost."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 import httpcore
 import pytest
 
-from ratelimit.gateway import pool as pools
-from ratelimit.gateway.pool import Pool
+from ratelimit.gateway.backends import pool as pools
+from ratelimit.gateway.backends.pool import Pool
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 
 
 class Origin:
-    """A server in this event loop that counts its connections. What it answers and when can be set."""
+    """A server in this event loop that counts its connections. Its answer and its delay can be set."""
 
     def __init__(self):
         self.connections = []
@@ -134,7 +134,7 @@ async def test_a_request_that_is_given_up_leaves_nothing(origin, pool):
 
 @in_loop
 async def test_rubbish_costs_its_connection_only(origin, pool):
-    origin.answer = b"this is no HTTP\r\n\r\n"
+    origin.answer = b"not an HTTP response\r\n\r\n"
     with pytest.raises(httpcore.RemoteProtocolError):
         await pool.ask(pool.request())
     assert not pool.busy

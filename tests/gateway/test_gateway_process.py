@@ -19,8 +19,8 @@ from gateway_harness import raw
 from ports import free_port
 
 from ratelimit import Table
-from ratelimit.gateway import worker
-from ratelimit.gateway.peers import Connections
+from ratelimit.gateway.server import worker
+from ratelimit.gateway.server.peers import Connections
 
 MOCK = "apis: {a: {routes: {GET /: {mock: {body: hello}}}, stages: {$default: {}}}}\n"
 
@@ -33,7 +33,7 @@ def until(condition, seconds=20):
 
 
 def refused(tmp_path, *options):
-    """What the gateway says when it does not start."""
+    """Return the error of a gateway that does not start."""
     file = tmp_path / "gateway.yaml"
     file.write_text(MOCK)
     command = [sys.executable, "-m", "ratelimit", "gateway", str(file), *map(str, options)]
@@ -51,7 +51,7 @@ def test_no_port(tmp_path, port):
     assert port in refused(tmp_path, f"--port={port}")
 
 
-def test_files_of_tls_that_are_no_such(tmp_path, certificate):
+def test_rejects_missing_and_malformed_tls_files(tmp_path, certificate):
     key, right = certificate
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("no certificate")
@@ -144,7 +144,7 @@ def test_a_file_that_is_being_written_is_left_alone(monkeypatch):
 
 
 def test_a_worker_that_takes_another_s_place_serves_the_same(serve):
-    """What was promoted is known to it, until the file is read anew."""
+    """It knows what was promoted, until the file is read again."""
     text = """
 apis:
   a:
@@ -196,8 +196,8 @@ def test_workers_that_are_killed_hold_nothing_up(serve):
     assert server.process.wait(5) == 0
 
 
-def test_a_worker_that_is_starting_is_told_to_reload(serve):
-    """It is not killed by that, and what was written while it started is read."""
+def test_worker_survives_a_reload_signal_while_it_starts(serve):
+    """The signal does not kill it, and it reads a file that was written while it started."""
     server = serve(MOCK, "--workers", "2", "--no-watch")
     before = workers_of(server)
     assert len(before) == 2
@@ -270,8 +270,8 @@ def reader_of_nothing(port):
     return connection
 
 
-def test_who_takes_nothing_of_an_answer_is_given_up(serve, backend):
-    """Also in the middle of an endless one; whoever takes a little now and then is served on."""
+def test_client_that_reads_nothing_is_disconnected(serve, backend):
+    """This holds in the middle of an endless answer; a client that reads a little now and then stays connected."""
     server = serve(PROXY.format(url=backend(endless).url) + "send_timeout: 1\n")
     before = sockets(server)
     with reader_of_nothing(server.port) as stuck, reader_of_nothing(server.port) as slow:
@@ -288,8 +288,8 @@ def test_who_takes_nothing_of_an_answer_is_given_up(serve, backend):
     until(lambda: sockets(server) == before)
 
 
-def test_who_reads_nothing_is_given_no_memory(serve, backend):
-    """Of an endless answer that comes faster than it leaves, little is kept."""
+def test_client_that_reads_nothing_costs_little_memory(serve, backend):
+    """Little is buffered of an endless answer that arrives faster than it is sent."""
     server = serve(PROXY.format(url=backend(endless).url))
     httpx.get(server.url + "//")  # what is loaded only now
     before = server.memory()
@@ -301,8 +301,8 @@ def test_who_reads_nothing_is_given_no_memory(serve, backend):
         assert server.memory() - before < 20 * 10**6
 
 
-def test_who_leaves_takes_the_backend_along(serve, backend, tmp_path):
-    """A backend does not go on for nobody, and the log tells."""
+def test_client_that_disconnects_ends_the_request_to_the_backend(serve, backend, tmp_path):
+    """The backend does not continue without a client, and the log has the reason."""
     log = f"access_log: {{file: {tmp_path}/access.log, format: $context.status $context.error.message}}\n"
     server = serve(PROXY.format(url=backend(endless).url) + log)
     before = sockets(server)
@@ -314,8 +314,8 @@ def test_who_leaves_takes_the_backend_along(serve, backend, tmp_path):
     assert server.lines(tmp_path / "access.log", 1) == ["200 the client went away"]
 
 
-def test_who_takes_no_messages_is_given_up(serve):
-    """Silence and life of a WebSocket end in time for whoever does not even read that."""
+def test_websocket_client_that_reads_nothing_is_disconnected(serve):
+    """The idle timeout and the maximum duration also end a connection whose client does not read the close."""
     server = serve(
         """
 send_timeout: 1
@@ -381,7 +381,7 @@ def test_a_function_that_hangs_does_not_hold_up_the_end(serve, tmp_path, how, wo
 
 
 def test_workers_do_not_outlive_their_supervisor(serve, tmp_path):
-    """Who is killed cannot end them, and the next one needs the port."""
+    """A supervisor that is killed cannot stop them, and the next one needs the port."""
     server = serve(MOCK, "--workers", "2")
     server.process.kill()
     server.process.wait()
@@ -394,7 +394,7 @@ def test_workers_do_not_outlive_their_supervisor(serve, tmp_path):
     serve(MOCK, port=server.port)
     until(lambda: not free())
     assert httpx.get(server.url).text == "hello"
-    for name in Table.names():  # whoever is killed leaves them
+    for name in Table.names():  # a killed supervisor does not remove them
         if name.startswith(f"gateway-{server.process.pid}-"):
             Table.shared(name).remove()
 

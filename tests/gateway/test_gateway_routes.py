@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from ratelimit.gateway import Api, Configuration, Gateway, Mock, Route, RouteTable, Stage
-from ratelimit.gateway.flow import KNOWN
-from ratelimit.gateway.routes import BadPath, decode
+from ratelimit.gateway.routing.table import BadPath, decode
+from ratelimit.gateway.site import KNOWN
 
 VECTORS = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default"]
 

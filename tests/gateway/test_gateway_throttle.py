@@ -135,7 +135,7 @@ def test_the_account_is_shared_by_all(clock):
 
 
 def test_a_gateway_in_shadow(clock):
-    """All pass; what would have been refused is counted for the operator, and the client is told nothing."""
+    """All requests are admitted; those over the limit are counted for the operator, and the client sees no fields."""
     ask = App(shop(shadow=True), clock)
     assert ask.statuses("/a", 5) == [200] * 5
     assert "ratelimit" not in ask.get("/a").headers
@@ -165,8 +165,8 @@ def test_when_the_limiter_itself_fails(clock, caplog, setting, statuses):
 
 
 @pytest.mark.parametrize("style", ["draft", "legacy", "both", "none"])
-def test_what_the_caller_is_told(clock, style):
-    """The fields of draft-ietf-httpapi-ratelimit-headers-10, parsed by somebody else's parser."""
+def test_rate_limit_fields_of_a_response(clock, style):
+    """The fields of draft-ietf-httpapi-ratelimit-headers-10, parsed by an independent parser."""
     import http_sf
 
     ask = App(shop(headers=style), clock)
@@ -195,7 +195,7 @@ def test_what_the_caller_is_told(clock, style):
 
 
 def test_retry_after_is_kept(clock):
-    """Whoever waits as long as Retry-After says is admitted, and not before the exact moment."""
+    """A client that waits `Retry-After` seconds is admitted, but not before the exact time."""
     ask = App(shop(), clock)
     ask.statuses("/a", 2)
     clock.advance(0.3)

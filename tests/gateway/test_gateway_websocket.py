@@ -18,8 +18,8 @@ from websockets.sync.client import connect
 from websockets.sync.server import serve as serve_websocket
 
 from ratelimit.gateway import Api, Configuration, Gateway, Stage
+from ratelimit.gateway.backends.proxy import to_backend
 from ratelimit.gateway.exchange import Exchange
-from ratelimit.gateway.integrations import to_backend
 
 FUNCTIONS = """
 import json
@@ -110,7 +110,7 @@ HANDSHAKE = (
 
 
 def test_a_client_cannot_be_another_connection():
-    """`X-Connection-Id`, by which a backend knows to whom it speaks, is the gateway's alone."""
+    """`X-Connection-Id`, which identifies the client to a backend, is set by the gateway alone."""
     configuration = Configuration({"a": Api(type="websocket", stages={"prod": Stage()})})
     theirs = [(b"host", b"a"), (b"x-connection-id", b"theirs"), (b"x_connection_id", b"theirs")]
     exchange = Exchange.begin(Gateway(configuration).flow, {"headers": theirs, "client": ("192.0.2.1", 1)}, None)
@@ -168,7 +168,7 @@ def test_messages_find_their_routes(chat):
 
 
 def test_throttles_by_route(chat):
-    """A message too many gets an error frame that says when to try again; the connection stays."""
+    """A message over the limit gets an error frame with the time to retry; the connection stays open."""
     with connect(f"{chat.ws}/prod") as client:
         assert [talk(client, action="say", text="x") for _ in range(2)] == ["said x"] * 2
         error = json.loads(talk(client, action="say", text="x"))
@@ -198,8 +198,8 @@ def test_handshakes_that_fail(chat, path, status):
     assert caught.value.response.status_code == status
 
 
-def test_handshakes_are_the_access_logs_to_tell(serve):
-    """The server's own log has neither queries, in which browsers send tokens, nor an error for who is turned away."""
+def test_only_the_access_log_records_handshakes(serve):
+    """The server's own log has neither queries, in which browsers send tokens, nor errors for rejected handshakes."""
     server = serve("apis: {a: {type: websocket, routes: {say: {mock: {}}}, stages: {prod: {}}}}")
     address = f"ws://127.0.0.1:{server.port}"
     with connect(f"{address}/prod?token=secret"), pytest.raises(websockets.InvalidStatus):
@@ -215,7 +215,7 @@ def test_a_subprotocol(chat):
 
 
 def test_selection_expressions(chat):
-    """Parts are joined; a missing one is empty, and what is no text is turned into it. Without $default: an error."""
+    """Parts are joined; a missing part is empty, and other values become strings. Without $default, it is an error."""
     with connect(f"{chat.ws}/keyed/prod", additional_headers={"x-api-key": KEY + "2"}) as client:
         assert talk(client, kind="a", name="b") == "a and b"
         assert talk(client, kind=1) == "one and nothing"
@@ -229,7 +229,7 @@ def test_a_plan_counts_messages_too(chat):
     assert json.loads(replies[2])["message"] == "Too Many Requests"
 
 
-def test_disconnecting_is_told(chat):
+def test_disconnecting_runs_the_disconnect_route(chat):
     gone = chat.folder / "talk.py.gone"
     with connect(f"{chat.ws}/prod") as client:
         id = json.loads(talk(client, action="x"))["id"]
@@ -312,8 +312,8 @@ def test_a_websocket_backend(chat):
         assert json.loads(client.recv(timeout=5))["message"] == "Too Many Requests"
 
 
-def test_a_backend_that_says_too_much(serve):
-    """The client is told, and for whoever reads nothing no more is kept than a little."""
+def test_backend_that_sends_too_much_is_disconnected(serve):
+    """The client gets the close code 1009, and little is buffered for a client that reads nothing."""
     port = free_port()
 
     def say(connection):
@@ -393,7 +393,7 @@ apis:
 
 
 def test_backends_do_not_outlive_a_denied_handshake(serve, tmp_path):
-    """Whoever denies it: the integration of $connect, another backend, a mapping, or the client that leaves."""
+    """The cause may be the integration of $connect, another backend, a mapping, or a client that disconnects."""
     opened = []
 
     def stay(connection):
@@ -436,7 +436,7 @@ def test_backends_do_not_outlive_a_denied_handshake(serve, tmp_path):
         behind.shutdown()
 
 
-def test_what_a_websocket_backend_is_told(serve):
+def test_handshake_with_a_backend_has_mapped_headers(serve):
     """The handshake goes through the route's mapping."""
     port = free_port()
     behind = serve_websocket(lambda one: one.send(one.request.headers["x-stage"]), "127.0.0.1", port)
@@ -455,7 +455,7 @@ apis:
 
 
 def test_a_backend_that_speaks_before_the_handshake_is_done(serve):
-    """What one says while another is still being asked waits for the client."""
+    """Its messages are kept for the client while the handshake with another backend is under way."""
 
     def greet(connection):
         connection.send("welcome")
@@ -543,7 +543,7 @@ apis:
 
 
 def test_disconnecting_during_a_message(serve, tmp_path):
-    """Its answer is dropped, and the client is gone for whoever asks next."""
+    """Its answer is dropped, and the management API reports the client as gone."""
     server = late_chat(serve, tmp_path, 0.5)
     with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
         url = f"{server.url}/prod/@connections/{talk(client, action='id')}"
@@ -576,7 +576,7 @@ apis: {{chat: {{type: websocket, routes: {{$default: {{mock: {{body: hi}}}}}}, s
         assert server.lines(log, 1) == ["MESSAGE"]
 
 
-def test_a_websocket_backend_gets_and_says_the_same(serve):
+def test_messages_pass_through_a_websocket_backend_unchanged(serve):
     """Binary stays binary and text stays text; the client's close is the backend's."""
     closes = []
 
@@ -615,7 +615,7 @@ apis:
 
 
 def test_a_websocket_backend_that_denies(serve):
-    """Its answer is the client's, wherever that would lead, and is no failure of the backend."""
+    """The client gets its answer, also a redirect, and it does not count as a failure of the backend."""
 
     def judge(connection, request):
         path = request.path
@@ -657,7 +657,7 @@ apis:
         (b"/prod?token=bad", b"\r\n", b"401"),
     ],
 )
-def test_handshakes_that_are_none(chat, path, more, status):
+def test_rejects_malformed_handshakes(chat, path, more, status):
     """They are answered, the connection is closed, and the log has no errors."""
     before = len(chat.log.read_text())
     with socket.create_connection(("127.0.0.1", chat.port), 3) as connection:
@@ -720,7 +720,7 @@ def test_who_has_left_leaves_nothing(serve):
 
 
 def test_what_waits_for_a_client_that_is_being_closed(serve, tmp_path):
-    """It is told that the client is gone, and the log tells of no failure."""
+    """The sender gets the status of a client that is gone, and the log has no failure."""
     (tmp_path / "big.py").write_text("def big(event): return 'x' * 20_000_000\n")
     server = serve("""
 apis:

@@ -82,7 +82,7 @@ def test_four_workers_hold_each_limit_exactly(serve, gateway_text):
 
 
 def test_tables_are_removed_with_the_gateway(serve, gateway_text):
-    """What the gateway has shared by itself ends with it."""
+    """Tables that the gateway created without a name end with it."""
     server = serve(gateway_text(), "--workers", "2")
     own = f"gateway-{server.process.pid}-"
     assert any(name.startswith(own) for name in Table.names())
@@ -167,7 +167,7 @@ def test_reloading_drops_nothing(serve, gateway_text):
 
 
 def test_a_wrong_file_changes_nothing(serve, gateway_text):
-    """The log says why, with the line: of a wrong value, and of what is wrong only in the whole."""
+    """The log has the reason with its line, for a wrong value and for values that contradict each other."""
     server = serve(gateway_text())
     text = gateway_text().replace("rate: 0.001", "rate: fast")
     server.file.write_text(text)

@@ -112,7 +112,7 @@ def test_thread_sanitizer_finds_a_seeded_race(source, tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["-march=armv8.1-a"]], ids=["armv8.0", "armv8.1"])
 def test_promises_hold_in_code_for_aarch64(source, options):
-    """A smoke test: qemu on x86 hardly ever shows a reordering, so it says nothing about memory order."""
+    """A smoke test: qemu on x86 hardly ever shows a reordering, so it does not check the memory order."""
     needs("qemu-aarch64-static")
     program = build(source, "-O2", "-static", *options, compiler="aarch64-linux-gnu-gcc")
     result = run("qemu-aarch64-static", program)
@@ -130,7 +130,7 @@ ONE_BY_ONE = """
 
 
 def searches(folder, *options, compiler="gcc", runner=()):
-    """What search.c prints, a line for each table."""
+    """Run search.c and return its output, a line for each table."""
     program = build(folder, "-O2", *options, compiler=compiler, program="search")
     return subprocess.run([*runner, program], check=True, capture_output=True, text=True).stdout.splitlines()
 
@@ -155,7 +155,7 @@ def test_a_search_in_groups_is_a_search_on_aarch64(source, one_by_one):
     assert searches(source, "-static", **options) == one_by_one
 
 
-# What the tests above are worth: of each file a line, and what is wrong in its place.
+# To show that the tests above detect errors: a line of each file, and a wrong one to replace it.
 WRONG_SEARCHES = {
     "the slot after a group is skipped": (
         "_engine/table.pxd",

@@ -1,6 +1,6 @@
 """The theorems of docs/algorithms.md, as they are stated there.
 
-What they say of "any interval" is checked for every interval that begins and ends at a request.
+Promises about "any interval" are checked for every interval that begins and ends at a request.
 """
 
 from fractions import Fraction
@@ -69,9 +69,9 @@ def test_token_bucket_admits_burst_and_rate_in_any_interval(data, limit, period,
 
 @given(limit=limits, period=periods, burst=st.integers(2, 12), periods_long=st.integers(0, 3))
 def test_token_bucket_gives_all_that_it_promises(limit, period, burst, periods_long):
-    """The bound is reached by who asks as early as it may be: the bucket is not stricter than it says.
+    """A client that asks as early as possible reaches the bound: the bucket is not stricter than its promise.
 
-    One asks at whole nanoseconds: of a burst of 1, or a rate above one a nanosecond, parts of them are lost.
+    The requests come at whole nanoseconds: of a burst of 1, or a rate above one a nanosecond, parts of them are lost.
     """
     assume(limit <= period)
     length = periods_long * period
@@ -96,7 +96,7 @@ def test_token_bucket_equals_gcra(data, limit, period, burst):
 
 @given(data=st.data(), limit=limits, period=periods, late=st.integers(0, 2 * SECOND), cost=st.integers(1, 12))
 def test_token_bucket_is_only_stricter_to_a_late_reading(data, limit, period, late, cost):
-    """What is refused at a moment is refused at every earlier one."""
+    """A request that is refused at one time is refused at every earlier time."""
     limiter = TokenBucket(quota_of(limit, period))
     requests = data.draw(requests_of(period))
     admitted(limiter, requests)
@@ -155,7 +155,7 @@ def test_fixed_window_admits_its_limit_in_each_window(data, limit, period):
 
 @given(limit=limits, period=periods, window=st.integers(1, 1_000))
 def test_fixed_window_admits_twice_its_limit_across_a_boundary(limit, period, window):
-    """Which is its known weakness: reached by whoever asks just before and just after."""
+    """This is its known weakness: requests just before and just after the boundary reach it."""
     limiter = FixedWindow(quota_of(limit, period))
     boundary = window * period
     before = limiter.allow_many(["key"] * (limit + 3), now=boundary - 1)

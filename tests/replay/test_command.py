@@ -52,7 +52,7 @@ def test_json_has_the_same_numbers_and_html_is_written(made_log, tmp_path, capsy
     assert f"{report.outcomes[0].refused:,}" in page.read_text(encoding="utf-8")
 
 
-def test_what_was_odd_is_said(tmp_path, capsys):
+def test_reports_unusual_lines(tmp_path, capsys):
     line = '192.0.2.1 - - [05/Jan/2026:00:{:02}:00 +0000] "GET / HTTP/1.1" 200 1\n'
     path = tmp_path / "log"
     path.write_text("".join(map(line.format, (1, 2, 1))) + "garbage\n")
@@ -118,14 +118,14 @@ def test_a_progress_bar_on_a_terminal_and_nothing_else_on_standard_output(made_l
     assert "%|" in shown
 
 
-def test_whoever_stops_listening_gets_no_traceback(made_log):
+def test_closed_pipe_prints_no_traceback(made_log):
     line = " ".join(map(str, RUN)) + f" replay {made_log} --json - | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("{\n", "")
 
 
 def test_too_many_live_keys_are_replayed_with_more_room(made_log, monkeypatch, capsys):
-    """However little room there is at first, the decisions are the same, and the user is told."""
+    """The decisions do not depend on the first size of the table, and a note reports the retry."""
     monkeypatch.setattr("ratelimit.replay.engine.MAX_KEYS", 10)
     small = replay_log(made_log, LIMITS[1::2], note=print)
     monkeypatch.undo()
@@ -135,7 +135,7 @@ def test_too_many_live_keys_are_replayed_with_more_room(made_log, monkeypatch, c
         assert (one.admitted, one.refused, one.top, one.full) == (other.admitted, other.refused, other.top, 0)
 
 
-def test_when_the_room_is_given_a_lack_of_it_is_told(made_log, capsys):
+def test_reports_a_full_table_of_the_given_size(made_log, capsys):
     assert replay_command.main([str(made_log), *LIMITS, "--max-keys", "10"]) == 0
     assert "requests were refused only because its table was full" in capsys.readouterr().out
 
@@ -184,8 +184,8 @@ def test_the_curve_is_what_such_limits_refuse(answer, trace):
         assert shares == sorted(shares, reverse=True)
 
 
-def test_when_no_limit_will_do(tmp_path, capsys):
-    """Nobody may be refused, and 50,000 come at once: no sliding log has room for that."""
+def test_suggests_no_limit_when_none_fits(tmp_path, capsys):
+    """No request may be refused, and 50,000 come at once: too many for a sliding log."""
     path = tmp_path / "log.csv"
     path.write_text("time,client\n" + "1767571200,192.0.2.1\n" * 50_000)
     assert (
@@ -226,7 +226,7 @@ def test_an_interruption_while_reading(made_log, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("share", ["100%", "some", "2", "nan"])
-def test_a_share_that_is_none(share, made_log, capsys):
+def test_rejects_invalid_shares(share, made_log, capsys):
     with pytest.raises(SystemExit):
         suggest_command.main([str(made_log), "--refuse-at-most", share])
     assert "must be a share such as 0.1% or 0.001" in capsys.readouterr().err
@@ -277,8 +277,7 @@ def test_an_axis_of_times_can_be_read(longest, labels):
     ],
 )
 @pytest.mark.parametrize("main", [replay_command.main, suggest_command.main])
-def test_what_cannot_be_is_said_before_the_work(main, arguments, says, tmp_path, capsys):
-    """In one line."""
+def test_rejects_wrong_arguments_in_one_line_before_reading(main, arguments, says, tmp_path, capsys):
     log = tmp_path / "log.csv"
     log.write_text("time,client\n1,a\n")
     assert main([str(log), *arguments]) == 2
@@ -292,13 +291,13 @@ def test_what_cannot_be_is_said_before_the_work(main, arguments, says, tmp_path,
     ("number", "says"),
     [("0", "--max-keys must be a whole number from 1, not 0"), ("99999999999999", "bytes of address space")],
 )
-def test_room_for_as_many_keys_as_cannot_be(number, says, made_log, capsys):
+def test_rejects_impossible_table_sizes(number, says, made_log, capsys):
     assert replay_command.main([str(made_log), "--max-keys", number]) == 2
     assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["replay", "suggest"])
-def test_a_full_disk_is_told_in_one_line(name, made_log):
+def test_reports_a_full_disk_in_one_line(name, made_log):
     with open("/dev/full", "w") as full:
         done = subprocess.run([*RUN, name, made_log, "--key", "method"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
@@ -320,7 +319,7 @@ def test_without_standard_input_or_error(closed, made_log):
 
 
 def on_a_terminal(width, *arguments):
-    """What is shown there, and the exit status."""
+    """Run a command on a terminal; return its output and exit status."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, width))
     env = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
@@ -383,8 +382,8 @@ def test_a_long_key_is_shortened_on_the_terminal_alone(tmp_path, capsys):
         assert (f"{'k' * 57}..." in printed, "k" * 500 in printed) == (not how, bool(how))
 
 
-def test_a_key_that_no_line_has_is_told(tmp_path, capsys):
-    """Of logs whose lines name their fields; one with named columns is refused at once."""
+def test_reports_a_key_that_no_line_has(tmp_path, capsys):
+    """This is for logs whose lines name their fields; a log with named columns is rejected immediately."""
     log = tmp_path / "log.jsonl"
     log.write_text('{"time": 1, "client": "a"}\n' * 3)
     said = "no line has a field 'clinet'; it counts as '-' in all of them"
@@ -395,7 +394,7 @@ def test_a_key_that_no_line_has_is_told(tmp_path, capsys):
         assert said not in capsys.readouterr().out
 
 
-def test_suggest_says_what_was_odd_as_replay_does(tmp_path, capsys):
+def test_suggest_reports_unusual_lines_as_replay_does(tmp_path, capsys):
     log = tmp_path / "log.csv"
     log.write_text("time,client\n5,a\n4,a\nbroken\n")
     page = tmp_path / "page.html"

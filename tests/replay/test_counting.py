@@ -1,4 +1,4 @@
-"""What a replay counts, beside plain counting."""
+"""The counts of a replay, compared with plain counting."""
 
 from collections import Counter, defaultdict
 
@@ -50,7 +50,7 @@ def test_the_largest_number_in_a_sliding_interval(steps, period):
         assert sum(views.at - period < moment <= views.at for moment in mine) == largest
 
 
-def test_keys_that_share_a_number_are_no_sliding_interval():
+def test_keys_that_share_a_number_are_not_counted_as_one():
     views = SlidingCounts(1_000, 2)
     views.admit(np.array([0, 2, 2, 2, 1, 0], np.int32), np.arange(6), np.ones(6, np.uint8))
     assert (views.largest, views.number) == (2, 0)

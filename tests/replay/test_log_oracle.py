@@ -55,7 +55,7 @@ def algorithm(request):
 
 @pytest.fixture(scope="module")
 def expected(algorithm, requests):
-    """What the oracle decides."""
+    """Return the decisions of the oracle."""
     keys, allowed = {}, []
     for moment, client in requests:
         one = keys.setdefault(client, ORACLES[algorithm](LIMIT, PERIOD))

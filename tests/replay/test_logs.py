@@ -216,7 +216,7 @@ def test_several_files_are_merged_in_order(form, tmp_path):
     assert reader.source().out_of_order == 0
 
 
-def test_what_is_no_log(tmp_path):
+def test_rejects_files_that_are_not_logs(tmp_path):
     with pytest.raises(ValueError, match=r"no format that is known .* name it by --format"):
         read(tmp_path, "dear diary\nnothing happened\n")
     assert read(tmp_path, "")[0] == []
@@ -247,7 +247,7 @@ def test_moments_of_access_logs(moment, east):
         "01/Jan/1970:00:30:00 +0100",
     ],
 )  # fmt: skip
-def test_moments_that_are_none(text):
+def test_malformed_timestamps_are_broken_lines(text):
     both = from_clf(np.array([text.encode(), b"17/May/2026:10:00:00 +0000"]))
     assert both.tolist() == [BROKEN, 1_779_012_000 * SECOND]
 
@@ -299,7 +299,7 @@ def test_sorted_within_a_window(parts, window, at_once):
         assert released == sorted(whole)
 
 
-def test_what_is_late_is_told_and_not_set_back(tmp_path, monkeypatch):
+def test_late_lines_are_counted_and_keep_the_time_of_the_line_before(tmp_path, monkeypatch):
     monkeypatch.setattr("ratelimit.replay.reading.merge.BATCH_SIZE", 1)
     monkeypatch.setattr(files, "BLOCK", 100)
     moments = [0, 100, 200, 300, 5, 400]
@@ -324,7 +324,7 @@ def test_merging(streams):
     assert merged == sorted(moment for parts in streams for part in parts for moment in part)
 
 
-def test_progress_is_told_in_bytes_of_the_file(tmp_path):
+def test_progress_is_in_bytes_of_the_file(tmp_path):
     path = tmp_path / "log.gz"
     path.write_bytes(gzip.compress(text_of("combined", REQUESTS * 5_000).encode()))
     told = []
@@ -345,7 +345,7 @@ def test_random_bytes_are_never_fatal(tmp_path):
 
 @pytest.mark.parametrize("size", [12, 50, 10_000, 100_000, 900_000])
 def test_a_compressed_file_that_is_cut_short(tmp_path, size):
-    """Each whole line that came before is counted, and the report says so."""
+    """Each whole line before the cut is counted, and the report has a note."""
     import random
 
     rng = random.Random(5)
@@ -361,8 +361,8 @@ def test_a_compressed_file_that_is_cut_short(tmp_path, size):
     assert any("only what came before is counted" in line for line in heading(report))
 
 
-def test_bytes_that_are_no_log_are_none(tmp_path):
-    """Whatever marks are in them; and a log by name is told what it lacks, in letters that can be shown."""
+def test_rejects_binary_files(tmp_path):
+    """With a named format, the error names the missing field in printable characters."""
     log = tmp_path / "log"
     log.write_bytes(bytes(range(256)) * 20)
     with pytest.raises(ValueError, match="no format that is known"):
@@ -384,7 +384,7 @@ def test_a_moment_with_a_huge_exponent_takes_no_time(text):
     assert from_text(text) == (0 if text == "1e-999999999" else BROKEN)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_line(form, tmp_path):
+def test_byte_order_mark_is_not_part_of_the_first_line(form, tmp_path):
     """Editors put it there, and some exports."""
     found, reader = read(tmp_path, b"\xef\xbb\xbf" + text_of(form).encode())
     assert found[0][1] == "192.0.2.1"

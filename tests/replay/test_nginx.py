@@ -1,4 +1,4 @@
-"""What nginx's own `limit_req` did to requests, beside LeakyBucket configured alike.
+"""The decisions of nginx's `limit_req`, compared with a LeakyBucket of the same configuration.
 
 Both count in the same way: one in service, `burst` more, and a constant drain. Their clocks differ. nginx decides
 by a monotonic clock that it reads coarsely (CLOCK_MONOTONIC_COARSE, a few milliseconds a tick) and cuts to
@@ -61,7 +61,7 @@ delay = function() return math.random(0, {pause}) end
 
 @dataclass
 class Load:
-    """What nginx is asked: by how many clients on how many connections, with how long a pause in milliseconds."""
+    """The load on nginx: the number of clients and of their connections, and the pause in milliseconds."""
 
     name: str
     delay: str
@@ -106,7 +106,7 @@ def log(load, tmp_path_factory):
 
 
 def until_all_logged(status, seconds=30):
-    """Until nginx has seen that wrk is gone: it logs those whom it was delaying only then, and on SIGTERM not at all."""
+    """Wait until nginx has seen that wrk is gone: only then does it log delayed requests, and on SIGTERM not at all."""
     for _ in range(seconds * 100):
         with urlopen(status, timeout=seconds) as answer:
             if answer.read().startswith(b"Active connections: 1 "):  # this one

@@ -150,7 +150,7 @@ def test_room_is_for_those_that_are_live_at_once_and_changes_no_decision(monkeyp
         assert (one.allowed == other.allowed).all()
 
 
-def test_requests_out_of_order_are_decided_in_theirs_and_told_in_yours():
+def test_requests_are_decided_by_time_and_returned_in_the_given_order():
     moments, keys = traffic(1_000)
     shuffled = np.random.default_rng(4).permutation(1_000)
     whole = replay(moments, keys, "sliding-log 5/minute", keep=True).outcomes[0]
@@ -176,7 +176,7 @@ def test_an_interruption_reports_what_is_known():
     assert report.outcomes[0].requests == 5_000
 
 
-def test_a_full_table_is_told():
+def test_counts_refusals_by_a_full_table():
     moments, keys = traffic(100, 100, 1)
     trial = engine.Engine("token-bucket 5/minute", max_keys=lambda limit: 10, )
     trial.run([engine.Batch(moments, keys.astype(np.uint64), keys.astype(np.int32))])

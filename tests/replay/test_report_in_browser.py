@@ -147,7 +147,7 @@ def test_light_and_dark_can_both_be_read(opened, name, scheme):
         assert contrast(paper, browser.execute_script(style, shape, how)) >= 3
 
 
-def test_every_picture_says_in_words_what_it_shows(opened):
+def test_every_chart_has_a_text_alternative(opened):
     browser = opened("replay.html")
     for picture in browser.find_elements(By.CSS_SELECTOR, "svg[role=img]"):
         assert picture.get_attribute("aria-label")

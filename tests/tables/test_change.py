@@ -20,7 +20,7 @@ def pair(clock):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
-def test_everybody_decides_by_the_new_quota(algorithm):
+def test_all_processes_decide_by_the_new_quota(algorithm):
     """From their next decision on, whichever verb they use; nothing of what was spent is lost."""
     table, clock = Table(max_keys=50), ManualClock()
     one, other = (algorithm.make("10/minute", clock, table=table) for _ in range(2))
@@ -49,7 +49,7 @@ def test_what_becomes_of_the_counts(pair, cls, counts, remaining):
 
 
 def test_counts_are_forgotten_also_where_the_quota_is_the_same(algorithm):
-    """Whoever asks for that gets it, without having to think of another quota. Otherwise nothing is changed."""
+    """`counts="reset"` clears the keys. Otherwise the same quota changes nothing."""
     limiter = algorithm.make("10/minute", ManualClock(), max_keys=50)
     full = limiter.hit("key", 4).remaining + 4
     limiter.change("10/minute")
@@ -127,7 +127,7 @@ def test_attaching_may_change_the_quota(place):
 
 
 def test_a_damaged_quota_is_an_error(tmp_path, clock):
-    """A process that is told of a new quota, and finds rubbish, says so and decides nothing."""
+    """A process that finds a damaged new quota raises an error and decides nothing."""
     limiter = TokenBucket("1/minute", table=Table.open(tmp_path / "t", max_keys=10), clock=clock)
     limiter.change("2/minute")
     data = bytearray((tmp_path / "t").read_bytes())

@@ -1,4 +1,4 @@
-"""Files that are none of ours, cut short, damaged or hostile: refused or survived, and left as they are."""
+"""Files that are foreign, truncated, damaged or hostile: rejected or survived, and not modified."""
 
 import os
 import subprocess
@@ -71,7 +71,7 @@ def test_any_changed_byte_of_the_label_is_noticed(tmp_path_factory, at, flip):
 
 
 def test_a_label_with_a_right_checksum_is_not_believed(path):
-    """Somebody who can compute a checksum gets no further: every size is checked against the others."""
+    """A correct checksum is not enough: every size is checked against the others."""
     content = sound(path)
     for offset in range(16, 88, 8):
         for value in (0, 1, 2**16 + 1, 2**47, 2**63, 2**64 - 1):
@@ -129,7 +129,7 @@ def test_whatever_the_slots_hold_no_process_dies(path, kind):
 
 
 def test_permissions(path, shared_name):
-    """0600 unless told otherwise."""
+    """0600, or the mode that is given."""
     TokenBucket("1/day", table=Table.open(path))
     assert path.stat().st_mode & 0o777 == 0o600
     shared = Table.shared(shared_name, mode=0o660)
@@ -164,7 +164,7 @@ def test_a_link_to_nothing_is_refused(path, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_rejects_paths_that_are_not_regular_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="is no regular file"):
         TokenBucket("10/day", table=Table.open(tmp_path / "pipe"))
@@ -173,7 +173,7 @@ def test_what_is_no_file_is_refused(tmp_path):
 
 
 def test_a_table_that_does_not_fit_is_refused(tmp_path, shared_name):
-    """A write to a page that cannot be had kills the process, so room is asked for when the table is made."""
+    """A write to a page without space kills the process, so the space is allocated when the table is created."""
     with pytest.raises(OSError, match="does not fit into"):
         FixedWindow("1/day", table=Table.shared(shared_name, max_keys=10**12))
     with pytest.raises(OSError, match=r"a table of [\d,]+ bytes cannot be made: (No space|File too large).*/t'"):

@@ -36,7 +36,7 @@ def total_admitted(context, limiter, workers=4):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
 def test_two_handles_are_one_limit(algorithm, place):
-    """Whoever names the table has the same keys, under every algorithm."""
+    """Two limiters on one table share its keys, under every algorithm."""
     first, second = (algorithm.make(DAY, table=place(max_keys=100)) for _ in range(2))
     assert [first.allow("key") for _ in range(2)] == [True, True]
     assert second.hit("key", 2).remaining == first.peek("key").remaining
@@ -75,7 +75,7 @@ def test_a_limiter_in_this_process_is_not_pickled():
 
 
 def test_the_file_outlives_its_processes(tmp_path):
-    """What another process spent before it ended is spent."""
+    """Requests that another process spent before it ended still count."""
     path = tmp_path / "limits.tbl"
     program = (
         f"from ratelimit import *; import os, signal; l = TokenBucket('10/day', table=Table.open({str(path)!r}));"
@@ -116,7 +116,7 @@ def test_one_table_object_serves_several_limiters():
 
 
 def test_other_settings_are_refused(place):
-    """The error says what the table is and what was asked for."""
+    """The error names the settings of the table and the given ones."""
     FixedWindow("10/day", table=place(max_keys=100))
     for make, message in [
         (lambda: TokenBucket("10/day", table=place()), "another algorithm: fixed window, not token bucket"),
@@ -154,8 +154,8 @@ def test_arguments_are_checked(tmp_path):
         TokenBucket(DAY, table=Table.open(tmp_path / "nowhere" / "t"))
 
 
-def test_a_removed_table_is_made_anew(place):
-    """Who is attached keeps the old one."""
+def test_opening_a_removed_table_creates_a_new_one(place):
+    """Attached limiters keep the old one."""
     old = TokenBucket(DAY, table=place())
     old.hit("key", 10)
     place().remove()

@@ -29,14 +29,14 @@ def restarted(path, moved=0):
 
 
 def test_all_on_a_table_have_one_clock(place):
-    """Whoever comes first anchors it, whatever the wall clock says to those who come later."""
+    """The first process anchors it; a later one ignores its own wall clock."""
     first = TokenBucket("1/day", table=place())
     second = TokenBucket("1/day", table=place())
     before = first.now_ns()
     assert before <= second.now_ns() <= first.now_ns()
 
 
-def test_a_restart_of_the_host_is_no_matter(path):
+def test_survives_a_restart_of_the_host(path):
     """The monotonic clock starts again; the table goes on by the wall clock."""
     limiter = TokenBucket("10/hour", table=Table.open(path))
     limiter.hit("key", 10)
@@ -48,7 +48,7 @@ def test_a_restart_of_the_host_is_no_matter(path):
     assert again.hit("key").retry_after < 361
 
 
-def test_a_wall_clock_that_lost_an_hour_locks_nobody_out(path):
+def test_a_wall_clock_that_lost_an_hour_locks_no_client_out(path):
     """After a restart the table's time goes on from the latest decision, not from before it."""
     limiter = TokenBucket("60/hour", table=Table.open(path))
     limiter.hit("key", 60)

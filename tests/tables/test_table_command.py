@@ -45,8 +45,7 @@ def test_who_looks_changes_nothing(tmp_path, capsys):
     assert "1 keys, 0 of them in two slots; 0 unfinished claims" in said
 
 
-def test_a_table_that_has_decided_nothing_says_so(tmp_path, capsys):
-    """Rather than of 1970."""
+def test_shows_that_a_new_table_has_no_decisions(tmp_path, capsys):
     path = tmp_path / "limits.tbl"
     TokenBucket("1/minute", table=Table.open(path, max_keys=8))
     assert main(["show", str(path)]) == 0

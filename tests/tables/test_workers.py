@@ -46,7 +46,7 @@ def port(request, shared_name):
 
 
 def test_the_limit_holds_over_all_workers(port):
-    """A hundred of three hundred or more, whoever answers; and more than one worker did, once they all were up."""
+    """A hundred of three hundred or more are admitted; more than one worker answered once all had started."""
     answers, ends = [], time.monotonic() + 30  # a token comes back after 36
     with ThreadPoolExecutor(16) as clients:
         while len({process for _, process in answers}) < 2 and time.monotonic() < ends:

@@ -1,4 +1,4 @@
-"""What a type checker has to accept, and the types that it has to see. Checked, not run."""
+"""Code that a type checker must accept, with the types that it must infer. Checked, not run."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What a type checker has to refuse: each comment here would be an error if it were not needed."""
+"""Code that a type checker must reject: an ignore comment that is not needed is an error."""
 
 from ratelimit import All, Decision, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, Table, TokenBucket
 

@@ -49,7 +49,7 @@ def test_a_decision(clock):
 
 @pytest.mark.parametrize("name", ["allowed", "limit", "remaining", "retry_after", "retry_after_ns", "limiter", "other"])
 def test_a_decision_is_read_only(clock, name):
-    """What was decided stays so."""
+    """A decision cannot be changed."""
     with pytest.raises(AttributeError):
         setattr(TokenBucket("3/minute", clock=clock).hit("key"), name, 1)
 
@@ -73,7 +73,7 @@ def test_a_decision_outlives_its_limiter(clock):
 
 
 def test_the_family_of_errors():
-    """One base; a timeout is a TimeoutError; none is a ValueError or TypeError."""
+    """All have one base; a timeout is a TimeoutError; no error is a ValueError or TypeError."""
     assert set(ratelimit.errors.__dict__) >= {"RateLimitError", "TableFull", "WaitError"}
     assert WaitError.__mro__[1] is TableFull.__mro__[1] is RateLimitError
     assert issubclass(CostExceedsLimit, WaitError)
@@ -89,7 +89,7 @@ def test_errors_can_be_pickled():
 
 
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_what_cannot_be_copied_says_so(clock, duplicate):
+def test_copying_raises_an_error_that_gives_the_reason(clock, duplicate):
     """The memory of a limiter is its own; a place can be given back only once."""
     limiter = TokenBucket("3/minute", clock=clock)
     for one, says in (
@@ -150,7 +150,7 @@ def test_a_subclass_with_several_quotas(clock):
 
 @pytest.mark.parametrize("make", LIMITERS)
 def test_a_limiter_shows_what_it_was_made_with(make, clock):
-    """And lets nobody change it."""
+    """The attributes are read-only."""
     limiter = make("2/minute", max_keys=5, on_full="allow", clock=clock)
     assert (limiter.quota, limiter.max_keys, limiter.on_full, limiter.clock) == (Quota(2, 60), 5, "allow", clock)
     for name in ("quota", "max_keys", "on_full", "clock", "table", "full_count", "collision_count"):
@@ -168,8 +168,8 @@ def test_a_limiter_shows_what_it_was_made_with(make, clock):
         "TokenBucket('100/minute', burst=20) & LeakyBucket('2/second')",
     ],
 )
-def test_a_limiter_shows_what_is_not_the_default(shown):
-    """An error that says what a limiter ever allows would be hard to believe without its burst."""
+def test_repr_shows_options_that_are_not_the_default(shown):
+    """An error that names a limiter has to show its burst."""
     limiter = eval(shown)
     assert repr(limiter) == shown
     if isinstance(limiter, TokenBucket):
@@ -200,7 +200,7 @@ def test_the_public_names():
 Member = namedtuple("Member", "key")
 
 
-def test_tuples_are_no_keys(clock):
+def test_rejects_tuples_as_keys(clock):
     """Nor are named ones, which one might take for such."""
     with pytest.raises(TypeError, match="of type Member"):
         TokenBucket("3/minute", clock=clock).allow(Member("key"))

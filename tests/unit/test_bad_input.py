@@ -99,7 +99,7 @@ def test_arguments_of_verbs(limiter, verb, name, value, error):
     assert tables(limiter) == before
 
 
-def test_whoever_would_wait_for_ever_is_told_that_times_are_finite(limiter):
+def test_rejects_infinite_timeouts(limiter):
     with pytest.raises(ValueError, match="timeout must be finite seconds of zero or more, or a timedelta, not inf"):
         limiter.wait("key", timeout=float("inf"))
 
@@ -131,8 +131,8 @@ def test_quota_of_a_call_above_a_logs_room():
 
 
 @pytest.mark.parametrize("actual", [(-1, ValueError), (1.0, TypeError), ("1", TypeError)])
-def test_settling_to_what_is_no_cost(limiter, actual):
-    """Zero is one: then all is given back."""
+def test_settle_rejects_invalid_costs(limiter, actual):
+    """Zero is valid: then the whole cost is given back."""
     value, error = actual
     place = limiter.reserve("key")
     before = tables(limiter)
@@ -213,8 +213,7 @@ def test_constructors(make, arguments, error):
 
 
 @pytest.mark.parametrize("make", [TokenBucket, LeakyBucket, FixedWindow, SlidingWindow, SlidingLog])
-def test_arguments_that_there_are_not(make):
-    """Missing, unknown, too many."""
+def test_rejects_missing_unknown_and_surplus_arguments(make):
     for arguments, options in [
         ((), {}),
         (("5/minute",), {"brust": 5}),
@@ -225,15 +224,13 @@ def test_arguments_that_there_are_not(make):
             make(*arguments, **options)
 
 
-def test_no_argument_of_the_inside_is_open():
-    """What the limiter tells its own functions."""
+def test_rejects_internal_arguments():
     with pytest.raises(TypeError, match=r"TokenBucket\(\) has no argument 'own'; it accepts quota, burst"):
         TokenBucket("5/minute", own=None)
 
 
 @pytest.mark.parametrize("quota", ["1/s", "1/s; 2/m"])
-def test_a_table_is_none_by_its_name(quota):
-    """Also where there are several."""
+def test_rejects_a_name_instead_of_a_table(quota):
     with pytest.raises(TypeError, match="table must be a Table, not 'myapp'"):
         TokenBucket(quota, table="myapp")
 
@@ -249,7 +246,7 @@ def test_where_a_table_is(arguments, error):
         Table.open(**{"path": "limits.tbl"} | arguments)
 
 
-def test_the_base_class_is_no_limiter():
+def test_base_class_cannot_be_constructed():
     """It is for isinstance and annotations."""
     with pytest.raises(TypeError, match="Limiter is what the algorithms share; use TokenBucket"):
         Limiter("5/minute")
@@ -281,7 +278,7 @@ def test_memory_that_is_not_there():
 
 
 @pytest.mark.parametrize("reading", [-1, 2**62, 1.5, None, "now"])
-def test_a_clock_that_tells_no_time(reading):
+def test_rejects_a_clock_with_invalid_readings(reading):
     """Its reading is checked like any other moment."""
     clock = ManualClock()
     limiter = TokenBucket("5/minute", clock=clock)
@@ -342,7 +339,7 @@ def test_and_with_other_things(clock):
 
 
 def test_a_full_table_in_the_middle_of_a_batch(algorithm, clock):
-    """What came before is decided and stays so; the error says where it stopped."""
+    """The requests before it are decided; the error names the position at which the batch stopped."""
     for verb in ("allow_many", "hit_many"):
         limiter = algorithm.make("2/second", clock, max_keys=2, on_full="raise")
         which = r"number 3 of the batch \(those before it are decided\)"

@@ -42,7 +42,7 @@ MOMENTS = {
 
 
 def each(values, i, default):
-    """What a batch gives its i-th request."""
+    """Return the value of an argument for the i-th request of a batch."""
     return default if values is None else int(np.broadcast_to(np.asarray(values), 6)[i])
 
 
@@ -140,13 +140,13 @@ def test_costs_without_bound(algorithm, clock, number):
 
 
 def test_keys_in_an_array_of_objects(algorithm, clock):
-    """They are as in a list; and none are none, whatever numpy takes them for."""
+    """They are the same as in a list; an empty array has no keys, whatever its dtype."""
     limiter = algorithm.make("1/minute", clock, **({"capacity": 0} if algorithm.name == "leaky bucket" else {}))
     assert limiter.allow_many(np.array(["a", 2**70, b"a", "a"], object)).tolist() == [True, True, True, False]
     assert limiter.allow_many(np.array([])).tolist() == []
 
 
 @pytest.mark.parametrize("name", ["costs", "now"])
-def test_rows_of_different_lengths_are_no_numbers(name):
+def test_rejects_rows_of_different_lengths(name):
     with pytest.raises(ValueError, match=f"{name} must be one number or as many as there are keys, 2: "):
         TokenBucket("1/second").allow_many([1, 2], **{name: [[1], [1, 2]]})

@@ -1,4 +1,4 @@
-"""Time: wall time that never jumps, moments from elsewhere, and clocks of one's own."""
+"""Time: wall time that never jumps, explicit timestamps, and custom clocks."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from ratelimit.testing import ManualClock
 
 HOUR = 3_600
 
-# Preloaded, it shifts the wall clock by as many seconds as the first word of a shared file says; the
+# Preloaded, it shifts the wall clock by the number of seconds in the first word of a shared file; the
 # monotonic clock stays as it is.
 SHIFTED_WALL_CLOCK = r"""
 #define _GNU_SOURCE
@@ -103,7 +103,7 @@ def shifted_wall_clock(tmp_path_factory):
 
 
 def test_the_wall_clock_is_set_in_mid_run(shifted_wall_clock, tmp_path):
-    """An hour forward, two back, and to what it was: nobody is locked out, nobody gets quota, in any algorithm."""
+    """An hour forward, two back, and restored: no client is locked out and none gains quota, in any algorithm."""
     (tmp_path / "seconds").write_bytes(bytes(8))
     environment = os.environ | {
         "LD_PRELOAD": str(shifted_wall_clock),
@@ -203,7 +203,7 @@ def test_any_object_with_the_method_is_a_clock(algorithm):
 
 
 def test_manual_clock():
-    """It stands still until it is told otherwise; seconds are rounded to the nanosecond."""
+    """It moves only when it is advanced; seconds are rounded to the nanosecond."""
     clock = ManualClock(5)
     assert (clock.now_ns(), clock.now_ns()) == (5, 5)
     clock.advance(0.1)
@@ -237,7 +237,7 @@ def test_a_turn_of_the_leaky_bucket_stays_when_the_clock_goes_back():
     [({"seconds": "1"}, TypeError), ({"ns": 1.5}, TypeError), ({"seconds": -1}, ValueError), ({"ns": -1}, ValueError)],
 )
 def test_a_manual_clock_takes_whole_steps_forward(clock, step, error):
-    """It stands where it stood."""
+    """It does not move."""
     with pytest.raises(error, match="advance takes finite times of zero or more"):
         clock.advance(**step)
     assert clock.now_ns() == START

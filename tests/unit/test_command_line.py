@@ -39,7 +39,7 @@ def test_the_version():
 
 
 @pytest.mark.parametrize("command", command_line.COMMANDS)
-def test_whoever_interrupts_a_command_gets_no_traceback(command, monkeypatch, capsys):
+def test_interrupting_a_command_prints_no_traceback(command, monkeypatch, capsys):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
@@ -50,8 +50,9 @@ def test_whoever_interrupts_a_command_gets_no_traceback(command, monkeypatch, ca
     assert capsys.readouterr() == ("", f"ratelimit {command}: interrupted\n")
 
 
-def test_a_command_whose_extra_is_not_installed_says_so(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ratelimit.gateway.command", None)  # as if something that it imports were missing
+def test_names_the_extra_that_is_not_installed(monkeypatch, capsys):
+    # As if something that it imports were missing.
+    monkeypatch.setitem(sys.modules, "ratelimit.gateway.server.command", None)
     monkeypatch.setattr(sys, "argv", ["ratelimit", "gateway", "gateway.yaml"])
     assert command_line.main() == 2
     out, err = capsys.readouterr()
@@ -59,8 +60,8 @@ def test_a_command_whose_extra_is_not_installed_says_so(monkeypatch, capsys):
     assert err.startswith("ratelimit gateway: takes the extra `gateway`: pip install 'ratelimit-core[gateway]' (")
 
 
-def test_nobody_has_to_listen_to_the_end():
-    """What listens has ended before the first word."""
+def test_output_to_a_closed_pipe_ends_the_command():
+    """The reader closes the pipe before the first word."""
     line = f"{sys.executable} -m ratelimit table list | true; exit ${{PIPESTATUS[0]}}"
     table = ratelimit.Table.shared(f"unheard-{os.getpid()}")
     ratelimit.TokenBucket("1/second", table=table)

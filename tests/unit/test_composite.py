@@ -1,4 +1,4 @@
-"""Several limits as one: all allow and all are spent, or none is."""
+"""Several limits as one: all allow and all are spent, or no limit is spent."""
 
 import numpy as np
 import pytest
@@ -265,7 +265,7 @@ def test_a_place_in_a_full_table(clock):
 
 
 def test_a_limit_twice_answers_for_both(algorithm, clock):
-    """What is asked before it is spent, and how long it takes."""
+    """`peek` and the waiting times count its cost twice."""
     options = {"capacity": 3} if algorithm.name == "leaky bucket" else {}
     limiter = algorithm.make("4/minute", clock, **options)
     twice = limiter & limiter
@@ -282,7 +282,7 @@ def test_a_limit_twice_answers_for_both(algorithm, clock):
     assert limiter.peek("key").remaining == 0
 
 
-def test_a_place_in_an_hour_takes_no_slot_from_who_counts_now(clock):
+def test_reservation_for_a_later_time_takes_no_slot_from_a_live_key(clock):
     """The slot is taken now, when the others are live, and not at the turn, when they would be idle.
 
     Where its search begins is chance: without the rule one try in two fails.

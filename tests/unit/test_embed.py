@@ -1,4 +1,4 @@
-"""The example of another Cython package: built and run as its README says, against the ratelimit under test."""
+"""The example of another Cython package, built and run by the commands of its README, with the ratelimit under test."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ def run(folder, *arguments):
 
 
 def test_the_readmes_own_call(built):
-    """Prints 3, as it says."""
+    """The command of the README prints 3."""
     call = next(line for line in (EXAMPLE / "README.md").read_text().splitlines() if line.startswith("python -c"))
     assert run(built, "-c", call.split("'")[1]) == "3\n"
 

@@ -74,7 +74,7 @@ def seed_of(limiter):
 
 
 def tag_of(hashed):
-    """The low 48 bits; 0 and 1 are no keys'."""
+    """Return the low 48 bits; 0 and 1 are reserved."""
     tag = hashed % 2**48
     return tag if tag > 1 else tag + 2
 
@@ -89,7 +89,7 @@ KEYS = st.text() | st.binary() | st.integers() | st.integers(-(2**64), 2**64) | 
 
 
 @given(key=KEYS)
-def test_a_key_is_where_its_hash_says(key):
+def test_key_is_stored_at_the_place_of_its_hash(key):
     """Its tag is the low 48 bits of the hash, its home the hash's share of the table."""
     limiter = TokenBucket("1/day", max_keys=97)
     limiter.allow(key)
@@ -124,7 +124,7 @@ def test_seeds_are_secret_and_differ():
 
 
 def vars_of(limiter):
-    """All that a limiter shows of itself, but for its table."""
+    """Return all attributes of a limiter except its table."""
     return {name: getattr(limiter, name) for name in dir(limiter) if name != "table" and not name.startswith("__")}
 
 

@@ -175,7 +175,7 @@ def test_arrays_of_other_shapes_are_refused(array):
 @pytest.mark.parametrize(
     "keys", ["abc", b"abc", {"a"}, {"a": 1}, iter("abc"), 5, None], ids=lambda keys: type(keys).__name__
 )
-def test_batches_that_are_no_list(keys):
+def test_rejects_keys_that_are_not_a_list_or_array(keys):
     """A str is a key, not a list of keys; a set has no order."""
     for verb in ("allow_many", "hit_many"):
         for limiter in (once(), once() & once()):
@@ -208,6 +208,6 @@ def test_the_largest_unsigned_integer_of_numpy():
 
 
 @pytest.mark.parametrize("key", [np.float64(3), np.True_, np.array([3]), np.array([3, 4]), 3.0, None, (3,)], ids=repr)
-def test_what_is_no_integer_is_named(key):
+def test_error_names_the_key_that_is_not_an_integer(key):
     with pytest.raises(TypeError, match=r"key must be a str, bytes or int, not .* of type "):
         once().allow(key)

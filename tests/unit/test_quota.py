@@ -88,7 +88,7 @@ def test_what_else_is_accepted(text, limit, seconds):
         "1/minute\0",
     ],
 )
-def test_what_is_not_understood(text):
+def test_rejects_malformed_strings(text):
     """A ValueError that shows the text."""
     with pytest.raises(ValueError, match="quota ") as error:
         Quota.parse(text)
@@ -111,7 +111,7 @@ def test_a_period_in_a_text_is_shown_as_a_number():
 
 
 @pytest.mark.parametrize("value", [None, 5, 1.5, b"1/s", ["1/s"], ("1/s",)])
-def test_what_is_no_text(value):
+def test_rejects_values_that_are_not_strings(value):
     """A TypeError that shows the value and what is accepted."""
     with pytest.raises(TypeError, match="quota must be a str such as '100/minute'") as error:
         Quota.of(value)

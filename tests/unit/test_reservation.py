@@ -27,7 +27,7 @@ def test_places_in_a_leaky_bucket_are_not_bounded_by_capacity(clock):
 
 @pytest.mark.parametrize("make", [FixedWindow, SlidingWindow, SlidingLog])
 def test_a_place_ahead_closes_the_time_before_it(make, clock):
-    """Of a window that has not begun, nothing can be had before it does."""
+    """No request of a future window is admitted before the window begins."""
     limiter = make("2/minute", clock=clock)
     limiter.hit("key", 2)
     place = limiter.reserve("key")
@@ -67,7 +67,7 @@ def test_what_is_never_allowed_is_not_booked(algorithm, clock):
 
 
 def test_cancelling_at_once_leaves_no_trace(algorithm, clock):
-    """The key has what it had, when nobody came after."""
+    """The key has its previous state if no later request came."""
     limiter = algorithm.make("5/minute", clock)
     limiter.hit("key", 2)
     before = limiter.peek("key")
@@ -81,11 +81,11 @@ def test_cancelling_at_once_leaves_no_trace(algorithm, clock):
     assert limiter.peek("key").remaining == before.remaining
 
 
-def test_those_who_came_after_keep_their_turns(clock):
-    """x/time/rate's rule: what others have built upon does not come back."""
+def test_later_reservations_keep_their_turns(clock):
+    """As in x/time/rate, the part that later reservations depend on does not come back."""
     limiter = TokenBucket("1/second", burst=1, clock=clock)
     places = [limiter.reserve("key") for _ in range(4)]  # at 0, 1, 2 and 3 seconds
-    places[1].cancel()  # two have built upon it
+    places[1].cancel()  # two reservations depend on it
     assert limiter.reserve("key").delay == 4
     limiter.reset("key")
     places = [limiter.reserve("key") for _ in range(4)]
@@ -159,7 +159,7 @@ def test_a_log_remembers_what_cancelled_bookings_replaced(limit, hits, bookings)
 
 @pytest.mark.parametrize("quota", ["3/5 years", "3/day", "3/19 hours"])
 def test_in_long_periods_it_is_rounded_to_the_strict_side(clock, quota):
-    """What a cancelled booking replaced: by less than a microsecond in five years."""
+    """The time that a cancelled booking replaced: by less than a microsecond in five years."""
     limiter = SlidingLog(quota, clock=clock)
     length = limiter.quota.period_ns
     for _ in range(3):
@@ -171,7 +171,7 @@ def test_in_long_periods_it_is_rounded_to_the_strict_side(clock, quota):
 
 
 def logs_with_a_cancelled_booking(clock, cost):
-    """Full logs with the place that was given back; also after the numbering of the ring has begun anew."""
+    """Return full logs with a cancelled booking, also after the numbering of the ring has restarted."""
     for used_before in range(12):
         limiter = SlidingLog("3/minute", clock=clock)
         for _ in range(used_before):
@@ -195,7 +195,7 @@ def test_a_log_is_open_again_at_the_turn_that_was_cancelled(clock, cost):
 
 @pytest.mark.parametrize("cost", [1, 2, 3])
 def test_what_a_cancelled_booking_replaced_is_over_at_its_turn(clock, cost):
-    """Also for who comes after the first request at that turn, and the next ones."""
+    """This also holds for requests after the first one at that turn."""
     for limiter, place in logs_with_a_cancelled_booking(clock, cost):
         clock.advance(ns=place.at_ns - clock.now_ns())
         for left in (2, 1, 0):
@@ -206,7 +206,7 @@ def test_what_a_cancelled_booking_replaced_is_over_at_its_turn(clock, cost):
 
 
 def test_a_refund_gives_back_what_was_spent(algorithm, clock):
-    """Never above full, whatever it is told."""
+    """It never gives more than the limit, whatever the cost."""
     limiter = algorithm.make("5/minute", clock)
     most = limiter.peek("key").limit
     limiter.hit("key", 4)

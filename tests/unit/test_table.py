@@ -114,7 +114,7 @@ def test_when_every_slot_is_live(algorithm, on_full):
 
 @pytest.mark.parametrize("max_keys", [2, 7, 8, 9, 41, 400])
 def test_a_refused_key_learns_when_there_is_room(algorithm, max_keys):
-    """Exactly: one nanosecond earlier there is none."""
+    """The time is exact: one nanosecond earlier, every slot is live."""
     limiter = algorithm.make("3/minute", max_keys=max_keys)
     limiter.hit("a", 2, now=START)
     for key in range(1, max_keys):
@@ -170,7 +170,7 @@ def test_going_back_behind_a_forgotten_key_is_not_forgiven(algorithm):
 
 
 def test_the_horizon_moves_a_reading_that_is_late(algorithm):
-    """A clock that goes back behind the horizon is taken as the horizon: nobody is locked out by it."""
+    """A reading before the horizon is taken as the horizon, so that it locks no client out."""
     clock = ManualClock()
     limiter = algorithm.make("2/minute", clock, max_keys=1)
     limit = limiter.peek("a").limit
@@ -183,7 +183,7 @@ def test_the_horizon_moves_a_reading_that_is_late(algorithm):
 
 
 def test_the_table_is_live_and_read_only(algorithm):
-    """What it shows changes with the limiter; nobody can write to it."""
+    """Its content changes with the limiter; writing to it raises an error."""
     limiter = algorithm.make("2/minute", ManualClock(), max_keys=8)
     table = limiter.table
     assert table.dtype.names == ("state", "state_high", "tag")

@@ -40,7 +40,7 @@ def test_waiting_takes_until_the_turn(algorithm, clock):
 
 
 def test_a_wait_that_is_too_long_fails_at_once(algorithm, clock):
-    """WaitTimeout says how long it would be; nothing is spent, no time goes by."""
+    """WaitTimeout has the length of the wait; nothing is spent, and no time passes."""
     limiter = algorithm.make("2/minute", clock)
     limiter.hit("key", limiter.peek("key").limit)
     before = limiter.table.tobytes()
@@ -74,7 +74,7 @@ def test_a_wait_for_a_slot(clock):
 
 
 def test_an_interrupted_wait_gives_its_place_back(algorithm):
-    """And to whoever comes next."""
+    """The next request gets it."""
 
     class Interrupting(ManualClock):
         def sleep(self, seconds):
@@ -89,7 +89,7 @@ def test_an_interrupted_wait_gives_its_place_back(algorithm):
 
 
 def test_a_clock_without_sleep_is_slept_by_for_real(monkeypatch):
-    """Until the limiter's clock, not the system's, says that it is time."""
+    """The sleep ends by the limiter's clock, not by the system's."""
 
     class Clock:
         moment = START
@@ -266,8 +266,8 @@ def test_composites_wait_for_all(clock):
 
 
 @pytest.mark.parametrize("timeout", [None, 3_600])
-def test_a_wait_for_a_slot_is_no_timeout(clock, timeout):
-    """Where all are taken; less time than a slot takes is one."""
+def test_full_table_raises_table_full_instead_of_a_timeout(clock, timeout):
+    """A timeout that is shorter than the wait for a slot is a WaitTimeout."""
     limiter = TokenBucket("1/hour", max_keys=1, clock=clock)
     limiter.wait("a")
     for one in (limiter, limiter & TokenBucket("1/second", clock=clock)):
