@@ -119,6 +119,9 @@ class Reader:
         form = self.format if isinstance(self.format, Format) else None
         newest = BROKEN
         for block in read_blocks(source, self.progress, self.condition, splitter):
+            if form is None and not block.data.strip():
+                self.blank += len(block)
+                continue
             if form is None:
                 form = format_of(block, self._wanted, self.format)  # type: ignore[arg-type]
                 self._check_fields(form, source)
@@ -203,6 +206,8 @@ class Reader:
             forms = ", ".join(form.name for form in self.formats.values())
             source, number, line = self.broken_lines[0]
             return f"none of {self.broken:,} lines could be read as {forms}; {source}:{number}: {shown([line])}"
+        if self.condition.damaged:
+            return f"nothing could be read; {self.condition.damaged[0][1]}"
         return "expected a log, got only blank lines" if self.blank else "expected a log, got an empty file"
 
 

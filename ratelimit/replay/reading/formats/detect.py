@@ -76,7 +76,7 @@ def _detected(lines: Any, wanted: list[str], depth: int) -> Format | None:
         return _json(objects, lines, wanted, depth)
     if best is not None:
         return best.copy()
-    return _prefixed(lines, wanted, depth) or _csv(lines)
+    return (None if depth else _csv(lines)) or _prefixed(lines, wanted, depth)
 
 
 def _json(objects: list[dict[str, Any]], lines: Any, wanted: list[str], depth: int) -> Format:
@@ -141,8 +141,6 @@ def _is_text(line: bytes) -> bool:
 
 def _nearest(lines: Any) -> str:
     """The first line, and the format that it follows longest."""
-    if not len(lines):
-        return "no line but blank ones"
     text = lines[0].as_py()[:2_000].decode("utf-8", "replace").rstrip("\r\n")
     name, size = "", 0
     for form in CATALOGUE:
@@ -152,20 +150,18 @@ def _nearest(lines: Any) -> str:
     advice = "describe it by --log-format or --pattern"
     if column_of("time", re.split(r"[,;|\t]", text)):
         return f"its first line looks like the header of a CSV file, but no row follows: {shown([text[:120]])}"
-    if size < 8:
+    if not size:
         return f"{advice}; its first line is: {shown([text[:120]])}"
     return f"it comes nearest to {name}, up to {shown([text[:size][-20:]])!r} in: {shown([text[:120]])}; {advice}"
 
 
 def _longest_match(pattern: str, text: str) -> int:
-    """How many characters of the text the longest beginning of the pattern matches."""
-    longest = 0
-    for end in range(len(pattern), 0, -1):
+    """How many characters of the text the longest beginning of the pattern matches, if it goes as far as the time."""
+    for end in range(len(pattern), pattern.index("(?P<time>"), -1):
         try:
             found = re.match(pattern[:end], text)
         except re.error:
             continue
-        if found:
-            longest = max(longest, found.end())
-            break
-    return longest
+        if found and found["time"] is not None:
+            return found.end()
+    return 0

@@ -60,7 +60,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "cs-host", "cs(Host)", "x-host-header", "domainName", "authority",
     ),
 }  # fmt: skip
-ALIASES["path"] = ("uri", *(name for name in ALIASES["target"] if name not in ("uri", "path")))
+ALIASES["path"] = ("uri", "target", *(name for name in ALIASES["target"] if name not in ("uri", "path")))
 # The part of such a column that is meant: of "GET /search?q=1 HTTP/1.1", for instance, the path.
 PARTS = {
     "method": r"^(?P<part>[A-Za-z]+)",

@@ -17,10 +17,11 @@ class Prefix(NamedTuple):
 
     name: str
     pattern: str
+    payload: str = ".*"
 
     @property
     def whole(self) -> str:
-        return rf"^(?:{self.pattern})(?P<payload>.*)"
+        return rf"^(?:{self.pattern})(?P<payload>{self.payload})"
 
 
 _TAG = r"[^ \[\]:{]+(?:\[\d+\])?:"
@@ -35,7 +36,7 @@ PREFIXES = [
     Prefix("kubectl", r"\[pod/[^\]]+\] (?:(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) )?"),
     Prefix("fluentd", rf"(?P<time>{ISO})\t[^\t]+\t"),
     Prefix("docker --timestamps", rf"(?P<time>{ISO}) "),
-    Prefix("a text", r"[^{]{1,200}?"),  # before JSON; a last resort
+    Prefix("a text", r"[^{]{1,200}?", r"\{.*"),
 ]
 # Where an object around a line has it.
 ENVELOPES = (
