@@ -20,9 +20,9 @@ from unittest import mock
 
 import numpy as np
 
+from ratelimit.language import ALGORITHMS
 from ratelimit.replay import Limit, replay
 from ratelimit.replay.engine import room
-from ratelimit.replay.limits import ALGORITHMS
 from ratelimit.replay.reading.reader import Reader
 
 ROUNDS = 3

@@ -7,6 +7,7 @@ from ._storage.metadata import CorruptTable
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import All
 from .errors import CostExceedsLimit, RateLimitError, TableFull, WaitError, WaitTimeout
+from .language import parse
 from .quota import Quota
 from .table import Table
 
@@ -28,5 +29,6 @@ __all__ = [
     "TokenBucket",
     "WaitError",
     "WaitTimeout",
+    "parse",
 ]
 __version__ = "0.1.0"  # the only place: pyproject.toml reads it from here

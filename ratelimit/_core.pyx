@@ -38,7 +38,7 @@ from ._limiter.decision import VERDICT
 from .errors import TableFull
 from ._storage.memory import boot_id
 from .quota import Quota, seconds_to_ns
-from ._limiter.parameters import options_of, restate
+from ._limiter.parameters import check_arguments, options_of, restate, text_of
 from .table import Table as KeyTable
 
 cdef int64_t ANCHOR = anchor_ns()  # once for all limiters, so that several decide at one and the same moment
@@ -71,9 +71,10 @@ cdef class Limiter:
 
     _sizes = None  # of each algorithm: the function of parameters.py that measures a quota
 
-    def __cinit__(self, quota=None, *options, max_keys=None, table=None, on_full="deny", clock=None, **more_options):
+    def __cinit__(self, *arguments, max_keys=None, table=None, on_full="deny", clock=None, **named):
         if self._sizes is None:
             raise TypeError("Limiter is what the algorithms share; use TokenBucket or one of its sisters")
+        check_arguments(type(self), self._sizes, arguments, named)
         if table is not None and not isinstance(table, KeyTable):
             raise TypeError(f"table must be a Table, not {table!r}")
         if table is not None and max_keys is not None:
@@ -89,7 +90,7 @@ cdef class Limiter:
         self.terms = []
         self.overrides = {}
         self.where = KeyTable(max_keys=max_keys) if table is None else table
-        wanted = self._sizes(quota, *options, **more_options)
+        wanted = self._sizes(*arguments, **named)
         self.attach(wanted)
         if not labels.same_quota(wanted, self.held()):
             self.agree(wanted)
@@ -404,10 +405,15 @@ cdef class Limiter:
         """The time by this limiter's clock, in nanoseconds since the epoch."""
         return self.read_clock()
 
+    def __str__(self):
+        """The limit as `ratelimit.parse` reads it."""
+        if is_stale(self):
+            self.refresh()
+        return text_of(self.held())
+
     def __repr__(self):
         quota = self.quota
-        options = options_of(self.held()).items()
-        shown = [f", {name}={value!r}" for name, value in options if value != quota.limit]  # which is the default
+        shown = [f", {name}={value!r}" for name, value in options_of(self.held()).items()]
         return f"{type(self).__name__}({str(quota)!r}{''.join(shown)})"
 
     # --- in other modules: what needs no more than the verbs

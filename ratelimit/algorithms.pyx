@@ -1,13 +1,10 @@
 """The five algorithms, each with its promise."""
 
 cimport cython
-from cpython.object cimport PyObject, PyTypeObject, newfunc
 
 from ._core cimport Limiter, allow
 
 from ._limiter import parameters as sizes
-from .composite import All
-from .table import Table
 
 
 @cython.auto_pickle(False)  # Limiter has its own way
@@ -18,7 +15,7 @@ cdef class TokenBucket(Limiter):
     order in which clock readings arrive: a late reading can only be stricter.
 
     Args:
-        quota: such as `"100/minute"`; `"10/second; 1000/hour"` gives both limits as one.
+        quota: such as `"100/minute"`; `ratelimit.parse` reads several limits from one text.
         burst: tokens in a full bucket; by default the quota's burst or else its limit.
         max_keys: how many keys may be live at once; bounds the memory, which is taken as it is used. By default
             1,000,000.
@@ -140,67 +137,6 @@ cdef class SlidingLog(Limiter):
     def allow(self, key, /):
         """Spend 1 if it may: True if so."""
         return allow(self, key)
-
-
-# A text with several quotas makes several limiters. What a class makes is decided in `__new__`, which Cython
-# leaves to the C slot: it is wrapped here.
-
-cdef enum:
-    CLASSES = 5
-cdef PyTypeObject* classes[CLASSES]
-cdef newfunc make_one[CLASSES]
-
-
-cdef tuple OPTIONS = (("burst",), ("capacity",), ("anchor",), (), ())  # of each class, its own
-cdef tuple POSITIONAL = (2, 2, 1, 1, 1)  # how many arguments need no name
-cdef tuple COMMON = ("max_keys", "table", "on_full", "clock")
-
-
-cdef object make(type cls, PyObject* args, PyObject* kwargs):
-    cdef dict options = {} if kwargs == NULL else <dict>kwargs
-    for i in range(CLASSES):
-        if issubclass(cls, <type>classes[i]):
-            break
-    check(cls, ("quota", *OPTIONS[i])[:POSITIONAL[i]], <tuple>args, OPTIONS[i] + COMMON, options)
-    quota = (<tuple>args)[0] if <tuple>args else options["quota"]
-    if isinstance(quota, str) and ";" in quota:
-        return several(cls, quota.split(";"), (<tuple>args)[1:], options)
-    return make_one[i](cls, args, kwargs)
-
-
-cdef int check(type cls, tuple names, tuple args, tuple accepted, dict options) except -1:
-    """Arguments in the words of the class that was called."""
-    if len(args) > len(names):
-        raise TypeError(f"{cls.__name__}() takes {', '.join(names)} and named arguments, not {len(args)} unnamed")
-    if not args and "quota" not in options:
-        raise TypeError(f"{cls.__name__}() misses the argument quota, such as '100/minute'")
-    for name in options:
-        if name in names[:len(args)]:
-            raise TypeError(f"{cls.__name__}() was given the argument {name} twice")
-        if name != "quota" and name not in accepted:
-            raise TypeError(f"{cls.__name__}() has no argument {name!r}; it accepts quota, {', '.join(accepted)}")
-    return 0
-
-
-cdef object several(type cls, list quotas, tuple args, dict kwargs):
-    options = {name: value for name, value in kwargs.items() if name not in ("quota", "table")}
-    table = kwargs.get("table")
-    if table is None:
-        return All(*[cls(quota, *args, **options) for quota in quotas])
-    if not isinstance(table, Table):
-        raise TypeError(f"table must be a Table, not {table!r}")
-    return All(*[cls(quota, *args, table=table.part(i + 1), **options) for i, quota in enumerate(quotas)])
-
-
-cdef int wrap() except -1:
-    for i, cls in enumerate((TokenBucket, LeakyBucket, FixedWindow, SlidingWindow, SlidingLog)):
-        classes[i] = <PyTypeObject*>cls
-        make_one[i] = classes[i].tp_new
-        classes[i].tp_new = <newfunc>make
-    return 0
-
-
-wrap()
 
 
 def limiter_of(own, table):

@@ -29,8 +29,8 @@ from ._limiter import waiting
 from ._core import VERDICT
 from .quota import seconds_to_ns
 
-cdef enum:
-    MOST = 16  # limits in one
+cpdef enum:
+    MAX_LIMITS = 16
 
 
 cdef struct Part:
@@ -56,7 +56,7 @@ cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
     cdef int times = 0, k
     for k in range(size):
         times += parts[k].hashed == parts[of].hashed and parts[k].table.seed[1] == parts[of].table.seed[1]
-    return cost * times if cost < NEVER // MOST else NEVER
+    return cost * times if cost < NEVER // MAX_LIMITS else NEVER
 
 
 cdef int look_all(Part* parts, int size) noexcept nogil:
@@ -172,8 +172,8 @@ cdef class All:
             if not isinstance(one, (Limiter, All)):
                 raise TypeError(f"limiters must be limiters, not {one!r}")
             flat.extend((<All>one).limiters if isinstance(one, All) else (one,))
-        if not 1 <= len(flat) <= MOST:
-            raise ValueError(f"limiters must be from 1 to {MOST}, not {len(flat)}")
+        if not 1 <= len(flat) <= MAX_LIMITS:
+            raise ValueError(f"limiters must be from 1 to {MAX_LIMITS}, not {len(flat)}")
         if len({id(limiter.clock) for limiter in flat}) > 1:
             raise ValueError("limiters must have one clock to be asked at one moment; give them the same clock=")
         self.limiters = tuple(flat)
@@ -215,7 +215,7 @@ cdef class All:
 
     def allow(self, key, /):
         """Spend 1 from all if it may: True if so."""
-        cdef Part[MOST] parts
+        cdef Part[MAX_LIMITS] parts
         cdef int refusing
         self.start(parts, key, 1, None)
         refusing = spend_all(parts, self.size)
@@ -224,7 +224,7 @@ cdef class All:
 
     def hit(self, key, cost=1, *, now=None):
         """Spend `cost` from all if it may, all or nothing: as Limiter.hit."""
-        cdef Part[MOST] parts
+        cdef Part[MAX_LIMITS] parts
         self.start(parts, key, cost, now)
         return self.decision(parts, spend_all(parts, self.size), key)
 
@@ -241,7 +241,7 @@ cdef class All:
 
     def peek(self, key, cost=1, *, now=None):
         """What `hit` would answer; changes nothing."""
-        cdef Part[MOST] parts
+        cdef Part[MAX_LIMITS] parts
         self.start(parts, key, cost, now)
         return self.decision(parts, look_all(parts, self.size), key)
 
@@ -256,7 +256,7 @@ cdef class All:
 
     def reserve(self, key, cost=1, *, max_delay=None):
         """Take the place in all lines now, for the moment at which the last of them is ready."""
-        cdef Part[MOST] parts
+        cdef Part[MAX_LIMITS] parts
         cdef uint64_t patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
         cdef uint64_t wait, delay, spent
         cdef int i
@@ -311,7 +311,7 @@ cdef class All:
 
     def hit_many(self, keys, costs=None, *, now=None):
         """As `allow_many`, with the full decisions: as Limiter.hit_many."""
-        cdef Part[MOST] parts
+        cdef Part[MAX_LIMITS] parts
         cdef int k, refusing = -1
         self.gather(parts, 1, None)
         hashes_by_part = np.array([hashes_of(&(<Limiter>limiter).slots.seed[0], keys) for limiter in self.limiters])
@@ -362,6 +362,10 @@ cdef class All:
     def __reduce__(self):
         return All, self.limiters
 
+    def __str__(self):
+        """The limits as `ratelimit.parse` reads them."""
+        return "; ".join(map(str, self.limiters))
+
     def __repr__(self):
         return " & ".join(map(repr, self.limiters))
 
@@ -380,7 +384,7 @@ cdef class Bound:
     cdef readonly All limits
     cdef readonly tuple keys
     cdef tuple terms  # the quotas, or None where the limiter's own holds
-    cdef uint64_t[MOST] hashes
+    cdef uint64_t[MAX_LIMITS] hashes
 
     def __cinit__(self, All limits not None, keys, quotas):
         cdef Limiter limiter
@@ -407,7 +411,7 @@ cdef class Bound:
 
     def hit(self, cost=1, *, now=None):
         """Spend `cost` from all if it may, all or nothing: as All.hit."""
-        cdef Part[MOST] parts
+        cdef Part[MAX_LIMITS] parts
         cdef int refusing
         self.start(parts, cost, now)
         refusing = spend_all(parts, self.limits.size)
@@ -415,7 +419,7 @@ cdef class Bound:
 
     def peek(self, cost=1, *, now=None):
         """What `hit` would answer; changes nothing."""
-        cdef Part[MOST] parts
+        cdef Part[MAX_LIMITS] parts
         cdef int refusing
         self.start(parts, cost, now)
         refusing = look_all(parts, self.limits.size)

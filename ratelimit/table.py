@@ -109,11 +109,17 @@ class Table:
         return self.path.name.removeprefix(_PREFIX)
 
     def part(self, number: int) -> "Table":
-        """The table of the n-th limit where one text makes several; the first has the name itself."""
+        """The table for the n-th of several limits: the first has the name itself, the n-th has `.n` appended.
+
+        Raises:
+            ValueError: this table is in the process's memory, where no name leads to another one.
+        """
         if number == 1:
             return self
         if self.path is None:
-            return Table(max_keys=self.max_keys)
+            raise ValueError(
+                f"table: expected a shared table or a file for several limits, got {self!r}; use max_keys="
+            )
         path = self.path.with_name(f"{self.path.name}.{number}")
         return Table.open(path, max_keys=self.max_keys, if_changed=self.if_changed, mode=self.mode)
 

@@ -23,7 +23,7 @@ class Answer:
 
 
 def first(holds, low, high):
-    """The first number in [low, high) for which `holds`, which once true stays true; else `high`."""
+    """Return the first number in [low, high) for which the monotonic `holds` is true; else `high`."""
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)

@@ -1,19 +1,23 @@
 """From quotas to the integers of a `Rule`: checked once, so that nothing can overflow later."""
 
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import cache
+from inspect import Parameter, signature
 from math import gcd
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from ..errors import unknown
 from ..quota import LARGEST, NS_PER_SECOND, Quota, count
 
 TOKEN_BUCKET, LEAKY_BUCKET, FIXED_WINDOW, FIRST_WINDOW, SLIDING_WINDOW, SLIDING_LOG = range(6)  # as in rule.pxd
 ALGORITHMS = {
-    TOKEN_BUCKET: "token bucket",
-    LEAKY_BUCKET: "leaky bucket",
-    FIXED_WINDOW: "fixed window",
-    FIRST_WINDOW: "fixed window anchored at the first request",
-    SLIDING_WINDOW: "sliding window",
-    SLIDING_LOG: "sliding log",
+    TOKEN_BUCKET: "token-bucket",
+    LEAKY_BUCKET: "leaky-bucket",
+    FIXED_WINDOW: "fixed-window",
+    FIRST_WINDOW: "fixed-window anchor first",
+    SLIDING_WINDOW: "sliding-window",
+    SLIDING_LOG: "sliding-log",
 }
 
 STATE_BITS, MOMENT_BITS = 79, 62
@@ -103,13 +107,50 @@ def sliding_log(quota: Quota | str, *, own: Sizes | None = None) -> Sizes:
     return Sizes(quota, SLIDING_LOG, quota.limit, quota.period_ns, capacity=own.capacity if own else quota.limit)
 
 
-def options_of(sizes: Sizes) -> dict[str, object]:
-    """What to give the algorithm's class beside the quota, for limits of these sizes."""
-    if sizes.algorithm == TOKEN_BUCKET:
+def check_arguments(cls: type, measure: Callable[..., Sizes], given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+    """Refuse arguments that a class of limiters does not have, in the words of that class.
+
+    Args:
+        measure: the function of this module that gets the arguments.
+
+    Raises:
+        TypeError: naming the class and the argument.
+    """
+    positional, accepted = _arguments_of(measure)
+    if len(given) > len(positional):
+        raise TypeError(
+            f"{cls.__name__}() expected at most {', '.join(positional)} unnamed, got {len(given)} arguments"
+        )
+    if not given and "quota" not in named:
+        raise TypeError(f"{cls.__name__}() missing required argument quota, such as '100/minute'")
+    for name in named:
+        if name in positional[: len(given)]:
+            raise TypeError(f"{cls.__name__}() got the argument {name} twice")
+        if name not in accepted:
+            raise TypeError(f"{cls.__name__}() got an {unknown('argument', name, accepted)}")
+
+
+@cache
+def _arguments_of(measure: Callable[..., Sizes]) -> tuple[list[str], list[str]]:
+    """The names of the arguments that need no name, and of all."""
+    own = [parameter for parameter in signature(measure).parameters.values() if parameter.name != "own"]
+    positional = [parameter.name for parameter in own if parameter.kind == Parameter.POSITIONAL_OR_KEYWORD]
+    return positional, [*(parameter.name for parameter in own), "max_keys", "table", "on_full", "clock"]
+
+
+def options_of(sizes: Sizes) -> dict[str, int | str]:
+    """What to give the algorithm's class beside the quota, for limits of these sizes; defaults are left out."""
+    if sizes.algorithm == TOKEN_BUCKET and sizes.limit != sizes.quota.limit:
         return {"burst": sizes.limit}
-    if sizes.algorithm == LEAKY_BUCKET:
+    if sizes.algorithm == LEAKY_BUCKET and sizes.limit - 1 != sizes.quota.limit:
         return {"capacity": sizes.limit - 1}
     return {"anchor": "first"} if sizes.algorithm == FIRST_WINDOW else {}
+
+
+def text_of(sizes: Sizes) -> str:
+    """The limit as `ratelimit.parse` reads it."""
+    algorithm, *_ = ALGORITHMS[sizes.algorithm].split()
+    return " ".join([algorithm, str(sizes.quota), *(f"{name} {value}" for name, value in options_of(sizes).items())])
 
 
 def restate(limit: int, period_ns: int, most: int, own: Sizes) -> Sizes:

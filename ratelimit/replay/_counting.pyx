@@ -1,4 +1,4 @@
-"""What is kept for each key: a small id that stands for it, and how many requests it was admitted lately.
+"""What is kept for each key: a small number that stands for it, and how many requests it was admitted lately.
 
 Both are bounded. Not thread-safe: a replay belongs to one thread.
 """

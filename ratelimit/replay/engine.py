@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..errors import TableFull
 from ._counting import SlidingCounts
 from .batch import BATCH_SIZE, COUNTED_KEYS, Batch
-from .limits import Limit
+from .limits import Limit, at_most, memory_ns
 from .measures import DurationHistogram, Timeline, grown, jain
 from .report import KeyCount, Largest, Outcome, Report, Source
 
@@ -26,7 +26,7 @@ def room(limit: Limit, distinct: int, times: NDArray[np.int64], step: int = 1) -
         distinct: how many keys there are.
         times: sorted; of every `step` requests the first one.
     """
-    live = busiest(times, max(part.memory_ns for part in limit.parts), step)
+    live = busiest(times, max(map(memory_ns, limit.parts)), step)
     return max(min(distinct, SPARE * live), 1)
 
 
@@ -207,7 +207,7 @@ class LimitRun:
             delays=self.delays.summary() if self.delays else None,
             largest=[
                 Largest(
-                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, counts.largest, part.most,
+                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, counts.largest, at_most(part),
                     name(counts.id) if counts.largest else "", counts.at, counts.left_out,
                 )
                 for part, counts in zip(self.limit.parts, self.sliding, strict=True)

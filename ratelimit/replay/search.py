@@ -7,8 +7,9 @@ from functools import cache
 import numpy as np
 
 from ..errors import TableFull
+from ..language import LimitSpec
 from ..quota import Quota
-from .limits import Limit, Part
+from .limits import Limit, at_most, at_once
 from .logs import Rooms
 from .report import Suggestion
 from .trace import Trace
@@ -81,10 +82,10 @@ def suggest(
         algorithm,
         str(best),
         number,
-        best.at_once,
+        at_once(best),
         refused(number, burst),
         refused(number, burst) / max(len(trace), 1),
-        best.most,
+        at_most(best),
     )
 
 
@@ -102,18 +103,18 @@ def curve(
     return Suggestion(**{**asdict(found), "curve": points})
 
 
-def part(algorithm: str, number: int, period_ns: int, burst: int | None) -> Part:
+def part(algorithm: str, number: int, period_ns: int, burst: int | None) -> LimitSpec:
     """`burst` is the most at one moment; a leaky bucket's capacity is one less, for one is served."""
     quota = Quota(number, period_ns / 1e9 if period_ns % 10**9 else period_ns // 10**9)
     if burst is None:
-        return Part(algorithm, quota)
-    return Part(algorithm, quota, (("capacity", burst - 1) if algorithm == "leaky-bucket" else ("burst", burst),))
+        return LimitSpec(algorithm, quota)
+    return LimitSpec(algorithm, quota, {"capacity": burst - 1} if algorithm == "leaky-bucket" else {"burst": burst})
 
 
 def accepted(algorithm: str, number: int, period_ns: int, burst: int | None) -> bool:
     """Whether there is such a limit: a sliding log's and a sliding window's numbers have bounds."""
     try:
-        Limit((part(algorithm, number, period_ns, burst),)).make(max_keys=1)
+        part(algorithm, number, period_ns, burst)
     except ValueError:
         return False
     return True

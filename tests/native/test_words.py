@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tools import needs
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent
 HEADER = HERE.parents[1] / "ratelimit" / "_engine" / "atomics.h"
 WIDE_CAS = ["-mcx16"] if platform.machine() == "x86_64" else []
@@ -24,8 +26,8 @@ def compared(folder, header, *options):
 
 
 @pytest.mark.parametrize("options", [[], ["-U__SSE2__"]], ids=["vectors", "plain C"])
-def test_eight_words_are_judged_as_one_by_one(tmp_path, options):
-    """Among others that differ in one bit; and the answer is now yes, now no."""
+def test_eight_words_at_once_equal_one_by_one(tmp_path, options):
+    """The words differ from others in one bit; both results occur."""
     seen = compared(tmp_path, HEADER.read_text(), *options)
     assert seen["wrong"] == 0
     assert 0 < seen["found"] < 200_000
@@ -46,7 +48,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("error", WRONG)
-def test_a_wrong_judgement_is_noticed(tmp_path, error):
+def test_a_wrong_comparison_is_detected(tmp_path, error):
     right, wrong = WRONG[error]
     assert HEADER.read_text().count(right) == 1
     if platform.machine() == "x86_64":

@@ -12,10 +12,11 @@ from functools import partial
 
 import pytest
 
+from ratelimit.language import ALGORITHMS
 from ratelimit.replay import replay_log
 from ratelimit.replay.cli import replay as replay_command
 from ratelimit.replay.cli import suggest as suggest_command
-from ratelimit.replay.limits import ALGORITHMS, Limit
+from ratelimit.replay.limits import Limit
 from ratelimit.replay.logs import Rooms, recorded
 from ratelimit.replay.render.charts import histogram
 from ratelimit.replay.render.text import columns, duration, percent
@@ -25,7 +26,7 @@ LIMITS = ["--limit", "token-bucket 60/minute burst 40", "--limit", "fixed-window
 RUN = [sys.executable, "-m", "ratelimit"]
 
 
-def test_the_table(made_log, capsys):
+def test_prints_a_table(made_log, capsys):
     assert replay_command.main([str(made_log), *LIMITS]) == 0
     printed, errors = capsys.readouterr()
     report = replay_log(made_log, LIMITS[1::2])
@@ -68,13 +69,13 @@ def test_reports_unusual_lines(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["nowhere.log"], "nowhere.log"),
-        (["{log}", "--limit", "bucket"], "limit 'bucket' is not understood"),
+        (["{log}", "--limit", "bucket"], "limit 'bucket', character 1: unknown algorithm 'bucket'"),
         (["{log}", "--key", "client/200"], "a prefix has from 1 to 128 bits"),
         (["{log}", "--key", "client +"], "key: expected 'client', 'client/64'"),
         (["{log}", "--key", "colour"], "no field 'colour' (choose from client"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_a_reason(arguments, message, made_log, capsys):
+def test_rejects_wrong_arguments_with_a_reason(arguments, message, made_log, capsys):
     assert replay_command.main([argument.format(log=made_log) for argument in arguments]) == 2
     printed, errors = capsys.readouterr()
     assert printed == ""
@@ -82,8 +83,8 @@ def test_what_makes_no_sense_is_refused_with_a_reason(arguments, message, made_l
     assert message in errors
 
 
-def test_an_interruption_prints_what_is_known(made_log):
-    """The log comes through a pipe that stays open; then Ctrl-C."""
+def test_interruption_prints_the_results_so_far(made_log):
+    """The log comes through a pipe that stays open; then the process gets SIGINT."""
     # As from a terminal, also where the tests themselves run in the background and SIGINT is ignored.
     listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     run = subprocess.Popen(
@@ -101,7 +102,7 @@ def test_an_interruption_prints_what_is_known(made_log):
     assert "token-bucket 60/minute burst 40" in printed
 
 
-def test_a_progress_bar_on_a_terminal_and_nothing_else_on_standard_output(made_log):
+def test_progress_bar_is_on_the_terminal_and_not_on_standard_output(made_log):
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
     try:
@@ -154,7 +155,7 @@ def answer(made_log, tmp_path_factory):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_the_suggested_limit_refuses_so_few_and_a_smaller_one_more(algorithm, answer, trace, made_log):
+def test_a_smaller_limit_than_the_suggested_one_refuses_too_many(algorithm, answer, trace, made_log):
     allowed = int(0.03 * len(trace))
     found = next(one for one in answer["suggestions"] if one["algorithm"] == algorithm)
     number = found["number"]
@@ -169,7 +170,7 @@ def test_the_suggested_limit_refuses_so_few_and_a_smaller_one_more(algorithm, an
     assert outcome.largest[0].admitted <= found["most"]
 
 
-def test_the_curve_is_what_such_limits_refuse(answer, trace):
+def test_curve_shows_the_refusals_of_each_limit(answer, trace):
     assert len(answer["suggestions"]) == 5
     for found in answer["suggestions"]:
         assert len(found["curve"]) > 4
@@ -195,7 +196,7 @@ def test_suggests_no_limit_when_none_fits(tmp_path, capsys):
     assert "fixed-window 50000/minute" in printed
 
 
-def test_an_interrupted_search_prints_what_was_found(made_log, monkeypatch, capsys):
+def test_interrupted_search_prints_what_it_found(made_log, monkeypatch, capsys):
     whole = suggest_command.suggest
 
     def interrupted(trace, algorithm, *rest):
@@ -219,7 +220,7 @@ def test_rejects_invalid_shares(share, made_log, capsys):
     assert "must be a share such as 0.1% or 0.001" in capsys.readouterr().err
 
 
-def test_the_smallest_number():
+def test_search_finds_the_smallest_number():
     for least in range(1, 40):
         for below in range(1, 40):
             assert smallest(lambda number: number >= least, below) == min(least, below)  # noqa: B023
@@ -228,7 +229,7 @@ def test_the_smallest_number():
 # --- words
 
 
-def test_numbers_in_words():
+def test_numbers_are_formatted_for_readers():
     assert [percent(share) for share in (0, 0.00001, 0.001, 0.0123, 0.123, 1)] == [
         "0 %", "<0.01 %", "0.10 %", "1.23 %", "12.3 %", "100.0 %",
     ]  # fmt: skip
@@ -247,8 +248,8 @@ def test_numbers_in_words():
         (20 * 86_400, ["1 s", "10 s", "1 min", "10 min", "1 h", "10 h", "10 d"]),
     ],
 )
-def test_an_axis_of_times_can_be_read(longest, labels):
-    """One mark alone would not tell how long the next bar is."""
+def test_time_axis_has_at_least_two_labels(longest, labels):
+    """A single label would not show the length of the next bar."""
     shortest = longest / 6 if longest < 10 else 1
     picture = histogram([(shortest, 3), (longest, 1)], "refused", "waits")
     assert re.findall('text-anchor="middle">([^<]*)<', picture) == labels
@@ -282,7 +283,7 @@ def test_reports_a_full_disk_in_one_line(name, made_log):
 
 
 @pytest.mark.parametrize("closed", ["<&-", "2>&-"])
-def test_without_standard_input_or_error(closed, made_log):
+def test_runs_without_standard_input_or_error(closed, made_log):
     log = "" if closed == "<&-" else made_log
     done = subprocess.run(
         ["bash", "-c", f"{RUN[0]} -m ratelimit replay {log} --limit 'token-bucket 1/s' {closed}"],
@@ -313,13 +314,13 @@ def on_a_terminal(width, *arguments):
     return shown.decode().replace("\r\n", "\n"), status
 
 
-def test_a_terminal_without_a_log_is_not_waited_for():
+def test_does_not_wait_for_a_log_from_a_terminal():
     assert on_a_terminal(80, "replay") == ("ratelimit replay: which log? Name it, or pipe it in\n", 2)
 
 
 @pytest.mark.parametrize("width", [40, 80])
 @pytest.mark.parametrize("name", ["replay", "suggest"])
-def test_nothing_is_wider_than_the_terminal(name, width, made_log):
+def test_output_is_not_wider_than_the_terminal(name, width, made_log):
     shown, status = on_a_terminal(width, name, str(made_log), "--no-progress")
     assert status == 0
     assert max(map(len, shown.splitlines())) <= width
@@ -327,8 +328,8 @@ def test_nothing_is_wider_than_the_terminal(name, width, made_log):
         assert f"\n{algorithm} " in shown
 
 
-def test_a_log_commands_no_terminal(tmp_path, capsys):
-    """Neither by its keys nor by its broken lines."""
+def test_log_cannot_send_control_characters_to_the_terminal(tmp_path, capsys):
+    """Neither its keys nor its broken lines can."""
     log = tmp_path / "log.jsonl"
     log.write_text('{"time": 1, "client": "\\u001b[2Jevil"}\n' * 2 + "\x1b]0;title\x07 {\n")
     assert replay_command.main([str(log), "--limit", "fixed-window 1/s"]) == 0
@@ -338,7 +339,7 @@ def test_a_log_commands_no_terminal(tmp_path, capsys):
     assert r"\x1b]0;title\x07 {" in printed
 
 
-def test_a_terminal_that_lacks_letters_gets_their_numbers(tmp_path):
+def test_characters_outside_of_the_terminals_encoding_are_escaped(tmp_path):
     log = tmp_path / "log.csv"
     log.write_text("time,client\n" + "1,žlutý\n" * 2, encoding="utf-8")
     done = subprocess.run(
@@ -350,7 +351,7 @@ def test_a_terminal_that_lacks_letters_gets_their_numbers(tmp_path):
     assert r"\u017elut\xfd" in done.stdout
 
 
-def test_a_long_key_is_shortened_on_the_terminal_alone(tmp_path, capsys):
+def test_long_keys_are_shortened_only_on_the_terminal(tmp_path, capsys):
     log = tmp_path / "log.csv"
     log.write_text("time,client\n" + f"1,{'k' * 500}\n" * 2)
     for how in ([], ["--json", "-"]):
@@ -418,16 +419,15 @@ def test_rejects_a_log_of_which_nothing_can_be_read(main, content, says, tmp_pat
     assert says.format(log=log) in errors
 
 
-def test_an_option_that_is_given_twice():
-    """Either could have been meant."""
+def test_rejects_an_option_that_is_given_twice():
     with pytest.raises(ValueError, match="burst is given twice"):
         Limit.parse("token-bucket 5/s burst 3 burst 4")
     with pytest.raises(ValueError, match="capacity is given twice"):
         Limit.parse("leaky-bucket 5/s burst 3 capacity 4")
 
 
-def test_suggestions_stay_below_what_a_log_can_keep(tmp_path, capsys):
-    """Also the curve, which is drawn beyond them; above, there is no sliding log."""
+def test_suggested_sliding_log_fits_its_maximum(tmp_path, capsys):
+    """The curve stays below it, too, although other limits are drawn beyond it."""
     for requests, none in ((30_000, False), (43_691, True)):
         log = tmp_path / "log.csv"
         log.write_text("time,client\n" + "1,a\n" * requests)

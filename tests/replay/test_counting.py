@@ -33,7 +33,7 @@ def test_ids_beyond_the_first_table():
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.booleans()), max_size=200),
     st.integers(1, 20),
 )
-def test_the_largest_number_in_a_sliding_interval(steps, period):
+def test_largest_number_in_a_sliding_interval_equals_plain_counting(steps, period):
     """Beside a count over all moments, for each of them."""
     counts, now, kept = SlidingCounts(period, 4), 0, defaultdict(list)
     largest = 0
@@ -68,7 +68,7 @@ def test_keys_that_share_an_id_are_not_counted_as_one():
     assert (counts.largest, counts.id) == (2, 0)
 
 
-def test_sliding_intervals_of_many_keys_are_exact_while_there_is_room_and_say_when_not():
+def test_sliding_intervals_are_exact_or_report_a_lack_of_memory():
     rng = np.random.default_rng(2)
     numbers, moments = rng.integers(0, 5_000, 60_000).astype(np.int32), np.sort(rng.integers(0, 10**6, 60_000))
     allowed = np.ones(60_000, np.uint8)

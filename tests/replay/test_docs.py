@@ -35,7 +35,7 @@ def rewritten(page):
         return SESSION.sub(session, page)
 
 
-def test_the_sessions_are_what_the_commands_print():
+def test_sessions_have_the_output_of_the_commands():
     page = PAGE.read_text(encoding="utf-8")
     assert len(SESSION.findall(page)) >= 4
     assert rewritten(page) == page

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from programs import program
+from tools import program
 
 from ratelimit.replay import replay_log
 from ratelimit.replay.batch import Batch
@@ -84,7 +84,7 @@ def text_of(form, requests=REQUESTS):
 
 
 def read(tmp_path, content, key="client", name="log", **options):
-    """(moment, key) of all requests, and the reader."""
+    """Return (time, key) of all requests, and the reader."""
     path = tmp_path / name
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_all([str(path)], key, **options)
@@ -123,7 +123,7 @@ def test_every_format_gives_the_same_requests(form, key, expected, tmp_path):
     assert (reader.lines, reader.broken) == (4, 0)
 
 
-def test_headers_and_other_fields(tmp_path):
+def test_reads_headers_and_other_fields(tmp_path):
     expected = ["key of ann", "key of -", "key of ann", "key of bob"]
     assert [name for _, name in read(tmp_path, text_of("JSON lines"), "header.x-api-key")[0]] == expected
     found = [name for _, name in read(tmp_path, text_of("nginx JSON"), "header.X-Api-Key")[0]]
@@ -138,7 +138,7 @@ def test_headers_and_other_fields(tmp_path):
 
 
 @pytest.mark.parametrize("compression", ["plain", "gzip", "two gzip members", "zstd"])
-def test_compressed_or_not(form, compression, tmp_path):
+def test_reads_compressed_files(form, compression, tmp_path):
     content = text_of(form).encode()
     if compression == "gzip":
         content = gzip.compress(content)
@@ -151,7 +151,7 @@ def test_compressed_or_not(form, compression, tmp_path):
 
 
 @pytest.mark.parametrize("compression", ["plain", "gzip"])
-def test_standard_input(form, compression):
+def test_reads_standard_input(form, compression):
     content = text_of(form).encode()
     run = [sys.executable, "-m", "ratelimit", "replay", "--limit", "token-bucket 1/hour", "--json", "-"]
     done = subprocess.run(run, input=gzip.compress(content) if compression == "gzip" else content, capture_output=True)
@@ -161,7 +161,7 @@ def test_standard_input(form, compression):
     assert report["source"]["names"] == ["-"]
 
 
-def test_broken_lines_are_counted_shown_and_passed_over(form, tmp_path):
+def test_broken_lines_are_counted_shown_and_skipped(form, tmp_path):
     write, heading = FORMATS[form]
     good = [write(*request) for request in REQUESTS]
     bad = ["nonsense", '{"half": ', good[0].replace("2026", "9926").replace(str(START), "x"), "\x00\xff" * 3, ""]
@@ -175,7 +175,7 @@ def test_broken_lines_are_counted_shown_and_passed_over(form, tmp_path):
     assert reader.broken_lines[0] == (str(tmp_path / "broken.log"), 2 + after, "nonsense")
 
 
-def test_a_quote_left_open_spoils_no_other_line(tmp_path):
+def test_an_open_quote_affects_no_other_line(tmp_path):
     content = text_of("CSV").splitlines()
     content.insert(2, content[1].removesuffix('"').replace('""', "") + " half")
     found, reader = read(tmp_path, "\n".join(content))
@@ -205,7 +205,7 @@ def test_a_line_without_an_end_takes_bounded_memory(tmp_path, monkeypatch):
 
 
 def test_several_files_are_merged_in_order(form, tmp_path):
-    """Two servers at the same time, and a rotation whose newest file is named first."""
+    """Two servers log at the same time, and the newest file of a rotation is named first."""
     newest = text_of(form, [(at + 100, *rest) for at, *rest in REQUESTS])
     sources = []
     for name, content in (("log", newest), ("log.1", text_of(form)), ("other", text_of(form))):
@@ -235,7 +235,7 @@ def test_rejects_files_that_are_not_logs(tmp_path):
     st.datetimes(datetime(1970, 1, 2), datetime(2099, 12, 30)),
     st.integers(-23 * 60 - 59, 23 * 60 + 59),
 )
-def test_moments_of_access_logs(moment, east):
+def test_timestamps_of_access_logs(moment, east):
     moment = moment.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=east)))
     text = moment.strftime("%d/%b/%Y:%H:%M:%S %z")
     assert from_clf(np.array([text.encode()]))[0] == round(moment.timestamp()) * SECOND
@@ -270,7 +270,7 @@ def test_malformed_timestamps_are_broken_lines(text):
         ("yesterday", BROKEN), ("", BROKEN), ("nan", BROKEN), ("-5", BROKEN), ("1e30", BROKEN), ("inf", BROKEN),
     ],
 )  # fmt: skip
-def test_moments_of_other_logs(text, moment):
+def test_timestamps_of_other_logs(text, moment):
     assert from_text(text) == moment
 
 
@@ -347,7 +347,7 @@ def test_random_bytes_are_never_fatal(tmp_path):
 
 
 @pytest.mark.parametrize("size", [10_000, 100_000, 900_000])
-def test_a_compressed_file_that_is_cut_short(tmp_path, size):
+def test_truncated_compressed_file_is_read_up_to_the_cut(tmp_path, size):
     """Each whole line before the cut is counted, and the report has a note."""
     import random
 
@@ -375,20 +375,20 @@ def test_rejects_binary_files(tmp_path):
     assert str(raised.value).isprintable()
 
 
-def test_an_address_with_a_zone():
-    """By its prefix it is as without; whole, it is its own."""
+def test_address_with_a_zone():
+    """By its prefix it equals the address without the zone; the whole address is a key of its own."""
     assert address(b"fe80::1%eth0", 32, 64) == b"fe80::/64"
     assert address(b"fe80::1%eth0") == b"fe80::1%eth0"
 
 
 @pytest.mark.parametrize("text", ["1e999999999", "-1e999999999", "1e-999999999", "9" * 400, "Infinity", "sNaN"])
-def test_a_moment_with_a_huge_exponent_takes_no_time(text):
-    """It is broken, or so small that it is zero."""
+def test_timestamp_with_a_huge_exponent_takes_no_time(text):
+    """The line is broken, or the time is so small that it is zero."""
     assert from_text(text) == (0 if text == "1e-999999999" else BROKEN)
 
 
 def test_byte_order_mark_is_not_part_of_the_first_line(form, tmp_path):
-    """Editors put it there, and some exports."""
+    """Editors and some exports write one."""
     found, reader = read(tmp_path, b"\xef\xbb\xbf" + text_of(form).encode())
     assert found[0][1] == "192.0.2.1"
     assert (len(found), reader.broken) == (4, 0)
@@ -405,7 +405,7 @@ def test_an_archive_is_named(tmp_path):
         read(tmp_path, b"PK\x03\x04" + bytes(100))
 
 
-def test_of_several_logs_the_one_that_lacks_a_field_is_named(tmp_path):
+def test_error_names_the_log_that_lacks_a_field(tmp_path):
     good = tmp_path / "good.csv"
     good.write_text("time,client,colour\n1,a,b\n")
     for name, content in (("bad.csv", "time,who\n1,a\n"), ("bad.log", text_of("common"))):

@@ -40,7 +40,7 @@ def sound(path, algorithm=None):
         (b"RATELIMT\1\0\0\0" + bytes(2 * PAGE), "the checksum of its label is wrong"),
     ],
 )
-def test_foreign_files_are_refused_and_left_alone(path, content, message):
+def test_rejects_foreign_files_without_changing_them(path, content, message):
     path.write_bytes(content)
     with pytest.raises(CorruptTable, match=message):
         TokenBucket("10/day", table=Table.open(path))
@@ -48,8 +48,8 @@ def test_foreign_files_are_refused_and_left_alone(path, content, message):
 
 
 @pytest.mark.parametrize("change", [-1, -16, 1, PAGE])
-def test_another_size_is_refused(path, change):
-    """A table that was cut short or grew: to read past its end would kill the process."""
+def test_rejects_truncated_and_longer_files(path, change):
+    """Reading past the end of a truncated file would kill the process."""
     content = sound(path)
     content = content[:change] if change < 0 else content + bytes(change)
     path.write_bytes(content)
@@ -60,7 +60,7 @@ def test_another_size_is_refused(path, change):
 
 @given(at=st.integers(0, 95), flip=st.integers(1, 255))
 @settings(max_examples=200)
-def test_any_changed_byte_of_the_label_is_noticed(tmp_path_factory, at, flip):
+def test_detects_any_changed_byte_of_the_metadata(tmp_path_factory, at, flip):
     path = tmp_path_factory.mktemp("label") / "t"
     content = bytearray(sound(path))
     content[at] ^= flip
@@ -70,8 +70,8 @@ def test_any_changed_byte_of_the_label_is_noticed(tmp_path_factory, at, flip):
     assert path.read_bytes() == content
 
 
-def test_a_label_with_a_right_checksum_is_not_believed(path):
-    """A correct checksum is not enough: every size is checked against the others."""
+def test_rejects_contradictory_metadata_with_a_correct_checksum(path):
+    """Every size is checked against the others."""
     content = sound(path)
     for offset in range(16, 88, 8):
         for value in (0, 1, 2**16 + 1, 2**47, 2**63, 2**64 - 1):
@@ -112,8 +112,8 @@ len(limiter), limiter.change("5/day"), limiter.clear()
 
 
 @pytest.mark.parametrize("kind", ["TokenBucket", "LeakyBucket", "FixedWindow", "SlidingWindow", "SlidingLog"])
-def test_whatever_the_slots_hold_no_process_dies(path, kind):
-    """Every slot, ring cell and header word rubbish: answers may be wrong, but every verb comes back."""
+def test_no_content_of_the_slots_crashes_a_process(path, kind):
+    """With random bytes in every slot, ring cell and header word, decisions may be wrong, but every verb returns."""
     [algorithm] = [one for one in ALGORITHMS if one.limiter.__name__ == kind and not one.options]
     content = sound(path, algorithm)
     for seed in range(6):
@@ -128,8 +128,7 @@ def test_whatever_the_slots_hold_no_process_dies(path, kind):
         assert done.returncode == 0, done.stderr
 
 
-def test_permissions(path, shared_name):
-    """0600, or the mode that is given."""
+def test_mode_is_0600_by_default(path, shared_name):
     TokenBucket("1/day", table=Table.open(path))
     assert path.stat().st_mode & 0o777 == 0o600
     shared = Table.shared(shared_name, mode=0o660)
@@ -137,8 +136,8 @@ def test_permissions(path, shared_name):
     assert shared.path.stat().st_mode & 0o777 == 0o660
 
 
-def test_only_own_links_are_followed(path, tmp_path):
-    """A link that another user planted could lead to any file that we may write to."""
+def test_rejects_links_of_other_users(path, tmp_path):
+    """A link that another user created could lead to any file that this process may write."""
     sound(path)
     link = tmp_path / "link"
     link.symlink_to(path.name)
@@ -156,8 +155,8 @@ def test_only_own_links_are_followed(path, tmp_path):
             TokenBucket("10/day", table=Table.open(path))
 
 
-def test_a_link_to_nothing_is_refused(path, tmp_path):
-    """Neither is there a table to open, nor can one be made under that name."""
+def test_rejects_dangling_links(path, tmp_path):
+    """A table can neither be opened nor be created under that name."""
     path.symlink_to("nowhere")
     with pytest.raises(FileNotFoundError, match="a symbolic link to a file that is not there"):
         TokenBucket("10/day", table=Table.open(path))
@@ -172,7 +171,7 @@ def test_rejects_paths_that_are_not_regular_files(tmp_path):
         TokenBucket("10/day", table=Table.open(tmp_path))
 
 
-def test_a_table_that_does_not_fit_is_refused(tmp_path, shared_name):
+def test_rejects_a_table_larger_than_the_free_space(tmp_path, shared_name):
     """A write to a page without space kills the process, so the space is allocated when the table is created."""
     with pytest.raises(OSError, match="does not fit into"):
         FixedWindow("1/day", table=Table.shared(shared_name, max_keys=10**12))

@@ -1,4 +1,4 @@
-"""The command line's own words; each command has its tests elsewhere."""
+"""The dispatcher of the command line; each command has its tests elsewhere."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import ratelimit
-from ratelimit import __main__ as command_line
+from ratelimit._cli import main as command_line
 
 
 def run(*arguments):
@@ -31,7 +31,9 @@ def test_help_lists_the_commands():
 def test_an_unknown_command_is_named():
     wrong = run("reply")
     assert wrong.returncode == 2
-    assert "'reply' is none of gateway, table" in wrong.stderr
+    assert wrong.stderr == (
+        "ratelimit: unknown command 'reply' (choose from gateway, table, bench, replay, suggest); did you mean 'replay'?\n"
+    )
 
 
 def test_the_version():
@@ -57,7 +59,7 @@ def test_names_the_extra_that_is_not_installed(monkeypatch, capsys):
     assert command_line.main() == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("ratelimit gateway: takes the extra `gateway`: pip install 'ratelimit-core[gateway]' (")
+    assert err.startswith("ratelimit gateway: requires the extra `gateway`: pip install 'ratelimit-core[gateway]' (")
 
 
 def test_output_to_a_closed_pipe_ends_the_command():

@@ -3,7 +3,8 @@
 import argparse
 import json
 
-from ..limits import ALGORITHMS, EXAMPLES, Limit
+from ...language import ALGORITHMS
+from ..limits import EXAMPLE, Limit
 from ..logs import replay_log
 from ..render.text import table
 from .common import ERRORS, add_log_arguments, check_outputs, reading, refusal, say, width, write
@@ -22,7 +23,7 @@ def main(arguments: list[str]) -> int:
         "--limit",
         action="append",
         metavar="LIMIT",
-        help=f"{EXAMPLES}; may be repeated; by default 60/minute by each algorithm",
+        help=f"such as {EXAMPLE}, see docs/limits; may be repeated; by default 60/minute by each algorithm",
     )
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON, to standard output for -")
     parser.add_argument("--html", metavar="FILE", help="write the report as one page that needs nothing else")

@@ -4,8 +4,8 @@ import argparse
 import json
 from dataclasses import asdict
 
+from ...language import ALGORITHMS
 from ...quota import Quota
-from ..limits import ALGORITHMS
 from ..logs import Rooms, recorded
 from ..render.text import suggestions
 from ..report import Answer, Suggestion

@@ -5,10 +5,12 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ._storage.census import census
-from ._storage.metadata import MAGIC
-from .quota import Quota
-from .table import Table
+from .._storage.census import census
+from .._storage.metadata import MAGIC
+from ..quota import Quota
+from ..table import Table
+
+NAME = "a name in shared memory, or the path of a file, with a / in it"
 
 
 def main(arguments: list[str]) -> int:
@@ -17,7 +19,7 @@ def main(arguments: list[str]) -> int:
     try:
         return int(options.run(options))
     except BrokenPipeError:
-        raise  # which is no trouble with a table
+        raise  # not an error of the table; `run` handles it
     except (OSError, ValueError) as error:
         print(f"ratelimit table: {error}", file=sys.stderr)
         return 1
@@ -32,20 +34,27 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    command("list", _list, "the tables in this host's shared memory")
+    command("list", _list, "list the tables in this host's shared memory")
     for name, run, text in [
-        ("show", _show, "what a table is, and how full"),
-        ("check", _check, "whether no key has two slots; meant for a table at rest"),
-        ("remove", _remove, "remove the name: who is attached keeps the table, who comes later makes a new one"),
+        ("show", _show, "show what a table holds and how full it is"),
+        ("check", _check, "check that no key has two slots; for a table that is not in use"),
+        ("remove", _remove, "unlink the name; attached processes keep the table, later ones create a new table"),
     ]:
-        command(name, run, text).add_argument("table", help="a name in shared memory, or the path of a file, with a /")
-    change = command("change", _change, "change the quota, for all who share the table and from now on")
-    change.add_argument("table", help="a name in shared memory, or the path of a file, with a /")
+        command(name, run, text).add_argument("table", help=NAME)
+    change = command("change", _change, "change the quota immediately, for all processes that share the table")
+    change.add_argument("table", help=NAME)
     change.add_argument("quota", help="such as 100/minute")
     change.add_argument(
-        "--burst", type=int, help="of a token bucket, or a leaky one's capacity; by default the new limit"
+        "--burst",
+        type=int,
+        help="burst of a token bucket or capacity of a leaky bucket; by default the new limit",
     )
-    change.add_argument("--counts", choices=["keep", "scale", "reset"], default="keep", help="of what was spent")
+    change.add_argument(
+        "--counts",
+        choices=["keep", "scale", "reset"],
+        default="keep",
+        help="what becomes of spent requests (by default keep)",
+    )
     return parser
 
 
@@ -94,7 +103,7 @@ def _remove(options: argparse.Namespace) -> int:
     assert table.path is not None
     with table.path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC:
-            raise ValueError(f"{table} is no table of ratelimit, and is left where it is")
+            raise ValueError(f"{table} is not a ratelimit table, and was not removed")
     table.remove()
     return 0
 
