@@ -11,7 +11,7 @@ LONGEST = 60  # characters of a key
 
 
 def table(report: Report, width: int | None = None) -> str:
-    """The whole report, about 110 characters wide, or to fit `width`."""
+    """Render the whole report, about 110 characters wide, or to fit `width`."""
     parts = ["\n".join(fit(line, width) for line in heading(report)), overview(report.outcomes, width)]
     parts += [details(outcome, width) for outcome in report.outcomes]
     return "\n\n".join(parts)
@@ -30,7 +30,7 @@ def heading(report: Report) -> list[str]:
 
 
 def notes(report: Report) -> list[str]:
-    """What was out of the ordinary."""
+    """Return the lines about anything unusual."""
     lines = []
     if not report.complete:
         lines.append("interrupted: this is what was known by then")
@@ -46,7 +46,7 @@ def notes(report: Report) -> list[str]:
 
 
 def source_notes(source: Source) -> list[str]:
-    """What was out of the ordinary in what was read."""
+    """Return the lines about anything unusual in the logs."""
     lines = [f"{name}: {why}; only what came before is counted" for name, why in source.damaged]
     lines += [
         f"{several(missing, 'request')} without {field}; they count as one key, '-'"
@@ -56,7 +56,7 @@ def source_notes(source: Source) -> list[str]:
         lines.append(f"{source.broken:,} of {several(source.lines, 'line')} could not be read and are left out")
     skipped = [several(source.blank, "blank line")] if source.blank else []
     if source.nul_bytes:
-        skipped.append(f"{several(source.nul_bytes, 'zero byte')} (a hole, as copytruncate leaves it)")
+        skipped.append(f"{several(source.nul_bytes, 'NUL byte')} (a hole, as copytruncate leaves it)")
     if skipped:
         lines.append(f"skipped {' and '.join(skipped)}")
     if source.out_of_order:
@@ -72,12 +72,12 @@ def source_line(source: Source) -> str:
 
 
 def broken_lines(source: Source) -> list[str]:
-    """The first of them, with where they stand."""
+    """Return the first broken lines, with file and line number."""
     return [f"  {name}:{number}: {printable(line)}" for name, number, line in source.broken_lines]
 
 
 def overview(outcomes: Iterable[Outcome], width: int | None = None) -> str:
-    """A line for each limit."""
+    """Render a line for each limit."""
     head = ["limit", "admitted", "refused", "", "keys refused", "fairness", "most in one period", "median wait"]
     rows = [
         [
@@ -96,7 +96,7 @@ def overview(outcomes: Iterable[Outcome], width: int | None = None) -> str:
 
 
 def details(outcome: Outcome, width: int | None = None) -> str:
-    """What else is known of one limit."""
+    """Render the rest of one limit's results."""
     lines = [outcome.limit]
     lines += [
         f"  most in any {duration(largest.period)}: {largest.admitted:,} admitted, "
@@ -127,10 +127,10 @@ def details(outcome: Outcome, width: int | None = None) -> str:
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """A table: the first column to the left, the others to the right.
+    """Render a table: the first column is left-aligned, the others right-aligned.
 
-    What is wider than `width` becomes several tables, each with the first column; or, where not even that fits, a
-    line for each cell. A column without a name stays with the one before it.
+    If it is wider than `width`, it becomes several tables, each with the first column, or else a line for each cell.
+    A column without a name stays with the one before it.
     """
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     starts = [i for i in range(1, len(head)) if head[i]]
@@ -160,7 +160,7 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence
 
 
 def stacked(head: Sequence[str], row: Sequence[str]) -> str:
-    """One row, a line for each column."""
+    """Render one row as a line for each column."""
     indent = " " * (2 + len(head[0]) - len(head[0].lstrip()))
     lines = [row[0]]
     for name, text in zip(head[1:], row[1:], strict=True):
@@ -172,7 +172,7 @@ def stacked(head: Sequence[str], row: Sequence[str]) -> str:
 
 
 def fit(line: str, width: int | None) -> str:
-    """The line, continued below itself where it is too wide."""
+    """Wrap a line that is too wide."""
     if width is None:
         return line
     indent = " " * (2 + len(line) - len(line.lstrip()))
@@ -180,7 +180,7 @@ def fit(line: str, width: int | None) -> str:
 
 
 def printable(text: str) -> str:
-    """What a log holds may not command the terminal."""
+    """Escape control characters, so that a log cannot control the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -204,7 +204,7 @@ def several(number: int, what: str) -> str:
 
 
 def percent(share: float) -> str:
-    """At least two digits that say something."""
+    """Format a share with at least two significant digits."""
     if not share:
         return "0 %"
     if share < 0.0001:
@@ -213,7 +213,7 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Three digits, in the unit that suits them."""
+    """Format a duration with three digits, in a suitable unit."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
@@ -225,13 +225,13 @@ def moment(ns: int) -> str:
 
 
 def short(limit: str) -> str:
-    """A limit without its quota: the algorithm, and its burst if it has one."""
+    """Return a limit without its quota: the algorithm, and its burst if it has one."""
     words = limit.split()
     return " ".join([words[0], *words[2:]])
 
 
 def suggestions(answer: Answer, width: int | None = None) -> str:
-    """For a terminal, or to fit `width`."""
+    """Render suggestions for a terminal, or to fit `width`."""
     lines = []
     if answer.requests:
         lines.append(
