@@ -1,6 +1,6 @@
 from typing import final
 
-from ..throttling.levels import Limiters
+from ..throttling.limiters import Limiters
 
 RESULTS: tuple[str, ...]
 CLASSES: range

@@ -1,4 +1,4 @@
-"""What is counted of each route: in the gateway's tables, so that all workers share it."""
+"""The counters of each route. They are in the gateway's tables, so that all workers share them."""
 
 cimport cython
 from libc.stdint cimport uint64_t
@@ -6,7 +6,7 @@ from libc.stdint cimport uint64_t
 from ..._engine.clock cimport monotonic_ns
 from ..._core cimport Limiter
 
-from ..throttling.levels import LEVELS, read
+from ..throttling.levels import LEVELS
 
 RESULTS = ("admitted", "throttled", "quota_exceeded", "denied", "failed")
 CLASSES = range(1, 6)  # of status codes, by their first digit
@@ -22,11 +22,11 @@ def stopwatch_ns():
 
 @cython.final
 cdef class Meter:
-    """The counters of one route at one side of a stage. No label is ever a caller's to choose.
+    """The counters of one route of one variant of a stage. No label has a text of the client's.
 
     Args:
         limiters: the tables.
-        api, stage, side, route: names.
+        api, stage, variant, route: names.
 
     Attributes:
         labels: the four names.
@@ -42,6 +42,7 @@ cdef class Meter:
     cdef readonly dict requests, refused, shadow
     cdef readonly list buckets
     cdef readonly str seconds
+    cdef object counters
     cdef Limiter counts
     # The same as hashes, for a request to be counted without a look at any name.
     cdef dict requests_of, refused_at, shadow_at
@@ -50,7 +51,8 @@ cdef class Meter:
 
     def __cinit__(self, limiters, *labels):
         self.labels = labels
-        self.counts = limiters.counts
+        self.counters = limiters.counters
+        self.counts = limiters.counters.limiter
         name = "\t".join(labels)
         self.requests = {(result, code): f"n\t{name}\t{result}\t{code}xx" for result in RESULTS for code in CLASSES}
         self.refused = {level: f"refused\t{name}\t{level}" for level in LEVELS}
@@ -79,15 +81,15 @@ cdef class Meter:
         self.counts.spend(self.refused_at[level], 1, self.counts.read_clock())
 
     def would_refuse(self, str level):
-        """Count what a level in shadow mode would have refused."""
+        """Count a request that a level in shadow mode would have refused."""
         self.counts.spend(self.shadow_at[level], 1, self.counts.read_clock())
 
     def totals(self):
-        """Requests by result, and what levels in shadow mode would have refused."""
+        """The number of requests by result, and of those that levels in shadow mode would have refused."""
         totals = dict.fromkeys(RESULTS, 0)
         for (result, _), label in self.requests.items():
-            totals[result] += read(self.counts, label)
-        totals["shadow"] = sum([read(self.counts, label) for label in self.shadow.values()])
+            totals[result] += self.counters.read(label)
+        totals["shadow"] = sum([self.counters.read(label) for label in self.shadow.values()])
         return totals
 
     cdef object hash_of(self, str name):
