@@ -52,6 +52,6 @@ class Meter:
     def refuse(self, level: str) -> None:
         """Count a refusal by a level."""
     def totals(self) -> dict[str, int]:
-        """Return the number of requests by result, and `shadow`: those that a level in shadow mode would have refused."""
+        """Return the number of requests by result, and as `shadow` those that shadow levels would have refused."""
     def would_refuse(self, level: str) -> None:
         """Count a request that a level in shadow mode would have refused."""

@@ -86,7 +86,7 @@ cdef class Meter:
         self.counts.spend(self.shadow_at[level], 1, self.counts.read_clock())
 
     def totals(self):
-        """Return the number of requests by result, and `shadow`: those that a level in shadow mode would have refused."""
+        """Return the number of requests by result, and as `shadow` those that shadow levels would have refused."""
         totals = dict.fromkeys(RESULTS, 0)
         for (result, _), label in self.requests.items():
             totals[result] += self.counters.read(label)
