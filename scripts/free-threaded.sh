@@ -7,7 +7,7 @@
 # later calls take a moment. JOBS=1 builds with one processor. The Debian packages it needs are installed for root;
 # another user runs `sudo scripts/install-packages python-build` once.
 #
-# Exits with 1 where neither version can be had: a release check fails then; a developer's may go on without.
+# Exits with 1 if neither version is available: a release check then fails; a developer may continue without.
 set -eu
 
 SOURCES="\

@@ -9,7 +9,7 @@ from waiting import PATIENCE, pace, until
 
 from ratelimit._storage.census import census
 from ratelimit.bench import _loops, cores
-from ratelimit.bench.cores import ADD, C_LOOP, DENIED, HOT, OWN, Crew, Gains, Scaling, gain, together
+from ratelimit.bench.cores import ADD, C_LOOP, DENIED, HOT, OWN, Gains, Pair, Scaling, gain, together
 from ratelimit.bench.measure import Effort
 
 LITTLE = Effort(rounds=2, piece_ns=100_000, many=1_000)
@@ -66,7 +66,7 @@ def test_loops_do_their_work():
     assert counter[0] == 200_000
 
 
-@pytest.mark.parametrize("make", [cores.asking, cores.batching])
+@pytest.mark.parametrize("make", [cores.calling, cores.batching])
 def test_crews_admit_or_refuse_as_named(make, monkeypatch):
     limiters = []
     original = cores._shared_out
@@ -80,9 +80,9 @@ def test_crews_admit_or_refuse_as_named(make, monkeypatch):
 
 
 def test_two_processes_share_one_table():
-    with cores.processes() as crew:
-        assert isinstance(crew, Crew)
-        together(crew.chunks, 1)
+    with cores.processes() as pair:
+        assert isinstance(pair, Pair)
+        together(pair.chunks, 1)
         (name,) = (name for name in cores.ratelimit.Table.names() if name.startswith("bench-"))
         assert census(cores.ratelimit.Table.shared(name).limiter()).keys == 2 * cores.KEYS
     assert name not in cores.ratelimit.Table.names()

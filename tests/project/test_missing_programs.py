@@ -1,4 +1,4 @@
-"""What a run of tests reports where programs are not installed: shown by runs that find no compiler."""
+"""The report of a run of tests if programs are not installed, shown by runs that find no compiler."""
 
 import os
 import subprocess

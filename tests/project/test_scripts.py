@@ -33,7 +33,7 @@ def test_the_first_step_that_fails_ends_the_run():
 
 
 def test_a_process_that_is_left_running_is_a_failure(tmp_path):
-    """Also one whose parent has ended, as a server's worker may be."""
+    """This includes a process whose parent has ended, such as a worker of a server."""
     left = tmp_path / "left"
     left.write_text(f"until [ -e {tmp_path}/stop ]; do sleep 0.1; done\ntouch {tmp_path}/stopped\n")
     lines, status = run_steps(f"leave() {{ (bash {left} &) >/dev/null 2>&1; }}\nstep first leave")

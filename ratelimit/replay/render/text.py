@@ -11,7 +11,7 @@ LONGEST = 60  # characters of a key
 
 
 def table(report: Report, width: int | None = None) -> str:
-    """The whole report, about 110 characters wide, or to fit `width`."""
+    """Render the whole report, about 110 characters wide, or to fit `width`."""
     parts = ["\n".join(fit(line, width) for line in heading(report)), overview(report.outcomes, width)]
     parts += [details(outcome, width) for outcome in report.outcomes]
     return "\n\n".join(parts)
@@ -19,30 +19,24 @@ def table(report: Report, width: int | None = None) -> str:
 
 def heading(report: Report) -> list[str]:
     """What was read, and what to know before believing the rest."""
-    if not report.requests:
-        lines = ["no requests"]
-    else:
-        lines = [
-            f"{several(report.requests, 'request')} by {keys(report)} in "
-            f"{duration((report.last_ns - report.first_ns) / 1e9)}, "
-            f"{moment(report.first_ns)} to {moment(report.last_ns)}"
-        ]
+    lines = [
+        f"{several(report.requests, 'request')} by {keys(report)} in "
+        f"{duration((report.last_ns - report.first_ns) / 1e9)}, "
+        f"{moment(report.first_ns)} to {moment(report.last_ns)}"
+    ]
+    if report.source:
+        lines.append(source_line(report.source))
     return lines + notes(report) + (broken_lines(report.source) if report.source else [])
 
 
 def notes(report: Report) -> list[str]:
-    """What was out of the ordinary."""
+    """Return the lines about anything unusual."""
     lines = []
     if not report.complete:
         lines.append("interrupted: this is what was known by then")
-    if report.counted_keys < report.keys:
-        lines.append(f"the first {report.counted_keys:,} keys are counted each for itself, all others together")
+    if report.more_keys or report.counted_keys < report.keys:
+        lines.append(f"the first {report.counted_keys:,} keys are counted one by one, all others together")
     for outcome in report.outcomes:
-        if outcome.full:
-            lines.append(
-                f"{outcome.limit}: {outcome.full:,} requests were refused only because its table was full; "
-                "their number depends on --max-keys, and should be none"
-            )
         lines += [
             f"{outcome.limit}: the most in {largest.period:g} s is counted without {largest.left_out:,} requests"
             for largest in outcome.largest
@@ -52,27 +46,38 @@ def notes(report: Report) -> list[str]:
 
 
 def source_notes(source: Source) -> list[str]:
-    """What was out of the ordinary in what was read."""
+    """Return the lines about anything unusual in the logs."""
     lines = [f"{name}: {why}; only what came before is counted" for name, why in source.damaged]
-    lines += [f"no line has a field {field!r}; it counts as '-' in all of them" for field in source.absent]
+    lines += [
+        f"{several(missing, 'request')} without {field}; they count as one key, '-'"
+        for field, missing in source.missing.items()
+    ]
     if source.broken:
         lines.append(f"{source.broken:,} of {several(source.lines, 'line')} could not be read and are left out")
+    skipped = [several(source.blank, "blank line")] if source.blank else []
+    if source.nul_bytes:
+        skipped.append(f"{several(source.nul_bytes, 'NUL byte')} (a hole, as copytruncate leaves it)")
+    if skipped:
+        lines.append(f"skipped {' and '.join(skipped)}")
     if source.out_of_order:
         verb = "was" if source.out_of_order == 1 else "were"
-        text = f"{several(source.out_of_order, 'line')} {verb} out of order, sorted within {source.window:g} s"
-        if source.late:
-            text += f"; {source.late:,} came later than that and count as young as the line before them"
-        lines.append(text)
+        lines.append(f"{several(source.out_of_order, 'line')} {verb} out of order, and sorted")
     return lines
 
 
+def source_line(source: Source) -> str:
+    """The formats, and which fields were taken."""
+    fields = [f"{field} from {' and '.join(names)}" for field, names in source.fields.items()]
+    return f"read as {', '.join(source.formats)}: {', '.join(fields)}"
+
+
 def broken_lines(source: Source) -> list[str]:
-    """The first of them, with where they stand."""
+    """Return the first broken lines, with file and line number."""
     return [f"  {name}:{number}: {printable(line)}" for name, number, line in source.broken_lines]
 
 
 def overview(outcomes: Iterable[Outcome], width: int | None = None) -> str:
-    """A line for each limit."""
+    """Render a line for each limit."""
     head = ["limit", "admitted", "refused", "", "keys refused", "fairness", "most in one period", "median wait"]
     rows = [
         [
@@ -91,7 +96,7 @@ def overview(outcomes: Iterable[Outcome], width: int | None = None) -> str:
 
 
 def details(outcome: Outcome, width: int | None = None) -> str:
-    """What else is known of one limit."""
+    """Render the rest of one limit's results."""
     lines = [outcome.limit]
     lines += [
         f"  most in any {duration(largest.period)}: {largest.admitted:,} admitted, "
@@ -122,10 +127,10 @@ def details(outcome: Outcome, width: int | None = None) -> str:
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """A table: the first column to the left, the others to the right.
+    """Render a table: the first column is left-aligned, the others right-aligned.
 
-    What is wider than `width` becomes several tables, each with the first column; or, where not even that fits, a
-    line for each cell. A column without a name stays with the one before it.
+    If it is wider than `width`, it becomes several tables, each with the first column, or else a line for each cell.
+    A column without a name stays with the one before it.
     """
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     starts = [i for i in range(1, len(head)) if head[i]]
@@ -155,7 +160,7 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence
 
 
 def stacked(head: Sequence[str], row: Sequence[str]) -> str:
-    """One row, a line for each column."""
+    """Render one row as a line for each column."""
     indent = " " * (2 + len(head[0]) - len(head[0].lstrip()))
     lines = [row[0]]
     for name, text in zip(head[1:], row[1:], strict=True):
@@ -167,7 +172,7 @@ def stacked(head: Sequence[str], row: Sequence[str]) -> str:
 
 
 def fit(line: str, width: int | None) -> str:
-    """The line, continued below itself where it is too wide."""
+    """Wrap a line that is too wide."""
     if width is None:
         return line
     indent = " " * (2 + len(line) - len(line.lstrip()))
@@ -175,7 +180,7 @@ def fit(line: str, width: int | None) -> str:
 
 
 def printable(text: str) -> str:
-    """What a log holds may not command the terminal."""
+    """Escape control characters, so that a log cannot control the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -185,12 +190,13 @@ def shown(key: str) -> str:
 
 
 def keys(report: Report) -> str:
-    return keyed(report.keys, report.source.key if report.source else "key")
+    return keyed(report.keys, report.source.key if report.source else "key", report.more_keys)
 
 
-def keyed(number: int, key: str) -> str:
-    """ "5 clients", or "5 keys (client/64)" where the expression is no word."""
-    return several(number, key) if key.isalpha() else f"{several(number, 'key')} ({key})"
+def keyed(number: int, key: str, more: bool = False) -> str:
+    """ "5 clients", or "5 keys (client/64)" where the expression is not a word."""
+    text = several(number, key) if key.isalpha() else f"{several(number, 'key')} ({key})"
+    return f"more than {text}" if more else text
 
 
 def several(number: int, what: str) -> str:
@@ -198,7 +204,7 @@ def several(number: int, what: str) -> str:
 
 
 def percent(share: float) -> str:
-    """At least two digits that say something."""
+    """Format a share with at least two significant digits."""
     if not share:
         return "0 %"
     if share < 0.0001:
@@ -207,7 +213,7 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Three digits, in the unit that suits them."""
+    """Format a duration with three digits, in a suitable unit."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
@@ -219,17 +225,17 @@ def moment(ns: int) -> str:
 
 
 def short(limit: str) -> str:
-    """A limit without its quota: the algorithm, and its burst if it has one."""
+    """Return a limit without its quota: the algorithm, and its burst if it has one."""
     words = limit.split()
     return " ".join([words[0], *words[2:]])
 
 
 def suggestions(answer: Answer, width: int | None = None) -> str:
-    """For a terminal, or to fit `width`."""
+    """Render suggestions for a terminal, or to fit `width`."""
     lines = []
     if answer.requests:
         lines.append(
-            f"{several(answer.requests, 'request')} by {keyed(answer.keys, answer.source.key)}; the smallest limits "
+            f"{several(answer.requests, 'request')} by {answer_keys(answer)}; the smallest limits "
             f"that refuse at most {percent(answer.refuse_at_most)} ({int(answer.refuse_at_most * answer.requests):,})"
         )
     lines = [fit(line, width) for line in (*lines, *suggestion_notes(answer), *broken_lines(answer.source))]
@@ -249,7 +255,12 @@ def suggestions(answer: Answer, width: int | None = None) -> str:
 
 def suggestion_notes(answer: Answer) -> list[str]:
     """What to know before believing the rest."""
-    lines = [] if answer.requests else ["no requests, and so no limit"]
+    lines = []
     if not answer.complete:
         lines.append("interrupted: this is what was known by then")
     return [*lines, *source_notes(answer.source), *(f"{name}: no limit refuses so few" for name in answer.none)]
+
+
+def answer_keys(answer: Answer) -> str:
+    """How many keys the requests had."""
+    return keyed(answer.keys, answer.source.key, answer.more_keys)
