@@ -1,16 +1,16 @@
-"""What can go wrong with a limit, beyond wrong arguments."""
+"""The errors of limits, beyond wrong arguments."""
 
 
 class RateLimitError(Exception):
-    """Base of the errors of this library that are no TypeError or ValueError."""
+    """Base of this library's errors that are not a TypeError or ValueError."""
 
 
 class TableFull(RateLimitError):
-    """Every slot that the key could take belongs to a key that still counts (`max_keys` is too small)."""
+    """Every slot that the key could take belongs to a live key (`max_keys` is too small)."""
 
 
 class WaitError(RateLimitError):
-    """A wait that cannot succeed; nothing was spent."""
+    """A wait cannot succeed; nothing was spent."""
 
 
 class CostExceedsLimit(WaitError):
@@ -18,10 +18,10 @@ class CostExceedsLimit(WaitError):
 
 
 class WaitTimeout(WaitError, TimeoutError):
-    """The turn comes later than the timeout; raised at once, not after it.
+    """The turn comes later than the timeout; raised immediately, not after it.
 
     Attributes:
-        delay: seconds that the wait would have taken.
+        delay: the seconds that the wait would have taken.
     """
 
     def __init__(self, message: str, delay: float) -> None:
@@ -30,3 +30,7 @@ class WaitTimeout(WaitError, TimeoutError):
 
     def __reduce__(self) -> tuple[type["WaitTimeout"], tuple[str, float]]:
         return type(self), (str(self), self.delay)
+
+
+class CorruptTable(ValueError):
+    """The file or shared memory is not a ratelimit table, or is damaged. It is not modified."""

@@ -33,7 +33,7 @@ LIMIT = 100_000  # an hour: who asks once is like new after 36 ms
 TEXT = """
 **Shared memory.** `TokenBucket.allow` on a table in shared memory, in turns with one in the process's own.
 
-**Opening.** The time until `Table.open(path).limiter()` has answered a first request, in a new process, after a
+**Opening.** The time until `Limiter.of(Table.open(path))` has answered a first request, in a new process, after a
 file with as many keys as it takes was thrown out of the kernel's cache: page faults are in it.
 
 **Flood.** Ten times `max_keys` new keys come to a table in which a thousand keys have spent all they had. Either the
@@ -149,7 +149,7 @@ def opening(path: str, effort: Effort) -> float:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     begin = perf_counter()
-    refused = not ratelimit.Table.open(path).limiter().allow(effort.many // 2)
+    refused = not ratelimit.Limiter.of(ratelimit.Table.open(path)).allow(effort.many // 2)
     took = perf_counter() - begin
     if not refused:
         raise RuntimeError("a key that was spent is not in the file")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import TableFull
-from ..quota import count
+from ..quota import checked_int
 from ._tally import Numbers, Views
 from .limits import Limit
 from .measures import Timeline, Times, grown, jain
@@ -54,7 +54,7 @@ def replay(
 
     Raises: TypeError, ValueError, naming the argument, its value and what is accepted.
     """
-    counted_keys = count(counted_keys, "counted_keys", least=0, bits=31)
+    counted_keys = checked_int(counted_keys, "counted_keys", least=0, bits=31)
     when = _moments(moments)
     numerals, name = _numerals(keys, len(when))
     numbers = Numbers(counted_keys)
@@ -114,8 +114,8 @@ def replay_log(
     sources = _paths(logs)
     chosen = Limit.all_of(limits)
     if max_keys is not None:
-        max_keys = count(max_keys, "max_keys")
-    counted_keys = count(counted_keys, "counted_keys", least=0, bits=31)
+        max_keys = checked_int(max_keys, "max_keys")
+    counted_keys = checked_int(counted_keys, "counted_keys", least=0, bits=31)
     once = max_keys is not None or "-" in sources
     growth: Counter[Limit] = Counter()  # how often a limit's room did not suffice
     while True:

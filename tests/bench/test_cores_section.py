@@ -78,7 +78,7 @@ def test_two_processes_are_on_one_table():
         assert isinstance(crew, Crew)
         together(crew.chunks, 1)
         (name,) = (name for name in cores.ratelimit.Table.names() if name.startswith("bench-"))
-        assert census(cores.ratelimit.Table.shared(name).limiter()).keys == 2 * cores.KEYS
+        assert census(cores.ratelimit.Limiter.of(cores.ratelimit.Table.shared(name))).keys == 2 * cores.KEYS
     assert name not in cores.ratelimit.Table.names()
 
 

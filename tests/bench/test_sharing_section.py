@@ -13,7 +13,7 @@ def test_a_file_is_filled_and_opened(tmp_path):
     path = str(tmp_path / "limits.tbl")
     assert sharing.fill(path, LITTLE) == LITTLE.many
     assert sharing.opening(path, LITTLE) > 0
-    ratelimit.Table.open(path).limiter().reset(LITTLE.many // 2)
+    ratelimit.Limiter.of(ratelimit.Table.open(path)).reset(LITTLE.many // 2)
     with pytest.raises(RuntimeError, match="not in the file"):
         sharing.opening(path, LITTLE)
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from cases import ALGORITHMS
 
-from ratelimit import All, FixedWindow, Table, TokenBucket
+from ratelimit import All, FixedWindow, Limiter, Table, TokenBucket
 from ratelimit.testing import ManualClock
 
 DAY = "10/day"
@@ -55,7 +55,7 @@ def test_a_limit_of_several_is_shared_too(place):
     """A text with several quotas has a table for each."""
     both = TokenBucket("100/second; 7/day", table=place())
     assert total_admitted(spawn, both) == 7
-    assert [limiter.where.path.suffix for limiter in both.limiters][1] == ".2"
+    assert [limiter.table.path.suffix for limiter in both.limiters][1] == ".2"
 
 
 def test_a_pickled_limiter_attaches_to_its_table(place):
@@ -149,7 +149,7 @@ def test_arguments_are_checked(tmp_path):
     with pytest.raises(ValueError, match="has no name to remove"):
         Table().remove()
     with pytest.raises(ValueError, match="a table in this process's memory is its limiter's own"):
-        Table().limiter()
+        Limiter.of(Table())
     with pytest.raises(FileNotFoundError, match="nowhere"):
         TokenBucket(DAY, table=Table.open(tmp_path / "nowhere" / "t"))
 

@@ -109,12 +109,12 @@ def test_whoever_would_wait_for_ever_is_told_that_times_are_finite(limiter):
 def test_quota_of_a_call(algorithm, verb, value, error):
     """It is read as the limiter's own."""
     limiter = algorithm.make("5/minute", max_keys=8)
-    before = limiter.table.tobytes()
+    before = limiter.slots().tobytes()
     with pytest.raises(
         error, match="limit must be .* not 0" if value == "0/s" else "quota .*" + re.escape(repr(value))
     ):
         getattr(limiter, verb)("key", quota=value)
-    assert limiter.table.tobytes() == before
+    assert limiter.slots().tobytes() == before
 
 
 @pytest.mark.parametrize("make", [FixedWindow, SlidingWindow, SlidingLog])
@@ -294,7 +294,7 @@ def test_a_clock_that_tells_no_time(reading):
         with pytest.raises((ValueError, TypeError), match=r"clock.now_ns\(\) must be .*nanoseconds") as raised:
             call("key")
         assert repr(reading) in str(raised.value)
-    assert not limiter.table["tag"].tobytes().strip(b"\0")
+    assert not limiter.slots()["tag"].tobytes().strip(b"\0")
 
 
 def test_a_clock_that_fails(clock):
@@ -303,7 +303,7 @@ def test_a_clock_that_fails(clock):
     limiter = TokenBucket("5/minute", clock=clock)
     with pytest.raises(ZeroDivisionError):
         limiter.allow("key")
-    assert not limiter.table["tag"].tobytes().strip(b"\0")
+    assert not limiter.slots()["tag"].tobytes().strip(b"\0")
 
 
 @pytest.mark.parametrize(("limiters", "error", "says"), [

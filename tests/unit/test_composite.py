@@ -131,13 +131,13 @@ def test_a_refusal_writes_nothing(second, day):
     """To none of the tables."""
     both = second & day
     both.hit("key", 2)
-    before = [limiter.table.tobytes() for limiter in both.limiters]
+    before = [limiter.slots().tobytes() for limiter in both.limiters]
     assert not both.allow("key")
     assert not both.hit("key")
     assert not both.peek("key")
     assert not both.reserve("key", max_delay=0)
     assert not both.allow_many(["key", "key"]).any()
-    assert [limiter.table.tobytes() for limiter in both.limiters] == before
+    assert [limiter.slots().tobytes() for limiter in both.limiters] == before
 
 
 def test_reserve_waits_for_the_last(clock):

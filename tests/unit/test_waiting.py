@@ -43,13 +43,13 @@ def test_a_wait_that_is_too_long_fails_at_once(algorithm, clock):
     """WaitTimeout says how long it would be; nothing is spent, no time goes by."""
     limiter = algorithm.make("2/minute", clock)
     limiter.hit("key", limiter.peek("key").limit)
-    before = limiter.table.tobytes()
+    before = limiter.slots().tobytes()
     with pytest.raises(WaitTimeout, match=r"key 'key' has to wait .* s, longer than timeout=0\.5") as error:
         limiter.wait("key", timeout=0.5)
     assert error.value.delay == limiter.reserve("key", max_delay=0).delay > 0.5
     assert isinstance(error.value, TimeoutError)
     assert isinstance(error.value, WaitError)
-    assert limiter.table.tobytes() == before
+    assert limiter.slots().tobytes() == before
     assert clock.now_ns() == START
 
 
