@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint language format typing docs bench bench-check bench-page free-threaded sdist-test clean
+.PHONY: help demo test lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test clean
 .SECONDARY:
 
 help:  ## list the tasks
@@ -32,13 +32,16 @@ lint: $(VENV)/.group-lint  ## style of Python and Cython
 language: $(VENV)/.group-lint  ## phrases that are hard to read, each with the plain wording
 	$(BIN)/python scripts/check_language.py
 
+layers: $(VENV)/.group-lint  ## which part of the package may import which (contracts in pyproject.toml)
+	$(BIN)/python scripts/check_layers.py
+
 format: $(VENV)/.group-lint  ## put Python into that style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 typing: $(BUILT) $(VENV)/.group-test $(VENV)/.group-bench  ## types, and stubs against the compiled modules
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit._limiter.decision ratelimit._limiter.reservation ratelimit.algorithms ratelimit.composite ratelimit.gateway.chain ratelimit.gateway.meter --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
+	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit._limiter.decision ratelimit._limiter.reservation ratelimit.algorithms ratelimit.composite ratelimit.gateway.throttling.chain ratelimit.gateway.observability.meter --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
 
 docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html

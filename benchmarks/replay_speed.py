@@ -20,10 +20,10 @@ from unittest import mock
 
 import numpy as np
 
+from ratelimit.language import ALGORITHMS
 from ratelimit.replay import Limit, replay
 from ratelimit.replay.engine import room
-from ratelimit.replay.limits import ALGORITHMS
-from ratelimit.replay.reader import Reader
+from ratelimit.replay.reading.reader import Reader
 
 ROUNDS = 3
 SIZE = 500_000

@@ -5,9 +5,6 @@ from ._limiter.parameters import Sizes
 from .quota import Quota
 from .table import Table
 
-# A text with semicolons makes an `All` of such limiters, which has the same verbs but for `quota=` of single
-# calls; types cannot see it in the text. `TokenBucket(...) & TokenBucket(...)` is an All to them as well.
-
 class TokenBucket(Limiter):
     def __new__(
         cls,

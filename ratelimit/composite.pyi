@@ -9,6 +9,8 @@ from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
 from .quota import Quota
 
+MAX_LIMITS: int
+
 @final
 class All:
     def __new__(cls, *limiters: Limiter | All) -> Self: ...

@@ -48,7 +48,7 @@ PHRASES = (
     (r"\bthat there (?:are|is|was|were)\b", "name it: 'that a table exists'"),
     (r"\banew\b", "'again'"),
     (r", but for\b", "'except for'"),
-    (r"\bone's\b", "'its own', or the noun"),
+    (r"\bone's (?:own|turn)\b", "'its own', or the noun"),
     (r"\b(?:come|comes|came) to terms\b", "'reconcile'"),
     (r"\b(?:whence|thence|hereby|thereby|therein|thereof|lest|shall|upon)\b", "a word of today"),
 )

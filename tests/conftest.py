@@ -1,4 +1,4 @@
-"""Fixtures: each algorithm in turn, and a clock that stands still.
+"""Fixtures: each algorithm in turn, and a clock that moves only when it is advanced.
 
 `HYPOTHESIS_PROFILE=nightly` tries many more examples.
 """

@@ -12,7 +12,7 @@ def free_port():
 
 
 def until_open(port, process=None, seconds=30):
-    """Wait until somebody listens; for another process to come up there is nothing to wait on."""
+    """Wait until a process accepts connections; there is no event for the start of another process."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if process is not None and process.poll() is not None:
@@ -21,4 +21,4 @@ def until_open(port, process=None, seconds=30):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.02)
-    raise RuntimeError(f"nobody listens at {port}")
+    raise RuntimeError(f"no process listens on port {port}")

@@ -7,7 +7,7 @@ import pytest
 
 
 def needs(*tools):
-    """Skip where one is missing, but fail where nothing may be left out: with CI set in the environment."""
+    """Skip the test if a tool is missing; fail if nothing may be skipped: with CI set in the environment."""
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if missing and os.environ.get("CI"):
         pytest.fail(f"not installed: {', '.join(missing)}")

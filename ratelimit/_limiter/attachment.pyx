@@ -103,7 +103,7 @@ cdef class Attachment:
             return 0
         if counts == "raise":
             raise ValueError(
-                f"{self.table}: expected the quota {wanted.quota!r}, got {current.quota!r}; change the table's with "
+                f"{self.table} has another quota: expected {wanted.quota!r}, got {current.quota!r}; change it with "
                 "limiter.change, or with if_changed='keep', 'scale' or 'reset'"
             )
         return self.change_quota(restate(wanted.stored, current), counts)

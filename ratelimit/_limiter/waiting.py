@@ -54,12 +54,12 @@ def _book(limiter: Waitable, key: str | bytes | int, cost: int, timeout: float |
     if place:
         return place
     if place.delay_ns is None:
-        raise CostExceedsLimit(f"cost: expected at most what {limiter!r} ever allows, got {cost} for key {key!r}")
+        raise CostExceedsLimit(f"cost {cost} for key {key!r} is more than {limiter!r} ever allows")
     if timeout is None or place.delay_ns <= seconds_to_ns(timeout, "timeout"):  # the delay was not the reason
         raise TableFull(
             f"no slot for key {key!r}: every slot it could take has a live key, the first one for {place.delay:.9g} s"
         )
-    raise WaitTimeout(f"key {key!r} would wait {place.delay:.9g} s, longer than timeout={timeout!r}", place.delay)
+    raise WaitTimeout(f"key {key!r} has to wait {place.delay:.9g} s, longer than timeout={timeout!r}", place.delay)
 
 
 def _seconds_left(limiter: Waitable, place: Reservation) -> float:

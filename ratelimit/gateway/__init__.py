@@ -4,10 +4,8 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 `ratelimit-core[gateway]`.
 """
 
-from .access import Networks, client_address
+from .access.authorizers import Networks, client_address
 from .app import Gateway
-from .canary import Split
-from .chain import Chain, Ruling
 from .config.load import ConfigurationError, read_file
 from .config.model import (
     AccessLog,
@@ -26,9 +24,11 @@ from .config.model import (
     Throttle,
     WebSocketLimits,
 )
-from .plans import UsagePlan
-from .routes import BadPath, Match, RouteKey, RouteTable, decode
-from .throttle import Limiters, Step
+from .routing.canary import Split
+from .routing.table import BadPath, Match, RouteKey, RouteTable, decode
+from .throttling.chain import Chain, Ruling
+from .throttling.levels import Limiters, Step
+from .throttling.usage_plan import UsagePlan
 
 __all__ = [
     "AccessLog",

@@ -5,17 +5,17 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from .backends import LOST, Addresses
+from .admin.pages import Operator, reply
+from .backends.balancer import LOST, Addresses
+from .backends.proxy import whole_body
 from .config.model import Configuration
 from .exchange import Disconnected, Exchange, Pieces, Receive, Refusal, Response, Send, leave
-from .flow import Flow, RouteFlow, check_headers, check_size
-from .integrations import whole_body
-from .operator import Operator, reply
-from .peers import Connections
-from .plans import sweep
-from .responses import Header
-from .routes import BadValue
-from .throttle import LEVELS, Limiters
+from .routing.table import BadValue
+from .server.peers import Connections
+from .site import Flow, RouteFlow, check_headers, check_size
+from .templates.gateway_responses import Header
+from .throttling.levels import LEVELS, Limiters
+from .throttling.usage_plan import sweep
 from .websocket import Connection
 
 log = logging.getLogger("ratelimit.gateway")

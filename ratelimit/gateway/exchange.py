@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote
 
-from .chain import Ruling
-from .context import CONTEXT
-from .meter import stopwatch_ns
-from .routes import SLASH
+from .observability.meter import stopwatch_ns
+from .routing.table import SLASH
+from .templates.variables import CONTEXT
+from .throttling.chain import Ruling
 
 if TYPE_CHECKING:
-    from .canary import Split
-    from .flow import ApiFlow, Flow, RouteFlow, Side
-    from .plans import UsagePlan
+    from .routing.canary import Split
+    from .site import ApiFlow, Flow, RouteFlow, Side
+    from .throttling.usage_plan import UsagePlan
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]

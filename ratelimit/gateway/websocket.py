@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import websockets
 
+from .backends.proxy import ProxyCall, collected
 from .exchange import Exchange, Receive, Refusal, Response, Send
-from .flow import RouteFlow, Side, check_headers
-from .integrations import ProxyCall, collected
-from .routes import BadValue
+from .routing.table import BadValue
+from .site import RouteFlow, Side, check_headers
 
 if TYPE_CHECKING:
     from .app import Gateway

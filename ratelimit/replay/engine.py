@@ -1,8 +1,6 @@
 """Arrays of moments and keys, decided by every limit."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from os import PathLike, fspath
 from time import thread_time
 from typing import Any
 
@@ -11,14 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import TableFull
 from ..quota import checked_int
-from ._tally import Numbers, Views
-from .limits import Limit
-from .measures import Timeline, Times, grown, jain
-from .moments import LATEST, LATEST_YEAR
-from .order import AT_ONCE, Chunk
+from ._counting import KeyIds, SlidingCounts
+from .batch import BATCH_SIZE, COUNTED_KEYS, Batch, key_text
+from .limits import Limit, at_most, memory_ns
+from .measures import DurationHistogram, Timeline, grown, jain
+from .reading.timestamps import LATEST, LATEST_YEAR
 from .report import KeyCount, Largest, Outcome, Report, Source
 
-COUNTED_KEYS = 1_000_000
 MAX_KEYS = 1 << 18  # live keys for which a log's replay begins with room
 LOG_BYTES = 32_000_000  # what a sliding log's moments may take to begin with
 GROWTH = 4
@@ -57,8 +54,8 @@ def replay(
     counted_keys = checked_int(counted_keys, "counted_keys", least=0, bits=31)
     when = _moments(moments)
     numerals, name = _numerals(keys, len(when))
-    numbers = Numbers(counted_keys)
-    chunk = Chunk(when, numerals, numbers.of(numerals))
+    numbers = KeyIds(counted_keys)
+    chunk = Batch(when, numerals, numbers.of(numerals))
     order = np.argsort(when, kind="stable") if (when[1:] < when[:-1]).any() else None
     if order is not None:
         chunk = chunk.at(order)
@@ -75,73 +72,9 @@ def replay(
     return engine.report(lambda number: name(known[number]), numbers.size, distinct, complete=complete, order=order)
 
 
-def replay_log(
-    logs: "str | PathLike[str] | Iterable[str | PathLike[str]]",
-    limits: "Iterable[Limit | str] | Limit | str",
-    *,
-    key: str = "client",
-    format: str | None = None,
-    time: str = "time",
-    window: float = 60,
-    max_keys: int | None = None,
-    counted_keys: int = COUNTED_KEYS,
-    progress: Callable[[int], object] = lambda size: None,
-    note: Callable[[str], object] = lambda text: None,
-) -> Report:
-    """Decide the lines of logs by several limits, in memory that does not grow with the logs.
-
-    Args:
-        logs: a path, plain, gzip or zstd; several; or "-" for standard input.
-        limits: as for `replay`.
-        key: what to count by, such as `client`, `client/64` or `user + path/2`; see keys.Key.
-        format: "combined", "common", "json" or "csv"; by default found out from the first lines.
-        time: the field with the moment, in JSON and CSV.
-        window: seconds within which lines are sorted.
-        max_keys: how many keys may be live at once, for each limit. By default as many as it takes: when there is
-            no room, all is done again with more of it. Standard input can be read only once; then the
-            requests without room are refused, and the outcome's `full` counts them.
-        counted_keys: as for `replay`.
-        progress: is told how many bytes were read.
-        note: is told when all is done again.
-
-    Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
-
-    Raises: ValueError for a limit, a key or a log that cannot be understood; OSError for one that cannot be read;
-        ImportError without the extra `replay`.
-    """
-    from .reader import Reader
-
-    sources = _paths(logs)
-    chosen = Limit.all_of(limits)
-    if max_keys is not None:
-        max_keys = checked_int(max_keys, "max_keys")
-    counted_keys = checked_int(counted_keys, "counted_keys", least=0, bits=31)
-    once = max_keys is not None or "-" in sources
-    growth: Counter[Limit] = Counter()  # how often a limit's room did not suffice
-    while True:
-        reader = Reader(
-            sources, key, format=format, time=time, window=window, counted_keys=counted_keys, progress=progress
-        )
-        engine = Engine(
-            chosen,
-            max_keys=lambda limit: max_keys or first_room(limit) * GROWTH ** growth[limit],
-            counted_keys=counted_keys,
-            on_full="deny" if once else "raise",
-        )
-        try:
-            complete = engine.run(reader.chunks())
-        except NoRoom as full:
-            growth[full.limit] += 1
-            note(f"{full.limit}: more keys are live at once than there is room for; from the start, with more of it")
-            continue
-        return engine.report(
-            reader.name, reader.numbers.size, reader.distinct, source=reader.source(), complete=complete
-        )
-
-
 def room(limit: Limit, distinct: int, moments: NDArray[np.int64]) -> int:
     """Enough for all keys that are live at once, of so many with sorted moments; a small table is a fast one."""
-    live = busiest(moments, max(part.memory_ns for part in limit.parts))
+    live = busiest(moments, max(map(memory_ns, limit.parts)))
     return max(min(distinct, SPARE * live), 1)
 
 
@@ -190,24 +123,24 @@ class Engine:
         progress: Callable[[int], object] = lambda decided: None,
     ) -> None:
         parsed = Limit.all_of(limits)
-        self.trials = [Trial(limit, max_keys(limit), counted_keys, on_full, keep) for limit in parsed]
+        self.trials = [LimitRun(limit, max_keys(limit), counted_keys, on_full, keep) for limit in parsed]
         self.timeline = Timeline(1 + len(self.trials))
         self.requests_by_key = np.zeros(1024, np.int64)
         self.requests = 0
         self.first, self.last = 0, 0
         self.progress = progress
 
-    def run(self, chunks: Iterable[Chunk]) -> bool:
+    def run(self, chunks: Iterable[Batch]) -> bool:
         """Decide all; False when it was interrupted."""
         try:
             for chunk in chunks:
-                for begin in range(0, len(chunk.moments), AT_ONCE):
-                    self.decide(chunk.at(slice(begin, begin + AT_ONCE)))
+                for begin in range(0, len(chunk.moments), BATCH_SIZE):
+                    self.decide(chunk.at(slice(begin, begin + BATCH_SIZE)))
         except KeyboardInterrupt:
             return False
         return True
 
-    def decide(self, chunk: Chunk) -> None:
+    def decide(self, chunk: Batch) -> None:
         """Decide a chunk that is sorted, and not before those that came before it."""
         size = len(chunk.moments)
         if not size:
@@ -254,21 +187,21 @@ class Engine:
         )
 
 
-class Trial:
+class LimitRun:
     """One limit and what was counted of its decisions."""
 
     def __init__(self, limit: Limit, max_keys: int, counted_keys: int, on_full: str, keep: bool) -> None:
         self.limit = limit
         self.limiter = limit.make(max_keys, on_full)
-        self.views = [Views(part.quota.period_ns, counted_keys) for part in limit.parts]
+        self.views = [SlidingCounts(part.quota.period_ns, counted_keys) for part in limit.parts]
         self.refused_by_key = np.zeros(1024, np.int64)
         self.admitted = self.refused = 0
-        self.waits = Times()
-        self.delays = Times() if any(part.algorithm == "leaky-bucket" for part in limit.parts) else None
+        self.waits = DurationHistogram()
+        self.delays = DurationHistogram() if any(part.algorithm == "leaky-bucket" for part in limit.parts) else None
         self.kept: list[NDArray[np.bool_]] | None = [] if keep else None
         self.seconds = 0.0
 
-    def decide(self, chunk: Chunk) -> NDArray[np.int64]:
+    def decide(self, chunk: Batch) -> NDArray[np.int64]:
         """The moments of those that are refused."""
         began = thread_time()
         try:
@@ -321,7 +254,7 @@ class Trial:
             delays=self.delays.spread() if self.delays else None,
             largest=[
                 Largest(
-                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, view.largest, part.most,
+                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, view.largest, at_most(part),
                     name(view.number) if view.largest else "", view.at, view.left_out,
                 )
                 for part, view in zip(self.limit.parts, self.views, strict=True)
@@ -331,13 +264,6 @@ class Trial:
             seconds=self.seconds,
             allowed=allowed,
         )  # fmt: skip
-
-
-def _paths(logs: "str | PathLike[str] | Iterable[str | PathLike[str]]") -> list[str]:
-    paths = [logs] if isinstance(logs, (str, PathLike)) or not isinstance(logs, Iterable) else list(logs)
-    if not paths or not all(isinstance(path, (str, PathLike)) for path in paths):
-        raise TypeError(f"logs must be a path (str or Path), several, or '-', not {logs!r}")
-    return [fspath(path) for path in paths]
 
 
 def _by_share(shares: NDArray[np.float64]) -> list[int]:
@@ -392,7 +318,7 @@ def _numerals(keys: Any, size: int) -> tuple[NDArray[np.uint64], Callable[[np.ui
     distinct, codes = np.unique(array, return_inverse=True)
     hashes = np.array([hash(key) for key in distinct.tolist()], np.int64).view(np.uint64)
     names = dict(zip(hashes.tolist(), distinct.tolist(), strict=True))
-    return hashes[codes], lambda numeral: text(names[int(numeral)])
+    return hashes[codes], lambda numeral: key_text(names[int(numeral)])
 
 
 def _list_of_one_kind(keys: list[Any]) -> NDArray[Any]:
@@ -412,7 +338,3 @@ def _list_of_one_kind(keys: list[Any]) -> NDArray[Any]:
             + ", ".join(sorted(kind.__name__ for kind in kinds))
         )
     return np.array(keys)
-
-
-def text(key: bytes | str) -> str:
-    return key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .moments import NS
+from .reading.timestamps import NS
 
 NEVER = 2**62  # a wait that is no wait
 BINS = 480  # of a timeline, at most
@@ -65,7 +65,7 @@ STEPS = 16  # bins of a spread for each doubling: a quantile is at most 4.5 % to
 
 
 @dataclass(frozen=True)
-class Spread:
+class DurationSummary:
     """How times are distributed, in seconds; the quantiles are rounded up by at most 4.5 %.
 
     Attributes:
@@ -85,7 +85,7 @@ class Spread:
     steps: list[tuple[float, int]] = field(repr=False)
 
 
-class Times:
+class DurationHistogram:
     """A histogram of times in nanoseconds with logarithmic bins."""
 
     def __init__(self) -> None:
@@ -102,12 +102,12 @@ class Times:
             self.total += float(ended.sum(dtype=np.float64))
             self.largest = max(self.largest, int(ended.max()))
 
-    def spread(self) -> Spread:
+    def spread(self) -> DurationSummary:
         ended = int(self.counts.sum())
         median, p90, p99 = (self._quantile(share, ended) for share in (0.5, 0.9, 0.99))
         steps = [(self._edge(bin), int(self.counts[bin])) for bin in np.flatnonzero(self.counts).tolist()]
         mean = self.total / ended / NS if ended else 0.0
-        return Spread(ended + self.never, self.never, mean, median, p90, p99, self.largest / NS, steps)
+        return DurationSummary(ended + self.never, self.never, mean, median, p90, p99, self.largest / NS, steps)
 
     def _quantile(self, share: float, ended: int) -> float:
         if not ended:

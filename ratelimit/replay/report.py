@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .measures import Spread
+from .measures import DurationSummary
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class Outcome:
     keys_by_share: list[tuple[float, int]]
     fairness: float
     top: list[KeyCount]
-    waits: Spread
-    delays: Spread | None
+    waits: DurationSummary
+    delays: DurationSummary | None
     largest: list[Largest]
     refused_over_time: list[int] = field(repr=False)
     full: int
@@ -148,10 +148,47 @@ class Report:
     complete: bool = True
 
     def as_dict(self) -> dict[str, Any]:
-        """Numbers, texts and lists alone, as for JSON."""
+        """KeyIds, texts and lists alone, as for JSON."""
         result = asdict(self)
         for outcome, known in zip(result["outcomes"], self.outcomes, strict=True):
             outcome["refused_share"] = known.refused_share
             outcome["decisions_per_second"] = known.decisions_per_second
             del outcome["allowed"]
         return result
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The smallest limit of one algorithm.
+
+    Attributes:
+        limit: as it is written.
+        number: requests in each period; at_once: burst, or one more than the capacity; both None if none will do.
+        refused, share: what it refuses of these requests.
+        most: the most it can ever admit one key in one period, which is what "smallest" means where a rate can be
+            traded for a burst.
+        curve: (number, share refused) with the same burst.
+    """
+
+    algorithm: str
+    limit: str
+    number: int
+    at_once: int
+    refused: int
+    share: float
+    most: int
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `ratelimit suggest` found, and by which algorithms there is none."""
+
+    requests: int
+    keys: int
+    source: Source
+    refuse_at_most: float
+    per: str
+    suggestions: list[Suggestion]
+    none: list[str]
+    complete: bool

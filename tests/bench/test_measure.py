@@ -25,14 +25,14 @@ def test_contestants_take_turns_over_all_their_keys():
     assert [len(times) for times in race.times.values()] == [4, 4]
 
 
-def test_the_ratio_is_the_median_of_neighbours():
+def test_ratio_is_the_median_of_neighbouring_rounds():
     race = Race([Contestant(name, looped(bool), [[1]]) for name in ("a", "b")], LITTLE)
     race.times = {"a": [1.0, 10.0, 3.0], "b": [2.0, 30.0, 3.0]}
     assert race.ratio("b", "a") == 2
     assert race.ns("b") == 3
 
 
-def test_scenarios_admit_or_refuse_as_they_say():
+def test_scenarios_admit_or_refuse_as_named():
     for scenario in (HOT, DENIED, IN_TURN, Scenario("a few at random", 5_000, at_random=True)):
         for name in OURS:
             contestant = scenarios.ours(scenario, name)  # raises where the answers are not the scenario's
@@ -40,13 +40,13 @@ def test_scenarios_admit_or_refuse_as_they_say():
                 contestant.run(chunk)
 
 
-def test_every_algorithm_of_ours_admits_as_many():
+def test_all_algorithms_admit_the_same_number():
     for make in OURS.values():
         limiter = make(ratelimit.Quota(5, 3_600), max_keys=10)
         assert sum(limiter.allow("key") for _ in range(20)) == 5
 
 
-def test_a_little_run_of_everything(monkeypatch):
+def test_short_run_of_every_section(monkeypatch):
     monkeypatch.setattr(decisions, "present", list)
     monkeypatch.setattr(memory, "present", list)
     sections = [part.measure(LITTLE, lambda step: None) for part in (decisions, memory)]

@@ -19,7 +19,7 @@ ENOUGH = 200  # histories in which calls really overlapped
 
 
 def record(algorithm, rng):
-    """The calls of several threads on one key, and how many updates met another's."""
+    """Record the calls of several threads on one key; return them and the number of collisions."""
     clock = ManualClock(START)
     limiter = algorithm.make(quota_of(LIMIT, SECOND), clock, max_keys=4)
     together = threading.Barrier(THREADS)
@@ -115,17 +115,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("history", RIGHT)
-def test_the_checker_accepts_what_could_have_been(history):
+def test_checker_accepts_possible_histories(history):
     assert is_linearizable(history, fresh)
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_the_checker_refuses_what_could_not(name):
+def test_checker_rejects_impossible_histories(name):
     assert not is_linearizable(WRONG[name], fresh)
 
 
-def test_the_checker_refuses_forged_answers():
-    """Of a real history, one answer turned round: only what overlaps can sometimes explain it."""
+def test_checker_rejects_forged_answers():
+    """One answer of a real history is inverted; only calls that overlap can sometimes explain it."""
     rng = random.Random(7)
     token_bucket = ALGORITHMS[0]
     refused = 0

@@ -19,7 +19,7 @@ PARALLEL = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 
 def together(work):
-    """Run `work(number)` in all threads at once; what each returned."""
+    """Run `work(number)` in all threads at once and return the results."""
     barrier = threading.Barrier(THREADS)
     results = [None] * THREADS
 
@@ -36,8 +36,7 @@ def together(work):
     return results
 
 
-def test_the_interpreter_is_what_it_says():
-    """The import has not turned the GIL on."""
+def test_interpreter_without_the_gil_keeps_it_off():
     if "free-threading" in sys.version:
         assert PARALLEL
 
@@ -65,8 +64,8 @@ def test_exactly_the_limit_is_admitted(algorithm, keys):
 
 
 @pytest.mark.parametrize("algorithm", [ALGORITHMS[2]], ids=repr)
-def test_a_flood_forgives_nobody(algorithm):
-    """Twice as many keys as slots, whose windows end all the time: a late reading meets a reclaimed slot."""
+def test_flood_evicts_no_live_key(algorithm):
+    """Twice as many keys as slots, whose windows keep ending: late readings meet reclaimed slots."""
     keys, limit = 24, 2
     late = runs = collisions = 0
     deadline = time.monotonic() + PATIENCE

@@ -11,7 +11,7 @@ from ports import free_port, until_open
 
 @pytest.fixture
 def certificate(tmp_path):
-    """The files of a key and of a certificate, which is its own CA."""
+    """Return the files of a key and of a self-signed certificate."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
@@ -23,7 +23,7 @@ def certificate(tmp_path):
 
 @pytest.fixture
 def serve(tmp_path):
-    """Starts gateways, and stops them after the test."""
+    """Return a function that starts gateways; they are stopped after the test."""
     servers = []
 
     def start(text, *options, **more):
@@ -37,7 +37,7 @@ def serve(tmp_path):
 
 @pytest.fixture
 def backend():
-    """Starts backends, and stops them after the test."""
+    """Return a function that starts backends; they are stopped after the test."""
     backends = []
 
     def start(answer, context=None):
@@ -70,7 +70,7 @@ http {{
 
 @pytest.fixture(scope="session")
 def nginx(tmp_path_factory):
-    """An nginx: its port. It shows what reached it."""
+    """Start an nginx that shows the requests that it receives; return its port."""
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
     user = "user root;" if os.geteuid() == 0 else ""  # who may read the folder

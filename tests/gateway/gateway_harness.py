@@ -51,7 +51,7 @@ class Server:
             time.sleep(0.02)
 
     def lines(self, file, count):
-        """The first lines of an access log; a line is written after its answer."""
+        """Return the first lines of an access log; a line is written after its answer."""
         ends = time.monotonic() + 10
         while len(lines := file.read_text().splitlines() if file.exists() else []) < count:
             assert time.monotonic() < ends, f"{len(lines)} lines, not {count}: {lines}"
@@ -59,7 +59,7 @@ class Server:
         return lines
 
     def memory(self):
-        """Bytes that the process has."""
+        """Return the resident bytes of the process."""
         with open(f"/proc/{self.process.pid}/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize()
 
@@ -149,7 +149,7 @@ class App:
         self.client = client
 
     def __call__(self, method, path, client=None, **options):
-        """One request by httpx, without a network."""
+        """Send one request by httpx, without a network."""
 
         async def ask():
             transport = httpx.ASGITransport(self.gateway, client=(client or self.client, 1234))

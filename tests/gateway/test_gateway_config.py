@@ -20,7 +20,7 @@ from ratelimit.gateway import (
     Throttle,
     read_file,
 )
-from ratelimit.gateway.command import main
+from ratelimit.gateway.server.command import main
 
 YAML = """\
 throttle: {rate: 100, burst: 50}

@@ -39,8 +39,8 @@ def server(serve):
     return serve(GATEWAY.replace("GET /<b>", "GET /b"))
 
 
-def test_the_status_page_in_a_browser(server):
-    """Chromium shows routes and stages, and what is being admitted and refused while it looks."""
+def test_status_page_in_a_browser(server):
+    """Chromium shows routes and stages, and the admitted and refused requests as they come."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.common.by import By
@@ -53,7 +53,7 @@ def test_the_status_page_in_a_browser(server):
     browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
 
     def numbers(row):
-        """Read at one moment: the page makes its rows anew each second."""
+        """Read all cells at once: the page rebuilds its rows each second."""
         script = "return [...document.querySelectorAll(arguments[0])].map(cell => cell.innerText)"
         return browser.execute_script(script, row + " td")
 
@@ -82,7 +82,7 @@ def test_the_status_page_in_a_browser(server):
         assert browser.execute_script(cut) == 0
         browser.set_window_size(500, 900)
         assert browser.execute_script(cut) == 0
-        # What was scrolled stays so when the page makes its rows anew.
+        # The scroll position stays when the page rebuilds its rows.
         browser.execute_script(
             "document.querySelector('.scroll').scrollLeft = 120; document.querySelector('tr').id = 'old'"
         )
@@ -94,8 +94,8 @@ def test_the_status_page_in_a_browser(server):
         browser.quit()
 
 
-def test_metrics(server):
-    """In Prometheus' format, by route and level, and never by key."""
+def test_metrics_are_by_route_and_level(server):
+    """The format is Prometheus'; no label is a key."""
     from prometheus_client.parser import text_string_to_metric_families
 
     for _ in range(8):
@@ -148,7 +148,7 @@ def test_usage_and_its_adjustment(server):
 
 
 def test_promote_and_rollback(server):
-    """The canary's deployment and variables become the stage's; back is one step."""
+    """Promoting replaces the stage's deployment and variables by the canary's; rollback is one step."""
     with httpx.Client(base_url=server.url) as client:
         assert client.get("/pets").text == "old blue"
         answer = client.post("/_gateway/promote", json={"stage": "shop/$default"})
@@ -173,15 +173,14 @@ def test_promote_and_rollback(server):
         ({"content-type": "application/x-www-form-urlencoded"}, 415),
     ],
 )
-def test_orders_from_other_sites(server, headers, status):
+def test_rejects_orders_from_other_sites(server, headers, status):
     order = json.dumps({"stage": "shop/$default"})
     headers = {"content-type": "application/json", **headers}
     assert httpx.post(f"{server.url}/_gateway/promote", content=order, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("path", ["", "/", "/status.json", "/metrics", "/usage?plan=gold", "/other"])
-def test_strangers_see_nothing(path):
-    """For them the operator's pages are not there."""
+def test_operator_pages_are_404_for_other_clients(path):
     configuration = Configuration(apis={"a": Api(routes={"GET /": Route(mock=Mock())}, stages={"$default": Stage()})})
     ask = App(configuration, client="192.0.2.7")
     assert ask.get(f"/_gateway{path}").json() == {"message": "Not Found"}
@@ -189,8 +188,7 @@ def test_strangers_see_nothing(path):
     assert inside("GET", f"/_gateway{path}", headers={"host": "localhost"}).status_code in (200, 400, 404)
 
 
-def test_a_split():
-    """By chance, in the given share."""
+def test_canary_gets_its_share_at_random():
     chances = [i / 1_000 for i in range(1_000)]
     for percent in (0, 0.1, 12.5, 99.9, 100):
         draws = iter(chances)
@@ -201,8 +199,8 @@ def test_a_split():
         assert sides.count("canary") == round(percent * 10)
 
 
-def test_a_canary_shares_the_limits(clock):
-    """Both sides of a stage are counted together, and the log and the metrics say which one served."""
+def test_canary_shares_the_limits(clock):
+    """Both sides of a stage are counted together; the log and the metrics show which one served."""
     deployments = {name: {"GET /": Route(mock=Mock(body=name))} for name in ("old", "new")}
     stage = Stage("old", Throttle(1, 300), canary=Canary(30, "new"))
     ask = App(Configuration(apis={"a": Api(deployments=deployments, stages={"$default": stage})}), clock)
@@ -214,8 +212,8 @@ def test_a_canary_shares_the_limits(clock):
 
 
 @pytest.mark.parametrize("forwarded", ["unknown", "unix:", "192.0.2.7, unknown", "_hidden, 127.0.0.1"])
-def test_a_client_that_a_proxy_does_not_know_is_not_the_operator(forwarded):
-    """Although the proxy is at an address of operators."""
+def test_client_with_an_unknown_address_is_not_the_operator(forwarded):
+    """The proxy's own address may be one of operators."""
     api = Api(routes={"GET /": Route(mock=Mock(), allow=["127.0.0.0/8"])}, stages={"$default": Stage()})
     ask = App(Configuration({"a": api}, trusted_proxies=["127.0.0.1"]), client="127.0.0.1")
     headers = {"host": "localhost", "x-forwarded-for": forwarded}

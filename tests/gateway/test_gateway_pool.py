@@ -1,4 +1,4 @@
-"""The connections to a backend: which one is used, when it is used again, and that none is lost."""
+"""The connections to a backend: which one is used, when it is reused, and that no connection is lost."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 import httpcore
 import pytest
 
-from ratelimit.gateway import pool as pools
-from ratelimit.gateway.pool import Pool
+from ratelimit.gateway.backends import pool as pools
+from ratelimit.gateway.backends.pool import Pool
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 
 
 class Origin:
-    """A server in this event loop that counts its connections. What it answers and when can be set."""
+    """A server in this event loop that counts its connections. Its answer and its delay can be set."""
 
     def __init__(self):
         self.connections = []
@@ -46,7 +46,7 @@ async def origin_and_pool():
 
 
 async def read(pool):
-    """One request from its beginning to the end of its answer."""
+    """Read one request and its whole answer."""
     answer = await pool.ask(pool.request())
     chunks = [chunk async for chunk in answer.body]
     await answer.body.aclose()
@@ -54,7 +54,7 @@ async def read(pool):
 
 
 def in_loop(test):
-    """The test as a coroutine of a loop of its own."""
+    """Run the test as a coroutine in its own event loop."""
 
     def run():
         async def body():
@@ -68,22 +68,22 @@ def in_loop(test):
 
 
 @in_loop
-async def test_one_after_the_other_share_a_connection(origin, pool):
+async def test_consecutive_requests_share_a_connection(origin, pool):
     assert [await read(pool) for _ in range(5)] == [b"hi"] * 5
     assert len(origin.connections) == 1
     assert not pool.busy
 
 
 @in_loop
-async def test_at_the_same_time_each_has_its_own(origin, pool):
+async def test_concurrent_requests_have_separate_connections(origin, pool):
     assert await asyncio.gather(*(read(pool) for _ in range(50))) == [b"hi"] * 50
     assert len(origin.connections) == 50
     assert await asyncio.gather(*(read(pool) for _ in range(50))) == [b"hi"] * 50
     assert len(origin.connections) == 50
 
 
-def test_choosing_costs_the_same_however_many_there_are(monkeypatch):
-    """The kernel is asked about the connection that is chosen and about the oldest, not about all."""
+def test_cost_of_choosing_does_not_depend_on_the_number_of_connections(monkeypatch):
+    """The kernel is asked only about the chosen and the oldest connection."""
     asked = []
     expired = httpcore.AsyncHTTPConnection.has_expired
     monkeypatch.setattr(httpcore.AsyncHTTPConnection, "has_expired", lambda self: asked.append(self) or expired(self))
@@ -99,7 +99,7 @@ def test_choosing_costs_the_same_however_many_there_are(monkeypatch):
 
 
 @in_loop
-async def test_one_that_the_backend_has_closed_is_not_used(origin, pool):
+async def test_connection_that_the_backend_closed_is_not_used(origin, pool):
     await read(pool)
     origin.connections[0].close()
     await origin.connections[0].wait_closed()
@@ -109,7 +109,7 @@ async def test_one_that_the_backend_has_closed_is_not_used(origin, pool):
 
 
 @in_loop
-async def test_an_answer_that_was_not_read_costs_its_connection(origin, pool):
+async def test_connection_with_an_unread_answer_is_closed(origin, pool):
     answer = await pool.ask(pool.request())
     assert pool.busy
     await answer.body.aclose()
@@ -120,7 +120,7 @@ async def test_an_answer_that_was_not_read_costs_its_connection(origin, pool):
 
 
 @in_loop
-async def test_a_request_that_is_given_up_leaves_nothing(origin, pool):
+async def test_cancelled_request_leaves_no_connection(origin, pool):
     origin.go.clear()
     for _ in range(3):
         with pytest.raises(TimeoutError):
@@ -133,8 +133,8 @@ async def test_a_request_that_is_given_up_leaves_nothing(origin, pool):
 
 
 @in_loop
-async def test_rubbish_costs_its_connection_only(origin, pool):
-    origin.answer = b"this is no HTTP\r\n\r\n"
+async def test_malformed_answer_closes_only_its_connection(origin, pool):
+    origin.answer = b"not an HTTP response\r\n\r\n"
     with pytest.raises(httpcore.RemoteProtocolError):
         await pool.ask(pool.request())
     assert not pool.busy
@@ -142,7 +142,7 @@ async def test_rubbish_costs_its_connection_only(origin, pool):
     assert await read(pool) == b"hi"
 
 
-def test_more_than_there_is_room_for_wait(monkeypatch):
+def test_requests_above_the_maximum_wait(monkeypatch):
     monkeypatch.setattr(pools, "MOST_CONNECTIONS", 3)
     monkeypatch.setattr(pools, "MOST_KEPT", 2)
 
@@ -163,7 +163,7 @@ def test_more_than_there_is_room_for_wait(monkeypatch):
     run()
 
 
-def test_those_that_are_not_needed_are_closed(monkeypatch):
+def test_unneeded_connections_are_closed(monkeypatch):
     monkeypatch.setattr(pools, "MOST_KEPT", 2)
 
     @in_loop
@@ -176,7 +176,7 @@ def test_those_that_are_not_needed_are_closed(monkeypatch):
 
 
 @pytest.mark.parametrize("used_meanwhile", [True, False])
-def test_those_that_have_grown_old_are_closed(monkeypatch, used_meanwhile):
+def test_old_connections_are_closed(monkeypatch, used_meanwhile):
     monkeypatch.setattr(pools, "KEPT_SECONDS", 0.2)
 
     @in_loop

@@ -18,8 +18,8 @@ from websockets.sync.client import connect
 from websockets.sync.server import serve as serve_websocket
 
 from ratelimit.gateway import Api, Configuration, Gateway, Stage
+from ratelimit.gateway.backends.proxy import to_backend
 from ratelimit.gateway.exchange import Exchange
-from ratelimit.gateway.integrations import to_backend
 
 FUNCTIONS = """
 import json
@@ -109,8 +109,8 @@ HANDSHAKE = (
 )
 
 
-def test_a_client_cannot_be_another_connection():
-    """`X-Connection-Id`, by which a backend knows to whom it speaks, is the gateway's alone."""
+def test_client_cannot_set_its_connection_id():
+    """`X-Connection-Id`, which identifies the client to a backend, is set by the gateway alone."""
     configuration = Configuration({"a": Api(type="websocket", stages={"prod": Stage()})})
     theirs = [(b"host", b"a"), (b"x-connection-id", b"theirs"), (b"x_connection_id", b"theirs")]
     exchange = Exchange.begin(Gateway(configuration).flow, {"headers": theirs, "client": ("192.0.2.1", 1)}, None)
@@ -119,7 +119,7 @@ def test_a_client_cannot_be_another_connection():
 
 
 def upstream(connection):
-    """Shows what comes, and what it was asked with."""
+    """Return a backend that shows its requests."""
     connection.send(f"hello {connection.request.path} {connection.request.headers['X-Forwarded-For']}")
     for message in connection:
         if message == "close":
@@ -148,7 +148,7 @@ def talk(connection, **message):
     return connection.recv(timeout=5)
 
 
-def test_messages_find_their_routes(chat):
+def test_messages_are_routed(chat):
     with connect(f"{chat.ws}/prod") as client:
         assert client.protocol.handshake_exc is None
         assert "ratelimit" in client.response.headers
@@ -168,7 +168,7 @@ def test_messages_find_their_routes(chat):
 
 
 def test_throttles_by_route(chat):
-    """A message too many gets an error frame that says when to try again; the connection stays."""
+    """A message over the limit gets an error frame with the time to retry; the connection stays open."""
     with connect(f"{chat.ws}/prod") as client:
         assert [talk(client, action="say", text="x") for _ in range(2)] == ["said x"] * 2
         error = json.loads(talk(client, action="say", text="x"))
@@ -178,7 +178,7 @@ def test_throttles_by_route(chat):
         assert json.loads(talk(client, action="fail"))["message"] == "Internal server error"
 
 
-def test_connections_are_throttled(chat):
+def test_new_connections_are_throttled(chat):
     for _ in range(2):
         with connect(f"{chat.ws}/few"):
             pass
@@ -192,14 +192,14 @@ def test_connections_are_throttled(chat):
 @pytest.mark.parametrize(
     ("path", "status"), [("/prod?token=bad", 401), ("/nothing", 404), ("/keyed/prod", 403), ("/nowhere/prod", 504)]
 )
-def test_handshakes_that_fail(chat, path, status):
+def test_failed_handshakes_have_a_status(chat, path, status):
     with pytest.raises(websockets.InvalidStatus) as caught:
         connect(chat.ws + path)
     assert caught.value.response.status_code == status
 
 
-def test_handshakes_are_the_access_logs_to_tell(serve):
-    """The server's own log has neither queries, in which browsers send tokens, nor an error for who is turned away."""
+def test_only_the_access_log_records_handshakes(serve):
+    """The server's own log has neither queries, in which browsers send tokens, nor errors for rejected handshakes."""
     server = serve("apis: {a: {type: websocket, routes: {say: {mock: {}}}, stages: {prod: {}}}}")
     address = f"ws://127.0.0.1:{server.port}"
     with connect(f"{address}/prod?token=secret"), pytest.raises(websockets.InvalidStatus):
@@ -209,27 +209,27 @@ def test_handshakes_are_the_access_logs_to_tell(serve):
     assert [word for word in ("secret", "ERROR", "rejected") if word in told] == []
 
 
-def test_a_subprotocol(chat):
+def test_negotiates_a_subprotocol(chat):
     with connect(f"{chat.ws}/prod", subprotocols=["chat"]) as client:
         assert client.subprotocol == "chat"
 
 
 def test_selection_expressions(chat):
-    """Parts are joined; a missing one is empty, and what is no text is turned into it. Without $default: an error."""
+    """Parts are joined; a missing part is empty, and other values become strings. Without $default, it is an error."""
     with connect(f"{chat.ws}/keyed/prod", additional_headers={"x-api-key": KEY + "2"}) as client:
         assert talk(client, kind="a", name="b") == "a and b"
         assert talk(client, kind=1) == "one and nothing"
         assert json.loads(talk(client, kind="x"))["message"] == "Not Found"
 
 
-def test_a_plan_counts_messages_too(chat):
+def test_usage_plan_counts_messages(chat):
     with connect(f"{chat.ws}/keyed/prod", additional_headers={"x-api-key": KEY}) as client:
         replies = [talk(client, kind=True, name={"x": 1}) for _ in range(3)]
     assert replies[:2] == ["as text"] * 2  # the third of the plan was the handshake
     assert json.loads(replies[2])["message"] == "Too Many Requests"
 
 
-def test_disconnecting_is_told(chat):
+def test_disconnecting_runs_the_disconnect_route(chat):
     gone = chat.folder / "talk.py.gone"
     with connect(f"{chat.ws}/prod") as client:
         id = json.loads(talk(client, action="x"))["id"]
@@ -239,8 +239,8 @@ def test_disconnecting_is_told(chat):
         time.sleep(0.02)
 
 
-def test_connections(chat):
-    """From any worker: send, look, disconnect; 410 when it is gone."""
+def test_management_api_of_connections(chat):
+    """Any worker can send to, show and close a connection; it returns 410 after the end."""
     with connect(f"{chat.ws}/prod") as client, httpx.Client(base_url=f"http://127.0.0.1:{chat.port}") as operator:
         id = json.loads(talk(client, action="x"))["id"]
         for i in range(6):
@@ -262,7 +262,7 @@ def test_connections(chat):
 
 
 @pytest.mark.parametrize("pieces", [["x" * 3_100], ["x" * 2_600, "x" * 2_600]], ids=["a frame", "a message"])
-def test_what_is_too_big(chat, pieces):
+def test_closes_on_messages_that_are_too_big(chat, pieces):
     def send_and_listen(client):
         client.send(pieces if len(pieces) > 1 else pieces[0])  # which may already find it closed
         client.recv(timeout=5)
@@ -279,7 +279,7 @@ def talk_until_closed(client):
         time.sleep(0.1)
 
 
-def test_silence_and_life_end(chat):
+def test_idle_timeout_and_maximum_duration(chat):
     with connect(f"{chat.ws}/brief/prod") as client:
         began = time.monotonic()
         with pytest.raises(websockets.ConnectionClosed) as caught:
@@ -294,7 +294,7 @@ def test_silence_and_life_end(chat):
         assert 2.9 < time.monotonic() - began < 8
 
 
-def test_a_websocket_backend(chat):
+def test_proxies_to_a_websocket_backend(chat):
     with connect(f"{chat.ws}/proxied/prod") as client:
         assert client.recv(timeout=5) == "hello /up?from=gateway 127.0.0.1"
         client.send("abc")
@@ -312,8 +312,8 @@ def test_a_websocket_backend(chat):
         assert json.loads(client.recv(timeout=5))["message"] == "Too Many Requests"
 
 
-def test_a_backend_that_says_too_much(serve):
-    """The client is told, and for whoever reads nothing no more is kept than a little."""
+def test_backend_that_sends_too_much_is_disconnected(serve):
+    """The client gets the close code 1009, and little is buffered for a client that reads nothing."""
     port = free_port()
 
     def say(connection):
@@ -344,8 +344,8 @@ apis: {{a: {{type: websocket, routes: {{$default: {{proxy: "ws://127.0.0.1:{port
         behind.shutdown()
 
 
-def test_rubbish_frames(chat):
-    """A client that breaks the protocol is closed, and the log has a line for each event."""
+def test_malformed_frames_close_the_connection(chat):
+    """The log has a line for each event."""
     with socket.create_connection(("127.0.0.1", chat.port), 5) as connection:
         connection.sendall(
             b"GET /prod HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -370,8 +370,8 @@ async def _alive(chat):
         return await client.recv()
 
 
-def test_a_message_that_may_not_stand_in_a_header(serve, backend):
-    """It gets an error frame, and the connection goes on."""
+def test_message_that_is_not_allowed_in_a_header(serve, backend):
+    """It gets an error frame, and the connection stays open."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -393,7 +393,7 @@ apis:
 
 
 def test_backends_do_not_outlive_a_denied_handshake(serve, tmp_path):
-    """Whoever denies it: the integration of $connect, another backend, a mapping, or the client that leaves."""
+    """The cause may be the integration of $connect, another backend, a mapping, or a client that disconnects."""
     opened = []
 
     def stay(connection):
@@ -436,7 +436,7 @@ def test_backends_do_not_outlive_a_denied_handshake(serve, tmp_path):
         behind.shutdown()
 
 
-def test_what_a_websocket_backend_is_told(serve):
+def test_handshake_with_a_backend_has_mapped_headers(serve):
     """The handshake goes through the route's mapping."""
     port = free_port()
     behind = serve_websocket(lambda one: one.send(one.request.headers["x-stage"]), "127.0.0.1", port)
@@ -454,8 +454,8 @@ apis:
     behind.shutdown()
 
 
-def test_a_backend_that_speaks_before_the_handshake_is_done(serve):
-    """What one says while another is still being asked waits for the client."""
+def test_backend_that_sends_before_the_handshake_is_complete(serve):
+    """Its messages are kept for the client while the handshake with another backend is under way."""
 
     def greet(connection):
         connection.send("welcome")
@@ -484,8 +484,8 @@ apis:
         one.shutdown()
 
 
-def test_a_websocket_backend_that_hangs_rests(serve, backend):
-    """The next clients are led to the other address."""
+def test_websocket_backend_that_hangs_is_skipped(serve, backend):
+    """The next clients are sent to the other address."""
 
     async def hang(head, reader, writer):
         await asyncio.sleep(30)
@@ -511,8 +511,8 @@ apis:
     behind.shutdown()
 
 
-def test_an_http_backend_that_fails_in_mid_body(serve, backend):
-    """The message gets an error frame, and the connection goes on."""
+def test_http_backend_that_fails_in_mid_body(serve, backend):
+    """The message gets an error frame, and the connection stays open."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100_000)
@@ -531,7 +531,7 @@ apis:
 
 
 def late_chat(serve, folder, seconds):
-    """Answers a message that late, and at once what its connection is called."""
+    """Run a gateway that answers a message after a delay, and immediately with the ID of its connection."""
     (folder / "late.py").write_text(f"import asyncio\nasync def late(event): await asyncio.sleep({seconds})\n")
     return serve("""
 apis:
@@ -543,7 +543,7 @@ apis:
 
 
 def test_disconnecting_during_a_message(serve, tmp_path):
-    """Its answer is dropped, and the client is gone for whoever asks next."""
+    """Its answer is dropped, and the management API reports the client as gone."""
     server = late_chat(serve, tmp_path, 0.5)
     with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
         url = f"{server.url}/prod/@connections/{talk(client, action='id')}"
@@ -556,8 +556,8 @@ def test_disconnecting_during_a_message(serve, tmp_path):
     assert "Traceback" not in server.log.read_text()
 
 
-def test_a_log_that_is_rotated(serve, tmp_path):
-    """Clients that stay connected write to the new file after a reload; their throttles stay."""
+def test_rotated_log_is_reopened_by_a_reload(serve, tmp_path):
+    """Clients that stay connected write to the new file, and their throttles stay."""
     log = tmp_path / "access.log"
     server = serve(
         f"""
@@ -576,8 +576,8 @@ apis: {{chat: {{type: websocket, routes: {{$default: {{mock: {{body: hi}}}}}}, s
         assert server.lines(log, 1) == ["MESSAGE"]
 
 
-def test_a_websocket_backend_gets_and_says_the_same(serve):
-    """Binary stays binary and text stays text; the client's close is the backend's."""
+def test_messages_pass_through_a_websocket_backend_unchanged(serve):
+    """Binary stays binary and text stays text; the backend gets the close code of the client."""
     closes = []
 
     def echo(connection):
@@ -614,8 +614,8 @@ apis:
     behind.shutdown()
 
 
-def test_a_websocket_backend_that_denies(serve):
-    """Its answer is the client's, wherever that would lead, and is no failure of the backend."""
+def test_websocket_backend_that_denies_the_handshake(serve):
+    """The client gets its answer, also a redirect, and it does not count as a failure of the backend."""
 
     def judge(connection, request):
         path = request.path
@@ -657,7 +657,7 @@ apis:
         (b"/prod?token=bad", b"\r\n", b"401"),
     ],
 )
-def test_handshakes_that_are_none(chat, path, more, status):
+def test_rejects_malformed_handshakes(chat, path, more, status):
     """They are answered, the connection is closed, and the log has no errors."""
     before = len(chat.log.read_text())
     with socket.create_connection(("127.0.0.1", chat.port), 3) as connection:
@@ -667,8 +667,8 @@ def test_handshakes_that_are_none(chat, path, more, status):
     assert "ERROR" not in chat.log.read_text()[before:]
 
 
-def test_pieces_without_end_fill_no_memory(serve):
-    """Empty ones are never too much for a message."""
+def test_endless_fragments_fill_no_memory(serve):
+    """Empty fragments never exceed the size of a message."""
     server = serve("apis: {a: {type: websocket, routes: {$default: {mock: {body: ok}}}, stages: {prod: {}}}}")
     with socket.create_connection(("127.0.0.1", server.port), 30) as connection:
         connection.sendall(HANDSHAKE % b"/prod" + b"\r\n")
@@ -684,7 +684,7 @@ def test_pieces_without_end_fill_no_memory(serve):
         assert connection.recv(65_536).endswith(b"ok")
 
 
-def test_who_takes_no_pongs_is_given_no_memory(serve):
+def test_client_that_reads_no_pongs_costs_no_memory(serve):
     server = serve("apis: {a: {type: websocket, routes: {$default: {mock: {body: ok}}}, stages: {prod: {}}}}")
     with socket.create_connection(("127.0.0.1", server.port), 10) as connection:
         connection.sendall(HANDSHAKE % b"/prod" + b"\r\n")
@@ -701,7 +701,7 @@ def test_who_takes_no_pongs_is_given_no_memory(serve):
             assert stream.read(2) == b"ok"
 
 
-def test_who_has_left_leaves_nothing(serve):
+def test_client_that_disconnected_leaves_nothing(serve):
     limits = "limits: {connections: {rate: 10000, burst: 10000}}"
     server = serve(f"apis: {{a: {{type: websocket, {limits}, stages: {{prod: {{}}}}}}}}")
 
@@ -719,8 +719,8 @@ def test_who_has_left_leaves_nothing(serve):
     assert server.memory() - before < 3 * 10**6
 
 
-def test_what_waits_for_a_client_that_is_being_closed(serve, tmp_path):
-    """It is told that the client is gone, and the log tells of no failure."""
+def test_message_to_a_client_that_is_being_closed(serve, tmp_path):
+    """The sender gets the status of a client that is gone, and the log has no failure."""
     (tmp_path / "big.py").write_text("def big(event): return 'x' * 20_000_000\n")
     server = serve("""
 apis:
@@ -749,7 +749,7 @@ apis:
     assert "Traceback" not in server.log.read_text()
 
 
-def test_who_has_left_during_a_message_is_gone(serve, tmp_path):
+def test_client_that_disconnected_during_a_message_is_gone(serve, tmp_path):
     """Whatever is asked for it."""
     server = late_chat(serve, tmp_path, 1)
     for method in ("DELETE", "POST"):

@@ -44,7 +44,7 @@ def gateway_text(tmp_path):
 
 
 def ask(url, count, path="/dev/pets", clients=12):
-    """Statuses of requests that come at once, on many connections."""
+    """Send concurrent requests on many connections and return their statuses."""
 
     async def run():
         async def one(number):
@@ -58,7 +58,7 @@ def ask(url, count, path="/dev/pets", clients=12):
 
 
 def workers_of(url, expected):
-    """The processes that answer."""
+    """Return the process IDs of the workers."""
     found = set()
     for _ in range(300):
         found.add(httpx.get(f"{url}/dev/pid").text)
@@ -67,7 +67,7 @@ def workers_of(url, expected):
     return found
 
 
-def test_four_workers_hold_each_limit_exactly(serve, gateway_text):
+def test_four_workers_enforce_each_limit_exactly(serve, gateway_text):
     server = serve(gateway_text(limit=100), "--workers", "4")
     assert len(workers_of(server.url, 4)) == 4
     statuses = ask(server.url, 180)
@@ -82,7 +82,7 @@ def test_four_workers_hold_each_limit_exactly(serve, gateway_text):
 
 
 def test_tables_are_removed_with_the_gateway(serve, gateway_text):
-    """What the gateway has shared by itself ends with it."""
+    """Tables that the gateway created without a name end with it."""
     server = serve(gateway_text(), "--workers", "2")
     own = f"gateway-{server.process.pid}-"
     assert any(name.startswith(own) for name in Table.names())
@@ -91,7 +91,7 @@ def test_tables_are_removed_with_the_gateway(serve, gateway_text):
 
 
 @pytest.mark.parametrize("kind", ["file", "shared"])
-def test_a_restart_forgets_no_quota(serve, gateway_text, tmp_path, kind):
+def test_restart_keeps_quotas(serve, gateway_text, tmp_path, kind):
     tables = f"file:{tmp_path}/tables" if kind == "file" else f"shared:gateway-test-{os.getpid()}"
     text = gateway_text(tables, limit=10)
     server = serve(text)
@@ -102,7 +102,7 @@ def test_a_restart_forgets_no_quota(serve, gateway_text, tmp_path, kind):
     assert ask(again.url, 8, clients=1) == [200] * 6 + [429] * 2
 
 
-def test_a_killed_worker_is_replaced_and_forgets_nothing(serve, gateway_text):
+def test_killed_worker_is_replaced_and_keeps_counts(serve, gateway_text):
     server = serve(gateway_text(limit=20), "--workers", "2")
     assert ask(server.url, 12).count(200) == 12
     victim = workers_of(server.url, 2).pop()
@@ -124,8 +124,8 @@ def reload(server, text, how):
 
 
 @pytest.mark.parametrize(("how", "options"), [("SIGHUP", ["--no-watch"]), ("change", [])])
-def test_reloading(serve, gateway_text, how, options):
-    """Counts stay, with new limits: what was spent counts against the new burst and the new quota."""
+def test_reload_keeps_counts_under_new_limits(serve, gateway_text, how, options):
+    """Spent requests count against the new burst and the new quota."""
     server = serve(gateway_text(limit=10), *options)
     assert ask(server.url, 12, clients=1).count(200) == 10
     reload(server, gateway_text(limit=15), how)
@@ -133,7 +133,7 @@ def test_reloading(serve, gateway_text, how, options):
     assert ask(server.url, 8, clients=1) == [200] * 5 + [429] * 3
 
 
-def test_reloading_four_workers(serve, gateway_text):
+def test_reload_reaches_four_workers(serve, gateway_text):
     server = serve(gateway_text(limit=10), "--workers", "4", "--no-watch")
     ask(server.url, 12)
     reload(server, gateway_text(limit=30), "SIGHUP")
@@ -145,8 +145,8 @@ def test_reloading_four_workers(serve, gateway_text):
     assert "died" not in server.log.read_text()
 
 
-def test_reloading_drops_nothing(serve, gateway_text):
-    """Requests that come all the while, on connections that are kept, are all answered by the one or the other."""
+def test_reload_drops_no_request(serve, gateway_text):
+    """All requests on persistent connections are answered, by the old or the new configuration."""
     texts = [gateway_text(limit=100_000, burst=n) for n in (1, 2)]
     server = serve(texts[0])
 
@@ -166,8 +166,8 @@ def test_reloading_drops_nothing(serve, gateway_text):
     server.wait_for("reloaded")
 
 
-def test_a_wrong_file_changes_nothing(serve, gateway_text):
-    """The log says why, with the line: of a wrong value, and of what is wrong only in the whole."""
+def test_wrong_file_changes_nothing(serve, gateway_text):
+    """The log has the reason with its line, for a wrong value and for values that contradict each other."""
     server = serve(gateway_text())
     text = gateway_text().replace("rate: 0.001", "rate: fast")
     server.file.write_text(text)
@@ -179,8 +179,8 @@ def test_a_wrong_file_changes_nothing(serve, gateway_text):
     assert ask(server.url, 1, clients=1) == [200]
 
 
-def test_a_function_that_cannot_be_loaded_ends_no_watch(serve, gateway_text, tmp_path):
-    """Its module may fail in any way; the next change of the file is followed as ever."""
+def test_function_that_cannot_be_loaded_does_not_end_watching(serve, gateway_text, tmp_path):
+    """Its module may fail in any way; the next change of the file is still applied."""
     (tmp_path / "half_written.py").write_text("def f(event:\n")
     server = serve(gateway_text())
     function = "apis: {a: {routes: {GET /: {function: 'half_written:f'}}, stages: {$default: {}}}}"
@@ -194,8 +194,8 @@ def test_a_function_that_cannot_be_loaded_ends_no_watch(serve, gateway_text, tmp
     assert httpx.get(server.url).text == "whole"
 
 
-def test_the_log_and_the_bounds_of_a_head_are_reloaded(serve, tmp_path):
-    """A request that began before writes its line where it would have."""
+def test_log_and_max_head_are_reloaded(serve, tmp_path):
+    """A request that began before writes its line to the old log."""
     (tmp_path / "late.py").write_text(
         "import asyncio, pathlib\n"
         "async def late(event):\n"
@@ -227,7 +227,7 @@ apis: {{a: {{routes: {{GET /late: {{function: "late:late"}}, GET /: {{mock: {{}}
 
 
 def test_backends_are_kept_over_a_reload(serve, backend, tmp_path):
-    """A download that is under way goes on to its end, also when its backend is no longer in the file."""
+    """A download in progress continues to its end, even if its backend is no longer in the file."""
 
     async def slow(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n")
@@ -249,8 +249,8 @@ def test_backends_are_kept_over_a_reload(serve, backend, tmp_path):
     assert httpx.get(server.url).status_code == 504
 
 
-def test_tls(serve, gateway_text, certificate):
-    """By uvicorn's own options."""
+def test_serves_tls(serve, gateway_text, certificate):
+    """The options are those of uvicorn."""
     key, certificate = certificate
     server = serve(gateway_text(), "--ssl-keyfile", key, "--ssl-certfile", certificate, port=free_port())
     import ssl

@@ -60,6 +60,7 @@ PLAIN = [
     "Colours that readers can tell apart.",
     "It is as if a key had never been used.",
     "not for the client but for the server",
+    "the faster one's decisions",
     "a standard, a standalone server and a long-standing rule",
     "a body of text, and somebodies",
 ]

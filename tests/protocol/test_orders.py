@@ -9,7 +9,8 @@ from tools import needs
 SUITES = ["first_requests", "late_request", "ring"]
 EXECUTIONS = 200_000
 
-# Weaker orders, and what notices: a load that may pass the claim before it, a claim that is no full barrier, ...
+# Weaker orders, and the suites that detect them: a load that may pass the claim before it, a claim without a full
+# barrier, ...
 WEAKER = {
     "LOAD=acquire": ["first_requests"],
     "CAS=acq_rel CAS_FAILED=acquire": ["first_requests"],
@@ -49,7 +50,7 @@ def test_orders_are_strong_enough(build, orders):
 
 
 @pytest.mark.parametrize("orders", WEAKER)
-def test_weaker_orders_are_noticed(build, orders):
+def test_weaker_orders_are_detected(build, orders):
     program = build(orders)
     for suite in WEAKER[orders]:
         result = explore(program, suite)

@@ -6,7 +6,7 @@ import pytest
 
 
 def program(name):
-    """The path of a program; without it the test fails, and says which package has it."""
+    """Return the path of a program; fail the test and name the package if it is missing."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if path is None:
         pytest.fail(f"{name} is not installed: apt-get install {name}")

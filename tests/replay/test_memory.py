@@ -27,7 +27,7 @@ LIMITS = [
 
 @pytest.fixture
 def big_log(tmp_path):
-    """The same day again and again, with other addresses for the scan, which makes ever more keys."""
+    """Write the same day repeatedly, with other addresses for the scan, so that the number of keys grows."""
     path = tmp_path / "big.log"
     lines = [line(request) for request in day(7, 0)]
     days = 0
@@ -44,7 +44,7 @@ def big_log(tmp_path):
     path.unlink()
 
 
-def test_a_big_log_in_less_than_500_megabytes(big_log):
+def test_big_log_takes_less_than_500_megabytes(big_log):
     path, lines = big_log
     done = subprocess.run([sys.executable, "-c", RUN, path, *LIMITS], check=True, capture_output=True, text=True)
     peak, requests, keys, full, broken = json.loads(done.stdout)

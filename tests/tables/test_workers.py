@@ -21,7 +21,7 @@ SERVERS = {
 
 
 def get(port):
-    """(status, process that answered); on a connection of its own, which any worker may take."""
+    """Return the status and the process that answered; the connection is new, so any worker may accept it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("GET", "/")
     answer = connection.getresponse()
@@ -46,7 +46,7 @@ def port(request, shared_name):
 
 
 def test_the_limit_holds_over_all_workers(port):
-    """A hundred of three hundred or more, whoever answers; and more than one worker did, once they all were up."""
+    """A hundred of three hundred or more are admitted; more than one worker answered once all had started."""
     answers, ends = [], time.monotonic() + 30  # a token comes back after 36
     with ThreadPoolExecutor(16) as clients:
         while len({process for _, process in answers}) < 2 and time.monotonic() < ends:

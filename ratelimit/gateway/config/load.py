@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_t
 
 import yaml
 
-from ..backends import Addresses
-from ..flow import Flow
-from ..routes import METHODS
-from ..throttle import Limiters
+from ..backends.balancer import Addresses
+from ..routing.table import METHODS
+from ..site import Flow
+from ..throttling.levels import Limiters
 from .model import AccessLog, Configuration, Proxy, Route
 
 

@@ -11,8 +11,8 @@ from itertools import chain
 from typing import Any
 
 from ...quota import Quota
-from ..mapping import Mapping, Template
-from ..routes import RouteKey
+from ..routing.table import RouteKey
+from ..templates.transform import Mapping, Template
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 PERIODS = ("DAY", "WEEK", "MONTH")

@@ -1,0 +1,1 @@
+"""Decides which client may pass: networks, authorizers and API keys."""

@@ -1,0 +1,1 @@
+"""Values of HTTP that know nothing of the gateway: requests, headers, paths, networks."""

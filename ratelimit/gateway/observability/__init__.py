@@ -1,0 +1,1 @@
+"""Counters, metrics, the access log and spans."""

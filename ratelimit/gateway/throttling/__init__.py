@@ -1,0 +1,1 @@
+"""The levels at which requests are throttled, and the counters behind them."""
