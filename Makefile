@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test clean
+.PHONY: help demo check test nightly lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test clean
 .SECONDARY:
 
 help:  ## list the tasks
@@ -21,8 +21,16 @@ demo: $(BUILT)  ## decide real traffic under every algorithm (made up, or LOG=ac
 	$(BIN)/python examples/demo.py $(LOG)
 	$(BIN)/python examples/gateway/demo.py
 
+check: lint typing $(BUILT) $(VENV)/.group-test  ## the quick loop: style, types, unit and property tests
+	$(BIN)/python -m pytest -m "not slow" --hypothesis-profile=quick tests/unit tests/property
+
 test: $(BUILT) $(VENV)/.group-test  ## all tests, with every code block of the documentation
+	scripts/install-packages --if-root test proofs
 	$(BIN)/python -m pytest
+
+nightly: $(BUILT) $(VENV)/.group-test  ## the long proofs: large models, sanitizers, a busy machine (some hours)
+	scripts/install-packages --if-root test proofs
+	scripts/nightly
 
 lint: $(VENV)/.group-lint  ## style of Python and Cython
 	$(BIN)/ruff check .
@@ -52,7 +60,7 @@ bench: $(BUILT) $(VENV)/.group-bench  ## pytest-benchmark over every scenario, a
 bench-check: $(BUILT) $(VENV)/.group-bench  ## the same, each only once: do they work?
 	$(BIN)/python -m pytest benchmarks --benchmark-disable
 
-bench-page: $(BUILT) $(VENV)/.group-bench  ## measure docs/benchmarks.md anew (a quarter of an hour)
+bench-page: $(BUILT) $(VENV)/.group-bench  ## measure docs/benchmarks.md again (a quarter of an hour)
 	$(BIN)/ratelimit bench --json docs/benchmarks.json --markdown docs/benchmarks.md
 
 free-threaded:  ## the tests that race, on a CPython without the GIL, which is built once (needs root's apt-get or its packages)

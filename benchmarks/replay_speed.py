@@ -122,14 +122,14 @@ def decisions() -> None:
 
 
 def plain(log: Path) -> int:
-    """What one would write: a regular expression, line by line, and the two fields that matter."""
+    """The obvious program: a regular expression, line by line, and the two fields that matter."""
     with open(log, encoding="utf-8", errors="surrogateescape") as file:
         found = [(match[1], match[2]) for line in file if (match := PLAIN.match(line))]
     return len(found)
 
 
 def parsed(log: Path) -> int:
-    """Ours, which also turns moments into numbers and sorts."""
+    """Our reader, which also turns timestamps into numbers and sorts."""
     return sum(len(chunk.moments) for chunk in Reader([str(log)]).chunks())
 
 

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 VERBS = {
     "allow": "limiter.allow('key')",
     "hit": "limiter.hit('key')",

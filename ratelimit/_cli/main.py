@@ -12,7 +12,7 @@ from ..errors import unknown
 COMMANDS: dict[str, tuple[str, str]] = {
     "gateway": ("ratelimit.gateway.server.command", "serve an API gateway from a configuration file"),
     "table": ("ratelimit._cli.table", "list, inspect, change and remove shared tables"),
-    "bench": ("ratelimit.bench", "measure the cost of a decision on this machine, beside other libraries"),
+    "bench": ("ratelimit.bench.command", "measure the cost of a decision on this machine, beside other libraries"),
     "replay": ("ratelimit.replay.cli.replay", "replay a log through limits and report the refused requests"),
     "suggest": ("ratelimit.replay.cli.suggest", "find the smallest limits that refuse at most a given share of a log"),
 }

@@ -67,7 +67,7 @@ def _list(options: argparse.Namespace) -> int:
     for name in Table.names():
         try:
             limiter = Limiter.of(Table.shared(name))
-            print(f"{name:30} {limiter!r}, {len(limiter):,} of {limiter.max_keys:,} keys live")
+            print(f"{name:30} {limiter}, {len(limiter):,} of {limiter.max_keys:,} keys live")
         except (OSError, ValueError) as error:
             print(f"{name:30} {error}")
     return 0
@@ -80,7 +80,7 @@ def _show(options: argparse.Namespace) -> int:
     latest = datetime.fromtimestamp(limiter.latest_ns / 1e9, UTC).isoformat(timespec="seconds")
     for name, value in [
         ("file", limiter.table.path),
-        ("limit", repr(limiter)),
+        ("limit", str(limiter)),
         ("keys", f"{len(limiter):,} live, at most {limiter.max_keys:,}"),
         ("slots", f"{slots.keys:,} with keys, {slots.free:,} free again, {slots.unused:,} never used"),
         ("claims", f"{slots.claims:,} unfinished"),
@@ -113,5 +113,5 @@ def _remove(options: argparse.Namespace) -> int:
 def _change(options: argparse.Namespace) -> int:
     limiter = Limiter.of(_table(options))
     limiter.change(Quota.parse(options.quota).with_burst(options.burst), counts=options.counts)
-    print(repr(limiter))
+    print(limiter)
     return 0

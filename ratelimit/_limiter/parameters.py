@@ -104,9 +104,7 @@ def sliding_log(quota: Quota | str, *, base: RuleParameters | None = None) -> Ru
     quota = Quota.of(quota)
     _require_period(quota, base)
     if quota.limit > LOG_CAPACITY:
-        raise ValueError(
-            f"quota {quota}: expected a limit up to {LOG_CAPACITY}, since a sliding log keeps each request"
-        )
+        raise ValueError(f"quota {quota}: expected a limit up to {LOG_CAPACITY}; a sliding log keeps each request")
     if base is not None and quota.limit > base.capacity:
         raise ValueError(f"quota {quota}: expected a limit up to {base.capacity}, for which this log was made")
     capacity = base.capacity if base else quota.limit

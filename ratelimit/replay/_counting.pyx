@@ -1,4 +1,4 @@
-"""What is kept key by key: dense numbers for keys, and how many were admitted in a sliding interval.
+"""State for each key: dense numbers for keys, and the requests admitted in a sliding interval.
 
 Both are bounded. Not thread-safe: a replay belongs to one thread.
 """
@@ -47,7 +47,7 @@ cdef class KeyIds:
         self.rehash(2048)
 
     def of(self, const uint64_t[::1] keys):
-        """The numbers of these keys, int32 as many; new keys are given the next."""
+        """Return the numbers of these keys as int32; a new key gets the next number."""
         cdef Py_ssize_t i, size = keys.shape[0]
         cdef uint64_t slot
         cdef int32_t number
@@ -100,7 +100,7 @@ cdef class KeyIds:
         return 0
 
     def known(self):
-        """The keys that have a number, by number: uint64."""
+        """Return the keys that have a number, in the order of their numbers: uint64."""
         return self.keys_[: self.size].copy()
 
 
@@ -168,12 +168,12 @@ cdef class SlidingCounts:
                 self.largest, self.number, self.at = self.counts[number], number, self.latest
 
     cdef inline Py_ssize_t place(self, Py_ssize_t after) noexcept:
-        """Where in the ring the one stands that came so many after the oldest."""
+        """Return the place in the ring of the request that is `after` places behind the oldest."""
         cdef Py_ssize_t place = self.first + after
         return place if place < self.moments.shape[0] else place - self.moments.shape[0]
 
     cdef inline void forget(self) noexcept:
-        """Drop what is a period old."""
+        """Drop the requests that are a period old."""
         while self.held and self.moments[self.first] <= self.latest - self.period:
             if self.held > AHEAD:
                 prefetch(&self.counts[self.numbers[self.place(AHEAD)]])
@@ -182,7 +182,7 @@ cdef class SlidingCounts:
             self.held -= 1
 
     cdef bint grow(self) except -1:
-        """Twice as much room, as far as allowed; False when that is none."""
+        """Double the room up to the maximum; return False if it cannot grow."""
         cdef Py_ssize_t size = min(self.most, 2 * self.held)
         if size == self.held:
             return False

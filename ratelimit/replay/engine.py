@@ -45,7 +45,7 @@ def replay(
         keep: whether each outcome has its n decisions, as `allowed`.
         counted_keys: how many keys are counted each for itself; all others share one count. Decisions are not
             touched by it.
-        progress: is told after each part how many decisions were made.
+        progress: called after each part with the number of its decisions.
 
     Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
 
@@ -109,7 +109,7 @@ class Engine:
         limits: see `replay`.
         max_keys: how many keys may be live at once, by limit.
         counted_keys: how many keys are counted each for itself; they have the lowest numbers.
-        on_full: what happens beyond `max_keys`: "raise" (NoRoom), or "deny", which the report then tells.
+        on_full: the effect of more than `max_keys` live keys: "raise" (NoRoom), or "deny", which the report then shows.
     """
 
     def __init__(
@@ -167,7 +167,7 @@ class Engine:
         complete: bool = True,
         order: NDArray[np.intp] | None = None,
     ) -> Report:
-        """What is known: `name` tells the key of a number, `counted` of the `keys` have one."""
+        """Return the results so far: `name` maps a number to its key, `counted` of the `keys` have a number."""
         requests = grown(self.requests_by_key, counted)[:counted]
         return Report(
             requests=self.requests,

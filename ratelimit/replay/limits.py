@@ -49,7 +49,7 @@ class Limit:
 
 
 def at_once(spec: LimitSpec) -> int:
-    """The most requests that are admitted at one moment."""
+    """Return the largest number of requests that are admitted at one time."""
     options = dict(spec.options)
     if spec.algorithm == "leaky-bucket":
         return int(options.get("capacity", spec.quota.limit)) + 1
@@ -57,7 +57,7 @@ def at_once(spec: LimitSpec) -> int:
 
 
 def at_most(spec: LimitSpec) -> int:
-    """The most requests that the algorithm admits in an interval of one period, as docs/algorithms proves."""
+    """Return the bound that docs/algorithms proves for the requests admitted in an interval of one period."""
     limit = spec.quota.limit
     return {
         "token-bucket": at_once(spec) + limit,

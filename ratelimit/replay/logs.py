@@ -37,8 +37,8 @@ def replay_log(
             no room, all is done again with more of it. Standard input can be read only once; then the
             requests without room are refused, and the outcome's `full` counts them.
         counted_keys: as for `replay`.
-        progress: is told how many bytes were read.
-        note: is told when all is done again.
+        progress: called with the number of bytes that were read.
+        note: called with a message if the replay starts again.
 
     Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
 

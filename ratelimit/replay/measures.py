@@ -1,4 +1,4 @@
-"""What is counted during a replay, in memory that does not grow with it."""
+"""The counters of a replay, in memory that does not grow with its length."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .reading.timestamps import NS
 
-NEVER = 2**62  # a wait that is no wait
+NEVER = 2**62  # the wait of a request that is never admitted
 BINS = 480  # of a timeline, at most
 # Widths of a timeline's bins in nanoseconds; each is a multiple of the one before.
 WIDTHS = [

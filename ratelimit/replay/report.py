@@ -1,4 +1,4 @@
-"""What is known when a replay ends."""
+"""The results of a replay."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -20,13 +20,13 @@ class KeyCount:
 
 @dataclass(frozen=True)
 class Largest:
-    """The most that one key was admitted in any interval of one period, beside what was meant and what is proved.
+    """The largest number that one key was admitted in any interval of one period, with the limit and the proved bound.
 
     Attributes:
-        algorithm, quota: of which which `limit` is the number and `period` the seconds.
+        algorithm, quota: those of the limit; `limit` is its number and `period` its seconds.
         admitted: the largest count; `key` had it, in the period that ended at `at_ns`.
-        most: what the algorithm guarantees never to exceed.
-        left_out: requests that found no room in this measure (the count may then be too small); usually 0.
+        most: the number that the algorithm guarantees never to exceed.
+        left_out: requests that were not counted for lack of memory (the count may then be too small); usually 0.
     """
 
     algorithm: str
@@ -41,16 +41,16 @@ class Largest:
 
     @property
     def boundary_burst(self) -> bool:
-        """Whether it is two windows' quotas that came together at a boundary."""
+        """Whether the quotas of two windows were spent together at a boundary."""
         return self.algorithm == "fixed-window" and self.admitted > self.limit
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one limit did.
+    """The results of one limit.
 
     Attributes:
-        limit: as it is written.
+        limit: its text.
         admitted, refused: requests.
         keys_refused: keys that were refused at least once.
         keys_by_share: how many keys were refused up to which share of their requests: [(share, keys)].
@@ -95,18 +95,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Source:
-    """What was read.
+    """The logs that were read.
 
     Attributes:
         names: files, or "-" for standard input.
         key: the expression that the limits count by.
-        lines: lines read, the broken ones among them.
+        lines: lines read, including the broken ones.
         broken: lines that could not be read; the first few as (file, line number, text).
         damaged: compressed files that could be read in part only, as (file, why).
-        absent: fields of the key that not one line had, where each line names its own.
-        out_of_order: lines that stood behind a younger one, and were sorted.
-        late: those that came after the sorting window, and count as young as the line before them.
-        window: seconds of that window.
+        absent: fields of the key that no line had, in formats whose lines name their fields.
+        out_of_order: lines after a later one, which were sorted.
+        late: lines that came after the sorting window, and count with the time of the line before them.
+        window: the length of that window in seconds.
     """
 
     names: list[str]
@@ -123,16 +123,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Report:
-    """Requests, and what each limit did to them.
+    """Requests, and the decisions of each limit.
 
     Attributes:
         requests, keys: how many; keys beyond the first `counted_keys` share one count, when there are more.
-        first_ns, last_ns: moments, nanoseconds since the epoch.
-        start_ns, bin_ns: where the bins over time begin, and how wide they are.
+        first_ns, last_ns: timestamps, nanoseconds since the epoch.
+        start_ns, bin_ns: the start and the width of the bins over time.
         requests_over_time: by bin.
         outcomes: one for each limit.
-        source: of a log, what was read.
-        complete: False when it was interrupted.
+        source: the logs, if the requests were read from logs.
+        complete: False if the replay was interrupted.
     """
 
     requests: int
@@ -148,7 +148,7 @@ class Report:
     complete: bool = True
 
     def as_dict(self) -> dict[str, Any]:
-        """KeyIds, texts and lists alone, as for JSON."""
+        """Return the report as numbers, strings and lists, for JSON."""
         result = asdict(self)
         for outcome, known in zip(result["outcomes"], self.outcomes, strict=True):
             outcome["refused_share"] = known.refused_share
@@ -162,12 +162,13 @@ class Suggestion:
     """The smallest limit of one algorithm.
 
     Attributes:
-        limit: as it is written.
-        number: requests in each period; at_once: burst, or one more than the capacity; both None if none will do.
-        refused, share: what it refuses of these requests.
-        most: the most it can ever admit one key in one period, which is what "smallest" means where a rate can be
-            traded for a burst.
-        curve: (number, share refused) with the same burst.
+        limit: its text.
+        number: requests in each period.
+        at_once: burst, or one more than the capacity.
+        refused, share: the requests that it refuses.
+        most: the largest number that it can admit for one key in one period; the smallest limit has the smallest of
+            these.
+        curve: (number, share refused) for limits with the same burst.
     """
 
     algorithm: str
@@ -182,7 +183,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Answer:
-    """What `ratelimit suggest` found, and by which algorithms there is none."""
+    """The suggestions of `ratelimit suggest`, and the algorithms by which no limit refuses so few."""
 
     requests: int
     keys: int

@@ -62,7 +62,7 @@ class Trace:
 def suggest(
     trace: Trace, algorithm: str, allowed: int, period_ns: int, replayed: Callable[[int], object]
 ) -> Suggestion | None:
-    """The smallest limit that refuses at most `allowed` requests of the trace.
+    """Find the smallest limit that refuses at most `allowed` requests of the trace.
 
     For windows it is the smallest number. A bucket has two: for each of a row of bursts the smallest rate is
     looked for, and the pair that can admit least in a period is taken; then the burst is lowered as far as it goes.
@@ -112,7 +112,7 @@ def suggest(
 def curve(
     trace: Trace, found: Suggestion, numbers: Iterable[int], period_ns: int, replayed: Callable[[int], object]
 ) -> Suggestion:
-    """The same suggestion with the share that is refused by limits of these numbers."""
+    """Return the suggestion with a curve: the share that limits of these numbers refuse."""
     burst = found.at_once if found.algorithm in ("token-bucket", "leaky-bucket") else None
     points = []
     for number in numbers:
@@ -141,7 +141,7 @@ def accepted(algorithm: str, number: int, period_ns: int, burst: int | None) -> 
 
 
 def smallest(holds: Callable[[int], bool], below: int) -> int:
-    """The smallest number from 1 for which it holds; `below` when there is none that is smaller."""
+    """Return the smallest number from 1 for which it holds, or `below` if no smaller number does."""
     if below <= 1 or not holds(below - 1):
         return below
     high = 1

@@ -1,14 +1,15 @@
 """The gain of a second core: the arithmetic, the timed threads, and a short run of the whole section."""
 
 import sys
-import time
+import threading
 
 import numpy as np
 import pytest
+from waiting import PATIENCE, pace, until
 
 from ratelimit._storage.census import census
 from ratelimit.bench import _loops, cores
-from ratelimit.bench.cores import ADD, C_LOOP, DENIED, HOT, OWN, Crew, Gains, Scaling, gain, together
+from ratelimit.bench.cores import ADD, C_LOOP, DENIED, HOT, OWN, Gains, Pair, Scaling, gain, together
 from ratelimit.bench.measure import Effort
 
 LITTLE = Effort(rounds=2, piece_ns=100_000, many=1_000)
@@ -30,13 +31,18 @@ def test_ratio_is_the_median_of_neighbouring_rounds():
 
 def test_threads_do_their_chunks_and_the_slower_one_is_reported():
     done = [0, 0]
+    threads = []
 
     def quick():
         done[0] += 1
+        threads.append(threading.current_thread())
 
     def slow():
+        if done[1] == 2:
+            until(lambda: threads)
+            threads[0].join(PATIENCE)
+            pace(0.1)
         done[1] += 1
-        time.sleep(0.01)  # another thread's slowness, not a limit's time
 
     run = together([quick, slow], 10)
     assert done == [10, 10]
@@ -60,7 +66,7 @@ def test_loops_do_their_work():
     assert counter[0] == 200_000
 
 
-@pytest.mark.parametrize("make", [cores.asking, cores.batching])
+@pytest.mark.parametrize("make", [cores.calling, cores.batching])
 def test_crews_admit_or_refuse_as_named(make, monkeypatch):
     limiters = []
     original = cores._shared_out
@@ -74,9 +80,9 @@ def test_crews_admit_or_refuse_as_named(make, monkeypatch):
 
 
 def test_two_processes_share_one_table():
-    with cores.processes() as crew:
-        assert isinstance(crew, Crew)
-        together(crew.chunks, 1)
+    with cores.processes() as pair:
+        assert isinstance(pair, Pair)
+        together(pair.chunks, 1)
         (name,) = (name for name in cores.ratelimit.Table.names() if name.startswith("bench-"))
         assert census(cores.ratelimit.Limiter.of(cores.ratelimit.Table.shared(name))).keys == 2 * cores.KEYS
     assert name not in cores.ratelimit.Table.names()

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ratelimit import bench
-from ratelimit.bench import report
+from ratelimit.bench import command, report
 from ratelimit.bench.report import Report, Section, Table, Target
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -64,7 +63,7 @@ def test_page_of_the_documentation_has_the_saved_measurements():
 
 
 def test_prints_a_saved_report_without_measuring(tmp_path, capsys):
-    assert bench.main(["--load", str(DOCS / "benchmarks.json"), "--markdown", str(tmp_path / "page.md")]) == 0
+    assert command.main(["--load", str(DOCS / "benchmarks.json"), "--markdown", str(tmp_path / "page.md")]) == 0
     assert "== Targets ==" in capsys.readouterr().out
     assert (tmp_path / "page.md").read_text() == (DOCS / "benchmarks.md").read_text()
 
@@ -77,15 +76,15 @@ def test_describes_the_machine():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--json", "no-such-folder/report.json"], "'no-such-folder/report.json' cannot be written"),
-        (["--markdown", "."], "'.' cannot be written"),
+        (["--json", "no-such-folder/report.json"], "no-such-folder/report.json: expected a file in an existing folder"),
+        (["--markdown", "."], ".: expected a file in an existing folder"),
         (["--load", "no-such-file"], "No such file or directory: 'no-such-file'"),
-        (["--load", __file__], "is not what --json wrote"),
+        (["--load", __file__], ": expected a file that --json wrote"),
     ],
 )
 def test_rejects_wrong_arguments_before_measuring(arguments, says, monkeypatch, capsys):
-    monkeypatch.setattr(bench, "SECTIONS", {})
-    assert bench.main(arguments) == 2
+    monkeypatch.setattr(command, "SECTIONS", {})
+    assert command.main(arguments) == 2
     printed, errors = capsys.readouterr()
     assert printed == ""
     assert says in errors
@@ -102,9 +101,9 @@ def test_interruption_keeps_the_measured_sections(monkeypatch, capsys):
         "first": SimpleNamespace(measure=lambda effort, say: whole),
         "second": SimpleNamespace(measure=interrupted),
     }
-    monkeypatch.setattr(bench, "SECTIONS", {name: name for name in modules})
-    monkeypatch.setattr(bench, "import_module", modules.__getitem__)
-    assert bench.run(["first", "second"], True, "command").sections == [whole]
+    monkeypatch.setattr(command, "SECTIONS", {name: name for name in modules})
+    monkeypatch.setattr(command, "import_module", modules.__getitem__)
+    assert command.run(["first", "second"], True, "command").sections == [whole]
     assert "interrupted in second" in capsys.readouterr().err
     with pytest.raises(KeyboardInterrupt):
-        bench.run(["second"], True, "command")
+        command.run(["second"], True, "command")

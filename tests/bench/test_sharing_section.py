@@ -11,11 +11,11 @@ LITTLE = Effort(rounds=2, piece_ns=100_000, many=4_000)
 
 def test_fills_and_opens_a_file(tmp_path):
     path = str(tmp_path / "limits.tbl")
-    assert sharing.fill(path, LITTLE) == LITTLE.many
-    assert sharing.opening(path, LITTLE) > 0
+    assert sharing.fill(path, LITTLE.many) == LITTLE.many
+    assert sharing.opening(path, LITTLE.many) > 0
     ratelimit.Limiter.of(ratelimit.Table.open(path)).reset(LITTLE.many // 2)
     with pytest.raises(RuntimeError, match="not in the file"):
-        sharing.opening(path, LITTLE)
+        sharing.opening(path, LITTLE.many)
 
 
 @pytest.mark.parametrize("kind", [sharing.IDLE, sharing.LIVE])

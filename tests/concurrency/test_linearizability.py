@@ -10,12 +10,15 @@ import oracle
 import pytest
 from cases import ALGORITHMS, SECOND, START, quota_of
 from linearizability import Call, is_linearizable
+from tools import NIGHTLY
+from waiting import PATIENCE
 
 from ratelimit.testing import ManualClock
 
+pytestmark = pytest.mark.stress
+
 THREADS, CALLS, LIMIT = 3, 7, 3
-PATIENCE = 20  # seconds, at most
-ENOUGH = 200  # histories in which calls really overlapped
+ENOUGH = 200 if NIGHTLY else 20  # histories in which calls really overlapped
 
 
 def record(algorithm, rng):
@@ -65,14 +68,14 @@ def test_histories_are_linearizable(algorithm):
     rng = random.Random(str(algorithm))
     seen = contended = collisions = 0
     deadline = time.monotonic() + PATIENCE
-    while contended < ENOUGH and time.monotonic() < deadline:
+    while contended < ENOUGH:
+        assert time.monotonic() < deadline, f"calls overlapped in {contended} of {seen} histories"
         history, met = record(algorithm, rng)
         assert is_linearizable(history, lambda: algorithm.oracle(LIMIT, SECOND)), history
         seen += 1
         contended += overlaps(history) > 0
         collisions += met
     print(f"{algorithm}: {seen} histories, {contended} with overlapping calls, {collisions} collisions")
-    assert contended > 0, "no two calls ever overlapped"
 
 
 def fresh():

@@ -11,11 +11,13 @@ import time
 import numpy as np
 import pytest
 from cases import ALGORITHMS, START, quota_of
+from waiting import PATIENCE, until
 
 from ratelimit.testing import ManualClock
 
+pytestmark = pytest.mark.stress
+
 FREE_THREADED = not getattr(sys, "_is_gil_enabled", lambda: True)()
-PATIENCE = 30  # seconds until a race that is never seen is a failure
 PERIOD = 86_400 * 10**9
 WINDOWED = [one for one in ALGORITHMS if one.name not in ("token bucket", "leaky bucket")]
 
@@ -154,24 +156,23 @@ def test_single_calls_admit_exactly_the_limit(algorithm, verb):
 
 
 def test_batch_releases_the_gil(clock):
-    """While one thread decides a batch, another runs Python."""
+    """While one thread decides a batch, another runs Python; on a busy machine that may not show in every batch."""
     limiter = ALGORITHMS[0].make("1000/day", clock)
     keys = np.zeros(3_000_000, int)
-    done = threading.Event()
 
-    def decide():
-        limiter.allow_many(keys)
-        done.set()
-
-    thread = threading.Thread(target=decide)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1_000)  # no thread is made to release the GIL
-    try:
+    def another_thread_runs():
+        done = threading.Event()
+        thread = threading.Thread(target=lambda: (limiter.allow_many(keys), done.set()))
         thread.start()
         steps = 0
         while not done.is_set() and steps < 10**7:
             steps += 1
-        assert not done.is_set() or steps > 100
+        thread.join()
+        return steps > 100
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1_000)  # no thread is made to give it up
+    try:
+        until(another_thread_runs)
     finally:
         sys.setswitchinterval(interval)
-        thread.join()

@@ -12,6 +12,7 @@ import time
 import httpx
 import pytest
 from gateway_harness import App, get, raw, reset
+from waiting import PATIENCE, pace, pace_async, until
 
 from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
 from ratelimit.gateway.backends.balancer import Address, Balancer
@@ -109,7 +110,7 @@ def test_accepts_a_target_in_absolute_form(front):
 )
 def test_rejects_malformed_requests(front, request_):
     """The status is 400, and no later bytes of the connection are taken for a request."""
-    answer = raw(front, request_ + b"GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 3)
+    answer = raw(front, request_ + b"GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 "), answer
     assert b"smuggled" not in answer
     assert answer.count(b"HTTP/1.1") == 1
@@ -123,9 +124,11 @@ def test_trailers_are_not_taken_for_headers(serve, backend):
 
     back = backend(answer)
     server = serve("trusted_proxies: 127.0.0.1\n" + proxied(back.url))
-    head = b"POST / HTTP/1.1\r\nHost: a\r\nAuthorization: ann\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: ann\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     trailers = b"0\r\nAuthorization: root\r\nX-Forwarded-For: 192.0.2.9\r\nX-Extra: 1\r\n\r\n"
-    assert raw(server.port, head + b"2\r\nhi\r\n" + trailers, 1).startswith(b"HTTP/1.1 200")
+    assert raw(server.port, head + b"2\r\nhi\r\n" + trailers).startswith(b"HTTP/1.1 200")
     for word in (b"root", b"192.0.2.9", b"x-extra"):
         assert word not in back.heads[0]
     assert b"authorization: ann" in back.heads[0]
@@ -136,13 +139,13 @@ def test_trailers_are_not_taken_for_headers(serve, backend):
 )
 def test_rejects_endless_trailers_and_chunk_extensions(front, rest):
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert raw(front, head + rest, 5).startswith(b"HTTP/1.1 431 ")
+    assert raw(front, head + rest).startswith(b"HTTP/1.1 431 ")
 
 
 def test_small_chunks_do_not_count_towards_the_head(front):
     """Their framing is many times longer than max_head."""
     head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert raw(front, head + b"1;e\r\nx\r\n" * 10_000 + b"0\r\n\r\n", 5).startswith(b"HTTP/1.1 200 ")
+    assert raw(front, head + b"1;e\r\nx\r\n" * 10_000 + b"0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
 def test_drops_headers_that_a_backend_could_read_as_others(serve, backend):
@@ -199,7 +202,8 @@ apis:
     stages: {{$default: {{}}}}
 """)
     requests = [b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in (b"mock", b"mapped", b"kept", b"end")]
-    answers = raw(server.port, b"".join(requests), 2).split(b"HTTP/1.1 ")[1:]
+    requests[-1] = requests[-1].replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    answers = raw(server.port, b"".join(requests)).split(b"HTTP/1.1 ")[1:]
     assert [int(one[:3]) for one in answers] == [status, status, 304, 200]
     for one in answers[:3]:
         assert one.endswith(b"\r\n\r\n")
@@ -252,13 +256,13 @@ def test_limit_of_a_head_is_exact(serve, pieces, more, status):
     first = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000
     head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: "
     head += b"y" * (1000 + more - len(head) - 4) + b"\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(first)
         answer = connection.recv(65_536)
         for i in range(pieces):
             connection.sendall(head[i * len(head) // pieces : (i + 1) * len(head) // pieces])
-            time.sleep(0.001)
+            pace(0.001)
         while chunk := connection.recv(65_536):
             answer += chunk
     assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200", b"%d" % status]
@@ -269,7 +273,7 @@ def test_many_requests_in_one_read(serve):
     port = serve("max_head: 1000\n" + MOCK).port
     one = b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 50
     data = (one + b"\r\n\r\n") * 200
-    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         connection.sendall(data + one)
         answer = b""
         while answer.count(b"HTTP/1.1 ") < 200:
@@ -282,26 +286,23 @@ def test_many_requests_in_one_read(serve):
 
 def test_rejects_a_head_without_end(front):
     """It is rejected while it arrives; the bytes that follow are dropped for a while."""
-    began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", front), 5) as connection:
+    with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
-        with contextlib.suppress(OSError):
-            while time.monotonic() - began < 5:
-                connection.sendall(b"x" * 4096)
-    assert time.monotonic() - began < 4
+        with pytest.raises(ConnectionError):
+            until(lambda: connection.sendall(b"x" * 4096))
 
 
 @pytest.mark.parametrize("beginning", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n"])
 def test_slow_heads_time_out(front, beginning):
     began = time.monotonic()
-    answer = raw(front, beginning, 5)
+    answer = raw(front, beginning)
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert 0.9 < time.monotonic() - began < 3
+    assert time.monotonic() - began > 0.9
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 10", b"Transfer-Encoding: chunked"])
 def test_slow_bodies_time_out(front, framing):
-    answer = raw(front, b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n", 5)
+    answer = raw(front, b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert answer.endswith(b'{"message":"Request Timeout"}')
 
@@ -311,14 +312,14 @@ def test_slow_bodies_time_out(front, framing):
 def test_client_that_sends_everything_before_reading_gets_the_answer(front, path, size, status, close):
     """The answer is not lost although the connection is closed with unread bytes in it."""
     head = b"POST %b HTTP/1.1\r\nHost: a\r\n%bContent-Length: %d\r\n\r\n" % (path, close, size)
-    with socket.create_connection(("127.0.0.1", front), 5) as connection:
+    with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
         connection.sendall(head + b"x" * size)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 " + status)
 
 
 @pytest.mark.parametrize("framing", [b"", b"Transfer-Encoding: chunked\r\n"])
 def test_client_that_sends_a_long_head_before_reading_gets_the_answer(front, framing):
-    with socket.create_connection(("127.0.0.1", front), 5) as connection:
+    with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
         connection.sendall(b"POST /admin HTTP/1.1\r\nHost: a\r\n" + framing + b"X: " + b"x" * 4_000_000)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 431")
 
@@ -328,13 +329,12 @@ def test_bytes_after_a_final_answer_do_not_keep_the_connection_open(front, then)
     """The rest of a request that was refused, or blank lines, keep no connection open."""
     length = b"Content-Length: 1000\r\n" if then == b"x" else b""
     began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", front), 5) as connection, contextlib.suppress(OSError):
+    with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
         connection.sendall(b"GET /admin HTTP/1.1\r\nHost: a\r\n" + length + b"\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 403")
-        while time.monotonic() - began < 5:
-            connection.sendall(then)
-            time.sleep(0.1)
-    assert 0.9 < time.monotonic() - began < 4
+        with pytest.raises(ConnectionError):
+            until(lambda: connection.sendall(then))
+    assert time.monotonic() - began > 0.9
 
 
 def test_rubbish_after_a_request_does_not_appear_in_its_answer(serve, backend):
@@ -344,7 +344,7 @@ def test_rubbish_after_a_request_does_not_appear_in_its_answer(serve, backend):
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(4):
             writer.write(b"2\r\nab\r\n")
-            await asyncio.sleep(0.1)
+            await pace_async(0.1)
         writer.write(b"0\r\n\r\n")
 
     port = serve(proxied(backend(answer).url)).port
@@ -367,7 +367,7 @@ def sending(pause, pieces):
     async def body():
         for _ in range(pieces):
             yield b"x"
-            await asyncio.sleep(pause)
+            await pace_async(pause)
 
     return body()
 
@@ -382,9 +382,9 @@ def test_a_body_that_trickles_times_out(backend, to):
 
     routes = {"function": Route(function=lambda event: "ok"), "proxy": Route(proxy=Proxy([backend(answer).url]))}
     api = Api(routes={"POST /": routes[to]}, stages={"$default": Stage()})
-    ask = App(Configuration({"a": api}, body_timeout=0.5))
-    assert ask("POST", "/", content=sending(0.1, 50)).status_code == 408
-    assert ask("POST", "/", content=sending(0.01, 5)).text == "ok"
+    ask = App(Configuration({"a": api}, body_timeout=1))
+    assert ask("POST", "/", content=sending(0.1, 1_000)).status_code == 408
+    assert ask("POST", "/", content=sending(0.001, 5)).text == "ok"
 
 
 def test_slow_clients_are_not_held_against_a_backend(backend):
@@ -395,10 +395,11 @@ def test_slow_clients_are_not_held_against_a_backend(backend):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     behind = [backend(answer), backend(answer)]
-    route = Route(proxy=Proxy([one.url for one in behind], timeout=0.3))
-    ask = App(Configuration({"a": Api(routes={"POST /": route}, stages={"$default": Stage()})}, body_timeout=1.5))
-    assert ask("POST", "/", content=sending(0.1, 8)).text == "ok"
-    assert [ask("POST", "/", content=sending(2, 2)).status_code for _ in range(2)] == [408, 408]
+    route = Route(proxy=Proxy([one.url for one in behind], timeout=1))
+    api = Api(routes={"POST /": route}, stages={"$default": Stage()})
+    patient, ask = (App(Configuration({"a": api}, body_timeout=seconds)) for seconds in (PATIENCE, 1.5))
+    assert patient("POST", "/", content=sending(0.3, 5)).text == "ok"
+    assert [ask("POST", "/", content=sending(PATIENCE, 2)).status_code for _ in range(2)] == [408, 408]
     assert [ask("POST", "/", content=sending(0, 2)).status_code for _ in range(4)] == [200] * 4
     assert [len(one.heads) for one in behind] in ([4, 3], [3, 4])
 
@@ -416,7 +417,7 @@ def test_a_backend_that_answers_before_the_end_of_a_body(backend):
 def test_client_that_disconnects_in_mid_body(front):
     """The gateway continues to serve others."""
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", front), 5) as connection:
+        with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
             connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
     assert get(front, "/alive")[0] == 200
 
@@ -454,7 +455,7 @@ def answering(data, then=None):
         writer.write(data)
         await writer.drain()
         if then == "hang":
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         elif then == "reset":
             reset(writer)
 
@@ -564,7 +565,7 @@ def test_nothing_leaks_between_requests(serve, backend):
 
     async def echo(head, reader, writer):
         while head:
-            await asyncio.sleep(random.random() / 100)
+            await pace_async(random.random() / 100)
             body = head.split(b" ")[1] + b" " + head.partition(b"x-mine: ")[2].partition(b"\r")[0]
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             await writer.drain()
@@ -581,7 +582,7 @@ def test_nothing_leaks_between_requests(serve, backend):
             async def some(first):
                 found = []
                 for i in range(first, first + 10):
-                    timeout = 0.005 if i % 5 == 0 else 10
+                    timeout = 0.005 if i % 5 == 0 else PATIENCE
                     try:
                         answer = await client.get(f"{server.url}/{i}", headers={"x-mine": str(i)}, timeout=timeout)
                         found.append(answer.text == f"/{i} {i}")
@@ -694,7 +695,7 @@ def test_upstreams_take_turns_and_failed_ones_rest(serve, backend):
         return answer
 
     behind = [backend(named(name)) for name in names]
-    server = serve(proxied(f"[{behind[0].url}, {behind[1].url}]", fail_timeout=1))
+    server = serve(proxied(f"[{behind[0].url}, {behind[1].url}]", fail_timeout=4))
 
     def ask(count):
         return sorted(httpx.get(server.url).text for _ in range(count))
@@ -704,7 +705,7 @@ def test_upstreams_take_turns_and_failed_ones_rest(serve, backend):
     assert ask(6) == ["two"] * 6
     assert len(behind[0].heads) == 3  # one failure, and then it was left alone
     names["one"] = True
-    time.sleep(1.1)
+    until(lambda: httpx.get(server.url).text == "one")
     assert ask(4) == ["one", "one", "two", "two"]
 
 
@@ -753,8 +754,6 @@ def test_slow_readers_do_not_delay_other_clients(front, nginx):
         connection.connect(("127.0.0.1", front))
         connection.sendall(b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n")
         connections.append(connection)
-    began = time.monotonic()
     assert get(front, "/x")[0] == 200
-    assert time.monotonic() - began < 1
     for connection in connections:
         connection.close()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 from gateway_harness import KEY, App, get
+from waiting import PATIENCE, pace
 
 from ratelimit.gateway import (
     AccessLog,
@@ -57,7 +58,7 @@ def sneaky(event):
     return {"statusCode": 200, "headers": {"x-a": "1\\r\\nx-b: 2"}, "body": ""}
 
 async def slow(event):
-    await asyncio.sleep(5)
+    await asyncio.Event().wait()
 
 calls = 0
 def authorize(event):
@@ -121,7 +122,7 @@ def shop(nginx, tmp_path_factory):
     folder, port = tmp_path_factory.mktemp("shop"), free_port()
     (folder / "functions.py").write_text(FUNCTIONS)
     server = Server(folder, GATEWAY.format(nginx=nginx, url=f"http://127.0.0.1:{port}"), port=port)
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         client.server = server
         yield client
     server.stop()
@@ -140,17 +141,19 @@ def test_functions_that_hang_do_not_delay_other_requests(serve, backend, tmp_pat
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere")
 
-    (tmp_path / "hanging.py").write_text("import time\ndef hang(event): time.sleep(8)\ndef fast(event): return 'fast'")
+    (tmp_path / "hanging.py").write_text(
+        "import threading\ndef hang(event): threading.Event().wait()\ndef fast(event): return 'fast'"
+    )
     server = serve(f"""
 apis:
   a:
     routes:
       GET /hang: {{function: "hanging:hang", timeout: 0.05}}
-      GET /fast: {{function: "hanging:fast", timeout: 3}}
-      GET /named: {{proxy: {{to: "http://localhost:{backend(answer).port}/", timeout: 3}}}}
+      GET /fast: {{function: "hanging:fast", timeout: 29}}
+      GET /named: {{proxy: {{to: "http://localhost:{backend(answer).port}/", timeout: 29}}}}
     stages: {{$default: {{}}}}
 """)
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         assert {client.get("/hang").status_code for _ in range(40)} == {504}
         assert [client.get(path).text for path in ("/fast", "/named")] == ["fast", "here"]
     server.process.kill()
@@ -190,10 +193,9 @@ def test_functions_that_fail_are_502(shop, path):
 
 
 def test_function_that_takes_too_long(shop):
-    began = time.monotonic()
+    """The function itself would never answer."""
     answer = shop.get("/slow")
     assert (answer.status_code, answer.json()) == (504, {"message": "Endpoint request timed out"})
-    assert time.monotonic() - began < 2
 
 
 def test_an_authorizer_and_its_cache(shop):
@@ -586,7 +588,7 @@ def test_access_log_has_the_results_of_functions(tmp_path):
         raise RuntimeError("broken")
 
     routes = {
-        "GET /slow": Route(function=lambda event: time.sleep(0.03)),
+        "GET /slow": Route(function=lambda event: pace(0.03)),
         "GET /teapot": Route(function=lambda event: {"statusCode": 418}),
         "GET /broken": Route(function=fail),
     }

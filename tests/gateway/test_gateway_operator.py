@@ -1,12 +1,12 @@
 """The operator's pages: status in a real browser, metrics, usage, canary, promote and rollback."""
 
 import json
-import shutil
-import time
 
 import httpx
 import pytest
 from gateway_harness import KEY, App
+from tools import program
+from waiting import until
 
 from ratelimit.gateway import Api, Canary, Configuration, Mock, Route, Split, Stage, Throttle
 
@@ -39,6 +39,7 @@ def server(serve):
     return serve(GATEWAY.replace("GET /<b>", "GET /b"))
 
 
+@pytest.mark.browser
 def test_status_page_in_a_browser(server):
     """Chromium shows routes and stages, and the admitted and refused requests as they come."""
     from selenium import webdriver
@@ -46,11 +47,11 @@ def test_status_page_in_a_browser(server):
     from selenium.webdriver.common.by import By
 
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("chromium-browser")
+    options.binary_location = program("chromium")
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    browser = webdriver.Chrome(options=options, service=Service(program("chromedriver")))
 
     def numbers(row):
         """Read all cells at once: the page rebuilds its rows each second."""
@@ -58,10 +59,7 @@ def test_status_page_in_a_browser(server):
         return browser.execute_script(script, row + " td")
 
     def wait_for(condition):
-        ends = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < ends, browser.page_source
-            time.sleep(0.1)
+        until(condition, lambda: browser.page_source)
 
     try:
         browser.get(f"{server.url}/_gateway")

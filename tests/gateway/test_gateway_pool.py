@@ -2,9 +2,11 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import httpcore
 import pytest
+from waiting import PATIENCE, pace_async, until_async
 
 from ratelimit.gateway.backends import pool as pools
 from ratelimit.gateway.backends.pool import Pool
@@ -58,7 +60,7 @@ def in_loop(test):
 
     def run():
         async def body():
-            async with asyncio.timeout(20), origin_and_pool() as (origin, pool):
+            async with asyncio.timeout(PATIENCE), origin_and_pool() as (origin, pool):
                 await test(origin, pool)
 
         asyncio.run(body())
@@ -103,7 +105,7 @@ async def test_connection_that_the_backend_closed_is_not_used(origin, pool):
     await read(pool)
     origin.connections[0].close()
     await origin.connections[0].wait_closed()
-    await asyncio.sleep(0.05)  # until its end has arrived
+    await pace_async(0.05)  # until its end has arrived
     assert await read(pool) == b"hi"
     assert len(origin.connections) == 2
 
@@ -122,10 +124,12 @@ async def test_connection_with_an_unread_answer_is_closed(origin, pool):
 @in_loop
 async def test_cancelled_request_leaves_no_connection(origin, pool):
     origin.go.clear()
-    for _ in range(3):
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await pool.ask(pool.request())
+    for i in range(3):
+        asking = asyncio.create_task(pool.ask(pool.request()))
+        await until_async(lambda i=i: len(origin.connections) == i + 1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
         assert not pool.busy
     origin.go.set()
     assert await read(pool) == b"hi"
@@ -150,9 +154,8 @@ def test_requests_above_the_maximum_wait(monkeypatch):
     async def run(origin, pool):
         origin.go.clear()
         asking = [asyncio.create_task(read(pool)) for _ in range(10)]
-        while len(origin.connections) < 3:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
+        await until_async(lambda: len(origin.connections) >= 3)
+        await pace_async(0.05)
         assert len(origin.connections) == 3
         asking.pop().cancel()
         origin.go.set()
@@ -169,7 +172,8 @@ def test_unneeded_connections_are_closed(monkeypatch):
     @in_loop
     async def run(origin, pool):
         await asyncio.gather(*(read(pool) for _ in range(10)))
-        await asyncio.sleep(0.05)
+        await until_async(lambda: sum(writer.is_closing() for writer in origin.connections) >= 8)
+        await pace_async(0.05)
         assert sum(writer.is_closing() for writer in origin.connections) == 8
 
     run()
@@ -177,19 +181,20 @@ def test_unneeded_connections_are_closed(monkeypatch):
 
 @pytest.mark.parametrize("used_meanwhile", [True, False])
 def test_old_connections_are_closed(monkeypatch, used_meanwhile):
-    monkeypatch.setattr(pools, "KEPT_SECONDS", 0.2)
+    now = 0.0
+    monkeypatch.setattr("httpcore._async.http11.time", SimpleNamespace(monotonic=lambda: now))
 
     @in_loop
     async def run(origin, pool):
+        nonlocal now
         await asyncio.gather(*(read(pool) for _ in range(10)))
         for _ in range(8):
-            await asyncio.sleep(0.05)
+            now += pools.KEPT_SECONDS / 4
             if used_meanwhile:
                 await read(pool)
         await read(pool)
-        await asyncio.sleep(0.05)
-        open_ = [writer for writer in origin.connections if not writer.is_closing()]
+        await until_async(lambda: sum(not writer.is_closing() for writer in origin.connections) <= 1)
         assert len(origin.connections) == (10 if used_meanwhile else 11)
-        assert len(open_) == 1
+        assert sum(not writer.is_closing() for writer in origin.connections) == 1
 
     run()

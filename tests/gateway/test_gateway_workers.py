@@ -5,12 +5,12 @@ import itertools
 import os
 import signal
 import threading
-import time
 
 import httpx
 import pytest
 from gateway_harness import KEY
 from ports import free_port
+from waiting import PATIENCE, pace_async, until, until_async
 
 from ratelimit import Table
 
@@ -48,7 +48,7 @@ def ask(url, count, path="/dev/pets", clients=12):
 
     async def run():
         async def one(number):
-            async with httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=30) as client:
+            async with httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=PATIENCE) as client:
                 return [(await client.get(url + path)).status_code for _ in range(number)]
 
         found = await asyncio.gather(*(one(count // clients) for _ in range(clients)))
@@ -108,10 +108,7 @@ def test_killed_worker_is_replaced_and_keeps_counts(serve, gateway_text):
     victim = workers_of(server.url, 2).pop()
     os.kill(int(victim), signal.SIGKILL)
     server.wait_for("died")
-    ends = time.monotonic() + 60
-    while server.log.read_text().count("startup complete") < 3:
-        assert time.monotonic() < ends
-        time.sleep(0.05)
+    server.wait_for("startup complete", 3)
     assert ask(server.url, 12).count(200) == 8
 
 
@@ -137,10 +134,7 @@ def test_reload_reaches_four_workers(serve, gateway_text):
     server = serve(gateway_text(limit=10), "--workers", "4", "--no-watch")
     ask(server.url, 12)
     reload(server, gateway_text(limit=30), "SIGHUP")
-    ends = time.monotonic() + 10
-    while server.log.read_text().count("reloaded") < 4:
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    server.wait_for("reloaded", 4)
     assert ask(server.url, 36).count(200) == 20
     assert "died" not in server.log.read_text()
 
@@ -152,13 +146,13 @@ def test_reload_drops_no_request(serve, gateway_text):
 
     async def run():
         async def one():
-            async with httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=30) as client:
+            async with httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=PATIENCE) as client:
                 return [(await client.get(f"{server.url}/dev/pets")).status_code for _ in range(60)]
 
         async def change():
             for i in range(8):
                 reload(server, texts[i % 2], "SIGHUP")
-                await asyncio.sleep(0.05)
+                await pace_async(0.05)
 
         return (await asyncio.gather(one(), one(), one(), change()))[:3]
 
@@ -211,10 +205,7 @@ apis: {{a: {{routes: {{GET /late: {{function: "late:late"}}, GET /: {{mock: {{}}
     server = serve(text.format(log=tmp_path / "one", head=9_000), "--no-watch")
     late = threading.Thread(target=httpx.get, args=(f"{server.url}/late",))
     late.start()
-    ends = time.monotonic() + 10
-    while not (tmp_path / "begun").exists():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    until((tmp_path / "begun").exists)
     assert httpx.get(server.url, headers={"x": "x" * 3_000}).status_code == 200
     reload(server, text.format(log=tmp_path / "two", head=1_000), "SIGHUP")
     server.wait_for("reloaded")
@@ -229,21 +220,23 @@ apis: {{a: {{routes: {{GET /late: {{function: "late:late"}}, GET /: {{mock: {{}}
 def test_backends_are_kept_over_a_reload(serve, backend, tmp_path):
     """A download in progress continues to its end, even if its backend is no longer in the file."""
 
+    reloaded = threading.Event()
+
     async def slow(head, reader, writer):
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n")
-        for _ in range(10):
-            writer.write(b"x" * 20_000)
-            await writer.drain()
-            await asyncio.sleep(0.15)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100_000)
+        await until_async(reloaded.is_set)
+        writer.write(b"x" * 100_000)
+        await writer.drain()
 
     behind = backend(slow)
     text = "apis: {{a: {{routes: {{$default: {{proxy: '{url}'}}}}, stages: {{$default: {{}}}}}}}}"
     server = serve(text.format(url=behind.url))
-    with httpx.stream("GET", server.url, timeout=20) as answer:
+    with httpx.stream("GET", server.url, timeout=PATIENCE) as answer:
         pieces = answer.iter_raw()
         size = len(next(pieces))
         server.file.write_text(text.format(url="http://127.0.0.1:1"))
         server.wait_for("reloaded")
+        reloaded.set()
         size += sum(map(len, pieces))
     assert size == 200_000
     assert httpx.get(server.url).status_code == 504

@@ -58,7 +58,7 @@ cdef public void core_delete(void* handle) noexcept nogil:
 cdef public int core_perform(
     void* handle, int verb, uint64_t hashed, uint64_t cost, uint64_t now, uint64_t at, int given, uint64_t* decided
 ) noexcept nogil:
-    """The status of a request; `decided` is the moment it was decided for."""
+    """Return the status of a request; `decided` is the time that it was decided for."""
     cdef Limiter* limiter = <Limiter*>handle
     cdef Request request
     cdef Outcome out
@@ -110,7 +110,7 @@ cdef public void* core_searched(
     uint64_t reach,
     uint64_t beyond,
 ) noexcept nogil:
-    """The memory goes on for some slots `beyond` the table's end."""
+    """Make a limiter whose memory has some slots `beyond` the table's end."""
     cdef Limiter* limiter = <Limiter*>core_new(algorithm, limit, period, slots + beyond)
     limiter.rule.unit = unit
     limiter.rule.interval *= unit
@@ -126,14 +126,14 @@ cdef public void* core_slots(void* handle) noexcept nogil:
 
 
 cdef public void core_spent(void* handle, uint64_t at, uint64_t cost, uint64_t* low, uint64_t* high) noexcept nogil:
-    """The two halves of the state of a key that spent `cost`."""
+    """Compute the two halves of the state of a key that spent `cost`."""
     cdef u128 state = charge(&(<Limiter*>handle).rule, at, cost, 0)
     low[0] = <uint64_t>state
     high[0] = <uint64_t>(state >> 64)
 
 
 cdef public long core_find(void* handle, uint64_t hashed) noexcept nogil:
-    """The number of the slot, or -1."""
+    """Return the number of the slot, or -1."""
     cdef Limiter* limiter = <Limiter*>handle
     cdef u128 word = 0
     cdef u128* slot = find(&limiter.table, hashed, &word)

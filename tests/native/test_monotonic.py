@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from tools import needs
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent
 HEADER = HERE.parents[1] / "ratelimit" / "_engine" / "monotonic.h"
 CLOCKSOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")

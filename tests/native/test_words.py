@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tools import needs
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent
 HEADER = HERE.parents[1] / "ratelimit" / "_engine" / "atomics.h"
 WIDE_CAS = ["-mcx16"] if platform.machine() == "x86_64" else []

@@ -3,17 +3,17 @@
 `RATELIMIT_NIGHTLY=1` runs the long forms as well (about half an hour, 10 GB).
 """
 
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from tools import needs
+from tools import NIGHTLY, needs
+
+pytestmark = pytest.mark.proof
 
 HERE = Path(__file__).parent
-NIGHTLY = bool(os.environ.get("RATELIMIT_NIGHTLY"))
 ALL_VERBS = "REFUNDS RESETS GIVEN CRASH"
 
 # Of each model what must hold, at different sizes: threads, slots, verbs.

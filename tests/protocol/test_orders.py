@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from tools import needs
 
+pytestmark = pytest.mark.proof
+
 SUITES = ["first_requests", "late_request", "ring"]
 EXECUTIONS = 200_000
 
@@ -24,7 +26,7 @@ ENOUGH = ["", "COUNT_LOAD=relaxed COUNT_RAISE=relaxed", "GROUPS"]
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    needs("g++")
+    needs("g++", "relacy/relacy.hpp")
 
     def build(orders):
         program = tmp_path_factory.mktemp("orders") / "orders"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from programs import program
+from tools import program
 
 from ratelimit.replay import replay_log
 from ratelimit.replay.batch import Batch

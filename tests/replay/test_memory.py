@@ -12,6 +12,8 @@ import time
 import pytest
 from traffic import DAY, START, day, line
 
+pytestmark = pytest.mark.slow
+
 MEGABYTES = int(os.environ.get("RATELIMIT_BIG_LOG", "150"))
 RUN = """
 import json, resource, sys

@@ -19,10 +19,13 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from ports import free_port, until_open
-from programs import program
+from tools import program
+from waiting import PATIENCE, until
 
 from ratelimit import LeakyBucket
 from ratelimit.replay import replay, replay_log
+
+pytestmark = pytest.mark.proxy
 
 MS = 1_000_000
 CLOCK_MONOTONIC_COARSE = 6  # of Linux; the time module does not name it
@@ -97,22 +100,22 @@ def log(load, tmp_path_factory):
     try:
         until_open(port, server)
         wrk = [program("wrk"), "-t1", f"-c{load.connections}", "-d3s", "-s", script, f"http://127.0.0.1:{port}/"]
-        subprocess.run(wrk, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        subprocess.run(wrk, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
         until_all_logged(f"http://127.0.0.1:{port}/status")
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=PATIENCE)
     return folder / "access.log"
 
 
-def until_all_logged(status, seconds=30):
+def until_all_logged(status):
     """Wait until nginx has seen that wrk is gone: only then does it log delayed requests, and on SIGTERM not at all."""
-    for _ in range(seconds * 100):
-        with urlopen(status, timeout=seconds) as answer:
-            if answer.read().startswith(b"Active connections: 1 "):  # this one
-                return
-        time.sleep(0.01)
-    raise TimeoutError(f"nginx has connections open {seconds} s after wrk has ended")
+
+    def only_this_connection():
+        with urlopen(status, timeout=PATIENCE) as answer:
+            return answer.read().startswith(b"Active connections: 1 ")
+
+    until(only_this_connection, lambda: "nginx has connections open after wrk has ended")
 
 
 @pytest.fixture(scope="module")

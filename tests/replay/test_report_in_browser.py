@@ -1,9 +1,9 @@
 """The report opened in headless Chromium: the numbers on the page are the report's, and it can be read."""
 
 import pytest
-from programs import program
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from tools import program
 
 from ratelimit.replay import replay_log
 from ratelimit.replay.cli.suggest import main as suggest

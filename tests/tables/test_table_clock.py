@@ -8,7 +8,8 @@ from cases import SECOND
 from ratelimit import CorruptTable, FixedWindow, Table, TokenBucket
 from ratelimit._engine.constants import HEADER_OFFSET
 
-HOUR = 3_600 * SECOND
+HOUR, DAY = 3_600 * SECOND, 86_400 * SECOND
+SLACK = 600 * SECOND  # more than a test takes on any machine, and much less than the hour by which clocks differ
 
 
 @pytest.fixture
@@ -38,14 +39,14 @@ def test_limiters_on_a_table_have_one_clock(place):
 
 def test_survives_a_restart_of_the_host(path):
     """The monotonic clock starts again; the table continues by the wall clock."""
-    limiter = TokenBucket("10/hour", table=Table.open(path))
+    limiter = TokenBucket("10/day", table=Table.open(path))
     limiter.hit("key", 10)
     before = limiter.now_ns()
     restarted(path)
-    again = TokenBucket("10/hour", table=Table.open(path))
-    assert 0 <= again.now_ns() - before < 60 * SECOND
+    again = TokenBucket("10/day", table=Table.open(path))
+    assert 0 <= again.now_ns() - before < SLACK
     assert not again.allow("key")
-    assert again.hit("key").retry_after < 361
+    assert again.hit("key").retry_after_ns <= DAY // 10
 
 
 def test_a_wall_clock_that_lost_an_hour_locks_no_client_out(path):
@@ -55,30 +56,31 @@ def test_a_wall_clock_that_lost_an_hour_locks_no_client_out(path):
     before = limiter.now_ns()
     restarted(path, moved=-HOUR)
     again = TokenBucket("60/hour", table=Table.open(path))
-    assert HOUR - SECOND <= again.now_ns() - before < HOUR + 60 * SECOND  # the moment is up to a second old
+    assert HOUR - SLACK <= again.now_ns() - before < HOUR + SLACK  # the moment is up to a second old
 
 
 def test_all_processes_agree_after_a_restart(path):
     FixedWindow("1/day", table=Table.open(path)).allow("key")
     restarted(path, moved=-HOUR)
     first, second = (FixedWindow("1/day", table=Table.open(path)) for _ in range(2))
-    assert abs(first.now_ns() - second.now_ns()) < SECOND
+    before = first.now_ns()
+    assert before <= second.now_ns() <= first.now_ns()
 
 
 def test_several_limits_each_by_its_own_clock(path, tmp_path):
     """Tables that were anchored an hour apart decide one request, each by its own clock."""
-    near = TokenBucket("10/hour", table=Table.open(path))
+    near = TokenBucket("10/day", table=Table.open(path))
     near.allow("anchors it")
     restarted(path, moved=-HOUR)
-    ahead = TokenBucket("10/hour", table=Table.open(path))
-    now = TokenBucket("10/hour", table=Table.open(tmp_path / "other"))
-    assert ahead.now_ns() - now.now_ns() > HOUR - SECOND
+    ahead = TokenBucket("10/day", table=Table.open(path))
+    now = TokenBucket("10/day", table=Table.open(tmp_path / "other"))
+    assert ahead.now_ns() - now.now_ns() > HOUR - SLACK
     for both in (now & ahead, ahead & now):
         both.clear()
         assert [both.allow("key") for _ in range(11)] == [True] * 10 + [False]
-        assert both.hit("key").retry_after <= 360
-        assert 350 < both.reserve("key").delay <= 360
-        assert [limiter.peek("key").reset_after > 3_590 for limiter in both.limiters] == [True, True]
+        assert both.hit("key").retry_after_ns <= DAY // 10
+        assert DAY // 10 - SLACK < both.reserve("key").delay * SECOND <= DAY // 10
+        assert [limiter.peek("key").reset_after_ns > DAY - SLACK for limiter in both.limiters] == [True, True]
 
 
 @pytest.mark.parametrize("latest", [2**62 - 1, 2**63, 2**64 - 1])

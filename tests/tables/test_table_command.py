@@ -1,5 +1,6 @@
 """The command `ratelimit table`."""
 
+import os
 import struct
 
 import pytest
@@ -41,7 +42,7 @@ def test_showing_a_table_does_not_change_it(tmp_path, capsys):
     assert main(["show", str(path)]) == main(["check", str(path)]) == 0
     assert path.read_bytes() == content
     said = capsys.readouterr().out
-    assert "limit        TokenBucket('1/minute')\n" in said
+    assert "limit        token-bucket 1/minute\n" in said
     assert "1 keys, 0 of them in two slots; 0 unfinished claims" in said
 
 
@@ -50,3 +51,15 @@ def test_shows_that_a_new_table_has_no_decisions(tmp_path, capsys):
     TokenBucket("1/minute", table=Table.open(path, max_keys=8))
     assert main(["show", str(path)]) == 0
     assert capsys.readouterr().out.endswith("decided      nothing yet\n")
+
+
+def test_change_and_list_print_limits_as_text(capsys):
+    table = Table.shared(f"listed-{os.getpid()}", max_keys=8)
+    TokenBucket("1/minute", table=table)
+    try:
+        assert main(["change", table.name, "5/minute", "--burst", "9"]) == 0
+        assert capsys.readouterr().out == "token-bucket 5/minute burst 9\n"
+        assert main(["list"]) == 0
+    finally:
+        table.remove()
+    assert f"{table.name:30} token-bucket 5/minute burst 9, 0 of 8 keys live\n" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from cases import ALGORITHMS, SECOND, START
+from tools import needs
 
 from ratelimit import FixedWindow, LeakyBucket, SlidingWindow, TokenBucket
 from ratelimit.testing import ManualClock
@@ -96,6 +97,7 @@ print("unmoved", len(limiters))
 @pytest.fixture(scope="module")
 def shifted_wall_clock(tmp_path_factory):
     """Return the path of a library to preload."""
+    needs("gcc")
     folder = tmp_path_factory.mktemp("clock")
     (folder / "shift.c").write_text(SHIFTED_WALL_CLOCK)
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", "shift.so", "shift.c", "-ldl"], cwd=folder, check=True)

@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools import needs
 
 import ratelimit
+
+pytestmark = pytest.mark.slow
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cython_embed"
 
@@ -16,6 +19,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "cython_embed"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Return a folder with the built example."""
+    needs("gcc")
     folder = tmp_path_factory.mktemp("embed") / "package"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("*.c", "*.so", "build"))
     run(folder, "setup.py", "build_ext", "--inplace")

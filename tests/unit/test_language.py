@@ -3,6 +3,7 @@
 import pickle
 import re
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from cases import SECOND
@@ -386,3 +387,31 @@ def test_classes_refer_several_limits_to_parse(cls, text):
 def test_parse_is_in_the_front():
     assert ratelimit.parse is parse
     assert "parse" in ratelimit.__all__
+
+
+# --- the page docs/limits.md
+
+PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text()
+
+
+def test_table_of_limits_on_the_page():
+    rows = re.findall(r"^\| `([^`|]+)` \| `(\w+\(.*\))` \|$", PAGE, re.MULTILINE)
+    assert len(rows) == 10
+    for text, code in rows:
+        assert repr(parse(text)) == repr(eval(code))
+    assert {LimitSpec.parse(text).algorithm for text, _ in rows} == set(ALGORITHMS)
+
+
+def test_table_of_units_on_the_page():
+    rows = re.findall(r"^\| (\w+)[^|]* \| ((?:`\w+`(?:, )?)+) \|$", PAGE, re.MULTILINE)
+    assert len(rows) == 10
+    for name, spellings in rows:
+        for unit in re.findall(r"\w+", spellings):
+            assert parse_limits(f"7/{unit}") == parse_limits(f"7/{name}")
+
+
+def test_table_of_options_on_the_page():
+    rows = re.findall(r"^\| `(\w+) \w+`.* \| ([a-z ]+) \| .* \|$", PAGE, re.MULTILINE)
+    assert {(algorithm.replace(" ", "-"), option) for option, algorithm in rows} == {
+        (algorithm, option) for algorithm, options in OPTIONS.items() for option in options.values()
+    }

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from cases import SECOND, START
+from waiting import PATIENCE, until_async
 
 from ratelimit import CostExceedsLimit, LeakyBucket, TableFull, TokenBucket, WaitError, WaitTimeout
 from ratelimit.testing import ManualClock
@@ -144,10 +145,10 @@ def test_threads_are_served_in_the_order_in_which_they_came(make):
     for i, thread in enumerate(threads):
         thread.start()
         with clock.changed:
-            assert clock.changed.wait_for(lambda i=i: clock.asleep == i + 1, timeout=30)
+            assert clock.changed.wait_for(lambda i=i: clock.asleep == i + 1, timeout=PATIENCE)
     for i, thread in enumerate(threads):
         clock.advance(1.000_001)
-        thread.join(30)
+        thread.join(PATIENCE)
         assert [one.is_alive() for one in threads] == [False] * (i + 1) + [True] * (4 - i)
 
 
@@ -162,7 +163,7 @@ def run_with(clock, main, seconds):
             clock.advance(seconds)
         return await task
 
-    real_sleep = asyncio.sleep
+    real_sleep = asyncio.sleep  # noqa: TID251 - sleep(0): lets the other tasks run
 
     async def until(delay, result=None):
         due = clock.now_ns() + round(delay * SECOND)
@@ -202,8 +203,7 @@ def test_a_cancelled_task_gives_its_place_back():
     async def main():
         await limiter.wait_async("key")
         task = asyncio.create_task(limiter.wait_async("key"))
-        while limiter.reserve("key", max_delay=0).delay < 2:
-            await asyncio.sleep(0.001)
+        await until_async(lambda: limiter.reserve("key", max_delay=0).delay >= 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

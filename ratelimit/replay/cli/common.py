@@ -1,4 +1,4 @@
-"""What both commands share: options that say which logs to read, progress, and where reports are written."""
+"""Shared by both commands: options that select logs, progress, and the output of reports."""
 
 import argparse
 import os
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ERRORS = (ValueError, OSError, ImportError, MemoryError)  # invalid arguments, and what the system refuses
+ERRORS = (ValueError, OSError, ImportError, MemoryError)  # invalid arguments, and errors of the system
 
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
-    """What says which logs to read, and how."""
+    """Add the arguments that select the logs and how to read them."""
     parser.add_argument("logs", nargs="*", metavar="LOG", help="files, plain, gzip or zstd; - is standard input")
     parser.add_argument(
         "--key",
@@ -32,7 +32,7 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def reading(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """What the arguments say on how to read logs, with a progress bar on a terminal's standard error."""
+    """Return the arguments for reading logs, with a progress bar if standard error is a terminal."""
     if not options.logs:
         if sys.stdin is not None and sys.stdin.isatty():
             raise ValueError("which log? Name it, or pipe it in")
@@ -49,16 +49,16 @@ def reading(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def check_outputs(options: argparse.Namespace) -> None:
-    """Refuse what could not be written, before all the work."""
+    """Reject outputs that cannot be written, before the work begins."""
     if options.json == "-" == options.html:
         raise ValueError("--json and --html cannot both be standard output")
     for path in (options.json, options.html):
         if path not in (None, "-") and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
-            raise ValueError(f"{path!r} cannot be written: it must be a file in a folder that there is")
+            raise ValueError(f"{path!r} cannot be written: expected a file in an existing folder")
 
 
 def refusal(command: str, error: Exception) -> int:
-    """Say what was wrong; the exit status."""
+    """Print an error; return the exit status."""
     if isinstance(error, ImportError):
         error = ImportError(f"reading logs takes the extra `replay`: pip install 'ratelimit-core[replay]' ({error})")
     print(f"ratelimit {command}: {error}", file=sys.stderr)
@@ -73,7 +73,7 @@ def note(text: str) -> None:
 def progress_bar(
     total: int | None, wanted: bool, unit: str = "B", title: str = ""
 ) -> Iterator[Callable[[int], object]]:
-    """How to tell the progress: a bar on standard error if that is a terminal, otherwise nothing."""
+    """Return a function to report progress: a bar on standard error if it is a terminal, otherwise nothing."""
     if not wanted or sys.stderr is None or not sys.stderr.isatty():
         yield lambda size: None
         return
@@ -84,17 +84,17 @@ def progress_bar(
 
 
 def width() -> int | None:
-    """Of the terminal that standard output is, in characters; None when it is none."""
+    """Return the width of the terminal that standard output is, in characters, or None."""
     return shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
 
 
 def say(content: str) -> None:
-    """Print, unless nobody listens any more, as in `ratelimit replay log | head`."""
+    """Print, unless the reader has closed the pipe, as in `ratelimit replay log | head`."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         print(content.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the rest to be flushed is dropped
 
 
 def write(path: str, content: str) -> None:

@@ -13,10 +13,10 @@ LIMITS = [f"{algorithm} 60/minute" for algorithm in ALGORITHMS]
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; its exit status: 0, or 1 when it was interrupted, or 2 when it makes no sense."""
+    """Run the command; return 0, 1 if it was interrupted, or 2 if the arguments are wrong."""
     parser = argparse.ArgumentParser(
         prog="ratelimit replay",
-        description="Replay an access log or a recorded trace through limits: who would have been refused?",
+        description="Replay an access log or a recorded trace through limits: which requests would have been refused?",
     )
     add_log_arguments(parser)
     parser.add_argument(

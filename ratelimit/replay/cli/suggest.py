@@ -14,7 +14,7 @@ from .common import ERRORS, add_log_arguments, check_outputs, progress_bar, read
 
 
 def share_of(text: str) -> float:
-    """ "0.1%" or "0.001"."""
+    """Parse "0.1%" or "0.001"."""
     try:
         share = float(text.removesuffix("%").strip()) / (100 if text.endswith("%") else 1)
     except ValueError:
@@ -25,7 +25,7 @@ def share_of(text: str) -> float:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command; its exit status: 0, or 1 when it was interrupted, or 2 when it makes no sense."""
+    """Run the command; return 0, 1 if it was interrupted, or 2 if the arguments are wrong."""
     parser = argparse.ArgumentParser(
         prog="ratelimit suggest",
         description="The smallest limit by each algorithm that refuses no more than a given share.",

@@ -23,7 +23,7 @@ FINE_TIMES = [*(n * 10.0**i for i in range(-9, 0) for n in (1, 2, 5)), *(s / NS 
 
 
 def over_time(start_ns: int, bin_ns: int, requests: Sequence[int], refused: Sequence[int], text: str) -> str:
-    """Admitted below, refused on top of it, by time; and a mark below the axis wherever somebody was refused."""
+    """Draw admitted requests over time, with the refused ones on top, and a mark below the axis at each refusal."""
     height, top, foot = 168, 8, 130
     most = nice(max(requests, default=0))
     x = scale(0, max(len(requests), 1), LEFT, WIDTH - RIGHT)
@@ -45,7 +45,7 @@ def over_time(start_ns: int, bin_ns: int, requests: Sequence[int], refused: Sequ
 
 
 def most_in_a_period(rows: Sequence[tuple[str, Largest]], text: str) -> str:
-    """The largest number admitted in one period, as multiples of the limit, beside what is proved."""
+    """Draw the largest number admitted in one period, in multiples of the limit, and the proved bound."""
     left, right, line = 8, 150, 46
     foot = line * len(rows) + 4
     most = max([1.25, *(max(largest.admitted, largest.most) / largest.limit for _, largest in rows)])
@@ -70,7 +70,7 @@ def most_in_a_period(rows: Sequence[tuple[str, Largest]], text: str) -> str:
 
 
 def histogram(pairs: Iterable[tuple[float, int]], kind: str, text: str) -> str:
-    """How often a time was so long: (seconds, number) pairs, on a logarithmic axis; no time at all stands left."""
+    """Draw a histogram of (seconds, number) pairs on a logarithmic axis; zero seconds are on the left."""
     width, height, top, foot = WIDTH // 2, 176, 18, 136
     zero, bars = 0, dict[int, int]()
     for seconds, number in pairs:
@@ -90,7 +90,7 @@ def histogram(pairs: Iterable[tuple[float, int]], kind: str, text: str) -> str:
     if zero:
         parts.append(bar(LEFT + 8, y(zero), 20, foot, kind, f"{zero:,}"))
         parts.append(label_at(LEFT + 18, foot + 18, "0", "middle"))
-    for marks in (ROUND_TIMES, FINE_TIMES):  # the finer ones where of the others there is one at most
+    for marks in (ROUND_TIMES, FINE_TIMES):  # the finer ones if at most one of the others fits
         places = [(seconds, x(log10(seconds) / log10(2) * STEPS / 4)) for seconds in marks]
         places = [(seconds, place) for seconds, place in places if x(low) - 1 <= place <= width - RIGHT + 1]
         if len(places) > 1:
@@ -102,7 +102,7 @@ def histogram(pairs: Iterable[tuple[float, int]], kind: str, text: str) -> str:
 
 
 def curves(lines: Sequence[Sequence[tuple[int, float]]], target: float, per: str, text: str) -> str:
-    """The share that is refused against the limit, both logarithmic, a line for each algorithm."""
+    """Draw the share that is refused against the limit, both logarithmic, a line for each algorithm."""
     height, top, foot = 320, 12, 270
     shares = [share for line in lines for _, share in line if share]
     lowest = min([0.1, target or 1, *shares])
@@ -133,7 +133,7 @@ def curves(lines: Sequence[Sequence[tuple[int, float]]], target: float, per: str
 
 
 class scale:
-    """From numbers to places: a straight line through (low, begin) and (high, end)."""
+    """Return the linear function through (low, begin) and (high, end)."""
 
     def __init__(self, low: float, high: float, begin: float, end: float) -> None:
         self.low, self.begin = low, begin
@@ -151,7 +151,7 @@ def picture(height: int, text: str, parts: Iterable[str], width: int = WIDTH) ->
 
 
 def steps(upper: Sequence[int], lower: Sequence[int], x: scale, y: scale) -> str:
-    """An area between two step lines; where there is nothing, nothing is drawn."""
+    """Return the path of the area between two step lines, without its empty parts."""
     runs: list[list[int]] = []
     for i, (high, low) in enumerate(zip(upper, lower, strict=True)):
         if high == low:
@@ -185,7 +185,7 @@ def grid_line(y: float, label: str, width: int = WIDTH) -> str:
 
 
 def nice(number: int) -> int:
-    """The next even number with one or two digits that says something: the end of an axis."""
+    """Return the next even number with one or two significant digits, for the end of an axis."""
     if number <= 2:
         return 2
     size = int(10 ** max(floor(log10(number)) - 1, 0))
@@ -193,14 +193,14 @@ def nice(number: int) -> int:
 
 
 def time_ticks(first: int, last: int, most: int = 9) -> list[tuple[int, str]]:
-    """Round moments between first and last, and what to write there."""
+    """Return round times between first and last, and their labels."""
     step = next((step for step in STEPS_OF_TIME if (last - first) // step < most), STEPS_OF_TIME[-1])
     places = range(-(-first // step) * step, last + 1, step)
     form = "%Y-%m-%d" if step >= 86_400 * NS else "%H:%M" if step >= 60 * NS else "%H:%M:%S"
     labels = [datetime.fromtimestamp(at // NS, UTC).strftime(form) for at in places]
     if step < NS:
         labels = [f"{label}.{at % NS // 1_000_000:03}" for label, at in zip(labels, places, strict=True)]
-    if form == "%H:%M":  # a new day says so
+    if form == "%H:%M":  # a new day shows its date
         days = [at // (86_400 * NS) for at in places]
         for i, (before, day) in enumerate(pairwise(days), 1):
             if day != before:

@@ -11,14 +11,14 @@ LONGEST = 60  # characters of a key
 
 
 def table(report: Report, width: int | None = None) -> str:
-    """The whole report, about 110 characters wide, or to fit `width`."""
+    """Render the whole report, about 110 characters wide, or to fit `width`."""
     parts = ["\n".join(fit(line, width) for line in heading(report)), overview(report.outcomes, width)]
     parts += [details(outcome, width) for outcome in report.outcomes]
     return "\n\n".join(parts)
 
 
 def heading(report: Report) -> list[str]:
-    """What was read, and what to know before believing the rest."""
+    """Return the lines about the log, and the notes that qualify the results."""
     if not report.requests:
         lines = ["no requests"]
     else:
@@ -31,7 +31,7 @@ def heading(report: Report) -> list[str]:
 
 
 def notes(report: Report) -> list[str]:
-    """What was out of the ordinary."""
+    """Return the lines about anything unusual."""
     lines = []
     if not report.complete:
         lines.append("interrupted: this is what was known by then")
@@ -41,7 +41,7 @@ def notes(report: Report) -> list[str]:
         if outcome.full:
             lines.append(
                 f"{outcome.limit}: {outcome.full:,} requests were refused only because its table was full; "
-                "their number depends on --max-keys, and should be none"
+                "their number depends on --max-keys, and should be 0"
             )
         lines += [
             f"{outcome.limit}: the most in {largest.period:g} s is counted without {largest.left_out:,} requests"
@@ -52,7 +52,7 @@ def notes(report: Report) -> list[str]:
 
 
 def source_notes(source: Source) -> list[str]:
-    """What was out of the ordinary in what was read."""
+    """Return the lines about anything unusual in the logs."""
     lines = [f"{name}: {why}; only what came before is counted" for name, why in source.damaged]
     lines += [f"no line has a field {field!r}; it counts as '-' in all of them" for field in source.absent]
     if source.broken:
@@ -67,12 +67,12 @@ def source_notes(source: Source) -> list[str]:
 
 
 def broken_lines(source: Source) -> list[str]:
-    """The first of them, with where they stand."""
+    """Return the first broken lines, with file and line number."""
     return [f"  {name}:{number}: {printable(line)}" for name, number, line in source.broken_lines]
 
 
 def overview(outcomes: Iterable[Outcome], width: int | None = None) -> str:
-    """A line for each limit."""
+    """Render a line for each limit."""
     head = ["limit", "admitted", "refused", "", "keys refused", "fairness", "most in one period", "median wait"]
     rows = [
         [
@@ -91,7 +91,7 @@ def overview(outcomes: Iterable[Outcome], width: int | None = None) -> str:
 
 
 def details(outcome: Outcome, width: int | None = None) -> str:
-    """What else is known of one limit."""
+    """Render the rest of one limit's results."""
     lines = [outcome.limit]
     lines += [
         f"  most in any {duration(largest.period)}: {largest.admitted:,} admitted, "
@@ -122,10 +122,10 @@ def details(outcome: Outcome, width: int | None = None) -> str:
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """A table: the first column to the left, the others to the right.
+    """Render a table: the first column is left-aligned, the others right-aligned.
 
-    What is wider than `width` becomes several tables, each with the first column; or, where not even that fits, a
-    line for each cell. A column without a name stays with the one before it.
+    If it is wider than `width`, it becomes several tables, each with the first column, or else a line for each cell.
+    A column without a name stays with the one before it.
     """
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     starts = [i for i in range(1, len(head)) if head[i]]
@@ -155,7 +155,7 @@ def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence
 
 
 def stacked(head: Sequence[str], row: Sequence[str]) -> str:
-    """One row, a line for each column."""
+    """Render one row as a line for each column."""
     indent = " " * (2 + len(head[0]) - len(head[0].lstrip()))
     lines = [row[0]]
     for name, text in zip(head[1:], row[1:], strict=True):
@@ -167,7 +167,7 @@ def stacked(head: Sequence[str], row: Sequence[str]) -> str:
 
 
 def fit(line: str, width: int | None) -> str:
-    """The line, continued below itself where it is too wide."""
+    """Wrap a line that is too wide."""
     if width is None:
         return line
     indent = " " * (2 + len(line) - len(line.lstrip()))
@@ -175,7 +175,7 @@ def fit(line: str, width: int | None) -> str:
 
 
 def printable(text: str) -> str:
-    """What a log holds may not command the terminal."""
+    """Escape control characters, so that a log cannot control the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -189,7 +189,7 @@ def keys(report: Report) -> str:
 
 
 def keyed(number: int, key: str) -> str:
-    """ "5 clients", or "5 keys (client/64)" where the expression is no word."""
+    """Return "5 clients", or "5 keys (client/64)" if the expression is not a single word."""
     return several(number, key) if key.isalpha() else f"{several(number, 'key')} ({key})"
 
 
@@ -198,7 +198,7 @@ def several(number: int, what: str) -> str:
 
 
 def percent(share: float) -> str:
-    """At least two digits that say something."""
+    """Format a share with at least two significant digits."""
     if not share:
         return "0 %"
     if share < 0.0001:
@@ -207,7 +207,7 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Three digits, in the unit that suits them."""
+    """Format a duration with three digits, in a suitable unit."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
@@ -219,13 +219,13 @@ def moment(ns: int) -> str:
 
 
 def short(limit: str) -> str:
-    """A limit without its quota: the algorithm, and its burst if it has one."""
+    """Return a limit without its quota: the algorithm, and its burst if it has one."""
     words = limit.split()
     return " ".join([words[0], *words[2:]])
 
 
 def suggestions(answer: Answer, width: int | None = None) -> str:
-    """For a terminal, or to fit `width`."""
+    """Render suggestions for a terminal, or to fit `width`."""
     lines = []
     if answer.requests:
         lines.append(
@@ -248,7 +248,7 @@ def suggestions(answer: Answer, width: int | None = None) -> str:
 
 
 def suggestion_notes(answer: Answer) -> list[str]:
-    """What to know before believing the rest."""
+    """Return the notes that qualify the suggestions."""
     lines = [] if answer.requests else ["no requests, and so no limit"]
     if not answer.complete:
         lines.append("interrupted: this is what was known by then")
