@@ -18,7 +18,6 @@ from ._limiter.keys cimport hash_key
 from ._limiter.reservation cimport reservation_of
 
 from ._limiter import waiting
-from ._limiter.attachment import COUNTS
 from ._limiter.decision import VERDICT
 from ._limiter.parameters import check_arguments, options_of, read_parameters, text_of
 from .quota import seconds_to_ns
@@ -73,7 +72,7 @@ cdef class Limiter(Attachment):
             raise TypeError(f"table: expected a Table, got {table!r}")
         memory, metadata = table.attach_existing()
         if not metadata.format.own_clock:
-            raise ValueError(f"{table}: expected ratelimit's own clock, got one given as clock=; make the limiter with it")
+            raise ValueError(f"{table}: expected ratelimit's own clock, got one given as clock=; use its class")
         parameters = read_parameters(metadata, revision_of(memory))
         found = CLASSES[parameters.algorithm]
         if not issubclass(found, cls):
@@ -245,7 +244,7 @@ cdef class Limiter(Attachment):
 
     def __reduce__(self):
         if self.table.path is None:
-            raise TypeError(f"{self!r} has its keys in this process's memory; only one with a shared table can be pickled")
+            raise TypeError(f"{self!r} keeps its keys in this process's memory; one with a shared table can be pickled")
         options = options_of(self.current().parameters)
         options.update(table=self.table, on_full=self.on_full, clock=self.clock)
         return restored, (type(self), self.quota, options)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ._engine.constants import NS_PER_SECOND
 from ._limiter.parameters import options_of
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import MAX_LIMITS, All
 from .errors import shortened, unknown
-from .quota import NS_PER_SECOND, QUOTA, QUOTA_EXAMPLES, Quota
+from .quota import QUOTA, QUOTA_EXAMPLES, Quota
 from .table import Table
 
 if TYPE_CHECKING:

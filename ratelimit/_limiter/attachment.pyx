@@ -115,7 +115,7 @@ cdef class Attachment:
         if counts not in COUNTS:
             raise ValueError(f"counts: expected one of {', '.join(map(repr, COUNTS))}, got {counts!r}")
         if counts == "scale" and self.rule.algorithm == SLIDING_LOG:
-            raise ValueError("counts: expected 'keep' or 'reset', got 'scale'; a SlidingLog keeps requests, not a count")
+            raise ValueError("counts: expected 'keep' or 'reset', got 'scale'; a SlidingLog keeps no count")
         with self.table.locked():
             self.refresh()
             old = self.current()

@@ -53,7 +53,7 @@ def test_rejects_truncated_and_longer_files(path, change):
     content = sound(path)
     content = content[:change] if change < 0 else content + bytes(change)
     path.write_bytes(content)
-    with pytest.raises(CorruptTable, match="is damaged: expected .* bytes, got"):
+    with pytest.raises(CorruptTable, match=r"is damaged: expected .* bytes, got"):
         TokenBucket("10/day", table=Table.open(path))
     assert path.read_bytes() == content
 

@@ -350,7 +350,7 @@ def test_several_limits_use_a_table_each(tmp_path):
     assert both.limiters[0].table is table
     assert [limiter.max_keys for limiter in both.limiters] == [9, 9, 9]
     assert [oct(limiter.table.path.stat().st_mode & 0o777) for limiter in both.limiters] == ["0o640"] * 3
-    assert [str(Table.open(tmp_path / name).limiter()) for name in ("api", "api.2", "api.3")] == [
+    assert [str(Limiter.of(Table.open(tmp_path / name))) for name in ("api", "api.2", "api.3")] == [
         "token-bucket 100/second",
         "sliding-log 7/day",
         "leaky-bucket 5/second",
