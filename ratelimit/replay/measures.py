@@ -33,7 +33,7 @@ class Timeline:
         self.width_ns = next(self._widths)
 
     def cover(self, first: int, last: int) -> None:
-        """Have bins for all moments from first to last."""
+        """Have bins for all times from first to last."""
         if not self.counts.shape[1]:
             self.start = first // self.width_ns
         while True:
@@ -46,10 +46,10 @@ class Timeline:
                 return
             self._widen()
 
-    def add(self, row: int, moments: NDArray[np.int64]) -> None:
-        """Count these moments; `cover` them first."""
+    def add(self, row: int, times: NDArray[np.int64]) -> None:
+        """Count these times; `cover` them first."""
         bins = self.counts.shape[1]
-        self.counts[row] += np.bincount(moments // self.width_ns - self.start, minlength=bins)
+        self.counts[row] += np.bincount(times // self.width_ns - self.start, minlength=bins)
 
     def _widen(self) -> None:
         before, self.width_ns = self.width_ns, next(self._widths)
@@ -61,7 +61,7 @@ class Timeline:
         self.start //= factor
 
 
-STEPS = 16  # bins of a spread for each doubling: a quantile is at most 4.5 % too large
+STEPS = 16  # bins of a histogram for each doubling: a quantile is at most 4.5 % too large
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class DurationHistogram:
             self.total += float(ended.sum(dtype=np.float64))
             self.largest = max(self.largest, int(ended.max()))
 
-    def spread(self) -> DurationSummary:
+    def summary(self) -> DurationSummary:
         ended = int(self.counts.sum())
         median, p90, p99 = (self._quantile(share, ended) for share in (0.5, 0.9, 0.99))
         steps = [(self._edge(bin), int(self.counts[bin])) for bin in np.flatnonzero(self.counts).tolist()]

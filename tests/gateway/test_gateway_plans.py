@@ -10,19 +10,19 @@ from ratelimit.gateway import (
     Api,
     Authorizer,
     CalendarQuota,
+    CanarySplit,
     Configuration,
+    Level,
     Limiters,
     Mock,
     Plan,
     Route,
-    Split,
     Stage,
-    Step,
     Throttle,
     UsagePlan,
 )
-from ratelimit.gateway.throttling.levels import add, read
-from ratelimit.gateway.throttling.usage_plan import EPOCH, period_of, sweep
+from ratelimit.gateway.throttling.calendar import EPOCH, period_of
+from ratelimit.gateway.throttling.usage_plan import sweep
 from ratelimit.testing import ManualClock
 
 OTHER = "o" * 30
@@ -174,7 +174,7 @@ def test_midnight_between_two_readings_of_the_clock(before):
 def test_a_refused_request_uses_no_quota(clock):
     ask = App(rest(plan(throttle=Throttle(1, 2), quota=CalendarQuota(100, "DAY"))), clock)
     ask.statuses("/prod/pets", 9, headers={"x-api-key": KEY})
-    assert ask.gateway.flow.plans["gold"].remaining("ann") == 98
+    assert ask.gateway.site.plans["gold"].remaining("ann") == 98
 
 
 def test_what_other_levels_refuse_uses_no_plan(clock):
@@ -182,7 +182,7 @@ def test_what_other_levels_refuse_uses_no_plan(clock):
     configuration.apis["shop"].stages["prod"].route_throttles = {"GET /pets": Throttle(1, 1)}
     ask = App(configuration, clock)
     assert ask.statuses("/prod/pets", 3, headers={"x-api-key": KEY}) == [200, 429, 429]
-    assert ask.gateway.flow.plans["gold"].remaining("ann") == 99
+    assert ask.gateway.site.plans["gold"].remaining("ann") == 99
     assert ask.statuses("/dev/pets", 9, headers={"x-api-key": KEY}) == [200] * 8 + [429]
 
 
@@ -194,7 +194,7 @@ def test_quota_in_shadow_mode():
     assert [ruling.allowed for ruling in rulings] == [True] * 4 + [False]
     assert [ruling.shadow for ruling in rulings] == ["", "", "quota", "quota", ""]
     assert gold.remaining("ann") == 0
-    assert App(rest(gold.plan)).gateway.operator.status()["plans"][0]["quota"] == "2 per day, shadow"
+    assert App(rest(gold.plan)).gateway.pages.status()["plans"][0]["quota"] == "2 per day, shadow"
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ def test_usage_by_day(gold):
 def test_usage_without_a_quota(clock):
     ask = App(rest(plan()), clock)
     ask.statuses("/prod/pets", 3, headers={"x-api-key": KEY})
-    gold = ask.gateway.flow.plans["gold"]
+    gold = ask.gateway.site.plans["gold"]
     today = EPOCH.fromordinal(EPOCH.toordinal() + clock.now_ns() // (86_400 * 10**9))
     assert gold.usage("ann", today, today) == {str(today): [3, None]}
 
@@ -297,16 +297,16 @@ def test_rejects_wrong_orders(gold, call, problem):
 def test_old_counters_are_removed(gold):
     """After 92 days the counters of a day are removed, so that the table does not fill up."""
     use(gold, 3)
-    counts = gold.limiters.counts
+    counts = gold.limiters.counters
     sweep([gold], gold.limiters)
-    held = len(counts), len(gold.limiters.of["quota"])
+    held = len(counts.limiter), len(gold.limiters.of["quota"])
     for _ in range(200):
         gold.clock.advance(86_400)
         use(gold, 1)
         sweep([gold], gold.limiters)
-    assert len(counts) - held[0] <= 92
+    assert len(counts.limiter) - held[0] <= 92
     assert len(gold.limiters.of["quota"]) <= held[1] + 14
-    assert read(counts, "used/gold/2026-11-25/ann") == 0
+    assert counts.read("used/gold/2026-11-25/ann") == 0
 
 
 @pytest.mark.parametrize("period", ["DAY", "WEEK", "MONTH"])
@@ -338,11 +338,11 @@ def test_counts_that_find_no_slot_are_lost():
     """A quota still holds, and adjusting it returns an error."""
     limiters = Limiters(max_keys=4, clock=at("2026-11-25T12:00:00"))
     for name in "abcd":
-        add(limiters.counts, name)
+        limiters.counters.add(name)
     gold = UsagePlan("gold", plan(quota=CalendarQuota(2, "DAY")), limiters)
     chain = gold.chain("ann", "shop/prod", "GET /pets")
     assert [chain.hit().allowed for _ in range(3)] == [True, True, False]
-    assert (gold.remaining("ann"), read(limiters.counts, "e")) == (0, 0)
+    assert (gold.remaining("ann"), limiters.counters.read("e")) == (0, 0)
     with pytest.raises(ValueError, match="no room to adjust: max_keys=4"):
         gold.adjust("ann", 5)
 
@@ -356,8 +356,8 @@ def test_rejects_contradictory_quotas(quota):
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (lambda: Split("a", "b", percent=200), "percent must be from 0 to 100, not 200"),
-        (lambda: Step.of("methd", "GET /", Throttle(1, 1)), "level must be one of plan, .*, not 'methd'"),
+        (lambda: CanarySplit("a", "b", percent=200), "percent must be from 0 to 100, not 200"),
+        (lambda: Level.of("methd", "GET /", Throttle(1, 1)), "level must be one of plan, .*, not 'methd'"),
         (lambda: Limiters("memry"), "tables must be memory, shared:NAME or file:FOLDER, not 'memry'"),
         (lambda: CalendarQuota(5.5, "DAY"), "limit must be a whole number from 1 to .*, not 5.5"),
         (

@@ -19,8 +19,9 @@ from ports import free_port
 from waiting import PATIENCE, pace, until, until_async, until_still
 
 from ratelimit import Table
+from ratelimit.gateway.clients import Clients
 from ratelimit.gateway.server import worker
-from ratelimit.gateway.server.peers import Connections
+from ratelimit.gateway.server.peers import Peers
 
 MOCK = "apis: {a: {routes: {GET /: {mock: {body: hello}}}, stages: {$default: {}}}}\n"
 
@@ -89,8 +90,9 @@ def test_killed_worker_is_asked_once(tmp_path, caplog):
     gone = tmp_path / "abcd1234.sock"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(gone))
-    here = Connections(str(tmp_path))
-    assert asyncio.run(here.all({"method": "GET", "id": "x-y"})) == [(410, {"message": "Gone"})]
+    clients = Clients()
+    clients.ask_worker = Peers(clients, str(tmp_path)).ask
+    assert asyncio.run(clients.command("GET", "abcd1234-x", b"")) == (410, {"message": "Gone"})
     assert not gone.exists()
     assert not caplog.records
 
@@ -135,8 +137,7 @@ def test_file_that_is_being_written_is_not_read(monkeypatch):
     assert read_at == [4]
 
 
-def test_replacement_of_a_worker_serves_the_same(serve):
-    """It knows what was promoted, until the file is read again."""
+def test_reload_promotes_in_all_workers_and_their_replacements(serve):
     text = """
 apis:
   a:
@@ -148,25 +149,23 @@ apis:
     def served():
         return {httpx.get(server.url).text for _ in range(30)}
 
-    def move(what):
-        return httpx.post(f"{server.url}/_gateway/{what}", json={"stage": "a/$default"}).status_code
+    def deploy(deployment, reloads):
+        server.file.write_text(text.format(deployment))
+        server.wait_for("reloaded", reloads)
 
     def replace_one():
         count = server.log.read_text().count("startup complete")
         os.kill(int(min(workers_of(server))), signal.SIGKILL)
         until(lambda: server.log.read_text().count("startup complete") > count)
 
-    assert move("promote") == 200
+    deploy("v2", reloads=2)
+    assert served() == {"v2"}
     replace_one()
     assert served() == {"v2"}
-    assert move("rollback") == 200
+    deploy("v1", reloads=4)
     assert served() == {"v1"}
     replace_one()
     assert served() == {"v1"}
-    server.file.write_text(text.format("v2"))
-    server.wait_for("reloaded", 2)
-    replace_one()
-    assert served() == {"v2"}
 
 
 def workers_of(server):

@@ -20,8 +20,9 @@ from websockets.sync.client import connect
 from websockets.sync.server import serve as serve_websocket
 
 from ratelimit.gateway import Api, Configuration, Gateway, Stage
-from ratelimit.gateway.backends.proxy import to_backend
-from ratelimit.gateway.exchange import Exchange
+from ratelimit.gateway.backends.proxy import Forwarding
+from ratelimit.gateway.http.request import WebSocketEvent
+from ratelimit.gateway.pipeline import begin
 
 FUNCTIONS = """
 import json
@@ -115,9 +116,9 @@ def test_client_cannot_set_its_connection_id():
     """`X-Connection-Id`, which identifies the client to a backend, is set by the gateway alone."""
     configuration = Configuration({"a": Api(type="websocket", stages={"prod": Stage()})})
     theirs = [(b"host", b"a"), (b"x-connection-id", b"theirs"), (b"x_connection_id", b"theirs")]
-    exchange = Exchange.begin(Gateway(configuration).flow, {"headers": theirs, "client": ("192.0.2.1", 1)}, None)
-    exchange.connection = "its-own"
-    assert [value for name, value in to_backend(exchange) if b"connection" in name] == [b"its-own"]
+    scope = {"headers": theirs, "client": ("192.0.2.1", 1)}
+    exchange = begin(Gateway(configuration).site, scope, None, WebSocketEvent("its-own"))
+    assert [value for name, value in Forwarding().headers(exchange) if b"connection" in name] == [b"its-own"]
 
 
 def upstream(connection):

@@ -13,9 +13,9 @@ from pathlib import Path
 from ... import Table
 from ..config.load import read_file
 from ..config.model import Configuration
-from ..server.supervisor import run
-from ..server.worker import served
-from ..throttling.levels import Limiters
+from ..throttling.limiters import Limiters
+from .supervisor import run
+from .worker import make_worker
 
 
 def main(arguments: list[str]) -> int:
@@ -81,7 +81,7 @@ def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
 
     def serve(tables: str, peers: str | None) -> int:
         return run(
-            partial(served, os.path.abspath(given.file), tables, peers, not given.no_watch),
+            partial(make_worker, os.path.abspath(given.file), tables, peers, not given.no_watch),
             given.workers,
             frame=max(limit.frame for limit in limits),
             message=max(limit.message for limit in limits),

@@ -4,7 +4,7 @@ from html import escape
 
 from ..report import Answer, Outcome, Report, Source
 from .charts import curves, histogram, most_in_a_period, over_time
-from .text import duration, keyed, keys, moment, notes, percent, printable, short, suggestion_notes
+from .text import answer_keys, duration, keys, moment, notes, percent, printable, short, suggestion_notes
 
 STYLE = """
 :root { color-scheme: light dark;
@@ -94,7 +94,7 @@ def suggestions_page(answer: Answer) -> str:
         f"Limits that refuse at most {share}",
         f"<h1>The smallest limits that refuse at most {share}</h1>"
         f'<p class="soft"><span id="requests">{answer.requests:,}</span> requests by '
-        f"{escape(keyed(answer.keys, answer.source.key))} from {', '.join(map(escape, answer.source.names))}.</p>",
+        f"{escape(answer_keys(answer))} from {', '.join(map(escape, answer.source.names))}.</p>",
         noted(suggestion_notes(answer), answer.source),
         '<div class="scroll"><table id="suggestions"><thead><tr><th scope="col">smallest limit</th>'
         '<th scope="col">refused</th><th scope="col">share</th>'
