@@ -5,8 +5,9 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.stdint cimport uint64_t
 
-from ..._core cimport Decision, Limiter
-from ..._engine.rule cimport NEVER
+from ..._core cimport Limiter
+from ..._engine.constants cimport NEVER
+from ..._limiter.decision cimport Decision
 
 from ... import All
 
@@ -25,8 +26,8 @@ cdef class Chain:
         levels: from plan to account.
         used: a counter of the requests that are admitted.
 
-    What one level refuses costs nothing at the others. Levels in shadow mode are decided apart, all or nothing
-    among themselves, for requests that the others admit. Thread-safety: as for All.
+    A request that one level refuses costs nothing at the others. Levels in shadow mode are decided separately, all or
+    nothing among themselves, for requests that the others admit. Thread-safety: as for All.
     """
 
     cdef Levels real, shadow
@@ -100,7 +101,7 @@ cdef class Levels:
         return ruling
 
     cdef uint64_t wait(self, int calendar, uint64_t retry):
-        """How long until all levels admit what a calendar quota refuses: another level may need longer than the quota."""
+        """Return the time until all levels admit a request that a calendar quota refuses: another level may need longer."""
         cdef int i
         for i, level in enumerate(self.levels):
             if i == calendar:
@@ -120,10 +121,10 @@ cdef class Ruling:
     Attributes:
         allowed: whether it is admitted.
         level: the level that refused, or else the one with the least remaining; empty without levels.
-        remaining: of that level.
-        limit: of that level.
-        more_after_ns: until that level has more to give: 0 when it is full, None if it never will.
-        retry_after_ns: until a request that was refused is admitted at all levels; None if it never is.
+        remaining: the remaining requests of that level.
+        limit: the limit of that level.
+        more_after_ns: the time until that level has more remaining: 0 if it is full, None if it never has.
+        retry_after_ns: the time until a refused request is admitted at all levels; None if it never is.
         shadow: a level in shadow mode that would have refused, or empty.
     """
 
@@ -146,7 +147,7 @@ cdef class Ruling:
         return None if self.allowed or self.retry == NEVER else self.retry
 
     def fields(self, str style):
-        """The headers about the limit.
+        """Return the headers about the limit.
 
         Args:
             style: "draft" for RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), "legacy"
@@ -169,7 +170,7 @@ cdef class Ruling:
         return fields
 
     def with_limit_headers(self, list headers, str style):
-        """The headers of an answer with `fields`, which replace those of a backend with the same names."""
+        """Return the headers of an answer with `fields`, which replace those of a backend with the same names."""
         cdef list fields = self.fields(style), kept = []
         for header in headers:
             if not is_named(fields, header[0]):
@@ -177,7 +178,7 @@ cdef class Ruling:
         return kept + fields
 
     cdef bytes item(self, uint64_t seconds):
-        """The level's item of the RateLimit field; without `t` when there is nothing to wait for."""
+        """Return the level's item of the RateLimit field, without `t` if there is no time to wait."""
         cdef char[96] text
         cdef char* at = text
         at = write(at, b'"')

@@ -23,7 +23,7 @@ CATALOGUE = [
         COMBINED_TAIL,
     ),
     TextFormat(
-        "vhost-port-combined",  # clients by name; whoever they are, the first word is no client, for it has a port
+        "vhost-port-combined",  # clients may be names; the first word has a port, so it is not a client
         rf"(?P<host>[A-Za-z0-9.-]*[A-Za-z][A-Za-z0-9.-]*:\d+) (?P<client>[^ ,-][^ ,]*){AFTER_CLIENT}",
         COMBINED_TAIL,
     ),

@@ -24,7 +24,7 @@ _OTHER_NAMES = {"common": "combined"}  # one of them reads the other
 
 
 def format_of(block: Block, wanted: Iterable[str], name: str | None = None) -> Format:
-    """The format of a log: the named one, or the one that most of the first lines are in.
+    """Return the format of a log: the named one, or the one that most of the first lines have.
 
     Args:
         wanted: the fields that will be asked for; a JSON object that has none of them may have a log line in it.
@@ -142,7 +142,7 @@ def _is_text(line: bytes) -> bool:
 
 
 def _nearest(lines: Any) -> str:
-    """The first line, and the format that it follows longest."""
+    """Return the first line, and the format that matches the longest part of it."""
     text = lines[0].as_py()[:2_000].decode("utf-8", "replace").rstrip("\r\n")
     name, size = "", 0
     for form in CATALOGUE:

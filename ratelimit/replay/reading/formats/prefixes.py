@@ -1,4 +1,4 @@
-"""What syslog, containers and log shippers write around a line: a text before it, or a JSON object around it."""
+"""The envelopes of syslog, containers and log shippers: a text before a line, or a JSON object around it."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple

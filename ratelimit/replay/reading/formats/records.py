@@ -18,7 +18,7 @@ _DECODER = json.JSONDecoder(strict=False)
 
 
 def splitter(start: bytes) -> "type[Splitter] | None":
-    """What splits a source that begins so: nothing, if its lines are objects, or it is not JSON."""
+    """Return the splitter for a source with this start: None if its lines are objects, or it is not JSON."""
     if _ARRAY.match(start) or _ENVELOPE.match(start.decode("latin-1")):
         return Splitter
     first, feed, rest = start.strip(b" \t\r\n").partition(b"\n")
@@ -71,7 +71,7 @@ def _joined(lines: list[str]) -> bytes:
 
 
 def _objects(text: str) -> tuple[list[str], str]:
-    """The whole objects at the beginning of the text, and the rest."""
+    """Return the complete objects at the beginning of the text, and the rest."""
     lines: list[str] = []
     place = 0
     while True:
