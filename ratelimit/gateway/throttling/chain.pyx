@@ -5,8 +5,9 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.stdint cimport uint64_t
 
-from ..._core cimport Decision, Limiter
-from ..._engine.rule cimport NEVER
+from ..._core cimport Limiter
+from ..._engine.constants cimport NEVER
+from ..._limiter.decision cimport Decision
 
 from ... import All
 
