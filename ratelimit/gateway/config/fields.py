@@ -1,4 +1,4 @@
-"""The types of the configuration's fields: what a file may have there, and what an editor's schema says about it."""
+"""The types of the configuration's fields: what a file may have there, and its description in the JSON schema for editors."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,6 +1,8 @@
-"""What a gateway does, as immutable data: APIs, stages, plans and limits. A configuration file has these names.
+"""The configuration of a gateway as immutable data: APIs, stages, plans and limits. A configuration file has
+these names.
 
-Each class checks its own fields, in a file as in Python; `rules` checks what refers to what.
+Each class checks its own fields, in a file as in Python; `rules` checks what refers to what. The file is long because
+the schema reads best in one piece.
 """
 
 from collections.abc import Iterator
@@ -163,7 +165,7 @@ Backend = Annotated[Proxy, Shorthand("to", "One address.", lists=True)]
 
 @model
 class Route:
-    """What happens to the requests of one route key: exactly one of mock, proxy, function and aggregate."""
+    """The handling of the requests of one route key: exactly one of mock, proxy, function and aggregate."""
 
     mock: Mock | None = None
     """An answer of the gateway itself."""
@@ -457,7 +459,7 @@ class Configuration:
     shadow: Flag = False
     """Count the requests that any throttle or quota would refuse, and admit them."""
     on_limiter_error: Literal["fail_open", "fail_closed"] = "fail_open"
-    """What happens to a request when a limiter fails: fail_open admits it, fail_closed answers 503."""
+    """The answer when a limiter fails: fail_open admits the request, fail_closed refuses it with 503."""
     trusted_proxies: Networks = ()
     """Networks of proxies whose X-Forwarded-For is used as the address of the client."""
     encoded_slash: Flag = False

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: problems, each at a path, and the error that carries all of them."""
+"""Problems of a configuration, each at a path, and the error that carries all of them."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -187,7 +187,7 @@ def _problems_of(error: Any, schema: "Schema") -> Iterator[Problem]:
 
 
 class Schema:
-    """What the JSON schema of a model says about a path."""
+    """Looks a path up in the JSON schema of a model."""
 
     def __init__(self, model: Any) -> None:
         self._model = model

@@ -1,6 +1,6 @@
 """Checks across the objects of a configuration: what refers to what, and settings that would have no effect.
 
-A setting that has no effect where it is given is an error when somebody may rely on it, and otherwise a warning.
+A setting that has no effect where it is given is an error if an operator may rely on it, and otherwise a warning.
 """
 
 import re
@@ -242,7 +242,7 @@ def _domains(configuration: Configuration) -> Iterator[Problem]:
 
 
 def warnings(configuration: Configuration) -> Iterator[Problem]:
-    """What is probably not meant."""
+    """Yield probable mistakes."""
     for name, api in configuration.apis.items():
         yield from _below(("apis", name), _api_warnings(api))
     planned = {key for plan in configuration.plans.values() for key in plan.keys}

@@ -19,7 +19,7 @@ Entries = dict[str, tuple[yaml.Node, yaml.Node]]  # name -> the nodes of the nam
 class Tree:
     """The values of a YAML file.
 
-    Raises a ConfigurationError for what is not YAML, for tags that make objects, for names that occur twice, and for
+    Raises a ConfigurationError for a file that is not YAML, for tags that make objects, for names that occur twice, and for
     more values or levels than a configuration needs: with aliases of aliases a small file could have any number.
     """
 
