@@ -362,10 +362,10 @@ def test_rejects_contradictory_quotas(quota):
         (lambda: CalendarQuota(5.5, "DAY"), "limit must be a whole number from 1 to .*, not 5.5"),
         (
             lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).chain("ben", "a/b", "GET /"),
-            "key 'ben' is none of plan 'gold': ann",
+            "unknown key 'ben' in plan 'gold' 'gold': ann",
         ),
         (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ann"), "plan 'gold' has no quota"),
-        (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ben"), "key 'ben' is none of plan"),
+        (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ben"), "unknown key 'ben' in plan 'gold'"),
     ],
 )
 def test_errors_of_embedded_parts_name_the_argument(wrong, told):

@@ -16,7 +16,7 @@ cdef list EDGES_NS = [int(edge * 1e9) for edge in EDGES]
 
 
 def stopwatch_ns():
-    """A moment to measure a time from."""
+    """Return a moment from which a time is measured."""
     return monotonic_ns()
 
 
@@ -85,7 +85,7 @@ cdef class Meter:
         self.counts.spend(self.shadow_at[level], 1, self.counts.read_clock())
 
     def totals(self):
-        """The number of requests by result, and of those that levels in shadow mode would have refused."""
+        """Count the requests by result, and those that levels in shadow mode would have refused."""
         totals = dict.fromkeys(RESULTS, 0)
         for (result, _), label in self.requests.items():
             totals[result] += self.counters.read(label)

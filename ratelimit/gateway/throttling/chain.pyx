@@ -1,7 +1,7 @@
 """The throttle chain: one atomic decision over all levels of a request, and the headers about it."""
 
 cimport cython
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.stdint cimport uint64_t
 
@@ -25,7 +25,7 @@ cdef class Chain:
         levels: from plan to account.
         used: a counter of the requests that are admitted.
 
-    What one level refuses costs nothing at the others. Levels in shadow mode are decided apart, all or nothing
+    A request that one level refuses costs nothing at the others. Levels in shadow mode are decided apart, all or nothing
     among themselves, for requests that the others admit. Thread-safety: as for All.
     """
 
@@ -100,7 +100,7 @@ cdef class Levels:
         return ruling
 
     cdef uint64_t wait(self, int calendar, uint64_t retry):
-        """How long until all levels admit what a calendar quota refuses: another level may need longer than the quota."""
+        """Return the time until all levels admit what a calendar quota refuses: another one may need longer."""
         cdef int i
         for i, level in enumerate(self.levels):
             if i == calendar:
@@ -146,7 +146,7 @@ cdef class Ruling:
         return None if self.allowed or self.retry == NEVER else self.retry
 
     def fields(self, str style):
-        """The headers about the limit.
+        """Return the headers about the limit.
 
         Args:
             style: "draft" for RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), "legacy"
@@ -169,7 +169,7 @@ cdef class Ruling:
         return fields
 
     def with_limit_headers(self, list headers, str style):
-        """The headers of an answer with `fields`, which replace those of a backend with the same names."""
+        """Return the headers of an answer with `fields`, which replace those of a backend with the same names."""
         cdef list fields = self.fields(style), kept = []
         for header in headers:
             if not is_named(fields, header[0]):
@@ -177,7 +177,7 @@ cdef class Ruling:
         return kept + fields
 
     cdef bytes item(self, uint64_t seconds):
-        """The level's item of the RateLimit field; without `t` when there is nothing to wait for."""
+        """Return the level's item of the RateLimit field; without `t` when there is nothing to wait for."""
         cdef char[96] text
         cdef char* at = text
         at = write(at, b'"')
@@ -198,6 +198,9 @@ cdef class Ruling:
 
 
 cdef bint is_named(list fields, bytes name):
+    cdef char first = PyBytes_AS_STRING(name)[0]
+    if first != 114 and first != 120:  # all fields begin with r or x
+        return False
     for field in fields:
         if <bytes>(<tuple>field)[0] == name:
             return True
