@@ -16,13 +16,13 @@ cdef list EDGES_NS = [int(edge * 1e9) for edge in EDGES]
 
 
 def stopwatch_ns():
-    """Return a moment from which a time is measured."""
+    """Return the monotonic time in nanoseconds, to measure a duration from."""
     return monotonic_ns()
 
 
 @cython.final
 cdef class Meter:
-    """The counters of one route of one variant of a stage. No label has a text of the client's.
+    """The counters of one route of one variant of a stage. No label contains text of a client.
 
     Args:
         limiters: the tables.
@@ -30,10 +30,11 @@ cdef class Meter:
 
     Attributes:
         labels: the four names.
-        requests: by result and first digit of the status, each the name of a counter.
-        refused, shadow: by level.
-        buckets: of the requests that took up to so many seconds, by EDGES, and of those that took more.
-        seconds: of all the time they took, in nanoseconds.
+        requests: the names of the counters of requests, by result and first digit of the status.
+        refused: the names of the counters of refusals, by level.
+        shadow: the names of the counters of requests that a level in shadow mode would have refused, by level.
+        buckets: the names of the counters of requests by duration: up to each of EDGES, and longer.
+        seconds: the name of the counter of the total duration, in nanoseconds.
 
     Thread-safety: as for a limiter.
     """
@@ -44,7 +45,7 @@ cdef class Meter:
     cdef readonly str seconds
     cdef object counters
     cdef Limiter counts
-    # The same as hashes, for a request to be counted without a look at any name.
+    # The same as hashes, so that a request is counted without its names.
     cdef dict requests_of, refused_at, shadow_at
     cdef list bucket
     cdef uint64_t duration
@@ -67,7 +68,7 @@ cdef class Meter:
         self.duration = hash_of(self.seconds)
 
     def record(self, str result, int status, uint64_t began_ns):
-        """Count one request, which began at that moment of `stopwatch_ns`."""
+        """Count one request; `began_ns` is the reading of `stopwatch_ns` at its beginning."""
         cdef uint64_t took_ns = monotonic_ns() - began_ns, now = self.counts.read_clock()
         cdef int i = 0, digit = min(max(status // 100, 1), 5)
         while i < len(EDGES_NS) and took_ns > <uint64_t>EDGES_NS[i]:
@@ -85,7 +86,7 @@ cdef class Meter:
         self.counts.spend(self.shadow_at[level], 1, self.counts.read_clock())
 
     def totals(self):
-        """Count the requests by result, and those that levels in shadow mode would have refused."""
+        """Return the number of requests by result, and as `shadow` those that shadow levels would have refused."""
         totals = dict.fromkeys(RESULTS, 0)
         for (result, _), label in self.requests.items():
             totals[result] += self.counters.read(label)

@@ -25,8 +25,8 @@ cdef class Chain:
         levels: from plan to account.
         used: a counter of the requests that are admitted.
 
-    A request that one level refuses costs nothing at the others. Levels in shadow mode are decided apart, all or nothing
-    among themselves, for requests that the others admit. Thread-safety: as for All.
+    A request that one level refuses costs nothing at the others. Levels in shadow mode are decided separately, all or
+    nothing among themselves, for requests that the others admit. Thread-safety: as for All.
     """
 
     cdef Levels real, shadow
@@ -100,7 +100,7 @@ cdef class Levels:
         return ruling
 
     cdef uint64_t wait(self, int calendar, uint64_t retry):
-        """Return the time until all levels admit what a calendar quota refuses: another one may need longer."""
+        """Return the time until all levels admit a request that a calendar quota refuses: another level may need longer."""
         cdef int i
         for i, level in enumerate(self.levels):
             if i == calendar:
@@ -120,10 +120,10 @@ cdef class Ruling:
     Attributes:
         allowed: whether it is admitted.
         level: the level that refused, or else the one with the least remaining; empty without levels.
-        remaining: of that level.
-        limit: of that level.
-        more_after_ns: until that level has more to give: 0 when it is full, None if it never will.
-        retry_after_ns: until a request that was refused is admitted at all levels; None if it never is.
+        remaining: the remaining requests of that level.
+        limit: the limit of that level.
+        more_after_ns: the time until that level has more remaining: 0 if it is full, None if it never has.
+        retry_after_ns: the time until a refused request is admitted at all levels; None if it never is.
         shadow: a level in shadow mode that would have refused, or empty.
     """
 
@@ -177,7 +177,7 @@ cdef class Ruling:
         return kept + fields
 
     cdef bytes item(self, uint64_t seconds):
-        """Return the level's item of the RateLimit field; without `t` when there is nothing to wait for."""
+        """Return the level's item of the RateLimit field, without `t` if there is no time to wait."""
         cdef char[96] text
         cdef char* at = text
         at = write(at, b'"')
