@@ -281,12 +281,12 @@ def test_usage_without_a_quota(clock):
 @pytest.mark.parametrize(
     ("call", "problem"),
     [
-        (lambda gold: gold.adjust("cid", 1), "none of plan 'gold'"),
+        (lambda gold: gold.adjust("cid", 1), "in plan 'gold'"),
         (lambda gold: gold.adjust("ann", -1), "remaining must be"),
         (lambda gold: gold.adjust("ann", 1.5), "remaining must be"),
         (lambda gold: gold.adjust("ann", "3"), "remaining must be"),
         (lambda gold: gold.adjust("ann", True), "remaining must be"),
-        (lambda gold: gold.usage("cid", date(2026, 1, 1), date(2026, 1, 1)), "none of plan 'gold'"),
+        (lambda gold: gold.usage("cid", date(2026, 1, 1), date(2026, 1, 1)), "in plan 'gold'"),
     ],
 )
 def test_rejects_wrong_orders(gold, call, problem):
