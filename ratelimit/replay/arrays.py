@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..quota import count
+from ..quota import checked_int
 from ._counting import KeyIds
 from .batch import COUNTED_KEYS, Batch, key_text
 from .engine import Engine, room
@@ -41,7 +41,7 @@ def replay(
 
     Raises: TypeError, ValueError, naming the argument, its value and what is accepted.
     """
-    counted_keys = count(counted_keys, "counted_keys", least=0, bits=31)
+    counted_keys = checked_int(counted_keys, "counted_keys", least=0, bits=31)
     when = _times(times)
     numerals, name = _numerals(keys, len(when))
     ids = KeyIds(counted_keys)

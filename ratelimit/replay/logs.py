@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..quota import count
+from ..quota import checked_int
 from .batch import COUNTED_KEYS
 from .engine import Engine, NoRoom, room
 from .limits import Limit
@@ -53,7 +53,7 @@ def replay_log(
     from .reading.reader import Reader
 
     chosen = Limit.all_of(limits)
-    counted_keys = count(counted_keys, "counted_keys", least=0, bits=31)
+    counted_keys = checked_int(counted_keys, "counted_keys", least=0, bits=31)
     reader = Reader(paths(logs), key, format=format, time=time, counted_keys=counted_keys, progress=progress)
     trace, complete = recorded(reader)
     return decided(reader, trace, chosen, complete)

@@ -164,27 +164,27 @@ def test_search_in_groups_equals_a_search_one_by_one_on_aarch64(source, one_by_o
 # To show that the tests above detect errors: a line of each file, and a wrong one to replace it.
 WRONG_SEARCHES = {
     "the slot after a group is skipped": (
-        "_engine/table.pxd",
+        "_engine/layout.pxd",
         "    slot += count\n    return table.slots if slot == table.slots + table.size else slot",
         "    slot += count + (count > 1)\n    return table.slots if slot >= table.slots + table.size else slot",
     ),
     "what is left at the end is skipped": (
-        "_engine/table.pxd",
-        "        passed = others(table, slot, left, tag)",
-        "        left -= left % GROUP\n        passed = others(table, slot, left, tag)",
+        "_engine/search.pxd",
+        "        skipped = skip_others(table, slot, left, tag)",
+        "        left -= left % GROUP\n        skipped = skip_others(table, slot, left, tag)",
     ),
     "a last group goes on beyond the table": (
-        "_engine/table.pxd",
+        "_engine/search.pxd",
         "    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP",
         "    return (min(left, <uint64_t>(table.slots + table.size - slot)) + GROUP - 1) // GROUP * GROUP",
     ),
     "the table's end is not seen": (
-        "_engine/table.pxd",
+        "_engine/search.pxd",
         "    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP",
         "    return left // GROUP * GROUP",
     ),
     "it wraps a slot too far": (
-        "_engine/table.pxd",
+        "_engine/layout.pxd",
         "    return table.slots if slot == table.slots + table.size else slot",
         "    return table.slots + (count > 1) if slot == table.slots + table.size else slot",
     ),

@@ -235,8 +235,8 @@ def test_rejects_bad_arguments(times, keys, limits, error, text):
 @pytest.mark.parametrize(
     ("argument", "value", "error", "text"),
     [
-        ("counted_keys", -1, ValueError, "counted_keys must be a whole number from 0"),
-        ("counted_keys", 1.5, TypeError, "counted_keys must be a whole number from 0"),
+        ("counted_keys", -1, ValueError, "counted_keys: expected a whole number from 0"),
+        ("counted_keys", 1.5, TypeError, "counted_keys: expected a whole number from 0"),
         ("format", "xml", ValueError, r"unknown format 'xml' \(choose from common, json, csv"),
         ("key", None, TypeError, "key: expected text such as 'client' or 'client/64', got None"),
         ("logs", [], TypeError, r"logs: expected a path .* got \[\]"),
@@ -327,10 +327,10 @@ def test_parses_a_limit(text, canonical, made):
         ("token-bucket", "expected a quota"),
         ("token-bucket 10/second burst", "expected a whole number after burst"),
         ("token-bucket 10/second burst many", "expected a whole number after burst, got 'many'"),
-        ("token-bucket 10/second burst 0", "burst must be a whole number from 1"),
+        ("token-bucket 10/second burst 0", "burst: expected a whole number from 1"),
         ("fixed-window 10/second burst 3", r"unknown option of fixed-window 'burst' \(choose from anchor\)"),
         ("sliding-log 10/second burst 3", "sliding-log has no options"),
-        ("fixed-window 10/second anchor second", "anchor must be 'epoch' or 'first'"),
+        ("fixed-window 10/second anchor second", "anchor: expected 'epoch' or 'first'"),
         ("token-bucket 10/fortnight", "unknown unit 'fortnight'"),
         ("sliding-log 1000000/s", "43690"),
     ],
