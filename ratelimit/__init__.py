@@ -3,10 +3,9 @@
 from ._core import Limiter
 from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
-from ._storage.metadata import CorruptTable
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import All
-from .errors import CostExceedsLimit, RateLimitError, TableFull, WaitError, WaitTimeout
+from .errors import CorruptTable, CostExceedsLimit, RateLimitError, TableFull, WaitError, WaitTimeout
 from .language import parse
 from .quota import Quota
 from .table import Table

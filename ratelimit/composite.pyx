@@ -1,32 +1,28 @@
-"""Several limits as one: all allow and all are spent, or none is."""
+"""Several limits as one: a request is spent from all of them, or from none."""
 
 cimport cython
 from libc.stdint cimport uint64_t
 
 import numpy as np
 
-from ._core cimport (
-    ALLOW,
-    RAISE,
-    Decision,
-    Limiter,
-    OnFull,
-    Terms,
-    address,
-    amount,
-    booking,
-    hashes_of,
-    integers,
-    is_stale,
-)
+from ._core cimport Limiter
 from ._engine.algorithm cimport turn
 from ._engine.atomics cimport count_add
-from ._engine.rule cimport LEAKY_BUCKET, NEVER, Rule
-from ._engine.table cimport CANCEL, DONE, FULL, HIT, REFUSED, RESERVE, Outcome, Request, Table, look, perform
-from ._engine.verdict cimport Verdict, more_after, pronounce, wait_ns
+from ._engine.constants cimport LEAKY_BUCKET, NEVER
+from ._engine.layout cimport Table
+from ._engine.request cimport CANCEL, DONE, FULL, HIT, REFUSED, RESERVE, Outcome, Request
+from ._engine.rule cimport Rule
+from ._engine.table cimport look, perform
+from ._engine.verdict cimport Verdict, fill_verdict, more_after, wait_ns
+from ._limiter.arguments cimport checked_cost, checked_integers, data_of, hashes_of
+from ._limiter.attachment cimport ALLOW, RAISE, WhenFull, is_stale
+from ._limiter.compiled_rule cimport CompiledRule
+from ._limiter.decision cimport Decision
+from ._limiter.reservation cimport reservation_of
 
+from . import _core
 from ._limiter import waiting
-from ._core import VERDICT
+from ._limiter.decision import VERDICT
 from .quota import seconds_to_ns
 
 cpdef enum:
@@ -36,9 +32,9 @@ cpdef enum:
 cdef struct Part:
     const Table* table
     const Rule* rule
-    OnFull when_full
+    WhenFull when_full
     uint64_t hashed
-    Request request  # by this limiter's clock: tables that were made at other times may be anchored otherwise
+    Request request  # by this limiter's clock: tables that were made at other times may have other anchors
     Outcome out
 
 
@@ -51,7 +47,7 @@ cdef inline uint64_t wait_of(const Part* part) noexcept nogil:
 
 
 cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
-    """What a limiter is asked for by all its parts: one that is there twice, for the same key, is spent from twice."""
+    """The cost for a limiter in all its parts: one that occurs twice, with the same key, is spent from twice."""
     cdef uint64_t cost = parts[of].request.cost
     cdef int times = 0, k
     for k in range(size):
@@ -60,9 +56,9 @@ cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
 
 
 cdef int look_all(Part* parts, int size) noexcept nogil:
-    """The part that refuses longest, or -1 when none does; `at` of each outcome is when it is ready.
+    """The part that refuses longest, or -1 if all admit. `at` of each outcome is when it is ready.
 
-    The one that refuses is left with its whole share as cost, for its verdict to be about that.
+    The cost of the part that refuses becomes its whole share, so that its verdict is about that.
     """
     cdef uint64_t cost, whole = 0
     cdef int longest = -1, i
@@ -88,7 +84,7 @@ cdef void take_back(const Part* part) noexcept nogil:
 
 
 cdef int perform_all(Part* parts, int size) noexcept nogil:
-    """Carry out the request on all, or on none: then the part that refused, otherwise -1."""
+    """Carry out the request on all parts and return -1, or on none and return the part that refused."""
     cdef int i, k
     for i in range(size):
         perform(parts[i].table, parts[i].rule, &parts[i].request, parts[i].hashed, &parts[i].out)
@@ -100,23 +96,23 @@ cdef int perform_all(Part* parts, int size) noexcept nogil:
 
 
 cdef int spend_all(Part* parts, int size) noexcept nogil:
-    """Spend from all, or from none: then the part that refused, otherwise -1.
+    """Spend from all parts and return -1, or from none and return the part that refused.
 
-    All are asked first, so that a refusal writes nothing. Only a request that comes between asking and
-    spending makes it necessary to give back; in between, others may be refused for its sake.
+    All are asked first, so that a refusal writes nothing. Giving back is necessary only if another request comes
+    between asking and spending; until then, further requests may be refused because of what is given back.
     """
     cdef int refusing = look_all(parts, size)
     if refusing < 0:
         return perform_all(parts, size)
     if parts[refusing].out.status == FULL:
-        count_add(&parts[refusing].table.header.full, 1)  # as `perform` would
+        count_add(&parts[refusing].table.header.full, 1)  # as `perform` does
     return refusing
 
 
 cdef uint64_t wait_for_all(Part* parts, int size) noexcept nogil:
-    """How long until all can be spent from at one moment.
+    """How long until all parts can be spent from at the same moment.
 
-    A place in a leaky bucket is had at its turn, as by Limiter.reserve, and not when the queue has room.
+    In a leaky bucket that is its turn, as in Limiter.reserve, and not the moment at which the queue has room.
     """
     cdef uint64_t longest = 0
     cdef int i
@@ -131,15 +127,15 @@ cdef uint64_t wait_for_all(Part* parts, int size) noexcept nogil:
 
 
 cdef int judge(const Part* parts, int size, int refusing, Verdict* verdict) noexcept nogil:
-    """The verdict of the part that refused, or else of the one with least remaining; and which it is."""
+    """Fill in the verdict of the part that refused, or of the one with the least remaining; return which it is."""
     cdef Verdict other
     cdef uint64_t delay = 0
     cdef int chosen = refusing, i
     if refusing >= 0:
-        pronounce(parts[refusing].rule, &parts[refusing].request, &parts[refusing].out, False, verdict)
+        fill_verdict(parts[refusing].rule, &parts[refusing].request, &parts[refusing].out, False, verdict)
         return refusing
     for i in range(size):
-        pronounce(parts[i].rule, &parts[i].request, &parts[i].out, parts[i].when_full == ALLOW, &other)
+        fill_verdict(parts[i].rule, &parts[i].request, &parts[i].out, parts[i].when_full == ALLOW, &other)
         delay = max(delay, other.delay_ns)
         if chosen < 0 or other.remaining < verdict.remaining:
             chosen = i
@@ -150,16 +146,18 @@ cdef int judge(const Part* parts, int size, int refusing, Verdict* verdict) noex
 
 @cython.final
 cdef class All:
-    """Several limiters as one, as made by `a & b`: a request is allowed when all allow it, and then spends
-    from all; otherwise from none. Its Decision names the limiter that refused, of several the one that
-    refuses longest.
+    """Several limiters as one, as `a & b` makes them.
+
+    A request is allowed if all limiters allow it, and is then spent from all of them; otherwise it is spent from none.
+    Its Decision names the limiter that refused; if several refused, the one with the longest wait.
 
     Args:
-        limiters: Limiters or other Alls, up to 16; all with the same clock.
+        limiters: up to 16 limiters or other Alls, all with the same clock.
 
-    It has the verbs of a limiter, but for quotas of single calls. Thread-safety: as for each of them. Between
-    two threads the outcome is that of one after the other, except that a request which is about to be refused
-    by one limit may for that moment be counted by another.
+    It has the verbs of a limiter, except for quotas of single calls.
+
+    Thread-safety: as for each limiter. Concurrent requests have the outcome of some order, except that a request which
+    one limit is about to refuse may for that moment be counted by another.
     """
 
     cdef readonly tuple limiters
@@ -170,27 +168,27 @@ cdef class All:
         cdef list flat = []
         for one in limiters:
             if not isinstance(one, (Limiter, All)):
-                raise TypeError(f"limiters must be limiters, not {one!r}")
+                raise TypeError(f"limiters: expected limiters, got {one!r}")
             flat.extend((<All>one).limiters if isinstance(one, All) else (one,))
         if not 1 <= len(flat) <= MAX_LIMITS:
-            raise ValueError(f"limiters must be from 1 to {MAX_LIMITS}, not {len(flat)}")
+            raise ValueError(f"limiters: expected from 1 to {MAX_LIMITS}, got {len(flat)}")
         if len({id(limiter.clock) for limiter in flat}) > 1:
-            raise ValueError("limiters must have one clock to be asked at one moment; give them the same clock=")
+            raise ValueError("limiters: expected the same clock= for all, so that one moment decides")
         self.limiters = tuple(flat)
         self.size = len(flat)
 
     cdef int gather(self, Part* parts, object cost, object now) except -1:
-        """What all are asked, but for the key."""
+        """Fill in the request of each part, except for the key."""
         cdef Limiter first = self.limiters[0], limiter
         cdef int i
-        first.start(&parts[0].request, now)
+        first.prepare(&parts[0].request, now)
         parts[0].request.verb = HIT
-        parts[0].request.cost = amount(cost, "cost")
+        parts[0].request.cost = checked_cost(cost, "cost")
         for i in range(self.size):
             limiter = self.limiters[i]
             if is_stale(limiter):
                 limiter.refresh()
-            parts[i].table = &limiter.slots
+            parts[i].table = &limiter.attached
             parts[i].rule = limiter.rule
             parts[i].when_full = limiter.when_full
             if i > 0:
@@ -208,13 +206,13 @@ cdef class All:
             parts[i].hashed = limiter.hash_of(key)
         return 0
 
-    cdef int check_full(self, Part* parts, int refusing, object key, str number=None) except -1:
+    cdef int check_full(self, Part* parts, int refusing, object key, str index=None) except -1:
         if refusing >= 0 and parts[refusing].out.status == FULL:
-            (<Limiter>self.limiters[refusing]).full(key, number)
+            (<Limiter>self.limiters[refusing]).allows_when_full(key, index)
         return 0
 
     def allow(self, key, /):
-        """Spend 1 from all if it may: True if so."""
+        """Spend 1 from all limiters if all admit it; return whether they did."""
         cdef Part[MAX_LIMITS] parts
         cdef int refusing
         self.start(parts, key, 1, None)
@@ -223,24 +221,24 @@ cdef class All:
         return refusing < 0
 
     def hit(self, key, cost=1, *, now=None):
-        """Spend `cost` from all if it may, all or nothing: as Limiter.hit."""
+        """Spend `cost` from all limiters if all admit it; return a Decision, as Limiter.hit does."""
         cdef Part[MAX_LIMITS] parts
         self.start(parts, key, cost, now)
         return self.decision(parts, spend_all(parts, self.size), key)
 
     def bind(self, keys, *, quotas=None):
-        """The request with a key of its own for each limiter, made ready: of a user, from an address, to a service.
+        """Prepare a request with a different key for each limiter, such as a user, an address and a service.
 
         Args:
             keys: one for each of `limiters`, in their order.
-            quotas: one for each limiter instead of its own, as for Limiter.hit; None among them is its own.
+            quotas: one for each limiter, as for Limiter.hit; None for the limiter's own.
 
-        Returns: a Bound, to be hit once or again and again.
+        Returns: a Bound, which can be hit any number of times.
         """
         return Bound(self, keys, quotas)
 
     def peek(self, key, cost=1, *, now=None):
-        """What `hit` would answer; changes nothing."""
+        """Return the Decision that `hit` would make, without changing anything."""
         cdef Part[MAX_LIMITS] parts
         self.start(parts, key, cost, now)
         return self.decision(parts, look_all(parts, self.size), key)
@@ -255,7 +253,7 @@ cdef class All:
         return decision
 
     def reserve(self, key, cost=1, *, max_delay=None):
-        """Take the place in all lines now, for the moment at which the last of them is ready."""
+        """Book a turn with all limiters, for the moment at which the last of them is ready; return a Reservation."""
         cdef Part[MAX_LIMITS] parts
         cdef uint64_t patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
         cdef uint64_t wait, delay, spent
@@ -271,14 +269,14 @@ cdef class All:
                 if parts[i].out.status == FULL and refuses(&parts[i]):
                     count_add(&parts[i].table.header.full, 1)
                     self.check_full(parts, i, key)
-                    return booking([], False, spent, parts[0].request.now, wait)
+                    return reservation_of([], False, spent, parts[0].request.now, wait)
             if wait >= NEVER or wait > patience:
-                return booking([], False, spent, parts[0].request.now, wait)
+                return reservation_of([], False, spent, parts[0].request.now, wait)
             for i in range(self.size):
                 parts[i].request.verb = RESERVE
                 parts[i].request.cost = spent
                 parts[i].request.at = parts[i].request.now + wait
-                # A leaky bucket that is there twice gives two turns, one after the other.
+                # a leaky bucket that occurs twice assigns two turns, one after the other
                 parts[i].request.patience = NEVER if parts[i].rule.algorithm == LEAKY_BUCKET else wait
             if perform_all(parts, self.size) < 0:
                 break
@@ -288,10 +286,10 @@ cdef class All:
             if parts[i].out.status == DONE:
                 delay = max(delay, wait_ns(parts[i].request.now, parts[i].out.at))
                 places.insert(0, (self.limiters[i], parts[i].hashed, parts[i].out.at))
-        return booking(places, True, spent, parts[0].request.now, delay)
+        return reservation_of(places, True, spent, parts[0].request.now, delay)
 
     def refund(self, key, cost=1):
-        """Give `cost` back to all, never above full."""
+        """Give `cost` back to all limiters, at most what was spent."""
         for limiter in self.limiters:
             limiter.refund(key, cost)
 
@@ -306,22 +304,22 @@ cdef class All:
             limiter.clear()
 
     def allow_many(self, keys, costs=None, *, now=None):
-        """Decide a batch in order: as Limiter.allow_many."""
+        """Decide a batch in order, as Limiter.allow_many does."""
         return self.hit_many(keys, costs, now=now)["allowed"].copy()
 
     def hit_many(self, keys, costs=None, *, now=None):
-        """As `allow_many`, with the full decisions: as Limiter.hit_many."""
+        """Decide a batch in order and return all fields of the decisions, as Limiter.hit_many does."""
         cdef Part[MAX_LIMITS] parts
         cdef int k, refusing = -1
         self.gather(parts, 1, None)
-        hashes_by_part = np.array([hashes_of(&(<Limiter>limiter).slots.seed[0], keys) for limiter in self.limiters])
+        hashes_by_part = np.array([hashes_of(&(<Limiter>limiter).attached.seed[0], keys) for limiter in self.limiters])
         cdef const uint64_t[:, ::1] hashes = hashes_by_part
         cdef Py_ssize_t i = 0, size = hashes.shape[1]
-        cdef const uint64_t[:] amounts = integers(1 if costs is None else costs, "costs", size, 1)
+        cdef const uint64_t[:] amounts = checked_integers(1 if costs is None else costs, "costs", size, 1)
         cdef bint now_given = now is not None
-        cdef const uint64_t[:] moments = integers(now if now_given else 0, "now", size, 0, NEVER - 2)
+        cdef const uint64_t[:] moments = checked_integers(now if now_given else 0, "now", size, 0, NEVER - 2)
         result = np.empty(size, VERDICT)
-        cdef Verdict* verdicts = <Verdict*>address(result)
+        cdef Verdict* verdicts = <Verdict*>data_of(result)
         with nogil:
             for i in range(size):
                 for k in range(self.size):
@@ -340,23 +338,23 @@ cdef class All:
 
     @property
     def clock(self):
-        """The clock that all share, or None for their own."""
+        """The clock= that all limiters have, or None for ratelimit's own."""
         return self.limiters[0].clock
 
     def now_ns(self):
-        """The time by that clock, in nanoseconds since the epoch."""
+        """Return the time by the limiters' clock, in nanoseconds since the epoch."""
         return self.limiters[0].now_ns()
 
     def wait(self, key, cost=1, timeout=None):
-        """Block until `cost` is spent from all: as Limiter.wait."""
+        """Block until `cost` is spent from all limiters, as Limiter.wait does."""
         waiting.wait(self, key, cost, timeout)
 
     def wait_async(self, key, cost=1, timeout=None):
-        """As `wait`, without blocking the event loop."""
+        """Wait as `wait` does, without blocking the event loop."""
         return waiting.wait_async(self, key, cost, timeout)
 
     def __and__(self, other):
-        """One limit more."""
+        """Return these limits and another one as one, an All."""
         return All(self, other) if isinstance(other, (Limiter, All)) else NotImplemented
 
     def __reduce__(self):
@@ -372,7 +370,7 @@ cdef class All:
 
 @cython.final
 cdef class Bound:
-    """An All with a key for each of its limiters, as made by `All.bind`: keys are hashed and quotas read once.
+    """An All with a key for each of its limiters, as `All.bind` makes it. Keys are hashed and quotas parsed once.
 
     Attributes:
         limits: the All.
@@ -383,7 +381,7 @@ cdef class Bound:
 
     cdef readonly All limits
     cdef readonly tuple keys
-    cdef tuple terms  # the quotas, or None where the limiter's own holds
+    cdef tuple rules  # the compiled quotas, or None for the limiter's own
     cdef uint64_t[MAX_LIMITS] hashes
 
     def __cinit__(self, All limits not None, keys, quotas):
@@ -391,22 +389,22 @@ cdef class Bound:
         cdef int i
         self.limits = limits
         self.keys = one_for_each(keys, "keys", limits.size)
-        found = []
+        rules = []
         if quotas is None:
             quotas = [None] * limits.size
         for i, quota in enumerate(one_for_each(quotas, "quotas", limits.size)):
             limiter = limits.limiters[i]
             self.hashes[i] = limiter.hash_of(self.keys[i])
-            found.append(None if quota is None else limiter.terms_for(quota))
-        self.terms = tuple(found)
+            rules.append(None if quota is None else limiter.rule_for(quota))
+        self.rules = tuple(rules)
 
     cdef int start(self, Part* parts, object cost, object now) except -1:
         cdef int i
         self.limits.gather(parts, cost, now)
         for i in range(self.limits.size):
             parts[i].hashed = self.hashes[i]
-            if self.terms[i] is not None:
-                parts[i].rule = &(<Terms>self.terms[i]).rule
+            if self.rules[i] is not None:
+                parts[i].rule = &(<CompiledRule>self.rules[i]).rule
         return 0
 
     def hit(self, cost=1, *, now=None):
@@ -418,7 +416,7 @@ cdef class Bound:
         return self.limits.decision(parts, refusing, self.keys[max(refusing, 0)])
 
     def peek(self, cost=1, *, now=None):
-        """What `hit` would answer; changes nothing."""
+        """Return the Decision that `hit` would make, without changing anything."""
         cdef Part[MAX_LIMITS] parts
         cdef int refusing
         self.start(parts, cost, now)
@@ -434,7 +432,10 @@ cdef class Bound:
 
 cdef tuple one_for_each(object given, str name, int size):
     if not isinstance(given, (list, tuple)):
-        raise TypeError(f"{name} must be a list or tuple, one for each limiter, not {given!r}")
+        raise TypeError(f"{name}: expected a list or tuple, one for each limiter, got {given!r}")
     if len(given) != size:
-        raise ValueError(f"{name} must be as many as there are limiters, {size}, not {len(given)}")
+        raise ValueError(f"{name}: expected {size}, one for each limiter, got {len(given)}")
     return tuple(given)
+
+
+_core.All = All

@@ -11,11 +11,11 @@ class RateLimitError(Exception):
 
 
 class TableFull(RateLimitError):
-    """Every slot that the key could take belongs to a key that still counts (`max_keys` is too small)."""
+    """Every slot that the key could take belongs to a live key (`max_keys` is too small)."""
 
 
 class WaitError(RateLimitError):
-    """A wait that cannot succeed; nothing was spent."""
+    """A wait cannot succeed; nothing was spent."""
 
 
 class CostExceedsLimit(WaitError):
@@ -23,10 +23,10 @@ class CostExceedsLimit(WaitError):
 
 
 class WaitTimeout(WaitError, TimeoutError):
-    """The turn comes later than the timeout; raised at once, not after it.
+    """The turn comes later than the timeout; raised immediately, not after it.
 
     Attributes:
-        delay: seconds that the wait would have taken.
+        delay: the seconds that the wait would have taken.
     """
 
     def __init__(self, message: str, delay: float) -> None:
@@ -35,6 +35,10 @@ class WaitTimeout(WaitError, TimeoutError):
 
     def __reduce__(self) -> tuple[type["WaitTimeout"], tuple[str, float]]:
         return type(self), (str(self), self.delay)
+
+
+class CorruptTable(ValueError):
+    """The file or shared memory is not a ratelimit table, or is damaged. It is not modified."""
 
 
 def shortened(text: str) -> str:

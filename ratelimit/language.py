@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from ._engine.constants import NS_PER_SECOND
 from ._limiter.parameters import options_of
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import MAX_LIMITS, All
 from .errors import shortened, unknown
-from .quota import NS_PER_SECOND, QUOTA, QUOTA_EXAMPLES, Quota
+from .quota import QUOTA, QUOTA_EXAMPLES, Quota
 from .table import Table
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class LimitSpec:
             if name not in OPTIONS[algorithm].values():
                 raise ValueError(unknown(f"option of {algorithm}", name, OPTIONS[algorithm].values()))
         cls: Any = ALGORITHMS[algorithm]
-        sizes = cls._sizes(quota, **given)
+        sizes = cls._parameters(quota, **given)
         object.__setattr__(self, "algorithm", algorithm)
         object.__setattr__(self, "quota", Quota(quota.limit, Fraction(quota.period_ns, NS_PER_SECOND)))
         object.__setattr__(self, "options", tuple(options_of(sizes).items()))
@@ -155,7 +156,7 @@ def make_limiter(
 ) -> "Limiter | All":
     """Make the limiter of one description, or the All of several; the arguments are those of `parse`."""
     if table is not None and not isinstance(table, Table):
-        raise TypeError(f"table must be a Table, not {table!r}")
+        raise TypeError(f"table: expected a Table, got {table!r}")
     tables = [None if table is None else table.part(number) for number in range(1, len(specs) + 1)]
     limiters = [
         spec.make(table=own, max_keys=max_keys, on_full=on_full, clock=clock)

@@ -8,11 +8,11 @@ from fractions import Fraction
 from numbers import Integral
 from operator import index
 
+from ._engine.constants import MOMENT_BITS, NS_PER_SECOND
 from .errors import shortened, unknown
 
-NS_PER_SECOND = 1_000_000_000
 LONGEST = 200  # characters of a text that may be a quota
-LARGEST = 2**62  # of periods and capacities, in nanoseconds: 146 years
+LARGEST = 1 << MOMENT_BITS  # of periods and capacities, in nanoseconds: 146 years
 
 _UNITS = {
     1: ("ns", "nanosecond"),
@@ -61,9 +61,9 @@ class Quota:
     def __init__(
         self, limit: int, period: int | float | Fraction | Decimal | timedelta, burst: int | None = None
     ) -> None:
-        object.__setattr__(self, "limit", count(limit, "limit"))
+        object.__setattr__(self, "limit", checked_int(limit, "limit"))
         object.__setattr__(self, "period_ns", _period_ns(period))
-        object.__setattr__(self, "burst", None if burst is None else count(burst, "burst"))
+        object.__setattr__(self, "burst", None if burst is None else checked_int(burst, "burst"))
 
     @classmethod
     def parse(cls, text: str) -> "Quota":
@@ -72,7 +72,7 @@ class Quota:
         Units: ns, us, ms, s, m, h, d, w and their names; a month is 30 days and a year 365.
         """
         if not isinstance(text, str):
-            raise TypeError(f"quota must be a str {QUOTA_EXAMPLES} or a Quota, not {text!r}")
+            raise TypeError(f"quota: expected a str {QUOTA_EXAMPLES} or a Quota, got {text!r}")
         found = QUOTA.fullmatch(text) if len(text) <= LONGEST else None
         if found is None:
             begin = QUOTA.match(text)
@@ -99,7 +99,7 @@ class Quota:
         """The same limit and period with another burst; None changes nothing."""
         if burst is None:
             return self
-        return Quota(self.limit, Fraction(self.period_ns, NS_PER_SECOND), count(burst, name))
+        return Quota(self.limit, Fraction(self.period_ns, NS_PER_SECOND), checked_int(burst, name))
 
     @classmethod
     def per_second(cls, limit: int, burst: int | None = None) -> "Quota":
@@ -138,9 +138,9 @@ class Quota:
 _CALENDAR = {30 * 86_400 * NS_PER_SECOND, 365 * 86_400 * NS_PER_SECOND}
 
 
-def count(value: int, name: str, least: int = 1, bits: int = 63) -> int:
-    """A whole number from `least` to 2**bits - 1, or an error that names the argument."""
-    accepted = f"{name} must be a whole number from {least} to 2**{bits} - 1, not {value!r}"
+def checked_int(value: int, name: str, least: int = 1, bits: int = 63) -> int:
+    """Return the value if it is a whole number from `least` to 2**bits - 1; otherwise raise an error with its name."""
+    accepted = f"{name}: expected a whole number from {least} to 2**{bits} - 1, got {value!r}"
     try:
         number = index(value)
     except TypeError:
@@ -151,11 +151,11 @@ def count(value: int, name: str, least: int = 1, bits: int = 63) -> int:
 
 
 def seconds_to_ns(seconds: object, name: str) -> int:
-    """A time of zero or more, in whole nanoseconds and at most 2**62 of them; parts of one are cut off."""
+    """Return a time of zero or more in whole nanoseconds, rounded down and at most 2**62."""
     accepted = "finite seconds of zero or more, or a timedelta"
     ns = _exact_ns(seconds, name, accepted)
     if ns < 0:
-        raise ValueError(f"{name} must be {accepted}, not {seconds!r}")
+        raise ValueError(f"{name}: expected {accepted}, got {seconds!r}")
     return min(int(ns), LARGEST)
 
 
@@ -163,18 +163,18 @@ def _period_ns(period: object) -> int:
     accepted = "seconds or a timedelta, a whole number of nanoseconds from 1 to 2**62"
     ns = _exact_ns(period, "period", accepted)
     if ns.denominator != 1 or not 1 <= ns <= LARGEST:
-        raise ValueError(f"period must be {accepted}, not {period!r}")
+        raise ValueError(f"period: expected {accepted}, got {period!r}")
     return int(ns)
 
 
 def _exact_ns(seconds: object, name: str, accepted: str) -> Fraction:
-    """A float stands for the decimal number that it is written as: 0.1 is a tenth."""
+    """Return exact nanoseconds. A float is taken as the decimal number that it is written as: 0.1 is a tenth."""
     if isinstance(seconds, timedelta):
         return Fraction(seconds // timedelta(microseconds=1) * 1_000)
     if isinstance(seconds, bool) or not isinstance(seconds, (Integral, float, Fraction, Decimal)):
-        raise TypeError(f"{name} must be {accepted}, not {seconds!r}")
+        raise TypeError(f"{name}: expected {accepted}, got {seconds!r}")
     try:
         exact = Fraction(repr(float(seconds)) if isinstance(seconds, float) else seconds)
-    except (ValueError, OverflowError):  # it is infinite, or no number
-        raise ValueError(f"{name} must be {accepted}, not {seconds!r}") from None
+    except (ValueError, OverflowError):  # infinite, or not a number
+        raise ValueError(f"{name}: expected {accepted}, got {seconds!r}") from None
     return exact * NS_PER_SECOND

@@ -105,7 +105,7 @@ def test_bound_shows_its_limits_and_keys(levels):
 
 @pytest.mark.parametrize("arguments", [{"keys": ("a",)}, {"keys": ("a", "b"), "quotas": (None,)}])
 def test_rejects_another_number_of_keys_than_of_limiters(levels, arguments):
-    with pytest.raises(ValueError, match="as many as there are limiters, 2, not 1"):
+    with pytest.raises(ValueError, match=": expected 2, one for each limiter, got 1"):
         levels.bind(**arguments)
 
 
@@ -113,6 +113,6 @@ def test_rejects_another_number_of_keys_than_of_limiters(levels, arguments):
 def test_rejects_keys_and_quotas_that_are_not_sequences(clock, name, value):
     """The error names the argument, and nothing is spent."""
     limiter = TokenBucket("4/minute", clock=clock)
-    with pytest.raises(TypeError, match=f"{name} must be a list or tuple, one for each limiter, not"):
+    with pytest.raises(TypeError, match=f"{name}: expected a list or tuple, one for each limiter, got"):
         (limiter & limiter).bind(**{"keys": ["a", "b"]} | {name: value})
     assert len(limiter) == 0

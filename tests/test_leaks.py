@@ -28,7 +28,7 @@ VERBS = {
     "composite": "both.hit('key')",
     "composite batch": "both.hit_many(numbers)",
     "composite reserve": "both.reserve('key').cancel()",
-    "table": "limiter.table['tag']",
+    "table": "limiter.slots()['tag']",
     "len": "len(limiter)",
     "limiter": "parse('5/minute; 9/hour burst 3', max_keys=4)",
     "wrong limiter": "fails(TokenBucket, '5/minute', burst=0)",

@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .._core import Limiter
 from .._storage.census import census
 from .._storage.metadata import MAGIC
 from ..quota import Quota
@@ -65,7 +66,7 @@ def _table(options: argparse.Namespace) -> Table:
 def _list(options: argparse.Namespace) -> int:
     for name in Table.names():
         try:
-            limiter = Table.shared(name).limiter()
+            limiter = Limiter.of(Table.shared(name))
             print(f"{name:30} {limiter}, {len(limiter):,} of {limiter.max_keys:,} keys live")
         except (OSError, ValueError) as error:
             print(f"{name:30} {error}")
@@ -73,12 +74,12 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    limiter = _table(options).limiter()
-    assert limiter.where.path is not None
-    slots, status = census(limiter), limiter.where.path.stat()
+    limiter = Limiter.of(_table(options))
+    assert limiter.table.path is not None
+    slots, status = census(limiter), limiter.table.path.stat()
     latest = datetime.fromtimestamp(limiter.latest_ns / 1e9, UTC).isoformat(timespec="seconds")
     for name, value in [
-        ("file", limiter.where.path),
+        ("file", limiter.table.path),
         ("limit", str(limiter)),
         ("keys", f"{len(limiter):,} live, at most {limiter.max_keys:,}"),
         ("slots", f"{slots.keys:,} with keys, {slots.free:,} free again, {slots.unused:,} never used"),
@@ -93,7 +94,8 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    slots = census(_table(options).limiter())
+    limiter = Limiter.of(_table(options))
+    slots = census(limiter)
     print(f"{slots.keys:,} keys, {slots.duplicates:,} of them in two slots; {slots.claims:,} unfinished claims")
     return 1 if slots.duplicates else 0
 
@@ -109,7 +111,7 @@ def _remove(options: argparse.Namespace) -> int:
 
 
 def _change(options: argparse.Namespace) -> int:
-    limiter = _table(options).limiter()
+    limiter = Limiter.of(_table(options))
     limiter.change(Quota.parse(options.quota).with_burst(options.burst), counts=options.counts)
     print(limiter)
     return 0

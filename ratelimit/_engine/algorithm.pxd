@@ -1,17 +1,18 @@
-"""The algorithms under one set of names. A state of zero is a key never seen, in all of them.
+"""The algorithms behind one set of functions. In all of them a state of zero is a key never seen.
 
-`ring` is the sliding log's; the others do not look at it.
+`ring` is the sliding log's; the others ignore it.
 """
 
 from libc.stdint cimport uint64_t
 
 from .atomics cimport u128
+from .constants cimport FIRST_WINDOW, LEAKY_BUCKET, NEVER, SLIDING_LOG, SLIDING_WINDOW, TOKEN_BUCKET
 from .fixed_window cimport (
     fixed_admit,
     fixed_cancel,
     fixed_charge,
     fixed_fresh_at,
-    fixed_opening,
+    window_start,
     fixed_pack,
     fixed_ready,
     fixed_refund,
@@ -29,7 +30,7 @@ from .gcra cimport (
     gcra_turn,
     to_ns,
 )
-from .rule cimport FIRST_WINDOW, LEAKY_BUCKET, NEVER, SLIDING_LOG, SLIDING_WINDOW, TOKEN_BUCKET, Rule
+from .rule cimport Rule
 from .sliding_log cimport log_admit, log_append, log_fresh_at, log_pack, log_ready, log_remaining
 from .sliding_window cimport (
     Sliding,
@@ -52,7 +53,7 @@ cdef inline bint is_gcra(const Rule* rule) noexcept nogil:
 cdef inline bint admit(
     const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring, u128* after
 ) noexcept nogil:
-    """Whether `cost` may be spent now, and the state `after` it is."""
+    """Whether `cost` may be spent now, and the state `after` spending it."""
     if is_gcra(rule):
         return gcra_admit(rule, now, cost, state, after)
     if rule.algorithm == SLIDING_WINDOW:
@@ -74,12 +75,12 @@ cdef inline uint64_t ready(const Rule* rule, uint64_t now, uint64_t cost, u128 s
 
 
 cdef inline uint64_t turn(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """When a request that is admitted now is served: at once, but in a leaky bucket."""
+    """When a request that is admitted now may act: immediately, except in a leaky bucket."""
     return gcra_turn(rule, now, state) if rule.algorithm == LEAKY_BUCKET else now
 
 
 cdef inline u128 charge(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
-    """The state after `cost` is spent without asking (of a sliding log: one of it)."""
+    """The state after `cost` is spent whether it is admitted or not (of a sliding log: one of it)."""
     if is_gcra(rule):
         return gcra_charge(rule, now, cost, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -90,7 +91,7 @@ cdef inline u128 charge(const Rule* rule, uint64_t now, uint64_t cost, u128 stat
 
 
 cdef inline u128 refund(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
-    """The state after `cost` is given back. (A sliding log gives back in its ring, see table.pxd.)"""
+    """The state after `cost` is given back. (A sliding log gives back in its ring, see log.pxd.)"""
     if is_gcra(rule):
         return gcra_refund(rule, now, cost, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -99,7 +100,7 @@ cdef inline u128 refund(const Rule* rule, uint64_t now, uint64_t cost, u128 stat
 
 
 cdef inline u128 cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 state) noexcept nogil:
-    """The state after a booking of `cost` to act `at` is undone, as far as that wrongs no later one."""
+    """The state after a booking of `cost` to act `at` is undone, as far as no later booking depends on it."""
     if is_gcra(rule):
         return gcra_cancel(rule, now, at, cost, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -134,12 +135,12 @@ cdef inline uint64_t fresh_at(const Rule* rule, uint64_t now, u128 state) noexce
 cdef inline bint is_fresh(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
     """Whether the key is like one never seen."""
     if is_gcra(rule):
-        return state <= <u128>now * rule.unit  # without a division: a search for a slot asks this of every key
+        return state <= <u128>now * rule.unit  # without a division, since a search for a slot asks this about every key
     return fresh_at(rule, now, state) <= now
 
 
 cdef inline u128 live_above(const Rule* rule, uint64_t moment) noexcept nogil:
-    """A state above which all that a slot can hold are live at `moment`; some below it may be so, too."""
+    """A bound: every state above it is live at `moment`; states below it may be live, too."""
     cdef uint64_t since = moment - min(moment, rule.period)
     if is_gcra(rule):
         return <u128>moment * rule.unit
@@ -153,7 +154,7 @@ cdef inline u128 live_above(const Rule* rule, uint64_t moment) noexcept nogil:
 cdef inline u128 carried(
     const Rule* old, const Rule* new, uint64_t now, bint scale, u128 state
 ) noexcept nogil:
-    """The state under a new quota: what was spent stays or, with `scale`, its share of the limit does."""
+    """The state under a new quota. It keeps what was spent or, with `scale`, the share of the limit that was spent."""
     if is_gcra(old):
         return gcra_carried(old, new, now, scale, state)
     if not scale or old.algorithm == SLIDING_LOG:
@@ -164,7 +165,7 @@ cdef inline u128 carried(
 
 
 cdef inline u128 unknown(const Rule* rule, uint64_t now, uint64_t horizon) noexcept nogil:
-    """The state of a key that is not in the table: fresh since `horizon`, and nobody knows of the time before."""
+    """The state of a key that is not in the table: fresh since `horizon`, and unknown before."""
     cdef Sliding seen
     if now >= horizon:
         return 0
@@ -176,4 +177,4 @@ cdef inline u128 unknown(const Rule* rule, uint64_t now, uint64_t horizon) noexc
         return sliding_pack(rule, seen)
     if rule.algorithm == SLIDING_LOG:
         return log_pack(horizon, 0)
-    return fixed_pack(rule, fixed_opening(rule, horizon), 0)
+    return fixed_pack(rule, window_start(rule, horizon), 0)

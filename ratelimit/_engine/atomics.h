@@ -1,6 +1,6 @@
-/* The only place that knows compilers and processors: 128-bit words, loaded and swapped whole.
+/* 128-bit words that are loaded and swapped whole: the only file that depends on compilers and processors.
 
-   A table slot is one 16-byte word, so that a key and its state change hands together. */
+   A table slot is one 16-byte word, so that a key and its state change together. */
 #ifndef RATELIMIT_ATOMICS_H
 #define RATELIMIT_ATOMICS_H
 
@@ -41,7 +41,7 @@ static inline u128 word_swap(u128 *word, u128 expected, u128 desired) {
 }
 #endif
 
-/* Full barrier: a claim must be visible before the claimant looks for rivals (table.pxd, settle). */
+/* Full barrier: a claim must be visible before the claimant looks for rivals (claim.pxd, settle). */
 static inline int word_cas(u128 *word, u128 *expected, u128 desired) {
     u128 seen = word_swap(word, *expected, desired);
     int swapped = seen == *expected;
@@ -54,13 +54,13 @@ static inline int word_cas(u128 *word, u128 *expected, u128 desired) {
 
 /* Both Intel and AMD guarantee that an aligned 16-byte SSE load is atomic where AVX exists. Elsewhere a
    compare-and-swap that changes nothing reads the word; it costs more, needs the cache line, and is a write to
-   the processor: memory that is mapped for reading alone can't be read so.
+   the processor: read-only mappings cannot be read this way.
 
    The load needs no barrier of its own: x86 keeps loads in order, and none of them passes the locked
    compare-and-swap before it. "memory" keeps the compiler from moving it. */
 static int word_load_is_atomic = 0;
 
-/* Whoever includes this has a copy of its own, which is set when it is loaded. */
+/* Each module that includes this file has its own copy, which is set when the module is loaded. */
 static __attribute__((constructor)) void word_setup(void) {
     __builtin_cpu_init();
     word_load_is_atomic = __builtin_cpu_supports("avx");
@@ -87,15 +87,15 @@ static inline u128 word_load(u128 *word) {
 }
 #endif
 
-/* The first of eight words whose bits from `shift` up, 64 or more, are `top`; 8 when there is none. All are compared
-   without a branch. A hint: each half is read whole, not each word, so look at the one that is found again. */
+/* The first of eight words whose bits from `shift` up, 64 or more, are `top`; 8 if no word matches. All are compared
+   without a branch. A hint: each half is read whole, not each word, so load the word that is found again. */
 static inline int word_among(u128 *words, int shift, uint64_t top) {
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
     const __m128i *word = (const __m128i *)words, wanted = _mm_set1_epi64x((int64_t)top);
     __m128i same[4];
     for (int i = 0; i < 4; i++) {
         __m128i tops = _mm_srli_epi64(_mm_unpackhi_epi64(word[2 * i], word[2 * i + 1]), shift - 64);
-        same[i] = _mm_cmpeq_epi32(tops, wanted); /* of 64 bits at once SSE2 has none */
+        same[i] = _mm_cmpeq_epi32(tops, wanted); /* SSE2 cannot compare 64 bits at once */
     }
     int bits = _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(same[0], same[1]), _mm_packs_epi32(same[2], same[3])));
     bits &= bits >> 1 & 0x5555; /* both halves of a top */
@@ -109,16 +109,16 @@ static inline int word_among(u128 *words, int shift, uint64_t top) {
 #endif
 }
 
-/* The two below look at eight words for a search that may pass them all. A no says nothing. A yes is a conclusion, and
-   holds of each word at some moment since the call, as it would had they been loaded one by one; the fence keeps what
-   is read afterwards behind them, as word_load does. The sign of x - 1 tells whether x, of less than 64 bits, is 0. */
+/* The next two examine eight words for a search that may skip them all. 0 proves nothing. 1 is a conclusion: it was true
+   of each word at some moment since the call, as if the words had been loaded one by one. The fence keeps later reads
+   after them, as word_load does. The sign of x - 1 shows whether x, which has less than 64 bits, is 0. */
 
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
 typedef uint64_t __attribute__((vector_size(16))) lanes;
 #endif
 
-/* Whether in none of eight words the bits from `shift` up, more than 64, are `top` or nothing. Halves of two words do
-   no harm: only the high ones count, and each is read whole. */
+/* Whether in each of eight words the bits from `shift` up, more than 64, are neither `top` nor 0. Halves of two
+   different words do no harm: only the high halves matter, and each is read whole. */
 static inline int words_pass(u128 *words, int shift, uint64_t top) {
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
     const volatile __m128i *word = (const volatile __m128i *)words;
@@ -142,8 +142,8 @@ static inline int words_pass(u128 *words, int shift, uint64_t top) {
 }
 
 /* Whether in each of eight words the bits from `shift` up, more than 64, are neither `top` nor 0 nor 1, the bit below
-   them is clear, and what is below that is more than `floor`. Here both halves count, so it is only said where a
-   vector load reads a word whole (see word_load); volatile keeps the compiler from loading halves. */
+   them is clear, and what is below that is more than `floor`. Here both halves matter, so the answer is 0 unless
+   a vector load reads a word whole (see word_load); volatile keeps the compiler from loading halves. */
 static inline int words_above(u128 *words, int shift, uint64_t top, u128 floor) {
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
     const volatile __m128i *word = (const volatile __m128i *)words;
@@ -166,12 +166,12 @@ static inline int words_above(u128 *words, int shift, uint64_t top, u128 floor) 
 #endif
 }
 
-/* Acquire: whoever misses a key has to see the horizon that was raised before the key's slot was taken. */
+/* Acquire: a thread that misses a key must see the horizon that was raised before the key's slot was taken. */
 static inline uint64_t count_load(uint64_t *counter) {
     return __atomic_load_n(counter, __ATOMIC_ACQUIRE);
 }
 
-/* Relaxed: a ticket has to be unlike all others, a statistic has to add up, and both need the addition alone. */
+/* Relaxed: a ticket must be unique, a statistic must add up, and both need only the addition. */
 static inline uint64_t count_add(uint64_t *counter, uint64_t amount) {
     return __atomic_fetch_add(counter, amount, __ATOMIC_RELAXED);
 }
@@ -184,15 +184,15 @@ static inline void count_raise(uint64_t *counter, uint64_t floor) {
     }
 }
 
-/* Release: whoever sees the pointer sees the rule behind it. Its readers depend on the address, which orders them
-   on every processor without a barrier. */
+/* Release: a thread that sees the pointer sees the rule behind it. Its readers depend on the address, which orders
+   them on every processor without a barrier. */
 static inline void rule_publish(void *pointer, const void *rule) {
     __atomic_store_n((const void **)pointer, rule, __ATOMIC_RELEASE);
 }
 
-/* True for the first caller alone. The exchange is all that matters: nothing is read on the strength of it. */
-static inline int first_come(uint64_t *gate) {
-    return __atomic_exchange_n(gate, 1, __ATOMIC_RELAXED) == 0;
+/* True for the first caller only. Relaxed: no other memory depends on the flag. */
+static inline int first_to_set(uint64_t *flag) {
+    return __atomic_exchange_n(flag, 1, __ATOMIC_RELAXED) == 0;
 }
 
 static inline void prefetch(const void *address) {

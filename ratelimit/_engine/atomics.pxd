@@ -17,6 +17,6 @@ cdef extern from "_engine/atomics.h" nogil:
     void count_raise(uint64_t* counter, uint64_t floor)
 
     void rule_publish(void* pointer, const void* rule)
-    bint first_come(uint64_t* gate)
+    bint first_to_set(uint64_t* flag)
 
     void prefetch(const void* address)

@@ -1,14 +1,15 @@
-"""Fixed windows: the state is which window was last spent in, and how much.
+"""Fixed windows: the state is the last window that was spent in, and how much was spent.
 
-Two kinds: windows aligned to the epoch are numbered, `index | count`; windows that start at a key's first
-request are known by their start, `start | count`. A window that has not begun yet (a late clock, or a
-reservation) refuses until it does: what was spent before it is no longer known.
+Windows aligned to the epoch are numbered: `index | count`. Windows that start at a key's first request are identified
+by their start: `start | count`. If the stored window has not begun (the clock reading is late, or the window was
+reserved), requests are refused until it begins, because what was spent before it is no longer known.
 """
 
 from libc.stdint cimport uint64_t
 
 from .atomics cimport u128
-from .rule cimport FIRST_WINDOW, NEVER, Rule
+from .constants cimport FIRST_WINDOW, NEVER
+from .rule cimport Rule
 
 
 cdef inline u128 fixed_pack(const Rule* rule, uint64_t start, uint64_t count) noexcept nogil:
@@ -16,8 +17,8 @@ cdef inline u128 fixed_pack(const Rule* rule, uint64_t start, uint64_t count) no
 
 
 cdef inline uint64_t fixed_start(const Rule* rule, u128 state) noexcept nogil:
-    cdef uint64_t label = <uint64_t>(state >> rule.count_bits)
-    return label if rule.algorithm == FIRST_WINDOW else label * rule.period
+    cdef uint64_t window = <uint64_t>(state >> rule.count_bits)
+    return window if rule.algorithm == FIRST_WINDOW else window * rule.period
 
 
 cdef inline uint64_t fixed_count(const Rule* rule, u128 state) noexcept nogil:
@@ -29,7 +30,7 @@ cdef inline bint fixed_over(const Rule* rule, uint64_t now, u128 state) noexcept
     return state == 0 or now >= fixed_start(rule, state) + rule.period
 
 
-cdef inline uint64_t fixed_opening(const Rule* rule, uint64_t now) noexcept nogil:
+cdef inline uint64_t window_start(const Rule* rule, uint64_t now) noexcept nogil:
     """The start of the window that a request at `now` opens."""
     return now if rule.algorithm == FIRST_WINDOW else now - now % rule.period
 
@@ -38,7 +39,7 @@ cdef inline bint fixed_admit(const Rule* rule, uint64_t now, uint64_t cost, u128
     if cost > rule.limit:
         return False
     if fixed_over(rule, now, state):
-        after[0] = fixed_pack(rule, fixed_opening(rule, now), cost)
+        after[0] = fixed_pack(rule, window_start(rule, now), cost)
         return True
     after[0] = state + cost
     return now >= fixed_start(rule, state) and fixed_count(rule, state) + cost <= rule.limit
@@ -57,10 +58,10 @@ cdef inline uint64_t fixed_ready(const Rule* rule, uint64_t now, uint64_t cost, 
 
 
 cdef inline u128 fixed_charge(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
-    cdef uint64_t most = (<uint64_t>1 << rule.count_bits) - 1
+    cdef uint64_t maximum = (<uint64_t>1 << rule.count_bits) - 1
     if fixed_over(rule, now, state):
-        return fixed_pack(rule, fixed_opening(rule, now), min(cost, most))
-    return state + min(cost, most - fixed_count(rule, state))
+        return fixed_pack(rule, window_start(rule, now), min(cost, maximum))
+    return state + min(cost, maximum - fixed_count(rule, state))
 
 
 cdef inline u128 fixed_refund(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
@@ -70,7 +71,7 @@ cdef inline u128 fixed_refund(const Rule* rule, uint64_t now, uint64_t cost, u12
 
 
 cdef inline u128 fixed_cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 state) noexcept nogil:
-    """Give back to the window that was booked; once another one is open there is nothing left to give."""
+    """Give back to the window that was booked; nothing once a later window has begun."""
     cdef uint64_t start = fixed_start(rule, state)
     if state == 0 or at < start or at - start >= rule.period:
         return state
@@ -80,8 +81,8 @@ cdef inline u128 fixed_cancel(const Rule* rule, uint64_t now, uint64_t at, uint6
 cdef inline uint64_t scaled_count(const Rule* old, const Rule* new, uint64_t count) noexcept nogil:
     """The same share of another limit, rounded up."""
     cdef u128 share = (<u128>count * new.limit + old.limit - 1) // old.limit
-    cdef uint64_t most = (<uint64_t>1 << new.count_bits) - 1
-    return <uint64_t>share if share < most else most
+    cdef uint64_t maximum = (<uint64_t>1 << new.count_bits) - 1
+    return <uint64_t>share if share < maximum else maximum
 
 
 cdef inline u128 fixed_scaled(const Rule* old, const Rule* new, u128 state) noexcept nogil:

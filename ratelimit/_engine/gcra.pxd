@@ -1,14 +1,15 @@
 """Token bucket and leaky bucket as GCRA (ITU-T I.371): the whole state is one moment.
 
-The theoretical arrival time (TAT) is when the key would be back to full if nothing more came. A request
-of cost c pushes it c intervals further and conforms while it stays within the tolerance of the clock.
-Times here are in ticks; `unit` ticks are a nanosecond, so that no interval is ever rounded down.
+The theoretical arrival time (TAT) is the moment at which the bucket would be full again if no more requests came. A
+request of cost c moves it c intervals further, and conforms if it is then within the tolerance of the clock. Times
+here are in ticks; a nanosecond is `unit` ticks, so that no interval is rounded down.
 """
 
 from libc.stdint cimport uint64_t
 
 from .atomics cimport u128
-from .rule cimport LEAKY_BUCKET, NEVER, STATE_BITS, Rule
+from .constants cimport LEAKY_BUCKET, NEVER, STATE_BITS
+from .rule cimport Rule
 
 
 cdef inline uint64_t to_ns(const Rule* rule, u128 ticks) noexcept nogil:
@@ -40,16 +41,16 @@ cdef inline uint64_t gcra_ready(const Rule* rule, uint64_t now, uint64_t cost, u
 
 
 cdef inline uint64_t gcra_turn(const Rule* rule, uint64_t now, u128 tat) noexcept nogil:
-    """When a request that queues now leaves a leaky bucket: after all who queued before it."""
+    """When a request that queues now leaves a leaky bucket: after all requests that queued before it."""
     return <uint64_t>later(now, to_ns(rule, tat))
 
 
 cdef inline u128 gcra_charge(const Rule* rule, uint64_t now, uint64_t cost, u128 tat) noexcept nogil:
-    """Spend `cost` whether it conforms or not; a debt no state can hold is cut off at the end of time."""
-    cdef u128 most = ((<u128>1) << STATE_BITS) - 1
+    """Spend `cost` whether it conforms or not; a debt that no state can hold is truncated at the end of time."""
+    cdef u128 maximum = ((<u128>1) << STATE_BITS) - 1
     cdef u128 start = later(tat, <u128>now * rule.unit)
-    if cost > (most - start) // rule.interval:
-        return most
+    if cost > (maximum - start) // rule.interval:
+        return maximum
     return start + cost * rule.interval
 
 
@@ -63,17 +64,17 @@ cdef inline u128 gcra_refund(const Rule* rule, uint64_t now, uint64_t cost, u128
 
 
 cdef inline u128 gcra_cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 tat) noexcept nogil:
-    """Give back what was booked to act `at`, less what later bookings built upon it (x/time/rate's rule)."""
+    """Give back what was booked to act `at`, less what later bookings depend on (x/time/rate's rule)."""
     cdef u128 last = 0
     if rule.algorithm == LEAKY_BUCKET:
-        # Turns are handed out one after another: only the last in line can leave without a trace.
+        # Turns are assigned one after another: only the last in the queue can be taken back.
         if tat != <u128>at * rule.unit + cost * rule.interval:
             return tat
         return gcra_refund(rule, now, cost, tat)
     if tat > rule.tolerance:
         last = to_ns(rule, tat - rule.tolerance)
     if last > at:
-        last = (last - at) * rule.unit  # ticks that others wait because of this booking
+        last = (last - at) * rule.unit  # ticks that later bookings wait because of this one
         if last >= cost * rule.interval:
             return tat
         return later(tat - (cost * rule.interval - last), <u128>now * rule.unit)
@@ -81,25 +82,25 @@ cdef inline u128 gcra_cancel(const Rule* rule, uint64_t now, uint64_t at, uint64
 
 
 cdef inline u128 proportion(u128 amount, u128 part, u128 whole) noexcept nogil:
-    """amount * part / whole, rounded up, and at most what a state holds."""
-    cdef u128 most = ((<u128>1) << STATE_BITS) - 1
+    """amount * part / whole, rounded up, and at most what a state can hold."""
+    cdef u128 maximum = ((<u128>1) << STATE_BITS) - 1
     cdef u128 times
-    while (part | whole) >> 64:  # the last bits do not matter, but the product has to fit
+    while (part | whole) >> 64:  # the last bits do not matter, but the product must fit
         part = (part + 1) >> 1
         whole = whole >> 1
     whole = later(whole, 1)
     times = amount // whole
-    if times > most // later(part, 1):
-        return most
+    if times > maximum // later(part, 1):
+        return maximum
     times = times * part + (amount % whole * part + whole - 1) // whole
-    return times if times < most else most
+    return times if times < maximum else maximum
 
 
 cdef inline u128 gcra_carried(
     const Rule* old, const Rule* new, uint64_t now, bint scale, u128 tat
 ) noexcept nogil:
     cdef u128 clock = <u128>now * old.unit
-    cdef u128 most = ((<u128>1) << STATE_BITS) - 1
+    cdef u128 maximum = ((<u128>1) << STATE_BITS) - 1
     cdef u128 debt
     if tat <= clock:
         return tat
@@ -107,7 +108,7 @@ cdef inline u128 gcra_carried(
         debt = proportion(tat - clock, new.tolerance, old.tolerance)
     else:
         debt = proportion(tat - clock, new.interval, old.interval)
-    return clock + debt if debt < most - clock else most
+    return clock + debt if debt < maximum - clock else maximum
 
 
 cdef inline uint64_t gcra_remaining(const Rule* rule, uint64_t now, u128 tat) noexcept nogil:

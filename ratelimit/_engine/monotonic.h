@@ -1,13 +1,13 @@
-/* CLOCK_MONOTONIC in nanoseconds, for half the price.
+/* CLOCK_MONOTONIC in nanoseconds, at half the cost.
 
    On x86 the kernel derives CLOCK_MONOTONIC from the processor's time stamp counter, and makes each reading wait for
-   all instructions before it, which is most of what it costs. Here a thread asks the kernel once a millisecond and
-   goes on from its answer by the counter in between, at the rate that its last answers agree on. So a reading is
-   within a microsecond of the kernel's. Two threads' readings have never been ordered more strictly than that: a
-   thread may lose the processor between reading the clock and deciding.
+   all instructions before it, which is most of the cost. Here each thread asks the kernel once a millisecond, and in
+   between advances the answer by the counter, at the rate on which the last two answers agree. A reading is then
+   within a microsecond of the kernel's. The readings of two threads were never ordered more strictly than that: a
+   thread may be preempted between reading the clock and deciding.
 
-   This is done only where the kernel itself goes by the counter. It does not where the counters of several
-   processors disagree, or do not run evenly. */
+   This is done only if the kernel itself uses the counter. It does not use it if the counters of several processors
+   disagree or do not run evenly. */
 #ifndef RATELIMIT_MONOTONIC_H
 #define RATELIMIT_MONOTONIC_H
 
@@ -30,12 +30,12 @@ static inline uint64_t kernel_monotonic_ns(void) {
 #define ANSWER_QUICK 1024 /* ticks; an answer that took longer was interrupted */
 
 typedef struct {
-    uint64_t ticks, ns; /* the counter, and what the kernel said, at the same moment */
-    uint64_t rate;      /* nanoseconds a tick since the answer before, times 2**32 */
-    uint64_t good;      /* for how many ticks to go on from it */
+    uint64_t ticks, ns; /* the counter and the kernel's clock at the same moment */
+    uint64_t rate;      /* nanoseconds per tick since the answer before, times 2**32 */
+    uint64_t good;      /* the number of ticks for which it is valid */
 } Answer;
 
-/* Initial-exec: otherwise finding a thread's own variable is a call of its own. */
+/* Initial-exec: otherwise each access to a thread-local variable is a function call. */
 static __thread Answer answer __attribute__((tls_model("initial-exec")));
 
 static int counter_is_clock = 0;
@@ -51,13 +51,13 @@ static __attribute__((constructor)) void monotonic_setup(void) {
 
 static __attribute__((noinline, cold)) uint64_t ask_kernel(void) {
     uint64_t before = __rdtsc(), ns = kernel_monotonic_ns();
-    Answer last = answer, now = {.ticks = __rdtsc(), .ns = ns}; /* read after it: late rather than early */
+    Answer last = answer, now = {.ticks = __rdtsc(), .ns = ns}; /* the counter is read last: a reading is late rather than early */
     uint64_t since = now.ns - last.ns, ticks = now.ticks - last.ticks;
     if (!counter_is_clock || now.ticks - before > ANSWER_QUICK || since < ANSWER_GOOD_NS)
         return ns;
     if (since < ANSWER_OLD_NS && ticks > since / 16 && ticks < since * 16) {
         now.rate = (since << 32) / ticks;
-        if (now.rate - last.rate + (last.rate >> 10) <= last.rate >> 9) /* twice the same: nothing stopped or jumped */
+        if (now.rate - last.rate + (last.rate >> 10) <= last.rate >> 9) /* the same rate twice: nothing stopped or jumped */
             now.good = ((uint64_t)ANSWER_GOOD_NS << 32) / now.rate;
     }
     answer = now;

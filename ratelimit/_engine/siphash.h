@@ -1,5 +1,5 @@
 /* SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012): a keyed hash, so that
-   who does not know the seed cannot choose keys that collide. */
+   a client that does not know the seed cannot choose keys that collide. */
 #ifndef RATELIMIT_SIPHASH_H
 #define RATELIMIT_SIPHASH_H
 
@@ -74,15 +74,15 @@ static inline uint64_t siphash13_word(const uint64_t seed[2], uint64_t word, uin
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-/* The same by AVX2: four integers in the lanes of a vector, and two vectors side by side, because in a round each step
-   waits for the one before it. */
+/* The same with AVX2: four integers in the lanes of a vector, and two vectors side by side, because in a round each
+   step depends on the one before it. */
 #define AVX2 __attribute__((target("avx2")))
 
 typedef struct {
     __m256i v0, v1, v2, v3;
 } SipLanes;
 
-/* There is no rotation, but whole bytes can be shuffled. */
+/* AVX2 has no rotation, but can shuffle bytes. */
 AVX2 static inline __m256i lanes_rotate(__m256i x, int by) {
     const int64_t low = 0x0504030201000706, high = 0x0d0c0b0a09080f0e;
     if (by == 32)

@@ -1,26 +1,24 @@
 """The exact log: one moment for each of the last `capacity` requests, in a ring of cells beside the slot.
 
-The state is the newest request: `stamp | number`. Before a newer one replaces it, its slot word is copied
-into the ring (see `retire` in table.pxd), so that one compare-and-swap of the slot is still the whole
-commitment and whoever dies half-way leaves nothing undone. Numbers count 1, 2, ... up to three times the
-capacity and go on from the capacity: below it the ring is not yet full, and from it on a cell tells one lap from
-the next. A stamp is the request's moment plus one; zero is a request that was given back. A request of cost c is
-c requests of cost 1.
+The state is the newest request: `stamp | number`. Before a newer one replaces it, the word of the slot is copied into
+the ring (see `retire` in commit.pxd). So one compare-and-swap of the slot still commits a request, and a thread that
+dies half-way leaves nothing undone. Numbers count 1, 2, ... up to three times the capacity and continue from the
+capacity: below the capacity the ring is not yet full, and above it a cell's number distinguishes one lap from the
+next. A stamp is the request's moment plus one; zero is a request that was given back. A request of cost c is c requests
+of cost 1.
 
-A cell has room above the state, where a slot has its tag: there it keeps how much later its request is than the one
-it replaced. So when a booking is cancelled before its turn, what it replaced is known again.
+A cell has room above the state, where a slot has its tag: there it keeps the gap, how much later its request is than
+the one it replaced. So when a booking is cancelled before its turn, the request that it replaced is known again.
 """
 
 from libc.stdint cimport uint64_t
 
 from .atomics cimport u128, word_load
-from .rule cimport MOMENT_BITS, NEVER, STATE_BITS, Rule
+from .constants cimport MOMENT_BITS, NEVER, STATE_BITS
+from .rule cimport Rule
 
 cdef enum:
     NUMBER_BITS = STATE_BITS - MOMENT_BITS
-
-    LOG_CAPACITY = (1 << NUMBER_BITS) // 3
-
     GAP_BITS = 48
 
 
@@ -37,7 +35,7 @@ cdef inline uint64_t log_number(u128 word) noexcept nogil:
 
 
 cdef inline uint64_t log_leaves(const Rule* rule, uint64_t stamp) noexcept nogil:
-    """The moment from which a request counts no more."""
+    """The moment from which a request no longer counts."""
     return min(stamp - 1 + rule.period, NEVER) if stamp else 0
 
 
@@ -54,19 +52,19 @@ cdef inline u128* log_cell(const Rule* rule, uint64_t number, u128* ring) noexce
         number -= rule.capacity
     if number >= rule.capacity:
         number -= rule.capacity
-    return ring + (number if number < rule.capacity else 0)  # which only a damaged file's is not
+    return ring + (number if number < rule.capacity else 0)  # only in a damaged file it is not
 
 
 cdef inline int log_gap_shift(const Rule* rule) noexcept nogil:
-    """Gaps are kept in units of so many bits, for four periods to fit: nanoseconds up to a period of 19 hours."""
+    """The unit of a gap, as a shift, so that four periods fit: nanoseconds up to a period of 19 hours."""
     cdef int shift = 0
     while rule.period >> shift >> (GAP_BITS - 2):
         shift += 1
     return shift
 
 
-cdef inline uint64_t log_told(const Rule* rule, uint64_t number, u128 cell) noexcept nogil:
-    """The stamp of the request with this number, by its cell. A cell of the next lap is that of a cancelled booking."""
+cdef inline uint64_t log_stamp_of_cell(const Rule* rule, uint64_t number, u128 cell) noexcept nogil:
+    """The stamp of the request with this number, from its cell. In a cell of the next lap a booking was cancelled."""
     cdef uint64_t stamp = log_stamp(cell)
     cdef uint64_t gap
     if log_number(cell) == number or log_number(cell) == number + 2 * rule.capacity:
@@ -76,26 +74,26 @@ cdef inline uint64_t log_told(const Rule* rule, uint64_t number, u128 cell) noex
 
 
 cdef inline u128 log_retired(const Rule* rule, u128 state, u128 replaced) noexcept nogil:
-    """The cell of a request that takes the place of another. The gap is rounded down, to the strict side."""
+    """The cell of a request that replaces another. The gap is rounded down, to the strict side."""
     cdef uint64_t stamp = log_stamp(state)
     cdef uint64_t before = 0
     if log_number(state) >= rule.capacity:
-        before = min(log_told(rule, log_number(state) - rule.capacity, replaced), stamp)
+        before = min(log_stamp_of_cell(rule, log_number(state) - rule.capacity, replaced), stamp)
     return <u128>min((stamp - before) >> log_gap_shift(rule), (<uint64_t>1 << GAP_BITS) - 1) << (STATE_BITS + 1) | state
 
 
 cdef inline uint64_t log_leaves_back(const Rule* rule, uint64_t back, u128 state, u128* ring) noexcept nogil:
-    """When the request `back` before the newest counts no more; zero if there is none."""
+    """When the request `back` before the newest no longer counts; zero if no such request exists."""
     cdef uint64_t number = log_number(state)
     if back == 0:
         return log_leaves(rule, log_stamp(state))
     if back >= number or back >= rule.capacity:
         return 0
-    return log_leaves(rule, log_told(rule, number - back, word_load(log_cell(rule, number - back, ring))))
+    return log_leaves(rule, log_stamp_of_cell(rule, number - back, word_load(log_cell(rule, number - back, ring))))
 
 
 cdef inline uint64_t log_ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:
-    """The log takes `cost` more once the request that is `limit - cost` before the newest counts no more."""
+    """The log admits `cost` once the request that is `limit - cost` before the newest no longer counts."""
     if cost > rule.limit:
         return NEVER
     if log_number(state) == 0:
@@ -114,8 +112,8 @@ cdef inline bint log_admit(
 cdef inline uint64_t log_remaining(const Rule* rule, uint64_t now, u128 state, u128* ring) noexcept nogil:
     """The largest cost that fits: the limit less how many still count.
 
-    They are the newest, and most often few: they are counted from there, in steps that double, then by bisection. So
-    the cells that are looked at are mostly those that the decision has just touched.
+    Those are the newest and usually few, so they are counted from the newest, in steps that double and then by
+    bisection. Most of the cells that it reads are then ones that the decision has just read.
     """
     cdef uint64_t counting = 0, gone = 0, middle
     if log_number(state) == 0:

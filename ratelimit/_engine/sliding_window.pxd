@@ -1,15 +1,16 @@
-"""Two-counter sliding window: the state is a window's number, what it spent, and what the one before spent.
+"""Two-counter sliding window: the state is a window's number, what was spent in it, and what in the one before.
 
 The estimate at `elapsed` nanoseconds into a window is `current + previous * (period - elapsed) / period`;
-it is never divided but compared with the limit times the period. As with fixed windows, a stored window
-that has not begun refuses until it does.
+without a division, it is compared with the limit times the period. As with fixed windows, requests are refused until
+the stored window has begun.
 """
 
 from libc.stdint cimport uint64_t
 
 from .atomics cimport u128
+from .constants cimport NEVER
 from .fixed_window cimport scaled_count
-from .rule cimport NEVER, Rule
+from .rule cimport Rule
 
 
 cdef struct Sliding:
@@ -32,7 +33,7 @@ cdef inline Sliding sliding_unpack(const Rule* rule, u128 state) noexcept nogil:
 
 
 cdef inline Sliding sliding_roll(const Rule* rule, uint64_t index, Sliding seen) noexcept nogil:
-    """The two counters as seen from window `index`, which is not before the stored one."""
+    """The two counters as of window `index`, which is not before the stored one."""
     if index > seen.index:
         seen.previous = seen.current if index == seen.index + 1 else 0
         seen.current = 0
@@ -43,7 +44,7 @@ cdef inline Sliding sliding_roll(const Rule* rule, uint64_t index, Sliding seen)
 cdef inline Sliding sliding_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
     cdef Sliding seen = sliding_unpack(rule, state)
     if now - seen.index * rule.period < rule.period:
-        return seen  # the window has not changed since: the usual case, which spares the division
+        return seen  # the window has not changed: the usual case, which needs no division
     return sliding_roll(rule, now // rule.period, seen)
 
 
@@ -52,7 +53,7 @@ cdef inline bint sliding_begun(const Rule* rule, uint64_t now, Sliding seen) noe
 
 
 cdef inline u128 sliding_weight(const Rule* rule, uint64_t now, Sliding seen) noexcept nogil:
-    """What the previous window still counts, in units of 1/period of a request."""
+    """What the previous window still counts for, in units of 1/period of a request."""
     return <u128>seen.previous * ((seen.index + 1) * rule.period - now)
 
 
@@ -61,7 +62,7 @@ cdef inline bint sliding_admit(const Rule* rule, uint64_t now, uint64_t cost, u1
     cdef Sliding seen = sliding_at(rule, now, state)
     if cost > rule.limit or not sliding_begun(rule, now, seen) or seen.current + cost > rule.limit:
         return False
-    # Where there is nothing to weigh, three multiplications are spared.
+    # An empty previous window saves three multiplications.
     if seen.previous and <u128>(rule.limit - seen.current - cost) * rule.period < sliding_weight(rule, now, seen):
         return False
     if seen.index == stored.index:
@@ -82,7 +83,7 @@ cdef inline uint64_t sliding_ready(const Rule* rule, uint64_t now, uint64_t cost
         if seen.current + cost <= rule.limit:
             if seen.previous == 0:
                 return max(now, start)
-            # `unspent` of this window is what the previous one may still weigh.
+            # the previous window may still count for `unspent`
             unspent = <u128>(rule.limit - seen.current - cost) * rule.period // seen.previous
             if unspent >= rule.period:
                 return max(now, start)
@@ -100,7 +101,7 @@ cdef inline u128 sliding_charge(const Rule* rule, uint64_t now, uint64_t cost, u
 
 
 cdef inline u128 sliding_refund(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
-    """From the current window first; what it did not spend, the one before did."""
+    """Give back to the current window first, and the rest to the one before."""
     cdef Sliding seen = sliding_at(rule, now, state)
     cdef uint64_t here = min(cost, seen.current)
     seen.current -= here
@@ -109,7 +110,7 @@ cdef inline u128 sliding_refund(const Rule* rule, uint64_t now, uint64_t cost, u
 
 
 cdef inline u128 sliding_cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 state) noexcept nogil:
-    """Give back to the window that was booked, while it is in view."""
+    """Give back to the window that was booked, if it is one of the two."""
     cdef Sliding seen = sliding_at(rule, now, state)
     cdef uint64_t booked = at // rule.period
     if booked == seen.index:

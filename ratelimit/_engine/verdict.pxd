@@ -1,18 +1,19 @@
-"""What a caller is told: an outcome in the words of HTTP's rate-limit fields."""
+"""The result of a request, in the terms of HTTP's rate-limit fields."""
 
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t, uint64_t
 
 from .algorithm cimport fresh_at, ready, remaining
-from .rule cimport NEVER, Rule
-from .table cimport DONE, FULL, REFUSED, Outcome, Request
+from .constants cimport NEVER, NS_PER_SECOND
+from .request cimport DONE, FULL, REFUSED, Outcome, Request
+from .rule cimport Rule
 
 
 cdef struct Verdict:
     uint8_t allowed
     uint64_t limit
     uint64_t remaining
-    uint64_t retry_after_ns  # NEVER where no wait will do
+    uint64_t retry_after_ns  # NEVER if no wait is long enough
     uint64_t reset_after_ns
     uint64_t delay_ns
 
@@ -22,10 +23,10 @@ cdef inline uint64_t wait_ns(uint64_t now, uint64_t moment) noexcept nogil:
 
 
 cdef inline double seconds(uint64_t ns) noexcept nogil:
-    return ns / 1e9 if ns < NEVER else INFINITY
+    return ns / <double>NS_PER_SECOND if ns < NEVER else INFINITY
 
 
-cdef inline void pronounce(
+cdef inline void fill_verdict(
     const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full, Verdict* verdict
 ) noexcept nogil:
     verdict.limit = rule.limit
@@ -41,7 +42,7 @@ cdef inline void pronounce(
 
 
 cdef inline uint64_t more_after(const Rule* rule, const Outcome* out, uint64_t left) noexcept nogil:
-    """How long until more than what is left can be spent; 0 when nothing was spent, NEVER when no wait will do."""
+    """How long until more than `left` can be spent: 0 if nothing was spent, NEVER if no wait is long enough."""
     if out.status == FULL:
         return wait_ns(out.now, out.at)
     if left >= rule.limit:

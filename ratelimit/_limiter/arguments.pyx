@@ -1,4 +1,4 @@
-"""What callers give, as what decisions are made of: moments, costs and keys, one or an array of them."""
+"""Arguments of callers, checked and converted: moments, costs and keys, one or an array of them."""
 
 import numpy as np
 
@@ -7,12 +7,13 @@ from cpython.long cimport PyLong_CheckExact
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from .._engine.hashing cimport PyLong_AsLongLongAndOverflow, hash_bytes, hash_ints, hash_key, hash_uint
-from .._engine.rule cimport NEVER
+from .._engine.constants cimport NEVER
+from .._engine.hashing cimport hash_bytes, hash_ints, hash_uint
+from .keys cimport PyLong_AsLongLongAndOverflow, hash_key
 
 
-cdef int64_t usual_int(object value) except? -1:
-    """What nearly every number is, an int from 0 to 2**63 - 1; or -1 for what has to be looked at closely."""
+cdef int64_t small_int(object value) except? -1:
+    """The value of an int from 0 to 2**63 - 1, which nearly all arguments are; -1 for anything else."""
     cdef int overflow = 0
     cdef int64_t number
     if not PyLong_CheckExact(value):
@@ -21,58 +22,59 @@ cdef int64_t usual_int(object value) except? -1:
     return number if number >= 0 and overflow == 0 else -1
 
 
-cdef uint64_t moment(object value, str name) except? 0:
-    return whole(value, name, 0, NEVER - 2, "nanoseconds since the epoch")
+cdef uint64_t checked_moment(object value, str name) except? 0:
+    return checked_uint(value, name, 0, NEVER - 2, "nanoseconds since the epoch")
 
 
-cdef uint64_t amount(object value, str name, uint64_t least=1) except? 0:
-    """A cost. What exceeds 64 bits exceeds every limit as well, and is refused as such a cost is."""
-    cdef int64_t usual = usual_int(value)
-    if usual >= <int64_t>least:
-        return min(<uint64_t>usual, NEVER)
+cdef uint64_t checked_cost(object value, str name, uint64_t least=1) except? 0:
+    """A cost. One that exceeds 64 bits exceeds every limit too, and is refused in the same way."""
+    cdef int64_t small = small_int(value)
+    if small >= <int64_t>least:
+        return min(<uint64_t>small, NEVER)
     number = index_of(value, name, "a number of requests")
-    return NEVER if number >= NEVER else whole(value, name, least, NEVER, "a number of requests")
+    return NEVER if number >= NEVER else checked_uint(value, name, least, NEVER, "a number of requests")
 
 
-cdef uint64_t whole(object value, str name, uint64_t least, uint64_t most, str what) except? 0:
-    cdef int64_t usual = usual_int(value)
-    if usual >= 0 and least <= <uint64_t>usual <= most:
-        return <uint64_t>usual
-    number = index_of(value, name, what)
-    if not least <= number <= most:
-        raise ValueError(f"{name} must be {what}, an int from {least} to {most}, not {value!r}")
+cdef uint64_t checked_uint(object value, str name, uint64_t least, uint64_t largest, str meaning) except? 0:
+    cdef int64_t small = small_int(value)
+    if small >= 0 and least <= <uint64_t>small <= largest:
+        return <uint64_t>small
+    number = index_of(value, name, meaning)
+    if not least <= number <= largest:
+        raise ValueError(f"{name}: expected {meaning}, an int from {least} to {largest}, got {value!r}")
     return number
 
 
-cdef object index_of(object value, str name, str what):
+cdef object index_of(object value, str name, str meaning):
     try:
         return PyNumber_Index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an int, {what}, not {value!r} of type {type(value).__name__}") from None
+        raise TypeError(f"{name}: expected {meaning}, an int, got {value!r} of type {type(value).__name__}") from None
 
 
-cdef object integers(values, str name, Py_ssize_t size, least, most=None):
-    """An array of `size` 64-bit integers; one number stands for all. Without `most`, what is more is cut."""
-    cdef int64_t usual = usual_int(values)
-    if usual >= least and (most is None or usual <= most):
-        return np.ndarray((size,), np.uint64, np.array([usual], np.uint64), strides=(0,))
+cdef object checked_integers(values, str name, Py_ssize_t size, least, largest=None):
+    """An array of `size` 64-bit integers; one number is repeated. Without `largest`, values are cut to 64 bits."""
+    cdef int64_t small = small_int(values)
+    if small >= least and (largest is None or small <= largest):
+        return np.ndarray((size,), np.uint64, np.array([small], np.uint64), strides=(0,))
+    expected = f"{name}: expected one number, or one for each of the {size} keys"
     try:
         array = np.asarray(values)
     except ValueError as error:  # rows of different lengths
-        raise ValueError(f"{name} must be one number or as many as there are keys, {size}: {error}") from None
+        raise ValueError(f"{expected} ({error})") from None
     if array.dtype.kind not in "iu" and array.size:
-        numbers = np.asarray(values, object)  # as Python has them, whose integers know no bounds
+        numbers = np.asarray(values, object)  # Python's integers, which are not limited to 64 bits
         if array.dtype.kind not in "Of" or any(
             isinstance(number, bool) or not isinstance(number, (int, np.integer)) for number in numbers.flat
         ):
-            raise TypeError(f"{name} must be whole numbers, not an array of {array.dtype}")
+            raise TypeError(f"{name}: expected whole numbers, got an array of {array.dtype}")
         array = numbers
     if array.ndim > 1 or (array.ndim == 1 and len(array) != size):
-        raise ValueError(f"{name} must be one number or as many as there are keys, {size}, not of shape {array.shape}")
-    wrong = np.flatnonzero(array < least if most is None else (array < least) | (array > most))
+        raise ValueError(f"{expected}, got shape {array.shape}")
+    wrong = np.flatnonzero(array < least if largest is None else (array < least) | (array > largest))
     if len(wrong):
-        accepted = f"from {least}" if most is None else f"from {least} to {most}"
-        raise ValueError(f"{name} must be whole numbers {accepted}, not {array.flat[wrong[0]]} (at index {wrong[0]})")
+        accepted = f"from {least}" if largest is None else f"from {least} to {largest}"
+        raise ValueError(f"{name}: expected whole numbers {accepted}, got {array.flat[wrong[0]]} (at index {wrong[0]})")
     if array.dtype.kind == "O":
         array = np.minimum(array, 2**64 - 1)
     return np.broadcast_to(np.asarray(array).astype(np.uint64, copy=False), (size,))
@@ -84,21 +86,21 @@ cdef object hashes_of(const uint64_t* seed, keys):
     cdef const uint64_t[::1] words
     cdef const uint8_t[:, ::1] rows
     cdef Py_ssize_t i, size, length
-    accepted = (
-        "keys must be a one-dimensional array of integers, bytes or text (dtype i, u, S or U), or a list or object "
+    expected = (
+        "keys: expected a one-dimensional array of integers, bytes or text (dtype i, u, S or U), or a list or object "
         "array of str, bytes and int"
     )
     if not isinstance(keys, (np.ndarray, list, tuple)):
-        raise TypeError(f"{accepted}, not {type(keys).__name__}")
+        raise TypeError(f"{expected}, got {type(keys).__name__}")
     if isinstance(keys, np.ndarray) and keys.ndim != 1:
-        raise ValueError(f"{accepted}, not an array of shape {keys.shape}")
+        raise ValueError(f"{expected}, got an array of shape {keys.shape}")
     size = len(keys)
     result = np.empty(size, np.uint64)
     if size == 0:
-        return result  # of whatever type numpy took it to be
+        return result  # an empty list becomes an array of any type
     hashes = result
     if not isinstance(keys, np.ndarray) or keys.dtype.kind in "OU":
-        for i, key in enumerate(tuple(keys)):  # a list may change under us
+        for i, key in enumerate(tuple(keys)):  # a copy: another thread may change the list meanwhile
             hashes[i] = hash_key(seed, key)
         return result
     if keys.dtype.kind in "iu":
@@ -117,12 +119,12 @@ cdef object hashes_of(const uint64_t* seed, keys):
                     length -= 1
                 hashes[i] = hash_bytes(seed, &rows[i, 0], length)
     else:
-        raise TypeError(f"{accepted}, not an array of {keys.dtype}")
+        raise TypeError(f"{expected}, got an array of {keys.dtype}")
     return result
 
 
-cdef char* address(object array) except NULL:
-    """Where the array's memory is; it stays there for as long as somebody holds the array."""
+cdef char* data_of(object array) except NULL:
+    """The address of the array's memory, which is valid while a reference to the array exists."""
     cdef Py_buffer memory
     PyObject_GetBuffer(array, &memory, PyBUF_SIMPLE)
     PyBuffer_Release(&memory)

@@ -1,12 +1,12 @@
 from libc.stdint cimport uint8_t, uint64_t
 
-from .._core cimport Limiter
 from .._engine.rule cimport Rule
 from .._engine.verdict cimport Verdict
+from .attachment cimport Attachment
 
 
 cdef class Batch:
-    cdef Limiter limiter
+    cdef Attachment limiter
     cdef const uint64_t[::1] hashes
     cdef const uint64_t[:] costs, moments
     cdef Py_ssize_t size

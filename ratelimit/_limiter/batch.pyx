@@ -4,50 +4,37 @@ cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
 from .._engine.algorithm cimport admit
-from .arguments cimport hashes_of, integers
 from .._engine.atomics cimport count_add, u128, word_cas
-from .._core cimport ALLOW, RAISE, Limiter, OnFull, is_stale
-from .._engine.rule cimport NEVER, SLIDING_LOG, Rule
-from .._engine.table cimport (
-    DONE,
-    FULL,
-    HIT,
-    Outcome,
-    Request,
-    Status,
-    Table,
-    fetch,
-    fetch_ring,
-    find,
-    find_near,
-    perform,
-    slot_word,
-    state_of,
-    tag_of_hash,
-    take,
-)
-from .._engine.verdict cimport Verdict, pronounce
+from .._engine.constants cimport NEVER, SLIDING_LOG
+from .._engine.layout cimport Table, slot_word, state_of, tag_of_hash
+from .._engine.request cimport DONE, FULL, HIT, Outcome, Request, Status
+from .._engine.rule cimport Rule
+from .._engine.search cimport fetch, fetch_ring, find, find_near
+from .._engine.table cimport perform, take
+from .._engine.verdict cimport Verdict, fill_verdict
+from .arguments cimport checked_integers, hashes_of
+from .attachment cimport ALLOW, RAISE, Attachment, WhenFull, is_stale
 
 cdef enum:
-    AHEAD = 16         # decisions between asking for a slot's cache line and using it
-    CACHED = 1 << 16   # slots, a megabyte: of larger tables each further cache line is waited for, so look at few
+    AHEAD = 16         # decisions between prefetching a slot and using it
+    CACHED = 1 << 16   # slots, a megabyte: in larger tables each further cache line is a cache miss, so visit few
 
 
 @cython.final
 cdef class Batch:
     """The arguments of a batch, checked before the first decision."""
 
-    def __cinit__(self, Limiter limiter, keys, costs, now):
+    def __cinit__(self, Attachment limiter, keys, costs, now):
         self.limiter = limiter
-        self.hashes = hashes_of(&limiter.slots.seed[0], keys)
+        self.hashes = hashes_of(&limiter.attached.seed[0], keys)
         self.size = len(self.hashes)
-        self.costs = integers(1 if costs is None else costs, "costs", self.size, 1)
+        self.costs = checked_integers(1 if costs is None else costs, "costs", self.size, 1)
         self.now_given = now is not None
-        self.moments = integers(limiter.read_clock() if now is None else now, "now", self.size, 0, NEVER - 2)
+        self.moments = checked_integers(limiter.read_clock() if now is None else now, "now", self.size, 0, NEVER - 2)
 
     cdef int decide(self, uint8_t* allowed, Verdict* verdicts) except -1:
-        """One after another, into one of the two arrays."""
-        cdef Limiter limiter = self.limiter
+        """Decide one after another, into one of the two arrays."""
+        cdef Attachment limiter = self.limiter
         cdef const Rule* rule
         cdef Py_ssize_t decided
         if is_stale(limiter):
@@ -59,16 +46,16 @@ cdef class Batch:
             else:
                 decided = self.hit_each(rule, allowed, verdicts)
         if decided < self.size:
-            limiter.full(None, str(decided))
+            limiter.allows_when_full(None, str(decided))
         return 0
 
-    # Both stop at the first that finds no slot, where that is to be raised, and return how many are decided.
+    # Both return the number of requests that were decided: fewer than all if one found no slot and on_full is "raise".
 
     cdef Py_ssize_t hit_each(self, const Rule* rule, uint8_t* allowed, Verdict* verdicts) noexcept nogil:
         cdef const uint64_t[::1] hashes = self.hashes
         cdef const uint64_t[:] costs = self.costs, moments = self.moments
-        cdef const Table* table = &self.limiter.slots
-        cdef OnFull when_full = self.limiter.when_full
+        cdef const Table* table = &self.limiter.attached
+        cdef WhenFull when_full = self.limiter.when_full
         cdef Request request
         cdef Outcome out
         cdef Status status
@@ -86,7 +73,7 @@ cdef class Batch:
             request.now = moments[i]
             status = perform(table, rule, &request, hashes[i], &out)
             if verdicts != NULL:
-                pronounce(rule, &request, &out, when_full == ALLOW, verdicts + i)
+                fill_verdict(rule, &request, &out, when_full == ALLOW, verdicts + i)
             else:
                 allowed[i] = status == DONE or (status == FULL and when_full == ALLOW)
             if status == FULL and when_full == RAISE:
@@ -94,12 +81,12 @@ cdef class Batch:
         return size
 
     cdef Py_ssize_t allow_each(self, const Rule* shared, uint8_t* allowed) noexcept nogil:
-        """`hit_each` for the algorithms without a ring, where only the status matters: `take`, with another search."""
+        """`hit_each` if only the status matters, for algorithms without a ring: `take`, with another search."""
         cdef const uint64_t[::1] hashes = self.hashes
         cdef const uint64_t[:] costs = self.costs, moments = self.moments
-        cdef const Table* table = &self.limiter.slots
-        cdef OnFull when_full = self.limiter.when_full
-        cdef Rule rule = shared[0]  # a copy that no other thread can see need not be read again after each write
+        cdef const Table* table = &self.limiter.attached
+        cdef WhenFull when_full = self.limiter.when_full
+        cdef Rule rule = shared[0]  # no other thread can change the copy, so it is not read again after each write
         cdef bint now_given = self.now_given, cached = table.size <= CACHED
         cdef u128 word = 0, after = 0
         cdef u128* slot

@@ -1,6 +1,6 @@
 from .._engine.rule cimport Rule
 
 
-cdef class Terms:
+cdef class CompiledRule:
     cdef Rule rule
-    cdef readonly object sizes
+    cdef readonly object parameters

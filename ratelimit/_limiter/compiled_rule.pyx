@@ -1,4 +1,4 @@
-"""A quota's sizes, as Python has them, become the rule in C."""
+"""The parameters of a rule, compiled to C integers."""
 
 cimport cython
 from libc.stdint cimport uint64_t
@@ -8,26 +8,27 @@ from .._engine.rule cimport Rule
 
 
 @cython.final
-cdef class Terms:
-    """A quota as the rule that decisions are made by."""
+cdef class CompiledRule:
+    """A `Rule`, and the RuleParameters that it was compiled from. Immutable."""
 
-    def __cinit__(self, sizes, uint64_t revision=0):
-        self.sizes = sizes
-        fill(&self.rule, sizes)
+    def __cinit__(self, parameters, uint64_t revision=0):
+        self.parameters = parameters
+        fill(&self.rule, parameters)
         self.rule.revision = revision
 
 
-cdef int fill(Rule* rule, object sizes) except -1:
-    rule.algorithm = sizes.algorithm
-    rule.limit = sizes.limit
-    rule.period = sizes.period
-    rule.unit = sizes.unit
-    rule.interval = wide(sizes.interval)
-    rule.tolerance = wide(sizes.tolerance)
-    rule.count_bits = sizes.count_bits
-    rule.capacity = sizes.capacity
+cdef int fill(Rule* rule, object parameters) except -1:
+    rule.algorithm = parameters.algorithm
+    rule.limit = parameters.limit
+    rule.period = parameters.period
+    rule.unit = parameters.unit
+    rule.interval = wide(parameters.interval)
+    rule.tolerance = wide(parameters.tolerance)
+    rule.count_bits = parameters.count_bits
+    rule.capacity = parameters.capacity
     return 0
 
 
 cdef u128 wide(object number) except? 0:
+    """A Python int of up to 128 bits."""
     return <u128><uint64_t>(number >> 64) << 64 | <uint64_t>(number & (2**64 - 1))

@@ -1,7 +1,7 @@
 from libc.stdint cimport uint64_t
 
+from .._engine.request cimport Outcome, Request
 from .._engine.rule cimport Rule
-from .._engine.table cimport Outcome, Request
 from .._engine.verdict cimport Verdict
 
 

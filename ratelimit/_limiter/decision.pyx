@@ -1,12 +1,13 @@
-"""What a caller is told: the answer to one request, and the same as a row of an array."""
+"""The result of one request, as an object and as a row of an array."""
 
 import numpy as np
 
 cimport cython
 
-from .._engine.rule cimport NEVER, Rule
-from .._engine.table cimport Outcome, Request
-from .._engine.verdict cimport more_after, pronounce, seconds
+from .._engine.constants cimport NEVER
+from .._engine.request cimport Outcome, Request
+from .._engine.rule cimport Rule
+from .._engine.verdict cimport fill_verdict, more_after, seconds
 
 VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
                     ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
@@ -16,70 +17,83 @@ VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("re
 @cython.freelist(64)
 @cython.no_gc
 cdef class Decision:
-    """The answer to one request; true when it is allowed. Times are in seconds, and exact in nanoseconds.
+    """The result of one request; true if it is allowed.
+
+    Each time is in seconds as a float, and exact in nanoseconds under its name with `_ns`.
 
     Attributes:
         allowed: whether the cost was spent (by `peek`: would be).
         limit: the most that can be spent at one moment.
-        remaining: what may still be spent now.
-        retry_after: wait after which the same request is allowed if nothing else happens; 0 when it was
-            allowed, inf (and None in nanoseconds) when no wait will do.
-        more_after: wait after which `remaining` grows, if nothing else happens: what RateLimit's `t` tells. 0
-            when nothing was spent.
-        reset_after: wait after which the key is like one never seen.
-        delay: how long an admitted request has to wait for its turn (leaky bucket).
-        limiter: the one that decided; of several, the one that refused.
+        remaining: what can still be spent now.
+        retry_after: the wait after which the same request is allowed if no other comes first: 0 if it was allowed,
+            inf (in nanoseconds None) if no wait is long enough.
+        more_after: the wait after which `remaining` grows if no other request comes first, as in the `t` of the
+            RateLimit header; 0 if nothing was spent.
+        reset_after: the wait after which the key is like one never seen.
+        delay: the wait of an admitted request until its turn (leaky bucket).
+        limiter: the limiter that decided; of several, the one that refused.
     """
 
     @property
     def allowed(self) -> bool:
+        """Whether the cost was spent (by `peek`: would be)."""
         return self.verdict.allowed != 0
 
     @property
     def limit(self) -> int:
+        """The most that can be spent at one moment."""
         return self.verdict.limit
 
     @property
     def remaining(self) -> int:
+        """What can still be spent now."""
         return self.verdict.remaining
 
     @property
     def retry_after_ns(self) -> int | None:
+        """`retry_after` in nanoseconds; None if no wait is long enough."""
         return self.verdict.retry_after_ns if self.verdict.retry_after_ns < NEVER else None
 
     @property
     def more_after_ns(self) -> int | None:
+        """`more_after` in nanoseconds; None if no wait is long enough."""
         return self.more_after_ if self.more_after_ < NEVER else None
 
     @property
     def reset_after_ns(self) -> int:
+        """`reset_after` in nanoseconds."""
         return self.verdict.reset_after_ns
 
     @property
     def delay_ns(self) -> int:
+        """`delay` in nanoseconds."""
         return self.verdict.delay_ns
 
     @property
     def retry_after(self) -> float:
+        """The seconds until the same request is allowed if no other comes first; inf if no wait is long enough."""
         return seconds(self.verdict.retry_after_ns)
 
     @property
     def more_after(self) -> float:
+        """The seconds until `remaining` grows if no other request comes first; 0 if nothing was spent."""
         return seconds(self.more_after_)
 
     @property
     def reset_after(self) -> float:
+        """The seconds until the key is like one never seen."""
         return seconds(self.verdict.reset_after_ns)
 
     @property
     def delay(self) -> float:
+        """The seconds that an admitted request waits for its turn (leaky bucket)."""
         return seconds(self.verdict.delay_ns)
 
     def __bool__(self):
         return self.verdict.allowed != 0
 
     def __reduce__(self):
-        raise TypeError("a Decision cannot be pickled or copied: it belongs to its limiter; take the fields you need")
+        raise TypeError("a Decision cannot be pickled or copied, since it belongs to its limiter; copy its fields")
 
     def __repr__(self):
         wait = f"delay={self.delay}" if self.allowed else f"retry_after={self.retry_after}"
@@ -92,9 +106,9 @@ cdef class Decision:
 cdef Decision decision_of(
     object limiter, const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full
 ):
-    # Here, because Cython is quick to make an object of a class only in the class's own module.
+    # in this module, because Cython creates an object quickly only in the module of its class
     cdef Decision decision = Decision.__new__(Decision)
     decision.limiter = limiter
-    pronounce(rule, request, out, allow_when_full, &decision.verdict)
+    fill_verdict(rule, request, out, allow_when_full, &decision.verdict)
     decision.more_after_ = more_after(rule, out, decision.verdict.remaining)
     return decision

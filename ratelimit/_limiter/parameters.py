@@ -1,4 +1,4 @@
-"""From quotas to the integers of a `Rule`: checked once, so that nothing can overflow later."""
+"""From quotas to the parameters of rules: checked here once, so that no computation overflows later."""
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -7,27 +7,16 @@ from inspect import Parameter, signature
 from math import gcd
 from typing import Any, NamedTuple
 
-from ..errors import unknown
-from ..quota import LARGEST, NS_PER_SECOND, Quota, count
+from .._engine.constants import LARGEST_UNIT, LOG_CAPACITY, MOMENT_BITS, NS_PER_SECOND, STATE_BITS, Algorithm
+from .._storage.metadata import StoredQuota, TableFormat, TableMetadata, algorithm_name
+from ..errors import CorruptTable, unknown
+from ..quota import LARGEST, Quota, checked_int
 
-TOKEN_BUCKET, LEAKY_BUCKET, FIXED_WINDOW, FIRST_WINDOW, SLIDING_WINDOW, SLIDING_LOG = range(6)  # as in rule.pxd
-ALGORITHMS = {
-    TOKEN_BUCKET: "token-bucket",
-    LEAKY_BUCKET: "leaky-bucket",
-    FIXED_WINDOW: "fixed-window",
-    FIRST_WINDOW: "fixed-window anchor first",
-    SLIDING_WINDOW: "sliding-window",
-    SLIDING_LOG: "sliding-log",
-}
-
-STATE_BITS, MOMENT_BITS = 79, 62
-LARGEST_UNIT = 2 ** (STATE_BITS - MOMENT_BITS - 1)  # a moment and a tolerance, both in ticks, add up in a state
 HIGHLY_COMPOSITE = 55_440  # divisible by 1 to 12: whole ticks for the usual limits and for overrides between them
-LOG_CAPACITY = 2 ** (STATE_BITS - MOMENT_BITS) // 3
 
 
-class Sizes(NamedTuple):
-    """What a `Rule` is made of; see rule.pxd."""
+class RuleParameters(NamedTuple):
+    """A quota and the integers of the rule that implements it; rule.pxd describes them."""
 
     quota: Quota
     algorithm: int
@@ -39,79 +28,96 @@ class Sizes(NamedTuple):
     count_bits: int = 0
     capacity: int = 0
 
+    @property
+    def stored(self) -> StoredQuota:
+        """The quota as a table keeps it. Two rules of one algorithm are the same if their stored quotas are."""
+        return StoredQuota(self.quota.limit, self.quota.period_ns, self.limit)
 
-def token_bucket(quota: Quota | str, burst: int | None = None, *, own: Sizes | None = None) -> Sizes:
-    """GCRA with an interval in ticks: exact whenever limit / gcd(limit, period in ns) is 65,536 or less.
+    def format(self, own_clock: bool) -> TableFormat:
+        """What a table for this rule is made with, and keeps."""
+        return TableFormat(self.algorithm, own_clock, self.unit, self.period, self.capacity)
 
-    Beyond that, and for an override whose interval is no whole number of the limiter's `own` ticks, the
-    interval is rounded up by less than one tick, to the strict side.
+
+def token_bucket(quota: Quota | str, burst: int | None = None, *, base: RuleParameters | None = None) -> RuleParameters:
+    """GCRA with an interval in ticks: exact if limit / gcd(limit, period in ns) is at most 65,536.
+
+    Beyond that, and for an override whose interval is not a whole number of the ticks of `base`, the interval is
+    rounded up by less than one tick, to the strict side.
     """
     quota = Quota.of(quota).with_burst(burst)
     reduced = quota.limit // gcd(quota.limit, quota.period_ns)
-    if own is not None:
-        unit = own.unit
+    if base is not None:
+        unit = base.unit
     elif HIGHLY_COMPOSITE % reduced == 0:
         unit = HIGHLY_COMPOSITE
     else:
         unit = reduced * (LARGEST_UNIT // reduced) or LARGEST_UNIT
     interval = -(-quota.period_ns * unit // quota.limit)
     if (interval * quota.limit - quota.period_ns * unit) * 1_000 > quota.period_ns * unit:
-        raise ValueError(f"quota {quota} is too fast: its interval is below the finest step, 1/{unit} ns")
-    return _gcra(TOKEN_BUCKET, quota, quota.burst or quota.limit, unit, interval)
+        raise ValueError(f"quota {quota}: expected an interval of at least 1/{unit} ns, the finest step")
+    return _gcra(Algorithm.TOKEN_BUCKET, quota, quota.burst or quota.limit, unit, interval)
 
 
-def leaky_bucket(quota: Quota | str, capacity: int | None = None, *, own: Sizes | None = None) -> Sizes:
-    """GCRA with an interval in whole nanoseconds, rounded up, so that turns are never closer than it.
+def leaky_bucket(
+    quota: Quota | str, capacity: int | None = None, *, base: RuleParameters | None = None
+) -> RuleParameters:
+    """GCRA with an interval in whole nanoseconds, rounded up, so that turns are never closer than the interval.
 
-    One is in service and `capacity` wait; 0 lets none wait.
+    One request is in service and `capacity` wait; with 0, none waits.
     """
     quota = Quota.of(quota)
     if capacity is None:
         capacity = quota.burst or quota.limit
     else:
-        capacity = count(capacity, "capacity", least=0)
+        capacity = checked_int(capacity, "capacity", least=0)
         quota = quota.with_burst(capacity or None)
-    return _gcra(LEAKY_BUCKET, quota, capacity + 1, 1, -(-quota.period_ns // quota.limit))
+    return _gcra(Algorithm.LEAKY_BUCKET, quota, capacity + 1, 1, -(-quota.period_ns // quota.limit))
 
 
-def _gcra(algorithm: int, quota: Quota, burst: int, unit: int, interval: int) -> Sizes:
+def _gcra(algorithm: int, quota: Quota, burst: int, unit: int, interval: int) -> RuleParameters:
     if interval * burst > LARGEST * unit:
         raise ValueError(
-            f"quota {quota} with room for {burst} would take more than 2**62 ns (146 years) to refill; "
+            f"quota {quota}: expected a bucket that refills within 2**62 ns (146 years), got one of {burst}; "
             "lower the burst or raise the rate"
         )
-    return Sizes(quota, algorithm, burst, quota.period_ns, unit, interval, interval * burst)
+    return RuleParameters(quota, algorithm, burst, quota.period_ns, unit, interval, interval * burst)
 
 
-def fixed_window(quota: Quota | str, *, anchor: str = "epoch", own: Sizes | None = None) -> Sizes:
+def fixed_window(quota: Quota | str, *, anchor: str = "epoch", base: RuleParameters | None = None) -> RuleParameters:
+    """A count in windows of one period, from the epoch or from a key's first request."""
     quota = Quota.of(quota)
     if anchor not in ("epoch", "first"):
-        raise ValueError(f"anchor must be 'epoch' or 'first', not {anchor!r}")
-    if anchor == "first" or (own is not None and own.algorithm == FIRST_WINDOW):
-        return _window(FIRST_WINDOW, quota, STATE_BITS - MOMENT_BITS, own)
-    return _window(FIXED_WINDOW, quota, min(STATE_BITS - _index_bits(quota), 63), own)
+        raise ValueError(f"anchor: expected 'epoch' or 'first', got {anchor!r}")
+    if anchor == "first" or (base is not None and base.algorithm == Algorithm.FIRST_WINDOW):
+        return _window(Algorithm.FIRST_WINDOW, quota, STATE_BITS - MOMENT_BITS, base)
+    return _window(Algorithm.FIXED_WINDOW, quota, min(STATE_BITS - _index_bits(quota), 63), base)
 
 
-def sliding_window(quota: Quota | str, *, own: Sizes | None = None) -> Sizes:
+def sliding_window(quota: Quota | str, *, base: RuleParameters | None = None) -> RuleParameters:
+    """A count in this window and one in the window before."""
     quota = Quota.of(quota)
-    return _window(SLIDING_WINDOW, quota, (STATE_BITS - _index_bits(quota)) // 2, own)
+    return _window(Algorithm.SLIDING_WINDOW, quota, (STATE_BITS - _index_bits(quota)) // 2, base)
 
 
-def sliding_log(quota: Quota | str, *, own: Sizes | None = None) -> Sizes:
+def sliding_log(quota: Quota | str, *, base: RuleParameters | None = None) -> RuleParameters:
+    """A moment for each request, in a ring of cells."""
     quota = Quota.of(quota)
-    _same_period(quota, own)
+    _require_period(quota, base)
     if quota.limit > LOG_CAPACITY:
-        raise ValueError(f"quota {quota}: a sliding log keeps a moment per request, for limits up to {LOG_CAPACITY}")
-    if own is not None and quota.limit > own.capacity:
-        raise ValueError(f"quota {quota}: this log has room for {own.capacity} requests per key, not {quota.limit}")
-    return Sizes(quota, SLIDING_LOG, quota.limit, quota.period_ns, capacity=own.capacity if own else quota.limit)
+        raise ValueError(f"quota {quota}: expected a limit up to {LOG_CAPACITY}; a sliding log keeps each request")
+    if base is not None and quota.limit > base.capacity:
+        raise ValueError(f"quota {quota}: expected a limit up to {base.capacity}, for which this log was made")
+    capacity = base.capacity if base else quota.limit
+    return RuleParameters(quota, Algorithm.SLIDING_LOG, quota.limit, quota.period_ns, capacity=capacity)
 
 
-def check_arguments(cls: type, measure: Callable[..., Sizes], given: tuple[Any, ...], named: Mapping[str, Any]) -> None:
-    """Refuse arguments that a class of limiters does not have, in the words of that class.
+def check_arguments(
+    cls: type, measure: Callable[..., RuleParameters], given: tuple[Any, ...], named: Mapping[str, Any]
+) -> None:
+    """Refuse arguments that a class of limiters does not have.
 
     Args:
-        measure: the function of this module that gets the arguments.
+        measure: the function of this module that is called with the arguments.
 
     Raises:
         TypeError: naming the class and the argument.
@@ -131,55 +137,78 @@ def check_arguments(cls: type, measure: Callable[..., Sizes], given: tuple[Any, 
 
 
 @cache
-def _arguments_of(measure: Callable[..., Sizes]) -> tuple[list[str], list[str]]:
-    """The names of the arguments that need no name, and of all."""
-    own = [parameter for parameter in signature(measure).parameters.values() if parameter.name != "own"]
-    positional = [parameter.name for parameter in own if parameter.kind == Parameter.POSITIONAL_OR_KEYWORD]
-    return positional, [*(parameter.name for parameter in own), "max_keys", "table", "on_full", "clock"]
+def _arguments_of(measure: Callable[..., RuleParameters]) -> tuple[list[str], list[str]]:
+    """Return the names of the positional arguments, and of all."""
+    options = [parameter for parameter in signature(measure).parameters.values() if parameter.name != "base"]
+    positional = [parameter.name for parameter in options if parameter.kind == Parameter.POSITIONAL_OR_KEYWORD]
+    return positional, [*(parameter.name for parameter in options), "max_keys", "table", "on_full", "clock"]
 
 
-def options_of(sizes: Sizes) -> dict[str, int | str]:
-    """What to give the algorithm's class beside the quota, for limits of these sizes; defaults are left out."""
-    if sizes.algorithm == TOKEN_BUCKET and sizes.limit != sizes.quota.limit:
-        return {"burst": sizes.limit}
-    if sizes.algorithm == LEAKY_BUCKET and sizes.limit - 1 != sizes.quota.limit:
-        return {"capacity": sizes.limit - 1}
-    return {"anchor": "first"} if sizes.algorithm == FIRST_WINDOW else {}
+def options_of(parameters: RuleParameters) -> dict[str, int | str]:
+    """Return what the algorithm's class needs beside the quota to make such a limiter; defaults are left out."""
+    if parameters.algorithm == Algorithm.TOKEN_BUCKET and parameters.limit != parameters.quota.limit:
+        return {"burst": parameters.limit}
+    if parameters.algorithm == Algorithm.LEAKY_BUCKET and parameters.limit - 1 != parameters.quota.limit:
+        return {"capacity": parameters.limit - 1}
+    return {"anchor": "first"} if parameters.algorithm == Algorithm.FIRST_WINDOW else {}
 
 
-def text_of(sizes: Sizes) -> str:
-    """The limit as `ratelimit.parse` reads it."""
-    algorithm, *_ = ALGORITHMS[sizes.algorithm].split()
-    return " ".join([algorithm, str(sizes.quota), *(f"{name} {value}" for name, value in options_of(sizes).items())])
+def text_of(parameters: RuleParameters) -> str:
+    """Return the limit as `ratelimit.parse` reads it."""
+    first = parameters.algorithm == Algorithm.FIRST_WINDOW
+    algorithm = algorithm_name(Algorithm.FIXED_WINDOW if first else parameters.algorithm)
+    options = [f"{name} {value}" for name, value in options_of(parameters).items()]
+    return " ".join([algorithm, str(parameters.quota), *options])
 
 
-def restate(limit: int, period_ns: int, most: int, own: Sizes) -> Sizes:
-    """The sizes of a quota that was written down as three numbers, for a table whose slots `own` describes."""
-    quota = Quota(limit, Fraction(period_ns, NS_PER_SECOND))
-    if own.algorithm == TOKEN_BUCKET:
-        return token_bucket(quota, most if most != limit else None, own=own)
-    if own.algorithm == LEAKY_BUCKET:
-        return leaky_bucket(quota, most - 1 if most - 1 != limit else None, own=own)
-    measure = {SLIDING_WINDOW: sliding_window, SLIDING_LOG: sliding_log}.get(own.algorithm, fixed_window)
-    return measure(quota, own=own)
+def restate(stored: StoredQuota, base: RuleParameters) -> RuleParameters:
+    """Return the parameters of a stored quota, for a table whose states have the format of `base`."""
+    quota = Quota(stored.limit, Fraction(stored.period_ns, NS_PER_SECOND))
+    if base.algorithm == Algorithm.TOKEN_BUCKET:
+        return token_bucket(quota, stored.maximum if stored.maximum != stored.limit else None, base=base)
+    if base.algorithm == Algorithm.LEAKY_BUCKET:
+        capacity = stored.maximum - 1
+        return leaky_bucket(quota, capacity if capacity != stored.limit else None, base=base)
+    if base.algorithm == Algorithm.SLIDING_WINDOW:
+        return sliding_window(quota, base=base)
+    if base.algorithm == Algorithm.SLIDING_LOG:
+        return sliding_log(quota, base=base)
+    return fixed_window(quota, base=base)
+
+
+def read_parameters(metadata: TableMetadata, revision: int) -> RuleParameters:
+    """Return the parameters of the quota that a table has since `revision`.
+
+    Raises:
+        CorruptTable: the quota was not written, or is damaged.
+    """
+    made = metadata.format
+    try:
+        quota = Quota(1, Fraction(made.period, NS_PER_SECOND))
+        base = RuleParameters(quota, made.algorithm, 1, made.period, made.unit, capacity=made.capacity)
+        return restate(metadata.quota(revision), base)
+    except CorruptTable:
+        raise
+    except (ValueError, ZeroDivisionError) as error:
+        raise CorruptTable(f"{metadata.source} is damaged: its quota is not valid ({error})") from None
 
 
 def _index_bits(quota: Quota) -> int:
-    """Bits to number every window there will ever be."""
+    """The number of bits for the number of the last window before the end of time."""
     return (LARGEST // quota.period_ns).bit_length()
 
 
-def _window(algorithm: int, quota: Quota, count_bits: int, own: Sizes | None) -> Sizes:
-    _same_period(quota, own)
-    most = 2**count_bits - 1
-    if quota.limit > most:
+def _window(algorithm: int, quota: Quota, count_bits: int, base: RuleParameters | None) -> RuleParameters:
+    _require_period(quota, base)
+    maximum = 2**count_bits - 1
+    if quota.limit > maximum:
         raise ValueError(
-            f"quota {quota}: with this algorithm and period the limit is at most {most}; a TokenBucket takes more"
+            f"quota {quota}: expected a limit up to {maximum} with this algorithm and period; a TokenBucket takes more"
         )
-    return Sizes(quota, algorithm, quota.limit, quota.period_ns, count_bits=count_bits)
+    return RuleParameters(quota, algorithm, quota.limit, quota.period_ns, count_bits=count_bits)
 
 
-def _same_period(quota: Quota, own: Sizes | None) -> None:
-    if own is not None and quota.period_ns != own.period:
-        own_period = Quota(own.limit, Fraction(own.period, NS_PER_SECOND))
-        raise ValueError(f"quota {quota} must have the period of this limiter's windows, as {own_period}")
+def _require_period(quota: Quota, base: RuleParameters | None) -> None:
+    if base is not None and quota.period_ns != base.period:
+        example = Quota(base.limit, Fraction(base.period, NS_PER_SECOND))
+        raise ValueError(f"quota {quota}: expected the period of this limiter's windows, as in {example}")

@@ -1,51 +1,59 @@
-"""A place in line that was booked, and can be given back."""
+"""A booked turn, which can be given back."""
 
 cimport cython
 from libc.stdint cimport uint64_t
 
-from .arguments cimport amount
-from .._engine.atomics cimport first_come
-from .._core cimport Limiter
-from .._engine.rule cimport LEAKY_BUCKET, NEVER
-from .._engine.table cimport CANCEL, CHARGE, Outcome, Request, Verb, perform
+from .._engine.atomics cimport first_to_set
+from .._engine.constants cimport LEAKY_BUCKET, NEVER
+from .._engine.request cimport CANCEL, CHARGE, Outcome, Request, Verb
+from .._engine.table cimport perform
 from .._engine.verdict cimport seconds
+from .arguments cimport checked_cost
+from .attachment cimport Attachment
 
 
 @cython.final
 cdef class Reservation:
-    """A place in line; true when there is one.
+    """A turn that was booked; true if the booking succeeded.
 
     Attributes:
-        allowed: whether the place is booked.
-        delay: seconds from the reservation until its turn; when none was booked, what it would have been
-            (inf when no wait will do). Exact as `delay_ns`, an int or None.
-        at_ns: the moment of its turn, nanoseconds since the epoch; or None.
-        cost: what was booked.
+        allowed: whether the turn is booked.
+        delay: seconds from the reservation until its turn. If it is not booked, the delay that it would have had, inf
+            if no wait is long enough. Exact as `delay_ns`, an int or None.
+        at_ns: the moment of the turn in nanoseconds since the epoch, or None.
+        cost: the cost that was booked.
 
-    `cancel` and `settle` may each be called from any thread; once the cost is given back they do nothing.
+    Thread-safety: `cancel` and `settle` may be called from any thread. Only the first call has an effect.
     """
 
     @property
     def delay(self) -> float:
+        """The seconds from the reservation until its turn; inf if no wait is long enough."""
         return seconds(self.delay_)
 
     @property
     def delay_ns(self) -> int | None:
+        """`delay` in nanoseconds; None if no wait is long enough."""
         return self.delay_ if self.delay_ < NEVER else None
 
     @property
     def at_ns(self) -> int | None:
-        return self.began + self.delay_ if self.delay_ < NEVER else None
+        """The moment of the turn in nanoseconds since the epoch; None if no wait is long enough."""
+        return self.booked_at + self.delay_ if self.delay_ < NEVER else None
 
     def cancel(self):
-        """Give the place back, as far as that is fair to those who came after."""
-        if first_come(&self.closed):
+        """Give the turn back, except for what later bookings depend on."""
+        if first_to_set(&self.closed):
             self.correct(CANCEL, self.cost)
 
     def settle(self, actual_cost):
-        """Correct the cost to what it turned out to be, once: give the rest back, or spend the more."""
-        cdef uint64_t actual = amount(actual_cost, "actual_cost", 0)
-        if not first_come(&self.closed):
+        """Correct the cost to the actual one: give back the difference, or spend it.
+
+        Args:
+            actual_cost: a whole number from 0.
+        """
+        cdef uint64_t actual = checked_cost(actual_cost, "actual_cost", 0)
+        if not first_to_set(&self.closed):
             return
         if actual < self.cost:
             self.correct(CANCEL, self.cost - actual)
@@ -55,32 +63,32 @@ cdef class Reservation:
     cdef int correct(self, Verb verb, uint64_t cost) except -1:
         cdef Request request
         cdef Outcome out
-        cdef Limiter limiter
+        cdef Attachment limiter
         for limiter, hashed, at in self.places:
-            limiter.start(&request, None)
+            limiter.prepare(&request, None)
             request.verb = verb
             request.cost = cost
             request.at = at
-            if limiter.rule.algorithm == LEAKY_BUCKET:  # what goes back is the end of what was booked
+            if limiter.rule.algorithm == LEAKY_BUCKET:  # the end of the booking is what is given back
                 request.at += (self.cost - cost) * <uint64_t>limiter.rule.interval
-            perform(&limiter.slots, limiter.rule, &request, hashed, &out)
+            perform(&limiter.attached, limiter.rule, &request, hashed, &out)
         return 0
 
     def __bool__(self):
         return self.allowed
 
     def __reduce__(self):
-        raise TypeError("a Reservation cannot be pickled or copied: it can be given back only once")
+        raise TypeError("a Reservation cannot be pickled or copied, since it can be given back only once")
 
     def __repr__(self):
         return f"Reservation(allowed={self.allowed}, delay={self.delay}, cost={self.cost})"
 
 
-cdef Reservation booking(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t delay):
+cdef Reservation reservation_of(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t delay):
     cdef Reservation place = Reservation.__new__(Reservation)
     place.places = places if allowed else []
     place.allowed = allowed
     place.cost = cost
-    place.began = now
+    place.booked_at = now
     place.delay_ = delay
     return place

@@ -1,16 +1,21 @@
-"""Looking into a table: what is in it, and whether it is sound."""
+"""Counting the slots of a table, to see what is in it and whether it is sound."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from .metadata import window_for
 
-if TYPE_CHECKING:
-    from .._core import Limiter
-
 _CLAIM = np.uint64(1 << 15)
+
+
+class HasSlots(Protocol):
+    """What counting needs of a limiter."""
+
+    @property
+    def max_keys(self) -> int: ...
+    def slots(self) -> npt.NDArray[np.void]: ...
 
 
 class Census(NamedTuple):
@@ -20,9 +25,9 @@ class Census(NamedTuple):
         keys: slots with a key, live or not.
         free: slots that were used and are free again.
         unused: slots that were never used.
-        claims: slots that were being claimed for a new key; at rest these are what killed processes left, and
-            are taken by the next key that comes by.
-        duplicates: keys that are in two slots of one search. There must be none.
+        claims: slots that are being claimed for a new key. At rest, these are claims of killed processes; a later new
+            key takes them.
+        duplicates: keys that are in two slots of one search; always 0 in a sound table.
     """
 
     keys: int
@@ -32,12 +37,13 @@ class Census(NamedTuple):
     duplicates: int
 
 
-def census(limiter: "Limiter") -> Census:
+def census(limiter: HasSlots) -> Census:
     """Count the slots of a limiter's table.
 
-    It is a snapshot only of a table that nobody writes to; meanwhile a key may be seen twice that is not.
+    The result is a snapshot only if no process writes to the table meanwhile; otherwise a key that moves may be counted
+    twice.
     """
-    high = limiter.table.view("<u8")[1::2].copy()  # of each slot's 128 bits the upper half: tag, claim, state
+    high = limiter.slots().view("<u8")[1::2].copy()  # the upper half of each slot's 128 bits: tag, claim, state
     tag, claimed = high >> 16, (high & _CLAIM) != 0
     return Census(
         keys=int(np.count_nonzero((tag > 1) & ~claimed)),
@@ -49,7 +55,7 @@ def census(limiter: "Limiter") -> Census:
 
 
 def _duplicates(places: npt.NDArray[Any], tag: npt.NDArray[Any], window: int) -> int:
-    """Pairs of equal tags within the reach of one search, which goes on at the front where the table ends."""
+    """Count pairs of equal tags that one search can visit; a search continues at the table's start."""
     order = places[np.argsort(tag[places], kind="stable")]
     here, there = order[:-1], order[1:]
     apart = there - here

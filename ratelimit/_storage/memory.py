@@ -1,4 +1,4 @@
-"""The bytes of a table: mapped from nowhere, from shared memory, or from a file."""
+"""Where the bytes of a table are: in this process, in the host's shared memory, or in a file."""
 
 import errno
 import fcntl
@@ -7,8 +7,9 @@ import os
 import stat
 import sys
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,90 +18,191 @@ import numpy.typing as npt
 Bytes = npt.NDArray[np.uint8]
 
 SHARED_FOLDER = Path("/dev/shm")
+SHARED_PREFIX = "ratelimit."
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
-_LINKS = 40  # how many symbolic links in a row Linux follows
+_LINKS = 40  # symbolic links in a row, as many as Linux follows
 
 
 def boot_id() -> int:
-    """A number of this start of the host, never zero."""
+    """Return a number that identifies this boot of the host, never zero."""
     return int(Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:16], 16) or 1
 
 
-def private(size: int, wanted: str) -> Bytes:
-    """Zeroed memory of this process, which the kernel hands out as it is touched."""
-    try:
-        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
-    except (OSError, OverflowError) as error:
-        raise MemoryError(f"{wanted} takes {size:,} bytes of address space: {error}") from error
-    return np.frombuffer(block, np.uint8)
+class Storage(ABC):
+    """Where a table is kept: everything in which the kinds of tables differ.
 
+    A limiter maps a table's bytes once, and from then on reads and writes them with atomic instructions. It asks the
+    storage for nothing else than to attach, and for a lock while it changes the quota.
 
-def existing(path: Path) -> Bytes:
-    """The whole file, shared with all who map it."""
-    with _opened(path) as descriptor:
-        size = os.fstat(descriptor).st_size
-        if size == 0:
-            return np.empty(0, np.uint8)
-        return np.frombuffer(mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED), np.uint8)
-
-
-def create(path: Path, size: int, mode: int, fill: Callable[[Bytes], None]) -> None:
-    """Make the file, zeros that `fill` has written into, unless somebody else made it meanwhile.
-
-    It is filled under another name and then linked to its own, which the kernel does at once or not at all: nobody
-    ever sees it half done, and who dies on the way leaves nothing behind but the other, hidden name.
+    Attributes:
+        path: the file, or None for memory that ends with the process.
     """
-    try:
-        descriptor, unfinished = tempfile.mkstemp(prefix=f".{path.name[:200]}.", dir=path.parent)
-    except OSError as error:
-        raise type(error)(error.errno, f"cannot be made: {error.strerror}", str(path)) from None
-    try:
-        os.fchmod(descriptor, mode)
-        _reserve(descriptor, path, size)
-        block = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED)
-        fill(np.frombuffer(block, np.uint8))
-        block.flush()
-        with suppress(FileExistsError):
-            os.link(unfinished, path)
-        if path.is_symlink() and not path.exists():
-            raise FileNotFoundError(errno.ENOENT, "is a symbolic link to a file that is not there", str(path))
-    finally:
-        os.unlink(unfinished)
-        os.close(descriptor)
+
+    path: Path | None = None
+
+    @abstractmethod
+    def open(self) -> Bytes:
+        """Map the existing table.
+
+        Raises:
+            FileNotFoundError: the table does not exist.
+            ValueError: the table is in this process's memory, where only `open_or_create` makes it.
+        """
+
+    @abstractmethod
+    def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
+        """Map the table. If it does not exist, create it: `size` zero bytes, into which `initialize` has written."""
+
+    @abstractmethod
+    def locked(self) -> AbstractContextManager[None]:
+        """Exclude other processes that would change the quota. Decisions never take this lock."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Unlink the table's name. Attached processes keep the table.
+
+        Raises:
+            FileNotFoundError: the table does not exist.
+        """
+
+    @abstractmethod
+    def __repr__(self) -> str:
+        """The expression that makes the table, for error messages."""
 
 
-def _reserve(descriptor: int, path: Path, size: int) -> None:
-    """Grow the file. A write to mapped memory that finds no room kills the process: so ask for it now."""
-    if path.parent != SHARED_FOLDER:
+class ProcessMemory(Storage):
+    """Memory of this process. The kernel provides each page when it is first touched."""
+
+    def open(self) -> Bytes:
+        raise ValueError("table: expected shared memory or a file; a table in this process belongs to its limiter")
+
+    def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
+        try:
+            block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
+        except (OSError, OverflowError) as error:
+            raise MemoryError(str(error)) from error
+        memory = np.frombuffer(block, np.uint8)
+        initialize(memory)
+        return memory
+
+    def locked(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def remove(self) -> None:
+        raise ValueError("table: expected shared memory or a file; a table in this process is freed with its limiter")
+
+    def __repr__(self) -> str:
+        return "Table()"
+
+
+class MappedFile(Storage):
+    """A file that every process maps; it outlives the processes and the host.
+
+    Args:
+        path: of the file; relative to the current directory.
+        mode: the permissions of a new file.
+    """
+
+    path: Path
+
+    def __init__(self, path: str | os.PathLike[str], mode: int) -> None:
+        self.path = Path(path).absolute()
+        self.mode = mode
+
+    def open(self) -> Bytes:
+        with _opened(self.path) as descriptor:
+            size = os.fstat(descriptor).st_size
+            if size == 0:
+                return np.empty(0, np.uint8)
+            return np.frombuffer(mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED), np.uint8)
+
+    def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
+        while True:
+            try:
+                return self.open()
+            except FileNotFoundError:
+                self._create(size, initialize)
+
+    def _create(self, size: int, initialize: Callable[[Bytes], None]) -> None:
+        """Create the file, unless another process creates it first.
+
+        It is filled under a temporary name and then linked to its own, which the kernel does atomically. So no process
+        ever sees it half written, and one that dies in between leaves nothing but the hidden temporary file.
+        """
+        try:
+            descriptor, unfinished = tempfile.mkstemp(prefix=f".{self.path.name[:200]}.", dir=self.path.parent)
+        except OSError as error:
+            raise type(error)(error.errno, f"cannot create the table: {error.strerror}", str(self.path)) from None
+        try:
+            os.fchmod(descriptor, self.mode)
+            self._reserve(descriptor, size)
+            block = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED)
+            initialize(np.frombuffer(block, np.uint8))
+            block.flush()
+            with suppress(FileExistsError):
+                os.link(unfinished, self.path)
+            if self.path.is_symlink() and not self.path.exists():
+                raise FileNotFoundError(errno.ENOENT, "is a symbolic link to a missing file", str(self.path))
+        finally:
+            os.unlink(unfinished)
+            os.close(descriptor)
+
+    def _reserve(self, descriptor: int, size: int) -> None:
+        """Allocate the blocks now: writing to mapped memory on a full disk would kill the process."""
         try:
             os.posix_fallocate(descriptor, 0, size)
         except OSError as error:
-            words = f"a table of {size:,} bytes cannot be made: {error.strerror}"
-            raise type(error)(error.errno, words, str(path)) from None
-        return
-    space = os.fstatvfs(descriptor)
-    if size > space.f_bavail * space.f_frsize:
-        raise OSError(
-            errno.ENOSPC,
-            f"a table of {size:,} bytes does not fit into the {space.f_bavail * space.f_frsize:,} that are free in "
-            f"{SHARED_FOLDER}; lower max_keys or make that larger",
-        )
-    os.ftruncate(descriptor, size)
+            message = f"cannot create a table of {size:,} bytes: {error.strerror}"
+            raise type(error)(error.errno, message, str(self.path)) from None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with _opened(self.path) as descriptor:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # the kernel releases it when the process dies
+            yield
+
+    def remove(self) -> None:
+        self.path.unlink()
+
+    def __repr__(self) -> str:
+        return f"Table.open({str(self.path)!r})"
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the file's lock, which the kernel takes back from a process that dies. No decision ever asks for it."""
-    with _opened(path) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+class SharedMemory(MappedFile):
+    """A file in the host's shared memory, which lasts until the host restarts."""
+
+    @property
+    def name(self) -> str | None:
+        """The name in shared memory, or None for a file there that was not named by `Table.shared`."""
+        return self.path.name.removeprefix(SHARED_PREFIX) if self.path.name.startswith(SHARED_PREFIX) else None
+
+    def _reserve(self, descriptor: int, size: int) -> None:
+        """Check that the memory is free. Blocks are not allocated: a table takes memory as it is used."""
+        space = os.fstatvfs(descriptor)
+        free = space.f_bavail * space.f_frsize
+        if size > free:
+            raise OSError(
+                errno.ENOSPC,
+                f"a table of {size:,} bytes does not fit into the {free:,} that are free in {SHARED_FOLDER}; "
+                "lower max_keys or enlarge the file system",
+            )
+        os.ftruncate(descriptor, size)
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self.name is None else f"Table.shared({self.name!r})"
+
+
+def storage_at(path: str | os.PathLike[str], mode: int) -> MappedFile:
+    """Return the storage of the file at this path, which may be in shared memory."""
+    kind = SharedMemory if Path(path).absolute().parent == SHARED_FOLDER else MappedFile
+    return kind(path, mode)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """A file that is ours to map: whoever owns it can cut it short, and so kill us.
+    """Open a file that this user or root owns: any other owner could truncate it, and thus kill this process.
 
-    The last name on the way is never followed by the kernel, but here, and only if it is our own link.
+    A symbolic link as the last component is followed here and not by the kernel, and only if this user owns it.
     """
     for _ in range(_LINKS):
         try:
@@ -117,9 +219,9 @@ def _opened(path: Path) -> Iterator[int]:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", str(path))
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
         if status.st_uid not in (os.geteuid(), 0):
-            raise PermissionError(errno.EPERM, "belongs to another user, who could cut it short under us", str(path))
+            raise PermissionError(errno.EPERM, "belongs to another user, who could truncate it", str(path))
         yield descriptor
     finally:
         os.close(descriptor)

@@ -1,39 +1,34 @@
-"""What a table is about, in the first half of its first page.
+"""The metadata of a table, in the first half of its first page.
 
-It is written when the table is made and checked by all who attach to it. Only the quota may change later: each
-new one is written into the next of `QUOTAS` places, before the header's revision says that it holds.
+It is written when the table is made, and checked by every process that attaches. Only the quota may change later: each
+new quota is written into the next of `QUOTAS` entries, before the header's revision makes it the one in force.
 """
 
 import secrets
 import zlib
-from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._limiter.parameters import ALGORITHMS, LEAKY_BUCKET, TOKEN_BUCKET, Sizes, restate
-from ..quota import NS_PER_SECOND, Quota
+from .._engine.constants import HEADER_OFFSET, LARGEST_UNIT, LOG_CAPACITY, PAGE_BYTES, SLOT_BYTES, Algorithm
+from ..errors import CorruptTable
 from .memory import Bytes
 
-PAGE = 4096
-LABEL_SIZE = 2048  # of the first page; the other half is the header's, see table.pxd
-_CLOCKS = {True: "ratelimit's own", False: "given as clock="}
 MAGIC, LAYOUT = b"RATELIMT", 1
 QUOTAS = 16
 
-SLOT_SIZE = 16
-BYTES_PER_KEY = 24  # 1.5 slots, the first page among them
-SMALL_TABLE = 1024  # up to here there are max_keys slots and a search may visit them all
-WINDOW = 256  # slots a search may visit; at max_keys live keys the longest run seen was 130
+BYTES_PER_KEY = 24  # 1.5 slots, including the first page
+SMALL_TABLE = 1024  # up to here a table has max_keys slots, and a search may visit them all
+WINDOW = 256  # slots that a search may visit; the longest run seen with max_keys live keys is 130
 
-_QUOTA = np.dtype([("limit", "<u8"), ("period_ns", "<u8"), ("most", "<u8"), ("checksum", "<u8")])
-_LABEL = np.dtype(
+_QUOTA = np.dtype([("limit", "<u8"), ("period_ns", "<u8"), ("maximum", "<u8"), ("checksum", "<u8")])
+_METADATA = np.dtype(
     [
         ("magic", "S8"),
         ("layout", "<u4"),
-        ("checksum", "<u4"),  # of what follows, but for the quotas, which have their own
+        ("checksum", "<u4"),  # of the fields below, except the quotas, which have their own
         ("algorithm", "<u8"),
-        ("own_clock", "<u8"),  # 1: ratelimit's own, 0: one that was given
+        ("own_clock", "<u8"),  # 1: the library's clock, 0: one given as clock=
         ("unit", "<u8"),
         ("period", "<u8"),
         ("capacity", "<u8"),
@@ -42,150 +37,160 @@ _LABEL = np.dtype(
         ("quotas", _QUOTA, QUOTAS),
     ]
 )
-_FIXED = slice(_LABEL.fields["algorithm"][1], _LABEL.fields["quotas"][1])  # type: ignore[index]
+_FIXED = slice(_METADATA.fields["algorithm"][1], _METADATA.fields["quotas"][1])  # type: ignore[index]
+assert _METADATA.itemsize <= HEADER_OFFSET
+
+
+class StoredQuota(NamedTuple):
+    """A quota as a table keeps it.
+
+    Attributes:
+        limit, period_ns: of the quota.
+        maximum: the most that can be spent at one moment: the limit, a burst, or a leaky bucket's capacity and one.
+    """
+
+    limit: int
+    period_ns: int
+    maximum: int
+
+
+class TableFormat(NamedTuple):
+    """What a table is made with, beside its size, and never changes.
+
+    Attributes:
+        algorithm: see constants.pxd.
+        own_clock: whether the library's clock decides, and not one that was given as clock=.
+        unit: ticks per nanosecond, for token and leaky buckets.
+        period: of the windows, in nanoseconds.
+        capacity: of a sliding log, in requests per key; otherwise 0.
+    """
+
+    algorithm: int
+    own_clock: bool
+    unit: int
+    period: int
+    capacity: int
 
 
 def slots_for(max_keys: int) -> int:
-    """How many slots a table of so many keys has."""
-    return max_keys if max_keys <= SMALL_TABLE else (max_keys * BYTES_PER_KEY - PAGE) // SLOT_SIZE
+    """Return the number of slots of a table for so many keys."""
+    return max_keys if max_keys <= SMALL_TABLE else (max_keys * BYTES_PER_KEY - PAGE_BYTES) // SLOT_BYTES
 
 
 def window_for(max_keys: int) -> int:
-    """How many slots a search may visit."""
+    """Return the number of slots that a search may visit."""
     return max_keys if max_keys <= SMALL_TABLE else WINDOW
 
 
 def bytes_for(max_keys: int, capacity: int) -> int:
-    """The size of a table: a page, the slots, and the sliding log's `capacity` words a slot."""
-    return PAGE + slots_for(max_keys) * SLOT_SIZE * (1 + capacity)
+    """Return the size of a table: a page, the slots, and the sliding log's `capacity` words a slot."""
+    return PAGE_BYTES + slots_for(max_keys) * SLOT_BYTES * (1 + capacity)
 
 
-class CorruptTable(ValueError):
-    """A table that is none, or was damaged. It is left as it is."""
-
-
-class Label:
-    """The label of a mapped table.
+class TableMetadata:
+    """The metadata of a mapped table.
 
     Args:
         memory: the whole table, an array of bytes.
-        source: what to call it in errors.
+        source: the table's name in error messages.
 
     Raises:
-        CorruptTable: the bytes are no label that this version could have written.
+        CorruptTable: the bytes are not metadata that this version can have written.
     """
 
     def __init__(self, memory: Bytes, source: str) -> None:
         self.source = source
-        if len(memory) < PAGE:
-            raise CorruptTable(f"{source} is no table of ratelimit: it has {len(memory)} bytes, less than a page")
-        self._row: Any = memory[: _LABEL.itemsize].view(_LABEL)[0]
+        if len(memory) < PAGE_BYTES:
+            raise CorruptTable(f"{source} is not a ratelimit table: it has {len(memory)} bytes, less than a page")
+        self._row: Any = memory[: _METADATA.itemsize].view(_METADATA)[0]
         self._fixed = memory[_FIXED]
         self._check(len(memory))
+        row = self._row
+        self.max_keys = int(row["max_keys"])
+        self.format = TableFormat(
+            int(row["algorithm"]), bool(row["own_clock"]), int(row["unit"]), int(row["period"]), int(row["capacity"])
+        )
+        self.seed: tuple[int, int] = tuple(row["seed"].tolist())
 
     @staticmethod
-    def write(memory: Bytes, sizes: Sizes, max_keys: int, own_clock: bool) -> None:
-        """Describe a table that is still nobody's."""
-        row: Any = memory[: _LABEL.itemsize].view(_LABEL)[0]
+    def write(memory: Bytes, made: TableFormat, max_keys: int, quota: StoredQuota) -> None:
+        """Write the metadata of a table that no other thread or process can see yet."""
+        row: Any = memory[: _METADATA.itemsize].view(_METADATA)[0]
         row["magic"], row["layout"] = MAGIC, LAYOUT
-        row["algorithm"], row["own_clock"] = sizes.algorithm, own_clock
-        row["unit"], row["period"], row["capacity"] = sizes.unit, sizes.period, sizes.capacity
+        for name, value in made._asdict().items():
+            row[name] = value
         row["max_keys"] = max_keys
         row["seed"] = secrets.randbits(64), secrets.randbits(64)
-        row["quotas"][0] = _entry(sizes)
+        row["quotas"][0] = _entry(quota)
         row["checksum"] = zlib.crc32(memory[_FIXED].data)
 
     def _check(self, size: int) -> None:
         row, source = self._row, self.source
         if bytes(row["magic"]) != MAGIC:
-            raise CorruptTable(f"{source} is no table of ratelimit: it does not begin with {MAGIC!r}")
+            raise CorruptTable(f"{source} is not a ratelimit table: it does not begin with {MAGIC!r}")
         if row["layout"] != LAYOUT:
             raise CorruptTable(f"{source} has layout {row['layout']}; this version of ratelimit reads {LAYOUT}")
         if row["checksum"] != zlib.crc32(self._fixed.data):
-            raise CorruptTable(f"{source} is damaged: the checksum of its label is wrong")
-        # A right checksum proves no good will: nothing below may lead out of the memory, or to a division by zero.
-        if row["algorithm"] not in ALGORITHMS or not 1 <= row["max_keys"] < 2**48 or row["capacity"] >= 2**17:
-            raise CorruptTable(f"{source} is damaged: its label describes a table that cannot be")
-        if size != bytes_for(self.max_keys, self.capacity):
-            wanted = bytes_for(self.max_keys, self.capacity)
-            raise CorruptTable(f"{source} is damaged: it should have {wanted:,} bytes, but has {size:,}")
+            raise CorruptTable(f"{source} is damaged: the checksum of its metadata is wrong")
+        # A hostile file can have a correct checksum: no value may lead out of the memory or to a division by zero.
+        if not (
+            row["algorithm"] in list(Algorithm)
+            and 1 <= row["max_keys"] < 2**48
+            and 1 <= row["unit"] <= LARGEST_UNIT
+            and row["capacity"] <= LOG_CAPACITY
+        ):
+            raise CorruptTable(f"{source} is damaged: its metadata describes an impossible table")
+        wanted = bytes_for(int(row["max_keys"]), int(row["capacity"]))
+        if size != wanted:
+            raise CorruptTable(f"{source} is damaged: expected {wanted:,} bytes, got {size:,}")
 
-    @property
-    def algorithm(self) -> int:
-        return int(self._row["algorithm"])
-
-    @property
-    def max_keys(self) -> int:
-        return int(self._row["max_keys"])
-
-    @property
-    def capacity(self) -> int:
-        return int(self._row["capacity"])
-
-    @property
-    def own_clock(self) -> bool:
-        return bool(self._row["own_clock"])
-
-    @property
-    def seed(self) -> tuple[int, int]:
-        low, high = self._row["seed"].tolist()
-        return low, high
-
-    def sizes(self, revision: int) -> Sizes:
-        """The quota that holds since `revision`.
+    def quota(self, revision: int) -> StoredQuota:
+        """Return the quota that is in force since `revision`.
 
         Raises:
-            CorruptTable: it was never written, or damaged.
+            CorruptTable: the quota was not written, or is damaged.
         """
         entry = self._row["quotas"][revision % QUOTAS].copy()
-        row = self._row
-        period = int(row["period"])
-        try:
-            quota = Quota(1, Fraction(period, NS_PER_SECOND))
-            own = Sizes(quota, self.algorithm, 1, period, int(row["unit"]), capacity=self.capacity)
-            if entry["checksum"] != _checksum(entry):
-                raise ValueError("its checksum is wrong")
-            if not 1 <= own.unit <= 2**16:
-                raise ValueError(f"a unit of {own.unit}")
-            return restate(int(entry["limit"]), int(entry["period_ns"]), int(entry["most"]), own)
-        except (ValueError, ZeroDivisionError) as error:
-            raise CorruptTable(f"{self.source} is damaged: its quota cannot be ({error})") from None
+        if entry["checksum"] != _checksum(entry):
+            raise CorruptTable(f"{self.source} is damaged: the checksum of its quota is wrong")
+        return StoredQuota(int(entry["limit"]), int(entry["period_ns"]), int(entry["maximum"]))
 
-    def note(self, revision: int, sizes: Sizes) -> None:
-        """Write down the quota of a revision to come."""
-        self._row["quotas"][revision % QUOTAS] = _entry(sizes)
+    def write_quota(self, revision: int, quota: StoredQuota) -> None:
+        """Write the quota of a revision to come."""
+        self._row["quotas"][revision % QUOTAS] = _entry(quota)
 
-    def require(self, sizes: Sizes, max_keys: int | None, own_clock: bool) -> None:
-        """Refuse to serve a limiter that the slots do not fit. Its quota may still differ.
+    def require(self, wanted: TableFormat, max_keys: int | None) -> None:
+        """Check that a limiter's states fit the slots. Its quota may still differ.
 
         Raises:
-            ValueError: naming what is different.
+            ValueError: naming the difference.
         """
-        mine: list[tuple[str, object, object]] = [
-            ("algorithm", ALGORITHMS[self.algorithm], ALGORITHMS[sizes.algorithm]),
+        here = self.format
+        pairs: list[tuple[str, object, object]] = [
+            ("algorithm", algorithm_name(here.algorithm), algorithm_name(wanted.algorithm)),
             ("max_keys", self.max_keys, self.max_keys if max_keys is None else max_keys),
-            ("clock", _CLOCKS[self.own_clock], _CLOCKS[own_clock]),
+            ("clock", _clock(here), _clock(wanted)),
         ]
-        if sizes.algorithm not in (TOKEN_BUCKET, LEAKY_BUCKET):
-            mine.append(("period in ns", int(self._row["period"]), sizes.period))
-        for name, here, wanted in mine:
-            if here != wanted:
-                raise ValueError(f"{self.source} was made with another {name}: {here}, not {wanted}")
+        if wanted.algorithm not in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET):
+            pairs.append(("period in ns", here.period, wanted.period))
+        for name, found, expected in pairs:
+            if found != expected:
+                raise ValueError(f"{self.source} was made with another {name}: expected {expected}, got {found}")
 
 
-def same_quota(a: Sizes, b: Sizes) -> bool:
-    """Whether two limiters of one algorithm were told the same."""
-    return _numbers(a) == _numbers(b)
+def algorithm_name(algorithm: int) -> str:
+    """Return the name of an algorithm, such as `token-bucket`."""
+    return Algorithm(algorithm).name.lower().replace("_", "-")
 
 
-def _numbers(sizes: Sizes) -> tuple[int, int, int]:
-    return sizes.quota.limit, sizes.quota.period_ns, sizes.limit
+def _clock(made: TableFormat) -> str:
+    return "ratelimit's own" if made.own_clock else "one given as clock="
 
 
-def _entry(sizes: Sizes) -> tuple[int, int, int, int]:
+def _entry(quota: StoredQuota) -> tuple[int, int, int, int]:
     entry = np.zeros((), _QUOTA)
-    entry["limit"], entry["period_ns"], entry["most"] = _numbers(sizes)
-    return (*_numbers(sizes), _checksum(entry))
+    entry["limit"], entry["period_ns"], entry["maximum"] = quota
+    return (*quota, _checksum(entry))
 
 
 def _checksum(entry: Any) -> int:

@@ -27,7 +27,7 @@ LIMIT = 100_000  # an hour: after one request, a key is like new in 36 ms
 TEXT = """
 **Shared memory.** `TokenBucket.allow` on a table in shared memory, in turns with one in the memory of the process.
 
-**Opening.** The time until `Table.open(path).limiter()` has decided a first request, in a new process, after a full
+**Opening.** The time until `Limiter.of(Table.open(path))` has decided a first request, in a new process, after a full
 file was evicted from the kernel's cache. It includes page faults.
 
 **Flood.** Ten times `max_keys` new keys arrive at a table in which a thousand keys have spent their quota. In one
@@ -141,7 +141,7 @@ def opening(path: str, many: int) -> float:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     begin = perf_counter()
-    refused = not ratelimit.Table.open(path).limiter().allow(many // 2)
+    refused = not ratelimit.Limiter.of(ratelimit.Table.open(path)).allow(many // 2)
     took = perf_counter() - begin
     if not refused:
         raise RuntimeError("a spent key is not in the file")

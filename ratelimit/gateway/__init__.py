@@ -4,9 +4,8 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 `ratelimit-core[gateway]`.
 """
 
-from .access.authorizers import Networks, client_address
 from .app import Gateway
-from .config.load import ConfigurationError, read_file
+from .config.load import read_file
 from .config.model import (
     AccessLog,
     Api,
@@ -24,10 +23,14 @@ from .config.model import (
     Throttle,
     WebSocketLimits,
 )
-from .routing.canary import Split
-from .routing.table import BadPath, Match, RouteKey, RouteTable, decode
+from .config.problems import ConfigurationError
+from .http.networks import Networks, client_address
+from .http.paths import BadPath, decode
+from .routing.canary import CanarySplit
+from .routing.table import Match, RouteKey, RouteTable
 from .throttling.chain import Chain, Ruling
-from .throttling.levels import Limiters, Step
+from .throttling.levels import Level
+from .throttling.limiters import Limiters
 from .throttling.usage_plan import UsagePlan
 
 __all__ = [
@@ -37,11 +40,13 @@ __all__ = [
     "BadPath",
     "CalendarQuota",
     "Canary",
+    "CanarySplit",
     "Chain",
     "Configuration",
     "ConfigurationError",
     "Gateway",
     "GatewayResponse",
+    "Level",
     "Limiters",
     "Match",
     "Mock",
@@ -53,9 +58,7 @@ __all__ = [
     "RouteKey",
     "RouteTable",
     "Ruling",
-    "Split",
     "Stage",
-    "Step",
     "Throttle",
     "UsagePlan",
     "WebSocketLimits",

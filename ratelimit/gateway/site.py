@@ -1,393 +1,351 @@
-"""A configuration made ready to serve. A request sees one Flow from its start to its end, whatever is reloaded."""
+"""A configuration made ready to serve.
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+A request sees one Site from its start to its end, whatever is reloaded. This is the only file that knows both the
+configuration and the parts that are made of it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
-from .access.authorizers import Authorization, Networks, client_address, parse_address
-from .backends.balancer import Address, Addresses
-from .backends.proxy import CLOSE, Integration, MockCall, integration_of
-from .config.model import Api, Configuration, Mock, Route, Stage, Throttle
-from .exchange import Exchange, Found, Place, Refusal, Response, leave
-from .observability.access_log import Line
+from .access.authorizers import CachingAuthorizer
+from .access.guard import Guard
+from .backends.address import Address, Addresses
+from .backends.aggregate import AggregateIntegration
+from .backends.balancer import Balancer
+from .backends.function import FunctionIntegration
+from .backends.integration import Integration
+from .backends.mock import MockIntegration
+from .backends.proxy import Forwarding, ProxyIntegration, address_of, parse_urls
+from .config import rules
+from .config.model import Api, Configuration, Mock, Proxy, Route, Stage, WebSocketLimits
+from .config.problems import Problems
+from .exchange import Caller, Exchange
+from .http.errors import BadValue, Refusal
+from .http.networks import Networks, parse_address
+from .http.request import Request
+from .http.response import Response, discard
+from .observability.access_log import AccessLogWriter
 from .observability.meter import Meter
-from .observability.tracing import Tracing
-from .routing.canary import Split
-from .routing.table import BadPath, BadValue, RouteTable, decode
-from .templates.gateway_responses import Responses
-from .templates.transform import Mapping, Template
+from .observability.tracing import Tracing, trace_headers
+from .routing.canary import CanarySplit
+from .routing.router import Destination, RoutedApi, Router, Variant
+from .routing.table import RouteTable
+from .templates.gateway_responses import GatewayResponses
+from .templates.template import Template
+from .templates.transform import Transform
 from .throttling.chain import Chain
-from .throttling.levels import Limiters, Step
+from .throttling.levels import Level
+from .throttling.limiters import Limiters
 from .throttling.usage_plan import UsagePlan
 
 
-@dataclass(slots=True)
-class RouteFlow:
-    """A route at one side of a stage: its guards, its chain and its integration.
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledRoute:
+    """A route of one variant of a stage.
 
     Args:
         key: the route key.
-        route: as configured.
-        call: its integration.
-        chain: the levels of a request without a plan.
-        rest: the same, to stand after those of a plan.
-        meter: its counters.
-        authorization: its authorizer.
+        guard: admits its clients; None where all are.
+        chain: its levels, for a request without a plan; None where nothing is counted.
+        levels: the same, to follow those of a plan.
+        plans: by the names of API keys.
+        stage: such as "shop/prod".
+        shadow: whether the levels of plans only count.
+        meter: its counters; None where there are none.
+        integration: answers its requests.
+        response: changes to the answer.
+        max_body: bytes of a request's body.
+        constant: the answer, where it is the same for each request.
     """
 
     key: str
-    route: Route
-    call: Integration
-    chain: Chain
-    rest: list[Step]
-    meter: Meter
-    authorization: Authorization | None
-    allow: Networks = field(init=False)
-    deny: Networks = field(init=False)
-    guarded: bool = field(init=False)  # whether somebody has to be asked before it
-    response: Mapping | None = field(init=False)
-    ready: Response | None = field(init=False)  # an answer that is the same each time
+    integration: Integration
+    guard: Guard | None = None
+    chain: Chain | None = None
+    levels: tuple[Level, ...] = ()
+    plans: Mapping[str, UsagePlan] | None = None
+    stage: str = ""
+    shadow: bool = False
+    meter: Meter | None = None
+    response: Transform | None = None
+    max_body: int = 0
+    constant: Response | None = None
 
-    def __post_init__(self) -> None:
-        route = self.route
-        self.allow, self.deny = Networks(route.allow), Networks(route.deny)
-        self.guarded = bool(self.allow or self.deny or route.api_key_required or route.authorizer)
-        self.response = Mapping(route.response) or None
-        self.ready = self.call.ready if isinstance(self.call, MockCall) and not self.response else None
-
-    def chain_with(self, plan: UsagePlan, exchange: Exchange) -> Chain:
-        """The levels of a plan, and then those of the route."""
-        assert exchange.side is not None
-        stage, shadow = exchange.side.stage.path, exchange.flow.configuration.shadow
-        return plan.chain(exchange.key, stage, self.key, self.rest, shadow)
+    def chain_of(self, caller: Caller) -> Chain | None:
+        """The levels of a caller's plan, and then those of the route."""
+        if not caller.key or self.plans is None:
+            return self.chain
+        return self.plans[caller.key].chain(caller.key, self.stage, self.key, self.levels, self.shadow)
 
     async def answer(self, exchange: Exchange) -> Response:
-        """What the integration answers, after the route's mapping; or a Refusal."""
+        """The answer of the integration, after the transform; or a Refusal."""
         try:
-            response = await self.call(exchange)
-            return response if self.response is None else await self._mapped(self.response, response, exchange)
+            response = await self.integration.answer(exchange)
+            return response if self.response is None else await _transformed(self.response, response, exchange)
         except BadValue as error:
             raise Refusal("BAD_REQUEST", str(error)) from error
 
-    @staticmethod
-    async def _mapped(mapping: Mapping, response: Response, exchange: Exchange) -> Response:
-        try:
-            exchange.status = status = mapping.status(response.status, exchange)
-            return Response(status, mapping.headers(response.headers, exchange), response.body)
-        except BaseException:
-            await leave(response.body)
-            raise
+
+async def _transformed(transform: Transform, response: Response, exchange: Exchange) -> Response:
+    try:
+        exchange.outcome.status = status = transform.status(response.status, exchange)
+        return Response(status, transform.headers(response.headers, exchange), response.body)
+    except BaseException:
+        await discard(response.body)
+        raise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Side:
-    """What one deployment answers at a stage."""
+class CompiledApi:
+    """An API.
 
-    stage: "StageFlow"
-    deployment: str | None
-    canary: bool
-    variables: dict[str, str]
-    table: RouteTable
-    routes: dict[str, RouteFlow]
+    Args:
+        responses: its gateway responses.
+        is_websocket: whether it is a WebSocket API.
+        selection: what a WebSocket message names its route by.
+        limits: of WebSockets.
+        variants: what is reached at its stages, by stage and whether it is the canary.
+    """
 
-    def find(self, method: str, path: str) -> Found:
-        """The route of a path."""
-        match = self.table.match(method, path)
-        return Found(self, match and self.routes[match.key], *(match[1:] if match else ()))
-
-
-class StageFlow:
-    """A stage: its sides and its name."""
-
-    def __init__(self, api: "ApiFlow", name: str, stage: Stage, shadow: bool) -> None:
-        self.api = api
-        self.name: str = name
-        self.path = f"{api.name}/{name}"
-        self.stage = stage
-        self.shadow = shadow or stage.shadow
-        self.split: Split[Side]
+    responses: GatewayResponses
+    is_websocket: bool
+    selection: Template
+    limits: WebSocketLimits
+    variants: Mapping[tuple[str, bool], Variant[CompiledRoute]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ApiFlow:
-    """An API with its stages by name."""
-
-    name: str
-    api: Api
-    stages: dict[str, StageFlow]
-    responses: Responses
-    authorizations: dict[str, Authorization]
-    selection: Template  # of a WebSocket message's route
-
-
-KNOWN = 4_096  # places that are remembered
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Base:
-    """A base path, and where it leads."""
-
-    path: str
-    api: ApiFlow
-    stage: StageFlow | None
-
-
-class Flow:
-    """All that a request needs, made from a configuration.
+class Site:
+    """All that a request needs, made from a configuration. Immutable.
 
     Args:
         configuration: see there.
         limiters: the tables; the same over reloads, so that no count is forgotten.
         addresses: the backends' connections, likewise.
 
-    Raises: ValueError for what can only be seen when all is put together.
+    Attributes:
+        router: finds the route of a request.
+        apis: by name.
+        plans: by name.
+        used: the addresses that a route may call.
+        unrouted: counts requests without a route.
+
+    Raises: ConfigurationError with all that does not fit together, and all that cannot be loaded or opened.
     """
 
     def __init__(self, configuration: Configuration, limiters: Limiters, addresses: Addresses) -> None:
+        rules.check(configuration)
+        problems = Problems()
         self.configuration = configuration
-        self.limiters: Limiters = limiters
-        self.addresses = addresses
-        self.used: list[Address] = []  # those that some route may call
-        self.trusted = Networks(configuration.trusted_proxies) or None
-        self.operators = Networks(configuration.operator.allow)
-        self.tracing = Tracing() if configuration.tracing else None
-        self.encoded_slash = configuration.encoded_slash
-        self.limit_fields = configuration.headers
-        self.line = Line(configuration.access_log) if configuration.access_log else None
-        self.responses = Responses(configuration.responses, configuration.problem_json)
-        self.plain = Responses({})  # where a template of one's own cannot be filled in
-        self.unrouted = Meter(limiters, "", "", "", "")  # of requests that find no route
+        self.now_ns = limiters.now_ns
         self.plans = {name: UsagePlan(name, plan, limiters) for name, plan in configuration.plans.items()}
-        self.key_names = {value: name for name, value in configuration.api_keys.items()}
-        self.plan_of = {
-            (key, stage): plan for plan in self.plans.values() for key in plan.plan.keys for stage in plan.plan.stages
-        }
-        self.apis = {name: self._api(name, api) for name, api in configuration.apis.items()}
-        self.only = None if configuration.domains else next(iter(self.apis.values()))
-        self._known: dict[tuple[str, bytes, str | None, str], Place] = {}
-        self.domains = {
-            host.lower(): sorted((self._base(*one) for one in bases.items()), key=lambda base: -base.path.count("/"))
-            for host, bases in configuration.domains.items()
-        }
+        compiler = _Compiler(configuration, limiters, addresses, self.plans, problems)
+        self.apis = {name: compiler.api(name, api) for name, api in configuration.apis.items()}
+        routed = {name: _routed(name, configuration.apis[name], api) for name, api in self.apis.items()}
+        self.router = Router(routed, configuration.domains, configuration.encoded_slash)
+        self.used = tuple(compiler.used)
+        self.responses = GatewayResponses(configuration.responses, configuration.problem_json)
+        self.plain_responses = GatewayResponses({})  # where a configured template cannot be filled in
+        self.trusted_proxies = Networks(configuration.trusted_proxies) or None
+        self.operators = Networks(configuration.operator.allow)
+        self.operator_path = configuration.operator.path
+        self.has_domains = bool(configuration.domains)
+        self.limit_headers = configuration.headers
+        self.body_timeout = configuration.body_timeout
+        self.fails_open = configuration.on_limiter_error == "fail_open"
+        self.tracing = Tracing() if configuration.tracing else None
+        self.access_log: AccessLogWriter | None = None
+        if configuration.access_log:
+            with problems.at("access_log", "file"):
+                self.access_log = AccessLogWriter(configuration.access_log.file, configuration.access_log.format)
+        problems.raise_any()
+        self.unrouted = Meter(limiters, "", "", "", "")
 
-    def _base(self, path: str, target: str) -> Base:
-        name, _, stage = target.partition("/")
-        api = self.apis[name]
-        return Base(path.rstrip("/"), api, api.stages[stage] if stage else None)
+    def responses_of(self, destination: Destination) -> GatewayResponses:
+        """The gateway responses of the API that was found, or else those of all."""
+        api = self.apis.get(destination.api)  # that of a WebSocket may be gone after a reload
+        return self.responses if api is None else api.responses
 
-    def _api(self, name: str, api: Api) -> ApiFlow:
-        given = {**self.configuration.responses, **api.responses}
-        authorizations = {name: Authorization(authorizer) for name, authorizer in api.authorizers.items()}
-        responses = Responses(given, self.configuration.problem_json)
-        flow = ApiFlow(name, api, {}, responses, authorizations, selection_of(api.route_selection))
-        for stage_name, stage in api.stages.items():
-            flow.stages[stage_name] = self._stage(flow, stage_name, stage)
-        return flow
+    def variant(self, destination: Destination) -> Variant[CompiledRoute]:
+        """What a request found."""
+        return self.apis[destination.api].variants[destination.stage, destination.is_canary]
 
-    def _stage(self, api: ApiFlow, name: str, stage: Stage) -> StageFlow:
-        flow = StageFlow(api, name, stage, self.configuration.shadow)
-        base = self._side(flow, stage.deployment, False, stage.variables)
-        canary, percent = None, 0.0
-        if stage.canary is not None:
-            percent = stage.canary.percent
-            merged = {**stage.variables, **stage.canary.variables}
-            canary = self._side(flow, stage.canary.deployment or stage.deployment, True, merged)
-        flow.split = Split(base, canary, percent)
-        return flow
+    def is_operator(self, request: Request) -> bool:
+        """Whether a client may see the operator's pages.
 
-    def _side(self, stage: StageFlow, deployment: str | None, canary: bool, variables: dict[str, str]) -> Side:
-        given = stage.api.api.routes_of(deployment)
-        if stage.api.api.type == "websocket":
-            given = {"$connect": Route(mock=Mock()), **given}
-        table = RouteTable(()) if stage.api.api.type == "websocket" else RouteTable(given)
-        routes: dict[str, RouteFlow] = {}
-        for key, route in given.items():
-            try:
-                routes[key] = self._route(stage, key, route, canary, variables)
-            except ValueError as error:
-                raise ValueError(f"{stage.path}, route {key!r}: {error}") from error
-        return Side(stage, deployment, canary, variables, table, routes)
-
-    def _route(self, stage: StageFlow, key: str, route: Route, canary: bool, variables: dict[str, str]) -> RouteFlow:
-        steps = list(self._steps(stage, key))
-        meter = Meter(self.limiters, stage.api.name, stage.name, "canary" if canary else "base", key)
-        call = integration_of(route, variables, self._address)
-        authorization = stage.api.authorizations[route.authorizer] if route.authorizer else None
-        return RouteFlow(key, route, call, Chain(self.limiters, steps), steps, meter, authorization)
-
-    def _address(self, *origin: Any) -> Address:
-        self.used.append(self.addresses.of(*origin))
-        return self.used[-1]
-
-    def _steps(self, stage: StageFlow, key: str) -> Iterator[Step]:
-        """The levels after the plan."""
-        throttles = stage.stage.route_throttles
-        if stage.api.api.type == "websocket":
-            throttles = {"$connect": stage.api.api.limits.connections, **throttles}
-        found: tuple[tuple[str, str, Throttle | None, bool], ...] = (
-            ("method", f"{stage.path}/{key}", throttles.get(key) or throttles.get("*"), stage.shadow),
-            ("stage", stage.path, stage.stage.throttle, stage.shadow),
-            ("account", "account", self.configuration.throttle, self.configuration.shadow),
-        )
-        for level, label, throttle, shadow in found:
-            if throttle is not None:
-                yield Step.of(level, label, throttle, shadow)
-
-    # --- what a request asks
-
-    def find(self, exchange: Exchange) -> RouteFlow | None:
-        """Its route, or a Refusal. None for the operator's pages, and for plain HTTP at a WebSocket API.
-
-        What is found on the way is noted: API, place and side.
+        It must use an address, localhost or a configured domain: another name may have been made to point here.
         """
-        scope = exchange.scope
-        raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-        domain = self._domain(exchange) if self.domains else ""
-        label = (scope["method"], raw, scope.get("root_path"), domain)
-        place = self._known.get(label)
-        if place is None:
-            ours = self._is_operators(exchange.path)
-            if ours and exchange.client in self.operators and self._is_named(exchange):
-                return None
-            place = self._place(exchange, *label)
-            if not ours:
-                self._remember(label, place)
-        exchange.place = place
-        exchange.api = place.api
-        exchange.found = found = place.split.choose()
-        exchange.route = route = found.route
-        if route is None and place.api.api.type != "websocket":
-            raise Refusal(unknown(place.api), "no such route")
-        return route
+        if request.client not in self.operators:
+            return False
+        host = request.host
+        return host == "localhost" or self.router.has_domain(host) or parse_address(host) is not None
 
-    def _remember(self, label: tuple[str, bytes, str | None, str], place: Place) -> None:
-        """For the next request of the same path. What a client may make the gateway keep is bounded."""
-        if len(label[0]) + len(label[1]) > 256:
-            return
-        if len(self._known) >= KNOWN:
-            self._known.clear()
-        self._known[label] = place
-
-    def _is_operators(self, path: str) -> bool:
-        here = self.configuration.operator.path
-        return bool(here) and (path == here or path.startswith(here + "/"))
-
-    def _is_named(self, exchange: Exchange) -> bool:
-        """By an address, localhost or a configured domain: not by a name that somebody else let point here."""
-        name = exchange.host
-        return name == "localhost" or name in self.domains or parse_address(name) is not None
-
-    def _domain(self, exchange: Exchange) -> str:
-        return exchange.host if exchange.host in self.domains else "*"
-
-    def _place(self, exchange: Exchange, method: str, raw: bytes, root: str | None, domain: str) -> Place:
-        """Where a path leads. `exchange.api` is set as soon as it is known: its gateway responses are its own."""
-        if method == "CONNECT":
-            raise Refusal("BAD_REQUEST", "no tunnels", CLOSE)
-        try:
-            path, drop = decode(raw, self.encoded_slash), 0
-        except BadPath as error:
-            raise Refusal("BAD_REQUEST", str(error)) from error
-        if root and path.startswith(root):  # where this application is mounted in another
-            path, drop = path[len(root) :] or "/", root.count("/")
-        api, stage = self.only, None
-        if api is None:
-            base = next((one for one in self.domains.get(domain, ()) if f"{path}/".startswith(f"{one.path}/")), None)
-            if base is None:
-                raise Refusal("RESOURCE_NOT_FOUND", "no such host or base path")
-            path, drop = path[len(base.path) :] or "/", drop + base.path.count("/")
-            api, stage = base.api, base.stage
-        exchange.api = api
-        if stage is None:
-            first, _, rest = path[1:].partition("/")
-            if first in api.stages and first != "$default":
-                path, drop, stage = f"/{rest}", drop + 1, api.stages[first]
-            elif "$default" in api.stages:
-                stage = api.stages["$default"]
-            else:
-                raise Refusal(unknown(api), "no such stage")
-        base_side, canary = stage.split.base, stage.split.canary
-        found = canary.find(method, path) if canary else None
-        split = Split(base_side.find(method, path), found, stage.split.percent)
-        return Place(path, drop, api, split)
-
-    async def admit(self, exchange: Exchange, route: RouteFlow) -> None:
-        """Networks, authorizer and API key, or a Refusal; the chain is known after it."""
-        if exchange.client in route.deny or (route.allow and exchange.client not in route.allow):
-            raise Refusal("ACCESS_DENIED", "by its address")
-        value = exchange.header("x-api-key")
-        if route.authorization is not None:
-            answer = await route.authorization.check(exchange)
-            exchange.authorizer = answer.get("context")
-            value = answer.get("usageIdentifierKey") or value
-        if not route.route.api_key_required:
-            return
-        side = exchange.side
-        assert side is not None
-        name = self.key_names.get(value or "", "")
-        plan = self.plan_of.get((name, side.stage.path))
-        if plan is None:
-            raise Refusal("INVALID_API_KEY", "no key of a plan for this stage")
-        exchange.key = name
-        exchange.plan = plan
+    def variants(self) -> Iterator[Variant[CompiledRoute]]:
+        """What is reached at all stages."""
+        for api in self.apis.values():
+            yield from api.variants.values()
 
     def meters(self) -> Iterator[Meter]:
-        """Of all routes that can be reached, and of what finds none."""
+        """Those of all routes, and of requests without one."""
         yield self.unrouted
-        for side in self.sides():
-            for route in side.routes.values():
-                yield route.meter
-
-    def sides(self) -> Iterator[Side]:
-        """Of all stages."""
-        for api in self.apis.values():
-            for stage in api.stages.values():
-                yield stage.split.base
-                if stage.split.canary is not None:
-                    yield stage.split.canary
+        for variant in self.variants():
+            for route in variant.routes.values():
+                if route.meter is not None:
+                    yield route.meter
 
 
-def unknown(api: ApiFlow) -> str:
-    """What the answer is where there is no such route."""
-    return "MISSING_AUTHENTICATION_TOKEN" if api.api.type == "rest" else "RESOURCE_NOT_FOUND"
+def _routed(name: str, api: Api, compiled: CompiledApi) -> RoutedApi[CompiledRoute]:
+    stages = {}
+    for stage, configured in api.stages.items():
+        percent = configured.canary.percent if configured.canary else 0.0
+        base, canary = compiled.variants[stage, False], compiled.variants.get((stage, True))
+        stages[stage] = CanarySplit(base, canary, percent)
+    return RoutedApi(name, stages, _missing(api))
 
 
-def selection_of(text: str) -> Template:
-    """The template of a route selection expression; `$request.body.a` and `${request.body.a}/${...}` are such."""
-    template = Template(text)
-    if not template.names or any(
-        not name.startswith(("request.", "context.", "stageVariables.")) for name in template.names
-    ):
-        raise ValueError(f"route_selection must be as '$request.body.action', not {text!r}")
-    return template
+def _missing(api: Api) -> str:
+    """The gateway response of a path without a route."""
+    return "MISSING_AUTHENTICATION_TOKEN" if api.type == "rest" else "RESOURCE_NOT_FOUND"
 
 
-# A request has each of these once at most; what has two could be read in two ways.
-SINGLE = (b"host", b"content-length", b"x-api-key", b"authorization")
+class _Compiler:
+    """Makes the routes of a Site."""
 
+    def __init__(
+        self,
+        configuration: Configuration,
+        limiters: Limiters,
+        addresses: Addresses,
+        plans: dict[str, UsagePlan],
+        problems: Problems,
+    ) -> None:
+        self.used: list[Address] = []
+        self._problems = problems
+        self._configuration = configuration
+        self._limiters = limiters
+        self._addresses = addresses
+        self._forwarding = Forwarding(
+            frozenset(configuration.api_keys.values()), trace_headers if configuration.tracing else None
+        )
+        self._plans: dict[str, dict[str, UsagePlan]] = {}  # by stage, then key
+        for name, plan in configuration.plans.items():
+            for stage in plan.stages:
+                self._plans.setdefault(stage, {}).update(dict.fromkeys(plan.keys, plans[name]))
 
-def check_headers(exchange: Exchange) -> None:
-    """Refuse headers that could be read in two ways, and find out who asks."""
-    headers, trusted = exchange.scope["headers"], exchange.flow.trusted
-    coding, version = exchange.headers.get(b"transfer-encoding"), exchange.scope.get("http_version", "1.1")
-    if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
-        raise Refusal("BAD_REQUEST", f"transfer-encoding {coding!r} in HTTP/{version}", CLOSE)
-    if b"host" not in exchange.headers and version == "1.1":
-        raise Refusal("BAD_REQUEST", "no host", CLOSE)
-    if len(exchange.headers) != len(headers):
-        names = [name for name, _ in headers]
-        for name in SINGLE:
-            if names.count(name) > 1:
-                raise Refusal("BAD_REQUEST", f"{name.decode()} twice", CLOSE)
-    if trusted is not None and exchange.client in trusted:
-        exchange.behind_proxy = True
-        forwarded = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
-        exchange.client = client_address(exchange.client, forwarded, trusted)
+    def api(self, name: str, api: Api) -> CompiledApi:
+        authorizers = {}
+        for label, one in api.authorizers.items():
+            with self._problems.at("apis", name, "authorizers", label, "function"):
+                authorizers[label] = CachingAuthorizer(one.function, one.identity, one.ttl)
+        given = {**self._configuration.responses, **api.responses}
+        variants = {}
+        for stage_name, stage in api.stages.items():
+            variants[stage_name, False] = self._variant(name, api, stage_name, stage, False, authorizers)
+            if stage.canary is not None:
+                variants[stage_name, True] = self._variant(name, api, stage_name, stage, True, authorizers)
+        return CompiledApi(
+            GatewayResponses(given, self._configuration.problem_json),
+            api.type == "websocket",
+            Template(api.route_selection),
+            api.limits,
+            variants,
+        )
 
+    def _variant(
+        self, api_name: str, api: Api, name: str, stage: Stage, is_canary: bool, authorizers: Mapping[str, Any]
+    ) -> Variant[CompiledRoute]:
+        deployment, variables = stage.deployment, stage.variables
+        if is_canary and stage.canary is not None:
+            deployment = stage.canary.deployment or deployment
+            variables = {**variables, **stage.canary.variables}
+        given = api.routes_of(deployment)
+        if api.type == "websocket":
+            given = {"$connect": Route(mock=Mock()), **given}
+        places = {key: path for key, path, _ in api.located(deployment)}
+        routes = {}
+        for key, route in given.items():
+            meter = Meter(self._limiters, api_name, name, "canary" if is_canary else "base", key)
+            with self._problems.at("apis", api_name, *places.get(key, ())):
+                authorizer = authorizers.get(route.authorizer) if route.authorizer else None
+                routes[key] = self._route(f"{api_name}/{name}", api, stage, key, route, variables, authorizer, meter)
+        table = None if api.type == "websocket" else RouteTable(given)
+        return Variant(api_name, name, deployment or "current", is_canary, variables, routes, table, _missing(api))
 
-def check_size(exchange: Exchange, route: RouteFlow) -> None:
-    """Refuse a body that is said to be too large. One that does not say is measured as it comes."""
-    length = exchange.headers.get(b"content-length")
-    if length is not None and (not length.isdigit() or int(length) > route.route.max_body):
-        raise Refusal("REQUEST_TOO_LARGE", f"{length!r} bytes", CLOSE)
+    def _route(
+        self,
+        path: str,
+        api: Api,
+        stage: Stage,
+        key: str,
+        route: Route,
+        variables: Mapping[str, str],
+        authorizer: CachingAuthorizer | None,
+        meter: Meter,
+    ) -> CompiledRoute:
+        allow, deny, plans = Networks(route.allow), Networks(route.deny), self._plans.get(path, {})
+        keys = None
+        if route.api_key_required:
+            keys = {value: name for name, value in self._configuration.api_keys.items() if name in plans}
+        guarded = allow or deny or authorizer or keys is not None
+        levels = tuple(self._levels(path, api, stage, key))
+        integration = self._integration(route, variables)
+        constant = None
+        if isinstance(integration, MockIntegration) and not route.response and api.type != "websocket":
+            constant = integration.constant
+        return CompiledRoute(
+            key,
+            integration,
+            Guard(allow, deny, authorizer, keys) if guarded else None,
+            Chain(self._limiters, levels) if key != "$disconnect" else None,
+            levels,
+            plans if key != "$disconnect" else None,
+            path,
+            self._configuration.shadow,
+            meter,
+            Transform(route.response) or None,
+            route.max_body,
+            constant,
+        )
+
+    def _levels(self, path: str, api: Api, stage: Stage, key: str) -> Iterator[Level]:
+        """The levels after those of a plan."""
+        throttles = stage.route_throttles
+        if api.type == "websocket":
+            throttles = {"$connect": api.limits.connections, **throttles}
+        stage_shadow, shadow = self._configuration.shadow or stage.shadow, self._configuration.shadow
+        for level, label, throttle, only_counts in (
+            ("method", f"{path}/{key}", throttles.get(key) or throttles.get("*"), stage_shadow),
+            ("stage", path, stage.throttle, stage_shadow),
+            ("account", "account", self._configuration.throttle, shadow),
+        ):
+            if throttle is not None:
+                yield Level.of(level, label, throttle, only_counts)
+
+    # --- integrations
+
+    def _integration(self, route: Route, variables: Mapping[str, str]) -> Integration:
+        if route.mock is not None:
+            return MockIntegration(route.mock.status, route.mock.headers, route.mock.body)
+        if route.function is not None:
+            return FunctionIntegration(route.function, route.timeout, route.max_body, Transform(route.request))
+        if route.proxy is not None:
+            return self._proxy(route.proxy, route, variables)
+        assert route.aggregate is not None
+        parts = {name: self._proxy(proxy, route, variables) for name, proxy in route.aggregate.items()}
+        return AggregateIntegration(parts, route.timeout, route.max_body)
+
+    def _proxy(self, proxy: Proxy, route: Route, variables: Mapping[str, str]) -> ProxyIntegration:
+        urls = parse_urls(proxy.to, variables)
+        addresses = [address_of(url, proxy.verify, self._address) for url in urls]
+        return ProxyIntegration(
+            Balancer(addresses, proxy.max_fails, proxy.fail_timeout),
+            urls[0],
+            proxy.timeout,
+            route.max_body,
+            Transform(route.request),
+            self._forwarding,
+        )
+
+    def _address(self, scheme: str, host: str, port: int, verify: bool) -> Address:
+        self.used.append(self._addresses.of(scheme, host, port, verify))
+        return self.used[-1]

@@ -17,7 +17,7 @@ How a log becomes a report:
     cli/                   the commands
 """
 
-from .engine import replay
+from .arrays import replay
 from .limits import Limit
 from .logs import replay_log
 from .report import Report

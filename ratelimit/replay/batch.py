@@ -1,33 +1,51 @@
 """Requests as arrays, a batch at a time."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 BATCH_SIZE = 65_536  # requests
 COUNTED_KEYS = 1_000_000  # keys that are counted one by one, unless another number is given
+UNKNOWN = -1  # of a fact: the log does not have it
 
 
 class Batch(NamedTuple):
-    """Requests: moments in nanoseconds since the epoch, what the limits count by, and the keys' numbers."""
+    """Requests.
 
-    moments: NDArray[np.int64]
+    Attributes:
+        times: nanoseconds since the epoch.
+        keys: what the limits count by, as 64 bits.
+        ids: of the keys, see KeyIds.
+        statuses, agents, targets: what `suggest` needs to tell abuse from use: the response's status, and the numbers
+            of its user agent and of its method and path. Empty where they are not asked for.
+    """
+
+    times: NDArray[np.int64]
     keys: NDArray[np.uint64]
-    numbers: NDArray[np.int32]
+    ids: NDArray[np.int32]
+    statuses: NDArray[np.int16] = np.empty(0, np.int16)
+    agents: NDArray[np.int32] = np.empty(0, np.int32)
+    targets: NDArray[np.int32] = np.empty(0, np.int32)
 
-    def at(self, where: "NDArray[np.intp] | slice") -> "Batch":
-        return Batch(self.moments[where], self.keys[where], self.numbers[where])
+    def at(self, where: "NDArray[np.intp] | NDArray[np.bool_] | slice") -> "Batch":
+        """Return some of the requests."""
+        size = len(self.times)
+        columns: list[Any] = [column[where] if len(column) == size else column for column in self]
+        return Batch(*columns)
 
     def sorted(self) -> "Batch":
-        if (self.moments[1:] >= self.moments[:-1]).all():
+        """Return the same requests by time; those with equal times keep their order."""
+        if (self.times[1:] >= self.times[:-1]).all():
             return self
-        return self.at(np.argsort(self.moments, kind="stable"))
+        return self.at(np.argsort(self.times, kind="stable"))
 
 
-def together(chunks: list[Batch]) -> Batch:
-    return chunks[0] if len(chunks) == 1 else Batch(*map(np.concatenate, zip(*chunks, strict=True)))
+def together(batches: list[Batch]) -> Batch:
+    """Return the requests of several batches, one batch after the other."""
+    return batches[0] if len(batches) == 1 else Batch(*map(np.concatenate, zip(*batches, strict=True)))
 
 
 def key_text(key: bytes | str) -> str:
+    """Return a key as a string."""
     return key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key

@@ -3,12 +3,25 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from os import PathLike, fspath
+from typing import TYPE_CHECKING
 
-from ..quota import count
+import numpy as np
+
+from ..quota import checked_int
 from .batch import COUNTED_KEYS
-from .engine import GROWTH, Engine, NoRoom, first_room
+from .engine import Engine, NoRoom, room
 from .limits import Limit
 from .report import Report
+from .trace import Trace
+
+if TYPE_CHECKING:
+    from .reading.formats.base import Format
+    from .reading.reader import Reader
+
+SAMPLED = 1_024  # of so many requests one is looked at to see how many keys are live
+MAX_KEYS = 1 << 18  # live keys for which there is room at first, even if there may be more
+LOG_BYTES = 32_000_000  # what a sliding log's times may take at first
+GROWTH = 4
 
 
 def replay_log(
@@ -16,29 +29,21 @@ def replay_log(
     limits: "Iterable[Limit | str] | Limit | str",
     *,
     key: str = "client",
-    format: str | None = None,
+    format: "str | Format | None" = None,
     time: str = "time",
-    window: float = 60,
-    max_keys: int | None = None,
     counted_keys: int = COUNTED_KEYS,
     progress: Callable[[int], object] = lambda size: None,
-    note: Callable[[str], object] = lambda text: None,
 ) -> Report:
     """Decide the lines of logs by several limits, in memory that does not grow with the logs.
 
     Args:
-        logs: a path, plain, gzip or zstd; several; or "-" for standard input.
+        logs: a path, plain or compressed; several; or "-" for standard input. Lines may be in any order.
         limits: as for `replay`.
         key: what to count by, such as `client`, `client/64` or `user + path/2`; see keys.Key.
-        format: "combined", "common", "json" or "csv"; by default found out from the first lines.
-        time: the field with the moment, in JSON and CSV.
-        window: seconds within which lines are sorted.
-        max_keys: how many keys may be live at once, for each limit. By default as many as it takes: when there is
-            no room, all is done again with more of it. Standard input can be read only once; then the
-            requests without room are refused, and the outcome's `full` counts them.
+        format: a format's name (see docs/replay.md), or a Format; by default found out from the first lines.
+        time: the field with the time.
         counted_keys: as for `replay`.
         progress: called with the number of bytes that were read.
-        note: called with a message if the replay starts again.
 
     Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
 
@@ -47,36 +52,78 @@ def replay_log(
     """
     from .reading.reader import Reader
 
-    sources = _paths(logs)
     chosen = Limit.all_of(limits)
-    if max_keys is not None:
-        max_keys = count(max_keys, "max_keys")
-    counted_keys = count(counted_keys, "counted_keys", least=0, bits=31)
-    once = max_keys is not None or "-" in sources
-    growth: Counter[Limit] = Counter()  # how often a limit's room did not suffice
+    counted_keys = checked_int(counted_keys, "counted_keys", least=0, bits=31)
+    reader = Reader(paths(logs), key, format=format, time=time, counted_keys=counted_keys, progress=progress)
+    trace, complete = recorded(reader)
+    return decided(reader, trace, chosen, complete)
+
+
+def recorded(reader: "Reader") -> tuple[Trace, bool]:
+    """Everything that a reader reads, and False when it was interrupted.
+
+    Raises: as Reader.batches and Reader.finish.
+    """
+    trace, complete = Trace(), True
+    try:
+        for batch in reader.batches():
+            trace.add(batch)
+    except KeyboardInterrupt:
+        complete = False
+    if complete or not trace.requests:
+        reader.finish()
+    return trace, complete
+
+
+def decided(reader: "Reader", trace: Trace, limits: list[Limit], complete: bool = True) -> Report:
+    """Return the report on a trace. If the table of a limit is full, decide everything again with a larger one."""
+    rooms = Rooms(trace, None if reader.more_keys else reader.distinct)
     while True:
-        reader = Reader(
-            sources, key, format=format, time=time, window=window, counted_keys=counted_keys, progress=progress
-        )
-        engine = Engine(
-            chosen,
-            max_keys=lambda limit: max_keys or first_room(limit) * GROWTH ** growth[limit],
-            counted_keys=counted_keys,
-            on_full="deny" if once else "raise",
-        )
+        engine = Engine(limits, max_keys=rooms.of, counted_keys=reader.key_ids.maximum)
         try:
-            complete = engine.run(reader.chunks())
+            complete = engine.run(trace.batches()) and complete
         except NoRoom as full:
-            growth[full.limit] += 1
-            note(f"{full.limit}: more keys are live at once than there is room for; from the start, with more of it")
+            rooms.grow(full.limit)
             continue
         return engine.report(
-            reader.name, reader.numbers.size, reader.distinct, source=reader.source(), complete=complete
+            reader.name,
+            reader.distinct,
+            reader.distinct,
+            more_keys=reader.more_keys,
+            source=reader.source(),
+            complete=complete,
         )
 
 
-def _paths(logs: "str | PathLike[str] | Iterable[str | PathLike[str]]") -> list[str]:
-    paths = [logs] if isinstance(logs, (str, PathLike)) or not isinstance(logs, Iterable) else list(logs)
-    if not paths or not all(isinstance(path, (str, PathLike)) for path in paths):
-        raise TypeError(f"logs must be a path (str or Path), several, or '-', not {logs!r}")
-    return [fspath(path) for path in paths]
+class Rooms:
+    """How many keys each limit's table has room for.
+
+    A table's memory is taken as keys come, wherever in it they fall; so it cannot simply be large.
+
+    Args:
+        distinct: how many keys there are; None if there are too many to know.
+    """
+
+    def __init__(self, trace: Trace, distinct: int | None) -> None:
+        self._times = np.concatenate([np.empty(0, np.int64), *(batch.times[::SAMPLED] for batch in trace.batches())])
+        self._distinct = len(trace) if distinct is None else distinct
+        self._growth: Counter[Limit] = Counter()
+
+    def of(self, limit: Limit) -> int:
+        """Return the number of keys that the table of the limit needs, as far as it is known."""
+        logs = [part.quota.limit for part in limit.parts if part.algorithm == "sliding-log"]
+        first: int = min([MAX_KEYS, *(max(LOG_BYTES // (24 * size), 1_024) for size in logs)])
+        allowed: int = first * GROWTH ** self._growth[limit]
+        return min(room(limit, self._distinct, self._times, SAMPLED), allowed)
+
+    def grow(self, limit: Limit) -> None:
+        """Give a limit more room from now on."""
+        self._growth[limit] += 1
+
+
+def paths(logs: "str | PathLike[str] | Iterable[str | PathLike[str]]") -> list[str]:
+    """One or several paths, as a list of texts."""
+    listed = [logs] if isinstance(logs, (str, PathLike)) or not isinstance(logs, Iterable) else list(logs)
+    if not listed or not all(isinstance(path, (str, PathLike)) for path in listed):
+        raise TypeError(f"logs: expected a path (str or Path), several, or '-', got {logs!r}")
+    return [fspath(path) for path in listed]

@@ -33,7 +33,7 @@ class Timeline:
         self.width_ns = next(self._widths)
 
     def cover(self, first: int, last: int) -> None:
-        """Have bins for all moments from first to last."""
+        """Have bins for all times from first to last."""
         if not self.counts.shape[1]:
             self.start = first // self.width_ns
         while True:
@@ -46,10 +46,10 @@ class Timeline:
                 return
             self._widen()
 
-    def add(self, row: int, moments: NDArray[np.int64]) -> None:
-        """Count these moments; `cover` them first."""
+    def add(self, row: int, times: NDArray[np.int64]) -> None:
+        """Count these times; `cover` them first."""
         bins = self.counts.shape[1]
-        self.counts[row] += np.bincount(moments // self.width_ns - self.start, minlength=bins)
+        self.counts[row] += np.bincount(times // self.width_ns - self.start, minlength=bins)
 
     def _widen(self) -> None:
         before, self.width_ns = self.width_ns, next(self._widths)
@@ -61,7 +61,7 @@ class Timeline:
         self.start //= factor
 
 
-STEPS = 16  # bins of a spread for each doubling: a quantile is at most 4.5 % too large
+STEPS = 16  # bins of a histogram for each doubling: a quantile is at most 4.5 % too large
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class DurationSummary:
     Attributes:
         count: how many there are, those that never end among them.
         never: how many never end.
-        mean, median, p90, p99, largest: of the others; 0 when there are none.
+        mean, median, p90, p99, largest: of the others; 0 if there are no others.
         steps: (up to how long, how many) pairs for a histogram.
     """
 
@@ -102,7 +102,7 @@ class DurationHistogram:
             self.total += float(ended.sum(dtype=np.float64))
             self.largest = max(self.largest, int(ended.max()))
 
-    def spread(self) -> DurationSummary:
+    def summary(self) -> DurationSummary:
         ended = int(self.counts.sum())
         median, p90, p99 = (self._quantile(share, ended) for share in (0.5, 0.9, 0.99))
         steps = [(self._edge(bin), int(self.counts[bin])) for bin in np.flatnonzero(self.counts).tolist()]
@@ -128,7 +128,7 @@ def jain(shares: NDArray[np.float64]) -> float:
 
 
 def grown(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """The same counts with room for `size` of them; half as much again as before, if it grows."""
+    """Return the same counts with room for `size` of them, or half as much room again if that is more."""
     if len(counts) >= size:
         return counts
     return np.concatenate([counts, np.zeros(max(size, len(counts) * 3 // 2) - len(counts), np.int64)])

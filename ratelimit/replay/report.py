@@ -60,7 +60,6 @@ class Outcome:
         delays: how long admitted requests wait for their turn (leaky bucket), otherwise None.
         largest: for each quota of the limit.
         refused_over_time: by the report's bins.
-        full: decisions that found no room for their key in the limiter's table, and so are wrong; usually 0.
         seconds: of processor time that it took to decide and to count.
         allowed: each decision, in the order of the requests, when they were asked to be kept.
     """
@@ -76,7 +75,6 @@ class Outcome:
     delays: DurationSummary | None
     largest: list[Largest]
     refused_over_time: list[int] = field(repr=False)
-    full: int
     seconds: float
     allowed: NDArray[np.bool_] | None = field(repr=False, default=None)
 
@@ -99,26 +97,30 @@ class Source:
 
     Attributes:
         names: files, or "-" for standard input.
+        formats: their formats.
+        fields: of the time and of each field of the key, the names under which the logs have it.
         key: the expression that the limits count by.
-        lines: lines read, including the broken ones.
+        lines: lines read, without blank ones; the broken ones are among them.
         broken: lines that could not be read; the first few as (file, line number, text).
-        damaged: compressed files that could be read in part only, as (file, why).
-        absent: fields of the key that no line had, in formats whose lines name their fields.
-        out_of_order: lines after a later one, which were sorted.
-        late: lines that came after the sorting window, and count with the time of the line before them.
-        window: the length of that window in seconds.
+        blank: blank lines.
+        nul_bytes: zero bytes that were removed, as copytruncate leaves them.
+        damaged: compressed files that could be read in part only, as (file, reason).
+        missing: for each field of the key that some requests do not have, how many.
+        out_of_order: lines behind a younger one. They were sorted.
     """
 
     names: list[str]
+    formats: list[str]
+    fields: dict[str, list[str]]
     key: str
     lines: int
     broken: int
     broken_lines: list[tuple[str, int, str]]
+    blank: int
+    nul_bytes: int
     damaged: list[tuple[str, str]]
-    absent: list[str]
+    missing: dict[str, int]
     out_of_order: int
-    late: int
-    window: float
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,10 @@ class Report:
     """Requests, and the decisions of each limit.
 
     Attributes:
-        requests, keys: how many; keys beyond the first `counted_keys` share one count, when there are more.
-        first_ns, last_ns: timestamps, nanoseconds since the epoch.
-        start_ns, bin_ns: the start and the width of the bins over time.
+        requests, keys: how many. Keys beyond the first `counted_keys` share one count.
+        more_keys: whether there are more keys than `keys`, too many to count.
+        first_ns, last_ns: moments, nanoseconds since the epoch.
+        start_ns, bin_ns: where the bins over time begin, and how wide they are.
         requests_over_time: by bin.
         outcomes: one for each limit.
         source: the logs, if the requests were read from logs.
@@ -137,6 +140,7 @@ class Report:
 
     requests: int
     keys: int
+    more_keys: bool
     counted_keys: int
     first_ns: int
     last_ns: int
@@ -187,6 +191,7 @@ class Answer:
 
     requests: int
     keys: int
+    more_keys: bool
     source: Source
     refuse_at_most: float
     per: str

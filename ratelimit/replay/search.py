@@ -1,66 +1,46 @@
 """Search for the smallest limits that refuse no more than a given share."""
 
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import TableFull
 from ..language import LimitSpec
 from ..quota import Quota
-from .batch import BATCH_SIZE, Batch
-from .engine import GROWTH, first_room
 from .limits import Limit, at_most, at_once
+from .logs import Rooms
 from .report import Suggestion
+from .trace import Trace
 
 BURSTS = [round(size * 10**power) for power in range(7) for size in (1, 1.5, 2, 3, 5, 7)]
 
 
-class Trace:
-    """Moments and keys on disk: to be read again and again, in bounded memory."""
+class Replays:
+    """A trace that is decided again and again."""
 
-    def __init__(self, chunks: Iterable[Batch]) -> None:
-        self.keys = 1 << 62  # how many, if it is known
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the trace)
-        self._sizes: list[int] = []
-        for chunk in chunks:
-            for begin in range(0, len(chunk.moments), BATCH_SIZE):
-                part = chunk.at(slice(begin, begin + BATCH_SIZE))
-                self._sizes.append(len(part.moments))
-                self._file.write(np.ascontiguousarray(part.moments).tobytes())
-                self._file.write(np.ascontiguousarray(part.keys).tobytes())
-        self._growth: dict[str, int] = {}
+    def __init__(self, trace: Trace, rooms: Rooms) -> None:
+        self.trace, self.rooms = trace, rooms
 
     def __len__(self) -> int:
-        return sum(self._sizes)
-
-    def parts(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64]]]:
-        """Moments and keys, 65,536 at a time."""
-        self._file.seek(0)
-        for size in self._sizes:
-            yield (
-                np.frombuffer(self._file.read(8 * size), np.int64),
-                np.frombuffer(self._file.read(8 * size), np.uint64),
-            )
+        return len(self.trace)
 
     def refused(self, limit: Limit) -> int:
-        """How many the limit refuses."""
-        kind = limit.parts[0].algorithm
+        """How many requests the limit refuses."""
         while True:
-            limiter = limit.make(min(first_room(limit) * self._growth.get(kind, 1), self.keys))
+            limiter = limit.make(self.rooms.of(limit))
             try:
                 return sum(
-                    int(np.count_nonzero(~limiter.allow_many(keys, now=moments))) for moments, keys in self.parts()
+                    int(np.count_nonzero(~limiter.allow_many(batch.keys, now=batch.times)))
+                    for batch in self.trace.batches()
                 )
             except TableFull:
-                self._growth[kind] = GROWTH * self._growth.get(kind, 1)
+                self.rooms.grow(limit)
 
 
 def suggest(
-    trace: Trace, algorithm: str, allowed: int, period_ns: int, replayed: Callable[[int], object]
+    trace: Replays, algorithm: str, allowed: int, period_ns: int, replayed: Callable[[int], object]
 ) -> Suggestion | None:
     """Find the smallest limit that refuses at most `allowed` requests of the trace.
 
@@ -110,7 +90,7 @@ def suggest(
 
 
 def curve(
-    trace: Trace, found: Suggestion, numbers: Iterable[int], period_ns: int, replayed: Callable[[int], object]
+    trace: Replays, found: Suggestion, numbers: Iterable[int], period_ns: int, replayed: Callable[[int], object]
 ) -> Suggestion:
     """Return the suggestion with a curve: the share that limits of these numbers refuse."""
     burst = found.at_once if found.algorithm in ("token-bucket", "leaky-bucket") else None

@@ -84,7 +84,7 @@ def test_two_processes_share_one_table():
         assert isinstance(pair, Pair)
         together(pair.chunks, 1)
         (name,) = (name for name in cores.ratelimit.Table.names() if name.startswith("bench-"))
-        assert census(cores.ratelimit.Table.shared(name).limiter()).keys == 2 * cores.KEYS
+        assert census(cores.ratelimit.Limiter.of(cores.ratelimit.Table.shared(name))).keys == 2 * cores.KEYS
     assert name not in cores.ratelimit.Table.names()
 
 

@@ -13,7 +13,7 @@ def test_fills_and_opens_a_file(tmp_path):
     path = str(tmp_path / "limits.tbl")
     assert sharing.fill(path, LITTLE.many) == LITTLE.many
     assert sharing.opening(path, LITTLE.many) > 0
-    ratelimit.Table.open(path).limiter().reset(LITTLE.many // 2)
+    ratelimit.Limiter.of(ratelimit.Table.open(path)).reset(LITTLE.many // 2)
     with pytest.raises(RuntimeError, match="not in the file"):
         sharing.opening(path, LITTLE.many)
 

@@ -15,7 +15,8 @@ from gateway_harness import App, get, raw, reset
 from waiting import PATIENCE, pace, pace_async, until
 
 from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
-from ratelimit.gateway.backends.balancer import Address, Balancer
+from ratelimit.gateway.backends.address import Address
+from ratelimit.gateway.backends.balancer import Balancer
 
 MOCK = "apis: {a: {routes: {ANY /: {mock: {body: ok}}}, stages: {$default: {}}}}"
 
@@ -543,7 +544,7 @@ def test_answer_that_cannot_be_sent_releases_its_connection(backend):
     gateway = App(Configuration({"a": Api(routes={"GET /": route}, stages={"$default": Stage()})})).gateway
     with pytest.raises(RuntimeError, match="not this header"):
         asyncio.run(ask())
-    assert not gateway.flow.used[0].pool.busy
+    assert not gateway.site.used[0].pool.busy
 
 
 @pytest.mark.parametrize("value", [b"a \t", b" \ta", b"\t", b"", b"a\tb", "ä".encode(), b"\xff\x80"])
@@ -610,7 +611,7 @@ def test_answer_that_cannot_be_mapped_releases_its_connection(backend, query):
     route = Route(proxy=Proxy([backend(answer).url]), response=mapping)
     ask = App(Configuration({"a": Api(routes={"GET /": route}, stages={"$default": Stage()})}))
     assert ask.get(f"/?{query}").status_code == 400
-    assert not any(address.pool.busy for address in ask.gateway.flow.used)
+    assert not any(address.pool.busy for address in ask.gateway.site.used)
 
 
 @pytest.mark.parametrize("length", [1, 3, 100])
@@ -673,7 +674,7 @@ def test_unread_bytes_after_a_backends_answer_are_dropped(serve, backend, certif
                 writer.transport.write(record)
             head = await reader.readuntil(b"\r\n\r\n")
 
-    server = serve(proxied(backend(answer, context).url, verify="false"))
+    server = serve(proxied(backend(answer, context).url, **({"verify": "false"} if tls else {})))
     with httpx.Client(base_url=server.url) as client:
         for _ in range(3):
             assert client.get("/evil").content == body

@@ -1,4 +1,4 @@
-"""The operator's pages: status in a real browser, metrics, usage, canary, promote and rollback."""
+"""The operator's pages: status in a real browser, metrics, usage, and canaries."""
 
 import json
 
@@ -8,7 +8,7 @@ from gateway_harness import KEY, App
 from tools import program
 from waiting import until
 
-from ratelimit.gateway import Api, Canary, Configuration, Mock, Route, Split, Stage, Throttle
+from ratelimit.gateway import Api, Canary, CanarySplit, Configuration, Mock, Route, Stage, Throttle
 
 GATEWAY = f"""
 throttle: {{rate: 1000, burst: 500}}
@@ -145,22 +145,22 @@ def test_usage_and_its_adjustment(server):
         assert client.get("/_gateway/usage?plan=x").json() == {"message": "plan must be one of gold, not 'x'"}
 
 
-def test_promote_and_rollback(server):
-    """Promoting replaces the stage's deployment and variables by the canary's; rollback is one step."""
+def test_reload_promotes(server):
+    """The deployment and the variables of the canary become those of the stage; the file before it rolls back."""
+    promoted = server.file.read_text().replace("deployment: first", "deployment: second").replace("blue", "green")
     with httpx.Client(base_url=server.url) as client:
         assert client.get("/pets").text == "old blue"
-        answer = client.post("/_gateway/promote", json={"stage": "shop/$default"})
-        assert answer.json() == {"stage": "shop/$default", "deployment": "second"}
-        assert client.get("/pets").text == "new green small"
-        assert client.get("/keyed").status_code == 404
-        client.post("/_gateway/promote", json={"stage": "shop/$default"})  # once more, which changes nothing
-        assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).json()["deployment"] == "first"
-        assert client.get("/pets").text == "old green"
-        assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).status_code == 400
-        answer = client.post("/_gateway/promote", json=["shop/$default"])
-        assert answer.json()["message"] == "the body must be a JSON object, not ['shop/$default']"
-        answer = client.post("/_gateway/promote", json={"stage": "shop/none"})
-        assert (answer.status_code, answer.json()["message"]) == (400, "stage must be as 'api/stage', not 'shop/none'")
+        for reloads, (text, body, keyed) in enumerate(
+            ((promoted, "new green small", 404), (server.file.read_text(), "old blue", 403)), 1
+        ):
+            server.file.write_text(text)
+            server.wait_for("reloaded", reloads)
+            assert client.get("/pets").text == body
+            assert client.get("/keyed").status_code == keyed
+        for order in ("promote", "rollback"):  # the file alone says what is deployed
+            assert client.post(f"/_gateway/{order}", json={"stage": "shop/$default"}).status_code == 404
+        answer = client.post("/_gateway/usage", json=["gold"])
+        assert (answer.status_code, answer.json()["message"]) == (400, "the body must be a JSON object, not ['gold']")
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,9 @@ def test_promote_and_rollback(server):
     ],
 )
 def test_rejects_orders_from_other_sites(server, headers, status):
-    order = json.dumps({"stage": "shop/$default"})
+    order = json.dumps({"plan": "gold", "key": "ann", "remaining": 1})
     headers = {"content-type": "application/json", **headers}
-    assert httpx.post(f"{server.url}/_gateway/promote", content=order, headers=headers).status_code == status
+    assert httpx.post(f"{server.url}/_gateway/usage", content=order, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("path", ["", "/", "/status.json", "/metrics", "/usage?plan=gold", "/other"])
@@ -191,7 +191,7 @@ def test_canary_gets_its_share_at_random():
     for percent in (0, 0.1, 12.5, 99.9, 100):
         draws = iter(chances)
         sides = [
-            Split("base", "canary", percent, lambda draws=draws: next(draws)).choose()
+            CanarySplit("base", "canary", percent, lambda draws=draws: next(draws)).choose()
             for _ in range(1_000 if percent else 1)
         ]
         assert sides.count("canary") == round(percent * 10)
@@ -205,7 +205,7 @@ def test_canary_shares_the_limits(clock):
     answers = [ask.get("/").text for _ in range(320)]
     assert len([text for text in answers if "Too Many" in text]) == 20
     assert 40 < answers.count("new") < 150  # 30 % of 300, within more than 5 standard deviations
-    totals = {s["side"]: s["routes"][0]["admitted"] for s in ask.gateway.operator.status()["stages"]}
+    totals = {s["side"]: s["routes"][0]["admitted"] for s in ask.gateway.pages.status()["stages"]}
     assert totals == {"base": answers.count("old"), "canary": answers.count("new")}
 
 

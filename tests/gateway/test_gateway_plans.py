@@ -10,19 +10,19 @@ from ratelimit.gateway import (
     Api,
     Authorizer,
     CalendarQuota,
+    CanarySplit,
     Configuration,
+    Level,
     Limiters,
     Mock,
     Plan,
     Route,
-    Split,
     Stage,
-    Step,
     Throttle,
     UsagePlan,
 )
-from ratelimit.gateway.throttling.levels import add, read
-from ratelimit.gateway.throttling.usage_plan import EPOCH, period_of, sweep
+from ratelimit.gateway.throttling.calendar import EPOCH, period_of
+from ratelimit.gateway.throttling.usage_plan import sweep
 from ratelimit.testing import ManualClock
 
 OTHER = "o" * 30
@@ -32,11 +32,15 @@ def at(text):
     return ManualClock(int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 10**9)
 
 
-def rest(plan, **api):
+def rest(plan, stage=None, authorizer=None, on_limiter_error="fail_open", **api):
+    """A REST API with a plan; `stage` is the stage prod, and `authorizer` is asked at GET /pets."""
     keyed = Route(mock=Mock(body="[]"), api_key_required=True)
-    pets = {"GET": keyed, "POST": keyed, "HEAD": Route(mock=Mock()), "/{id}": {"GET": keyed}}
-    apis = {"shop": Api(type="rest", resources={"/pets": pets}, stages={"prod": Stage(), "dev": Stage()}, **api)}
-    return Configuration(apis=apis, api_keys={"ann": KEY, "ben": OTHER, "cid": "c" * 20}, plans={"gold": plan})
+    get = replace(keyed, authorizer=authorizer)
+    pets = {"GET": get, "POST": keyed, "HEAD": Route(mock=Mock()), "/{id}": {"GET": keyed}}
+    stages = {"prod": stage or Stage(), "dev": Stage()}
+    apis = {"shop": Api(type="rest", resources={"/pets": pets}, stages=stages, **api)}
+    keys = {"ann": KEY, "ben": OTHER, "cid": "c" * 20}
+    return Configuration(apis=apis, api_keys=keys, plans={"gold": plan}, on_limiter_error=on_limiter_error)
 
 
 def plan(**options):
@@ -91,8 +95,7 @@ def test_api_key_may_come_from_the_authorizer(clock):
     def by_token(event):
         return {"isAuthorized": True, "usageIdentifierKey": KEY, "context": {"user": "ann"}}
 
-    configuration = rest(plan(throttle=Throttle(1, 1)), authorizers={"token": Authorizer(by_token)})
-    configuration.apis["shop"].routes["GET /pets"].authorizer = "token"
+    configuration = rest(plan(throttle=Throttle(1, 1)), authorizer="token", authorizers={"token": Authorizer(by_token)})
     ask = App(configuration, clock)
     assert ask.statuses("/prod/pets", 2, headers={"authorization": "x"}) == [200, 429]
 
@@ -146,8 +149,7 @@ def test_after_retry_after_all_levels_admit(rate, wait):
 
 
 def test_closed_route_has_no_retry_after():
-    configuration = rest(plan(quota=CalendarQuota(1, "DAY", offset=1)))
-    configuration.apis["shop"].stages["prod"].throttle = Throttle(0, 0)
+    configuration = rest(plan(quota=CalendarQuota(1, "DAY", offset=1)), Stage(throttle=Throttle(0, 0)))
     answer = App(configuration, at("2026-11-26T23:59:59")).get("/prod/pets", headers={"x-api-key": KEY})
     assert answer.status_code == 429
     assert "retry-after" not in answer.headers
@@ -163,8 +165,7 @@ def test_midnight_between_two_readings_of_the_clock(before):
             return super().now_ns()
 
     clock = Running(at("2026-11-26T23:59:59").now_ns())
-    configuration = rest(plan(quota=CalendarQuota(1, "DAY")))
-    configuration.on_limiter_error = "fail_closed"
+    configuration = rest(plan(quota=CalendarQuota(1, "DAY")), on_limiter_error="fail_closed")
     ask = App(configuration, clock)
     assert ask.statuses("/prod/pets", 1, headers={"x-api-key": KEY}) == [200]
     clock.advance(ns=at("2026-11-27T00:00:00").now_ns() - ManualClock.now_ns(clock) - before)
@@ -174,15 +175,15 @@ def test_midnight_between_two_readings_of_the_clock(before):
 def test_a_refused_request_uses_no_quota(clock):
     ask = App(rest(plan(throttle=Throttle(1, 2), quota=CalendarQuota(100, "DAY"))), clock)
     ask.statuses("/prod/pets", 9, headers={"x-api-key": KEY})
-    assert ask.gateway.flow.plans["gold"].remaining("ann") == 98
+    assert ask.gateway.site.plans["gold"].remaining("ann") == 98
 
 
 def test_what_other_levels_refuse_uses_no_plan(clock):
-    configuration = rest(plan(throttle=Throttle(1, 9), quota=CalendarQuota(100, "DAY")))
-    configuration.apis["shop"].stages["prod"].route_throttles = {"GET /pets": Throttle(1, 1)}
+    stage = Stage(route_throttles={"GET /pets": Throttle(1, 1)})
+    configuration = rest(plan(throttle=Throttle(1, 9), quota=CalendarQuota(100, "DAY")), stage)
     ask = App(configuration, clock)
     assert ask.statuses("/prod/pets", 3, headers={"x-api-key": KEY}) == [200, 429, 429]
-    assert ask.gateway.flow.plans["gold"].remaining("ann") == 99
+    assert ask.gateway.site.plans["gold"].remaining("ann") == 99
     assert ask.statuses("/dev/pets", 9, headers={"x-api-key": KEY}) == [200] * 8 + [429]
 
 
@@ -194,7 +195,7 @@ def test_quota_in_shadow_mode():
     assert [ruling.allowed for ruling in rulings] == [True] * 4 + [False]
     assert [ruling.shadow for ruling in rulings] == ["", "", "quota", "quota", ""]
     assert gold.remaining("ann") == 0
-    assert App(rest(gold.plan)).gateway.operator.status()["plans"][0]["quota"] == "2 per day, shadow"
+    assert App(rest(gold.plan)).gateway.pages.status()["plans"][0]["quota"] == "2 per day, shadow"
 
 
 @pytest.fixture
@@ -273,7 +274,7 @@ def test_usage_by_day(gold):
 def test_usage_without_a_quota(clock):
     ask = App(rest(plan()), clock)
     ask.statuses("/prod/pets", 3, headers={"x-api-key": KEY})
-    gold = ask.gateway.flow.plans["gold"]
+    gold = ask.gateway.site.plans["gold"]
     today = EPOCH.fromordinal(EPOCH.toordinal() + clock.now_ns() // (86_400 * 10**9))
     assert gold.usage("ann", today, today) == {str(today): [3, None]}
 
@@ -297,16 +298,16 @@ def test_rejects_wrong_orders(gold, call, problem):
 def test_old_counters_are_removed(gold):
     """After 92 days the counters of a day are removed, so that the table does not fill up."""
     use(gold, 3)
-    counts = gold.limiters.counts
+    counts = gold.limiters.counters
     sweep([gold], gold.limiters)
-    held = len(counts), len(gold.limiters.of["quota"])
+    held = len(counts.limiter), len(gold.limiters.of["quota"])
     for _ in range(200):
         gold.clock.advance(86_400)
         use(gold, 1)
         sweep([gold], gold.limiters)
-    assert len(counts) - held[0] <= 92
+    assert len(counts.limiter) - held[0] <= 92
     assert len(gold.limiters.of["quota"]) <= held[1] + 14
-    assert read(counts, "used/gold/2026-11-25/ann") == 0
+    assert counts.read("used/gold/2026-11-25/ann") == 0
 
 
 @pytest.mark.parametrize("period", ["DAY", "WEEK", "MONTH"])
@@ -338,28 +339,28 @@ def test_counts_that_find_no_slot_are_lost():
     """A quota still holds, and adjusting it returns an error."""
     limiters = Limiters(max_keys=4, clock=at("2026-11-25T12:00:00"))
     for name in "abcd":
-        add(limiters.counts, name)
+        limiters.counters.add(name)
     gold = UsagePlan("gold", plan(quota=CalendarQuota(2, "DAY")), limiters)
     chain = gold.chain("ann", "shop/prod", "GET /pets")
     assert [chain.hit().allowed for _ in range(3)] == [True, True, False]
-    assert (gold.remaining("ann"), read(limiters.counts, "e")) == (0, 0)
+    assert (gold.remaining("ann"), limiters.counters.read("e")) == (0, 0)
     with pytest.raises(ValueError, match="no room to adjust: max_keys=4"):
         gold.adjust("ann", 5)
 
 
 @pytest.mark.parametrize("quota", [(0, "DAY"), (5, "YEAR"), (5, "DAY", 6), (5, "DAY", -1)])
 def test_rejects_contradictory_quotas(quota):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match=r"^(limit|period|offset): expected "):
         CalendarQuota(*quota)
 
 
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (lambda: Split("a", "b", percent=200), "percent must be from 0 to 100, not 200"),
-        (lambda: Step.of("methd", "GET /", Throttle(1, 1)), "level must be one of plan, .*, not 'methd'"),
+        (lambda: CanarySplit("a", "b", percent=200), "percent must be from 0 to 100, not 200"),
+        (lambda: Level.of("methd", "GET /", Throttle(1, 1)), "level must be one of plan, .*, not 'methd'"),
         (lambda: Limiters("memry"), "tables must be memory, shared:NAME or file:FOLDER, not 'memry'"),
-        (lambda: CalendarQuota(5.5, "DAY"), "limit must be a whole number from 1 to .*, not 5.5"),
+        (lambda: CalendarQuota(5.5, "DAY"), "limit: expected a whole number, got 5.5"),
         (
             lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).chain("ben", "a/b", "GET /"),
             "key 'ben' is none of plan 'gold': ann",

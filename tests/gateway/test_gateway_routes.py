@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from ratelimit.gateway import Api, Configuration, Gateway, Mock, Route, RouteTable, Stage
-from ratelimit.gateway.routing.table import BadPath, decode
-from ratelimit.gateway.site import KNOWN
+from ratelimit.gateway.http.paths import BadPath, decode
+from ratelimit.gateway.routing.router import MAX_CACHED_ROUTES
 
 VECTORS = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default"]
 
@@ -150,9 +150,9 @@ def test_cache_of_paths_is_bounded():
         return sent[1]["body"].decode()
 
     async def ask_all():
-        for id in [*map(str, range(KNOWN + 10)), "x" * 5_000] * 2:
+        for id in [*map(str, range(MAX_CACHED_ROUTES + 10)), "x" * 5_000] * 2:
             assert await ask(id) == id
-            assert len(gateway.flow._known) <= KNOWN
+            assert len(gateway.site.router._cache) <= MAX_CACHED_ROUTES
 
     asyncio.run(ask_all())
-    assert not any(len(raw) > 256 for _, raw, *_ in gateway.flow._known)
+    assert not any(len(raw) > 256 for _, raw, *_ in gateway.site.router._cache)

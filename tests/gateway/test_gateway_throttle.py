@@ -6,7 +6,7 @@ import pytest
 from gateway_harness import App
 
 from ratelimit import TableFull, TokenBucket
-from ratelimit.gateway import Api, Chain, Configuration, Limiters, Mock, Route, Stage, Step, Throttle
+from ratelimit.gateway import Api, Chain, Configuration, Level, Limiters, Mock, Route, Stage, Throttle
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def limiters(clock):
 
 
 def steps(**throttles):
-    return [Step.of(level, "key", throttle) for level, throttle in throttles.items()]
+    return [Level.of(level, "key", throttle) for level, throttle in throttles.items()]
 
 
 def test_each_level_is_a_token_bucket(limiters, clock):
@@ -73,7 +73,7 @@ def test_without_levels_all_requests_are_admitted(limiters):
 
 def test_shadow_mode_counts_and_admits(limiters):
     chain = Chain(
-        limiters, [Step.of("method", "a", Throttle(1, 2, shadow=True)), Step.of("account", "a", Throttle(1, 4))]
+        limiters, [Level.of("method", "a", Throttle(1, 2, shadow=True)), Level.of("account", "a", Throttle(1, 4))]
     )
     rulings = [chain.hit() for _ in range(5)]
     assert [ruling.allowed for ruling in rulings] == [True] * 4 + [False]
@@ -81,7 +81,7 @@ def test_shadow_mode_counts_and_admits(limiters):
 
 
 def test_closed_level_in_shadow_mode(limiters):
-    chain = Chain(limiters, [Step.of("method", "a", Throttle(0, 0), shadow=True)])
+    chain = Chain(limiters, [Level.of("method", "a", Throttle(0, 0), shadow=True)])
     ruling = chain.hit()
     assert (ruling.allowed, ruling.level, ruling.shadow) == (True, "", "method")
 
@@ -99,12 +99,12 @@ def test_time_to_the_next_token(limiters, clock):
 @pytest.mark.parametrize(
     ("throttle", "problem"),
     [
-        ((-1, 5), "rate must be 0 or from"),
-        ((1e10, 5), "rate must be 0 or from"),
-        ((float("nan"), 5), "rate must be 0 or from"),
-        ((1, -1), "burst must be a whole number"),
-        ((1, 2**31), "burst must be a whole number"),
-        ((1e-6, 10_000), "more than 30 years"),
+        ((-1, 5), "rate: expected 0 or from 1e-6 to 1e9 requests"),
+        ((1e10, 5), "rate: expected 0 or from 1e-6 to 1e9 requests"),
+        ((float("nan"), 5), "rate: expected a finite number, got nan"),
+        ((1, -1), "burst: expected from 0 to 2147483647, got -1"),
+        ((1, 2**31), "burst: expected from 0 to 2147483647, got 2147483648"),
+        ((1e-6, 10_000), "burst: expected a bucket that fills within 30 years"),
     ],
 )
 def test_rejects_contradictory_throttles(throttle, problem):
@@ -139,7 +139,7 @@ def test_gateway_in_shadow_mode(clock):
     ask = App(shop(shadow=True), clock)
     assert ask.statuses("/a", 5) == [200] * 5
     assert "ratelimit" not in ask.get("/a").headers
-    status = ask.gateway.operator.status()
+    status = ask.gateway.pages.status()
     route = next(route for route in status["stages"][0]["routes"] if route["key"] == "GET /a")
     assert (route["admitted"], route["throttled"], route["shadow"]) == (6, 0, 4)
 
@@ -158,7 +158,7 @@ def test_failure_of_the_limiter_is_open_or_closed(clock, caplog, setting, status
     while admits_new_keys(full):
         pass
     ask.gateway.limiters.of["method"] = full
-    asyncio.run(ask.gateway.load(ask.gateway.flow.configuration))
+    asyncio.run(ask.gateway.load(ask.gateway.site.configuration))
     assert ask.statuses("/a", 4) == statuses
     assert f"a limiter failed; on_limiter_error is {setting}" in caplog.text
     assert "TableFull" in caplog.text

@@ -20,8 +20,9 @@ from websockets.sync.client import connect
 from websockets.sync.server import serve as serve_websocket
 
 from ratelimit.gateway import Api, Configuration, Gateway, Stage
-from ratelimit.gateway.backends.proxy import to_backend
-from ratelimit.gateway.exchange import Exchange
+from ratelimit.gateway.backends.proxy import Forwarding
+from ratelimit.gateway.http.request import WebSocketEvent
+from ratelimit.gateway.pipeline import begin
 
 FUNCTIONS = """
 import json
@@ -115,9 +116,9 @@ def test_client_cannot_set_its_connection_id():
     """`X-Connection-Id`, which identifies the client to a backend, is set by the gateway alone."""
     configuration = Configuration({"a": Api(type="websocket", stages={"prod": Stage()})})
     theirs = [(b"host", b"a"), (b"x-connection-id", b"theirs"), (b"x_connection_id", b"theirs")]
-    exchange = Exchange.begin(Gateway(configuration).flow, {"headers": theirs, "client": ("192.0.2.1", 1)}, None)
-    exchange.connection = "its-own"
-    assert [value for name, value in to_backend(exchange) if b"connection" in name] == [b"its-own"]
+    scope = {"headers": theirs, "client": ("192.0.2.1", 1)}
+    exchange = begin(Gateway(configuration).site, scope, None, WebSocketEvent("its-own"))
+    assert [value for name, value in Forwarding().headers(exchange) if b"connection" in name] == [b"its-own"]
 
 
 def upstream(connection):
@@ -344,6 +345,7 @@ apis: {{a: {{type: websocket, routes: {{$default: {{proxy: "ws://127.0.0.1:{port
             assert server.memory() - before < 20 * 10**6
             stack.pop_all()  # to close takes an answer, for which all would have to be read
     finally:
+        server.process.kill()  # or else the backend would wait for its clients
         behind.shutdown()
 
 
@@ -772,12 +774,13 @@ apis:
 def test_client_that_disconnected_during_a_message_is_gone(serve, tmp_path):
     """Whatever is asked for it."""
     server = late_chat(serve, tmp_path)
+    before = server.sockets()
     for method in ("DELETE", "POST"):
         client = connect(f"ws://127.0.0.1:{server.port}/prod").__enter__()
         url = f"{server.url}/prod/@connections/{talk(client, action='id')}"
         client.send("{}")
         client.socket.shutdown(socket.SHUT_RDWR)
-        until(lambda url=url: httpx.get(url).status_code == 410)
+        until(lambda: server.sockets() == before)
         assert httpx.request(method, url).status_code == 410
     (tmp_path / "go").touch()
     server.stop()

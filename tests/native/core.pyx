@@ -6,21 +6,13 @@ from libc.string cimport memset
 
 from ratelimit._engine.algorithm cimport charge, remaining
 from ratelimit._engine.atomics cimport count_load, u128
-from ratelimit._engine.rule cimport SLIDING_LOG, Algorithm, Rule
-from ratelimit._engine.table cimport (
-    Header,
-    Outcome,
-    Request,
-    Table,
-    Verb,
-    claim,
-    find,
-    forget,
-    forget_all,
-    look,
-    opening,
-    perform,
-)
+from ratelimit._engine.claim cimport claim, first_free_at
+from ratelimit._engine.constants cimport SLIDING_LOG, Algorithm
+from ratelimit._engine.layout cimport Header, Table
+from ratelimit._engine.request cimport Outcome, Request, Verb
+from ratelimit._engine.rule cimport Rule
+from ratelimit._engine.search cimport find
+from ratelimit._engine.table cimport forget, forget_all, look, perform
 
 
 cdef extern from "stdlib.h" nogil:
@@ -151,11 +143,11 @@ cdef public long core_find(void* handle, uint64_t hashed) noexcept nogil:
 cdef public long core_claim(void* handle, uint64_t hashed, uint64_t now) noexcept nogil:
     cdef Limiter* limiter = <Limiter*>handle
     cdef u128 word = 0
-    cdef bint robbed = False
-    cdef u128* slot = claim(&limiter.table, &limiter.rule, now, hashed, &robbed, &word)
+    cdef bint evicted_claim = False
+    cdef u128* slot = claim(&limiter.table, &limiter.rule, now, hashed, &evicted_claim, &word)
     return -1 if slot == NULL else slot - limiter.table.slots
 
 
-cdef public uint64_t core_opening(void* handle, uint64_t hashed, uint64_t now) noexcept nogil:
+cdef public uint64_t core_first_free_at(void* handle, uint64_t hashed, uint64_t now) noexcept nogil:
     cdef Limiter* limiter = <Limiter*>handle
-    return opening(&limiter.table, &limiter.rule, now, hashed)
+    return first_free_at(&limiter.table, &limiter.rule, now, hashed)

@@ -55,7 +55,7 @@ int main(void) {
             words[i] = word_of(core, algorithm, now, tag, i < size ? odd : 0);
         memcpy(core_slots(core), words, (size + BEYOND) * sizeof *words);
         long found = core_find(core, hashed);
-        uint64_t opens = core_opening(core, hashed, now);
+        uint64_t opens = core_first_free_at(core, hashed, now);
         long claimed = core_claim(core, hashed, now);
         memcpy(words, core_slots(core), size * sizeof *words);
         for (uint64_t i = 0; i < size; i++)

@@ -293,7 +293,7 @@ def test_a_refusal_writes_nothing(algorithm, data, limit, period):
     admitted(limiter, data.draw(requests_of(period)))
     while limiter.hit("key", now=START).allowed:
         pass
-    before = limiter.table.tobytes()
+    before = limiter.slots().tobytes()
     for now in (0, START - 1, START):
         assert not limiter.hit("key", now=now)
         assert not limiter.hit("key", limit * 5, now=now)
@@ -302,7 +302,7 @@ def test_a_refusal_writes_nothing(algorithm, data, limit, period):
         assert not limiter.hit_many(["key"], limit + 100, now=now)["allowed"].any()
         limiter.peek("key", now=now)
         limiter.peek("new", now=now)
-    assert limiter.table.tobytes() == before
+    assert limiter.slots().tobytes() == before
 
 
 @pytest.mark.parametrize("limit", [1, 5, 1_000])

@@ -13,6 +13,7 @@ import pytest
 from replay_tools import ROOT
 
 from ratelimit.replay import replay, replay_log
+from ratelimit.replay.logs import recorded
 from ratelimit.replay.reading.reader import Reader
 
 SECOND = 10**9
@@ -67,11 +68,11 @@ def expected(algorithm, requests):
 
 def test_reader_reads_the_same_requests(log, requests):
     reader = Reader([str(log)])
-    chunks = list(reader.chunks())
-    moments = np.concatenate([chunk.moments for chunk in chunks]).tolist()
-    numbers = np.concatenate([chunk.numbers for chunk in chunks]).tolist()
-    assert reader.source().late == 0
-    assert list(zip(moments, map(reader.name, numbers), strict=True)) == requests
+    trace, _ = recorded(reader)
+    batches = list(trace.batches())
+    times = np.concatenate([batch.times for batch in batches]).tolist()
+    ids = np.concatenate([batch.ids for batch in batches]).tolist()
+    assert list(zip(times, map(reader.name, ids), strict=True)) == requests
 
 
 def test_each_decision_equals_the_oracle(algorithm, requests, expected):

@@ -89,9 +89,9 @@ def test_the_previous_window_is_scaled_too(pair, clock):
 def test_rejects_another_period_and_more_than_a_logs_size(pair):
     """Nothing has changed then."""
     for cls, quota, message in [
-        (FixedWindow, "10/hour", "must have the period"),
-        (SlidingWindow, "10/hour", "must have the period"),
-        (SlidingLog, "11/minute", "has room for 10 requests per key, not 11"),
+        (FixedWindow, "10/hour", "expected the period"),
+        (SlidingWindow, "10/hour", "expected the period"),
+        (SlidingLog, "11/minute", "11/minute: expected a limit up to 10"),
         (FixedWindow, "ten a minute", "expected a single quota"),
     ]:
         one, _ = pair(cls, "10/minute")
@@ -99,9 +99,9 @@ def test_rejects_another_period_and_more_than_a_logs_size(pair):
             one.change(quota)
         assert one.quota == Quota(10, 60)
     one, _ = pair(SlidingLog, "10/minute")
-    with pytest.raises(ValueError, match="'scale' is not for a SlidingLog"):
+    with pytest.raises(ValueError, match="expected 'keep' or 'reset', got 'scale'"):
         one.change("5/minute", counts="scale")
-    with pytest.raises(ValueError, match="counts must be one of 'keep', 'scale', 'reset', not 'halve'"):
+    with pytest.raises(ValueError, match="counts: expected one of 'keep', 'scale', 'reset', got 'halve'"):
         one.change("5/minute", counts="halve")
 
 
@@ -134,5 +134,5 @@ def test_a_damaged_quota_is_an_error(tmp_path, clock):
     where = data.index((2).to_bytes(8, "little") + (60 * SECOND).to_bytes(8, "little"))
     data[where] = 3
     (tmp_path / "copy").write_bytes(data)
-    with pytest.raises(CorruptTable, match=r"copy'\) is damaged: its quota cannot be"):
+    with pytest.raises(CorruptTable, match=r"copy'\) is damaged: the checksum of its quota"):
         TokenBucket("2/minute", table=Table.open(tmp_path / "copy"), clock=clock)

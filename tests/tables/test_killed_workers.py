@@ -160,7 +160,7 @@ def test_the_limit_holds_while_workers_are_killed(tables, tmp_path, capsys):
     assert in_flight >= IN_FLIGHT
     assert turns > MAX_KEYS  # so every slot has changed hands
     for one in limiters:
-        assert table_command(["check", str(one.where.path)]) == 0
+        assert table_command(["check", str(one.table.path)]) == 0
         # The claims of killed workers are reclaimed: a full table of new keys finds slots.
         assert one.allow_many(np.arange(MAX_KEYS), now=moment(turns + 1)).all()
         assert census(one).keys == MAX_KEYS

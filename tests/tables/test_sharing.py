@@ -8,7 +8,7 @@ import sys
 import pytest
 from cases import ALGORITHMS
 
-from ratelimit import All, FixedWindow, Table, TokenBucket, parse
+from ratelimit import All, FixedWindow, Limiter, Table, TokenBucket, parse
 from ratelimit.testing import ManualClock
 
 DAY = "10/day"
@@ -54,7 +54,7 @@ def test_a_limit_of_several_is_shared_too(place):
     """Each of several limits has a table of its own."""
     both = parse("100/second; 7/day", table=place())
     assert total_admitted(spawn, both) == 7
-    assert [limiter.where.path.suffix for limiter in both.limiters][1] == ".2"
+    assert [limiter.table.path.suffix for limiter in both.limiters][1] == ".2"
 
 
 def test_a_pickled_limiter_attaches_to_its_table(place):
@@ -110,7 +110,7 @@ def test_one_table_object_serves_several_limiters():
     first, second = TokenBucket(DAY, table=table), TokenBucket(DAY, table=table)
     first.hit("key", 9)
     assert second.hit("key", 2).retry_after > 0
-    with pytest.raises(ValueError, match=r"another algorithm: token-bucket, not fixed-window"):
+    with pytest.raises(ValueError, match=r"another algorithm: expected fixed-window, got token-bucket"):
         FixedWindow(DAY, table=table)
 
 
@@ -118,16 +118,22 @@ def test_rejects_other_settings(place):
     """The error names the settings of the table and the given ones."""
     FixedWindow("10/day", table=place(max_keys=100))
     for make, message in [
-        (lambda: TokenBucket("10/day", table=place()), "another algorithm: fixed-window, not token-bucket"),
-        (lambda: FixedWindow("10/hour", table=place()), "another period in ns: 86400000000000, not 3600000000000"),
-        (lambda: FixedWindow("10/day", table=place(max_keys=200)), "another max_keys: 100, not 200"),
+        (lambda: TokenBucket("10/day", table=place()), "another algorithm: expected token-bucket, got fixed-window"),
+        (
+            lambda: FixedWindow("10/hour", table=place()),
+            "another period in ns: expected 3600000000000, got 86400000000000",
+        ),
+        (lambda: FixedWindow("10/day", table=place(max_keys=200)), "another max_keys: expected 200, got 100"),
         (
             lambda: FixedWindow("10/day", table=place(), clock=ManualClock()),
-            "another clock: .*own, not given",
+            "another clock: expected one given as clock=, got .*own",
         ),
-        (lambda: FixedWindow("11/day", table=place()), r"holds the quota Quota\(10, 86400\), not Quota\(11, 86400\)"),
-        (lambda: FixedWindow("10/day", table=place(), max_keys=100), "max_keys belongs to the table"),
-        (lambda: FixedWindow("10/day", table="limits.tbl"), "table must be a Table, not 'limits.tbl'"),
+        (
+            lambda: FixedWindow("11/day", table=place()),
+            r"has another quota: expected Quota\(11, 86400\), got Quota\(10, 86400\)",
+        ),
+        (lambda: FixedWindow("10/day", table=place(), max_keys=100), "max_keys: expected as an argument of the table"),
+        (lambda: FixedWindow("10/day", table="limits.tbl"), "table: expected a Table, got 'limits.tbl'"),
     ]:
         with pytest.raises((TypeError, ValueError), match=message):
             make()
@@ -136,19 +142,19 @@ def test_rejects_other_settings(place):
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "-x", "a" * 201, "é", 7, None])
 def test_rejects_invalid_names(name):
-    with pytest.raises(ValueError, match=r"name must be up to 200 letters.*not "):
+    with pytest.raises(ValueError, match=r"name: expected up to 200 letters.*got "):
         Table.shared(name)
 
 
 def test_rejects_invalid_arguments(tmp_path):
-    with pytest.raises(ValueError, match=r"if_changed must be one of 'raise', .*, not 'ignore'"):
+    with pytest.raises(ValueError, match=r"if_changed: expected one of 'raise', .*, got 'ignore'"):
         Table.open(tmp_path / "t", if_changed="ignore")
-    with pytest.raises(ValueError, match="max_keys must be a whole number"):
+    with pytest.raises(ValueError, match="max_keys: expected a whole number"):
         Table(max_keys=0)
-    with pytest.raises(ValueError, match="has no name to remove"):
+    with pytest.raises(ValueError, match="a table in this process is freed with its limiter"):
         Table().remove()
-    with pytest.raises(ValueError, match="a table in this process's memory is its limiter's own"):
-        Table().limiter()
+    with pytest.raises(ValueError, match="a table in this process belongs to its limiter"):
+        Limiter.of(Table())
     with pytest.raises(FileNotFoundError, match="nowhere"):
         TokenBucket(DAY, table=Table.open(tmp_path / "nowhere" / "t"))
 

@@ -6,7 +6,7 @@ import pytest
 from cases import SECOND
 
 from ratelimit import CorruptTable, FixedWindow, Table, TokenBucket
-from ratelimit._storage.metadata import LABEL_SIZE
+from ratelimit._engine.constants import HEADER_OFFSET
 
 HOUR, DAY = 3_600 * SECOND, 86_400 * SECOND
 SLACK = 600 * SECOND  # more than a test takes on any machine, and much less than the hour by which clocks differ
@@ -24,8 +24,8 @@ def restarted(path, moved=0):
     back is the same as that this moment lies further ahead.
     """
     content = bytearray(path.read_bytes())
-    anchor, boot, latest = struct.unpack_from("<qQQ", content, LABEL_SIZE)
-    struct.pack_into("<qQQ", content, LABEL_SIZE, anchor - 7 * HOUR, boot ^ 1, latest - moved)
+    anchor, boot, latest = struct.unpack_from("<qQQ", content, HEADER_OFFSET)
+    struct.pack_into("<qQQ", content, HEADER_OFFSET, anchor - 7 * HOUR, boot ^ 1, latest - moved)
     path.write_bytes(content)
 
 
@@ -100,7 +100,7 @@ def test_rejects_an_impossible_anchor(path, anchor):
 
 def refused_for_its_clock(path, offset, word):
     content = bytearray(path.read_bytes())
-    struct.pack_into("<Q", content, LABEL_SIZE + offset, word)
+    struct.pack_into("<Q", content, HEADER_OFFSET + offset, word)
     path.write_bytes(content)
     with pytest.raises(CorruptTable, match="is damaged: its clock is beyond the end of time"):
         TokenBucket("10/hour", table=Table.open(path))

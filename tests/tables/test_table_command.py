@@ -7,7 +7,7 @@ import pytest
 
 from ratelimit import Table, TokenBucket
 from ratelimit._cli.table import main
-from ratelimit._storage.metadata import LABEL_SIZE
+from ratelimit._engine.constants import HEADER_OFFSET
 
 
 def test_removes_only_tables(tmp_path, capsys):
@@ -36,8 +36,8 @@ def test_showing_a_table_does_not_change_it(tmp_path, capsys):
     path = tmp_path / "limits.tbl"
     TokenBucket("1/minute", table=Table.open(path, max_keys=8)).allow("key")
     content = bytearray(path.read_bytes())
-    [latest] = struct.unpack_from("<Q", content, LABEL_SIZE + 16)
-    struct.pack_into("<Q", content, LABEL_SIZE + 16, latest - 3_600 * 10**9)
+    [latest] = struct.unpack_from("<Q", content, HEADER_OFFSET + 16)
+    struct.pack_into("<Q", content, HEADER_OFFSET + 16, latest - 3_600 * 10**9)
     path.write_bytes(content)
     assert main(["show", str(path)]) == main(["check", str(path)]) == 0
     assert path.read_bytes() == content

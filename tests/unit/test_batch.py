@@ -144,5 +144,5 @@ def test_object_array_has_the_keys_of_a_list(algorithm, clock):
 
 @pytest.mark.parametrize("name", ["costs", "now"])
 def test_rejects_rows_of_different_lengths(name):
-    with pytest.raises(ValueError, match=f"{name} must be one number or as many as there are keys, 2: "):
+    with pytest.raises(ValueError, match=f"{name}: expected one number, or one for each of the 2 keys"):
         TokenBucket("1/second").allow_many([1, 2], **{name: [[1], [1, 2]]})

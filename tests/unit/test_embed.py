@@ -62,7 +62,7 @@ for algorithm in ALGORITHMS:
         try:
             embed.admitted(limiter, wrong)
         except TypeError as error:
-            assert "key must be a str, bytes or int" in str(error)
+            assert "key: expected a str, bytes or int" in str(error)
         else:
             raise AssertionError("no error")
     assert limiter.peek("b").remaining == limiter.peek("b").limit

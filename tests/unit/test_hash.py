@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit import TokenBucket
-from ratelimit._storage.metadata import PAGE
+from ratelimit._engine.constants import PAGE_BYTES
 
 MASK = 2**64 - 1
 BYTES, INT, WIDE_INT = 8, 16, 17  # the kinds; a str's is the width of its characters
@@ -70,7 +70,7 @@ def message(key):
 
 def seed_of(limiter):
     """Return the two words of the seed, from the table's metadata in the page before its first slot."""
-    return tuple((ctypes.c_uint64 * 2).from_address(limiter.table.ctypes.data - PAGE + 64))
+    return tuple((ctypes.c_uint64 * 2).from_address(limiter.slots().ctypes.data - PAGE_BYTES + 64))
 
 
 def tag_of(hashed):
@@ -81,7 +81,7 @@ def tag_of(hashed):
 
 def slots_in_use(limiter):
     """Return the place and the tag of each used slot."""
-    high = limiter.table.view(np.uint64)[1::2] >> 16
+    high = limiter.slots().view(np.uint64)[1::2] >> 16
     return [(int(i), int(high[i])) for i in np.flatnonzero(high)]
 
 
@@ -136,5 +136,5 @@ def test_keys_in_a_row_spread_evenly(kind):
     limiter.allow_many([kind(i) for i in range(64_000)])
     used = [where for where, _ in slots_in_use(limiter)]
     assert len(used) == 64_000
-    counts = np.histogram(used, 64, (0, len(limiter.table)))[0]
+    counts = np.histogram(used, 64, (0, len(limiter.slots())))[0]
     assert ((counts - 1_000) ** 2 / 1_000).sum() < 150

@@ -179,7 +179,7 @@ def test_every_spelling_of_an_algorithm():
         ("5r s", 1, "expected a quota .*, got '5r'"),
         ("5/s; 6/fortnight", 6, r"unknown unit 'fortnight' \(choose from ns, .*\)$"),
         ("5/minuts", 1, r"unknown unit 'minuts' \(choose from .*\); did you mean 'minutes'\?"),
-        ("0/minute", 1, "limit must be a whole number from 1"),
+        ("0/minute", 1, "limit: expected a whole number from 1"),
         ("unlimited", 1, r"unknown algorithm 'unlimited' \(choose from token-bucket, leaky-bucket, .*\)$"),
         ("tokn-bucket 5/s", 1, r"unknown algorithm 'tokn-bucket' .*; did you mean 'token-bucket'\?"),
         ("5/s; sliding-windows 6/s", 6, r"unknown algorithm .*; did you mean 'sliding-window'\?"),
@@ -201,9 +201,9 @@ def test_every_spelling_of_an_algorithm():
         ("5/s burst 4 5", 13, "unknown option of token-bucket '5'"),
         ("5/s burst 3 burst 4", 13, "burst is given twice"),
         ("leaky-bucket 5/s burst 3 capacity 4", 26, "capacity is given twice"),
-        ("1/s; 5/s burst 0", 6, "burst must be a whole number from 1"),
+        ("1/s; 5/s burst 0", 6, "burst: expected a whole number from 1"),
         ("fixed-window 5/s anchor", 24, "expected epoch or first after anchor, got the end"),
-        ("fixed-window 5/s anchor last", 1, "anchor must be 'epoch' or 'first', not 'last'"),
+        ("fixed-window 5/s anchor last", 1, "anchor: expected 'epoch' or 'first', got 'last'"),
         ("1/s; sliding-log 1000000/s", 6, "43690"),
         ("9/100y burst 99", 1, "2[*][*]62 ns"),
     ],
@@ -298,7 +298,7 @@ def test_rejects_descriptions_that_no_limiter_can_have():
         LimitSpec("gcra", Quota(5, 1))
     with pytest.raises(ValueError, match=r"unknown option of token-bucket 'capacity' \(choose from burst\)"):
         LimitSpec("token-bucket", Quota(5, 1), {"capacity": 3})
-    with pytest.raises(ValueError, match="burst must be a whole number"):
+    with pytest.raises(ValueError, match="burst: expected a whole number"):
         LimitSpec("token-bucket", Quota(5, 1), {"burst": 0})
     with pytest.raises(ValueError, match="expected a single limit, got 2"):
         LimitSpec.parse("5/s; 6/m")
@@ -333,24 +333,24 @@ def test_arguments_reach_every_limiter(clock):
 
 @pytest.mark.parametrize("text", ["1/s", "1/s; 2/m"])
 def test_rejects_the_name_of_a_table(text):
-    with pytest.raises(TypeError, match="table must be a Table, not 'myapp'"):
+    with pytest.raises(TypeError, match="table: expected a Table, got 'myapp'"):
         parse(text, table="myapp")
 
 
 def test_one_limit_uses_the_given_table():
     table = Table(max_keys=3)
-    assert parse("5/s", table=table).where is table
+    assert parse("5/s", table=table).table is table
 
 
 def test_several_limits_use_a_table_each(tmp_path):
     table = Table.open(tmp_path / "api", max_keys=9, mode=0o640)
     text = "100/second; sliding-log 7/day; leaky-bucket 5/second"
     both = parse(text, table=table)
-    assert [limiter.where.path.name for limiter in both.limiters] == ["api", "api.2", "api.3"]
-    assert both.limiters[0].where is table
+    assert [limiter.table.path.name for limiter in both.limiters] == ["api", "api.2", "api.3"]
+    assert both.limiters[0].table is table
     assert [limiter.max_keys for limiter in both.limiters] == [9, 9, 9]
-    assert [oct(limiter.where.path.stat().st_mode & 0o777) for limiter in both.limiters] == ["0o640"] * 3
-    assert [str(Table.open(tmp_path / name).limiter()) for name in ("api", "api.2", "api.3")] == [
+    assert [oct(limiter.table.path.stat().st_mode & 0o777) for limiter in both.limiters] == ["0o640"] * 3
+    assert [str(Limiter.of(Table.open(tmp_path / name))) for name in ("api", "api.2", "api.3")] == [
         "token-bucket 100/second",
         "sliding-log 7/day",
         "leaky-bucket 5/second",

@@ -42,7 +42,7 @@ def test_max_delay_is_exact_and_books_nothing(algorithm, clock):
     """One nanosecond less than the delay books nothing; the delay itself does."""
     limiter = algorithm.make("3/minute", clock)
     limiter.hit("key", limiter.peek("key").limit)
-    before = limiter.table.tobytes()
+    before = limiter.slots().tobytes()
     if algorithm.name == "leaky bucket":  # a line that is open ended: what was spent is what waits
         wait_ns = limiter.peek("key").reset_after_ns
     else:
@@ -53,7 +53,7 @@ def test_max_delay_is_exact_and_books_nothing(algorithm, clock):
     assert not limiter.reserve("key", max_delay=(wait_ns - 1) / SECOND)
     refused.cancel()
     refused.settle(5)
-    assert limiter.table.tobytes() == before
+    assert limiter.slots().tobytes() == before
     booked = limiter.reserve("key", max_delay=wait_ns / SECOND)
     assert (booked.allowed, booked.delay_ns) == (True, wait_ns)
 
@@ -221,9 +221,9 @@ def test_a_refund_gives_back_what_was_spent(algorithm, clock):
 
 def test_refund_to_an_unknown_key_takes_no_slot(algorithm, clock):
     limiter = algorithm.make("5/minute", clock, max_keys=4)
-    before = limiter.table.tobytes()
+    before = limiter.slots().tobytes()
     limiter.refund("key", 5)
-    assert limiter.table.tobytes() == before
+    assert limiter.slots().tobytes() == before
 
 
 def test_reset_forgets_one_key_and_clear_all(algorithm, clock):

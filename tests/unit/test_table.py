@@ -79,7 +79,7 @@ def test_table_holds_max_keys_live_keys(algorithm, max_keys):
     assert limiter.allow_many(np.arange(max_keys)).all()
     assert len(limiter) == max_keys
     assert limiter.full_count == 0
-    assert limiter.table.nbytes <= (16 if max_keys <= 1_024 else 24) * max_keys
+    assert limiter.slots().nbytes <= (16 if max_keys <= 1_024 else 24) * max_keys
     assert limiter.max_keys == max_keys
 
 
@@ -91,7 +91,7 @@ def test_on_full_decides_when_every_slot_is_live(algorithm, on_full):
     limit = limiter.peek("a").limit
     assert limiter.allow("a")
     assert limiter.allow("b")
-    before = limiter.table.tobytes()
+    before = limiter.slots().tobytes()
     verbs = [
         lambda: limiter.allow("c"),
         lambda: limiter.hit("c").allowed,
@@ -107,7 +107,7 @@ def test_on_full_decides_when_every_slot_is_live(algorithm, on_full):
         else:
             assert verb() == (on_full == "allow")
     assert limiter.full_count == len(verbs) - 1  # a peek decides nothing
-    assert limiter.table.tobytes() == before
+    assert limiter.slots().tobytes() == before
     assert limiter.hit("a", limit - 1)
     assert not limiter.allow("a")
 
@@ -185,7 +185,7 @@ def test_the_horizon_moves_a_reading_that_is_late(algorithm):
 def test_the_table_is_live_and_read_only(algorithm):
     """Its content changes with the limiter; writing to it raises an error."""
     limiter = algorithm.make("2/minute", ManualClock(), max_keys=8)
-    table = limiter.table
+    table = limiter.slots()
     assert table.dtype.names == ("state", "state_high", "tag")
     assert (table.shape, table.dtype.itemsize) == ((8,), 16)
     assert not table.tobytes().strip(b"\0")
@@ -201,7 +201,7 @@ def test_the_table_outlives_its_limiter():
     """An array of the table keeps its memory."""
     limiter = TokenBucket("2/minute", max_keys=100_000)
     limiter.allow_many(np.arange(50_000))
-    table = limiter.table
+    table = limiter.slots()
     content = table.tobytes()
     del limiter
     assert table.tobytes() == content
@@ -231,5 +231,5 @@ def test_slots_are_reused(make):
 
 @pytest.mark.parametrize("path", ["a\0b", Path("folder\0/file")], ids=repr)
 def test_rejects_a_name_that_no_file_can_have(path):
-    with pytest.raises(ValueError, match="path must be the name of a file, which has no NUL in it, not "):
+    with pytest.raises(ValueError, match="path: expected the name of a file, without NUL characters, got "):
         Table.open(path)

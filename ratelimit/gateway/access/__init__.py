@@ -1,1 +1,1 @@
-"""Decides which client may pass: networks, authorizers and API keys."""
+"""Which clients may use a route: networks, authorizers and API keys."""

@@ -1,1 +1,1 @@
-"""The operator's pages."""
+"""What the operator sees and does: the status page, metrics, usage, and the clients of WebSocket APIs."""

@@ -11,7 +11,7 @@ from typing import Any
 import httpcore
 from anyio.streams.tls import TLSStream
 
-from ..exchange import Response
+from ..http.response import Response
 
 MOST_CONNECTIONS = 1_000
 MOST_KEPT = 100

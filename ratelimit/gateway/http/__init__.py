@@ -1,1 +1,1 @@
-"""Values of HTTP that know nothing of the gateway: requests, headers, paths, networks."""
+"""HTTP as values that know nothing else of the gateway: requests, responses, headers, paths, networks."""

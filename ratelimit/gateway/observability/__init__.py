@@ -1,1 +1,1 @@
-"""Counters, metrics, the access log and spans."""
+"""What the operator can see of the requests: counters, metrics, the access log and spans."""

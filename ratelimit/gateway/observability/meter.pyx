@@ -1,4 +1,4 @@
-"""What is counted of each route: in the gateway's tables, so that all workers share it."""
+"""The counters of each route. They are in the gateway's tables, so that all workers share them."""
 
 cimport cython
 from libc.stdint cimport uint64_t
@@ -6,7 +6,7 @@ from libc.stdint cimport uint64_t
 from ..._engine.clock cimport monotonic_ns
 from ..._core cimport Limiter
 
-from ..throttling.levels import LEVELS, read
+from ..throttling.levels import LEVELS
 
 RESULTS = ("admitted", "throttled", "quota_exceeded", "denied", "failed")
 CLASSES = range(1, 6)  # of status codes, by their first digit
@@ -16,24 +16,25 @@ cdef list EDGES_NS = [int(edge * 1e9) for edge in EDGES]
 
 
 def stopwatch_ns():
-    """A moment to measure a time from."""
+    """Return the monotonic time in nanoseconds, to measure a duration from."""
     return monotonic_ns()
 
 
 @cython.final
 cdef class Meter:
-    """The counters of one route at one side of a stage. No label is ever a caller's to choose.
+    """The counters of one route of one variant of a stage. No label contains text of a client.
 
     Args:
         limiters: the tables.
-        api, stage, side, route: names.
+        api, stage, variant, route: names.
 
     Attributes:
         labels: the four names.
-        requests: by result and first digit of the status, each the name of a counter.
-        refused, shadow: by level.
-        buckets: of the requests that took up to so many seconds, by EDGES, and of those that took more.
-        seconds: of all the time they took, in nanoseconds.
+        requests: the names of the counters of requests, by result and first digit of the status.
+        refused: the names of the counters of refusals, by level.
+        shadow: the names of the counters of requests that a level in shadow mode would have refused, by level.
+        buckets: the names of the counters of requests by duration: up to each of EDGES, and longer.
+        seconds: the name of the counter of the total duration, in nanoseconds.
 
     Thread-safety: as for a limiter.
     """
@@ -42,15 +43,17 @@ cdef class Meter:
     cdef readonly dict requests, refused, shadow
     cdef readonly list buckets
     cdef readonly str seconds
+    cdef object counters
     cdef Limiter counts
-    # The same as hashes, for a request to be counted without a look at any name.
+    # The same as hashes, so that a request is counted without its names.
     cdef dict requests_of, refused_at, shadow_at
     cdef list bucket
     cdef uint64_t duration
 
     def __cinit__(self, limiters, *labels):
         self.labels = labels
-        self.counts = limiters.counts
+        self.counters = limiters.counters
+        self.counts = limiters.counters.limiter
         name = "\t".join(labels)
         self.requests = {(result, code): f"n\t{name}\t{result}\t{code}xx" for result in RESULTS for code in CLASSES}
         self.refused = {level: f"refused\t{name}\t{level}" for level in LEVELS}
@@ -65,7 +68,7 @@ cdef class Meter:
         self.duration = hash_of(self.seconds)
 
     def record(self, str result, int status, uint64_t began_ns):
-        """Count one request, which began at that moment of `stopwatch_ns`."""
+        """Count one request; `began_ns` is the reading of `stopwatch_ns` at its beginning."""
         cdef uint64_t took_ns = monotonic_ns() - began_ns, now = self.counts.read_clock()
         cdef int i = 0, digit = min(max(status // 100, 1), 5)
         while i < len(EDGES_NS) and took_ns > <uint64_t>EDGES_NS[i]:
@@ -79,15 +82,15 @@ cdef class Meter:
         self.counts.spend(self.refused_at[level], 1, self.counts.read_clock())
 
     def would_refuse(self, str level):
-        """Count what a level in shadow mode would have refused."""
+        """Count a request that a level in shadow mode would have refused."""
         self.counts.spend(self.shadow_at[level], 1, self.counts.read_clock())
 
     def totals(self):
-        """Requests by result, and what levels in shadow mode would have refused."""
+        """Return the number of requests by result, and as `shadow` those that shadow levels would have refused."""
         totals = dict.fromkeys(RESULTS, 0)
         for (result, _), label in self.requests.items():
-            totals[result] += read(self.counts, label)
-        totals["shadow"] = sum([read(self.counts, label) for label in self.shadow.values()])
+            totals[result] += self.counters.read(label)
+        totals["shadow"] = sum([self.counters.read(label) for label in self.shadow.values()])
         return totals
 
     cdef object hash_of(self, str name):

@@ -1,1 +1,1 @@
-"""From a host, a path and a method to a route."""
+"""From a host, a method and a path to a route."""

@@ -7,15 +7,15 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Split(Generic[T]):
-    """Chooses between two sides; usable alone.
+class CanarySplit(Generic[T]):
+    """Chooses between two variants; usable alone.
 
-        Split(stable, canary, percent=5.0).choose()
+        CanarySplit(stable, canary, percent=5.0).choose()
 
     Args:
-        base, canary: the sides; without a canary the base is always chosen.
+        base, canary: the variants; without a canary the base is always chosen.
         percent: the canary's share, from 0.0 to 100.0, by chance for each request.
-        chance: from 0.0 up to 1.0.
+        chance: gives numbers from 0.0 up to 1.0.
 
     Raises: ValueError for another percent.
     """
@@ -31,7 +31,7 @@ class Split(Generic[T]):
         self._chance = chance
 
     def choose(self) -> T:
-        """The side of one request."""
+        """The variant of one request."""
         if self.canary is None or not self.percent or self._chance() * 100 >= self.percent:
             return self.base
         return self.canary

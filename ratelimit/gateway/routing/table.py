@@ -4,22 +4,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
 
-SLASH = "\0"  # stands for an encoded slash in a decoded path; no path has it of its own
+from ..http.paths import SLASH
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "ANY")
 _VARIABLE = re.compile(r"\{(\w+)(\+?)\}", re.ASCII)
 _LITERAL = re.compile(r"[\w.~!$&'()*,;=:@-]+", re.ASCII)
-_UNUSUAL = re.compile(rb"[^!-~]|[%\\]|//|/\.")  # what a plain path has not
-_BROKEN = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-
-
-class BadValue(ValueError):
-    """A value from a request that may not stand where it would."""
-
-
-class BadPath(BadValue):
-    """A path that two programs could understand in two ways."""
 
 
 class RouteKey(NamedTuple):
@@ -147,29 +137,3 @@ class RouteTable:
         if found is None and node.variable and segments[i]:
             found = self._greedy(node.variable, method, segments, i + 1)
         return found or node.greedy.get(method) or node.greedy.get("ANY")
-
-
-def decode(raw_path: bytes, encoded_slash: bool = False) -> str:
-    """A path as it came, decoded segment by segment, for `RouteTable.match`; an encoded slash becomes `\\0`.
-
-    Raises BadPath for what a backend might understand differently: empty and dot segments (also encoded),
-    backslashes, control characters, broken or non-UTF-8 encodings, and `%2F` unless `encoded_slash`.
-    """
-    if raw_path[:1] == b"/" and _UNUSUAL.search(raw_path) is None:
-        return raw_path.decode("ascii")
-    if raw_path[:1] != b"/" or _BROKEN.search(raw_path):
-        raise BadPath("the path has no leading slash, or a % without two digits")
-    try:
-        segments = [unquote_to_bytes(part).decode() for part in raw_path[1:].split(b"/")]
-    except UnicodeDecodeError:
-        raise BadPath("the path is not UTF-8") from None
-    whole = "/".join(segments)
-    if "\\" in whole or any(ord(char) < 32 or ord(char) == 127 for char in whole):
-        raise BadPath("the path has a backslash or a control character")
-    if not encoded_slash and any("/" in segment for segment in segments):
-        raise BadPath("the path has an encoded slash")
-    inner = whole.split("/")
-    dots = any(segment.partition(";")[0] in (".", "..") for segment in inner)  # some cut `;parameters` off first
-    if dots or "" in inner[:-1] or segments[-1].endswith("/"):
-        raise BadPath("the path has an empty or a dot segment")
-    return "/" + "/".join(segment.replace("/", SLASH) for segment in segments)

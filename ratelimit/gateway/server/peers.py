@@ -1,117 +1,69 @@
-"""The workers of one gateway, and the clients that are connected to each."""
+"""How the workers of one gateway reach each other's WebSocket clients."""
 
 import asyncio
-import base64
 import json
 import logging
 import os
-import secrets
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import Any
 
-if TYPE_CHECKING:
-    from ..websocket import Connection
+from ..clients import Clients, Reply
 
 log = logging.getLogger("ratelimit.gateway")
-Reply = tuple[int, Any]  # a status and a JSON value
+MAX_LINE = 2**24  # bytes
+TIMEOUT = 5.0  # seconds
 
 
-class Connections:
-    """The WebSocket clients of this worker, and how to reach those of the others.
+class Peers:
+    """Sends commands to other workers and performs theirs; a service of a Gateway.
 
-    Each worker listens at a Unix socket in a folder that all know; a connection's id begins with the name of its
-    worker. A question and its reply are each one line of JSON.
+    Each worker listens at a Unix socket with its name, in a folder of the gateway's. A command and its reply are each
+    one line of JSON.
 
     Args:
-        folder: of the sockets; without one there is only this worker.
+        clients: those of this worker.
+        folder: of the sockets.
     """
 
-    def __init__(self, folder: str | None = None) -> None:
-        self.worker = secrets.token_hex(4)
-        self._here: dict[str, Connection] = {}
-        self._folder = Path(folder) if folder else None
+    def __init__(self, clients: Clients, folder: str) -> None:
+        self._clients = clients
+        self._folder = Path(folder)
         self._server: asyncio.Server | None = None
-        self.on_order: Callable[[dict[str, Any]], Awaitable[Reply]] | None = None
 
-    def __len__(self) -> int:
-        return len(self._here)
+    def _socket(self, worker: str) -> Path:
+        return self._folder / f"{worker}.sock"
 
-    def add(self, connection: "Connection") -> None:
-        self._here[connection.id] = connection
-
-    def remove(self, connection: "Connection") -> None:
-        self._here.pop(connection.id, None)
-
-    async def start(self) -> None:
+    async def __aenter__(self) -> None:
         """Listen to the other workers."""
-        if self._folder is not None:
-            path = self._folder / f"{self.worker}.sock"
-            try:
-                self._server = await asyncio.start_unix_server(self._asked, path, limit=2**24)
-            except OSError as error:
-                raise OSError(f"no socket for the other workers at {str(path)!r}: {error}") from error
-
-    async def stop(self) -> None:
-        if self._server is not None and self._folder is not None:
-            self._server.close()
-            (self._folder / f"{self.worker}.sock").unlink(missing_ok=True)
-
-    # --- @connections
-
-    async def request(self, method: str, id: str, body: bytes) -> Reply:
-        """POST a message to a client, GET its status, or DELETE it; 410 when it is gone."""
-        order = {"method": method, "id": id, "body": base64.b64encode(body).decode()}
-        worker = id.partition("-")[0]
-        if worker == self.worker or self._folder is None:
-            return await self.perform(order)
-        return await self._ask(worker, order) or (410, {"message": "Gone"})
-
-    async def perform(self, order: dict[str, Any]) -> Reply:
-        """Do what was asked of this worker."""
-        if "id" not in order:
-            return await self.on_order(order) if self.on_order else (404, None)
-        connection = self._here.get(order["id"])
-        if connection is None:
-            return 410, {"message": "Gone"}
-        if order["method"] == "GET":
-            return 200, connection.described()
+        path = self._socket(self._clients.worker)
         try:
-            if order["method"] == "DELETE":
-                await connection.close()
-                return 204, None
-            if order["method"] != "POST":
-                return 405, {"message": "Method Not Allowed"}
-            body = base64.b64decode(order["body"])
-            if len(body) > connection.side.stage.api.api.limits.message:
-                return 413, {"message": "Request Too Long"}
-            await connection.send_body(body)
-        except OSError:  # it has just left
-            return 410, {"message": "Gone"}
-        return 200, {}
+            self._server = await asyncio.start_unix_server(self._answer, path, limit=MAX_LINE)
+        except OSError as error:
+            raise OSError(f"no socket for the other workers at {str(path)!r}: {error}") from error
+        self._clients.ask_worker = self.ask
 
-    # --- between workers
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._socket(self._clients.worker).unlink(missing_ok=True)
 
-    async def all(self, order: dict[str, Any]) -> list[Reply]:
-        """The replies of all workers, this one's first."""
-        others = [path.stem for path in self._folder.glob("*.sock")] if self._folder else []
-        asked = [self._ask(worker, order) for worker in others if worker != self.worker]
-        return [await self.perform(order), *(reply for reply in await asyncio.gather(*asked) if reply)]
-
-    async def _ask(self, worker: str, order: dict[str, Any]) -> Reply | None:
-        assert self._folder is not None
-        path = self._folder / f"{worker}.sock"
+    async def ask(self, worker: str, command: dict[str, Any]) -> Reply | None:
+        """The reply of another worker; None if it cannot be reached."""
+        path = self._socket(worker)
         if not worker.isalnum() or not os.path.exists(path):
             return None
         try:
-            async with asyncio.timeout(5):
-                reader, writer = await asyncio.open_unix_connection(path, limit=2**24)
+            async with asyncio.timeout(TIMEOUT):
+                reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE)
                 try:
-                    writer.write(json.dumps(order).encode() + b"\n")
+                    writer.write(json.dumps(command).encode() + b"\n")
                     status, value = json.loads(await reader.readline())
                 finally:
                     writer.close()
-        except ConnectionRefusedError:  # it was killed, and nobody will have its name again
+        except ConnectionRefusedError:  # it was killed, and no other worker will have its name
             path.unlink(missing_ok=True)
             return None
         except (OSError, ValueError) as error:  # a TimeoutError is an OSError
@@ -119,11 +71,11 @@ class Connections:
             return None
         return status, value
 
-    async def _asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            writer.write(json.dumps(await self.perform(json.loads(await reader.readline()))).encode() + b"\n")
+            writer.write(json.dumps(await self._clients.perform(json.loads(await reader.readline()))).encode() + b"\n")
             await writer.drain()
         except (OSError, ValueError) as error:
-            log.warning("another worker asked in vain: %r", error)
+            log.warning("the command of another worker failed: %r", error)
         finally:
             writer.close()

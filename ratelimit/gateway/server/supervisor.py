@@ -8,12 +8,21 @@ from collections.abc import Callable
 from typing import Any
 
 from uvicorn import Config, Server
-from uvicorn.config import STARTUP_FAILURE
+from uvicorn.config import LOGGING_CONFIG, STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from ..server.uvicorn_compat import BoundedProtocol, BoundedWebSocket
+from .uvicorn_compat import BoundedProtocol, BoundedWebSocket
 
-log = logging.getLogger("uvicorn.error")
+log = logging.getLogger("ratelimit.gateway")
+# uvicorn's own, with our logger beside its own.
+LOGGING = {
+    **LOGGING_CONFIG,
+    "loggers": {
+        **LOGGING_CONFIG["loggers"],
+        "ratelimit.gateway": {"handlers": ["default"], "level": "INFO", "propagate": False},
+        "ratelimit.gateway.websockets": {"level": "WARNING"},  # what clients do is in the access log
+    },
+}
 
 
 class Workers(Multiprocess):
@@ -60,6 +69,7 @@ def run(app: Callable[[], Any], workers: int, frame: int, message: int, **option
         proxy_headers=False,
         server_header=False,
         access_log=False,
+        log_config=LOGGING,
         log_level="info",
         lifespan="on",  # what cannot start must not serve
         ssl_cert_reqs=ssl.CERT_REQUIRED if options.get("ssl_ca_certs") else ssl.CERT_NONE,

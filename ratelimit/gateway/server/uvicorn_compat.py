@@ -13,7 +13,7 @@ from websockets.frames import Frame
 
 NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
-log = logging.getLogger("ratelimit.gateway")
+websocket_log = logging.getLogger("ratelimit.gateway.websockets")
 
 
 class Patience(asyncio.Protocol):
@@ -71,7 +71,7 @@ class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.logger = self.conn.logger = log
+        self.logger = self.conn.logger = websocket_log
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

@@ -9,28 +9,39 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ..app import Gateway
-from ..config.load import read_file
-from ..config.model import Configuration
-from ..server.uvicorn_compat import BoundedProtocol, Patience
+from ..app import Gateway, background
+from ..config.load import Document
+from .peers import Peers
+from .uvicorn_compat import BoundedProtocol, Patience
 
-log = logging.getLogger("uvicorn.error")
+log = logging.getLogger("ratelimit.gateway")
 State = tuple[int, int] | None  # of a file: when it was changed, and its size
 
 
-def served(file: str, tables: str, peers: str | None, watch: bool) -> Gateway:
-    """The application of one worker."""
+def make_worker(file: str, tables: str, peers: str | None, watch: bool) -> Gateway:
+    """Make the application of one worker.
+
+    Args:
+        file: the configuration.
+        tables: where counts are kept, whatever the configuration says.
+        peers: the folder of the workers' sockets; None for a single worker.
+        watch: whether to reload when the file changes.
+    """
     seen = _state(file)
-    gateway = Gateway(_configuration(file, tables), peers=peers)
-    gateway.on_start.append(partial(_follow, gateway, file, tables, watch, seen))
+    document = _read(file, tables)
+    with document.located():
+        gateway = Gateway(document.configuration)
+    if peers is not None:
+        gateway.services.append(Peers(gateway.clients, peers))
+    gateway.services.append(background(partial(_follow, gateway, file, tables, watch, seen)))
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
-        gateway.on_start.append(partial(_end_with, supervisor.sentinel))
+        gateway.services.append(background(partial(_end_with, supervisor.sentinel)))
     return gateway
 
 
 async def _end_with(sentinel: int) -> None:
-    """End when the supervisor is gone, however it went: the next one needs the port."""
+    """End when the supervisor has ended, for whatever reason: its successor needs the port."""
     loop = asyncio.get_running_loop()
     gone = asyncio.Event()
     loop.add_reader(sentinel, gone.set)
@@ -39,17 +50,18 @@ async def _end_with(sentinel: int) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def _configuration(file: str, tables: str) -> Configuration:
-    """What the file says now; the tables stay where they were at first."""
-    configuration = replace(read_file(file), tables=tables)
+def _read(file: str, tables: str) -> Document:
+    """Read the file; the tables stay where they were at first."""
+    document = Document.read(file)
+    configuration = replace(document.configuration, tables=tables)
     BoundedProtocol.max_head = configuration.max_head
     BoundedProtocol.head_timeout = configuration.head_timeout
     Patience.send_timeout = configuration.send_timeout
-    return configuration
+    return replace(document, configuration=configuration)
 
 
 async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: State) -> None:
-    """Reload on SIGHUP, and when the file is no longer as it was seen. A wrong file is logged, and changes nothing."""
+    """Reload on SIGHUP, and when the file has changed. A wrong file is logged, and changes nothing."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
@@ -60,12 +72,16 @@ async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: S
                 await asked.wait()
         now, last = _state(file), before
         before = now
-        if not asked.is_set() and (now == seen or now != last):  # a file that is still being written is left alone
+        if not asked.is_set() and (now == seen or now != last):  # it is read once it no longer changes
             continue
         asked.clear()
         seen = now
         try:
-            await gateway.load(await asyncio.to_thread(_configuration, file, tables))  # which serves meanwhile
+            document = await asyncio.to_thread(_read, file, tables)  # the gateway serves meanwhile
+            with document.located():
+                await gateway.load(document.configuration)
+            for warning in document.warnings:
+                log.warning("%s", warning)
             log.info("reloaded %s", file)
         except Exception as error:  # whatever it is: the next change may be right
             log.error("not reloaded: %s", error)

@@ -1,11 +1,12 @@
-"""What the gateway itself says: its answers by type."""
+"""The gateway's own answers, by type."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Protocol
 
-from ..config.model import GatewayResponse
-from ..exchange import Exchange, Refusal, Response
-from ..templates.transform import Template, clean, in_json
+from ..http.headers import Header, header_value
+from ..http.response import Response
+from .template import Scope, Template, in_json
 
 # type -> status, message, and the value of x-amzn-ErrorType
 TYPES: dict[str, tuple[int, str, str]] = {
@@ -27,64 +28,79 @@ TYPES: dict[str, tuple[int, str, str]] = {
     "UNAUTHORIZED": (401, "Unauthorized", "UnauthorizedException"),
 }
 RESULTS = {"THROTTLED": "throttled", "QUOTA_EXCEEDED": "quota_exceeded"}  # in the metrics; others are by status
-Header = tuple[bytes, bytes]
 PROBLEM = "https://iana.org/assignments/http-problem-types#"
 
 
-class Responses:
-    """Gateway responses by type, with DEFAULT_4XX and DEFAULT_5XX for what is not given.
+class Given(Protocol):
+    """What a configuration may say about one type."""
+
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> str | None: ...
+
+
+class GatewayResponses:
+    """The gateway's answers by type, with DEFAULT_4XX and DEFAULT_5XX for types that are not given.
 
     Args:
-        given: those of the API over those of all.
+        given: those of the configuration.
         problem_json: 429 and 503 bodies by RFC 9457 where none is given.
     """
 
-    def __init__(self, given: dict[str, GatewayResponse], problem_json: bool = False) -> None:
+    def __init__(self, given: Mapping[str, Given], problem_json: bool = False) -> None:
         known = {*TYPES, "DEFAULT_4XX", "DEFAULT_5XX"}
         for type in given:
             if type not in known:
-                raise ValueError(f"{type!r} is none of the gateway responses: {', '.join(sorted(known))}")
-        self._own = {type: _Own(type, given, problem_json) for type in TYPES}
+                raise ValueError(f"unknown gateway response {type!r} (choose from {', '.join(sorted(known))})")
+        self._by_type = {type: GatewayResponse(type, given, problem_json) for type in TYPES}
 
-    def answer(self, exchange: Exchange, refusal: Refusal) -> Response:
-        """The response of one refusal, without the fields about limits."""
-        own = self._own[refusal.type]
-        exchange.error, exchange.error_type = own.message, refusal.type
-        exchange.status, exchange.result = own.status, own.result
-        return own.ready if own.ready and not refusal.headers else own.made(exchange, refusal.headers)
+    def __getitem__(self, type: str) -> "GatewayResponse":
+        return self._by_type[type]
 
 
-class _Own:
-    """The response of one type. `ready` is made in advance where nothing of the request is in it."""
+class GatewayResponse:
+    """The answer of one type.
 
-    def __init__(self, type: str, given: dict[str, GatewayResponse], problem_json: bool) -> None:
+    Attributes:
+        status: its status.
+        message: its text, for the log.
+        result: what the metrics count it as.
+    """
+
+    def __init__(self, type: str, given: Mapping[str, Given], problem_json: bool) -> None:
         status, self.message, self._error_type = TYPES[type]
-        fallback = given.get("DEFAULT_4XX" if status < 500 else "DEFAULT_5XX", GatewayResponse())
-        own = given.get(type, GatewayResponse())
-        self.status = own.status or fallback.status or status
+        fallback, own = given.get("DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"), given.get(type)
+        sources = [one for one in (own, fallback) if one is not None]  # the first that says something counts
+        self.status = next((one.status for one in sources if one.status), status)
         self.result = RESULTS.get(type, "denied" if self.status < 500 else "failed")
-        body, self._kind = fallback.body if own.body is None else own.body, b"application/json"
+        body, self._kind = next((one.body for one in sources if one.body is not None), None), b"application/json"
         if body is None and problem_json and self.status in (429, 503):
             body, self._kind = problem(self.status, self.message), b"application/problem+json"
         elif body is None:
             body = f'{{"message":"{self.message}"}}'
         self._body = Template(body, in_json if body.lstrip().startswith("{") else str)
-        headers = {**fallback.headers, **own.headers}
+        headers = {name: text for one in reversed(sources) for name, text in one.headers.items()}
         self._headers = [(name.lower().encode(), Template(text)) for name, text in headers.items()]
         constant = not any(template.names for template in (self._body, *(template for _, template in self._headers)))
-        self.ready = self.made(None) if constant else None
+        self._constant = self._fill(None, ()) if constant else None
 
-    def made(self, exchange: Exchange | None, more: Iterable[Header] = ()) -> Response:
-        """The response, with the values of an exchange."""
-        content = self._body.fill(exchange).encode()
-        given = [(name, clean(name.decode(), template.fill(exchange))) for name, template in self._headers]
+    def fill(self, scope: Scope, more: tuple[Header, ...] = ()) -> Response:
+        """The answer to one request; raise BadValue where a value cannot be written."""
+        return self._constant if self._constant and not more else self._fill(scope, more)
+
+    def _fill(self, scope: Scope | None, more: tuple[Header, ...]) -> Response:
+        content = self._body.fill(scope).encode()
+        given = [(name, header_value(name.decode(), template.fill(scope))) for name, template in self._headers]
         headers = {b"content-type": self._kind, b"x-amzn-errortype": self._error_type.encode(), **dict(more)}
-        kept = [header for header in headers.items() if header[0] not in dict(given)]
-        return Response(self.status, [*kept, *given, (b"content-length", b"%d" % len(content))], content)
+        others = [header for header in headers.items() if header[0] not in dict(given)]
+        return Response(self.status, [*others, *given, (b"content-length", b"%d" % len(content))], content)
 
 
 def problem(status: int, message: str) -> str:
-    """A template of a body by RFC 9457."""
+    """The template of a body by RFC 9457."""
     if status == 503:
         return json.dumps({"title": message, "status": status, "type": PROBLEM + "temporary-reduced-capacity"})
     violated = ["$context.throttle.level"]

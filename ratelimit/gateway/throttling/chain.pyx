@@ -1,12 +1,13 @@
-"""The throttle chain: one atomic decision over all levels that a request passes, and what the caller is told of it."""
+"""The throttle chain: one atomic decision over all levels of a request, and the headers about it."""
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.stdint cimport uint64_t
 
-from ..._core cimport Decision, Limiter
-from ..._engine.rule cimport NEVER
+from ..._core cimport Limiter
+from ..._engine.constants cimport NEVER
+from ..._limiter.decision cimport Decision
 
 from ... import All
 
@@ -15,29 +16,29 @@ cdef uint64_t SECOND = 1_000_000_000
 
 @cython.final
 cdef class Chain:
-    """The levels that a request passes, decided all or nothing; usable alone.
+    """The levels of a request, decided all or nothing; usable alone.
 
-        chain = Chain(Limiters(), [Step.of("method", "GET /pets", Throttle(5, 10))])
+        chain = Chain(Limiters(), [Level.of("method", "GET /pets", Throttle(5, 10))])
         chain.hit().allowed
 
     Args:
         limiters: see Limiters.
-        steps: from plan to account.
+        levels: from plan to account.
         used: a counter of the requests that are admitted.
 
-    What one level refuses costs nothing at the others. Levels in shadow mode are decided apart, all or nothing
-    among themselves, for requests that the others admit. Thread-safety: as for All.
+    A request that one level refuses costs nothing at the others. Levels in shadow mode are decided separately, all or
+    nothing among themselves, for requests that the others admit. Thread-safety: as for All.
     """
 
     cdef Levels real, shadow
     cdef Limiter counts
     cdef str used
 
-    def __cinit__(self, limiters, steps, str used=""):
-        real, shadow = ([step for step in steps if step.shadow is shadow] for shadow in (False, True))
+    def __cinit__(self, limiters, levels, str used=""):
+        real, shadow = ([level for level in levels if level.shadow is shadow] for shadow in (False, True))
         self.real = Levels(limiters, real) if real else None
         self.shadow = Levels(limiters, shadow) if shadow else None
-        self.counts = limiters.counts
+        self.counts = limiters.counters.limiter
         self.used = used
 
     def hit(self):
@@ -62,18 +63,19 @@ cdef class Chain:
 cdef class Levels:
     """Some levels as one limiter, with their keys and quotas."""
 
-    cdef tuple steps, names, limiters
+    cdef tuple levels, names, limiters
     cdef object hit_all, now_ns, policy
     cdef int closed  # the one that admits nothing, or -1
 
-    def __cinit__(self, limiters, list steps):
-        self.steps = tuple(steps)
-        self.names = tuple(step.level for step in steps)
+    def __cinit__(self, limiters, list levels):
+        self.levels = tuple(levels)
+        self.names = tuple(level.level for level in levels)
         self.limiters = tuple(limiters.of[name] for name in self.names)
-        self.hit_all = All(*self.limiters).bind([step.key for step in steps], quotas=[step.quota for step in steps]).hit
+        keys, quotas = [level.key for level in levels], [level.quota for level in levels]
+        self.hit_all = All(*self.limiters).bind(keys, quotas=quotas).hit
         self.now_ns = limiters.now_ns
-        self.closed = next((i for i, step in enumerate(steps) if step.quota is None), -1)
-        policy = ", ".join(f'"{step.level}";q={step.most};w={step.window}' for step in steps)
+        self.closed = next((i for i, level in enumerate(levels) if level.quota is None), -1)
+        policy = ", ".join(f'"{level.level}";q={level.maximum};w={level.window}' for level in levels)
         self.policy = (b"ratelimit-policy", policy.encode())
 
     cdef Ruling hit(self):
@@ -90,24 +92,25 @@ cdef class Levels:
 
     cdef Ruling ruling(self, int i, bint allowed, uint64_t remaining, uint64_t limit, uint64_t more):
         cdef Ruling ruling = Ruling(allowed)
-        until_ns = self.steps[i].until_ns
+        until_ns = self.levels[i].until_ns
         ruling.level = self.names[i]
         ruling.remaining = remaining
         ruling.limit = limit
-        ruling.more = more if until_ns is None else max(0, until_ns - self.now_ns())  # it may have turned meanwhile
+        # The period may have ended meanwhile.
+        ruling.more = more if until_ns is None else max(0, until_ns - self.now_ns())
         ruling.retry = ruling.more if allowed or until_ns is None else self.wait(i, ruling.more)
         ruling.policy = self.policy
         return ruling
 
     cdef uint64_t wait(self, int calendar, uint64_t retry):
-        """How long until all admit what a calendar's quota refuses: another level may need longer than its turn."""
+        """Return the time until all levels admit a request that a calendar quota refuses; another may need longer."""
         cdef int i
-        for i, step in enumerate(self.steps):
+        for i, level in enumerate(self.levels):
             if i == calendar:
                 continue
-            if step.quota is None:
+            if level.quota is None:
                 return NEVER
-            after = self.limiters[i].peek(step.key, quota=step.quota).retry_after_ns
+            after = self.limiters[i].peek(level.key, quota=level.quota).retry_after_ns
             retry = max(retry, NEVER if after is None else after)
         return retry
 
@@ -115,15 +118,15 @@ cdef class Levels:
 @cython.final
 @cython.freelist(64)
 cdef class Ruling:
-    """What the chain says about one request.
+    """The decision about one request.
 
     Attributes:
-        allowed: whether it passes.
+        allowed: whether it is admitted.
         level: the level that refused, or else the one with the least remaining; empty without levels.
-        remaining: of that level.
-        limit: of that level.
-        more_after_ns: until that level has more to give: 0 when it is full, None when no wait will do.
-        retry_after_ns: until a request that was refused passes at all levels; None when no wait will do.
+        remaining: the remaining requests of that level.
+        limit: the limit of that level.
+        more_after_ns: the time until that level has more remaining: 0 if it is full, None if it never has.
+        retry_after_ns: the time until a refused request is admitted at all levels; None if it never is.
         shadow: a level in shadow mode that would have refused, or empty.
     """
 
@@ -146,7 +149,7 @@ cdef class Ruling:
         return None if self.allowed or self.retry == NEVER else self.retry
 
     def fields(self, str style):
-        """The headers that tell the caller.
+        """Return the headers about the limit.
 
         Args:
             style: "draft" for RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), "legacy"
@@ -168,8 +171,8 @@ cdef class Ruling:
             fields.append((b"retry-after", decimal(whole(self.retry))))
         return fields
 
-    def told(self, list headers, str style):
-        """An answer's headers with `fields`, in place of what a backend says of limits of its own."""
+    def with_limit_headers(self, list headers, str style):
+        """Return the headers of an answer with `fields`, which replace those of a backend with the same names."""
         cdef list fields = self.fields(style), kept = []
         for header in headers:
             if not is_named(fields, header[0]):
@@ -177,7 +180,7 @@ cdef class Ruling:
         return kept + fields
 
     cdef bytes item(self, uint64_t seconds):
-        """The level's item of the RateLimit field; without `t` when there is nothing to wait for."""
+        """Return the level's item of the RateLimit field, without `t` if there is no time to wait."""
         cdef char[96] text
         cdef char* at = text
         at = write(at, b'"')

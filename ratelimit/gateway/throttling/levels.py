@@ -1,81 +1,45 @@
-"""The levels at which requests are throttled, and their limiters.
+"""The levels at which requests are throttled."""
 
-Each level (plan, method, stage, account) has one limiter, whose keys are what is limited at that level and whose
-quotas come with each request. So a rate that is changed by a reload finds the counts of before.
-"""
-
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from math import ceil
-from typing import Any
+from typing import Protocol
 
-from ... import FixedWindow, Limiter, Quota, TokenBucket
-from ..config.model import Throttle
+from ... import Quota
 
 LEVELS = ("plan", "plan-method", "quota", "method", "stage", "account")  # in the order in which they apply
-FOREVER = Quota(2**62, Fraction(2**62, 10**9))  # one window from 1970 to 2116: a counter
 
 
-def make_limiter(kind: type[FixedWindow | TokenBucket], quota: Quota, name: str, where: str, **options: Any) -> Limiter:
-    """A limiter whose table is in memory, or shared by name or file with the other workers.
+class Throttle(Protocol):
+    """A token bucket: `rate` requests per second, at most `burst` at one moment."""
 
-    Args:
-        where: "memory", "shared:NAME" or "file:FOLDER".
-        name: of this limiter, among those in the same place.
-    """
-    if where == "memory":
-        return kind(quota, **options)
-    from ... import Table
-
-    max_keys = options.pop("max_keys")
-    place, _, base = where.partition(":")
-    if place == "shared":
-        table = Table.shared(f"{base}.{name}", max_keys=max_keys)
-    elif place != "file":
-        raise ValueError(f"tables must be memory, shared:NAME or file:FOLDER, not {where!r}")
-    else:
-        os.makedirs(base, exist_ok=True)
-        table = Table.open(os.path.join(base, f"{name}.tbl"), max_keys=max_keys)
-    return kind(quota, table=table, **options)
+    @property
+    def rate(self) -> float: ...
+    @property
+    def burst(self) -> int: ...
+    @property
+    def shadow(self) -> bool: ...
 
 
-class Limiters:
-    """One limiter for each level, and counters for calendar quotas and metrics.
+class _IdentityQuota(Quota):
+    """A Quota that is equal only to itself, so that a limiter finds what it knows of it by identity."""
 
-    Args:
-        where: as for `make_limiter`.
-        max_keys: API keys and routes.
-        clock: as for a limiter.
-    """
-
-    def __init__(self, where: str = "memory", max_keys: int = 100_000, clock: Any = None) -> None:
-        def make(kind: type[FixedWindow | TokenBucket], quota: Quota, name: str, on_full: str = "raise") -> Limiter:
-            return make_limiter(kind, quota, name, where, max_keys=max_keys, clock=clock, on_full=on_full)
-
-        self.counts = make(FixedWindow, FOREVER, "counts", "deny")  # to lose one is no failure
-        self.of: dict[str, Limiter] = {
-            level: make(FixedWindow, FOREVER, level) if level == "quota" else make(TokenBucket, Quota(1, 1), level)
-            for level in LEVELS
-        }
-        self.now_ns: Callable[[], int] = self.counts.now_ns
+    __slots__ = ()
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
 
-def add(counter: Limiter, key: str, many: int = 1) -> None:
-    """Count `many` more."""
-    counter.hit(key, many)
+_identity_quota = cache(_IdentityQuota)
 
 
-def read(counter: Limiter, key: str) -> int:
-    """How many were counted; 0 of a key for which a full table has no room."""
-    decision = counter.peek(key)
-    counted = int(decision.limit - decision.remaining)
-    return counted if counted < decision.limit else 0  # which nothing is ever counted up to
+def bucket_quota(rate: float, burst: int) -> Quota | None:
+    """The quota of a token bucket; None if it never admits anything. The same values give the same object."""
+    exact = Fraction(repr(rate)).limit_denominator(10**9)
+    return _identity_quota(exact.numerator, exact.denominator, burst) if exact and burst else None
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Level:
     """One level of a chain.
 
     Args:
@@ -83,8 +47,8 @@ class Step:
         key: what is limited, such as a route.
         quota: how much of it; None admits nothing.
         window: seconds, for the RateLimit-Policy field.
-        until_ns: when a calendar's quota turns; None for a token bucket.
-        shadow: count what it would have refused, and let it pass.
+        until_ns: when the period of a calendar's quota ends; None for a token bucket.
+        shadow: count the requests that it would refuse, and admit them.
     """
 
     level: str
@@ -99,12 +63,13 @@ class Step:
             raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {self.level!r}")
 
     @property
-    def most(self) -> int:
-        """The most that it gives at one moment."""
+    def maximum(self) -> int:
+        """The most that it admits at one moment."""
         return 0 if self.quota is None else self.quota.burst or self.quota.limit
 
     @classmethod
-    def of(cls, level: str, key: str, throttle: Throttle, shadow: bool = False) -> "Step":
-        """A level that is a token bucket; its window is the time that an empty bucket takes to be full."""
-        window = max(1, ceil(throttle.burst / throttle.rate)) if throttle.quota else 1
-        return cls(level, key, throttle.quota, window, shadow=shadow or throttle.shadow)
+    def of(cls, level: str, key: str, throttle: Throttle, shadow: bool = False) -> "Level":
+        """A level that is a token bucket; its window is the time in which an empty bucket fills."""
+        quota = bucket_quota(throttle.rate, throttle.burst)
+        window = max(1, ceil(throttle.burst / throttle.rate)) if quota else 1
+        return cls(level, key, quota, window, shadow=shadow or throttle.shadow)

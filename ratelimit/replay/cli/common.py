@@ -13,20 +13,26 @@ ERRORS = (ValueError, OSError, ImportError, MemoryError)  # invalid arguments, a
 
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that select the logs and how to read them."""
-    parser.add_argument("logs", nargs="*", metavar="LOG", help="files, plain, gzip or zstd; - is standard input")
+    """Add the options that say which logs to read, and how."""
+    parser.add_argument(
+        "logs",
+        nargs="*",
+        metavar="LOG",
+        help="files, plain or compressed (gzip, zstd, bzip2, xz, lz4); - is standard input",
+    )
     parser.add_argument(
         "--key",
         default="client",
-        help="client (the default), client/64, user, 'method + path/2', header.x-api-key or any field",
+        help="what to count by: client (the default), client/64, user, 'method + path/2', header.x-api-key, "
+        "'header.x-forwarded-for[1]' or any other field",
     )
-    parser.add_argument(
-        "--format", choices=["combined", "common", "json", "csv"], help="by default found out from the first lines"
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--format", metavar="NAME", help="the format's name, see the documentation; found out by default")
+    how.add_argument("--log-format", metavar="STRING", help="the format as nginx's log_format or Apache's LogFormat")
+    how.add_argument(
+        "--pattern", metavar="REGEX", help="the format as a regular expression with groups such as (?P<client>...)"
     )
-    parser.add_argument("--time", default="time", metavar="FIELD", help="the field with the moment, in JSON and CSV")
-    parser.add_argument(
-        "--sort-window", type=float, default=60, metavar="SECONDS", help="lines are sorted within this; default: 60"
-    )
+    parser.add_argument("--time", default="time", metavar="FIELD", help="the field with the time, in JSON and CSV")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar, even on a terminal")
 
 
@@ -41,11 +47,19 @@ def reading(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     with progress_bar(size, not options.no_progress) as progress:
         yield {
             "key": options.key,
-            "format": options.format,
+            "format": format_option(options),
             "time": options.time,
-            "window": options.sort_window,
             "progress": progress,
         }
+
+
+def format_option(options: argparse.Namespace) -> Any:
+    """Return the format that the options name or describe, or None if it is to be detected."""
+    if options.log_format is None and options.pattern is None:
+        return options.format
+    from ..reading.formats.described import from_log_format, from_pattern
+
+    return from_log_format(options.log_format) if options.log_format is not None else from_pattern(options.pattern)
 
 
 def check_outputs(options: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from ...language import ALGORITHMS
 from ..limits import EXAMPLE, Limit
 from ..logs import replay_log
 from ..render.text import table
-from .common import ERRORS, add_log_arguments, check_outputs, note, reading, refusal, say, width, write
+from .common import ERRORS, add_log_arguments, check_outputs, reading, refusal, say, width, write
 
 LIMITS = [f"{algorithm} 60/minute" for algorithm in ALGORITHMS]
 
@@ -25,22 +25,14 @@ def main(arguments: list[str]) -> int:
         metavar="LIMIT",
         help=f"such as {EXAMPLE}, see docs/limits; may be repeated; by default 60/minute by each algorithm",
     )
-    parser.add_argument(
-        "--max-keys",
-        type=int,
-        metavar="N",
-        help="keys that are live at once, for each limit; by default as many as it takes",
-    )
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON, to standard output for -")
     parser.add_argument("--html", metavar="FILE", help="write the report as one page that needs nothing else")
     options = parser.parse_args(arguments)
     try:
         check_outputs(options)
-        if options.max_keys is not None and options.max_keys < 1:
-            raise ValueError(f"--max-keys must be a whole number from 1, not {options.max_keys}")
         limits = [Limit.parse(text) for text in options.limit or LIMITS]
         with reading(options) as how:
-            report = replay_log(options.logs, limits, max_keys=options.max_keys, note=note, **how)
+            report = replay_log(options.logs, limits, **how)
     except ERRORS as error:
         return refusal("replay", error)
     try:

@@ -2,14 +2,14 @@
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 
 from ...language import ALGORITHMS
 from ...quota import Quota
+from ..logs import Rooms, recorded
 from ..render.text import suggestions
 from ..report import Answer, Suggestion
-from ..search import Trace, curve, grid, suggest
+from ..search import Replays, curve, grid, suggest
 from .common import ERRORS, add_log_arguments, check_outputs, progress_bar, reading, refusal, say, width, write
 
 
@@ -50,32 +50,35 @@ def main(arguments: list[str]) -> int:
             from ..reading.reader import Reader
 
             reader = Reader(options.logs, **how)
-            trace = Trace(reader.chunks())
-            if reader.distinct == reader.numbers.size:
-                trace.keys = max(reader.distinct, 1)
+            trace, complete = recorded(reader)
     except ERRORS as error:
         return refusal("suggest", error)
-    except KeyboardInterrupt:
-        print("ratelimit suggest: interrupted while reading, so nothing is known yet", file=sys.stderr)
-        return 1
     found: list[Suggestion] = []
     none: list[str] = []
-    complete = True
+    replays = Replays(trace, Rooms(trace, None if reader.more_keys else reader.distinct))
     with progress_bar(None, not options.no_progress, unit=" decisions") as replayed:
         try:
             for algorithm in (options.algorithm or ALGORITHMS) if len(trace) else ():
-                one = suggest(trace, algorithm, int(options.refuse_at_most * len(trace)), period_ns, replayed)
+                one = suggest(replays, algorithm, int(options.refuse_at_most * len(trace)), period_ns, replayed)
                 if one is None:
                     none.append(algorithm)
                 else:
                     found.append(one)
             numbers = grid(found, period_ns) if found else []
             for i, one in enumerate(found):
-                found[i] = curve(trace, one, numbers, period_ns, replayed)
+                found[i] = curve(replays, one, numbers, period_ns, replayed)
         except KeyboardInterrupt:
             complete = False
     answer = Answer(
-        len(trace), reader.distinct, reader.source(), options.refuse_at_most, options.per, found, none, complete
+        len(trace),
+        reader.distinct,
+        reader.more_keys,
+        reader.source(),
+        options.refuse_at_most,
+        options.per,
+        found,
+        none,
+        complete,
     )
     try:
         if "-" not in (options.json, options.html):

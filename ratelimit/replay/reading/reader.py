@@ -1,35 +1,42 @@
-"""Logs as chunks of requests in the order of their moments."""
+"""Logs as batches of requests."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .._counting import KeyIds
-from ..batch import COUNTED_KEYS, Batch, key_text
+from ..batch import COUNTED_KEYS, UNKNOWN, Batch, key_text
 from ..report import Source
-from .files import Block, read_blocks
-from .formats import FORMATS, Format, Rows, format_of
+from .files import Block, Condition, Splitter, read_blocks
+from .formats import records, tables
+from .formats.base import Format, Rows
+from .formats.detect import format_of
+from .formats.fields import shown
 from .keys import Key
-from .merge import Sorter, merge
-from .timestamps import BROKEN, CLF_SIZE, from_clf, from_text
+from .names import Names, Numbering
+from .timestamps import BROKEN, times_of
 
 SHOWN = 5  # broken lines
 SHOWN_SIZE = 120
+DISTINCT = 200_000  # user agents, and targets, that are distinguished
+PROFILE = ("status", "agent", "method", "path")
 
 
 class Reader:
-    """Requests of one or several logs, and what was met on the way.
+    """Requests of one or several logs, one log after the other, and what was met on the way.
 
     Args:
         sources: paths, or "-" for standard input.
         key: what to count by, see Key.
-        format: one of logs.FORMATS; by default found out from each source's first lines.
-        time: the field with the moment; by default `time` or another usual name.
-        window: seconds within which lines are sorted.
-        counted_keys: how many keys get a number, and have their name kept.
-        progress: is told how many bytes were read.
+        format: the format's name, or a Format; by default found out from each source's first lines.
+        time: the field with the time; by default `time` or another usual name.
+        counted_keys: how many keys get an id, and have their name kept.
+        profile: whether batches have what `suggest` needs to tell abuse from use.
+        progress: called with the number of bytes that were read.
     """
 
     def __init__(
@@ -37,105 +44,191 @@ class Reader:
         sources: list[str],
         key: str = "client",
         *,
-        format: str | None = None,
+        format: "str | Format | None" = None,
         time: str = "time",
-        window: float = 60,
         counted_keys: int = COUNTED_KEYS,
+        profile: bool = False,
         progress: Callable[[int], object] = lambda size: None,
     ) -> None:
-        if not isinstance(window, (int, float)) or not 0 <= window < float("inf"):
-            raise ValueError(f"window must be finite seconds of zero or more, not {window!r}")
-        if format is not None and format not in FORMATS:
-            raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
         self.sources, self.key, self.format, self.time = sources, Key.parse(key), format, time
-        self.key_text, self.window, self.progress = key, window, progress
-        self.sorters = [Sorter(round(window * 1e9)) for _ in sources]
-        self.numbers = KeyIds(counted_keys)
-        self.names: list[bytes] = []  # by number
-        self.lines = self.broken = 0
-        self.beyond = 0  # 1 when there was a key without a number
+        self.key_text, self.progress, self.profile = key, progress, profile
+        self.key_ids = KeyIds(counted_keys)
+        self.agents, self.targets = Numbering(DISTINCT), Numbering(DISTINCT)
+        self.requests = self.lines = self.broken = self.blank = self.out_of_order = 0
+        self.more_keys = False  # whether there was a key without an id
         self.broken_lines: list[tuple[str, int, str]] = []
-        self.damaged: list[tuple[str, str]] = []
-        self.absent = dict.fromkeys(self.key.fields)  # of the key: those that no line had so far
+        self.condition = Condition([])
+        self.missing = dict.fromkeys(self.key.fields, 0)  # of the key: requests that do not have the field
+        self.formats: dict[str, Format] = {}  # by source
+        self._names = Names()  # by id
+        self._wanted = list(dict.fromkeys([time, *self.key.fields, *(PROFILE if profile else ())]))
 
-    def chunks(self) -> Iterator[Batch]:
-        """All requests, sorted."""
-        streams = zip(self.sorters, self.sources, strict=True)
-        return merge([sorter.sort(self._chunks_of(source)) for sorter, source in streams])
+    def batches(self) -> Iterator[Batch]:
+        """All requests, as they come.
+
+        Raises: ValueError when a source is in no known format or lacks a field in every line, OSError when it cannot
+        be read.
+        """
+        for source in self.sources:
+            yield from self._batches_of(source)
+
+    def finish(self) -> None:
+        """Check, after the last batch, that what was read makes sense.
+
+        Raises: ValueError when not one line could be read, or no request has a field of the key.
+        """
+        if not self.requests:
+            raise ValueError(f"{', '.join(self.sources)}: {self._why_nothing()}")
+        for field, missing in self.missing.items():
+            if missing == self.requests:
+                names = dict.fromkeys(name for form in self.formats.values() for name in form.names())
+                raise ValueError(f"{self.sources[0]}: no line has a field {field!r} (choose from {shown(names)})")
 
     def name(self, number: int) -> str:
-        """The key that has this number."""
-        return key_text(self.names[number])
+        """Return the key that has this id."""
+        return self._names[number]
 
     @property
     def distinct(self) -> int:
-        """How many keys there are; when more than can be counted, at least so many."""
-        return self.numbers.size + self.beyond
+        """The number of keys that have an id; `more_keys` is true if there are others."""
+        return self.key_ids.size
 
     def source(self) -> Source:
-        """What was read so far."""
+        """Return the description of the logs read so far."""
+        taken: dict[str, dict[str, None]] = {}
+        for form in self.formats.values():
+            for field, name in form.taken.items():
+                if field in (self.time, *self.key.fields):
+                    taken.setdefault(field, {})[name] = None
         return Source(
             names=self.sources,
+            formats=list(dict.fromkeys(form.name for form in self.formats.values())),
+            fields={field: list(names) for field, names in taken.items()},
             key=self.key_text,
             lines=self.lines,
             broken=self.broken,
             broken_lines=self.broken_lines,
-            damaged=self.damaged,
-            absent=list(self.absent) if self.lines > self.broken else [],
-            out_of_order=sum(sorter.out_of_order for sorter in self.sorters),
-            late=sum(sorter.late for sorter in self.sorters),
-            window=self.window,
+            blank=self.blank,
+            nul_bytes=self.condition.nul_bytes,
+            damaged=self.condition.damaged,
+            missing={field: missing for field, missing in self.missing.items() if missing},
+            out_of_order=self.out_of_order,
         )
 
-    def _chunks_of(self, source: str) -> Iterator[Batch]:
-        format: Format | None = None
-        for block in read_blocks(source, self.progress, lambda why: self.damaged.append((source, why))):
-            if format is None:
-                format = format_of(block, self.format)
-                self.lines -= format.heading
-            yield self._chunk(block, format)
+    def _batches_of(self, source: str) -> Iterator[Batch]:
+        form = self.format if isinstance(self.format, Format) else None
+        newest = BROKEN
+        for block in read_blocks(source, self.progress, self.condition, splitter):
+            if form is None and not block.data.strip():
+                self.blank += len(block)
+                continue
+            if form is None:
+                form = format_of(block, self._wanted, self.format)  # type: ignore[arg-type]
+                self._check_fields(form, source)
+            self.formats[source] = form
+            batch = self._batch(block, form)
+            if len(batch.times):
+                newest = self._count_order(batch.times, newest)
+            yield batch
 
-    def _chunk(self, block: Block, format: Format) -> Batch:
-        rows = format.rows(block, [self.time, *self.key.fields])
-        moments = moments_of(rows.fields[self.time])
-        good = moments != BROKEN
+    def _check_fields(self, form: Format, source: str) -> None:
+        for field in (self.time, *self.key.fields):
+            if not form.has(field):
+                advice = (
+                    "; take a log with times, or one that syslog or a container runtime wrote"
+                    if field == "time"
+                    else ""
+                )
+                raise ValueError(
+                    f"{source}: a {form.name} log has no field {field!r} (choose from {shown(form.names())}){advice}"
+                )
+
+    def _batch(self, block: Block, form: Format) -> Batch:
+        rows = form.rows(block.lines, self._wanted)
+        times = times_of(rows.fields[self.time])
+        good = times != BROKEN
         self.lines += len(block)
-        self._note_broken(block, rows, good, format)
-        for field in [field for field in self.absent if rows.fields[field].null_count < len(rows.lines)]:
-            del self.absent[field]
+        self._note_broken(block, rows, good, form)
+        if not good.all():
+            keep = pa.array(good)
+            rows = Rows({name: column.filter(keep) for name, column in rows.fields.items()}, rows.lines[good])
+            times = times[good]
+        self.requests += len(times)
+        for field in self.missing:
+            self.missing[field] += _missing(rows.fields[field])
         codes, names = self.key.of(rows.fields)
         hashes = np.array([hash(name) for name in names], np.int64).view(np.uint64)
-        numbers = self.numbers.of(hashes)
-        self.beyond |= int(len(numbers) and numbers.max() == self.numbers.most)
-        if self.numbers.size > len(self.names):
-            for name, number in zip(names, numbers.tolist(), strict=True):
-                if number == len(self.names) < self.numbers.size:
-                    self.names.append(name)
-        if not good.all():
-            moments, codes = moments[good], codes[good]
-        return Batch(moments, hashes[codes], numbers[codes])
+        ids = self._ids(hashes, names)
+        return Batch(times, hashes[codes], ids[codes], *(self._profiled(rows) if self.profile else ()))
 
-    def _note_broken(self, block: Block, rows: Rows, good: NDArray[np.bool_], format: Format) -> None:
-        heading = format.heading if block.first == 1 else 0
-        broken = len(block) - heading - int(np.count_nonzero(good))
-        self.broken += broken
-        if broken and len(self.broken_lines) < SHOWN:
-            lines = np.setdiff1d(np.arange(heading, len(block)), rows.lines[good])
-            for line in lines[: SHOWN - len(self.broken_lines)].tolist():
-                shown = key_text(block.lines[line].as_py()[:SHOWN_SIZE].rstrip(b"\r\n"))
-                self.broken_lines.append((block.source, block.first + line, shown))
+    def _ids(self, hashes: NDArray[np.uint64], names: list[bytes]) -> NDArray[np.int32]:
+        ids: NDArray[np.int32] = self.key_ids.of(hashes)
+        self.more_keys |= bool(len(ids) and ids.max() == self.key_ids.maximum)
+        if self.key_ids.size > len(self._names):
+            for name, number in zip(names, ids.tolist(), strict=True):
+                if number == len(self._names) < self.key_ids.size:
+                    self._names.append(name)
+        return ids
+
+    def _profiled(self, rows: Rows) -> tuple[NDArray[Any], ...]:
+        status = pc.fill_null(_numbers(rows.fields["status"]), UNKNOWN).to_numpy(zero_copy_only=False)
+        target = pc.binary_join_element_wise(
+            pc.fill_null(rows.fields["method"], b"-"), pc.fill_null(rows.fields["path"], b"-"), b" "
+        )
+        return status.astype(np.int16), _numbered(rows.fields["agent"], self.agents), _numbered(target, self.targets)
+
+    def _count_order(self, times: NDArray[np.int64], newest: int) -> int:
+        """Count requests behind a younger one; the youngest time so far."""
+        if times[0] >= newest and (times[1:] >= times[:-1]).all():
+            return int(times[-1])
+        youngest = np.maximum.accumulate(np.concatenate([[newest], times]))
+        self.out_of_order += int(np.count_nonzero(times < youngest[:-1]))
+        return int(youngest[-1])
+
+    def _note_broken(self, block: Block, rows: Rows, good: NDArray[np.bool_], form: Format) -> None:
+        if int(np.count_nonzero(good)) == len(block):
+            return
+        others = np.setdiff1d(np.arange(len(block)), np.concatenate([rows.lines[good], rows.parts]))
+        for number, line in zip(others.tolist(), block.lines.take(pa.array(others)).to_pylist(), strict=True):
+            if not line.strip():
+                self.blank += 1
+                self.lines -= 1
+            elif form.is_directive(line):
+                self.lines -= 1
+            else:
+                self.broken += 1
+                if len(self.broken_lines) < SHOWN:
+                    text = key_text(line[:SHOWN_SIZE].rstrip(b"\r\n"))
+                    self.broken_lines.append((block.source, block.first + number, text))
+
+    def _why_nothing(self) -> str:
+        if self.broken:
+            forms = ", ".join(form.name for form in self.formats.values())
+            source, number, line = self.broken_lines[0]
+            return f"none of {self.broken:,} lines could be read as {forms}; {source}:{number}: {shown([line])}"
+        if self.condition.damaged:
+            return f"nothing could be read; {self.condition.damaged[0][1]}"
+        return "expected a log, got only blank lines" if self.blank else "expected a log, got an empty file"
 
 
-def moments_of(column: pa.Array) -> NDArray[np.int64]:
-    """The moments that a column of texts tells; each distinct text is read once."""
+def splitter(start: bytes) -> Splitter | None:
+    """Return the splitter for a source with this start, or None if line feeds separate its lines."""
+    return records.splitter(start) or tables.splitter(start)
+
+
+def _missing(column: Any) -> int:
+    empty = pc.or_(pc.equal(column, b""), pc.equal(column, b"-"))
+    return int(column.null_count + (pc.sum(empty).as_py() or 0))
+
+
+def _numbers(column: Any) -> Any:
+    digits = pc.if_else(pc.match_substring_regex(column, r"^\d{1,4}$"), column, None)
+    return digits.cast(pa.string()).cast(pa.int16())
+
+
+def _numbered(column: Any, numbering: Numbering) -> NDArray[np.int32]:
     encoded = column.dictionary_encode(null_encoding="encode")
-    distinct = encoded.dictionary
-    texts = [value or b"" for value in distinct.to_pylist()]
-    if not texts:
-        return np.empty(0, np.int64)
-    array = np.array(texts)
-    moments = from_clf(array)
-    for other in np.flatnonzero((moments == BROKEN) | (np.char.str_len(array) != CLF_SIZE)).tolist():
-        moments[other] = from_text(key_text(texts[other]))
-    rows: NDArray[np.int64] = moments[encoded.indices.to_numpy()]
-    return rows
+    if not len(encoded):
+        return np.empty(0, np.int32)
+    numbers: NDArray[np.int32] = numbering.of(encoded.dictionary.to_pylist())[encoded.indices.to_numpy()]
+    return numbers

@@ -19,14 +19,13 @@ def table(report: Report, width: int | None = None) -> str:
 
 def heading(report: Report) -> list[str]:
     """Return the lines about the log, and the notes that qualify the results."""
-    if not report.requests:
-        lines = ["no requests"]
-    else:
-        lines = [
-            f"{several(report.requests, 'request')} by {keys(report)} in "
-            f"{duration((report.last_ns - report.first_ns) / 1e9)}, "
-            f"{moment(report.first_ns)} to {moment(report.last_ns)}"
-        ]
+    lines = [
+        f"{several(report.requests, 'request')} by {keys(report)} in "
+        f"{duration((report.last_ns - report.first_ns) / 1e9)}, "
+        f"{moment(report.first_ns)} to {moment(report.last_ns)}"
+    ]
+    if report.source:
+        lines.append(source_line(report.source))
     return lines + notes(report) + (broken_lines(report.source) if report.source else [])
 
 
@@ -35,14 +34,9 @@ def notes(report: Report) -> list[str]:
     lines = []
     if not report.complete:
         lines.append("interrupted: this is what was known by then")
-    if report.counted_keys < report.keys:
-        lines.append(f"the first {report.counted_keys:,} keys are counted each for itself, all others together")
+    if report.more_keys or report.counted_keys < report.keys:
+        lines.append(f"the first {report.counted_keys:,} keys are counted one by one, all others together")
     for outcome in report.outcomes:
-        if outcome.full:
-            lines.append(
-                f"{outcome.limit}: {outcome.full:,} requests were refused only because its table was full; "
-                "their number depends on --max-keys, and should be 0"
-            )
         lines += [
             f"{outcome.limit}: the most in {largest.period:g} s is counted without {largest.left_out:,} requests"
             for largest in outcome.largest
@@ -54,16 +48,27 @@ def notes(report: Report) -> list[str]:
 def source_notes(source: Source) -> list[str]:
     """Return the lines about anything unusual in the logs."""
     lines = [f"{name}: {why}; only what came before is counted" for name, why in source.damaged]
-    lines += [f"no line has a field {field!r}; it counts as '-' in all of them" for field in source.absent]
+    lines += [
+        f"{several(missing, 'request')} without {field}; they count as one key, '-'"
+        for field, missing in source.missing.items()
+    ]
     if source.broken:
         lines.append(f"{source.broken:,} of {several(source.lines, 'line')} could not be read and are left out")
+    skipped = [several(source.blank, "blank line")] if source.blank else []
+    if source.nul_bytes:
+        skipped.append(f"{several(source.nul_bytes, 'NUL byte')} (a hole, as copytruncate leaves it)")
+    if skipped:
+        lines.append(f"skipped {' and '.join(skipped)}")
     if source.out_of_order:
         verb = "was" if source.out_of_order == 1 else "were"
-        text = f"{several(source.out_of_order, 'line')} {verb} out of order, sorted within {source.window:g} s"
-        if source.late:
-            text += f"; {source.late:,} came later than that and count as young as the line before them"
-        lines.append(text)
+        lines.append(f"{several(source.out_of_order, 'line')} {verb} out of order, and sorted")
     return lines
+
+
+def source_line(source: Source) -> str:
+    """Return a line with the formats, and the fields that were used."""
+    fields = [f"{field} from {' and '.join(names)}" for field, names in source.fields.items()]
+    return f"read as {', '.join(source.formats)}: {', '.join(fields)}"
 
 
 def broken_lines(source: Source) -> list[str]:
@@ -185,12 +190,13 @@ def shown(key: str) -> str:
 
 
 def keys(report: Report) -> str:
-    return keyed(report.keys, report.source.key if report.source else "key")
+    return keyed(report.keys, report.source.key if report.source else "key", report.more_keys)
 
 
-def keyed(number: int, key: str) -> str:
-    """Return "5 clients", or "5 keys (client/64)" if the expression is not a single word."""
-    return several(number, key) if key.isalpha() else f"{several(number, 'key')} ({key})"
+def keyed(number: int, key: str, more: bool = False) -> str:
+    """ "5 clients", or "5 keys (client/64)" where the expression is not a word."""
+    text = several(number, key) if key.isalpha() else f"{several(number, 'key')} ({key})"
+    return f"more than {text}" if more else text
 
 
 def several(number: int, what: str) -> str:
@@ -229,7 +235,7 @@ def suggestions(answer: Answer, width: int | None = None) -> str:
     lines = []
     if answer.requests:
         lines.append(
-            f"{several(answer.requests, 'request')} by {keyed(answer.keys, answer.source.key)}; the smallest limits "
+            f"{several(answer.requests, 'request')} by {answer_keys(answer)}; the smallest limits "
             f"that refuse at most {percent(answer.refuse_at_most)} ({int(answer.refuse_at_most * answer.requests):,})"
         )
     lines = [fit(line, width) for line in (*lines, *suggestion_notes(answer), *broken_lines(answer.source))]
@@ -249,7 +255,12 @@ def suggestions(answer: Answer, width: int | None = None) -> str:
 
 def suggestion_notes(answer: Answer) -> list[str]:
     """Return the notes that qualify the suggestions."""
-    lines = [] if answer.requests else ["no requests, and so no limit"]
+    lines = []
     if not answer.complete:
         lines.append("interrupted: this is what was known by then")
     return [*lines, *source_notes(answer.source), *(f"{name}: no limit refuses so few" for name in answer.none)]
+
+
+def answer_keys(answer: Answer) -> str:
+    """How many keys the requests had."""
+    return keyed(answer.keys, answer.source.key, answer.more_keys)

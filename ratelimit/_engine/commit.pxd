@@ -1,0 +1,128 @@
+"""Deciding a request and writing the result: the library's only compare-and-swap loop."""
+
+from libc.stdint cimport uint64_t
+
+from .algorithm cimport admit, cancel, charge, ready, refund, turn, unknown
+from .atomics cimport count_add, count_load, u128, word_cas, word_load
+from .claim cimport claim, first_free_at
+from .constants cimport LEAKY_BUCKET, NEVER
+from .layout cimport Table, free_word, is_claim, ring_of, slot_word, state_of, tag_of_hash
+from .request cimport CANCEL, CHARGE, DONE, FULL, HIT, REFUND, REFUSED, RESERVE, Outcome, Request, Status
+from .rule cimport Rule
+from .search cimport find
+from .sliding_log cimport log_cell, log_number, log_retired
+
+
+cdef inline bint decide(
+    const Rule* rule, const Request* request, uint64_t now, u128 state, u128* ring, u128* after, uint64_t* at
+) noexcept nogil:
+    """Apply the request to a state. False: it changes nothing."""
+    if request.verb == HIT:
+        at[0] = turn(rule, now, state)
+        return admit(rule, now, request.cost, state, ring, after)
+    at[0] = now
+    if request.verb == RESERVE:
+        at[0] = max(now, request.at)
+        if rule.algorithm == LEAKY_BUCKET:
+            at[0] = turn(rule, at[0], state) if request.cost <= rule.limit else NEVER
+        else:
+            at[0] = ready(rule, at[0], request.cost, state, ring)
+        if at[0] >= NEVER or at[0] - now > request.patience:
+            return False
+        if rule.algorithm == LEAKY_BUCKET:
+            after[0] = charge(rule, at[0], request.cost, state)
+            return True
+        return admit(rule, at[0], request.cost, state, ring, after)
+    if request.verb == CHARGE:
+        after[0] = charge(rule, now, request.cost, state)
+        return True
+    if request.verb == REFUND:
+        after[0] = refund(rule, now, request.cost, state)
+    else:
+        after[0] = cancel(rule, now, request.at, request.cost, state)
+    return after[0] != state
+
+
+cdef inline uint64_t apply_horizon(
+    const Table* table, const Rule* rule, const Request* request, bint missing, uint64_t* now, u128* state, u128** ring
+) noexcept nogil:
+    """Take the horizon into account, for a key that is missing or a sliding log that is not yet full; return it.
+
+    A log may belong to a key that came back after its slot was taken. It then lacks the requests that count for an
+    earlier clock reading. (In the other algorithms the state of a key that came back is the state it would have had
+    without losing its slot.)
+    """
+    cdef uint64_t horizon = count_load(&table.header.horizon)
+    if not request.now_given:
+        now[0] = max(now[0], horizon)
+    if missing or (request.verb == HIT and now[0] < horizon):
+        state[0] = unknown(rule, now[0], horizon)
+        ring[0] = NULL
+    return horizon
+
+
+cdef inline bint retire(const Rule* rule, u128* slot, u128 word, u128* ring) noexcept nogil:
+    """Copy a sliding log's newest request into its ring, before a newer one replaces it in the slot.
+
+    The first thread to get here does it for all. The slot is read again between reading the cell and writing it:
+    while the slot still holds `word`, no thread can be a lap ahead.
+    """
+    cdef u128* cell = log_cell(rule, log_number(word), ring)
+    cdef u128 seen = word_load(cell)
+    if state_of(seen) == state_of(word):
+        return True
+    if word_load(slot) != word:
+        return False
+    return word_cas(cell, &seen, log_retired(rule, state_of(word), seen)) or state_of(seen) == state_of(word)
+
+
+cdef inline Status commit(
+    const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
+) noexcept nogil:
+    """Decide and write; start again whenever another thread was faster."""
+    cdef uint64_t tag = tag_of_hash(hashed)
+    cdef uint64_t now = request.now, at = 0, horizon = 0
+    cdef u128 word = 0, state, after = 0
+    cdef u128* slot
+    cdef u128* ring
+    cdef bint evicted_claim = False
+    cdef Status status
+    while True:
+        slot = find(table, hashed, &word)
+        state = state_of(word)
+        ring = ring_of(table, rule, slot)
+        if slot == NULL or (ring != NULL and log_number(state) < rule.capacity):
+            horizon = apply_horizon(table, rule, request, slot == NULL, &now, &state, &ring)
+        if slot == NULL and (request.verb == REFUND or request.verb == CANCEL):
+            status = REFUSED
+            break
+        if not decide(rule, request, now, state, ring, &after, &at):
+            if ring != NULL and word_load(slot) != word:
+                continue  # the ring may have changed during the decision
+            status = REFUSED
+            break
+        if slot == NULL:
+            slot = claim(table, rule, now, hashed, &evicted_claim, &word)
+            if slot == NULL:
+                count_add(&table.header.full, 1)
+                at = first_free_at(table, rule, now, hashed)
+                status = FULL
+                break
+            if not is_claim(word):
+                continue
+            if count_load(&table.header.horizon) > max(horizon, now):
+                word_cas(slot, &word, free_word())  # the key may have come and gone since it was missed
+                continue
+        elif ring != NULL and not retire(rule, slot, word, ring):
+            continue
+        if word_cas(slot, &word, slot_word(tag, after)):
+            status = DONE
+            break
+        count_add(&table.header.collisions, 1)
+    out.status = status
+    out.now = now
+    out.at = at
+    out.before = state
+    out.after = after if status == DONE else state
+    out.ring = ring
+    return status

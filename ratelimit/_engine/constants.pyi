@@ -1,0 +1,18 @@
+from enum import IntEnum
+
+NS_PER_SECOND: int
+MOMENT_BITS: int
+STATE_BITS: int
+LARGEST_UNIT: int
+LOG_CAPACITY: int
+PAGE_BYTES: int
+HEADER_OFFSET: int
+SLOT_BYTES: int
+
+class Algorithm(IntEnum):
+    TOKEN_BUCKET = 0
+    LEAKY_BUCKET = 1
+    FIXED_WINDOW = 2
+    FIRST_WINDOW = 3
+    SLIDING_WINDOW = 4
+    SLIDING_LOG = 5

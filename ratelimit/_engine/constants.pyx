@@ -1,0 +1,1 @@
+"""The engine's constants for Python; `constants.pxd` defines them."""

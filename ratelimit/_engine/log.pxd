@@ -1,0 +1,103 @@
+"""Requests on a sliding log, which spends and gives back one at a time: a cost of c is c requests of cost 1."""
+
+from libc.stdint cimport uint64_t
+
+from .atomics cimport u128, word_cas, word_load
+from .commit cimport commit
+from .layout cimport Table, ring_of, slot_word, state_of, tag_of
+from .request cimport CANCEL, CHARGE, DONE, Outcome, Request, Status
+from .rule cimport Rule
+from .search cimport find
+from .sliding_log cimport log_append, log_cell, log_leaves, log_leaves_back, log_number, log_pack, log_stamp
+
+
+# The next two return False if there is nothing to give back. Otherwise they decrement `left`, or leave it as it is if
+# another thread changed the slot or the cell first.
+
+
+cdef inline bint log_pop(
+    const Table* table, const Rule* rule, u128* slot, u128 word, uint64_t at, uint64_t* left
+) noexcept nogil:
+    """Take back the newest request, which was booked `at` a future moment; nothing if another one is the newest."""
+    cdef u128 previous
+    if log_stamp(word) != at + 1:
+        return False
+    previous = state_of(word_load(log_cell(rule, log_number(word) - 1, ring_of(table, rule, slot))))
+    if log_number(previous) == 0 or log_append(rule, at, previous) != state_of(word):
+        return False
+    left[0] -= word_cas(slot, &word, slot_word(tag_of(word), previous))
+    return True
+
+
+cdef inline bint log_forgive(
+    const Table* table, const Rule* rule, uint64_t now, u128* slot, u128 word, uint64_t* left
+) noexcept nogil:
+    """Forget the oldest request that still counts, so that what remains is never older than what was admitted.
+
+    Nothing if no request counts, or if some are booked ahead: the ring may then no longer hold the oldest.
+    """
+    cdef u128* ring = ring_of(table, rule, slot)
+    cdef uint64_t counts = 0, free = rule.capacity, back
+    cdef u128 seen
+    cdef u128* cell
+    if log_leaves(rule, log_stamp(word)) <= now or log_stamp(word) > now + 1:
+        return False
+    while free - counts > 1:
+        back = counts + (free - counts) // 2
+        if log_leaves_back(rule, back, word, ring) > now:
+            counts = back
+        else:
+            free = back
+    if counts == 0:
+        left[0] -= word_cas(slot, &word, slot_word(tag_of(word), log_pack(0, log_number(word))))
+        return True
+    cell = log_cell(rule, log_number(word) - counts, ring)
+    seen = word_load(cell)
+    if log_leaves(rule, log_stamp(seen)) > now and word_load(slot) == word:
+        left[0] -= word_cas(cell, &seen, log_pack(0, log_number(seen)))
+    return True
+
+
+cdef inline void log_give_back(
+    const Table* table, const Rule* rule, const Request* request, uint64_t hashed
+) noexcept nogil:
+    """Refund or cancel as much of the cost as can be given back."""
+    cdef uint64_t left = min(request.cost, rule.capacity)
+    cdef u128 word = 0
+    cdef u128* slot
+    while left:
+        slot = find(table, hashed, &word)
+        if slot == NULL:
+            return
+        if request.verb == CANCEL and request.at > request.now:
+            if not log_pop(table, rule, slot, word, request.at, &left):
+                return
+        elif not log_forgive(table, rule, request.now, slot, word, &left):
+            return
+
+
+cdef inline Status log_spend(
+    const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
+) noexcept nogil:
+    """Spend all of the cost or nothing: each step asks whether all that is left still fits, and takes one."""
+    cdef Request step = request[0]
+    cdef Outcome first
+    if step.cost == 1:
+        return commit(table, rule, request, hashed, out)
+    if step.verb == CHARGE:
+        step.cost = min(step.cost, rule.capacity)  # more than the ring holds makes no difference
+    if commit(table, rule, &step, hashed, out) != DONE:
+        return out.status
+    first = out[0]
+    step.patience = first.at - first.now  # the first step has fixed the moment
+    while step.cost > 1:
+        step.cost -= 1
+        if commit(table, rule, &step, hashed, out) != DONE:
+            step.verb = CANCEL
+            step.at = first.at
+            step.cost = request.cost - step.cost
+            log_give_back(table, rule, &step, hashed)
+            break
+    out.before = first.before
+    out.at = first.at
+    return out.status

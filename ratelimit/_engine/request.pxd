@@ -1,0 +1,33 @@
+"""A request as the engine sees it, and its outcome."""
+
+from libc.stdint cimport uint64_t
+
+from .atomics cimport u128
+
+cdef enum Verb:
+    HIT      # spend now or not at all
+    RESERVE  # spend at the first moment that admits the cost, within the patience
+    CHARGE   # spend whether the quota admits it or not
+    REFUND   # give back
+    CANCEL   # undo a booking
+
+cdef struct Request:
+    Verb verb
+    bint now_given     # the caller chose `now`: it is used as it is, even if it precedes the horizon
+    uint64_t now
+    uint64_t cost
+    uint64_t patience  # RESERVE: the longest delay, in nanoseconds
+    uint64_t at        # RESERVE: not before; CANCEL: the moment that was booked
+
+cdef enum Status:
+    REFUSED
+    DONE
+    FULL  # the key has no slot, and every slot that it could take belongs to a live key
+
+cdef struct Outcome:
+    Status status
+    uint64_t now  # the moment of the decision; not before the horizon unless the caller chose it
+    uint64_t at   # when the request may act
+    u128 before   # the key's state
+    u128 after
+    u128* ring    # of a sliding log

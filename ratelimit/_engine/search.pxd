@@ -1,0 +1,102 @@
+"""Finding a key's slot.
+
+A search runs from the key's home to the first slot that was never used, and no further than the header's `reach`: the
+farthest that any key was ever put from its home, at most `window` slots. A used slot never becomes "never used" again
+and the reach only grows, so a search never stops before its key.
+
+A full table makes searches long. After the first eight slots a search therefore asks about eight at once whether all
+can be skipped, and visits them one by one if not, if fewer are left, or at the table's end. The words of a group are
+loaded in any order and do not show one moment, but neither do words that are loaded one by one: a search only concludes
+that a slot was another key's, or live, at some moment of the search. "Another key's" depends on the high half alone,
+which is read whole everywhere. "Live" depends on both halves, and is only concluded where a word is read whole. So a
+torn word never makes a search skip a slot, and a slot that is not skipped is loaded again as a word.
+"""
+
+from libc.stdint cimport uint64_t
+
+from .atomics cimport prefetch, u128, word_among, word_load, words_above, words_pass
+from .layout cimport STATE_AND_CLAIM, Table, following, holds, home, onward, reach_of, ring_of, tag_of_hash
+from .rule cimport Rule
+from .sliding_log cimport log_cell, log_number
+
+cdef enum:
+    GROUP = 8  # slots that are examined together
+
+
+cdef inline uint64_t whole_groups(const Table* table, u128* slot, uint64_t left) noexcept nogil:
+    """The slots in whole groups from here on, before the search's end and the table's."""
+    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP
+
+
+cdef inline uint64_t skip_others(const Table* table, u128* slot, uint64_t left, uint64_t tag) noexcept nogil:
+    """How many slots from here on, in groups, are used and do not hold the key."""
+    cdef uint64_t skipped = 0, end = whole_groups(table, slot, left)
+    while skipped < end and words_pass(slot + skipped, STATE_AND_CLAIM - 1, tag << 1):
+        skipped += GROUP
+    return skipped
+
+
+cdef inline uint64_t skip_live(const Table* table, u128* slot, uint64_t left, uint64_t tag, u128 floor) noexcept nogil:
+    """How many slots from here on, in groups, hold other keys, each with a state above `floor`."""
+    cdef uint64_t skipped = 0, end = whole_groups(table, slot, left)
+    while skipped < end and words_above(slot + skipped, STATE_AND_CLAIM, tag, floor):
+        skipped += GROUP
+    return skipped
+
+
+cdef inline u128* find(const Table* table, uint64_t hashed, u128* word) noexcept nogil:
+    """The key's slot and the word it held. NULL means that each slot was another key's when it was visited."""
+    cdef uint64_t tag = tag_of_hash(hashed)
+    cdef u128* slot = home(table, hashed)
+    cdef uint64_t left = reach_of(table), some, skipped
+    while left:
+        some = min(left, <uint64_t>GROUP)
+        left -= some
+        while some:
+            word[0] = word_load(slot)
+            if holds(word[0], tag):
+                return slot
+            if word[0] == 0:
+                return NULL
+            slot = following(table, slot)
+            some -= 1
+        skipped = skip_others(table, slot, left, tag)
+        slot = onward(table, slot, skipped)
+        left -= skipped
+    return NULL
+
+
+cdef inline u128* find_near(const Table* table, uint64_t hashed, u128* word) noexcept nogil:
+    """`find` for a batch: eight slots at once beyond home, since a branch for each would often be mispredicted.
+
+    NULL proves nothing: the key may be farther from home, or the table's end too near to look.
+    """
+    cdef uint64_t tag = tag_of_hash(hashed)
+    cdef u128* slot = home(table, hashed)
+    cdef int at, _group
+    word[0] = word_load(slot)
+    if holds(word[0], tag):
+        return slot
+    if table.slots + table.size - slot <= 2 * GROUP:
+        return NULL
+    slot += 1
+    for _group in range(2):
+        at = word_among(slot, STATE_AND_CLAIM - 1, tag << 1)
+        slot += at
+        if at < GROUP:
+            word[0] = word_load(slot)
+            return slot if holds(word[0], tag) else NULL
+    return NULL
+
+
+cdef inline void fetch(const Table* table, uint64_t hashed) noexcept nogil:
+    """Prefetch the home of a key that is about to be decided."""
+    prefetch(home(table, hashed))
+
+
+cdef inline void fetch_ring(const Table* table, const Rule* rule, uint64_t hashed) noexcept nogil:
+    """Prefetch the cell that a key's next request will replace in its sliding log, once its slot has been fetched."""
+    cdef u128 word = 0
+    cdef u128* slot = find(table, hashed, &word)
+    if slot != NULL:
+        prefetch(log_cell(rule, log_number(word), ring_of(table, rule, slot)))

@@ -1,0 +1,45 @@
+"""The hash of a key, a Python object."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_Check, PyBytes_GET_SIZE
+from cpython.long cimport PyLong_Check
+from cpython.number cimport PyNumber_Index
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from .._engine.hashing cimport WIDE_INT, hash_bytes, hash_int, siphash13
+
+
+cdef extern from "Python.h":
+    bint PyUnicode_Check(object)
+    int PyUnicode_KIND(object)
+    void* PyUnicode_DATA(object)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
+    long long PyLong_AsLongLongAndOverflow(object, int*) except? -1
+
+
+cdef inline uint64_t hash_key(const uint64_t* seed, object key) except? 0:
+    cdef int overflow = 0
+    cdef int64_t value
+    if PyUnicode_Check(key):
+        return siphash13(
+            seed,
+            <uint8_t*>PyUnicode_DATA(key),
+            PyUnicode_GET_LENGTH(key) * PyUnicode_KIND(key),
+            PyUnicode_KIND(key),
+        )
+    if PyLong_Check(key):
+        value = PyLong_AsLongLongAndOverflow(key, &overflow)
+        if not overflow:
+            return hash_int(seed, value)
+        wide = key.to_bytes(key.bit_length() // 8 + 1, "little", signed=True)
+        return siphash13(seed, <uint8_t*>PyBytes_AS_STRING(wide), PyBytes_GET_SIZE(wide), WIDE_INT)
+    if PyBytes_Check(key):
+        return hash_bytes(seed, <uint8_t*>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+    return hash_key(seed, whole_number(key))
+
+
+cdef inline object whole_number(object key):
+    """The int of an integer of another type, such as numpy's."""
+    try:
+        return PyNumber_Index(key)
+    except TypeError:
+        raise TypeError(f"key: expected a str, bytes or int, got {key!r} of type {type(key).__name__}") from None
