@@ -5,9 +5,10 @@ from math import ceil, inf
 from typing import Literal
 
 from .._core import Limiter
+from .._engine.constants import NS_PER_SECOND
 from .._limiter.decision import Decision
 from ..composite import All
-from ..quota import NS_PER_SECOND, Quota
+from ..quota import Quota
 
 Style = Literal["draft", "legacy"] | None
 Fields = list[tuple[bytes, bytes]]

@@ -12,7 +12,7 @@ from .._core import Limiter
 from .._limiter.decision import Decision
 from ..composite import All
 from ..language import make_limiter, parse_limits
-from ..quota import count
+from ..quota import checked_int
 from ..table import Table
 
 log = logging.getLogger("ratelimit.contrib")
@@ -39,7 +39,7 @@ class Limiters:
         if shared is not None:
             Table.shared(shared)  # raises an error for a name that is not possible
         if max_keys is not None:
-            count(max_keys, "max_keys")
+            checked_int(max_keys, "max_keys")
         self._shared = shared
         self._clock = clock
         self._max_keys = max_keys
@@ -94,7 +94,7 @@ class Limiters:
 
 
 class Ruling(NamedTuple):
-    """What a limit decided about one request.
+    """The decision of a limit about one request.
 
     Attributes:
         decision: None if the limiter failed.

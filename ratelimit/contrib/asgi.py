@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ..quota import count
+from ..quota import checked_int
 from ._addresses import ClientAddress
 from ._answers import Fields, Style, check_style, limit_fields, refusal
 from ._policy import AnyLimiter, Guard, Limiters, Ruling, check_function, resolved
@@ -143,7 +143,7 @@ class RateLimitMiddleware:
         self._messages = None if messages is None else self._limiters.get(messages, "messages")
         self._key = key
         self._cost_of = cost if callable(cost) else None
-        self._cost = 1 if callable(cost) else count(cost, "cost")
+        self._cost = 1 if callable(cost) else checked_int(cost, "cost")
         self._exempt = exempt if callable(exempt) else _in_paths(exempt)
         self._methods = None if methods is None else _methods(methods)
         self._client_address = ClientAddress(trusted_proxies)

@@ -71,6 +71,6 @@ def test_rejects_a_text_for_a_list(networks):
 
 
 @pytest.mark.parametrize("networks", [["example.com"], ["10.0.0.1/8"], [""]])
-def test_rejects_what_is_not_a_network(networks):
+def test_rejects_other_texts_than_networks(networks):
     with pytest.raises(ValueError, match="trusted_proxies: expected addresses or networks"):
         ClientAddress(networks)
