@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import core_schema
 
+from ..._engine.constants import NS_PER_SECOND
 from ...language import LimitSpec
-from ...quota import NS_PER_SECOND
 from ..routing.table import METHODS
 from ..templates.gateway_responses import TYPES
 from .base import model
