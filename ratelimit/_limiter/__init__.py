@@ -1,1 +1,1 @@
-"""What a limiter is made of: what callers give, the rule it compiles to, and what callers are given."""
+"""The parts of a limiter: checked arguments, the compiled rule, decisions and reservations."""

@@ -8,7 +8,7 @@ COUNTS: tuple[Literal["keep", "scale", "reset"], ...]
 
 @disjoint_base
 class Attachment:
-    """What every limiter has. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
+    """The attachment of a limiter to its table. Its class sets `_parameters`, from a quota to RuleParameters."""
 
     @property
     def clock(self) -> Any: ...

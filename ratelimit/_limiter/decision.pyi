@@ -33,7 +33,7 @@ class Decision:
         """The most that can be spent at one moment."""
     @property
     def remaining(self) -> int:
-        """What can still be spent now."""
+        """The largest cost that can be spent now."""
     @property
     def retry_after(self) -> float:
         """The seconds until the same request is allowed if no other comes first; inf if no wait is long enough."""

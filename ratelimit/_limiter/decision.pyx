@@ -46,7 +46,7 @@ cdef class Decision:
 
     @property
     def remaining(self) -> int:
-        """What can still be spent now."""
+        """The largest cost that can be spent now."""
         return self.verdict.remaining
 
     @property

@@ -11,7 +11,7 @@ from .reservation import Reservation
 
 
 class Waitable(Protocol):
-    """What waiting needs of a limiter, or of several as one."""
+    """The interface of a limiter, or of several as one, that waiting needs."""
 
     @property
     def clock(self) -> Any: ...

@@ -55,7 +55,7 @@ class StoredQuota(NamedTuple):
 
 
 class TableFormat(NamedTuple):
-    """What a table is made with, beside its size, and never changes.
+    """The properties of a table that never change, except its size.
 
     Attributes:
         algorithm: see constants.pxd.

@@ -390,7 +390,7 @@ def test_bounds_what_a_file_expands_to_and_what_an_error_echoes(tmp_path, text, 
     ],
 )
 def test_check_reports_problems_with_file_and_line(tmp_path, capsys, route, problem):
-    """Some are only found when everything is put together."""
+    """This includes problems that appear only when the configuration is compiled."""
     (tmp_path / "broken_beside.py").write_text("def f(event:\n")
     (tmp_path / "raising_beside.py").write_text("raise RuntimeError('no database')\n")
     file = written(tmp_path, f"apis:\n  a:\n    stages: {{$default: {{}}}}\n    routes: {{\nGET /: {{{route}}}}}")
@@ -670,7 +670,7 @@ def test_rejects_a_file_that_is_not_utf_8(tmp_path):
 
 
 def test_own_value_wins_over_a_merged_one(tmp_path):
-    """A number in place of a text is the text as it is written."""
+    """A number that is meant as text is the text in the file."""
     file = tmp_path / "gateway.yaml"
     file.write_text("""
 apis:
@@ -719,7 +719,7 @@ def test_check_accepts_a_right_file(tmp_path, capsys):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(
-    ("tables", "problem"), [("/proc/nowhere", "'/proc/nowhere'"), ("tables", "no table of ratelimit: it has 7 bytes")]
+    ("tables", "problem"), [("/proc/nowhere", "'/proc/nowhere'"), ("tables", "is not a ratelimit table: it has 7 bytes")]
 )
 def test_command_rejects_tables_that_cannot_be_opened(tmp_path, monkeypatch, capsys, tables, problem, workers):
     """The error is one line, and no worker is started."""
