@@ -17,7 +17,9 @@ from .backends.function import FunctionIntegration
 from .backends.integration import Integration
 from .backends.mock import MockIntegration
 from .backends.proxy import Forwarding, ProxyIntegration, address_of, parse_urls
+from .config import rules
 from .config.model import Api, Configuration, Mock, Proxy, Route, Stage, WebSocketLimits
+from .config.problems import Problems
 from .exchange import Caller, Exchange
 from .http.errors import BadValue, Refusal
 from .http.networks import Networks, parse_address
@@ -44,13 +46,13 @@ class CompiledRoute:
 
     Args:
         key: the route key.
-        guard: admits its clients; None where all are.
+        guard: admits its clients; None where every client is admitted.
         chain: its levels, for a request without a plan; None where nothing is counted.
         levels: the same, to follow those of a plan.
         plans: by the names of API keys.
         stage: such as "shop/prod".
         shadow: whether the levels of plans only count.
-        meter: its counters; None where there are none.
+        meter: its counters; None where nothing is counted.
         integration: answers its requests.
         response: changes to the answer.
         max_body: bytes of a request's body.
@@ -70,14 +72,14 @@ class CompiledRoute:
     max_body: int = 0
     constant: Response | None = None
 
-    def chain_of(self, caller: Caller) -> Chain | None:
-        """The levels of a caller's plan, and then those of the route."""
-        if not caller.key or self.plans is None:
+    def chain_of_plan(self, caller: Caller) -> Chain | None:
+        """Return the levels of a caller's plan, followed by those of the route."""
+        if self.plans is None:
             return self.chain
         return self.plans[caller.key].chain(caller.key, self.stage, self.key, self.levels, self.shadow)
 
     async def answer(self, exchange: Exchange) -> Response:
-        """The answer of the integration, after the transform; or a Refusal."""
+        """Return the answer of the integration, transformed; raise a Refusal if it has failed."""
         try:
             response = await self.integration.answer(exchange)
             return response if self.response is None else await _transformed(self.response, response, exchange)
@@ -101,9 +103,9 @@ class CompiledApi:
     Args:
         responses: its gateway responses.
         is_websocket: whether it is a WebSocket API.
-        selection: what a WebSocket message names its route by.
+        selection: gives the route that a WebSocket message names.
         limits: of WebSockets.
-        variants: what is reached at its stages, by stage and whether it is the canary.
+        variants: those of its stages, by the name of the stage and whether it is the canary.
     """
 
     responses: GatewayResponses
@@ -128,14 +130,16 @@ class Site:
         used: the addresses that a route may call.
         unrouted: counts requests without a route.
 
-    Raises: ValueError for what can only be seen when all is put together; OSError for the access log.
+    Raises: ConfigurationError with all that does not fit together, and all that cannot be loaded or opened.
     """
 
     def __init__(self, configuration: Configuration, limiters: Limiters, addresses: Addresses) -> None:
+        rules.check(configuration)
+        problems = Problems()
         self.configuration = configuration
         self.now_ns = limiters.now_ns
         self.plans = {name: UsagePlan(name, plan, limiters) for name, plan in configuration.plans.items()}
-        compiler = _Compiler(configuration, limiters, addresses, self.plans)
+        compiler = _Compiler(configuration, limiters, addresses, self.plans, problems)
         self.apis = {name: compiler.api(name, api) for name, api in configuration.apis.items()}
         routed = {name: _routed(name, configuration.apis[name], api) for name, api in self.apis.items()}
         self.router = Router(routed, configuration.domains, configuration.encoded_slash)
@@ -150,18 +154,26 @@ class Site:
         self.body_timeout = configuration.body_timeout
         self.fails_open = configuration.on_limiter_error == "fail_open"
         self.tracing = Tracing() if configuration.tracing else None
-        log = configuration.access_log
-        self.access_log = AccessLogWriter(log.file, log.format) if log else None
+        self.access_log: AccessLogWriter | None = None
+        if configuration.access_log:
+            with problems.at("access_log", "file"):
+                self.access_log = AccessLogWriter(configuration.access_log.file, configuration.access_log.format)
+        problems.raise_any()
         self.unrouted = Meter(limiters, "", "", "", "")
 
     def responses_of(self, destination: Destination) -> GatewayResponses:
-        """The gateway responses of the API that was found, or else those of all."""
+        """Return the gateway responses of the API that was found, or else the common ones."""
         api = self.apis.get(destination.api)  # that of a WebSocket may be gone after a reload
         return self.responses if api is None else api.responses
 
     def variant(self, destination: Destination) -> Variant[CompiledRoute]:
-        """What a request found."""
+        """Return the variant that a request found."""
         return self.apis[destination.api].variants[destination.stage, destination.is_canary]
+
+    def is_page(self, request: Request) -> bool:
+        """Whether a path is that of the operator's pages or below it."""
+        here = self.operator_path
+        return bool(here) and f"{request.path}/".startswith(f"{here}/")
 
     def is_operator(self, request: Request) -> bool:
         """Whether a client may see the operator's pages.
@@ -174,12 +186,12 @@ class Site:
         return host == "localhost" or self.router.has_domain(host) or parse_address(host) is not None
 
     def variants(self) -> Iterator[Variant[CompiledRoute]]:
-        """What is reached at all stages."""
+        """Yield the variants of all stages."""
         for api in self.apis.values():
             yield from api.variants.values()
 
     def meters(self) -> Iterator[Meter]:
-        """Those of all routes, and of requests without one."""
+        """Yield the meters of all routes, and of requests without one."""
         yield self.unrouted
         for variant in self.variants():
             for route in variant.routes.values():
@@ -197,7 +209,7 @@ def _routed(name: str, api: Api, compiled: CompiledApi) -> RoutedApi[CompiledRou
 
 
 def _missing(api: Api) -> str:
-    """The gateway response of a path without a route."""
+    """Return the gateway response of a path without a route."""
     return "MISSING_AUTHENTICATION_TOKEN" if api.type == "rest" else "RESOURCE_NOT_FOUND"
 
 
@@ -205,9 +217,15 @@ class _Compiler:
     """Makes the routes of a Site."""
 
     def __init__(
-        self, configuration: Configuration, limiters: Limiters, addresses: Addresses, plans: dict[str, UsagePlan]
+        self,
+        configuration: Configuration,
+        limiters: Limiters,
+        addresses: Addresses,
+        plans: dict[str, UsagePlan],
+        problems: Problems,
     ) -> None:
         self.used: list[Address] = []
+        self._problems = problems
         self._configuration = configuration
         self._limiters = limiters
         self._addresses = addresses
@@ -220,9 +238,10 @@ class _Compiler:
                 self._plans.setdefault(stage, {}).update(dict.fromkeys(plan.keys, plans[name]))
 
     def api(self, name: str, api: Api) -> CompiledApi:
-        authorizers = {
-            label: CachingAuthorizer(one.function, one.identity, one.ttl) for label, one in api.authorizers.items()
-        }
+        authorizers = {}
+        for label, one in api.authorizers.items():
+            with self._problems.at("apis", name, "authorizers", label, "function"):
+                authorizers[label] = CachingAuthorizer(one.function, one.identity, one.ttl)
         given = {**self._configuration.responses, **api.responses}
         variants = {}
         for stage_name, stage in api.stages.items():
@@ -232,7 +251,7 @@ class _Compiler:
         return CompiledApi(
             GatewayResponses(given, self._configuration.problem_json),
             api.type == "websocket",
-            selection_template(api.route_selection),
+            Template(api.route_selection),
             api.limits,
             variants,
         )
@@ -247,14 +266,13 @@ class _Compiler:
         given = api.routes_of(deployment)
         if api.type == "websocket":
             given = {"$connect": Route(mock=Mock()), **given}
+        places = {key: path for key, path, _ in api.located(deployment)}
         routes = {}
         for key, route in given.items():
             meter = Meter(self._limiters, api_name, name, "canary" if is_canary else "base", key)
-            try:
-                authorizer = authorizers[route.authorizer] if route.authorizer else None
+            with self._problems.at("apis", api_name, *places.get(key, ())):
+                authorizer = authorizers.get(route.authorizer) if route.authorizer else None
                 routes[key] = self._route(f"{api_name}/{name}", api, stage, key, route, variables, authorizer, meter)
-            except ValueError as error:
-                raise ValueError(f"{api_name}/{name}, route {key!r}: {error}") from error
         table = None if api.type == "websocket" else RouteTable(given)
         return Variant(api_name, name, deployment or "current", is_canary, variables, routes, table, _missing(api))
 
@@ -295,7 +313,7 @@ class _Compiler:
         )
 
     def _levels(self, path: str, api: Api, stage: Stage, key: str) -> Iterator[Level]:
-        """The levels after those of a plan."""
+        """Yield the levels after those of a plan."""
         throttles = stage.route_throttles
         if api.type == "websocket":
             throttles = {"$connect": api.limits.connections, **throttles}
@@ -336,13 +354,3 @@ class _Compiler:
     def _address(self, scheme: str, host: str, port: int, verify: bool) -> Address:
         self.used.append(self._addresses.of(scheme, host, port, verify))
         return self.used[-1]
-
-
-def selection_template(text: str) -> Template:
-    """The template of a route selection expression, such as `$request.body.a` or `${request.body.a}/${...}`."""
-    template = Template(text)
-    if not template.names or any(
-        not name.startswith(("request.", "context.", "stageVariables.")) for name in template.names
-    ):
-        raise ValueError(f"route_selection must be as '$request.body.action', not {text!r}")
-    return template

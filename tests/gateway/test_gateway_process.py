@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 import signal
 import socket
@@ -121,12 +122,15 @@ def test_file_that_is_being_written_is_not_read(monkeypatch):
         looks.append(states[min(len(looks), len(states) - 1)])
         return looks[-1]
 
+    class Read:
+        configuration, warnings, located = None, (), staticmethod(contextlib.nullcontext)
+
     class Served:
         async def load(self, configuration):
             read_at.append(len(looks))
 
     monkeypatch.setattr(worker, "_state", state)
-    monkeypatch.setattr(worker, "_configuration", lambda file, tables: None)
+    monkeypatch.setattr(worker, "_read", lambda file, tables: Read())
 
     async def follow():
         task = asyncio.create_task(worker._follow(Served(), "file", "memory", True, states[0]))
@@ -142,7 +146,7 @@ def test_reload_promotes_in_all_workers_and_their_replacements(serve):
 apis:
   a:
     deployments: {{v1: {{GET /: {{mock: {{body: v1}}}}}}, v2: {{GET /: {{mock: {{body: v2}}}}}}}}
-    stages: {{$default: {{deployment: {}, canary: {{percent: 0, deployment: v2}}}}}}
+    stages: {{$default: {{deployment: {}}}}}
 """
     server = serve(text.format("v1"), "--workers", "2")
 

@@ -20,6 +20,8 @@ SHAPES = {
     "body_bytes_sent": r"\d+|-",
     "bytes_sent": r"\d+|-",
     "client": r"[^ \"]*",
+    "path": r"[^ ?\"\n]*",
+    "query": r"[^ \"\n]*",
 }
 # strftime's directives, as regular expressions; the texts must then be in a form that is known.
 TIME_PARTS = {
