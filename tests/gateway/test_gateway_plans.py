@@ -366,7 +366,10 @@ def test_rejects_contradictory_quotas(quota):
             "unknown key 'ben' in plan 'gold' 'gold': ann",
         ),
         (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ann"), "plan 'gold' has no quota"),
-        (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ben"), "unknown key 'ben' in plan 'gold'"),
+        (
+            lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ben"),
+            "unknown key 'ben' in plan 'gold'",
+        ),
     ],
 )
 def test_errors_of_embedded_parts_name_the_argument(wrong, told):
