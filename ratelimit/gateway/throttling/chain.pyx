@@ -1,7 +1,7 @@
 """The throttle chain: one atomic decision over all levels of a request, and the headers about it."""
 
 cimport cython
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.stdint cimport uint64_t
 
@@ -201,6 +201,9 @@ cdef class Ruling:
 
 
 cdef bint is_named(list fields, bytes name):
+    cdef char first = PyBytes_AS_STRING(name)[0]
+    if first != 114 and first != 120:  # all fields begin with r or x
+        return False
     for field in fields:
         if <bytes>(<tuple>field)[0] == name:
             return True
