@@ -47,7 +47,7 @@ cdef inline uint64_t wait_of(const Part* part) noexcept nogil:
 
 
 cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
-    """Return the cost for a limiter in all its parts: one that occurs twice, with the same key, is spent from twice."""
+    """Return the cost for a limiter in all its parts; one that occurs twice with the same key is spent from twice."""
     cdef uint64_t cost = parts[of].request.cost
     cdef int times = 0, k
     for k in range(size):

@@ -154,7 +154,7 @@ cdef inline u128 live_above(const Rule* rule, uint64_t moment) noexcept nogil:
 cdef inline u128 carried(
     const Rule* old, const Rule* new, uint64_t now, bint scale, u128 state
 ) noexcept nogil:
-    """Return the state under a new quota. It keeps the spent cost or, with `scale`, the spent share of the limit."""
+    """Return the state under a new quota: what was spent stays or, with `scale`, its share of the limit."""
     if is_gcra(old):
         return gcra_carried(old, new, now, scale, state)
     if not scale or old.algorithm == SLIDING_LOG:

@@ -32,7 +32,7 @@ cdef inline int64_t anchor_ns() noexcept nogil:
 
 
 cdef inline bint clock_is_valid(Clock* clock, uint64_t boot) noexcept nogil:
-    """Return whether the clock is before the end of time; a damaged clock may not be."""
+    """Return whether the clock is before the end of time; a damaged one may not be."""
     cdef u128 seen = word_load(&clock.epoch)
     if count_load(&clock.latest) >= NEVER - 1:
         return False
@@ -55,7 +55,7 @@ cdef inline uint64_t peek_ns(int64_t anchor) noexcept nogil:
 
 
 cdef inline uint64_t now_ns(Clock* clock, int64_t anchor) noexcept nogil:
-    """Return the current time, for a decision: recorded in `latest`."""
+    """Return the current time for a decision, and record it in `latest`."""
     cdef uint64_t now = peek_ns(anchor)
     if now > count_load(&clock.latest) + NS_PER_SECOND:
         count_raise(&clock.latest, now)

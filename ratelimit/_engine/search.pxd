@@ -45,7 +45,7 @@ cdef inline uint64_t skip_live(const Table* table, u128* slot, uint64_t left, ui
 
 
 cdef inline u128* find(const Table* table, uint64_t hashed, u128* word) noexcept nogil:
-    """Return the key's slot and the word it held. NULL means that each slot was another key's when it was visited."""
+    """Return the key's slot and the word it held. NULL: each slot was another key's when it was visited."""
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* slot = home(table, hashed)
     cdef uint64_t left = reach_of(table), some, skipped

@@ -40,7 +40,7 @@ cdef inline uint64_t log_leaves(const Rule* rule, uint64_t stamp) noexcept nogil
 
 
 cdef inline u128 log_append(const Rule* rule, uint64_t moment, u128 state) noexcept nogil:
-    """Append one request, never before the newest, so that the log stays sorted."""
+    """Return the state with one more request, never before the newest, so that the log stays sorted."""
     cdef uint64_t number = log_number(state) + 1
     if number == 3 * rule.capacity:
         number = rule.capacity
@@ -64,7 +64,7 @@ cdef inline int log_gap_shift(const Rule* rule) noexcept nogil:
 
 
 cdef inline uint64_t log_stamp_of_cell(const Rule* rule, uint64_t number, u128 cell) noexcept nogil:
-    """Return the stamp of the request with this number. A cell of the next lap means that a booking was cancelled."""
+    """Return the stamp of the request with this number, from its cell; the next lap's is a cancelled booking."""
     cdef uint64_t stamp = log_stamp(cell)
     cdef uint64_t gap
     if log_number(cell) == number or log_number(cell) == number + 2 * rule.capacity:
@@ -93,7 +93,7 @@ cdef inline uint64_t log_leaves_back(const Rule* rule, uint64_t back, u128 state
 
 
 cdef inline uint64_t log_ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:
-    """Return when `cost` is admitted: once the request that is `limit - cost` before the newest no longer counts."""
+    """Return when `cost` fits: once the request that is `limit - cost` before the newest no longer counts."""
     if cost > rule.limit:
         return NEVER
     if log_number(state) == 0:

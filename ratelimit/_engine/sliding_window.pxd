@@ -53,7 +53,7 @@ cdef inline bint sliding_begun(const Rule* rule, uint64_t now, Sliding seen) noe
 
 
 cdef inline u128 sliding_weight(const Rule* rule, uint64_t now, Sliding seen) noexcept nogil:
-    """Return the share of the previous window that still counts, in units of 1/period of a request."""
+    """Return the weight of the previous window, in units of 1/period of a request."""
     return <u128>seen.previous * ((seen.index + 1) * rule.period - now)
 
 

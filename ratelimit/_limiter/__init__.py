@@ -1,1 +1,1 @@
-"""The parts of a limiter: checked arguments, the compiled rule, decisions and reservations."""
+"""The parts of a limiter: arguments, the compiled rule, the attachment to a table, and results."""

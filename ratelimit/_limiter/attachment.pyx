@@ -39,7 +39,7 @@ cdef extern from *:
 
 
 cdef class Attachment:
-    """The attachment of a limiter to its table. Its class sets `_parameters`, from a quota to RuleParameters."""
+    """The base of every limiter. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
 
     _parameters = None
 

@@ -11,7 +11,7 @@ from .reservation import Reservation
 
 
 class Waitable(Protocol):
-    """The interface of a limiter, or of several as one, that waiting needs."""
+    """A limiter, or several as one, as far as waiting needs it."""
 
     @property
     def clock(self) -> Any: ...

@@ -1,1 +1,1 @@
-"""The memory of a table, the metadata in its first page, and a census of its slots."""
+"""Where the bytes of a table are, the metadata in its first page, and a census of its slots."""

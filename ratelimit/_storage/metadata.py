@@ -55,7 +55,7 @@ class StoredQuota(NamedTuple):
 
 
 class TableFormat(NamedTuple):
-    """The properties of a table that never change, except its size.
+    """The properties with which a table is made, beside its size. They never change.
 
     Attributes:
         algorithm: see constants.pxd.
