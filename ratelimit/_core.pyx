@@ -17,7 +17,7 @@ from ._limiter.compiled_rule cimport CompiledRule
 from ._limiter.keys cimport hash_key
 from ._limiter.reservation cimport reservation_of
 
-from ._limiter import waiting
+from ._limiter import decorator, waiting
 from ._limiter.decision import VERDICT
 from ._limiter.parameters import check_arguments, options_of, read_parameters, text_of
 from .quota import seconds_to_ns
@@ -223,6 +223,18 @@ cdef class Limiter(Attachment):
     def wait_async(self, key, cost=1, timeout=None):
         """Wait as `wait` does, without blocking the event loop. A cancelled wait gives its turn back."""
         return waiting.wait_async(self, key, cost, timeout)
+
+    def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=decorator.UNSET):
+        """Return a decorator that limits the calls of a function or of a coroutine function.
+
+        Args:
+            key: a function of the call's arguments that returns the key; by default the name of the decorated function.
+            cost: a whole number, or a function of the call's arguments.
+            wait: wait until the call is allowed, instead of refusing it.
+            timeout: seconds that a call may have to wait.
+            default: the value that a refused call returns; by default it raises LimitExceeded.
+        """
+        return decorator.limit_calls(self, key, cost, wait, timeout, default)
 
     def __and__(self, other):
         """Return both limits as one, an All."""

@@ -1,10 +1,10 @@
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
-from ._core import Limiter, _Clock, _Integers, _Key, _Keys, _Seconds
+from ._core import Limiter, _Clock, _Function, _Integers, _Key, _Keys, _Seconds
 from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
 from .quota import Quota
@@ -69,6 +69,24 @@ class All:
         """Block until `cost` is spent from all limiters, as Limiter.wait does."""
     def wait_async(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> Coroutine[Any, Any, None]:
         """Wait as `wait` does, without blocking the event loop."""
+    def limited(
+        self,
+        *,
+        key: Callable[..., _Key] | None = None,
+        cost: int | Callable[..., int] = 1,
+        wait: bool = False,
+        timeout: _Seconds | None = None,
+        default: Any = ...,
+    ) -> Callable[[_Function], _Function]:
+        """Return a decorator that limits the calls of a function or of a coroutine function.
+
+        Args:
+            key: a function of the call's arguments that returns the key; by default the name of the decorated function.
+            cost: a whole number, or a function of the call's arguments.
+            wait: wait until the call is allowed, instead of refusing it.
+            timeout: seconds that a call may have to wait.
+            default: the value that a refused call returns; by default it raises LimitExceeded.
+        """
     def now_ns(self) -> int:
         """Return the time by the limiters' clock, in nanoseconds since the epoch."""
     def __and__(self, other: Limiter | All) -> All: ...
