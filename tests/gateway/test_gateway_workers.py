@@ -180,7 +180,7 @@ def test_function_that_cannot_be_loaded_does_not_end_watching(serve, gateway_tex
     function = "apis: {a: {routes: {GET /: {function: 'half_written:f'}}, stages: {$default: {}}}}"
     server.file.write_text(function)
     server.wait_for(
-        f"not reloaded: {server.file}:1: a/$default, route 'GET /': function 'half_written:f' cannot be loaded"
+        f"not reloaded: {server.file}:1: apis.a.routes['GET /']: function 'half_written:f' cannot be loaded"
     )
     (tmp_path / "half_written.py").write_text("def f(event): return 'whole'\n")
     server.file.write_text(function + "\n")

@@ -14,7 +14,7 @@ def schema() -> dict[str, Any]:
     """Make a JSON schema (draft 2020-12) that accepts what a configuration file may have, and describes it."""
     found = TypeAdapter(model.Configuration).json_schema()
     _close(found)
-    for name, fields in _field_docs().items():
+    for name, fields in field_docs().items():
         properties = (found if name == "Configuration" else found["$defs"].get(name, {})).get("properties", {})
         for field, text in fields.items():
             properties[field]["description"] = text
@@ -25,7 +25,7 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _field_docs() -> dict[str, dict[str, str]]:
+def field_docs() -> dict[str, dict[str, str]]:
     """Read the texts below the fields of each class. Pydantic can do so, too, but at each start of the gateway."""
     docs: dict[str, dict[str, str]] = {}
     for node in ast.parse(getsource(model)).body:
