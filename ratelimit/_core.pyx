@@ -15,7 +15,7 @@ from ._limiter.attachment cimport ALLOW, DENY, RAISE, is_stale, revision_of
 from ._limiter.batch cimport Batch
 from ._limiter.compiled_rule cimport CompiledRule
 from ._limiter.keys cimport hash_key
-from ._limiter.reservation cimport reservation_of
+from ._limiter.reservation cimport place_of, reservation_of
 
 from ._limiter import waiting
 from ._limiter.attachment import COUNTS
@@ -146,7 +146,7 @@ cdef class Limiter(Attachment):
             delay = 0 if self.when_full == ALLOW else wait_ns(out.now, out.at)
             return reservation_of([], self.allows_when_full(key), request.cost, out.now, delay)
         return reservation_of(
-            [(self, hashed, out.at)], status == DONE, request.cost, out.now, wait_ns(out.now, out.at)
+            [place_of(self, hashed, &out)], status == DONE, request.cost, out.now, wait_ns(out.now, out.at)
         )
 
     def refund(self, key, cost=1):

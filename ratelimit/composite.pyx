@@ -18,7 +18,7 @@ from ._limiter.arguments cimport checked_cost, checked_integers, data_of, hashes
 from ._limiter.attachment cimport ALLOW, RAISE, WhenFull, is_stale
 from ._limiter.compiled_rule cimport CompiledRule
 from ._limiter.decision cimport Decision
-from ._limiter.reservation cimport reservation_of
+from ._limiter.reservation cimport place_of, reservation_of
 
 from . import _core
 from ._limiter import waiting
@@ -80,6 +80,9 @@ cdef void take_back(const Part* part) noexcept nogil:
     if part.out.status == DONE:
         undo.verb = CANCEL
         undo.at = part.out.at
+        undo.whole = True
+        undo.last_only = False
+        undo.found, undo.booked = part.out.before, part.out.after
         perform(part.table, part.rule, &undo, part.hashed, &ignored)
 
 
@@ -285,7 +288,7 @@ cdef class All:
         for i in range(self.size):
             if parts[i].out.status == DONE:
                 delay = max(delay, wait_ns(parts[i].request.now, parts[i].out.at))
-                places.insert(0, (self.limiters[i], parts[i].hashed, parts[i].out.at))
+                places.insert(0, place_of(self.limiters[i], parts[i].hashed, &parts[i].out))
         return reservation_of(places, True, spent, parts[0].request.now, delay)
 
     def refund(self, key, cost=1):

@@ -3,13 +3,50 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from .._engine.atomics cimport first_to_set
-from .._engine.constants cimport LEAKY_BUCKET, NEVER
+from .._engine.algorithm cimport carried
+from .._engine.atomics cimport first_to_set, u128
+from .._engine.constants cimport NEVER
+from .._engine.layout cimport storable
 from .._engine.request cimport CANCEL, CHARGE, Outcome, Request, Verb
 from .._engine.table cimport perform
 from .._engine.verdict cimport seconds
 from .arguments cimport checked_cost
 from .attachment cimport Attachment
+from .compiled_rule cimport CompiledRule
+
+from .._storage.metadata import QUOTAS
+from .parameters import read_parameters
+
+
+@cython.final
+cdef class Place:
+    """What was booked at one limiter."""
+
+    cdef bint follow_changes(self, uint64_t* cost) except -1:
+        """Carry the booking over the changes of the quota since, as the key's state was; False if it is forgotten.
+
+        A change is remembered for the next fifteen. Beyond that nothing is given back.
+        """
+        cdef CompiledRule old, new
+        cdef uint64_t revision = self.limiter.rule.revision
+        cdef object metadata = self.limiter.metadata
+        if self.revision == revision:
+            return True
+        if revision - self.revision >= QUOTAS:
+            return False
+        old = CompiledRule(read_parameters(metadata, self.revision))
+        while self.revision < revision:
+            self.revision += 1
+            new = CompiledRule(read_parameters(metadata, self.revision))
+            changed_ns, counts = metadata.change(self.revision)
+            if counts == "reset":
+                return False
+            self.found = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", self.found))
+            self.booked = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", self.booked))
+            if counts == "scale":
+                cost[0] = <uint64_t>(<u128>cost[0] * new.rule.limit // old.rule.limit)
+            old = new
+        return True
 
 
 @cython.final
@@ -57,18 +94,39 @@ cdef class Reservation:
         elif actual > self.cost:
             self.correct(CHARGE, actual - self.cost)
 
-    cdef int correct(self, Verb verb, uint64_t cost) except -1:
+    def _return(self):
+        """Cancel a turn that is yet to come where it is the last in line; return whether no part of it is left.
+
+        What others have built upon stays booked, for another try. waiting.py calls this from one thread at a time.
+        """
+        if self.places and not self.closed:
+            self.correct(CANCEL, self.cost, True)
+        if not self.places:
+            self.closed = 1
+        return not self.places
+
+    cdef int correct(self, Verb verb, uint64_t cost, bint last_only=False) except -1:
+        """Cancel or charge `cost`; keep the places that `last_only` leaves as they are."""
         cdef Request request
         cdef Outcome out
-        cdef Attachment limiter
-        for limiter, hashed, at in self.places:
-            limiter.prepare(&request, None)
+        cdef Place place
+        cdef list kept = []
+        for place in self.places:
+            place.limiter.prepare(&request, None)
             request.verb = verb
             request.cost = cost
-            request.at = at
-            if limiter.rule.algorithm == LEAKY_BUCKET:  # the end of the booking is what is given back
-                request.at += (self.cost - cost) * <uint64_t>limiter.rule.interval
-            perform(&limiter.attached, limiter.rule, &request, hashed, &out)
+            if verb == CANCEL and not place.follow_changes(&request.cost):
+                continue  # what was booked is forgotten, or may be
+            request.at = place.at
+            request.whole = cost == self.cost
+            request.last_only = last_only
+            request.found = place.found
+            request.booked = place.booked
+            out.at = 0
+            perform(&place.limiter.attached, place.limiter.rule, &request, place.hashed, &out)
+            if last_only and out.at >= NEVER:
+                kept.append(place)
+        self.places = kept
         return 0
 
     def __bool__(self):
@@ -79,6 +137,17 @@ cdef class Reservation:
 
     def __repr__(self):
         return f"Reservation(allowed={self.allowed}, delay={self.delay}, cost={self.cost})"
+
+
+cdef Place place_of(Attachment limiter, uint64_t hashed, const Outcome* out):
+    cdef Place place = Place.__new__(Place)
+    place.limiter = limiter
+    place.hashed = hashed
+    place.revision = limiter.rule.revision
+    place.at = out.at
+    place.found = out.before
+    place.booked = out.after
+    return place
 
 
 cdef Reservation reservation_of(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t delay):
