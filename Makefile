@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint language format typing docs bench bench-check bench-page free-threaded sdist-test clean
+.PHONY: help demo check test nightly lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test clean
 .SECONDARY:
 
 help:  ## list the tasks
@@ -21,8 +21,16 @@ demo: $(BUILT)  ## decide real traffic under every algorithm (made up, or LOG=ac
 	$(BIN)/python examples/demo.py $(LOG)
 	$(BIN)/python examples/gateway/demo.py
 
+check: lint typing $(BUILT) $(VENV)/.group-test  ## the quick loop: style, types, unit and property tests
+	$(BIN)/python -m pytest -m "not slow" --hypothesis-profile=quick tests/unit tests/property
+
 test: $(BUILT) $(VENV)/.group-test  ## all tests, with every code block of the documentation
+	scripts/install-packages --if-root test proofs
 	$(BIN)/python -m pytest
+
+nightly: $(BUILT) $(VENV)/.group-test  ## the long proofs: large models, sanitizers, a busy machine (some hours)
+	scripts/install-packages --if-root test proofs
+	scripts/nightly
 
 lint: $(VENV)/.group-lint  ## style of Python and Cython
 	$(BIN)/ruff check .
@@ -32,13 +40,16 @@ lint: $(VENV)/.group-lint  ## style of Python and Cython
 language: $(VENV)/.group-lint  ## phrases that are hard to read, each with the plain wording
 	$(BIN)/python scripts/check_language.py
 
+layers: $(VENV)/.group-lint  ## which part of the package may import which (contracts in pyproject.toml)
+	$(BIN)/python scripts/check_layers.py
+
 format: $(VENV)/.group-lint  ## put Python into that style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 typing: $(BUILT) $(VENV)/.group-test $(VENV)/.group-bench  ## types, and stubs against the compiled modules
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit._limiter.decision ratelimit._limiter.reservation ratelimit.algorithms ratelimit.composite ratelimit.gateway.chain ratelimit.gateway.meter --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
+	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit._engine.constants ratelimit._limiter.attachment ratelimit._limiter.decision ratelimit._limiter.reservation ratelimit.algorithms ratelimit.composite ratelimit.gateway.throttling.chain ratelimit.gateway.observability.meter --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
 
 docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html
@@ -49,7 +60,7 @@ bench: $(BUILT) $(VENV)/.group-bench  ## pytest-benchmark over every scenario, a
 bench-check: $(BUILT) $(VENV)/.group-bench  ## the same, each only once: do they work?
 	$(BIN)/python -m pytest benchmarks --benchmark-disable
 
-bench-page: $(BUILT) $(VENV)/.group-bench  ## measure docs/benchmarks.md anew (a quarter of an hour)
+bench-page: $(BUILT) $(VENV)/.group-bench  ## measure docs/benchmarks.md again (a quarter of an hour)
 	$(BIN)/ratelimit bench --json docs/benchmarks.json --markdown docs/benchmarks.md
 
 free-threaded:  ## the tests that race, on a CPython without the GIL, which is built once (needs root's apt-get or its packages)

@@ -20,10 +20,10 @@ from unittest import mock
 
 import numpy as np
 
+from ratelimit.language import ALGORITHMS
 from ratelimit.replay import Limit, replay
 from ratelimit.replay.engine import room
-from ratelimit.replay.limits import ALGORITHMS
-from ratelimit.replay.reader import Reader
+from ratelimit.replay.reading.reader import Reader
 
 ROUNDS = 3
 SIZE = 500_000
@@ -122,15 +122,15 @@ def decisions() -> None:
 
 
 def plain(log: Path) -> int:
-    """What one would write: a regular expression, line by line, and the two fields that matter."""
+    """The obvious program: a regular expression, line by line, and the two fields that matter."""
     with open(log, encoding="utf-8", errors="surrogateescape") as file:
         found = [(match[1], match[2]) for line in file if (match := PLAIN.match(line))]
     return len(found)
 
 
 def parsed(log: Path) -> int:
-    """Ours, which also turns moments into numbers and sorts."""
-    return sum(len(chunk.moments) for chunk in Reader([str(log)]).chunks())
+    """Ours, which also gives each key an id."""
+    return sum(len(batch.times) for batch in Reader([str(log)]).batches())
 
 
 def parsing(log: Path) -> None:

@@ -1,6 +1,6 @@
 """Draw the pictures of the documentation: `python docs/pictures.py` writes them to docs/pictures.
 
-Every mark is a decision of the library over the same made-up requests, given their moments by `now=`.
+Every mark is a decision of the library on the same made-up requests, whose timestamps are passed as `now=`.
 """
 
 import random
@@ -18,20 +18,20 @@ LIMIT = 12
 QUOTA = f"{LIMIT}/minute"
 START = 28_333_334 * PERIOD * SECOND  # a full minute, where a window begins
 
-# From the palette of Okabe and Ito, which colour-blind readers can tell apart; position and shape say it again.
+# From the palette of Okabe and Ito, which colour-blind readers can tell apart; position and shape repeat the meaning.
 ADMITTED, REFUSED, SERVED, LIGHT = "#0072B2", "#D55E00", "#009E73", "#B9DDF4"
 INK, FAINT, PALE = "#222222", "#999999", "#f4f4f4"
 DASHED = (0, (4, 3))
 
-# Each with what it does to these requests, and a note where the picture shows it.
+# For each algorithm, its effect on these requests, and a note at the place that shows it.
 ROWS = {
-    TokenBucket: ("what is saved up at once, then one every 5 s", (108, 19.5, "12 saved up,\nand one more every 5 s")),
+    TokenBucket: ("the saved tokens at once, then one every 5 s", (108, 19.5, "12 saved up,\nand one more every 5 s")),
     LeakyBucket: (
         "one every 5 s; up to 12 more wait in line",
-        (150, 18, "never a burst: the line is served at a steady pace"),
+        (150, 18, "never a burst: requests are served at a steady rate"),
     ),
     FixedWindow: ("counts from zero at each full minute", (97, 19, "the quotas of two\nwindows within 11 s")),
-    SlidingWindow: ("this minute, and a share of the last", (203, 20.5, "close to the limit, not exact")),
+    SlidingWindow: ("this minute and a share of the last", (203, 20.5, "close to the limit, not exact")),
     SlidingLog: ("the exact count of the last 60 s", (150, 18, "never more than the limit")),
 }
 
@@ -41,7 +41,7 @@ def spread(rng, count, begin, end):
 
 
 def traffic():
-    """Moments in nanoseconds: a trickle, a burst, a burst on either side of a full minute, and an overload."""
+    """Return timestamps in nanoseconds: a trickle, a burst, a burst across a full minute, and an overload."""
     rng = random.Random(7)
     trickle = [7.5 * i + rng.uniform(0, 4) for i in range(8)]
     burst = spread(rng, 14, 20, 23)
@@ -51,7 +51,7 @@ def traffic():
 
 
 def decide(algorithm, moments):
-    """For each moment: whether it was admitted; and when those were served."""
+    """Return for each request whether it was admitted, and when the admitted ones were served."""
     limiter = algorithm(QUOTA)
     decisions = [limiter.hit("key", now=START + int(moment)) for moment in moments]
     allowed = np.array([decision.allowed for decision in decisions])
@@ -59,8 +59,8 @@ def decide(algorithm, moments):
 
 
 def trailing(served):
-    """How many were served in the last period: the moments at which that changes, and the count from each on."""
-    moments = np.concatenate([served + PERIOD * SECOND, served])  # who leaves comes first: (t - period, t]
+    """Return the times at which the number of requests served in the last period changes, and the numbers."""
+    moments = np.concatenate([served + PERIOD * SECOND, served])  # leave, then enter: (t - period, t]
     order = np.argsort(moments, kind="stable")
     change = np.repeat([-1, 1], len(served))
     return np.concatenate([[0], moments[order] / SECOND]), np.concatenate([[0], np.cumsum(change[order])])
@@ -81,7 +81,7 @@ def limit_line(axes, **style):
 
 
 def shade(axes, when, count):
-    """The count as an area, with what exceeds the limit hatched."""
+    """Draw the count as an area; the part above the limit is hatched."""
     axes.fill_between(when, count, step="post", color=LIGHT, linewidth=0)
     axes.fill_between(
         when,
@@ -143,7 +143,7 @@ def same_traffic():
 
 
 def boundary():
-    """Both sides of a boundary, close up: how many each kind of window has admitted so far."""
+    """Draw the number of requests that each kind of window has admitted around a boundary."""
     first, last = -10, 50
     moments = np.arange(-8 * SECOND, last * SECOND, SECOND // 2)
     figure, axes = plt.subplots(figsize=(8.6, 4))
@@ -172,12 +172,12 @@ def boundary():
 
 
 def estimate():
-    """A sliding window at its worst: what it takes the last minute for, and what the last minute was."""
+    """Draw the worst case of a sliding window: its estimate of the last minute, and the true count."""
     limiter, boundary = SlidingWindow(QUOTA), START + PERIOD * SECOND
     moments = [-1] * LIMIT + [None] * (LIMIT - 1)  # the first twelve in the last nanosecond before the boundary
     for i, moment in enumerate(moments):
         if moment is None:
-            moments[i] = limiter.peek("key", now=boundary).retry_after_ns  # the next as soon as it may
+            moments[i] = limiter.peek("key", now=boundary).retry_after_ns  # the next as soon as it is admitted
         limiter.hit("key", now=boundary + moments[i])
     when, truth = trailing(np.array(moments))
     seconds = np.linspace(0, PERIOD, 10 * PERIOD + 1)
@@ -191,7 +191,7 @@ def estimate():
     axes.plot(seconds, current + share, color=INK, linewidth=1)
     axes.step([-5, 0, *when[1:]], [0, 0, *truth[1:]], where="post", color=REFUSED, linewidth=2)
     limit_line(axes)
-    axes.text(20, 19.5, "what was admitted in the last minute", color=REFUSED, fontweight="bold", ha="center")
+    axes.text(20, 19.5, "admitted in the last minute", color=REFUSED, fontweight="bold", ha="center")
     for at, text in [((15, 7.5), "the share of the last window still in view"), ((45, 4), "this window's count")]:
         axes.text(*at, text, ha="center", va="center", bbox={"facecolor": "white", "linewidth": 0, "pad": 2})
     axes.set_xlim(-5, 64)

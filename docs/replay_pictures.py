@@ -1,4 +1,4 @@
-"""Take the pictures of docs/replay.md: `python docs/replay_pictures.py`, with Chromium and its driver installed."""
+"""Take the screenshots of docs/replay.md: `python docs/replay_pictures.py`. Needs Chromium and its driver."""
 
 import shutil
 import sys
@@ -10,8 +10,8 @@ from PIL import Image
 from selenium import webdriver
 
 from ratelimit.replay import replay_log
-from ratelimit.replay.html import page
-from ratelimit.replay.suggest import main as suggest
+from ratelimit.replay.cli.suggest import main as suggest
+from ratelimit.replay.render.html import page
 
 ROOT = Path(__file__).parents[1]
 LIMITS = [

@@ -4,7 +4,7 @@ import os
 
 from ratelimit import Table, TokenBucket
 
-limiter = TokenBucket("100/hour", table=Table.shared(os.environ.get("LIMIT_TABLE", "myapp")))
+limiter = TokenBucket("100/day", table=Table.shared(os.environ.get("LIMIT_TABLE", "myapp")))
 
 
 def app(environ, start_response):

@@ -1,8 +1,8 @@
-"""Make an access log as a small site has it: `python examples/traffic.py FILE [--days N] [--seed N]`.
+"""Write the access log of a small site: `python examples/traffic.py FILE [--days N] [--seed N]`.
 
-Visitors by day more than by night, crawlers, a script that comes at each full minute, somebody who tries
+It has more visitors by day than by night, crawlers, a script that runs at each full minute, a client that guesses
 passwords, and a scan from changing IPv6 addresses of one network. All addresses are from the ranges that are
-reserved for documentation; the same seed makes the same log.
+reserved for documentation. The same seed writes the same log.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class Request(NamedTuple):
 
 
 def day(seed: int, number: int) -> list[Request]:
-    """All requests of one day, sorted."""
+    """Return all requests of one day, sorted by time."""
     rng = random.Random(f"{seed} {number}")
     begin = START + number * DAY
     sources = (visitors, crawlers, script, passwords, scan)
@@ -44,7 +44,7 @@ def day(seed: int, number: int) -> list[Request]:
 
 
 def visitors(rng: random.Random, begin: int) -> Iterator[Request]:
-    """Sessions: a page with its pictures at once, a while to read it, another page."""
+    """Yield sessions: a page with its pictures, a pause to read it, the next page."""
     for _ in range(1_600):
         moment = begin + by_daylight(rng)
         client = rng.choice(
@@ -61,7 +61,7 @@ def visitors(rng: random.Random, begin: int) -> Iterator[Request]:
 
 
 def crawlers(rng: random.Random, begin: int) -> Iterator[Request]:
-    """Two of them: a polite one all day, and one that takes the whole site in two hours."""
+    """Yield two crawlers: a polite one all day, and one that fetches the whole site in two hours."""
     for client, first, last, pause in (("198.51.100.7", 0, DAY, 12), ("198.51.100.80", 10_800, 18_000, 0.8)):
         moment = begin + first
         while (moment := moment + rng.expovariate(1 / pause)) < begin + last:
@@ -72,7 +72,7 @@ def crawlers(rng: random.Random, begin: int) -> Iterator[Request]:
 
 
 def script(rng: random.Random, begin: int) -> Iterator[Request]:
-    """A program that fetches 50 things from shortly before each full minute until shortly after it."""
+    """Yield the requests of a program that fetches 50 pages around each full minute."""
     for minute in range(6 * 60, 20 * 60):
         for _ in range(50):
             moment = begin + 60 * minute + rng.uniform(-4, 4)
@@ -89,7 +89,7 @@ def script(rng: random.Random, begin: int) -> Iterator[Request]:
 
 
 def passwords(rng: random.Random, begin: int) -> Iterator[Request]:
-    """Nine minutes of guesses."""
+    """Yield nine minutes of password guesses."""
     moment = begin + rng.uniform(2, 5) * 3_600
     for _ in range(6_000):
         moment += rng.expovariate(11)
@@ -97,7 +97,7 @@ def passwords(rng: random.Random, begin: int) -> Iterator[Request]:
 
 
 def scan(rng: random.Random, begin: int) -> Iterator[Request]:
-    """Each request from another address of one /64."""
+    """Yield requests, each from another address of one /64 network."""
     moment = begin + 15 * 3_600
     for _ in range(4_000):
         moment += rng.expovariate(8)
@@ -108,7 +108,7 @@ def scan(rng: random.Random, begin: int) -> Iterator[Request]:
 
 
 def by_daylight(rng: random.Random) -> float:
-    """A second of the day, in the afternoon ten times as likely as at night."""
+    """Return a second of the day; one in the afternoon is ten times as likely as one at night."""
     while True:
         second = rng.uniform(0, DAY)
         if rng.random() < 0.55 - 0.45 * cos(2 * pi * (second - 3 * 3_600) / DAY):
@@ -116,7 +116,7 @@ def by_daylight(rng: random.Random) -> float:
 
 
 def line(request: Request) -> str:
-    """As a server writes it, in the combined log format."""
+    """Return the line of a request in the combined log format."""
     when = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(request.moment))
     first = f"{request.method} {request.target} HTTP/1.1"
     return (
@@ -125,7 +125,7 @@ def line(request: Request) -> str:
 
 
 def write_log(path: str | Path, days: int = 1, seed: int = 7) -> int:
-    """Write the log; the number of its lines. Memory is that of one day."""
+    """Write the log and return the number of its lines; the memory is that of one day."""
     lines = 0
     with open(path, "w", encoding="ascii") as file:
         for number in range(days):

@@ -6,6 +6,7 @@ from ._limiter.reservation import Reservation
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import All
 from .errors import CorruptTable, CostExceedsLimit, RateLimitError, TableFull, WaitError, WaitTimeout
+from .language import parse
 from .quota import Quota
 from .table import Table
 
@@ -27,5 +28,6 @@ __all__ = [
     "TokenBucket",
     "WaitError",
     "WaitTimeout",
+    "parse",
 ]
 __version__ = "0.1.0"  # the only place: pyproject.toml reads it from here

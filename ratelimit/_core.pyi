@@ -2,13 +2,12 @@ from collections.abc import Coroutine
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from typing_extensions import disjoint_base
 
-from ._limiter.decision import VERDICT as VERDICT
+from ._limiter.attachment import Attachment
 from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
 from .composite import All
@@ -36,52 +35,126 @@ _OnFull: TypeAlias = Literal["deny", "allow", "raise"]
 
 _Counts: TypeAlias = Literal["keep", "scale", "reset"]
 
-COUNTS: tuple[_Counts, ...]
+CLASSES: dict[int, type[Limiter]]
 
-@disjoint_base
-class Limiter:
+class Limiter(Attachment):
+    """What all algorithms have in common. Use one of their classes, which describe the arguments.
+
+    Thread-safety: every method may be called from any thread and, if the table is shared, in any process.
+    """
+
+    @classmethod
+    def of(cls, table: Table) -> Self:
+        """Return the limiter that an existing table serves, with the algorithm and quota that the table has.
+
+        Raises:
+            FileNotFoundError: the table does not exist.
+            CorruptTable: it is not a table, or is damaged.
+            ValueError: it is in this process's memory, has a clock that was given as clock=, or is of another class.
+        """
     @property
-    def quota(self) -> Quota: ...
+    def quota(self) -> Quota:
+        """The quota that is in force now."""
     @property
-    def clock(self) -> _Clock | None: ...
+    def clock(self) -> _Clock | None:
+        """The clock that was given, or None for ratelimit's own."""
     @property
-    def on_full(self) -> _OnFull: ...
+    def on_full(self) -> _OnFull:
+        """The result for a new key if every slot is live."""
     @property
-    def max_keys(self) -> int: ...
+    def max_keys(self) -> int:
+        """How many keys may be live at once."""
     @property
-    def where(self) -> Table: ...
+    def table(self) -> Table:
+        """The Table in which the keys are kept."""
     @property
-    def latest_ns(self) -> int: ...
+    def latest_ns(self) -> int:
+        """The moment of the latest decision by the library's clock, to within a second; 0 before the first."""
     @property
-    def table(self) -> npt.NDArray[np.void]: ...
+    def full_count(self) -> int:
+        """How many decisions found no slot for their key."""
     @property
-    def full_count(self) -> int: ...
-    @property
-    def collision_count(self) -> int: ...
-    def allow(self, key: _Key, /) -> bool: ...
-    def hit(
-        self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None, now: int | None = None
-    ) -> Decision: ...
-    def peek(
-        self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None, now: int | None = None
-    ) -> Decision: ...
-    def reserve(self, key: _Key, cost: int = 1, *, max_delay: _Seconds | None = None) -> Reservation: ...
-    def refund(self, key: _Key, cost: int = 1) -> None: ...
-    def reset(self, key: _Key) -> None: ...
-    def change(self, quota: Quota | str, *, counts: _Counts = "keep") -> None: ...
-    def clear(self) -> None: ...
+    def collision_count(self) -> int:
+        """How many updates were repeated because another thread had changed the slot."""
+    def allow(self, key: _Key, /) -> bool:
+        """Spend 1 if the quota admits it; return whether it did.
+
+        Args:
+            key: str, bytes or int.
+        """
+    def hit(self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None, now: int | None = None) -> Decision:
+        """Spend all of `cost` if the quota admits it, otherwise nothing; return a Decision.
+
+        Args:
+            key: str, bytes or int.
+            cost: a whole number from 1. A cost above the limit is always refused, with `retry_after = inf`.
+            quota: a quota for this call instead of the limiter's; for windows with the same period.
+            now: integer nanoseconds since the epoch, instead of the clock's time.
+        """
+    def peek(self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None, now: int | None = None) -> Decision:
+        """Return the Decision that `hit` would make, without changing anything."""
+    def reserve(self, key: _Key, cost: int = 1, *, max_delay: _Seconds | None = None) -> Reservation:
+        """Book a turn now, for a request that waits until then; return a Reservation, true if it is booked.
+
+        Args:
+            key, cost: as for `hit`.
+            max_delay: seconds. Nothing is booked if the wait would be longer.
+        """
+    def refund(self, key: _Key, cost: int = 1) -> None:
+        """Give `cost` back, at most what was spent."""
+    def reset(self, key: _Key) -> None:
+        """Forget the key: make it like one never seen."""
+    def change(self, quota: Quota | str, *, counts: _Counts = "keep") -> None:
+        """Change the limit itself, for every limiter on the table and from its next decision on.
+
+        Args:
+            quota: the new quota, with its burst; without a burst it has the limit for one, whatever the old burst was.
+                For windows and the log with the same period; for the log with a limit up to the one that the table
+                was made with.
+            counts: what happens to what keys have spent. `"keep"`: it stays, so 60 of 100 becomes 60 of 200.
+                `"scale"`: its share stays, so 60 of 100 becomes 120 of 200. `"reset"`: it is forgotten.
+
+        The keys are restated one after another, in some milliseconds per million. A request that is decided meanwhile
+        may be scaled too. If the process is killed half-way, the other keys keep their counts.
+        """
+    def clear(self) -> None:
+        """Forget all keys."""
     def allow_many(
         self, keys: _Keys, costs: _Integers | None = None, *, now: _Integers | None = None
-    ) -> npt.NDArray[np.bool_]: ...
+    ) -> npt.NDArray[np.bool_]:
+        """Decide a batch in order, as if by one call after another, without the GIL; return an array of n bools.
+
+        Args:
+            keys: an array of n integers, fixed-width bytes or text, or a list or object array of str, bytes and int.
+            costs: n whole numbers from 1, or one for all.
+            now: n moments in integer nanoseconds since the epoch, or one for all; by default one reading of the clock.
+        """
     def hit_many(
         self, keys: _Keys, costs: _Integers | None = None, *, now: _Integers | None = None
-    ) -> npt.NDArray[np.void]: ...
-    def wait(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> None: ...
-    def wait_async(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> Coroutine[Any, Any, None]: ...
-    def now_ns(self) -> int: ...
+    ) -> npt.NDArray[np.void]:
+        """Decide a batch as `allow_many` does; return all fields of the decisions.
+
+        Returns: a structured array of n with the fields allowed, limit, remaining, retry_after_ns (2**62 if no wait is
+        long enough), reset_after_ns and delay_ns, as in a Decision.
+        """
+    def wait(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> None:
+        """Block until `cost` is spent; requests of one process are served in order.
+
+        Raises: immediately, without spending: WaitTimeout if the turn comes later than `timeout` seconds,
+        CostExceedsLimit if no wait is long enough, TableFull.
+        """
+    def wait_async(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> Coroutine[Any, Any, None]:
+        """Wait as `wait` does, without blocking the event loop. A cancelled wait gives its turn back."""
+    def slots(self) -> npt.NDArray[np.void]:
+        """Return the live slots: a read-only structured array with a row for each.
+
+        Fields: `tag` (0: never used; 1: free again; otherwise of a key), `state` and `state_high`, the low 64 and the
+        next 16 bits of the state, of which the highest marks a slot that is being claimed.
+        """
+    def now_ns(self) -> int:
+        """Return the time by this limiter's clock, in nanoseconds since the epoch."""
     def __len__(self) -> int: ...
     def __bool__(self) -> Literal[True]: ...
     def __and__(self, other: Limiter | All) -> All: ...
 
-def revision_of(memory: npt.NDArray[np.uint8]) -> int: ...
 def restored(cls: type[Limiter], quota: Quota, options: dict[str, Any]) -> Limiter: ...

@@ -18,9 +18,8 @@ from ._limiter.keys cimport hash_key
 from ._limiter.reservation cimport place_of, reservation_of
 
 from ._limiter import waiting
-from ._limiter.attachment import COUNTS
 from ._limiter.decision import VERDICT
-from ._limiter.parameters import options_of, read_parameters
+from ._limiter.parameters import check_arguments, options_of, read_parameters, text_of
 from .quota import seconds_to_ns
 from .table import Table
 
@@ -39,9 +38,10 @@ cdef class Limiter(Attachment):
     Thread-safety: every method may be called from any thread and, if the table is shared, in any process.
     """
 
-    def __cinit__(self, quota=None, *options, max_keys=None, table=None, on_full="deny", clock=None, **more_options):
+    def __cinit__(self, *arguments, max_keys=None, table=None, on_full="deny", clock=None, **named):
         if self._parameters is None:
             raise TypeError("Limiter cannot be instantiated; use TokenBucket or another algorithm's class")
+        check_arguments(type(self), self._parameters, arguments, named)
         if table is not None and not isinstance(table, Table):
             raise TypeError(f"table: expected a Table, got {table!r}")
         if table is not None and max_keys is not None:
@@ -55,7 +55,7 @@ cdef class Limiter(Attachment):
         self.clock = clock
         self.read = None if clock is None else clock.now_ns
         self.table = Table(max_keys=max_keys) if table is None else table
-        wanted = self._parameters(quota, *options, **more_options)
+        wanted = self._parameters(*arguments, **named)
         self.attach(wanted)
         self.reconcile_quota(wanted)
 
@@ -72,7 +72,7 @@ cdef class Limiter(Attachment):
             raise TypeError(f"table: expected a Table, got {table!r}")
         memory, metadata = table.attach_existing()
         if not metadata.format.own_clock:
-            raise ValueError(f"{table}: expected ratelimit's own clock, got one given as clock=; make the limiter with it")
+            raise ValueError(f"{table}: expected ratelimit's own clock, got one given as clock=; use its class")
         parameters = read_parameters(metadata, revision_of(memory))
         found = CLASSES[parameters.algorithm]
         if not issubclass(found, cls):
@@ -244,15 +244,20 @@ cdef class Limiter(Attachment):
 
     def __reduce__(self):
         if self.table.path is None:
-            raise TypeError(f"{self!r} has its keys in this process's memory; only one with a shared table can be pickled")
+            raise TypeError(f"{self!r} keeps its keys in this process's memory; one with a shared table can be pickled")
         options = options_of(self.current().parameters)
         options.update(table=self.table, on_full=self.on_full, clock=self.clock)
         return restored, (type(self), self.quota, options)
 
+    def __str__(self):
+        """The limit as `ratelimit.parse` reads it."""
+        if is_stale(self):
+            self.refresh()
+        return text_of(self.current().parameters)
+
     def __repr__(self):
         quota = self.quota
-        options = options_of(self.current().parameters).items()
-        shown = [f", {name}={value!r}" for name, value in options if value != quota.limit]  # the limit is the default
+        shown = [f", {name}={value!r}" for name, value in options_of(self.current().parameters).items()]
         return f"{type(self).__name__}({str(quota)!r}{''.join(shown)})"
 
     # --- the table

@@ -9,38 +9,89 @@ from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
 from .quota import Quota
 
+MAX_LIMITS: int
+
 @final
 class All:
+    """Several limiters as one, as `a & b` makes them.
+
+    A request is allowed if all limiters allow it, and is then spent from all of them; otherwise it is spent from none.
+    Its Decision names the limiter that refused; if several refused, the one with the longest wait.
+
+    Args:
+        limiters: up to 16 limiters or other Alls, all with the same clock.
+
+    It has the verbs of a limiter, except for quotas of single calls.
+
+    Thread-safety: as for each limiter. Concurrent requests have the outcome of some order, except that a request which
+    one limit is about to refuse may for that moment be counted by another.
+    """
+
     def __new__(cls, *limiters: Limiter | All) -> Self: ...
     @property
-    def limiters(self) -> tuple[Limiter, ...]: ...
+    def limiters(self) -> tuple[Limiter, ...]:
+        """The limiters, in order."""
     @property
-    def clock(self) -> _Clock | None: ...
-    def allow(self, key: _Key, /) -> bool: ...
-    def hit(self, key: _Key, cost: int = 1, *, now: int | None = None) -> Decision: ...
-    def bind(self, keys: Sequence[_Key], *, quotas: Sequence[Quota | str | None] | None = None) -> Bound: ...
-    def peek(self, key: _Key, cost: int = 1, *, now: int | None = None) -> Decision: ...
-    def reserve(self, key: _Key, cost: int = 1, *, max_delay: _Seconds | None = None) -> Reservation: ...
-    def refund(self, key: _Key, cost: int = 1) -> None: ...
-    def reset(self, key: _Key) -> None: ...
-    def clear(self) -> None: ...
+    def clock(self) -> _Clock | None:
+        """The clock= that all limiters have, or None for ratelimit's own."""
+    def allow(self, key: _Key, /) -> bool:
+        """Spend 1 from all limiters if all admit it; return whether they did."""
+    def hit(self, key: _Key, cost: int = 1, *, now: int | None = None) -> Decision:
+        """Spend `cost` from all limiters if all admit it; return a Decision, as Limiter.hit does."""
+    def bind(self, keys: Sequence[_Key], *, quotas: Sequence[Quota | str | None] | None = None) -> Bound:
+        """Prepare a request with a different key for each limiter, such as a user, an address and a service.
+
+        Args:
+            keys: one for each of `limiters`, in their order.
+            quotas: one for each limiter, as for Limiter.hit; None for the limiter's own.
+
+        Returns: a Bound, which can be hit any number of times.
+        """
+    def peek(self, key: _Key, cost: int = 1, *, now: int | None = None) -> Decision:
+        """Return the Decision that `hit` would make, without changing anything."""
+    def reserve(self, key: _Key, cost: int = 1, *, max_delay: _Seconds | None = None) -> Reservation:
+        """Book a turn with all limiters, for the moment at which the last of them is ready; return a Reservation."""
+    def refund(self, key: _Key, cost: int = 1) -> None:
+        """Give `cost` back to all limiters, at most what was spent."""
+    def reset(self, key: _Key) -> None:
+        """Forget the key in all limiters."""
+    def clear(self) -> None:
+        """Forget all keys in all limiters."""
     def allow_many(
         self, keys: _Keys, costs: _Integers | None = None, *, now: _Integers | None = None
-    ) -> npt.NDArray[np.bool_]: ...
+    ) -> npt.NDArray[np.bool_]:
+        """Decide a batch in order, as Limiter.allow_many does."""
     def hit_many(
         self, keys: _Keys, costs: _Integers | None = None, *, now: _Integers | None = None
-    ) -> npt.NDArray[np.void]: ...
-    def wait(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> None: ...
-    def wait_async(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> Coroutine[Any, Any, None]: ...
-    def now_ns(self) -> int: ...
+    ) -> npt.NDArray[np.void]:
+        """Decide a batch in order and return all fields of the decisions, as Limiter.hit_many does."""
+    def wait(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> None:
+        """Block until `cost` is spent from all limiters, as Limiter.wait does."""
+    def wait_async(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> Coroutine[Any, Any, None]:
+        """Wait as `wait` does, without blocking the event loop."""
+    def now_ns(self) -> int:
+        """Return the time by the limiters' clock, in nanoseconds since the epoch."""
     def __and__(self, other: Limiter | All) -> All: ...
 
 @final
 class Bound:
+    """An All with a key for each of its limiters, as `All.bind` makes it. Keys are hashed and quotas parsed once.
+
+    Attributes:
+        limits: the All.
+        keys: one for each limiter.
+
+    Thread-safety: as for All.
+    """
+
     def __new__(cls, limits: All, keys: Sequence[_Key], quotas: Sequence[Quota | str | None] | None) -> Self: ...
     @property
-    def limits(self) -> All: ...
+    def limits(self) -> All:
+        """The All."""
     @property
-    def keys(self) -> tuple[_Key, ...]: ...
-    def hit(self, cost: int = 1, *, now: int | None = None) -> Decision: ...
-    def peek(self, cost: int = 1, *, now: int | None = None) -> Decision: ...
+    def keys(self) -> tuple[_Key, ...]:
+        """The keys, one for each limiter."""
+    def hit(self, cost: int = 1, *, now: int | None = None) -> Decision:
+        """Spend `cost` from all if it may, all or nothing: as All.hit."""
+    def peek(self, cost: int = 1, *, now: int | None = None) -> Decision:
+        """Return the Decision that `hit` would make, without changing anything."""

@@ -363,6 +363,10 @@ cdef class All:
     def __reduce__(self):
         return All, self.limiters
 
+    def __str__(self):
+        """The limits as `ratelimit.parse` reads them."""
+        return "; ".join(map(str, self.limiters))
+
     def __repr__(self):
         return " & ".join(map(repr, self.limiters))
 

@@ -1,8 +1,13 @@
-"""The errors of limits, beyond wrong arguments."""
+"""The errors beyond wrong arguments, and the wording of messages."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+LONGEST_SHOWN = 200  # characters of a text in an error message
 
 
 class RateLimitError(Exception):
-    """Base of this library's errors that are not a TypeError or ValueError."""
+    """Base of the errors of this library that are neither TypeError nor ValueError."""
 
 
 class TableFull(RateLimitError):
@@ -34,3 +39,16 @@ class WaitTimeout(WaitError, TimeoutError):
 
 class CorruptTable(ValueError):
     """The file or shared memory is not a ratelimit table, or is damaged. It is not modified."""
+
+
+def shortened(text: str) -> str:
+    """A text in quotes, short enough for an error message."""
+    return repr(text) if len(text) <= LONGEST_SHOWN else f"{text[:60]!r}... of {len(text)} characters"
+
+
+def unknown(what: str, given: str, choices: Iterable[str]) -> str:
+    """The message for a word that is not one of the choices."""
+    known = list(choices)
+    near = get_close_matches(given[:LONGEST_SHOWN].lower(), known, 1)
+    suggestion = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown {what} {shortened(given)} (choose from {', '.join(known)}){suggestion}"

@@ -9,6 +9,7 @@ from numbers import Integral
 from operator import index
 
 from ._engine.constants import MOMENT_BITS, NS_PER_SECOND
+from .errors import shortened, unknown
 
 LONGEST = 200  # characters of a text that may be a quota
 LARGEST = 1 << MOMENT_BITS  # of periods and capacities, in nanoseconds: 146 years
@@ -29,11 +30,11 @@ _NS = {name: ns for ns, names in _UNITS.items() for name in names} | {
     name + "s": ns for ns, names in _UNITS.items() for name in names if len(name) > 1 and name[-1] != "s"
 }  # a symbol has no plural: ms are milliseconds
 _DIGITS = r"\d+(?:_\d+)*"
-_GRAMMAR = re.compile(
-    rf"\s*(?P<limit>{_DIGITS})\s*(?:/|\bper\b)\s*(?P<count>{_DIGITS}(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*",
+QUOTA = re.compile(  # `r/` is nginx's
+    rf"\s*(?P<limit>{_DIGITS})\s*(?:r?/|\bper\b)\s*(?P<count>{_DIGITS}(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*",
     re.ASCII | re.IGNORECASE,
 )
-_ACCEPTED = "such as '100/minute', '100 per minute', '5/10s' or '10 per 2 hours'"
+QUOTA_EXAMPLES = "such as '100/minute', '100 per minute', '5/10s' or '10 per 2 hours'"
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -71,13 +72,18 @@ class Quota:
         Units: ns, us, ms, s, m, h, d, w and their names; a month is 30 days and a year 365.
         """
         if not isinstance(text, str):
-            raise TypeError(f"quota must be a str {_ACCEPTED} or a Quota, not {text!r}")
-        found = _GRAMMAR.fullmatch(text) if len(text) <= LONGEST else None
+            raise TypeError(f"quota: expected a str {QUOTA_EXAMPLES} or a Quota, got {text!r}")
+        found = QUOTA.fullmatch(text) if len(text) <= LONGEST else None
         if found is None:
-            raise ValueError(f"quota {shortened(text)} is not understood; write it {_ACCEPTED}")
+            begin = QUOTA.match(text)
+            more = f"; use ratelimit.parse({shortened(text)}) for options and several limits"
+            raise ValueError(
+                f"quota {shortened(text)}: expected a single quota {QUOTA_EXAMPLES}"
+                + (more if begin and begin.end() < len(text) else "")
+            )
         unit = _NS.get(found["unit"].lower())
         if unit is None:
-            raise ValueError(f"quota {text!r}: unit {found['unit']!r} is none of {', '.join(sorted(_NS))}")
+            raise ValueError(f"quota {text!r}: {unknown('unit', found['unit'], _NS)}")
         seconds = Fraction(found["count"] or 1) * unit / NS_PER_SECOND
         try:
             return cls(int(found["limit"]), int(seconds) if seconds.denominator == 1 else seconds)
@@ -144,11 +150,6 @@ def checked_int(value: int, name: str, least: int = 1, bits: int = 63) -> int:
     return number
 
 
-def shortened(text: str) -> str:
-    """A text in quotes, for an error that may be read."""
-    return repr(text) if len(text) <= LONGEST else f"{text[:60]!r}... of {len(text)} characters"
-
-
 def seconds_to_ns(seconds: object, name: str) -> int:
     """Return a time of zero or more in whole nanoseconds, rounded down and at most 2**62."""
     accepted = "finite seconds of zero or more, or a timedelta"
@@ -177,8 +178,3 @@ def _exact_ns(seconds: object, name: str, accepted: str) -> Fraction:
     except (ValueError, OverflowError):  # infinite, or not a number
         raise ValueError(f"{name}: expected {accepted}, got {seconds!r}") from None
     return exact * NS_PER_SECOND
-
-
-def parse_quotas(text: str) -> list[Quota]:
-    """The quotas of a text such as `"10/second; 1000/hour"`."""
-    return [Quota.parse(part) for part in text.split(";")]

@@ -113,11 +113,17 @@ class Table:
         return self._storage.name if isinstance(self._storage, SharedMemory) else None
 
     def part(self, number: int) -> "Table":
-        """Return the table of the n-th of several limits that share a name; the first has the name itself."""
+        """Return the table for the n-th of several limits: the first has the name itself, the n-th has `.n` appended.
+
+        Raises:
+            ValueError: this table is in the process's memory, and has no name.
+        """
         if number == 1:
             return self
         if not isinstance(self._storage, MappedFile):
-            return Table(max_keys=self.max_keys)
+            raise ValueError(
+                f"table: expected a shared table or a file for several limits, got {self!r}; use max_keys="
+            )
         path = self._storage.path.with_name(f"{self._storage.path.name}.{number}")
         return Table.open(path, max_keys=self.max_keys, if_changed=self.if_changed, mode=self._storage.mode)
 

@@ -30,7 +30,9 @@ class ManualClock:
 
     def advance(self, seconds: float = 0, *, ns: int = 0) -> None:
         """Advance by `seconds` (rounded to the nanosecond) and `ns` nanoseconds."""
-        accepted = f"advance: expected finite times of zero or more, ns a whole number, got seconds={seconds!r}, ns={ns!r}"
+        accepted = (
+            f"advance: expected finite times of zero or more, ns a whole number, got seconds={seconds!r}, ns={ns!r}"
+        )
         try:
             finite = isfinite(seconds) and seconds >= 0 and index(ns) >= 0
         except TypeError:

@@ -33,6 +33,8 @@ PHRASES = (
     (r"\b(?:as|but|by|for|from|is|not|of|on|only|than|that|those|to|what|with) who\b", A_NOUN),
     # A sentence that is not a question, a heading or a table's cell.
     (r"(?-i:\b(?:Who|What)\b)(?:[^.?!|\0\n]|\n(?!\s*\n)|\.(?=\w))*\.(?!\w)", "the noun first: 'A client that'"),
+    # A docstring that goes on from the name of its function.
+    (r"(?<=\0)(?-i:Also|And|But|Nor|Or)\b", "a sentence of its own"),
     # Negations.
     (rf"{BE} (?-i:none)\b", "'is not a ...', 'is not one of ...'"),
     (rf"\b(?-i:none) (?:are|is|was|were|{MODAL})\b", "the noun: 'no key is'"),
@@ -48,11 +50,21 @@ PHRASES = (
     (r"\bthat there (?:are|is|was|were)\b", "name it: 'that a table exists'"),
     (r"\banew\b", "'again'"),
     (r", but for\b", "'except for'"),
-    (r"\bone's\b", "'its own', or the noun"),
+    (r"\bone's (?:own|turn)\b", "'its own', or the noun"),
     (r"\b(?:come|comes|came) to terms\b", "'reconcile'"),
     (r"\b(?:whence|thence|hereby|thereby|therein|thereof|lest|shall|upon)\b", "a word of today"),
 )
 RULES = tuple((re.compile(phrase.replace(" ", r"\s+"), re.IGNORECASE), plain) for phrase, plain in PHRASES)
+
+# The docstring of a Cython function that begins with a word that is not a verb; ruff's D401 does this for Python.
+NOT_A_VERB = (
+    r"(?:A|All|An|As|At|By|Each|Every|For|From|How|If|In|Is|It|Its|No|None|Of|On|One|That|The|This|To|What|When|Where"
+    r"|Whether|Which|With)"
+)
+SIGNATURE = r"(?:cp?def|def)[ \t]+(?!class\b)[^\"\n]*\((?:[^\"\n]*\n){0,12}?[^\"\n]*:[ \t]*(?:#[^\n]*)?\n"
+FRAGMENT = re.compile(
+    rf'^(?P<decorator>[ \t]*@property\n)?[ \t]*{SIGNATURE}[ \t]*"""(?P<start>{NOT_A_VERB} [\w`]+)', re.MULTILINE
+)
 
 DIRECTIVES = {Comment.Hashbang, Comment.Preproc, Comment.PreprocFile}
 LANGUAGES = {
@@ -120,6 +132,12 @@ def findings(text: str, language: str) -> Iterator[tuple[int, str, str]]:
         for match in rule.finditer(readable):
             line = readable.count("\n", 0, match.start()) + 1
             found.append((line, " ".join(match[0].split()), plain))
+    if language == "cython":
+        found += [
+            (text.count("\n", 0, match.start("start")) + 1, match["start"], "an imperative: 'Return the ...'")
+            for match in FRAGMENT.finditer(text)
+            if not match["decorator"]
+        ]
     yield from sorted(found)
 
 

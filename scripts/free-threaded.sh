@@ -4,11 +4,10 @@
 #     PYTHON=$(scripts/free-threaded.sh)
 #
 # The first call builds it from Debian's source package (4 to 8 minutes) and keeps it under ~/.cache/ratelimit;
-# later calls take a moment. JOBS=1 builds with one processor. Needs, on Debian:
-#     apt-get install build-essential curl pkg-config xz-utils libssl-dev zlib1g-dev libffi-dev libsqlite3-dev \
-#         liblzma-dev libbz2-dev libreadline-dev
+# later calls take a moment. JOBS=1 builds with one processor. The Debian packages it needs are installed for root;
+# another user runs `sudo scripts/install-packages python-build` once.
 #
-# Exits with 1 where neither version can be had: a release check fails then; a developer's may go on without.
+# Exits with 1 if neither version is available: a release check then fails; a developer may continue without.
 set -eu
 
 SOURCES="\
@@ -34,6 +33,7 @@ whole() { [ -e "$1/complete" ]; }
 
 build() (  # VERSION SHA256
     series=${1%.*}
+    "$project/scripts/install-packages" --if-root python-build >&2 9>&- || exit 1
     work=$cache/build-$1
     prefix=$cache/cpython-$1t
     rm -rf "$work" "$prefix"

@@ -1,13 +1,12 @@
-"""Fixtures: each algorithm in turn, and a clock that stands still.
+"""Fixtures: each algorithm in turn, and a clock that moves only when it is advanced. And what a run reports as skipped.
 
-`HYPOTHESIS_PROFILE=nightly` tries many more examples.
+`RATELIMIT_NIGHTLY=1` runs the long forms: many more examples of each property, larger proofs, longer stress tests.
 """
-
-import os
 
 import pytest
 from cases import ALGORITHMS
 from hypothesis import HealthCheck, settings
+from tools import CI, INSTALL, NIGHTLY, NOT_INSTALLED
 
 from ratelimit.testing import ManualClock
 
@@ -18,8 +17,9 @@ common = {
     "report_multiple_bugs": False,
 }
 settings.register_profile("default", max_examples=60, stateful_step_count=20, **common)
+settings.register_profile("quick", max_examples=15, stateful_step_count=20, **common)  # of `make check`
 settings.register_profile("nightly", max_examples=3_000, stateful_step_count=50, **common)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+settings.load_profile("nightly" if NIGHTLY else "default")
 
 
 @pytest.fixture(params=ALGORITHMS, ids=repr)
@@ -30,3 +30,36 @@ def algorithm(request):
 @pytest.fixture
 def clock():
     return ManualClock()
+
+
+# Fixtures that start a program, and the marker of the tests that use one.
+MARKERS = {"nginx": "proxy", "browser": "browser"}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for fixture in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKERS[fixture])
+
+
+def pytest_sessionfinish(session):
+    """With CI set, a skipped test is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if CI and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter):
+    """Name the programs that skipped tests need, and the command that installs them, below everything else."""
+    yield
+    reasons = [report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])]
+    missing = [reason.removeprefix(NOT_INSTALLED) for reason in reasons if reason.startswith(NOT_INSTALLED)]
+    if missing:
+        programs = sorted({name for names in missing for name in names.split(", ")})
+        terminalreporter.write_line(f"{len(missing)} tests were skipped: not installed are {', '.join(programs)}.")
+        terminalreporter.write_line(f"To run them as well: {INSTALL}")
+    if CI and reasons:
+        terminalreporter.write_line("A test that is skipped is a failure, because CI is set in the environment:")
+        for reason in sorted(set(reasons)):
+            terminalreporter.write_line(f"  {reasons.count(reason)} skipped: {reason}")

@@ -1,6 +1,6 @@
 """The executable specification: every algorithm for one key, in fractions and loops, as plain as it can be.
 
-Moments are nanoseconds. What the library computes in closed form is searched for here: `retry_after` is the
+Times are nanoseconds. Values that the library computes in closed form are searched for here: `retry_after` is the
 first moment that fits, `remaining` the largest cost that does.
 """
 
@@ -23,7 +23,7 @@ class Answer:
 
 
 def first(holds, low, high):
-    """The first number in [low, high) for which `holds`, which once true stays true; else `high`."""
+    """Return the first number in [low, high) for which the monotonic `holds` is true; else `high`."""
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)
@@ -31,9 +31,9 @@ def first(holds, low, high):
 
 
 class Oracle:
-    """One key. A subclass says what fits, what spending does, and when nothing is left of it.
+    """One key. A subclass defines which cost fits, the effect of spending, and when the key is fresh again.
 
-    `quota` is (most at once, period); where given it stands in for the limiter's own.
+    `quota` is (most at once, period); where given it replaces the limiter's own.
     """
 
     def __init__(self, limit, period):
@@ -113,7 +113,7 @@ class TokenBucket(Oracle):
             self.full_at = max(Fraction(now), self.full_at - cost * self.interval(self.own))
 
     def cancel(self, now, at, cost, booked):
-        """What was booked, less the time for which others wait because of it."""
+        """Give back the booking, less the time for which later requests wait because of it."""
         last = -((self.own[0] * self.interval(self.own) - self.full_at) // 1)  # when the last booked may act
         back = cost * self.interval(self.own) - max(0, last - at)
         if back > 0:
@@ -235,7 +235,7 @@ class SlidingWindow(FixedWindow):
 class SlidingLog(Oracle):
     """Every request by its moment, in order; only the last `limit` of them ever count.
 
-    What was given back counts for nothing, but keeps its place.
+    A refund no longer counts, but keeps its place.
     """
 
     def __init__(self, limit, period):

@@ -2,7 +2,8 @@
 
 import contextlib
 import socket
-import time
+
+from waiting import PATIENCE, until
 
 
 def free_port():
@@ -11,14 +12,14 @@ def free_port():
         return found.getsockname()[1]
 
 
-def until_open(port, process=None, seconds=30):
-    """Wait until somebody listens; for another process to come up there is nothing to wait on."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
+def until_open(port, process=None):
+    """Wait until a process accepts connections; fail at once if it ends before that."""
+
+    def is_open():
         if process is not None and process.poll() is not None:
-            said = process.stdout.read() if process.stdout else ""
-            raise RuntimeError(f"the server ended with {process.returncode}: {said}")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise RuntimeError(f"nobody listens at {port}")
+            printed = process.stdout.read() if process.stdout else ""
+            raise RuntimeError(f"the server ended with {process.returncode}: {printed}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE):
+            return True
+
+    until(is_open, lambda: f"no process listens on port {port}")

@@ -13,14 +13,14 @@ def levels(clock):
 
 
 def test_each_limiter_counts_its_own_key(levels):
-    """Two users share the limit of the service and nothing else."""
+    """Two users share only the limit of the service."""
     assert [levels.bind((user, "service")).hit().allowed for user in "aab"] == [True, True, True]
     users, service = levels.limiters
     assert (users.peek("a").remaining, users.peek("b").remaining, service.peek("service").remaining) == (0, 1, 0)
 
 
 def test_a_refusal_costs_nothing_at_the_others(levels):
-    """All or nothing, whichever of them refuses."""
+    """All limits are spent or no limit, whichever of them refuses."""
     users, service = levels.limiters
     decisions = [levels.bind(("a", "service")).hit() for _ in range(3)]
     assert [decision.allowed for decision in decisions] == [True, True, False]
@@ -33,15 +33,15 @@ def test_a_refusal_costs_nothing_at_the_others(levels):
 
 
 def test_quotas_of_single_calls(levels):
-    """A quota for one limiter, and None where its own stands; what is spent stays known."""
+    """A quota for one limiter, and None for its own; spent requests still count."""
     users, _ = levels.limiters
     gold = Quota.per_second(50)
     assert [levels.bind(("a", "service"), quotas=(gold, None)).hit().allowed for _ in range(4)] == [True] * 3 + [False]
     assert users.peek("a", quota=gold).remaining == 47
 
 
-def test_one_limiter_may_stand_for_several_levels(clock):
-    """The same table twice, with two keys and two quotas, of which there may be more than are remembered."""
+def test_one_limiter_may_serve_several_levels(clock):
+    """The same table is used with two keys and two quotas, and with more quotas than are cached."""
     limiter = TokenBucket("5/second", clock=clock)
     both = All(limiter, limiter)
     for limit in range(1, 1_500):
@@ -49,8 +49,7 @@ def test_one_limiter_may_stand_for_several_levels(clock):
         assert (decision.allowed, decision.limit, decision.remaining) == (True, limit, limit - 1)
 
 
-def test_the_moment_and_the_cost(levels, clock):
-    """`cost` and `now` are those of `hit`."""
+def test_hit_takes_a_cost_and_a_timestamp(levels, clock):
     bound = levels.bind(("a", "service"))
     assert bound.hit(2).remaining == 0
     assert not bound.hit()
@@ -58,14 +57,14 @@ def test_the_moment_and_the_cost(levels, clock):
 
 
 def test_peek_changes_nothing(levels):
-    """It answers as `hit` would."""
+    """It returns the decision of `hit`."""
     bound = levels.bind(("a", "service"))
     assert [bound.peek(3).allowed, bound.peek(2).allowed] == [False, True]
     assert len(levels.limiters[0]) == 0
 
 
-def test_bound_again_and_again(levels, clock):
-    """One that is kept sees what others spend, time that passes and a quota that changes."""
+def test_bound_sees_changes_by_others(levels, clock):
+    """It sees requests of other callers, the time that passes and a quota that changes."""
     bound = levels.bind(("a", "service"))
     users, service = levels.limiters
     users.hit("a", 2)
@@ -77,7 +76,7 @@ def test_bound_again_and_again(levels, clock):
 
 
 def test_a_full_table_names_the_key_of_its_limiter(clock):
-    """Not that of another."""
+    """The error does not name the key of another limiter."""
     users, service = (
         TokenBucket("2/minute", clock=clock),
         TokenBucket("2/minute", clock=clock, max_keys=1, on_full="raise"),
@@ -95,8 +94,8 @@ def full_after(limiter, key):
         return True
 
 
-def test_a_bound_tells_what_it_is(levels):
-    """And is made again rather than copied."""
+def test_bound_shows_its_limits_and_keys(levels):
+    """It cannot be copied."""
     bound = levels.bind(["a", "service"])
     assert (bound.limits, bound.keys) == (levels, ("a", "service"))
     assert repr(bound) == "(TokenBucket('2/second') & FixedWindow('3/minute')).bind(('a', 'service'))"
@@ -105,15 +104,15 @@ def test_a_bound_tells_what_it_is(levels):
 
 
 @pytest.mark.parametrize("arguments", [{"keys": ("a",)}, {"keys": ("a", "b"), "quotas": (None,)}])
-def test_as_many_keys_as_limiters(levels, arguments):
-    with pytest.raises(ValueError, match="as many as there are limiters, 2, not 1"):
+def test_rejects_another_number_of_keys_than_of_limiters(levels, arguments):
+    with pytest.raises(ValueError, match=": expected 2, one for each limiter, got 1"):
         levels.bind(**arguments)
 
 
 @pytest.mark.parametrize(("name", "value"), [("keys", 5), ("keys", "ab"), ("keys", None), ("quotas", {0: "1/s"})])
-def test_one_for_each_is_a_list(clock, name, value):
-    """Named, and nothing is spent."""
+def test_rejects_keys_and_quotas_that_are_not_sequences(clock, name, value):
+    """The error names the argument, and nothing is spent."""
     limiter = TokenBucket("4/minute", clock=clock)
-    with pytest.raises(TypeError, match=f"{name} must be a list or tuple, one for each limiter, not"):
+    with pytest.raises(TypeError, match=f"{name}: expected a list or tuple, one for each limiter, got"):
         (limiter & limiter).bind(**{"keys": ["a", "b"]} | {name: value})
     assert len(limiter) == 0

@@ -1,15 +1,37 @@
-"""Compilers and checkers that a proof needs beside Python."""
+"""Programs that a test needs beside Python: one policy for all of them.
+
+A test whose program is not installed is skipped, and the last lines of the run name the command that installs it
+(tests/conftest.py). With CI set in the environment nothing may be skipped.
+"""
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
+CI = bool(os.environ.get("CI"))
+NIGHTLY = bool(os.environ.get("RATELIMIT_NIGHTLY"))  # the long forms of the proofs and stress tests
+INSTALL = "sudo scripts/install-packages test proofs"
+NOT_INSTALLED = "not installed: "
+HEADERS = Path("/usr/include")
 
-def needs(*tools):
-    """Skip where one is missing, but fail where nothing may be left out: with CI set in the environment."""
-    missing = [tool for tool in tools if shutil.which(tool) is None]
-    if missing and os.environ.get("CI"):
-        pytest.fail(f"not installed: {', '.join(missing)}")
+
+def needs(*names):
+    """Skip the test if a program or a header (`name.h`, `name.hpp`) is not installed; with CI set, fail."""
+    missing = [name for name in names if find(name) is None]
     if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
+        (pytest.fail if CI else pytest.skip)(NOT_INSTALLED + ", ".join(missing))
+
+
+def program(name):
+    """Return the path of a program that the test needs."""
+    needs(name)
+    return find(name)
+
+
+def find(name):
+    if name.endswith((".h", ".hpp")):
+        return HEADERS / name if (HEADERS / name).exists() else None
+    # Debian installs servers where only root's PATH looks.
+    return shutil.which(name) or shutil.which(name, path="/usr/local/sbin:/usr/sbin:/sbin")

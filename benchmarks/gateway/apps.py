@@ -1,4 +1,4 @@
-"""What is compared: each a function that makes an ASGI application."""
+"""The compared applications: each function makes one."""
 
 import os
 

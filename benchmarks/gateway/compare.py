@@ -29,7 +29,7 @@ PREFACE = """<!-- Written by benchmarks/gateway/compare.py: do not edit. -->
 
 # Benchmarks of the gateway
 
-Every number on this page was measured, and the page written, by one command:
+One command measured every number on this page and wrote the page:
 
 ```sh
 {command}
@@ -37,15 +37,15 @@ Every number on this page was measured, and the page written, by one command:
 
 The same uvicorn serves each application (one of them as `ratelimit gateway` does, with bounds for heads and slow \
 clients), and wrk sends requests from the same machine over 32 connections. The applications take turns within each \
-round, there and back, each in a new process, because of two processes of one program one may be a tenth faster. \
-Figures are medians over the rounds, and ratios are medians of ratios within one round. In brackets stands the same \
-by requests for each second of the server's processor time, which what else runs on the machine disturbs less."""
+round, there and back. Each runs in a new process, because one process of a program may be a tenth faster than another \
+one. Figures are medians over the rounds, and ratios are medians of ratios within one round. The ratio in brackets is \
+that of requests for each second of the server's processor time, which other processes on the machine disturb less."""
 ON_TARGETS = (
-    "The bare applications are the floor: they send the bytes that the gateway sends and do nothing else. What the one "
-    "reaches beside another library is the most that any gateway can; so is what the one that refuses reaches beside "
-    "the one that serves: a refusal has two header fields more, `Retry-After` and `x-amzn-errortype`."
+    "The bare applications are the floor: they send the bytes that the gateway sends and do nothing else. No gateway "
+    "can exceed their ratios, neither to another library nor of refusals to answers: a refusal has two more header "
+    "fields, `Retry-After` and `x-amzn-errortype`."
 )
-# one, what it is compared with, and the least ratio of requests a second that is wanted
+# The measured application, the one that it is compared with, and the least ratio of their requests a second.
 TARGETS = [
     ("mock, all levels", "bare ASGI", 0.80),
     ("mock, all levels", "FastAPI + slowapi", 2.0),
@@ -152,7 +152,7 @@ def compare(servers, rounds, seconds):
             before = processor_seconds(process)
             per_second, refused, total = wrk(port, seconds, path)
             if (refused == total) != ("refusing" in name):
-                sys.exit(f"{name}: {refused} of {total} were refused")
+                sys.exit(f"{name}: expected all requests refused or none, got {refused} of {total}")
             figures[name].append(per_second)
             by_processor[name].append(total / (processor_seconds(process) - before))
             servers.end(process)
@@ -161,7 +161,7 @@ def compare(servers, rounds, seconds):
 
 
 def processor_seconds(process):
-    """What a process has used of the processor, in user and kernel mode."""
+    """The processor time of a process, in user and kernel mode."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -171,7 +171,7 @@ def ratio(figures, one, other):
 
 
 def section(figures, by_processor):
-    """What was wanted beside what was measured."""
+    """The targets, and the requests a second of each application."""
 
     def target(what, one, other, bound, unit, at_least):
         remark = f"{ratio(by_processor, one, other):.3f} by processor time"
@@ -181,7 +181,7 @@ def section(figures, by_processor):
     targets.append(target("time with 1,000 routes", "10 routes", "1,000 routes", 1.1, "x that with 10", False))
     rows = [[name, statistics.median(all), statistics.median(by_processor[name])] for name, all in figures.items()]
     table = Table("By application", ["", "a second", "a second of processor time"], rows)
-    text = "Each has one route, or as many as are said, and gives the same answer."
+    text = "Each application has one route unless its name has another number, and gives the same answer."
     return Section("Requests a second", text, [table], targets)
 
 
@@ -192,7 +192,7 @@ def memory(process):
 
 
 def overload(servers, seconds):
-    """5 times the limit for so long: admitted beside the promise, memory, and latency beside half the limit."""
+    """Send 5 times the limit: compare admitted requests with the promise, and latency with that at half the limit."""
     port, process = servers.app("limited")
     half = drive(port, apps.RATE / 2, min(30, seconds / 4))
     time.sleep(apps.BURST / apps.RATE + 1)  # until the bucket is full again
@@ -215,9 +215,9 @@ def overload(servers, seconds):
     return Section(
         "Overload",
         f"{seconds:,.0f} seconds at 5 times a limit of {apps.RATE} requests a second with a bucket of {apps.BURST}, "
-        "at a steady rate. The promise is the bucket and what flows in between the first decision and the last. Each "
-        "of them was made between its request and its answer.",
-        [Table("What came of it", ["", ""], rows)],
+        "at a steady rate. The promise is the bucket and its refill between the first decision and the last; each "
+        "decision is made between a request and its answer.",
+        [Table("Result", ["", ""], rows)],
         [
             Target("admitted at 5 x the limit", 0, beside, "requests beside the promise"),
             Target("memory gained after the first quarter", 0.1, growth, "MB"),
@@ -228,7 +228,7 @@ def overload(servers, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=2, help="of each run of wrk")
+    parser.add_argument("--seconds", type=int, default=2, help="duration of each run of wrk")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--overload", type=float, default=0, help="also overload the gateway for so many seconds")
     parser.add_argument("--markdown", type=Path, help="write the page docs/gateway-benchmarks.md")

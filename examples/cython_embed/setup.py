@@ -18,7 +18,7 @@ setup(
             "embed",
             ["embed.pyx"],
             include_dirs=[headers],
-            # On x86-64 gcc and clang use the 128-bit compare-and-swap of the table only when told that it is there.
+            # On x86-64, gcc and clang use the 128-bit compare-and-swap of the table only with this option.
             extra_compile_args=["-O3", *(["-mcx16"] if platform.machine() == "x86_64" else [])],
         ),
         compiler_directives={

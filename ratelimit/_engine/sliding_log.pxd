@@ -7,8 +7,8 @@ capacity: below the capacity the ring is not yet full, and above it a cell's num
 next. A stamp is the request's moment plus one; zero is a request that was given back. A request of cost c is c requests
 of cost 1.
 
-A cell has room above the state, where a slot has its tag: there it keeps the gap, how much later its request is than the
-one it replaced. So when a booking is cancelled before its turn, the request that it replaced is known again.
+A cell has room above the state, where a slot has its tag: there it keeps the gap, how much later its request is than
+the one it replaced. So when a booking is cancelled before its turn, the request that it replaced is known again.
 """
 
 from libc.stdint cimport uint64_t

@@ -105,7 +105,7 @@ cdef class Attachment:
             return 0
         if counts == "raise":
             raise ValueError(
-                f"{self.table}: expected the quota {wanted.quota!r}, got {current.quota!r}; change the table's with "
+                f"{self.table} has another quota: expected {wanted.quota!r}, got {current.quota!r}; change it with "
                 "limiter.change, or with if_changed='keep', 'scale' or 'reset'"
             )
         return self.change_quota(restate(wanted.stored, current), counts)
@@ -118,7 +118,7 @@ cdef class Attachment:
         if counts not in COUNTS:
             raise ValueError(f"counts: expected one of {', '.join(map(repr, COUNTS))}, got {counts!r}")
         if scale and self.rule.algorithm == SLIDING_LOG:
-            raise ValueError("counts: expected 'keep' or 'reset', got 'scale'; a SlidingLog keeps requests, not a count")
+            raise ValueError("counts: expected 'keep' or 'reset', got 'scale'; a SlidingLog keeps no count")
         with self.table.locked():
             self.refresh()
             old = self.current()

@@ -8,28 +8,57 @@ VERDICT: np.dtype[np.void]
 
 @final
 class Decision:
+    """The result of one request; true if it is allowed.
+
+    Each time is in seconds as a float, and exact in nanoseconds under its name with `_ns`.
+
+    Attributes:
+        allowed: whether the cost was spent (by `peek`: would be).
+        limit: the most that can be spent at one moment.
+        remaining: what can still be spent now.
+        retry_after: the wait after which the same request is allowed if no other comes first: 0 if it was allowed,
+            inf (in nanoseconds None) if no wait is long enough.
+        more_after: the wait after which `remaining` grows if no other request comes first, as in the `t` of the
+            RateLimit header; 0 if nothing was spent.
+        reset_after: the wait after which the key is like one never seen.
+        delay: the wait of an admitted request until its turn (leaky bucket).
+        limiter: the limiter that decided; of several, the one that refused.
+    """
+
     @property
-    def allowed(self) -> bool: ...
+    def allowed(self) -> bool:
+        """Whether the cost was spent (by `peek`: would be)."""
     @property
-    def limit(self) -> int: ...
+    def limit(self) -> int:
+        """The most that can be spent at one moment."""
     @property
-    def remaining(self) -> int: ...
+    def remaining(self) -> int:
+        """What can still be spent now."""
     @property
-    def retry_after(self) -> float: ...
+    def retry_after(self) -> float:
+        """The seconds until the same request is allowed if no other comes first; inf if no wait is long enough."""
     @property
-    def retry_after_ns(self) -> int | None: ...
+    def retry_after_ns(self) -> int | None:
+        """`retry_after` in nanoseconds; None if no wait is long enough."""
     @property
-    def more_after(self) -> float: ...
+    def more_after(self) -> float:
+        """The seconds until `remaining` grows if no other request comes first; 0 if nothing was spent."""
     @property
-    def more_after_ns(self) -> int | None: ...
+    def more_after_ns(self) -> int | None:
+        """`more_after` in nanoseconds; None if no wait is long enough."""
     @property
-    def reset_after(self) -> float: ...
+    def reset_after(self) -> float:
+        """The seconds until the key is like one never seen."""
     @property
-    def reset_after_ns(self) -> int: ...
+    def reset_after_ns(self) -> int:
+        """`reset_after` in nanoseconds."""
     @property
-    def delay(self) -> float: ...
+    def delay(self) -> float:
+        """The seconds that an admitted request waits for its turn (leaky bucket)."""
     @property
-    def delay_ns(self) -> int: ...
+    def delay_ns(self) -> int:
+        """`delay` in nanoseconds."""
     @property
-    def limiter(self) -> Limiter: ...
+    def limiter(self) -> Limiter:
+        """The limiter that decided; of several, the one that refused."""
     def __bool__(self) -> bool: ...

@@ -36,53 +36,64 @@ cdef class Decision:
 
     @property
     def allowed(self) -> bool:
+        """Whether the cost was spent (by `peek`: would be)."""
         return self.verdict.allowed != 0
 
     @property
     def limit(self) -> int:
+        """The most that can be spent at one moment."""
         return self.verdict.limit
 
     @property
     def remaining(self) -> int:
+        """What can still be spent now."""
         return self.verdict.remaining
 
     @property
     def retry_after_ns(self) -> int | None:
+        """`retry_after` in nanoseconds; None if no wait is long enough."""
         return self.verdict.retry_after_ns if self.verdict.retry_after_ns < NEVER else None
 
     @property
     def more_after_ns(self) -> int | None:
+        """`more_after` in nanoseconds; None if no wait is long enough."""
         return self.more_after_ if self.more_after_ < NEVER else None
 
     @property
     def reset_after_ns(self) -> int:
+        """`reset_after` in nanoseconds."""
         return self.verdict.reset_after_ns
 
     @property
     def delay_ns(self) -> int:
+        """`delay` in nanoseconds."""
         return self.verdict.delay_ns
 
     @property
     def retry_after(self) -> float:
+        """The seconds until the same request is allowed if no other comes first; inf if no wait is long enough."""
         return seconds(self.verdict.retry_after_ns)
 
     @property
     def more_after(self) -> float:
+        """The seconds until `remaining` grows if no other request comes first; 0 if nothing was spent."""
         return seconds(self.more_after_)
 
     @property
     def reset_after(self) -> float:
+        """The seconds until the key is like one never seen."""
         return seconds(self.verdict.reset_after_ns)
 
     @property
     def delay(self) -> float:
+        """The seconds that an admitted request waits for its turn (leaky bucket)."""
         return seconds(self.verdict.delay_ns)
 
     def __bool__(self):
         return self.verdict.allowed != 0
 
     def __reduce__(self):
-        raise TypeError("a Decision cannot be pickled or copied, since it belongs to its limiter; copy the fields you need")
+        raise TypeError("a Decision cannot be pickled or copied, since it belongs to its limiter; copy its fields")
 
     def __repr__(self):
         wait = f"delay={self.delay}" if self.allowed else f"retry_after={self.retry_after}"

@@ -1,12 +1,15 @@
 """From quotas to the parameters of rules: checked here once, so that no computation overflows later."""
 
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import cache
+from inspect import Parameter, signature
 from math import gcd
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._engine.constants import LARGEST_UNIT, LOG_CAPACITY, MOMENT_BITS, NS_PER_SECOND, STATE_BITS, Algorithm
-from .._storage.metadata import StoredQuota, TableFormat, TableMetadata
-from ..errors import CorruptTable
+from .._storage.metadata import StoredQuota, TableFormat, TableMetadata, algorithm_name
+from ..errors import CorruptTable, unknown
 from ..quota import LARGEST, Quota, checked_int
 
 HIGHLY_COMPOSITE = 55_440  # divisible by 1 to 12: whole ticks for the usual limits and for overrides between them
@@ -101,20 +104,61 @@ def sliding_log(quota: Quota | str, *, base: RuleParameters | None = None) -> Ru
     quota = Quota.of(quota)
     _require_period(quota, base)
     if quota.limit > LOG_CAPACITY:
-        raise ValueError(f"quota {quota}: expected a limit up to {LOG_CAPACITY}, since a sliding log keeps each request")
+        raise ValueError(f"quota {quota}: expected a limit up to {LOG_CAPACITY}; a sliding log keeps each request")
     if base is not None and quota.limit > base.capacity:
         raise ValueError(f"quota {quota}: expected a limit up to {base.capacity}, for which this log was made")
     capacity = base.capacity if base else quota.limit
     return RuleParameters(quota, Algorithm.SLIDING_LOG, quota.limit, quota.period_ns, capacity=capacity)
 
 
+def check_arguments(
+    cls: type, measure: Callable[..., RuleParameters], given: tuple[Any, ...], named: Mapping[str, Any]
+) -> None:
+    """Refuse arguments that a class of limiters does not have.
+
+    Args:
+        measure: the function of this module that is called with the arguments.
+
+    Raises:
+        TypeError: naming the class and the argument.
+    """
+    positional, accepted = _arguments_of(measure)
+    if len(given) > len(positional):
+        raise TypeError(
+            f"{cls.__name__}() expected at most {', '.join(positional)} unnamed, got {len(given)} arguments"
+        )
+    if not given and "quota" not in named:
+        raise TypeError(f"{cls.__name__}() missing required argument quota, such as '100/minute'")
+    for name in named:
+        if name in positional[: len(given)]:
+            raise TypeError(f"{cls.__name__}() got the argument {name} twice")
+        if name not in accepted:
+            raise TypeError(f"{cls.__name__}() got an {unknown('argument', name, accepted)}")
+
+
+@cache
+def _arguments_of(measure: Callable[..., RuleParameters]) -> tuple[list[str], list[str]]:
+    """Return the names of the positional arguments, and of all."""
+    options = [parameter for parameter in signature(measure).parameters.values() if parameter.name != "base"]
+    positional = [parameter.name for parameter in options if parameter.kind == Parameter.POSITIONAL_OR_KEYWORD]
+    return positional, [*(parameter.name for parameter in options), "max_keys", "table", "on_full", "clock"]
+
+
 def options_of(parameters: RuleParameters) -> dict[str, int | str]:
-    """Return the options, beside the quota, with which the algorithm's class makes a limiter of these parameters."""
-    if parameters.algorithm == Algorithm.TOKEN_BUCKET:
+    """Return what the algorithm's class needs beside the quota to make such a limiter; defaults are left out."""
+    if parameters.algorithm == Algorithm.TOKEN_BUCKET and parameters.limit != parameters.quota.limit:
         return {"burst": parameters.limit}
-    if parameters.algorithm == Algorithm.LEAKY_BUCKET:
+    if parameters.algorithm == Algorithm.LEAKY_BUCKET and parameters.limit - 1 != parameters.quota.limit:
         return {"capacity": parameters.limit - 1}
     return {"anchor": "first"} if parameters.algorithm == Algorithm.FIRST_WINDOW else {}
+
+
+def text_of(parameters: RuleParameters) -> str:
+    """Return the limit as `ratelimit.parse` reads it."""
+    first = parameters.algorithm == Algorithm.FIRST_WINDOW
+    algorithm = algorithm_name(Algorithm.FIXED_WINDOW if first else parameters.algorithm)
+    options = [f"{name} {value}" for name, value in options_of(parameters).items()]
+    return " ".join([algorithm, str(parameters.quota), *options])
 
 
 def restate(stored: StoredQuota, base: RuleParameters) -> RuleParameters:

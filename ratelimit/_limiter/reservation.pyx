@@ -65,14 +65,17 @@ cdef class Reservation:
 
     @property
     def delay(self) -> float:
+        """The seconds from the reservation until its turn; inf if no wait is long enough."""
         return seconds(self.delay_)
 
     @property
     def delay_ns(self) -> int | None:
+        """`delay` in nanoseconds; None if no wait is long enough."""
         return self.delay_ if self.delay_ < NEVER else None
 
     @property
     def at_ns(self) -> int | None:
+        """The moment of the turn in nanoseconds since the epoch; None if no wait is long enough."""
         return self.booked_at + self.delay_ if self.delay_ < NEVER else None
 
     def cancel(self):

@@ -348,7 +348,7 @@ def _book(limiter: Waitable, key: Key, cost: int, timeout: float | None) -> Rese
     if booking:
         return booking
     if booking.delay_ns is None:
-        raise CostExceedsLimit(f"cost: expected at most what {limiter!r} ever allows, got {cost} for key {key!r}")
+        raise CostExceedsLimit(f"cost {cost} for key {key!r} is more than {limiter!r} ever allows")
     if timeout is None or booking.delay_ns <= seconds_to_ns(timeout, "timeout"):  # the delay was not the reason
         raise TableFull(
             f"no slot for key {key!r}: every slot it could take has a live key, the first one for {booking.delay:.9g} s"
@@ -357,7 +357,7 @@ def _book(limiter: Waitable, key: Key, cost: int, timeout: float | None) -> Rese
 
 
 def _too_long(key: Key, delay: float, timeout: float | None) -> WaitTimeout:
-    return WaitTimeout(f"key {key!r} would wait {delay:.9g} s, longer than timeout={timeout!r}", delay)
+    return WaitTimeout(f"key {key!r} has to wait {delay:.9g} s, longer than timeout={timeout!r}", delay)
 
 
 def _quotas_of(limiter: Waitable) -> list[Quota]:

@@ -193,7 +193,7 @@ class TableMetadata:
         """
         here = self.format
         pairs: list[tuple[str, object, object]] = [
-            ("algorithm", _name(here.algorithm), _name(wanted.algorithm)),
+            ("algorithm", algorithm_name(here.algorithm), algorithm_name(wanted.algorithm)),
             ("max_keys", self.max_keys, self.max_keys if max_keys is None else max_keys),
             ("clock", _clock(here), _clock(wanted)),
         ]
@@ -204,8 +204,9 @@ class TableMetadata:
                 raise ValueError(f"{self.source} was made with another {name}: expected {expected}, got {found}")
 
 
-def _name(algorithm: int) -> str:
-    return Algorithm(algorithm).name.lower().replace("_", " ")
+def algorithm_name(algorithm: int) -> str:
+    """Return the name of an algorithm, such as `token-bucket`."""
+    return Algorithm(algorithm).name.lower().replace("_", "-")
 
 
 def _clock(made: TableFormat) -> str:

@@ -1,4 +1,4 @@
-"""What threads could do at best: C loops over words, without the GIL and with nothing to decide."""
+"""The best that threads can reach: C loops over words, without the GIL and without decisions."""
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -10,7 +10,7 @@ def swap_words(uint64_t[:, ::1] pairs, const int64_t[::1] places):
 
     Args:
         pairs: n words as an array of n x 2, at an address that 16 divides.
-        places: which of the n, one after another.
+        places: indices of words, in the order of their updates.
     """
     cdef u128* words = <u128*>&pairs[0, 0]
     cdef u128 seen
@@ -22,7 +22,7 @@ def swap_words(uint64_t[:, ::1] pairs, const int64_t[::1] places):
 
 
 def fetch_and_add(uint64_t[::1] counter, Py_ssize_t times):
-    """Count up the first number of an array, which several threads may do at once."""
+    """Increment the first number of an array; several threads may do so at once."""
     cdef Py_ssize_t _i
     with nogil:
         for _i in range(times):

@@ -1,9 +1,5 @@
-"""One limit on two cores: how much a second thread or process adds, beside what it adds to a loop in C.
+"""One limit on two cores: the gain by a second thread or process, beside the same gain of a loop in C."""
 
-`python -m ratelimit.bench.cores ROUNDS PIECE_NS` measures `allow` in threads, in an interpreter without the GIL.
-"""
-
-import json
 import multiprocessing
 import os
 import subprocess
@@ -13,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from mmap import mmap
 from multiprocessing.connection import Connection
-from pathlib import Path
 from statistics import median
 from threading import Barrier, Thread
 from time import perf_counter
@@ -23,32 +18,32 @@ import numpy as np
 
 import ratelimit
 from ratelimit.bench import _loops
-from ratelimit.bench.decisions import Say
-from ratelimit.bench.measure import Effort, Keys
+from ratelimit.bench.measure import Effort, Keys, Progress
+from ratelimit.bench.process import call
 from ratelimit.bench.report import Cell, Section, Table, Target
 from ratelimit.bench.scenarios import HOUR
 
-ENOUGH, LONG = 100_000_000, 10_000 * HOUR  # admits everything, and a key that has asked stays live for 0.36 s
+ENOUGH, LONG = 100_000_000, 10_000 * HOUR  # admits all requests, and a key stays live for 0.36 s after one
 KEYS = 10_000  # of each thread or process, and decisions of one chunk
 FREE_THREADED = "RATELIMIT_FREE_THREADED"  # in the environment: an interpreter without the GIL
 C_LOOP, ADD = "a loop in C, own words", "a fetch-and-add in C, one counter"
 OWN, HOT, DENIED = "own keys", "one hot key, allowed", "one hot key, denied"
 TEXT = f"""
-The gain is how many times as much two threads, or processes, do as one of them alone in the same time: 2 at best. Times
-are those of the wall clock, so anything else that runs takes from the gain. All take turns with a loop in C, in which
-two threads load and swap 128-bit words of one array at random places, each its own, and decide nothing. What counts is
-how much of that loop's gain is reached.
+The gain is the work of two threads or processes, divided by the work of one alone in the same time: 2 at best. Times
+are those of the wall clock, so any other process on the machine reduces the gain. All take turns with a loop in C, in
+which two threads load and swap 128-bit words of one array at random places, each its own, without any decision. The
+share of that loop's gain counts.
 
-The algorithm is `TokenBucket`; own keys are {KEYS:,} of each thread, in one table. Without a GIL what is measured is
-`for key in keys: limiter.allow(key)`; `{FREE_THREADED}` in the environment names an interpreter that has none,
-and in which this package is built.
+The algorithm is `TokenBucket`; "own keys" are {KEYS:,} of each thread, in one table. Without a GIL, the measured loop
+is `for key in keys: limiter.allow(key)`. The environment variable `{FREE_THREADED}` names an interpreter without a
+GIL for which this package is built.
 """
 Chunk = Callable[[], object]
 
 
 @dataclass(frozen=True)
-class Crew:
-    """Two who work at the same time: each does a chunk when called."""
+class Pair:
+    """Two functions that run at the same time; each does a chunk when called."""
 
     name: str
     chunks: tuple[Chunk, Chunk]
@@ -56,38 +51,38 @@ class Crew:
 
 class Run(NamedTuple):
     seconds: float
-    evenness: float  # when the first was done: the least done by one, as a share of the most
+    evenness: float  # slower / faster: chunks done when the first one ends
 
 
 class Scaling:
-    """Crews in turn, alone and together, by name and round."""
+    """Pairs in turn, one of the two alone and both together, by name and round."""
 
-    def __init__(self, crews: Sequence[Crew], effort: Effort) -> None:
-        self.gains: dict[str, list[float]] = {crew.name: [] for crew in crews}
-        self.evenness: dict[str, list[float]] = {crew.name: [] for crew in crews}
-        sizes = [_size(crew, effort) for crew in crews]
+    def __init__(self, pairs: Sequence[Pair], effort: Effort) -> None:
+        self.gains: dict[str, list[float]] = {pair.name: [] for pair in pairs}
+        self.evenness: dict[str, list[float]] = {pair.name: [] for pair in pairs}
+        sizes = [_size(pair, effort) for pair in pairs]
         for turn in range(effort.rounds):
-            for crew, size in zip(crews, sizes, strict=True):
-                alone = together([crew.chunks[turn % 2]], size)
-                both = together(crew.chunks, size)
-                self.gains[crew.name].append(gain(alone.seconds, both.seconds))
-                self.evenness[crew.name].append(both.evenness)
+            for pair, size in zip(pairs, sizes, strict=True):
+                alone = together([pair.chunks[turn % 2]], size)
+                both = together(pair.chunks, size)
+                self.gains[pair.name].append(gain(alone.seconds, both.seconds))
+                self.evenness[pair.name].append(both.evenness)
 
     def gain(self, name: str) -> float:
         return median(self.gains[name])
 
     def ratio(self, name: str, base: str) -> float:
-        """The gain as a share of that of `base` in the same round."""
+        """The gain, divided by that of `base` in the same round."""
         return median(a / b for a, b in zip(self.gains[name], self.gains[base], strict=True))
 
 
 def gain(alone: float, both: float) -> float:
-    """Of two who took `both` for twice the work that takes `alone`."""
+    """The gain of two that need the time `both` for twice the work that takes one `alone`."""
     return 2 * alone / both
 
 
 def together(chunks: Sequence[Chunk], size: int) -> Run:
-    """Let all do `size` chunks at once, each in a thread."""
+    """Let each do `size` chunks at the same time, in a thread."""
     barrier = Barrier(len(chunks))
     begins, ends = [0.0] * len(chunks), [0.0] * len(chunks)
     done = [0] * len(chunks)
@@ -112,36 +107,36 @@ def together(chunks: Sequence[Chunk], size: int) -> Run:
     return Run(max(ends) - min(begins), first[0])
 
 
-def _size(crew: Crew, effort: Effort) -> int:
-    """Chunks of about five pieces: longer than the scheduler's turns. The first run only makes things known."""
-    together(crew.chunks, 1)
-    return max(1, int(5 * effort.piece_ns / 1e9 / together(crew.chunks[:1], 1).seconds))
+def _size(pair: Pair, effort: Effort) -> int:
+    """The number of chunks for about five pieces: longer than the scheduler's turns. The first run only warms up."""
+    together(pair.chunks, 1)
+    return max(1, int(5 * effort.piece_ns / 1e9 / together(pair.chunks[:1], 1).seconds))
 
 
-# --- who works ------------------------------------------------------------------------------------------------
+# --- the pairs ------------------------------------------------------------------------------------------------
 
 
-def c_loop() -> Crew:
-    """The memory work of a table with both threads' keys, without the decisions."""
+def c_loop() -> Pair:
+    """The memory accesses of a table with the keys of both threads, without decisions."""
     words = np.frombuffer(mmap(-1, 3 * KEYS * 16), np.uint64).reshape(-1, 2)  # begins with a page
     places = np.random.default_rng(1).permutation(3 * KEYS)[: 2 * KEYS].reshape(2, KEYS)
     first, second = (lambda mine=mine: _loops.swap_words(words, mine) for mine in places)
-    return Crew(C_LOOP, (first, second))
+    return Pair(C_LOOP, (first, second))
 
 
-def adding() -> Crew:
+def adding() -> Pair:
     counter = np.zeros(1, np.uint64)
-    return Crew(ADD, (lambda: _loops.fetch_and_add(counter, KEYS),) * 2)
+    return Pair(ADD, (lambda: _loops.fetch_and_add(counter, KEYS),) * 2)
 
 
-def batching(name: str) -> Crew:
+def batching(name: str) -> Pair:
     first, second = (_batches(limiter, keys) for limiter, keys in _shared_out(name))
-    return Crew(name, (first, second))
+    return Pair(name, (first, second))
 
 
-def asking(name: str) -> Crew:
+def calling(name: str) -> Pair:
     first, second = (_calls(limiter, _texts(keys)) for limiter, keys in _shared_out(name))
-    return Crew(name, (first, second))
+    return Pair(name, (first, second))
 
 
 def _shared_out(name: str) -> list[tuple[ratelimit.Limiter, Any]]:
@@ -167,7 +162,7 @@ def _calls(limiter: ratelimit.Limiter, keys: Keys) -> Chunk:
 
 
 @contextmanager
-def processes() -> Iterator[Crew]:
+def processes() -> Iterator[Pair]:
     """Two processes that attach to one table in shared memory, each with keys of its own."""
     table = ratelimit.Table.shared(f"bench-{os.getpid()}", max_keys=2 * KEYS)
     context = multiprocessing.get_context("spawn")
@@ -181,7 +176,7 @@ def processes() -> Iterator[Crew]:
             pipes.append(mine)
             workers.append(worker)
         first, second = (_order(pipe) for pipe in pipes)
-        yield Crew("two processes, own keys", (first, second))
+        yield Pair("two processes, own keys", (first, second))
     finally:
         for worker in workers:
             worker.kill()
@@ -205,12 +200,12 @@ def _serve(pipe: Connection, limiter: ratelimit.Limiter, number: int) -> None:
         pipe.send(None)
 
 
-# --- what comes of it -----------------------------------------------------------------------------------------
+# --- the section -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Gains:
-    """Of one crew: the gain; as a share of the C loop's, and of the fetch-and-add's; and how even the two were."""
+    """The gain of one pair; that gain divided by the C loop's and by the fetch-and-add's; and the evenness."""
 
     gain: float
     of_loop: float
@@ -218,8 +213,8 @@ class Gains:
     evenness: float
 
 
-def measured(crews: Sequence[Crew], effort: Effort) -> dict[str, Gains]:
-    scaling = Scaling([c_loop(), adding(), *crews], effort)
+def measured(pairs: Sequence[Pair], effort: Effort) -> dict[str, Gains]:
+    scaling = Scaling([c_loop(), adding(), *pairs], effort)
     return {
         name: Gains(
             scaling.gain(name), scaling.ratio(name, C_LOOP), scaling.ratio(name, ADD), median(scaling.evenness[name])
@@ -228,12 +223,12 @@ def measured(crews: Sequence[Crew], effort: Effort) -> dict[str, Gains]:
     }
 
 
-def measure(effort: Effort, say: Say) -> Section:
-    say("allow_many in threads, allow in processes")
-    with processes() as crew:
-        here = measured([crew, *(batching(name) for name in (OWN, HOT, DENIED))], effort)
-        (across,) = (here.pop(name) for name in [crew.name])
-    say("allow in threads without a GIL")
+def measure(effort: Effort, progress: Progress) -> Section:
+    progress("allow_many in threads, allow in processes")
+    with processes() as pair:
+        here = measured([pair, *(batching(name) for name in (OWN, HOT, DENIED))], effort)
+        (across,) = (here.pop(name) for name in [pair.name])
+    progress("allow in threads without a GIL")
     free, why_not = without_gil(effort)
     tables = [_table("Two threads, `allow_many`", here)]
     tables.append(Table("Two processes, `allow` on one shared table", COLUMNS, [_row(OWN, across)]))
@@ -274,27 +269,20 @@ def _row(name: str, gains: Gains) -> list[Cell]:
 
 
 def without_gil(effort: Effort) -> tuple[dict[str, Gains], str]:
-    """What threads gain in an interpreter without the GIL; or nothing, and why."""
+    """The gains of threads in an interpreter without the GIL; or no gains, and the reason."""
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
-        return measured([asking(name) for name in (OWN, HOT, DENIED)], effort), ""
+        return measured([calling(name) for name in (OWN, HOT, DENIED)], effort), ""
     if FREE_THREADED not in os.environ:
         return {}, f"this Python has a GIL; set `{FREE_THREADED}` to one without"
-    interpreter, package = os.environ[FREE_THREADED], Path(ratelimit.__file__).parents[1]
-    command = [interpreter, "-m", __name__, str(effort.rounds), str(effort.piece_ns)]
-    environment = os.environ | {"PYTHONPATH": str(package)}
     try:
-        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+        gains, why_not = call(free_threaded, effort, interpreter=os.environ[FREE_THREADED])
     except (OSError, subprocess.CalledProcessError) as error:
-        return {}, f"`{FREE_THREADED}` names an interpreter that cannot do it: {error}"
-    return {name: Gains(**gains) for name, gains in json.loads(output).items()}, ""
+        return {}, f"`{FREE_THREADED}` names an interpreter that failed: {error}"
+    return {name: Gains(**each) for name, each in gains.items()}, why_not
 
 
-def main(rounds: str, piece_ns: str) -> None:
-    gains, why_not = without_gil(Effort(int(rounds), int(piece_ns), 0))
-    if not gains:
-        raise SystemExit(why_not)
-    print(json.dumps({name: asdict(each) for name, each in gains.items()}))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def free_threaded(numbers: Sequence[int]) -> tuple[dict[str, dict[str, float]], str]:
+    """`without_gil` as JSON can have it, for the numbers of an Effort."""
+    del os.environ[FREE_THREADED]  # this is the interpreter that it names
+    gains, why_not = without_gil(Effort(*numbers))
+    return {name: asdict(each) for name, each in gains.items()}, why_not

@@ -4,31 +4,34 @@ import gc
 from collections.abc import Callable
 
 from ratelimit.bench import scenarios
-from ratelimit.bench.measure import Effort, Race
+from ratelimit.bench.measure import Effort, Progress, Race
 from ratelimit.bench.peers import Peer, check, present
 from ratelimit.bench.report import Cell, Section, Table, Target
 from ratelimit.bench.scenarios import DENIED, FLOOR, HOT, IN_TURN, OURS, Scenario
 
 TEXT = """
-What is measured is `for key in keys: call(key)`, with the loop in it, for `limiter.allow`, for `dict.get` on a dict of
-the same keys, and for an empty C method of one argument, which shows what a call alone costs. Times are nanoseconds a
-decision.
+The measured loop is `for key in keys: call(key)`, for `limiter.allow`, for `dict.get` on a dict of the same keys, and
+for an empty C method of one argument, which shows the cost of a call alone. Times are nanoseconds for each decision.
 
 For `allow_many`, a batch is 10,000 integer keys, and `dict.get` is called with the same integers.
 
-Each other library takes turns with `dict.get` and with our class of the same algorithm. First it is seen to admit up to
-its limit, to refuse beyond it and to keep keys apart.
+Each other library takes turns with `dict.get` and with our class of the same algorithm. Before it is measured, it
+must admit requests up to its limit, refuse them beyond it and keep keys apart.
 """
-Say = Callable[[str], None]
 
 
-def measure(effort: Effort, say: Say) -> Section:
+def measure(effort: Effort, progress: Progress) -> Section:
     many = scenarios.at_random(effort.many)
     bounds = {HOT: 2.0, DENIED: 2.0, IN_TURN: 2.2, many: 0.9}
     batch_bounds = {IN_TURN: 0.30, many: 0.10}
-    single = {scenario: _single(scenario, effort, say) for scenario in bounds}
-    batches = {scenario: _batches(scenario, effort, say) for scenario in batch_bounds}
-    full, full_target = _full(effort, say)
+    single, batches = {}, {}
+    for scenario in bounds:
+        progress(f"allow, {scenario.name}")
+        single[scenario] = Race(scenarios.calls(scenario), effort)
+    for scenario in batch_bounds:
+        progress(f"allow_many, {scenario.name}")
+        batches[scenario] = Race(scenarios.batches(scenario), effort)
+    full, full_target = _full(effort, progress)
     targets: list[Target] = []
     for scenario, bound in bounds.items():
         targets += _aims("allow", single[scenario], scenario, bound)
@@ -43,7 +46,7 @@ def measure(effort: Effort, say: Say) -> Section:
         full,
     ]
     if present():
-        duels = {scenario: _duels(scenario, effort, say) for scenario in bounds}
+        duels = {scenario: _duels(scenario, effort, progress) for scenario in bounds}
         targets += [_faster(scenario, races) for scenario, races in duels.items()]
         tables += [
             _peer_table("Other libraries: how many times our time", duels, _times_ours),
@@ -53,20 +56,8 @@ def measure(effort: Effort, say: Say) -> Section:
     return Section("The cost of a decision", TEXT.strip(), tables, targets)
 
 
-def _single(scenario: Scenario, effort: Effort, say: Say) -> Race:
-    say(f"allow, {scenario.name}")
-    ours = [scenarios.ours(scenario, name) for name in OURS]
-    return Race([scenarios.floor(scenario), scenarios.empty(scenario), *ours], effort)
-
-
-def _batches(scenario: Scenario, effort: Effort, say: Say) -> Race:
-    say(f"allow_many, {scenario.name}")
-    ours = [scenarios.batches(scenario, name) for name in OURS]
-    return Race([scenarios.integer_floor(scenario), *ours], effort)
-
-
 def _aims(verb: str, race: Race, scenario: Scenario, bound: float) -> list[Target]:
-    """For the four algorithms with a state of one word the worst counts; the log has a row of its own."""
+    """The worst of the four algorithms with a state of one word, and the log on its own."""
     ratios = {name: race.ratio(f"{name}.{verb}", FLOOR) for name in OURS}
     log = ratios.pop("SlidingLog")
     worst = max(ratios, key=ratios.__getitem__)
@@ -84,13 +75,13 @@ def _table(title: str, races: dict[Scenario, Race], value: Callable[[Race, str],
     return Table(title, ["", *(scenario.name for scenario in races)], rows)
 
 
-def _full(effort: Effort, say: Say) -> tuple[Table, Target]:
+def _full(effort: Effort, progress: Progress) -> tuple[Table, Target]:
     """`hit` beside `allow`, on a hot key."""
     ratios: dict[tuple[str, Scenario], float] = {}
     for scenario in (HOT, DENIED):
-        say(f"hit, {scenario.name}")
+        progress(f"hit, {scenario.name}")
         for name in OURS:
-            race = Race([scenarios.ours(scenario, name, verb) for verb in ("allow", "hit")], effort)
+            race = Race(scenarios.answers(scenario, name), effort)
             ratios[name, scenario] = race.ratio(f"{name}.hit", f"{name}.allow")
     rows: list[list[Cell]] = [[f"`{name}.hit`", ratios[name, HOT], ratios[name, DENIED]] for name in OURS]
     worst, scenario = max(ratios, key=ratios.__getitem__)
@@ -101,19 +92,13 @@ def _full(effort: Effort, say: Say) -> tuple[Table, Target]:
     )
 
 
-def _duels(scenario: Scenario, effort: Effort, say: Say) -> dict[Peer, Race]:
-    """One after another, so that a million keys are in the memory of one library at a time."""
+def _duels(scenario: Scenario, effort: Effort, progress: Progress) -> dict[Peer, Race]:
+    """One race after another, so that the keys of one library are in memory at a time."""
     races = {}
     for peer in present():
-        say(f"{peer.name}, {scenario.name}")
+        progress(f"{peer.name}, {scenario.name}")
         check(peer)
-        contestants = [
-            scenarios.floor(scenario),
-            scenarios.ours(scenario, peer.like),
-            scenarios.theirs(scenario, peer),
-        ]
-        races[peer] = Race(contestants, effort)
-        del contestants
+        races[peer] = Race(scenarios.duel(scenario, peer), effort)
         gc.collect()
     return races
 

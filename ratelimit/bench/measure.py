@@ -1,9 +1,8 @@
 """How times are taken: contestants in turn, round after round, in CPU time of this process.
 
-A contestant decides whole chunks of keys, so a measured piece is a thousand decisions or more. Nothing is subtracted: a
-time holds its share of the loop that makes the calls, for the floor as for everybody else. Contestants that take turns
-meet the same noise, so what is compared is always the ratio of two neighbours within one round; of all
-rounds the median counts.
+A contestant decides whole chunks of keys, so a measured piece is a thousand decisions or more. Nothing is subtracted:
+each time includes the loop that makes the calls, for the floor as for every other contestant. Contestants that take
+turns meet the same noise, so times are compared only within one round, as ratios. The median of all rounds counts.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 Keys = Sequence[Any]  # a list or an array
+Progress = Callable[[str], None]  # is called with the name of each step
 CHUNK = 1_000  # keys
 
 
@@ -22,32 +22,39 @@ class Effort(NamedTuple):
 
     rounds: int
     piece_ns: int  # CPU time of one measured piece, about
-    many: int  # keys where there are many
+    many: int  # keys of a scenario with many keys
 
 
 FULL = Effort(rounds=25, piece_ns=20_000_000, many=1_000_000)
 QUICK = Effort(rounds=5, piece_ns=4_000_000, many=100_000)
 
 
+class Work(NamedTuple):
+    """A function that decides a chunk of keys, and the chunks."""
+
+    run: Callable[[Any], object]
+    chunks: Sequence[Any]
+
+
 @dataclass(frozen=True)
 class Contestant:
-    """Somebody who decides chunks of keys."""
+    """One implementation in one scenario; `prepare` makes it and brings its keys."""
 
     name: str
-    run: Callable[[Keys], object]
-    chunks: Sequence[Keys]
+    prepare: Callable[[], Work]
 
 
 class Race:
-    """The times of some contestants that took turns: CPU nanoseconds a decision, by name and round."""
+    """The times of contestants that took turns: CPU nanoseconds for each decision, by name and round."""
 
     def __init__(self, contestants: Sequence[Contestant], effort: Effort) -> None:
-        self.times: dict[str, list[float]] = {contestant.name: [] for contestant in contestants}
-        sizes = [max(1, effort.piece_ns // _cpu_ns(contestant, 0, 1)) for contestant in contestants]
+        works = {contestant.name: contestant.prepare() for contestant in contestants}
+        sizes = {name: max(1, effort.piece_ns // _cpu_ns(work, 0, 1)) for name, work in works.items()}
+        self.times: dict[str, list[float]] = {name: [] for name in works}
         for turn in range(effort.rounds):
-            for contestant, size in zip(contestants, sizes, strict=True):
-                decided = sum(len(chunk) for chunk in _piece(contestant, turn, size))
-                self.times[contestant.name].append(_cpu_ns(contestant, turn, size) / decided)
+            for name, work in works.items():
+                decided = sum(len(chunk) for chunk in _piece(work, turn, sizes[name]))
+                self.times[name].append(_cpu_ns(work, turn, sizes[name]) / decided)
 
     def ns(self, name: str) -> float:
         return median(self.times[name])
@@ -58,7 +65,7 @@ class Race:
 
 
 def looped(function: Callable[[Any], object]) -> Callable[[Keys], object]:
-    """Calls `function` with each key. The loop is the caller's own: CPython adapts it to what is called there."""
+    """Return a loop that calls `function` with each key. Each loop is a function of its own: CPython specializes it."""
     return FunctionType(_loop.__code__.replace(), globals(), argdefs=(function,))
 
 
@@ -67,15 +74,14 @@ def _loop(keys: Keys, function: Callable[[Any], object]) -> None:
         function(key)
 
 
-def _piece(contestant: Contestant, turn: int, size: int) -> list[Keys]:
-    """The next `size` chunks, from the beginning again after the last."""
-    chunks = contestant.chunks
-    return [chunks[(turn * size + i) % len(chunks)] for i in range(size)]
+def _piece(work: Work, turn: int, size: int) -> list[Keys]:
+    """The next `size` chunks; the first one follows the last."""
+    return [work.chunks[(turn * size + i) % len(work.chunks)] for i in range(size)]
 
 
-def _cpu_ns(contestant: Contestant, turn: int, size: int) -> int:
-    piece = _piece(contestant, turn, size)
-    run = contestant.run
+def _cpu_ns(work: Work, turn: int, size: int) -> int:
+    piece = _piece(work, turn, size)
+    run = work.run
     start = process_time_ns()
     for chunk in piece:
         run(chunk)

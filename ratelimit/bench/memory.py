@@ -1,10 +1,5 @@
-"""Resident memory per live key: what many keys add to a process, each contestant in a process of its own.
+"""Resident memory per live key: the growth of a process by many keys, each contestant in a process of its own."""
 
-`python -m ratelimit.bench.memory NAME KEYS LIMIT REQUESTS` measures one: the bytes, and the number of live keys.
-"""
-
-import subprocess
-import sys
 from itertools import chain
 from pathlib import Path
 from resource import getpagesize
@@ -12,32 +7,31 @@ from resource import getpagesize
 import numpy as np
 
 import ratelimit
-from ratelimit.bench.decisions import Say
-from ratelimit.bench.measure import Effort
+from ratelimit.bench.measure import Effort, Progress
 from ratelimit.bench.peers import PEERS, present
+from ratelimit.bench.process import call
 from ratelimit.bench.report import Cell, Section, Table, Target
 from ratelimit.bench.scenarios import HOUR, OURS, Scenario, every_key
 
 STATM = Path("/proc/self/statm")
 BATCH = 1_000
 TEXT = """
-How much more a process has in memory (its resident set) once `max_keys` keys have come, divided by the keys that are
-live. The texts of the keys were there before and are not counted. `SlidingLog` also keeps the requests, see
-[](keys.md#memory).
+The growth of a process's resident set by `max_keys` keys, divided by the number of live keys. The texts of the keys
+are in memory before and are not counted. `SlidingLog` also keeps the requests, see [](keys.md#memory).
 """
 LOGS = [(1, 1), (10, 1), (10, 10), (100, 100)]  # limit, and requests of each key
 
 
-def measure(effort: Effort, say: Say) -> Section:
+def measure(effort: Effort, progress: Progress) -> Section:
     title = "Memory"
     if not STATM.exists():
         return Section(title, f"Not measured: this system has no `{STATM}`.")
-    ours = {name: _in_new_process(name, effort.many, 1_000, 1, say) for name in OURS if name != "SlidingLog"}
+    ours = {name: _bytes_per_key(name, effort.many, 1_000, 1, progress) for name in OURS if name != "SlidingLog"}
     rows: list[list[Cell]] = [[f"`{name}`", size] for name, size in ours.items()]
     for limit, requests in LOGS:
-        size = _in_new_process("SlidingLog", effort.many // requests, limit, requests, say)
+        size = _bytes_per_key("SlidingLog", effort.many // requests, limit, requests, progress)
         rows.append([f"`SlidingLog`, a limit of {limit}, of which {requests} spent", size])
-    rows += [[peer.title, _in_new_process(peer.name, effort.many // 10, 1_000, 1, say)] for peer in present()]
+    rows += [[peer.title, _bytes_per_key(peer.name, effort.many // 10, 1_000, 1, progress)] for peer in present()]
     worst, remark = max((size, name) for name, size in ours.items())
     return Section(
         title,
@@ -47,22 +41,25 @@ def measure(effort: Effort, say: Say) -> Section:
     )
 
 
-def _in_new_process(name: str, keys: int, limit: int, requests: int, say: Say) -> float:
-    say(f"memory of {name}, {keys:,} keys, {requests} requests each")
-    command = [sys.executable, "-m", __name__, name, str(keys), str(limit), str(requests)]
-    size, live = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
-    return int(size) / int(live)
+def _bytes_per_key(name: str, keys: int, limit: int, requests: int, progress: Progress) -> float:
+    progress(f"memory of {name}, {keys:,} keys, {requests} requests each")
+    size, live = call(grown, name, keys, limit, requests)
+    return float(size / live)
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory."""
+    """The resident set of this process, in bytes."""
     return int(STATM.read_text().split()[1]) * getpagesize()
 
 
+def grown(name: str, keys: int, limit: int, requests: int) -> tuple[int, int]:
+    """The bytes that the keys took, and the number of live keys."""
+    return grown_by_ours(name, keys, limit, requests) if name in OURS else grown_by_peer(name, keys, limit)
+
+
 def grown_by_ours(name: str, keys: int, limit: int, requests: int) -> tuple[int, int]:
-    """Bytes that live keys took, and how many there are."""
     numbers = np.arange(keys)
-    OURS[name](ratelimit.Quota(limit, HOUR), max_keys=BATCH).allow_many(numbers[:BATCH])  # what batches need themselves
+    OURS[name](ratelimit.Quota(limit, HOUR), max_keys=BATCH).allow_many(numbers[:BATCH])  # what batches take
     before = resident()
     limiter = OURS[name](ratelimit.Quota(limit, HOUR), max_keys=keys)
     for _ in range(requests):
@@ -80,14 +77,3 @@ def grown_by_peer(name: str, keys: int, limit: int) -> tuple[int, int]:
     for text in texts:
         decide(text)
     return resident() - before, keys
-
-
-def main(name: str, keys: str, limit: str, requests: str) -> None:
-    if name in OURS:
-        print(*grown_by_ours(name, int(keys), int(limit), int(requests)))
-    else:
-        print(*grown_by_peer(name, int(keys), int(limit)))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

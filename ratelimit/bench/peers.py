@@ -1,7 +1,7 @@
 """Other rate limiters for Python, each set up in a few lines as its manual shows.
 
-A function here takes a limit and a period in seconds and returns a function of one key, which spends 1. Where the
-library has one that can be called as it is, that one is returned, with nothing of ours around it.
+Each function takes a limit and a period in seconds and returns a function of one key, which spends 1. If the library
+has such a function, that one is returned without a wrapper.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ Decide = Callable[[str], Any]
 class Peer(NamedTuple):
     """Another library with one of its algorithms."""
 
-    library: str  # as it is called on PyPI
+    library: str  # its name on PyPI
     algorithm: str
     like: str  # our class with that algorithm
     make: Callable[[int, int], Decide]
-    admits: Callable[[Any], bool] = bool  # what its answer says
+    admits: Callable[[Any], bool] = bool  # whether its answer admits the request
 
     @property
     def name(self) -> str:
@@ -49,7 +49,7 @@ def throttled_py(algorithm: str, limit: int, period: int) -> Decide:
     from throttled import MemoryStore, Throttled, per_duration
 
     quota = per_duration(timedelta(seconds=period), limit, burst=limit)
-    store = MemoryStore(options={"MAX_SIZE": 2_000_000})  # it forgets keys beyond this
+    store = MemoryStore(options={"MAX_SIZE": 2_000_000})  # it evicts keys beyond this
     return Throttled(using=algorithm, quota=quota, store=store).limit
 
 
@@ -112,13 +112,13 @@ PEERS = [
 
 
 def present() -> list[Peer]:
-    """Those that are installed."""
+    """The peers that are installed."""
     return [peer for peer in PEERS if peer.version]
 
 
 def check(peer: Peer) -> None:
-    """Raise unless it admits up to the limit, then refuses, and keeps keys apart: else its times mean nothing."""
+    """Raise unless the peer admits up to the limit, then refuses, and keeps keys apart: else its times mean nothing."""
     decide = peer.make(3, 3_600)
     answers = [peer.admits(decide(key)) for key in ("one", "one", "one", "one", "one", "two")]
     if answers != [True, True, True, False, False, True]:
-        raise RuntimeError(f"{peer.name} answers {answers} to a limit of 3, so it cannot be compared")
+        raise RuntimeError(f"{peer.name} answers {answers} with a limit of 3, so it cannot be compared")

@@ -1,4 +1,4 @@
-"""What was measured, as data: a report of sections, each with tables and with targets beside what was measured."""
+"""The report as data, text and Markdown: sections with tables, and targets beside the measurements."""
 
 import json
 import os
@@ -12,19 +12,19 @@ import numpy as np
 
 import ratelimit
 
-Cell = str | float | None  # None where there is nothing to measure
+Cell = str | float | None  # None: not measured
 
 
 @dataclass(frozen=True)
 class Target:
-    """What was aimed at, and what was reached. The two are compared as they are printed."""
+    """A target and its measurement. They are compared as they are printed."""
 
     what: str
     bound: float
-    measured: float | None  # None where it could not be measured; the remark says why
+    measured: float | None  # None: it could not be measured; the remark is the reason
     unit: str
     at_least: bool = False
-    remark: str = ""  # of several: which one this is
+    remark: str = ""  # which of several this is
 
     @property
     def met(self) -> bool | None:
@@ -54,10 +54,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the report, as one module measures it."""
+    """One part of the report, measured by one module."""
 
     title: str
-    text: str  # Markdown: what was measured, and how
+    text: str  # Markdown: the method
     tables: list[Table] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
 
@@ -82,7 +82,7 @@ class Report:
 
 
 def machine() -> dict[str, str]:
-    """Where it was measured."""
+    """A description of this machine."""
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "load": f"{os.getloadavg()[0]:.2f} processes ran on average in the minute before",
@@ -103,7 +103,7 @@ def _processor() -> str:
 
 
 def figure(number: float) -> str:
-    """Three digits that count."""
+    """A number with three significant digits."""
     if number == 0 or abs(number) >= 99.95:
         return f"{number:,.0f}"
     return f"{number:.{1 if abs(number) >= 9.995 else 2 if abs(number) >= 0.9995 else 3}f}"
@@ -141,23 +141,23 @@ PREFACE = """<!-- Written by `ratelimit bench`: do not edit. -->
 
 # Benchmarks
 
-Every number on this page was measured, and the page written, by one command:
+One command measured every number on this page and wrote the page:
 
 ```sh
 {command}
 ```
 
-Times are CPU time of the process. Compared is only what took turns with each other, as ratios: on another machine the \
-times differ, the ratios less so. `ratelimit bench --quick` gives rough ones of yours in a minute or two; other \
+Times are CPU time of the process. Only contestants that took turns are compared, as ratios: on another machine the \
+times differ, the ratios less so. `ratelimit bench --quick` measures your machine roughly in a minute or two; other \
 libraries take part if they are installed."""
 ON_TARGETS = (
-    "Where a target is about several algorithms or libraries, the worst of them counts, and is named in brackets. "
-    "`SlidingLog`, which keeps every request, is listed by itself."
+    "For a target of several algorithms or libraries, the worst of them counts and is named in brackets. "
+    "`SlidingLog`, which keeps every request, has targets of its own."
 )
 
 
 def to_markdown(report: Report, preface: str = PREFACE, on_targets: str = ON_TARGETS) -> str:
-    """A page of the documentation; the preface has a place for the command."""
+    """Return a page of the documentation; the preface contains `{command}`."""
     targets = [target for section in report.sections for target in section.targets]
     missed, unknown = (sum(target.met is each for target in targets) for each in (False, None))
     parts = [

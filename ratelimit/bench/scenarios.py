@@ -1,4 +1,4 @@
-"""What is decided: the keys of each scenario, and everybody who decides them."""
+"""The scenarios, and the contestants in each: the one definition behind `ratelimit bench` and benchmarks/."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import ratelimit
-from ratelimit.bench.measure import CHUNK, Contestant, Keys, looped
+from ratelimit.bench.measure import CHUNK, Contestant, Keys, Work, looped
 from ratelimit.bench.peers import Peer
 
 HOUR = 3_600
@@ -25,14 +25,14 @@ OURS: dict[str, Callable[..., ratelimit.Limiter]] = {
 FLOOR = "dict.get"
 EMPTY = "an empty C method"
 BATCH = 10_000  # keys of one `allow_many`
-FILL_SECONDS = 60  # at most, to bring all its keys to a peer
+MAX_FILL_SECONDS = 60  # for the first request of each key
 
 
 @dataclass(frozen=True)
 class Scenario:
     """Keys, and a limit that admits all of them or none.
 
-    A sliding log keeps each request for a whole period. It is given a period so short that it stays small.
+    A sliding log keeps each request for a whole period, so it has a limit of its own with a very short period.
     """
 
     name: str
@@ -65,6 +65,96 @@ def at_random(many: int) -> Scenario:
     return Scenario(f"{many:,} keys at random", many, at_random=True)
 
 
+# --- which contestants are compared with each other
+
+
+def calls(scenario: Scenario) -> list[Contestant]:
+    """Single calls: `allow` of each algorithm, the least cost of finding a key, and that of a call."""
+    return [floor(scenario), empty(scenario), *(ours(scenario, name) for name in OURS)]
+
+
+def batches(scenario: Scenario) -> list[Contestant]:
+    """`allow_many` of each algorithm over integer keys, and the least cost of finding those."""
+    return [integer_floor(scenario), *(batch(scenario, name) for name in OURS)]
+
+
+def answers(scenario: Scenario, algorithm: str) -> list[Contestant]:
+    """`allow`, and `hit` with its full Decision."""
+    return [ours(scenario, algorithm, verb) for verb in ("allow", "hit")]
+
+
+def duel(scenario: Scenario, peer: Peer) -> list[Contestant]:
+    """Another library, and our class with the same algorithm."""
+    return [floor(scenario), ours(scenario, peer.like), theirs(scenario, peer)]
+
+
+# --- the contestants
+
+
+def floor(scenario: Scenario) -> Contestant:
+    """The least cost of finding a key."""
+
+    def prepare() -> Work:
+        table = dict.fromkeys(chain.from_iterable(every_key(scenario)), True)
+        return Work(looped(table.get), visits(scenario))
+
+    return Contestant(FLOOR, prepare)
+
+
+def empty(scenario: Scenario) -> Contestant:
+    """The least cost of a call: `[].count` is a C method of one argument that does nothing."""
+    return Contestant(EMPTY, lambda: Work(looped([].count), visits(scenario)))
+
+
+def ours(scenario: Scenario, algorithm: str, verb: str = "allow") -> Contestant:
+    name = f"{algorithm}.{verb}"
+
+    def prepare() -> Work:
+        limiter = OURS[algorithm](scenario.quota(algorithm), max_keys=max(1_000, scenario.distinct))
+        _bring_keys(limiter.allow, bool, scenario, name)
+        if algorithm == "SlidingLog" and not scenario.denied:
+            _fill_rings(limiter, every_key(scenario), scenario.log[0])
+        return Work(looped(getattr(limiter, verb)), visits(scenario))
+
+    return Contestant(name, prepare)
+
+
+def theirs(scenario: Scenario, peer: Peer) -> Contestant:
+    def prepare() -> Work:
+        decide = peer.make(scenario.limit, scenario.period)
+        _bring_keys(decide, peer.admits, scenario, peer.name)
+        return Work(looped(decide), visits(scenario))
+
+    return Contestant(peer.name, prepare)
+
+
+def integer_floor(scenario: Scenario) -> Contestant:
+    def prepare() -> Work:
+        chunks = [chunk.tolist() for chunk in scenario.integers()]
+        table = dict.fromkeys(chain.from_iterable(chunks), True)
+        return Work(looped(table.get), shuffled(chunks) if scenario.at_random else chunks)
+
+    return Contestant(FLOOR, prepare)
+
+
+def batch(scenario: Scenario, algorithm: str) -> Contestant:
+    name = f"{algorithm}.allow_many"
+
+    def prepare() -> Work:
+        limiter = OURS[algorithm](scenario.quota(algorithm), max_keys=scenario.distinct)
+        chunks = scenario.integers()
+        if not all(limiter.allow_many(chunk).all() for chunk in chunks):
+            raise RuntimeError(f"{name} refuses requests that it should admit, in {scenario.name!r}")
+        if algorithm == "SlidingLog":
+            _fill_rings(limiter, chunks, scenario.log[0])
+        return Work(limiter.allow_many, [np.array(keys) for keys in shuffled(chunks)] if scenario.at_random else chunks)
+
+    return Contestant(name, prepare)
+
+
+# --- their keys
+
+
 @cache
 def every_key(scenario: Scenario) -> list[list[str]]:
     keys = [f"user:{number}" for number in range(scenario.distinct)]
@@ -73,7 +163,7 @@ def every_key(scenario: Scenario) -> list[list[str]]:
 
 @cache
 def visits(scenario: Scenario) -> list[list[str]]:
-    """The keys as they are asked for."""
+    """The keys in the order of their requests."""
     keys = every_key(scenario)
     if scenario.distinct == 1:
         return [keys[0] * CHUNK]
@@ -81,74 +171,27 @@ def visits(scenario: Scenario) -> list[list[str]]:
 
 
 def shuffled(chunks: Sequence[Keys]) -> list[list[Any]]:
-    """As many keys as there are, drawn at random from all of them."""
+    """Draw as many keys as there are, at random from all of them."""
     everything = list(chain.from_iterable(chunks))
     draw = random.Random(2)
     return [draw.choices(everything, k=len(chunk)) for chunk in chunks]
 
 
-def floor(scenario: Scenario) -> Contestant:
-    """What finding a key costs at least."""
-    table = dict.fromkeys(chain.from_iterable(every_key(scenario)), True)
-    return Contestant(FLOOR, looped(table.get), visits(scenario))
-
-
-def empty(scenario: Scenario) -> Contestant:
-    """What a call costs at least. `[].count` is a C method of one argument that has nothing to do."""
-    return Contestant(EMPTY, looped([].count), visits(scenario))
-
-
-def ours(scenario: Scenario, algorithm: str, verb: str = "allow") -> Contestant:
-    limiter = OURS[algorithm](scenario.quota(algorithm), max_keys=max(1_000, scenario.distinct))
-    name = f"{algorithm}.{verb}"
-    _bring_keys(limiter.allow, bool, scenario, name)
-    if algorithm == "SlidingLog" and not scenario.denied:
-        _fill_rings(limiter, every_key(scenario), scenario.log[0])
-    return Contestant(name, looped(getattr(limiter, verb)), visits(scenario))
-
-
-def theirs(scenario: Scenario, peer: Peer) -> Contestant:
-    decide = peer.make(scenario.limit, scenario.period)
-    _bring_keys(decide, peer.admits, scenario, peer.name)
-    return Contestant(peer.name, looped(decide), visits(scenario))
-
-
 def _bring_keys(decide: Callable[[str], Any], admits: Callable[[Any], bool], scenario: Scenario, name: str) -> None:
-    """Make all keys known, and see that their answers are those of the scenario."""
+    """Send each key once, and check that the answers are those of the scenario."""
     begin = process_time()
     for chunk in every_key(scenario):
         if not all(admits(decide(key)) for key in chunk):
-            raise RuntimeError(f"{name} refuses where it should admit, in {scenario.name!r}")
-        if process_time() - begin > FILL_SECONDS:
-            raise TimeoutError(f"{name} does not take {scenario.distinct:,} keys in {FILL_SECONDS} s")
+            raise RuntimeError(f"{name} refuses requests that it should admit, in {scenario.name!r}")
+        if process_time() - begin > MAX_FILL_SECONDS:
+            raise TimeoutError(f"{name} needs more than {MAX_FILL_SECONDS} s for {scenario.distinct:,} keys")
     key = every_key(scenario)[0][0]
     if admits(decide(key)) == scenario.denied:
-        raise RuntimeError(f"{name} answers {key!r} wrongly in {scenario.name!r}")
+        raise RuntimeError(f"{name} decides {key!r} wrongly in {scenario.name!r}")
 
 
 def _fill_rings(limiter: ratelimit.Limiter, chunks: Sequence[Any], capacity: int) -> None:
-    """Once around the log of every key: memory that is touched for the first time would be part of the time."""
+    """Go once around the log of every key, so that no memory is touched for the first time while it is measured."""
     for _ in range(capacity):
         for chunk in chunks:
             limiter.allow_many(chunk)
-
-
-def integer_floor(scenario: Scenario) -> Contestant:
-    chunks = [chunk.tolist() for chunk in scenario.integers()]
-    table = dict.fromkeys(chain.from_iterable(chunks), True)
-    return Contestant(FLOOR, looped(table.get), shuffled(chunks) if scenario.at_random else chunks)
-
-
-def batches(scenario: Scenario, algorithm: str) -> Contestant:
-    """`allow_many` over integer keys, a batch at a time."""
-    limiter = OURS[algorithm](scenario.quota(algorithm), max_keys=scenario.distinct)
-    chunks = scenario.integers()
-    for chunk in chunks:
-        if not limiter.allow_many(chunk).all():
-            raise RuntimeError(f"{algorithm}.allow_many refuses where it should admit, in {scenario.name!r}")
-    if algorithm == "SlidingLog":
-        _fill_rings(limiter, chunks, scenario.log[0])
-    if scenario.at_random:
-        chunks = [np.array(chunk) for chunk in shuffled(chunks)]
-    decide: Callable[[Any], object] = limiter.allow_many
-    return Contestant(f"{algorithm}.allow_many", decide, chunks)

@@ -1,12 +1,6 @@
-"""A table in shared memory and in a file, and a flood of new keys.
+"""A table in shared memory and in a file, and a flood of new keys."""
 
-`python -m ratelimit.bench.sharing fill|open|flood ARGUMENT ROUNDS PIECE_NS MANY` does one part in a process of its own.
-"""
-
-import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,9 +13,9 @@ import numpy as np
 
 import ratelimit
 from ratelimit.bench import scenarios
-from ratelimit.bench.decisions import Say
-from ratelimit.bench.measure import CHUNK, Contestant, Effort, Keys, Race, looped
+from ratelimit.bench.measure import CHUNK, Contestant, Effort, Keys, Progress, Race, Work, looped
 from ratelimit.bench.memory import STATM, resident
+from ratelimit.bench.process import call
 from ratelimit.bench.report import Cell, Section, Table, Target
 from ratelimit.bench.scenarios import HOT, HOUR, IN_TURN, Scenario
 
@@ -29,33 +23,33 @@ PRIVATE, SHARED = "in this process", "in shared memory"
 USUAL = "new keys, a table with room"
 IDLE, LIVE = "a flood, its keys idle after a while", "a flood, its keys all live"
 BATCH, WATCHED, FLOOD = 10_000, 1_000, 10  # FLOOD: times `max_keys`
-LIMIT = 100_000  # an hour: who asks once is like new after 36 ms
+LIMIT = 100_000  # an hour: after one request, a key is like new in 36 ms
 TEXT = """
-**Shared memory.** `TokenBucket.allow` on a table in shared memory, in turns with one in the process's own.
+**Shared memory.** `TokenBucket.allow` on a table in shared memory, in turns with one in the memory of the process.
 
-**Opening.** The time until `Limiter.of(Table.open(path))` has answered a first request, in a new process, after a
-file with as many keys as it takes was thrown out of the kernel's cache: page faults are in it.
+**Opening.** The time until `Limiter.of(Table.open(path))` has decided a first request, in a new process, after a full
+file was evicted from the kernel's cache. It includes page faults.
 
-**Flood.** Ten times `max_keys` new keys come to a table in which a thousand keys have spent all they had. Either the
-new keys are like new again after 36 ms, and their slots are taken from them; or every key stays live and
-the table is full, so that each request has searched all the slots that it might have taken. The time is that of
-`allow` with a new key, in turns with new keys in a table that has room. Memory is what the process grew by during the
-flood, after as many keys as the table takes had come.
+**Flood.** Ten times `max_keys` new keys arrive at a table in which a thousand keys have spent their quota. In one
+case the new keys are like new again after 36 ms, and their slots are reused. In the other every key stays live and
+the table is full, so each request searches all the slots that it could take. The time is that of `allow` with a new
+key, in turns with new keys in a table that has room. The memory is the growth of the process during the flood, after
+as many keys as the table has room for.
 """
 
 
-def measure(effort: Effort, say: Say) -> Section:
+def measure(effort: Effort, progress: Progress) -> Section:
     title = "Shared memory, files and floods"
     if not STATM.exists():
         return Section(title, f"Not measured: this system has no `{STATM}`.")
     many = scenarios.at_random(effort.many)
-    races = {scenario: _shared(scenario, effort, say) for scenario in (HOT, IN_TURN, many)}
+    races = {scenario: _shared(scenario, effort, progress) for scenario in (HOT, IN_TURN, many)}
     slowest = max(races, key=lambda scenario: races[scenario].ratio(SHARED, PRIVATE))
-    opened = _opened(effort, say)
+    opened = _opened(effort, progress)
     floods = {}
     for kind in (IDLE, LIVE):
-        say(f"{kind}, {FLOOD * effort.many:,} keys")
-        floods[kind] = _in_new_process("flood", kind, effort)
+        progress(f"{kind}, {FLOOD * effort.many:,} keys")
+        floods[kind] = call(flood, kind, effort)
     grown = max(each["grown"] for each in floods.values())
     rows: list[list[Cell]] = [
         [kind, each["usual"], each["ns"], each["x usual"], each["grown"] / 1e6, each["forgiven"]]
@@ -93,16 +87,11 @@ def measure(effort: Effort, say: Say) -> Section:
     )
 
 
-def _in_new_process(part: str, argument: str, effort: Effort) -> Any:
-    command = [sys.executable, "-m", __name__, part, argument, *map(str, effort)]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-
-
 # --- shared memory ---------------------------------------------------------------------------------------------
 
 
-def _shared(scenario: Scenario, effort: Effort, say: Say) -> Race:
-    say(f"shared memory, {scenario.name}")
+def _shared(scenario: Scenario, effort: Effort, progress: Progress) -> Race:
+    progress(f"shared memory, {scenario.name}")
     with _shared_table(scenario) as table:
         private = ratelimit.Table(max_keys=max(1_000, scenario.distinct))
         return Race([_allow(PRIVATE, private, scenario), _allow(SHARED, table, scenario)], effort)
@@ -118,41 +107,44 @@ def _shared_table(scenario: Scenario) -> Iterator[ratelimit.Table]:
 
 
 def _allow(name: str, table: ratelimit.Table, scenario: Scenario) -> Contestant:
-    limiter = ratelimit.TokenBucket(scenario.quota("TokenBucket"), table=table)
-    for chunk in scenarios.every_key(scenario):
-        limiter.allow_many(chunk)
-    return Contestant(name, looped(limiter.allow), scenarios.visits(scenario))
+    def prepare() -> Work:
+        limiter = ratelimit.TokenBucket(scenario.quota("TokenBucket"), table=table)
+        for chunk in scenarios.every_key(scenario):
+            limiter.allow_many(chunk)
+        return Work(looped(limiter.allow), scenarios.visits(scenario))
+
+    return Contestant(name, prepare)
 
 
 # --- files -----------------------------------------------------------------------------------------------------
 
 
-def _opened(effort: Effort, say: Say) -> float:
-    """Milliseconds, the median of new processes."""
-    say(f"opening a file with {effort.many:,} keys")
+def _opened(effort: Effort, progress: Progress) -> float:
+    """The milliseconds that opening takes, as the median of new processes."""
+    progress(f"opening a file with {effort.many:,} keys")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "limits.tbl"
-        _in_new_process("fill", str(path), effort)
-        return median(float(_in_new_process("open", str(path), effort)) for _ in range(effort.rounds))
+        call(fill, str(path), effort.many)
+        return median(float(call(opening, str(path), effort.many)) for _ in range(effort.rounds))
 
 
-def fill(path: str, effort: Effort) -> int:
-    limiter = ratelimit.TokenBucket("1/day", table=ratelimit.Table.open(path, max_keys=effort.many))
-    for start in range(0, effort.many, BATCH):
-        limiter.allow_many(np.arange(start, min(start + BATCH, effort.many)))
+def fill(path: str, many: int) -> int:
+    limiter = ratelimit.TokenBucket("1/day", table=ratelimit.Table.open(path, max_keys=many))
+    for start in range(0, many, BATCH):
+        limiter.allow_many(np.arange(start, min(start + BATCH, many)))
     return len(limiter)
 
 
-def opening(path: str, effort: Effort) -> float:
-    """Milliseconds until a key that was spent is refused."""
+def opening(path: str, many: int) -> float:
+    """The milliseconds until a spent key is refused."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     begin = perf_counter()
-    refused = not ratelimit.Limiter.of(ratelimit.Table.open(path)).allow(effort.many // 2)
+    refused = not ratelimit.Limiter.of(ratelimit.Table.open(path)).allow(many // 2)
     took = perf_counter() - begin
     if not refused:
-        raise RuntimeError("a key that was spent is not in the file")
+        raise RuntimeError("a spent key is not in the file")
     return took * 1e3
 
 
@@ -160,7 +152,7 @@ def opening(path: str, effort: Effort) -> float:
 
 
 class NewKeys(Sequence[Keys]):
-    """Chunks of keys that nobody has asked for, made when they are needed; taken by number."""
+    """Chunks of keys without a request yet; each is made when it is indexed."""
 
     def __init__(self, prefix: str, chunks: int) -> None:
         self.prefix, self.chunks = prefix, chunks
@@ -172,8 +164,13 @@ class NewKeys(Sequence[Keys]):
         return [f"{self.prefix}{number}:{key}" for key in range(CHUNK)]
 
 
-def flood(kind: str, effort: Effort) -> dict[str, float]:
-    """What a flood costs, in time and memory, and how many spent keys it gave anything."""
+def flood(kind: str, numbers: Sequence[int]) -> dict[str, float]:
+    """Measure a flood: its time, its memory, and the number of spent keys that it gave quota back.
+
+    Args:
+        numbers: those of an Effort.
+    """
+    effort = Effort(*numbers)
     quota = ratelimit.Quota(LIMIT if kind == IDLE else 1, HOUR)
     flooded = ratelimit.TokenBucket(quota, max_keys=effort.many)
     watched = [f"watched:{number}" for number in range(WATCHED)]
@@ -187,12 +184,12 @@ def flood(kind: str, effort: Effort) -> dict[str, float]:
             before = resident()
         flooded.allow_many(new[number])
     grown = resident() - before
-    forgiven = sum(flooded.allow_many(watched, max(1, quota.limit // 2)).tolist())  # half an hour has not passed
-    # A table with room for all that will come to it while this is measured, and whose keys stay as few.
+    forgiven = sum(flooded.allow_many(watched, max(1, quota.limit // 2)).tolist())  # in less than half an hour
+    # This table has room for all keys of the measurement.
     roomy = ratelimit.TokenBucket(ratelimit.Quota(LIMIT, HOUR), max_keys=effort.many)
     contestants = [
-        Contestant(USUAL, looped(roomy.allow), NewKeys("usual:", chunks // 2)),
-        Contestant(kind, looped(flooded.allow), NewKeys("more:", chunks * FLOOD)),
+        Contestant(USUAL, lambda: Work(looped(roomy.allow), NewKeys("usual:", chunks // 2))),
+        Contestant(kind, lambda: Work(looped(flooded.allow), NewKeys("more:", chunks * FLOOD))),
     ]
     race = Race(contestants, effort)
     return {
@@ -202,14 +199,3 @@ def flood(kind: str, effort: Effort) -> dict[str, float]:
         "grown": float(grown),
         "forgiven": float(forgiven),
     }
-
-
-PARTS = {"fill": fill, "open": opening, "flood": flood}
-
-
-def main(part: str, argument: str, *effort: str) -> None:
-    print(json.dumps(PARTS[part](argument, Effort(*map(int, effort)))))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

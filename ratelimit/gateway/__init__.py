@@ -4,10 +4,7 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 `ratelimit-core[gateway]`.
 """
 
-from .access import Networks, client_address
 from .app import Gateway
-from .canary import Split
-from .chain import Chain, Ruling
 from .config.load import ConfigurationError, read_file
 from .config.model import (
     AccessLog,
@@ -26,9 +23,14 @@ from .config.model import (
     Throttle,
     WebSocketLimits,
 )
-from .plans import UsagePlan
-from .routes import BadPath, Match, RouteKey, RouteTable, decode
-from .throttle import Limiters, Step
+from .http.networks import Networks, client_address
+from .http.paths import BadPath, decode
+from .routing.canary import CanarySplit
+from .routing.table import Match, RouteKey, RouteTable
+from .throttling.chain import Chain, Ruling
+from .throttling.levels import Level
+from .throttling.limiters import Limiters
+from .throttling.usage_plan import UsagePlan
 
 __all__ = [
     "AccessLog",
@@ -37,11 +39,13 @@ __all__ = [
     "BadPath",
     "CalendarQuota",
     "Canary",
+    "CanarySplit",
     "Chain",
     "Configuration",
     "ConfigurationError",
     "Gateway",
     "GatewayResponse",
+    "Level",
     "Limiters",
     "Match",
     "Mock",
@@ -53,9 +57,7 @@ __all__ = [
     "RouteKey",
     "RouteTable",
     "Ruling",
-    "Split",
     "Stage",
-    "Step",
     "Throttle",
     "UsagePlan",
     "WebSocketLimits",

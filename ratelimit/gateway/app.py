@@ -1,26 +1,30 @@
-"""The dispatcher: an ASGI application that takes each request through the flow and answers it."""
+"""The gateway as an ASGI application."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from .backends import LOST, Addresses
+from .admin.pages import Pages
+from .backends.address import Addresses
+from .backends.balancer import LOST
+from .clients import Clients
 from .config.model import Configuration
-from .exchange import Disconnected, Exchange, Pieces, Receive, Refusal, Response, Send, leave
-from .flow import Flow, RouteFlow, check_headers, check_size
-from .integrations import whole_body
-from .operator import Operator, reply
-from .peers import Connections
-from .plans import sweep
-from .responses import Header
-from .routes import BadValue
-from .throttle import LEVELS, Limiters
+from .exchange import Exchange
+from .http.body import check_length
+from .http.errors import Refusal
+from .http.headers import check_headers
+from .http.request import Receive, Send
+from .http.response import NO_BODY, BodyStream, Response, without_body
+from .pipeline import begin, client_disconnected, limit_headers, serve
+from .site import CompiledRoute, Site
+from .throttling.limiters import Limiters
+from .throttling.usage_plan import sweep
 from .websocket import Connection
 
 log = logging.getLogger("ratelimit.gateway")
-REFUSALS = {level: Refusal("QUOTA_EXCEEDED" if level == "quota" else "THROTTLED", level) for level in LEVELS}
-NO_BODY = (204, 304)
+SWEEP_SECONDS = 3_600
 
 
 class Gateway:
@@ -30,178 +34,154 @@ class Gateway:
                                                        stages={"$default": Stage()})}))
 
     Args:
-        configuration: see there, or `read_file` for one in YAML or TOML.
+        configuration: see there, or `read_file` for one in YAML.
         clock: for all limits, as for a limiter.
-        peers: a folder in which the workers of one gateway find each other.
+
+    Attributes:
+        site: what it serves now.
+        services: entered when the application starts, and left when it ends.
+
+    Raises: ValueError when the configuration cannot be put together.
 
     Thread-safety: for one event loop; counts are shared with other processes as `tables` says.
     """
 
-    def __init__(self, configuration: Configuration, clock: Any = None, peers: str | None = None) -> None:
+    def __init__(self, configuration: Configuration, clock: Any = None) -> None:
         self.limiters = Limiters(configuration.tables, configuration.max_keys, clock)
         self.addresses = Addresses()
-        self.flow = Flow(configuration, self.limiters, self.addresses)
-        self.connections = Connections(peers)
-        self.operator = Operator(self)
-        self.connections.on_order = self.operator.perform
-        self.on_start: list[Callable[[], Coroutine[Any, Any, None]]] = []  # what runs beside the serving
-        sweep(list(self.flow.plans.values()), self.limiters)
+        self.clients = Clients()
+        self.services: list[AbstractAsyncContextManager[Any]] = []
+        self._started_ns = self.limiters.now_ns()
+        self._use(Site(configuration, self.limiters, self.addresses))
+        sweep(self.site.plans.values(), self.limiters)
+
+    def _use(self, site: Site) -> None:
+        self.site = site
+        self.pages = Pages(site, self.limiters, self.clients, self._started_ns)
+        self._pages = CompiledRoute("", self.pages)
 
     async def load(self, configuration: Configuration) -> None:
-        """Serve by another configuration from the next request on. What was counted stays counted.
+        """Serve by another configuration from the next request on. What was counted still counts.
 
-        Raises ValueError, and changes nothing, when the configuration cannot be put together.
+        Raises: ValueError, and changes nothing, when the configuration cannot be put together.
         """
-        flow = Flow(configuration, self.limiters, self.addresses)
-        if configuration is not self.flow.configuration:
-            self.operator.moves.clear()
-        self.flow = flow
-        await self.addresses.keep(self.flow.used)
+        self._use(Site(configuration, self.limiters, self.addresses))
+        await self.addresses.keep(self.site.used)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            exchange = Exchange.begin(self.flow, scope, receive)
-            if exchange.flow.tracing is None:
-                await self._http(exchange, send)
+            site, exchange = self.site, begin(self.site, scope, receive)
+            transport = HttpTransport(send, self._pages)
+            if site.tracing is None:
+                await serve(site, exchange, transport)
             else:
-                with exchange.flow.tracing.request(exchange):
-                    await self._http(exchange, send)
+                with site.tracing.request(exchange):
+                    await serve(site, exchange, transport)
         elif scope["type"] == "websocket":
-            await Connection(self, scope, receive, send).serve()
+            await Connection(lambda: self.site, self.clients, scope, receive, send).serve()
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        await self.connections.start()
-        await self.operator.catch_up()
-        tasks = [asyncio.create_task(run()) for run in (*self.on_start, self._sweep_daily)]
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        for task in tasks:
-            task.cancel()
-        await self.connections.stop()
+        async with AsyncExitStack() as stack:
+            for service in (*self.services, background(self._sweep)):
+                await stack.enter_async_context(service)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
         await self.addresses.close()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _sweep_daily(self) -> None:
+    async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(3_600)
-            sweep(list(self.flow.plans.values()), self.limiters)
+            await asyncio.sleep(SWEEP_SECONDS)
+            sweep(self.site.plans.values(), self.limiters)
 
-    # --- HTTP
 
-    async def _http(self, exchange: Exchange, send: Send) -> None:
-        """The flow of a request: whose it is, whether it may, what it gets."""
-        flow = exchange.flow
+@asynccontextmanager
+async def background(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """A service that runs a coroutine function until the application ends."""
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+class HttpTransport:
+    """Serves one HTTP request.
+
+    Args:
+        send: by ASGI.
+        pages: the route of what operators see.
+    """
+
+    __slots__ = ("_pages", "_send")
+
+    def __init__(self, send: Send, pages: CompiledRoute) -> None:
+        self._send = send
+        self._pages = pages
+
+    def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
+        request = exchange.request
+        check_headers(request.raw_headers, request.headers, request.version)
+        path = request.path
+        if is_below(path, site.operator_path) and site.is_operator(request):
+            return self._pages
+        host = request.host if site.has_domains else ""
+        match = site.router.find(request.method, request.raw_path, request.scope.get("root_path"), host)
+        exchange.destination = destination = match.destination
+        if match.route is not None:
+            check_length(request, match.route.max_body)
+            return match.route
+        is_command = destination.path.startswith("/@connections/") and site.apis[destination.api].is_websocket
+        if is_command and site.is_operator(request):
+            return self._pages
+        raise Refusal(*match.refusal)
+
+    async def answer(self, route: CompiledRoute, exchange: Exchange) -> Response:
+        return await route.answer(exchange)
+
+    async def deliver(self, site: Site, exchange: Exchange, response: Response) -> None:
+        if response.status in NO_BODY:
+            response = await without_body(response)
+        status, headers, body = response
         try:
-            check_headers(exchange)
-            route = flow.find(exchange)
-            if route is None:
-                response = await self._apart(exchange)
-            else:
-                check_size(exchange, route)
-                if route.guarded:
-                    await flow.admit(exchange, route)
-                refusal = self.throttle(exchange, route)
-                if refusal is None:
-                    response = route.ready or await route.answer(exchange)
-                else:
-                    response = self.refused(exchange, refusal)
-        except Disconnected:
-            exchange.status, exchange.error, exchange.result = 499, "the client went away", "failed"
-            self.done(exchange)
-            return
-        except Refusal as refusal:
-            response = self.refused(exchange, refusal)
-        except Exception:
-            log.exception("the gateway failed")
-            response = self.refused(exchange, Refusal("INTERNAL_ERROR"))
-        exchange.status, headers, body = response
-        if exchange.status in NO_BODY:
-            headers, body = await without_body(headers, body)
-        try:
-            told = exchange.told(headers)
-            await send({"type": "http.response.start", "status": exchange.status, "headers": told})
+            headers = limit_headers(site, exchange, headers)
+            await self._send({"type": "http.response.start", "status": status, "headers": headers})
             if isinstance(body, bytes):
-                exchange.response_length = 0 if exchange.scope["method"] == "HEAD" else len(body)
-                await send({"type": "http.response.body", "body": body})
+                exchange.outcome.response_length = 0 if exchange.request.method == "HEAD" else len(body)
+                await self._send({"type": "http.response.body", "body": body})
             else:
-                await self._stream(exchange, body, send)
+                await self._stream(exchange, body)
         finally:
             if not isinstance(body, bytes):
                 await body.aclose()
-            self.done(exchange)
 
-    async def _apart(self, exchange: Exchange) -> Response:
-        """What has no route: the operator's pages, and `@connections/{id}` of a WebSocket API, for operators alone."""
-        if exchange.place is None:
-            return await self.operator.answer(exchange)
-        path = exchange.place.path
-        if exchange.client not in exchange.flow.operators or not path.startswith("/@connections/"):
-            raise Refusal("ACCESS_DENIED", "plain HTTP at a WebSocket API")
-        body = await whole_body(exchange, 2**20)
-        return reply(
-            *await self.connections.request(exchange.scope["method"], path.removeprefix("/@connections/"), body)
-        )
-
-    def throttle(self, exchange: Exchange, route: RouteFlow) -> Refusal | None:
-        """Spend one request at all levels, or say why not."""
-        try:
-            chain = route.chain if exchange.plan is None else route.chain_with(exchange.plan, exchange)
-            exchange.ruling = ruling = chain.hit()
-        except Exception as error:
-            otherwise = exchange.flow.configuration.on_limiter_error
-            log.exception("a limiter failed; on_limiter_error is %s", otherwise)
-            return Refusal("LIMITER_FAILURE", repr(error)) if otherwise == "fail_closed" else None
-        if ruling.shadow:
-            route.meter.would_refuse(ruling.shadow)
-        if ruling.allowed:
-            return None
-        route.meter.refuse(ruling.level)
-        return REFUSALS[ruling.level]
-
-    def refused(self, exchange: Exchange, refusal: Refusal) -> Response:
-        """The gateway's own answer."""
-        try:
-            return (exchange.api or exchange.flow).responses.answer(exchange, refusal)
-        except BadValue:
-            return exchange.flow.plain.answer(exchange, refusal)
-
-    async def _stream(self, exchange: Exchange, body: Pieces, send: Send) -> None:
-        leaving = asyncio.create_task(left(exchange.receive))
+    async def _stream(self, exchange: Exchange, body: BodyStream) -> None:
+        outcome, leaving = exchange.outcome, asyncio.create_task(disconnected(exchange.request.receive))
         try:
             async for chunk in body:
                 if leaving.done():
-                    exchange.error, exchange.result = "the client went away", "failed"
+                    client_disconnected(exchange)
                     return
-                exchange.response_length += len(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+                outcome.response_length += len(chunk)
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await self._send({"type": "http.response.body", "body": b""})
         except LOST as error:
-            # The answer is left without its end, for which the server closes the connection: so the client knows.
-            exchange.integration_error, exchange.result = repr(error), "failed"
-            log.warning("the backend of route %s failed in mid-body: %r", exchange.route and exchange.route.key, error)
+            # The answer stays incomplete, for which the server closes the connection: so the client knows.
+            outcome.integration_error, outcome.result = repr(error), "failed"
+            log.warning("the backend of route %s failed in mid-body: %r", exchange.destination.route, error)
         finally:
             leaving.cancel()
 
-    def done(self, exchange: Exchange) -> None:
-        """Count the request and write its line."""
-        if exchange.route is not None:
-            exchange.route.meter.record(exchange.result, exchange.status, exchange.started_ns)
-        elif exchange.error_type:
-            exchange.flow.unrouted.record(exchange.result, exchange.status, exchange.started_ns)
-        if exchange.flow.line is not None:
-            exchange.flow.line.write(exchange)
+
+def is_below(path: str, base: str) -> bool:
+    """Whether a path is that of the operator's pages or below it; an empty one has none."""
+    return bool(base) and path.startswith(base) and path[len(base) : len(base) + 1] in ("", "/")
 
 
-async def left(receive: Receive) -> None:
-    """Until the client is gone. Sending tells nothing of it, and a backend may go on forever."""
+async def disconnected(receive: Receive) -> None:
+    """Wait until the client is gone. Sending does not show it, and a backend may go on forever."""
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def without_body(headers: list[Header], body: bytes | Pieces) -> tuple[list[Header], bytes]:
-    """An answer whose status has no body: a client would take one for the beginning of the next answer."""
-    await leave(body)
-    return [header for header in headers if header[0] != b"content-length"], b""

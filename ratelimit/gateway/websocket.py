@@ -1,285 +1,319 @@
-"""WebSocket APIs: $connect, messages that are routed by what they say, $disconnect, and `@connections`."""
+"""WebSocket APIs: one client from its handshake to its end. Each message is routed by what it says."""
 
 import asyncio
 import json
-import logging
-import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import websockets
 
-from .exchange import Exchange, Receive, Refusal, Response, Send
-from .flow import RouteFlow, Side, check_headers
-from .integrations import ProxyCall, collected
-from .routes import BadValue
+from .backends.aggregate import collect
+from .backends.proxy import ProxyIntegration
+from .backends.upstream_websocket import open_upstream
+from .clients import Clients
+from .exchange import Caller, Exchange
+from .http.errors import Refusal
+from .http.headers import check_headers
+from .http.request import Receive, Send, WebSocketEvent
+from .http.response import Response
+from .pipeline import Transport, begin, limit_headers, serve
+from .routing.router import WEBSOCKET, Destination
+from .site import CompiledApi, CompiledRoute, Site
 
-if TYPE_CHECKING:
-    from .app import Gateway
-
-log = logging.getLogger("ratelimit.gateway")
-GONE, TOO_BIG = 1001, 1009  # close codes
-UNSAID = (1005, 1006)  # those that stand for none
+GOING_AWAY, TOO_BIG, BAD_GATEWAY = 1001, 1009, 1014  # close codes
+UNSENT = (1005, 1006)  # codes that stand for the absence of one
 
 
 class Connection:
-    """One client, from its handshake until it is gone."""
+    """One client.
 
-    def __init__(self, gateway: "Gateway", scope: Any, receive: Receive, send: Send) -> None:
-        self.gateway = gateway
-        self.id = f"{gateway.connections.worker}-{secrets.token_urlsafe(12)}"
+    Args:
+        current_site: gives what the gateway serves now. Messages keep the routes and the limits of the handshake.
+        clients: the others.
+        scope, receive, send: by ASGI.
+    """
+
+    def __init__(
+        self, current_site: Callable[[], Site], clients: Clients, scope: Any, receive: Receive, send: Send
+    ) -> None:
+        self.id = clients.new_id()
         self.scope = {**scope, "method": "GET"}
-        self._receive = receive
+        self.receive = receive
+        self.api: CompiledApi
+        self.routes: dict[str, CompiledRoute] = {}
+        self.destination: Destination
+        self.caller: Caller
+        self.upstreams: dict[str, Any] = {}  # by route key
+        self._current_site = current_site
+        self._clients = clients
         self._send = send
-        self.connected_ms = self.active_ms = 0
+        self._client_facts: dict[str, Any] = {}
+        self._connected_ms = self._active_ms = 0
         self._active = time.monotonic()  # when something was last sent or received
-        self.first: Exchange  # the handshake's
-        self.side: Side
         self._closed = False
         self._end = 1000, ""  # the code and the reason with which the client or the gateway closes
-        self._upstreams: dict[str, Any] = {}  # by route key
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def max_message(self) -> int:
+        """Bytes of a message."""
+        return self.api.limits.message
 
     # --- the client
 
     async def send(self, message: bytes | str) -> None:
-        """Send a message, binary or text; none after the close."""
+        """Send a message, binary or text; nothing after the close."""
         if self._closed:
             return
         self._active = time.monotonic()
         await self._send({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
 
     async def send_body(self, body: bytes) -> None:
-        """Send what is not said to be binary or text: as text, if it is UTF-8."""
+        """Send bytes as text if they are UTF-8, and otherwise as they are."""
         try:
             await self.send(body.decode())
         except UnicodeDecodeError:
             await self.send(body)
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Disconnect, once. Whoever asks for the client from now on is told that it is gone."""
+        """Disconnect, once. From now on the client is gone for `@connections`."""
         if self._closed:
             return
         self._closed, self._end = True, (code, reason)
-        self.gateway.connections.remove(self)
+        self._clients.remove(self)
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
+    def describe(self) -> dict[str, Any]:
+        """The state of the client for `@connections`."""
+        times = {"connectedAt": self._connected_ms, "lastActiveAt": self._active_ms}
+        return {"connectionId": self.id, **times, "identity": self._client_facts}
+
+    # --- its life
+
     async def serve(self) -> None:
-        """The whole life of the connection."""
-        await self._receive()  # websocket.connect
-        self.first = self._exchange(None, "CONNECT")
+        """Serve the client until it is gone."""
+        await self.receive()  # websocket.connect
         try:
-            if await self._handshake(self.first):
-                self.gateway.connections.add(self)
-                await self._talk()
+            await self._handle("CONNECT", Handshake(self))
+            if self._connected_ms:
+                self._clients.add(self)
+                await self._serve_messages()
         finally:
             for task in self._tasks:
                 task.cancel()
-            for upstream in self._upstreams.values():
+            for upstream in self.upstreams.values():
                 await upstream.close(*self._end)
-            if self.connected_ms:
-                self.gateway.connections.remove(self)
-                await self._disconnected()
+            if self._connected_ms:
+                self._clients.remove(self)
+                if "$disconnect" in self.routes:
+                    await self._handle("DISCONNECT", Disconnect(self))
 
-    async def _handshake(self, exchange: Exchange) -> bool:
-        """Accept the client or deny it."""
-        try:
-            response = await self._connect(exchange)
-        except Exception as error:
-            response = self._refused(exchange, error)
-        accepted = 200 <= response.status < 300
-        try:
-            await (self._accept if accepted else self._deny)(exchange, response)
-        finally:
-            self.gateway.done(exchange)
-        return accepted
+    async def _handle(self, event: str, transport: Transport, message: Any = None) -> None:
+        """Take one event through the pipeline."""
+        site = self._current_site()
+        exchange = begin(site, self.scope, self.receive, WebSocketEvent(self.id, event, message))
+        if event != "CONNECT":
+            exchange.destination, exchange.caller = self.destination, self.caller
+        await serve(site, exchange, transport)
 
-    def _refused(self, exchange: Exchange, error: Exception) -> Response:
-        """The gateway's own answer to what went wrong."""
-        if isinstance(error, BadValue):
-            error = Refusal("BAD_REQUEST", str(error))
-        elif not isinstance(error, Refusal):
-            log.error("the gateway failed", exc_info=error)
-            error = Refusal("INTERNAL_ERROR")
-        return self.gateway.refused(exchange, error)
-
-    async def _connect(self, exchange: Exchange) -> Response:
-        flow = exchange.flow
-        check_headers(exchange)
-        flow.find(exchange)
-        if exchange.side is None or exchange.side.stage.api.api.type != "websocket":
-            raise Refusal("RESOURCE_NOT_FOUND", "no WebSocket API")
-        self.side = exchange.side
-        exchange.route = route = self.side.routes["$connect"]
-        if route.guarded:
-            await flow.admit(exchange, route)
-        self._throttle(exchange, route)
-        response = await self._call(exchange, route, b"")
-        if not 200 <= response.status < 300:
-            return response
-        for key, other in self.side.routes.items():
-            if isinstance(other.call, ProxyCall) and other.call.to_websocket:
-                upstream = await other.call.open_websocket(exchange)
-                if isinstance(upstream, Response):
-                    return upstream
-                self._upstreams[key] = upstream
-        return response
-
-    async def _accept(self, exchange: Exchange, response: Response) -> None:
-        fields = exchange.told([])
-        protocol = dict(response.headers).get(b"sec-websocket-protocol")
+    async def accept(self, exchange: Exchange, fields: Any, protocol: bytes | None) -> None:
+        """Answer the handshake with a WebSocket."""
         if protocol is None:
-            protocol = next((up.subprotocol.encode() for up in self._upstreams.values() if up.subprotocol), None)
+            subprotocols = (upstream.subprotocol for upstream in self.upstreams.values())
+            protocol = next((one.encode() for one in subprotocols if one), None)
         accept = {"type": "websocket.accept", "headers": fields}
         await self._send({**accept, "subprotocol": protocol.decode()} if protocol else accept)
-        exchange.status = 101
-        self.connected_ms = self.active_ms = time.time_ns() // 1_000_000
-        self._tasks = [asyncio.create_task(self._pump(upstream)) for upstream in self._upstreams.values()]
+        request = exchange.request
+        self._client_facts = {"sourceIp": request.client, "userAgent": request.header("user-agent")}
+        self._connected_ms = self._active_ms = time.time_ns() // 1_000_000
+        self._tasks = [asyncio.create_task(self._pump(upstream)) for upstream in self.upstreams.values()]
 
-    async def _deny(self, exchange: Exchange, response: Response) -> None:
-        """Answer the handshake: with the response where the server can, else with its 403."""
-        exchange.status = response.status
-        if exchange.result == "admitted":
-            exchange.result = "denied"  # by the integration
+    async def deny(self, response: Response, headers: Any) -> None:
+        """Answer the handshake with a response where the server can, and otherwise with its own 403."""
         if "websocket.http.response" not in (self.scope.get("extensions") or {}):
             await self._send({"type": "websocket.close"})
             return
-        headers = exchange.told(response.headers)
         await self._send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
         await self._send({"type": "websocket.http.response.body", "body": response.body})
 
-    # --- messages
-
-    async def _talk(self) -> None:
-        limits = self.side.stage.api.api.limits
+    async def _serve_messages(self) -> None:
+        limits = self.api.limits
         ends = time.monotonic() + limits.life
         while True:
             now, until = time.monotonic(), min(ends, self._active + limits.idle)
             if now >= until:
-                await self.close(GONE, "the connection has lived long enough" if now >= ends else "idle")
+                await self.close(GOING_AWAY, "the connection has lived long enough" if now >= ends else "idle")
                 return
             try:
                 async with asyncio.timeout(until - now):
-                    message = await self._receive()
+                    message = await self.receive()
             except TimeoutError:
                 continue
             if message["type"] == "websocket.disconnect":
-                if not self._closed and message.get("code", 1005) not in UNSAID:
+                if not self._closed and message.get("code", 1005) not in UNSENT:
                     self._end = message["code"], message.get("reason") or ""
                 return
-            self._active, self.active_ms = time.monotonic(), time.time_ns() // 1_000_000
+            self._active, self._active_ms = time.monotonic(), time.time_ns() // 1_000_000
             text, binary = message.get("text"), message.get("bytes")
             body = text.encode() if text is not None else binary or b""
             if len(body) > limits.message:
                 await self.close(TOO_BIG, f"more than {limits.message} bytes")
                 return
-            await self._message(body, text is not None)
-
-    async def _message(self, body: bytes, is_text: bool) -> None:
-        exchange = self._exchange(None, "MESSAGE")
-        try:
-            exchange.message = json.loads(body) if is_text else None
-        except (ValueError, RecursionError):
-            exchange.message = None
-        try:
-            answer = await self._answer(exchange, body, is_text)
-        except websockets.ConnectionClosed:
-            exchange.status, exchange.integration_error, exchange.result = 504, "the backend closed", "failed"
-            answer = b""
-        except Exception as error:
-            self._refused(exchange, error)
-            answer = self._error(exchange).encode()
-        try:
-            if answer:
-                await self.send_body(answer)
-        finally:
-            self.gateway.done(exchange)
-
-    async def _answer(self, exchange: Exchange, body: bytes, is_text: bool) -> bytes:
-        """What the message's route answers, if anything."""
-        exchange.route = route = self._select(exchange)
-        self._throttle(exchange, route)
-        upstream = self._upstreams.get(route.key)
-        if upstream is not None:
-            await upstream.send(body.decode() if is_text else body)
-            exchange.status = 200
-            return b""
-        response = await self._call(exchange, route, body)
-        assert isinstance(response.body, bytes)
-        exchange.status, exchange.response_length = response.status, len(response.body)
-        return response.body
-
-    def _throttle(self, exchange: Exchange, route: RouteFlow) -> None:
-        refusal = self.gateway.throttle(exchange, route)
-        if refusal is not None:
-            raise Refusal(refusal.type, refusal.message)
-
-    def _select(self, exchange: Exchange) -> RouteFlow:
-        """The route that the message names, else `$default`."""
-        key = self.side.stage.api.selection.fill(exchange) if isinstance(exchange.message, dict) else "$default"
-        route = self.side.routes.get(key) if not key.startswith("$") else None
-        route = route or self.side.routes.get("$default")
-        if route is None:
-            raise Refusal("RESOURCE_NOT_FOUND", "no such route")
-        return route
-
-    def _error(self, exchange: Exchange) -> str:
-        frame: dict[str, Any] = {"message": exchange.error, "connectionId": self.id, "requestId": exchange.id}
-        ruling = exchange.ruling
-        if ruling is not None and ruling.retry_after_ns is not None:
-            frame["retryAfter"] = -(-ruling.retry_after_ns // 1_000_000_000)
-        return json.dumps(frame)
-
-    async def _call(self, exchange: Exchange, route: RouteFlow, body: bytes) -> Response:
-        """The route's integration; a backend gets the message by POST."""
-        if isinstance(route.call, ProxyCall) and route.call.to_websocket:
-            return Response(200, [])
-        exchange.scope = {**exchange.scope, "method": "POST" if body else "GET"}
-        exchange.body = body
-        response = await route.answer(exchange)
-        return response._replace(body=await collected(response, route.route.max_body))
+            await self._handle("MESSAGE", Message(self, body, text is not None), json_or_none(text))
 
     async def _pump(self, upstream: Any) -> None:
-        """What the backend says goes to the client, until one of them is gone."""
-        code, reason = GONE, ""
+        """Send what the backend sends to the client, until one of them is gone."""
+        code, reason = GOING_AWAY, ""
         try:
             async for message in upstream:
                 await self.send(message)
-            code, reason = upstream.close_code or GONE, upstream.close_reason or ""
+            code, reason = upstream.close_code or GOING_AWAY, upstream.close_reason or ""
         except websockets.ConnectionClosed as error:
             received, sent = error.rcvd, error.sent
-            code, reason = (received.code, received.reason) if received else (1014, "the backend is gone")
+            code, reason = (received.code, received.reason) if received else (BAD_GATEWAY, "the backend is gone")
             if sent and sent.code == TOO_BIG:
                 code, reason = TOO_BIG, "a message of the backend is too big"
         except OSError:
             return
-        await self.close(1000 if code in UNSAID else code, reason)
+        await self.close(1000 if code in UNSENT else code, reason)
 
-    async def _disconnected(self) -> None:
-        """Tell the backend, as far as that goes."""
-        route = self.side.routes.get("$disconnect")
-        if route is None:
+
+class Handshake:
+    """The transport of the handshake: a client is connected to `$connect`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
+        request, connection = exchange.request, self.connection
+        check_headers(request.raw_headers, request.headers, request.version)
+        host = request.host if site.has_domains else ""
+        match = site.router.find(WEBSOCKET, request.raw_path, request.scope.get("root_path"), host)
+        exchange.destination = connection.destination = match.destination
+        if match.route is None:
+            raise Refusal(*match.refusal)
+        connection.api = site.apis[match.destination.api]
+        connection.routes = dict(site.variant(match.destination).routes)
+        return match.route
+
+    async def answer(self, route: CompiledRoute, exchange: Exchange) -> Response:
+        """Ask `$connect`, and then each backend that speaks WebSocket."""
+        connection = self.connection
+        connection.caller = exchange.caller
+        response = await ask(route, exchange, b"")
+        if not 200 <= response.status < 300:
+            return response
+        for key, other in connection.routes.items():
+            if isinstance(other.integration, ProxyIntegration) and other.integration.is_websocket:
+                upstream = await open_upstream(other.integration, exchange, connection.max_message)
+                if isinstance(upstream, Response):
+                    return upstream
+                connection.upstreams[key] = upstream
+        return response
+
+    async def deliver(self, site: Site, exchange: Exchange, response: Response) -> None:
+        outcome = exchange.outcome
+        if 200 <= response.status < 300:
+            protocol = dict(response.headers).get(b"sec-websocket-protocol")
+            await self.connection.accept(exchange, limit_headers(site, exchange, []), protocol)
+            outcome.status = 101
             return
-        exchange = self._exchange(route, "DISCONNECT")
+        if outcome.result == "admitted":
+            outcome.result = "denied"  # by the integration
+        await self.connection.deny(response, limit_headers(site, exchange, response.headers))
+
+
+class Message:
+    """The transport of one message.
+
+    Args:
+        connection: of the client.
+        body: the message.
+        is_text: whether it came as text.
+    """
+
+    def __init__(self, connection: Connection, body: bytes, is_text: bool) -> None:
+        self._connection = connection
+        self._body = body
+        self._is_text = is_text
+
+    def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
+        """The route that the message names, or else `$default`."""
+        connection = self._connection
+        message = exchange.request.websocket.message
+        key = connection.api.selection.fill(exchange) if isinstance(message, dict) else "$default"
+        route = connection.routes.get(key) if not key.startswith("$") else None
+        route = route or connection.routes.get("$default")
+        if route is None:
+            raise Refusal("RESOURCE_NOT_FOUND", "no such route")
+        exchange.destination = replace(connection.destination, route=route.key)
+        return route
+
+    async def answer(self, route: CompiledRoute, exchange: Exchange) -> Response:
+        upstream = self._connection.upstreams.get(route.key)
+        if upstream is None:
+            return await ask(route, exchange, self._body)
         try:
-            exchange.status = (await self._call(exchange, route, b"")).status
-        except Exception as error:
-            self._refused(exchange, error)
-        self.gateway.done(exchange)
+            await upstream.send(self._body.decode() if self._is_text else self._body)
+        except websockets.ConnectionClosed:
+            exchange.outcome.integration_error, exchange.outcome.result = "the backend closed", "failed"
+            return Response(504, [])
+        return Response(200, [])
 
-    def _exchange(self, route: RouteFlow | None, event: str) -> Exchange:
-        # By the present configuration, so that a log that was rotated is left; route and throttles stay the first's.
-        exchange = Exchange.begin(self.gateway.flow, self.scope, self._receive)
-        exchange.connection, exchange.event_type, exchange.route = self.id, event, route
-        if event != "CONNECT":
-            for name in ("client", "behind_proxy", "api", "place", "found", "key", "plan", "authorizer"):
-                setattr(exchange, name, getattr(self.first, name))
-        return exchange
+    async def deliver(self, site: Site, exchange: Exchange, response: Response) -> None:
+        body = response.body
+        assert isinstance(body, bytes)
+        if exchange.outcome.error_type:
+            body = error_frame(exchange).encode()
+        else:
+            exchange.outcome.response_length = len(body)
+        if body:
+            await self._connection.send_body(body)
 
-    def described(self) -> dict[str, Any]:
-        return {
-            "connectionId": self.id,
-            "connectedAt": self.connected_ms,
-            "lastActiveAt": self.active_ms,
-            "identity": {"sourceIp": self.first.client, "userAgent": self.first.header("user-agent")},
-        }
+
+class Disconnect:
+    """The transport of the end: the backend of `$disconnect` learns of it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
+        exchange.destination = replace(self._connection.destination, route="$disconnect")
+        return self._connection.routes["$disconnect"]
+
+    async def answer(self, route: CompiledRoute, exchange: Exchange) -> Response:
+        return await ask(route, exchange, b"")
+
+    async def deliver(self, site: Site, exchange: Exchange, response: Response) -> None:
+        """The client is gone."""
+
+
+async def ask(route: CompiledRoute, exchange: Exchange, body: bytes) -> Response:
+    """The whole answer of a route; a backend gets a message by POST."""
+    if isinstance(route.integration, ProxyIntegration) and route.integration.is_websocket:
+        return Response(200, [])
+    request = exchange.request
+    request.scope = {**request.scope, "method": "POST" if body else "GET"}
+    request.body = body
+    response = await route.answer(exchange)
+    return response._replace(body=await collect(response, route.max_body))
+
+
+def error_frame(exchange: Exchange) -> str:
+    """What a client gets in place of the answer to its message."""
+    ids = {"connectionId": exchange.request.websocket.connection, "requestId": exchange.request.id}
+    frame: dict[str, Any] = {"message": exchange.outcome.error, **ids}
+    ruling = exchange.ruling
+    if ruling is not None and ruling.retry_after_ns is not None:
+        frame["retryAfter"] = -(-ruling.retry_after_ns // 1_000_000_000)
+    return json.dumps(frame)
+
+
+def json_or_none(text: str | None) -> Any:
+    """The value of a text that is JSON."""
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return None

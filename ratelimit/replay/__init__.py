@@ -1,24 +1,25 @@
-"""Replay real traffic through any limits: who would have been refused, when, and how unfairly.
+"""Replay real traffic through rate limits: which requests would have been refused, when, and how unfairly.
 
-How a log becomes a report, one file a step:
+How a log becomes a report:
 
-    files.py     paths or standard input, gzip and zstd undone, as blocks of whole lines
-    logs.py      lines of a known format, as columns of fields          } pyarrow, in the extra
-    keys.py      an expression over the fields, as one key for each row } `replay`
-    moments.py   the text of a moment, as nanoseconds since the epoch
-    order.py     rows of one or several files, in the order of their moments
-    reader.py    these steps, one after the other
-    limits.py    "token-bucket 10/second burst 20", as a limiter
-    engine.py    arrays of moments and keys, decided by every limit     } numpy alone
-    measures.py  what is counted meanwhile, in bounded memory (_tally.pyx: key by key)
-    report.py    what is known at the end
-    table.py, html.py   the report for people
-    suggest.py   the smallest limits that refuse no more than a given share
-    command.py   the command lines
+    reading/files.py       paths or standard input, decompressed, as blocks of whole lines
+    reading/formats.py     lines of a known format, as columns of fields      } pyarrow, in the extra
+    reading/keys.py        an expression over the fields, as one key a row     } `replay`
+    reading/timestamps.py  text as nanoseconds since the epoch
+    reading/merge.py       rows of one or several files, in order of time
+    reading/reader.py      these steps, one after the other
+    batch.py               requests as arrays: the only thing that the engine sees    } numpy alone
+    engine.py              batches, decided by every limit                            }
+    measures.py            what is counted meanwhile, in bounded memory (_counting.pyx: per key)
+    search.py              the smallest limits that refuse no more than a given share
+    report.py              the results of both commands, as dataclasses
+    render/                reports for people: text, HTML and its charts
+    cli/                   the commands
 """
 
-from .engine import replay, replay_log
+from .arrays import replay
 from .limits import Limit
+from .logs import replay_log
 from .report import Report
 
 __all__ = ["Limit", "Report", "replay", "replay_log"]

@@ -1,164 +1,42 @@
-"""Arrays of moments and keys, decided by every limit."""
+"""Batches of requests, decided by every limit."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from os import PathLike, fspath
+from collections.abc import Callable, Iterable
 from time import thread_time
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from ..errors import TableFull
-from ..quota import checked_int
-from ._tally import Numbers, Views
-from .limits import Limit
-from .measures import Timeline, Times, grown, jain
-from .moments import LATEST, LATEST_YEAR
-from .order import AT_ONCE, Chunk
+from ._counting import SlidingCounts
+from .batch import BATCH_SIZE, COUNTED_KEYS, Batch
+from .limits import Limit, at_most, memory_ns
+from .measures import DurationHistogram, Timeline, grown, jain
 from .report import KeyCount, Largest, Outcome, Report, Source
 
-COUNTED_KEYS = 1_000_000
-MAX_KEYS = 1 << 18  # live keys for which a log's replay begins with room
-LOG_BYTES = 32_000_000  # what a sliding log's moments may take to begin with
-GROWTH = 4
 SPARE = 4  # times as much room as there are live keys: then a search is short
 STEP = 1_024
 TOP = 10
 SHARES = (0.0, 0.01, 0.1, 0.5, 1.0)
 
 
-def replay(
-    moments: ArrayLike,
-    keys: "ArrayLike | Sequence[object]",
-    limits: "Iterable[Limit | str] | Limit | str",
-    *,
-    keep: bool = False,
-    counted_keys: int = COUNTED_KEYS,
-    progress: Callable[[int], object] = lambda decided: None,
-) -> Report:
-    """Decide requests by several limits, each on its own.
+def room(limit: Limit, distinct: int, times: NDArray[np.int64], step: int = 1) -> int:
+    """Enough room for all keys that are live at once; a small table is a fast one.
 
     Args:
-        moments: n of them, integer nanoseconds since the epoch; if they are not sorted, they are decided in their
-            order.
-        keys: n integers (fastest), or n of str or bytes: an array, a list, or a column of a table that is as
-            good as one.
-        limits: such as `"token-bucket 10/second burst 20"`, see Limit; one or several.
-        keep: whether each outcome has its n decisions, as `allowed`.
-        counted_keys: how many keys are counted each for itself; all others share one count. Decisions are not
-            touched by it.
-        progress: is told after each part how many decisions were made.
-
-    Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
-
-    Raises: TypeError, ValueError, naming the argument, its value and what is accepted.
+        distinct: how many keys there are.
+        times: sorted; of every `step` requests the first one.
     """
-    counted_keys = checked_int(counted_keys, "counted_keys", least=0, bits=31)
-    when = _moments(moments)
-    numerals, name = _numerals(keys, len(when))
-    numbers = Numbers(counted_keys)
-    chunk = Chunk(when, numerals, numbers.of(numerals))
-    order = np.argsort(when, kind="stable") if (when[1:] < when[:-1]).any() else None
-    if order is not None:
-        chunk = chunk.at(order)
-    distinct = numbers.size if numbers.size < counted_keys else _distinct(numerals)
-    engine = Engine(
-        limits,
-        max_keys=lambda limit: room(limit, distinct, chunk.moments),
-        counted_keys=counted_keys,
-        keep=keep,
-        progress=progress,
-    )
-    complete = engine.run([chunk])
-    known = numbers.known()
-    return engine.report(lambda number: name(known[number]), numbers.size, distinct, complete=complete, order=order)
-
-
-def replay_log(
-    logs: "str | PathLike[str] | Iterable[str | PathLike[str]]",
-    limits: "Iterable[Limit | str] | Limit | str",
-    *,
-    key: str = "client",
-    format: str | None = None,
-    time: str = "time",
-    window: float = 60,
-    max_keys: int | None = None,
-    counted_keys: int = COUNTED_KEYS,
-    progress: Callable[[int], object] = lambda size: None,
-    note: Callable[[str], object] = lambda text: None,
-) -> Report:
-    """Decide the lines of logs by several limits, in memory that does not grow with the logs.
-
-    Args:
-        logs: a path, plain, gzip or zstd; several; or "-" for standard input.
-        limits: as for `replay`.
-        key: what to count by, such as `client`, `client/64` or `user + path/2`; see keys.Key.
-        format: "combined", "common", "json" or "csv"; by default found out from the first lines.
-        time: the field with the moment, in JSON and CSV.
-        window: seconds within which lines are sorted.
-        max_keys: how many keys may be live at once, for each limit. By default as many as it takes: when there is
-            no room, all is done again with more of it. Standard input can be read only once; then the
-            requests without room are refused, and the outcome's `full` counts them.
-        counted_keys: as for `replay`.
-        progress: is told how many bytes were read.
-        note: is told when all is done again.
-
-    Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
-
-    Raises: ValueError for a limit, a key or a log that cannot be understood; OSError for one that cannot be read;
-        ImportError without the extra `replay`.
-    """
-    from .reader import Reader
-
-    sources = _paths(logs)
-    chosen = Limit.all_of(limits)
-    if max_keys is not None:
-        max_keys = checked_int(max_keys, "max_keys")
-    counted_keys = checked_int(counted_keys, "counted_keys", least=0, bits=31)
-    once = max_keys is not None or "-" in sources
-    growth: Counter[Limit] = Counter()  # how often a limit's room did not suffice
-    while True:
-        reader = Reader(
-            sources, key, format=format, time=time, window=window, counted_keys=counted_keys, progress=progress
-        )
-        engine = Engine(
-            chosen,
-            max_keys=lambda limit: max_keys or first_room(limit) * GROWTH ** growth[limit],
-            counted_keys=counted_keys,
-            on_full="deny" if once else "raise",
-        )
-        try:
-            complete = engine.run(reader.chunks())
-        except NoRoom as full:
-            growth[full.limit] += 1
-            note(f"{full.limit}: more keys are live at once than there is room for; from the start, with more of it")
-            continue
-        return engine.report(
-            reader.name, reader.numbers.size, reader.distinct, source=reader.source(), complete=complete
-        )
-
-
-def room(limit: Limit, distinct: int, moments: NDArray[np.int64]) -> int:
-    """Enough for all keys that are live at once, of so many with sorted moments; a small table is a fast one."""
-    live = busiest(moments, max(part.memory_ns for part in limit.parts))
+    live = busiest(times, max(map(memory_ns, limit.parts)), step)
     return max(min(distinct, SPARE * live), 1)
 
 
-def busiest(moments: NDArray[np.int64], span_ns: int) -> int:
-    """No interval of this length has more of the sorted moments; it may be some less than this number."""
-    starts = np.arange(0, len(moments), STEP)
-    ends = np.searchsorted(moments, moments[STEP - 1 :: STEP] + span_ns, "right")
-    return int((np.append(ends, len(moments))[: len(starts)] - starts).max(initial=0))
-
-
-def first_room(limit: Limit) -> int:
-    """For how many live keys there is room before it is known how many there will be.
-
-    A table's memory is taken as keys come, wherever in it they fall; so it cannot simply be large.
-    """
-    logs = [part.quota.limit for part in limit.parts if part.algorithm == "sliding-log"]
-    return min([MAX_KEYS, *(max(LOG_BYTES // (24 * size), 1_024) for size in logs)])
+def busiest(times: NDArray[np.int64], span_ns: int, step: int = 1) -> int:
+    """The most requests in an interval of this length, or somewhat more, of sorted times."""
+    if step > 1:  # between two of the given times there are step - 1 others
+        return int((np.searchsorted(times, times + span_ns, "right") - np.arange(len(times)) + 1).max(initial=0)) * step
+    starts = np.arange(0, len(times), STEP)
+    ends = np.searchsorted(times, times[STEP - 1 :: STEP] + span_ns, "right")
+    return int((np.append(ends, len(times))[: len(starts)] - starts).max(initial=0))
 
 
 class NoRoom(TableFull):
@@ -170,13 +48,14 @@ class NoRoom(TableFull):
 
 
 class Engine:
-    """Limits that decide chunk after chunk, and what was counted meanwhile.
+    """Limits that decide batch after batch, and what was counted meanwhile.
 
     Args:
         limits: see `replay`.
-        max_keys: how many keys may be live at once, by limit.
-        counted_keys: how many keys are counted each for itself; they have the lowest numbers.
-        on_full: what happens beyond `max_keys`: "raise" (NoRoom), or "deny", which the report then tells.
+        max_keys: how many keys may be live at once, by limit; NoRoom is raised when there are more.
+        counted_keys: how many keys are counted one by one; they have the lowest ids.
+        keep: whether each decision is kept.
+        progress: called with the number of decisions made.
     """
 
     def __init__(
@@ -185,40 +64,39 @@ class Engine:
         *,
         max_keys: Callable[[Limit], int],
         counted_keys: int = COUNTED_KEYS,
-        on_full: str = "raise",
         keep: bool = False,
         progress: Callable[[int], object] = lambda decided: None,
     ) -> None:
         parsed = Limit.all_of(limits)
-        self.trials = [Trial(limit, max_keys(limit), counted_keys, on_full, keep) for limit in parsed]
-        self.timeline = Timeline(1 + len(self.trials))
+        self.runs = [LimitRun(limit, max_keys(limit), counted_keys, keep) for limit in parsed]
+        self.timeline = Timeline(1 + len(self.runs))
         self.requests_by_key = np.zeros(1024, np.int64)
         self.requests = 0
         self.first, self.last = 0, 0
         self.progress = progress
 
-    def run(self, chunks: Iterable[Chunk]) -> bool:
-        """Decide all; False when it was interrupted."""
+    def run(self, batches: Iterable[Batch]) -> bool:
+        """Decide all requests; False when it was interrupted (KeyboardInterrupt)."""
         try:
-            for chunk in chunks:
-                for begin in range(0, len(chunk.moments), AT_ONCE):
-                    self.decide(chunk.at(slice(begin, begin + AT_ONCE)))
+            for batch in batches:
+                for begin in range(0, len(batch.times), BATCH_SIZE):
+                    self.decide(batch.at(slice(begin, begin + BATCH_SIZE)))
         except KeyboardInterrupt:
             return False
         return True
 
-    def decide(self, chunk: Chunk) -> None:
-        """Decide a chunk that is sorted, and not before those that came before it."""
-        size = len(chunk.moments)
+    def decide(self, batch: Batch) -> None:
+        """Decide a sorted batch whose requests are not earlier than those of the batches before it."""
+        size = len(batch.times)
         if not size:
             return
-        first, last = int(chunk.moments[0]), int(chunk.moments[-1])
+        first, last = int(batch.times[0]), int(batch.times[-1])
         self.timeline.cover(first, last)
-        self.timeline.add(0, chunk.moments)
-        self.requests_by_key = grown(self.requests_by_key, int(chunk.numbers.max()) + 1)
-        np.add.at(self.requests_by_key, chunk.numbers, 1)
-        for row, trial in enumerate(self.trials, 1):
-            self.timeline.add(row, trial.decide(chunk))
+        self.timeline.add(0, batch.times)
+        self.requests_by_key = grown(self.requests_by_key, int(batch.ids.max()) + 1)
+        np.add.at(self.requests_by_key, batch.ids, 1)
+        for row, run in enumerate(self.runs, 1):
+            self.timeline.add(row, run.decide(batch))
             self.progress(size)
         self.first = self.first if self.requests else first
         self.last = last
@@ -230,15 +108,23 @@ class Engine:
         counted: int,
         keys: int,
         *,
+        more_keys: bool = False,
         source: Source | None = None,
         complete: bool = True,
         order: NDArray[np.intp] | None = None,
     ) -> Report:
-        """What is known: `name` tells the key of a number, `counted` of the `keys` have one."""
+        """The results.
+
+        Args:
+            name: returns the key of an id.
+            counted, keys: how many keys have an id of their own, and how many there are, or `more_keys` than that.
+            order: the place of each request before they were sorted.
+        """
         requests = grown(self.requests_by_key, counted)[:counted]
         return Report(
             requests=self.requests,
             keys=keys,
+            more_keys=more_keys,
             counted_keys=counted,
             first_ns=self.first,
             last_ns=self.last,
@@ -246,52 +132,52 @@ class Engine:
             bin_ns=self.timeline.width_ns,
             requests_over_time=self.timeline.counts[0].tolist(),
             outcomes=[
-                trial.outcome(requests, name, over, order)
-                for trial, over in zip(self.trials, self.timeline.counts[1:].tolist(), strict=True)
+                run.outcome(requests, name, over, order)
+                for run, over in zip(self.runs, self.timeline.counts[1:].tolist(), strict=True)
             ],
             source=source,
             complete=complete,
         )
 
 
-class Trial:
+class LimitRun:
     """One limit and what was counted of its decisions."""
 
-    def __init__(self, limit: Limit, max_keys: int, counted_keys: int, on_full: str, keep: bool) -> None:
+    def __init__(self, limit: Limit, max_keys: int, counted_keys: int, keep: bool) -> None:
         self.limit = limit
-        self.limiter = limit.make(max_keys, on_full)
-        self.views = [Views(part.quota.period_ns, counted_keys) for part in limit.parts]
+        self.limiter = limit.make(max_keys)
+        self.sliding = [SlidingCounts(part.quota.period_ns, counted_keys) for part in limit.parts]
         self.refused_by_key = np.zeros(1024, np.int64)
         self.admitted = self.refused = 0
-        self.waits = Times()
-        self.delays = Times() if any(part.algorithm == "leaky-bucket" for part in limit.parts) else None
+        self.waits = DurationHistogram()
+        self.delays = DurationHistogram() if any(part.algorithm == "leaky-bucket" for part in limit.parts) else None
         self.kept: list[NDArray[np.bool_]] | None = [] if keep else None
         self.seconds = 0.0
 
-    def decide(self, chunk: Chunk) -> NDArray[np.int64]:
-        """The moments of those that are refused."""
+    def decide(self, batch: Batch) -> NDArray[np.int64]:
+        """Decide a batch; the times of the refused requests."""
         began = thread_time()
         try:
-            verdicts = self.limiter.hit_many(chunk.keys, now=chunk.moments)
+            verdicts = self.limiter.hit_many(batch.keys, now=batch.times)
         except TableFull:
             raise NoRoom(self.limit) from None
         allowed = np.ascontiguousarray(verdicts["allowed"])
         refused = np.flatnonzero(~allowed)
-        for view in self.views:
-            view.admit(chunk.numbers, chunk.moments, allowed.view(np.uint8))
+        for counts in self.sliding:
+            counts.admit(batch.ids, batch.times, allowed.view(np.uint8))
         if self.delays is not None:
             self.delays.add(verdicts["delay_ns"][allowed])
         if len(refused):
-            numbers = chunk.numbers[refused]
-            self.refused_by_key = grown(self.refused_by_key, int(numbers.max()) + 1)
-            np.add.at(self.refused_by_key, numbers, 1)
+            ids = batch.ids[refused]
+            self.refused_by_key = grown(self.refused_by_key, int(ids.max()) + 1)
+            np.add.at(self.refused_by_key, ids, 1)
             self.waits.add(verdicts["retry_after_ns"][refused])
         if self.kept is not None:
             self.kept.append(allowed)
         self.admitted += len(allowed) - len(refused)
         self.refused += len(refused)
         self.seconds += thread_time() - began
-        return chunk.moments[refused]
+        return batch.times[refused]
 
     def outcome(
         self,
@@ -317,102 +203,21 @@ class Trial:
             keys_by_share=list(zip(SHARES, _by_share(shares), strict=True)),
             fairness=jain(1 - shares),
             top=[KeyCount(name(key), int(requests[key]), int(refused[key])) for key in top if refused[key]],
-            waits=self.waits.spread(),
-            delays=self.delays.spread() if self.delays else None,
+            waits=self.waits.summary(),
+            delays=self.delays.summary() if self.delays else None,
             largest=[
                 Largest(
-                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, view.largest, part.most,
-                    name(view.number) if view.largest else "", view.at, view.left_out,
+                    part.algorithm, str(part.quota), part.quota.limit, part.quota.period, counts.largest, at_most(part),
+                    name(counts.id) if counts.largest else "", counts.at, counts.left_out,
                 )
-                for part, view in zip(self.limit.parts, self.views, strict=True)
+                for part, counts in zip(self.limit.parts, self.sliding, strict=True)
             ],
             refused_over_time=refused_over_time,
-            full=sum(limiter.full_count for limiter in getattr(self.limiter, "limiters", [self.limiter])),
             seconds=self.seconds,
             allowed=allowed,
         )  # fmt: skip
 
 
-def _paths(logs: "str | PathLike[str] | Iterable[str | PathLike[str]]") -> list[str]:
-    paths = [logs] if isinstance(logs, (str, PathLike)) or not isinstance(logs, Iterable) else list(logs)
-    if not paths or not all(isinstance(path, (str, PathLike)) for path in paths):
-        raise TypeError(f"logs must be a path (str or Path), several, or '-', not {logs!r}")
-    return [fspath(path) for path in paths]
-
-
 def _by_share(shares: NDArray[np.float64]) -> list[int]:
     """How many lie in each of the intervals that end with the SHARES."""
     return np.bincount(np.searchsorted(SHARES, shares), minlength=len(SHARES)).tolist()  # type: ignore[no-any-return]
-
-
-def _moments(moments: ArrayLike) -> NDArray[np.int64]:
-    array = given = np.asarray(moments)
-    if array.ndim != 1 or (array.dtype.kind not in "iuM" and len(array)):
-        raise TypeError(
-            "moments must be a one-dimensional array of integer nanoseconds since the epoch (or datetime64), "
-            f"not of {array.dtype} and shape {array.shape}"
-        )
-    latest: Any = LATEST
-    if array.dtype.kind == "M":
-        years = given.astype("datetime64[Y]").astype(np.int64)  # whose nanoseconds could be too many for 64 bits
-        array = np.where((years >= 0) & (years <= LATEST_YEAR - 1970), given, np.datetime64("NaT"))
-        array = array.astype("datetime64[ns]").astype(np.int64)
-        latest = np.datetime64(LATEST, "ns")
-    wrong = np.flatnonzero((array < 0) | (array > LATEST))
-    if len(wrong):
-        raise ValueError(f"moments must be from 0 to {latest}, not {given[wrong[0]]} (at index {wrong[0]})")
-    return array.astype(np.int64)
-
-
-def _distinct(numerals: NDArray[np.uint64]) -> int:
-    """How many there are. (np.unique hashes them, which for a million takes ten times as long.)"""
-    ordered = np.sort(numerals)
-    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + min(len(ordered), 1)
-
-
-def _numerals(keys: Any, size: int) -> tuple[NDArray[np.uint64], Callable[[np.uint64], str]]:
-    """Keys as 64 bits each, of texts their hashes by Python's own SipHash; and what such a number stands for."""
-    if isinstance(keys, (str, bytes)) or not (isinstance(keys, Sequence) or hasattr(keys, "__array__")):
-        raise TypeError(f"keys must be an array of integers, bytes or str, or a list, not {type(keys).__name__}")
-    if isinstance(keys, Sequence):
-        array = _list_of_one_kind(list(keys))
-    else:
-        array = np.asarray(keys)
-        if array.ndim == 1 and array.dtype.kind == "O":
-            array = _list_of_one_kind(array.tolist())
-    if array.ndim != 1:
-        raise TypeError(f"keys must be a one-dimensional array, not one of shape {array.shape}")
-    if len(array) != size:
-        raise ValueError(f"keys must be as many as there are moments, {size}, not {len(array)}")
-    if array.dtype.kind in "iu" or not size:
-        wide: type = np.uint64 if array.dtype.kind == "u" else np.int64
-        return array.astype(wide).view(np.uint64), lambda numeral: str(numeral.astype(wide))
-    if array.dtype.kind not in "SU":
-        raise TypeError(f"keys must be integers, bytes or str, not of {array.dtype}")
-    distinct, codes = np.unique(array, return_inverse=True)
-    hashes = np.array([hash(key) for key in distinct.tolist()], np.int64).view(np.uint64)
-    names = dict(zip(hashes.tolist(), distinct.tolist(), strict=True))
-    return hashes[codes], lambda numeral: text(names[int(numeral)])
-
-
-def _list_of_one_kind(keys: list[Any]) -> NDArray[Any]:
-    kinds = set(map(type, keys))
-    if all(issubclass(kind, (int, np.integer)) and kind is not bool for kind in kinds):
-        try:
-            return np.array(keys, np.int64)
-        except OverflowError:
-            pass
-        try:
-            return np.array(keys, np.uint64)
-        except OverflowError:
-            raise ValueError("keys must be integers of 64 bits, all signed or all unsigned") from None
-    if kinds not in ({str}, {bytes}):
-        raise TypeError(
-            "keys must be integers, bytes or str, all of one kind, not of "
-            + ", ".join(sorted(kind.__name__ for kind in kinds))
-        )
-    return np.array(keys)
-
-
-def text(key: bytes | str) -> str:
-    return key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key

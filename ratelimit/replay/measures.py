@@ -1,13 +1,13 @@
-"""What is counted during a replay, in memory that does not grow with it."""
+"""The counters of a replay, in memory that does not grow with its length."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .moments import NS
+from .reading.timestamps import NS
 
-NEVER = 2**62  # a wait that is no wait
+NEVER = 2**62  # the wait of a request that is never admitted
 BINS = 480  # of a timeline, at most
 # Widths of a timeline's bins in nanoseconds; each is a multiple of the one before.
 WIDTHS = [
@@ -33,7 +33,7 @@ class Timeline:
         self.width_ns = next(self._widths)
 
     def cover(self, first: int, last: int) -> None:
-        """Have bins for all moments from first to last."""
+        """Have bins for all times from first to last."""
         if not self.counts.shape[1]:
             self.start = first // self.width_ns
         while True:
@@ -46,10 +46,10 @@ class Timeline:
                 return
             self._widen()
 
-    def add(self, row: int, moments: NDArray[np.int64]) -> None:
-        """Count these moments; `cover` them first."""
+    def add(self, row: int, times: NDArray[np.int64]) -> None:
+        """Count these times; `cover` them first."""
         bins = self.counts.shape[1]
-        self.counts[row] += np.bincount(moments // self.width_ns - self.start, minlength=bins)
+        self.counts[row] += np.bincount(times // self.width_ns - self.start, minlength=bins)
 
     def _widen(self) -> None:
         before, self.width_ns = self.width_ns, next(self._widths)
@@ -61,11 +61,11 @@ class Timeline:
         self.start //= factor
 
 
-STEPS = 16  # bins of a spread for each doubling: a quantile is at most 4.5 % too large
+STEPS = 16  # bins of a histogram for each doubling: a quantile is at most 4.5 % too large
 
 
 @dataclass(frozen=True)
-class Spread:
+class DurationSummary:
     """How times are distributed, in seconds; the quantiles are rounded up by at most 4.5 %.
 
     Attributes:
@@ -85,7 +85,7 @@ class Spread:
     steps: list[tuple[float, int]] = field(repr=False)
 
 
-class Times:
+class DurationHistogram:
     """A histogram of times in nanoseconds with logarithmic bins."""
 
     def __init__(self) -> None:
@@ -102,12 +102,12 @@ class Times:
             self.total += float(ended.sum(dtype=np.float64))
             self.largest = max(self.largest, int(ended.max()))
 
-    def spread(self) -> Spread:
+    def summary(self) -> DurationSummary:
         ended = int(self.counts.sum())
         median, p90, p99 = (self._quantile(share, ended) for share in (0.5, 0.9, 0.99))
         steps = [(self._edge(bin), int(self.counts[bin])) for bin in np.flatnonzero(self.counts).tolist()]
         mean = self.total / ended / NS if ended else 0.0
-        return Spread(ended + self.never, self.never, mean, median, p90, p99, self.largest / NS, steps)
+        return DurationSummary(ended + self.never, self.never, mean, median, p90, p99, self.largest / NS, steps)
 
     def _quantile(self, share: float, ended: int) -> float:
         if not ended:

@@ -1,4 +1,4 @@
-"""What is known when a replay ends."""
+"""The results of a replay."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .measures import Spread
+from .measures import DurationSummary
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class KeyCount:
 
 @dataclass(frozen=True)
 class Largest:
-    """The most that one key was admitted in any interval of one period, beside what was meant and what is proved.
+    """The largest number that one key was admitted in any interval of one period, with the limit and the proved bound.
 
     Attributes:
-        algorithm, quota: of which which `limit` is the number and `period` the seconds.
+        algorithm, quota: those of the limit; `limit` is its number and `period` its seconds.
         admitted: the largest count; `key` had it, in the period that ended at `at_ns`.
-        most: what the algorithm guarantees never to exceed.
-        left_out: requests that found no room in this measure (the count may then be too small); usually 0.
+        most: the number that the algorithm guarantees never to exceed.
+        left_out: requests that were not counted for lack of memory (the count may then be too small); usually 0.
     """
 
     algorithm: str
@@ -41,16 +41,16 @@ class Largest:
 
     @property
     def boundary_burst(self) -> bool:
-        """Whether it is two windows' quotas that came together at a boundary."""
+        """Whether the quotas of two windows were spent together at a boundary."""
         return self.algorithm == "fixed-window" and self.admitted > self.limit
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one limit did.
+    """The results of one limit.
 
     Attributes:
-        limit: as it is written.
+        limit: its text.
         admitted, refused: requests.
         keys_refused: keys that were refused at least once.
         keys_by_share: how many keys were refused up to which share of their requests: [(share, keys)].
@@ -60,7 +60,6 @@ class Outcome:
         delays: how long admitted requests wait for their turn (leaky bucket), otherwise None.
         largest: for each quota of the limit.
         refused_over_time: by the report's bins.
-        full: decisions that found no room for their key in the limiter's table, and so are wrong; usually 0.
         seconds: of processor time that it took to decide and to count.
         allowed: each decision, in the order of the requests, when they were asked to be kept.
     """
@@ -72,11 +71,10 @@ class Outcome:
     keys_by_share: list[tuple[float, int]]
     fairness: float
     top: list[KeyCount]
-    waits: Spread
-    delays: Spread | None
+    waits: DurationSummary
+    delays: DurationSummary | None
     largest: list[Largest]
     refused_over_time: list[int] = field(repr=False)
-    full: int
     seconds: float
     allowed: NDArray[np.bool_] | None = field(repr=False, default=None)
 
@@ -95,48 +93,54 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Source:
-    """What was read.
+    """The logs that were read.
 
     Attributes:
         names: files, or "-" for standard input.
+        formats: their formats.
+        fields: of the time and of each field of the key, the names under which the logs have it.
         key: the expression that the limits count by.
-        lines: lines read, the broken ones among them.
+        lines: lines read, without blank ones; the broken ones are among them.
         broken: lines that could not be read; the first few as (file, line number, text).
-        damaged: compressed files that could be read in part only, as (file, why).
-        absent: fields of the key that not one line had, where each line names its own.
-        out_of_order: lines that stood behind a younger one, and were sorted.
-        late: those that came after the sorting window, and count as young as the line before them.
-        window: seconds of that window.
+        blank: blank lines.
+        nul_bytes: zero bytes that were removed, as copytruncate leaves them.
+        damaged: compressed files that could be read in part only, as (file, reason).
+        missing: for each field of the key that some requests do not have, how many.
+        out_of_order: lines behind a younger one. They were sorted.
     """
 
     names: list[str]
+    formats: list[str]
+    fields: dict[str, list[str]]
     key: str
     lines: int
     broken: int
     broken_lines: list[tuple[str, int, str]]
+    blank: int
+    nul_bytes: int
     damaged: list[tuple[str, str]]
-    absent: list[str]
+    missing: dict[str, int]
     out_of_order: int
-    late: int
-    window: float
 
 
 @dataclass(frozen=True)
 class Report:
-    """Requests, and what each limit did to them.
+    """Requests, and the decisions of each limit.
 
     Attributes:
-        requests, keys: how many; keys beyond the first `counted_keys` share one count, when there are more.
+        requests, keys: how many. Keys beyond the first `counted_keys` share one count.
+        more_keys: whether there are more keys than `keys`, too many to count.
         first_ns, last_ns: moments, nanoseconds since the epoch.
         start_ns, bin_ns: where the bins over time begin, and how wide they are.
         requests_over_time: by bin.
         outcomes: one for each limit.
-        source: of a log, what was read.
-        complete: False when it was interrupted.
+        source: the logs, if the requests were read from logs.
+        complete: False if the replay was interrupted.
     """
 
     requests: int
     keys: int
+    more_keys: bool
     counted_keys: int
     first_ns: int
     last_ns: int
@@ -148,10 +152,49 @@ class Report:
     complete: bool = True
 
     def as_dict(self) -> dict[str, Any]:
-        """Numbers, texts and lists alone, as for JSON."""
+        """Return the report as numbers, strings and lists, for JSON."""
         result = asdict(self)
         for outcome, known in zip(result["outcomes"], self.outcomes, strict=True):
             outcome["refused_share"] = known.refused_share
             outcome["decisions_per_second"] = known.decisions_per_second
             del outcome["allowed"]
         return result
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The smallest limit of one algorithm.
+
+    Attributes:
+        limit: its text.
+        number: requests in each period.
+        at_once: burst, or one more than the capacity.
+        refused, share: the requests that it refuses.
+        most: the largest number that it can admit for one key in one period; the smallest limit has the smallest of
+            these.
+        curve: (number, share refused) for limits with the same burst.
+    """
+
+    algorithm: str
+    limit: str
+    number: int
+    at_once: int
+    refused: int
+    share: float
+    most: int
+    curve: list[tuple[int, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The suggestions of `ratelimit suggest`, and the algorithms by which no limit refuses so few."""
+
+    requests: int
+    keys: int
+    more_keys: bool
+    source: Source
+    refuse_at_most: float
+    per: str
+    suggestions: list[Suggestion]
+    none: list[str]
+    complete: bool

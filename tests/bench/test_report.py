@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ratelimit import bench
-from ratelimit.bench import report
+from ratelimit.bench import command, report
 from ratelimit.bench.report import Report, Section, Table, Target
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -25,7 +24,7 @@ DOCS = Path(__file__).parents[2] / "docs"
         (1234.5, "1,234"),
     ],
 )
-def test_figures_have_three_digits_that_count(number, text):
+def test_figures_have_three_significant_digits(number, text):
     assert report.figure(number) == text
 
 
@@ -33,11 +32,11 @@ def test_figures_have_three_digits_that_count(number, text):
     ("measured", "at_least", "met"),
     [(2.004, False, True), (2.006, False, False), (1.996, True, True), (1.994, True, False), (2_000, True, True)],
 )
-def test_a_target_is_met_as_it_is_printed(measured, at_least, met):
+def test_target_is_compared_with_the_printed_figure(measured, at_least, met):
     assert Target("cost", 2, measured, "x", at_least).met is met
 
 
-def test_what_could_not_be_measured_is_neither_met_nor_missed():
+def test_target_without_measurement_is_neither_met_nor_missed():
     target = Target("threads", 0.9, None, "x", at_least=True, remark="this Python has a GIL")
     assert target.row == ["threads", "at least 0.900 x", "this Python has a GIL", "not measured"]
     written = Report("ratelimit bench", {}, [Section("Cores", "", [], [target, Target("small", 24, 24, "bytes")])])
@@ -45,10 +44,10 @@ def test_what_could_not_be_measured_is_neither_met_nor_missed():
     assert Report.from_json(written.to_json()) == written
 
 
-def test_a_report_says_what_was_missed_and_comes_back_from_json():
+def test_report_lists_missed_targets_and_survives_json():
     table = Table("times", ["", "ns", "ratio"], [["`allow`", 53.21, None]])
     targets = [Target("fast", 2, 1.5, "x", remark="this one"), Target("small", 24, 25, "bytes")]
-    written = Report("ratelimit bench", {"numpy": "2"}, [Section("Cost", "What it is.", [table], targets)])
+    written = Report("ratelimit bench", {"numpy": "2"}, [Section("Cost", "Its meaning.", [table], targets)])
     page = report.to_markdown(written)
     assert "| fast | at most 2.00 x | 1.50 x (this one) | met |" in page
     assert "| small | at most 24.0 bytes | 25.0 bytes | **missed** |" in page
@@ -58,18 +57,18 @@ def test_a_report_says_what_was_missed_and_comes_back_from_json():
     assert Report.from_json(written.to_json()) == written
 
 
-def test_the_page_in_the_documentation_is_what_was_measured():
+def test_page_of_the_documentation_has_the_saved_measurements():
     measured = Report.from_json((DOCS / "benchmarks.json").read_text())
     assert report.to_markdown(measured) == (DOCS / "benchmarks.md").read_text()
 
 
-def test_a_saved_report_is_printed_without_measuring(tmp_path, capsys):
-    assert bench.main(["--load", str(DOCS / "benchmarks.json"), "--markdown", str(tmp_path / "page.md")]) == 0
+def test_prints_a_saved_report_without_measuring(tmp_path, capsys):
+    assert command.main(["--load", str(DOCS / "benchmarks.json"), "--markdown", str(tmp_path / "page.md")]) == 0
     assert "== Targets ==" in capsys.readouterr().out
     assert (tmp_path / "page.md").read_text() == (DOCS / "benchmarks.md").read_text()
 
 
-def test_the_machine_is_described():
+def test_describes_the_machine():
     assert json.dumps(report.machine())
     assert all(report.machine().values())
 
@@ -77,22 +76,22 @@ def test_the_machine_is_described():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--json", "no-such-folder/report.json"], "'no-such-folder/report.json' cannot be written"),
-        (["--markdown", "."], "'.' cannot be written"),
+        (["--json", "no-such-folder/report.json"], "no-such-folder/report.json: expected a file in an existing folder"),
+        (["--markdown", "."], ".: expected a file in an existing folder"),
         (["--load", "no-such-file"], "No such file or directory: 'no-such-file'"),
-        (["--load", __file__], "is not what --json wrote"),
+        (["--load", __file__], ": expected a file that --json wrote"),
     ],
 )
-def test_what_cannot_be_is_said_before_anything_is_measured(arguments, says, monkeypatch, capsys):
-    monkeypatch.setattr(bench, "SECTIONS", {})
-    assert bench.main(arguments) == 2
+def test_rejects_wrong_arguments_before_measuring(arguments, says, monkeypatch, capsys):
+    monkeypatch.setattr(command, "SECTIONS", {})
+    assert command.main(arguments) == 2
     printed, errors = capsys.readouterr()
     assert printed == ""
     assert says in errors
     assert errors.count("\n") == 1
 
 
-def test_an_interruption_keeps_the_sections_that_were_measured(monkeypatch, capsys):
+def test_interruption_keeps_the_measured_sections(monkeypatch, capsys):
     whole = Section("first", "")
 
     def interrupted(effort, say):
@@ -102,9 +101,9 @@ def test_an_interruption_keeps_the_sections_that_were_measured(monkeypatch, caps
         "first": SimpleNamespace(measure=lambda effort, say: whole),
         "second": SimpleNamespace(measure=interrupted),
     }
-    monkeypatch.setattr(bench, "SECTIONS", {name: name for name in modules})
-    monkeypatch.setattr(bench, "import_module", modules.__getitem__)
-    assert bench.run(["first", "second"], True, "command").sections == [whole]
+    monkeypatch.setattr(command, "SECTIONS", {name: name for name in modules})
+    monkeypatch.setattr(command, "import_module", modules.__getitem__)
+    assert command.run(["first", "second"], True, "command").sections == [whole]
     assert "interrupted in second" in capsys.readouterr().err
     with pytest.raises(KeyboardInterrupt):
-        bench.run(["second"], True, "command")
+        command.run(["second"], True, "command")

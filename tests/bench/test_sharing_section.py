@@ -1,4 +1,4 @@
-"""Shared memory, files and floods: each part does what its time is said to be of."""
+"""Shared memory, files and floods: each part does the work that its time is reported for."""
 
 import pytest
 
@@ -9,24 +9,24 @@ from ratelimit.bench.measure import Effort
 LITTLE = Effort(rounds=2, piece_ns=100_000, many=4_000)
 
 
-def test_a_file_is_filled_and_opened(tmp_path):
+def test_fills_and_opens_a_file(tmp_path):
     path = str(tmp_path / "limits.tbl")
-    assert sharing.fill(path, LITTLE) == LITTLE.many
-    assert sharing.opening(path, LITTLE) > 0
+    assert sharing.fill(path, LITTLE.many) == LITTLE.many
+    assert sharing.opening(path, LITTLE.many) > 0
     ratelimit.Limiter.of(ratelimit.Table.open(path)).reset(LITTLE.many // 2)
     with pytest.raises(RuntimeError, match="not in the file"):
-        sharing.opening(path, LITTLE)
+        sharing.opening(path, LITTLE.many)
 
 
 @pytest.mark.parametrize("kind", [sharing.IDLE, sharing.LIVE])
-def test_a_flood_forgives_nobody(kind):
+def test_flood_evicts_no_live_key(kind):
     result = sharing.flood(kind, LITTLE)
     assert result["forgiven"] == 0
     assert result["usual"] > 0
     assert result["ns"] > 0
 
 
-def test_a_little_run_of_everything():
+def test_short_run_of_every_part():
     section = sharing.measure(LITTLE, lambda step: None)
     targets = {target.what: target.measured for target in section.targets}
     assert len(targets) == 6

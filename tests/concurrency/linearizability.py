@@ -23,7 +23,7 @@ class Call:
 
 
 def apply(oracle, fresh, call):
-    """(oracle afterwards, answer)"""
+    """Return the oracle afterwards and the answer."""
     if call.verb == "reset":
         return fresh(), None
     oracle = deepcopy(oracle)
@@ -36,12 +36,12 @@ def apply(oracle, fresh, call):
 
 
 def agrees(answer, expected):
-    """An answer may leave out what remains: (allowed,)."""
+    """Compare answers; one may leave out the remainder: (allowed,)."""
     return answer is None or tuple(answer) == expected[: len(answer)]
 
 
 def is_linearizable(history, fresh):
-    """Whether the calls on one key agree with the oracle that `fresh()` makes, in some order."""
+    """Return whether the calls on one key agree, in some order, with the oracle that `fresh()` makes."""
     tried = set()
     waiting = [(frozenset(range(len(history))), fresh())]
     while waiting:

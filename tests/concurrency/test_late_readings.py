@@ -3,8 +3,8 @@
 from cases import SECOND, START, quota_of
 
 
-def test_a_late_reading_is_not_forgiven(algorithm):
-    """A table of one slot never admits what a table with room for all would refuse."""
+def test_late_reading_gains_nothing_from_an_eviction(algorithm):
+    """A table of one slot never admits a request that a table with room for all keys would refuse."""
     answers = []
     for max_keys in (1, 100):
         limiter = algorithm.make(quota_of(8, SECOND), max_keys=max_keys)

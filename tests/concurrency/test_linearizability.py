@@ -10,16 +10,19 @@ import oracle
 import pytest
 from cases import ALGORITHMS, SECOND, START, quota_of
 from linearizability import Call, is_linearizable
+from tools import NIGHTLY
+from waiting import PATIENCE
 
 from ratelimit.testing import ManualClock
 
+pytestmark = pytest.mark.stress
+
 THREADS, CALLS, LIMIT = 3, 7, 3
-PATIENCE = 20  # seconds, at most
-ENOUGH = 200  # histories in which calls really overlapped
+ENOUGH = 200 if NIGHTLY else 20  # histories in which calls really overlapped
 
 
 def record(algorithm, rng):
-    """The calls of several threads on one key, and how many updates met another's."""
+    """Record the calls of several threads on one key; return them and the number of collisions."""
     clock = ManualClock(START)
     limiter = algorithm.make(quota_of(LIMIT, SECOND), clock, max_keys=4)
     together = threading.Barrier(THREADS)
@@ -65,14 +68,14 @@ def test_histories_are_linearizable(algorithm):
     rng = random.Random(str(algorithm))
     seen = contended = collisions = 0
     deadline = time.monotonic() + PATIENCE
-    while contended < ENOUGH and time.monotonic() < deadline:
+    while contended < ENOUGH:
+        assert time.monotonic() < deadline, f"calls overlapped in {contended} of {seen} histories"
         history, met = record(algorithm, rng)
         assert is_linearizable(history, lambda: algorithm.oracle(LIMIT, SECOND)), history
         seen += 1
         contended += overlaps(history) > 0
         collisions += met
     print(f"{algorithm}: {seen} histories, {contended} with overlapping calls, {collisions} collisions")
-    assert contended > 0, "no two calls ever overlapped"
 
 
 def fresh():
@@ -115,17 +118,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("history", RIGHT)
-def test_the_checker_accepts_what_could_have_been(history):
+def test_checker_accepts_possible_histories(history):
     assert is_linearizable(history, fresh)
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_the_checker_refuses_what_could_not(name):
+def test_checker_rejects_impossible_histories(name):
     assert not is_linearizable(WRONG[name], fresh)
 
 
-def test_the_checker_refuses_forged_answers():
-    """Of a real history, one answer turned round: only what overlaps can sometimes explain it."""
+def test_checker_rejects_forged_answers():
+    """One answer of a real history is inverted; only calls that overlap can sometimes explain it."""
     rng = random.Random(7)
     token_bucket = ALGORITHMS[0]
     refused = 0

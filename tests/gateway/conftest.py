@@ -1,20 +1,20 @@
 """Servers that live as long as a test, and an nginx for all of them."""
 
 import os
-import shutil
 import subprocess
 
 import pytest
 from gateway_harness import Backend, Server
 from ports import free_port, until_open
+from tools import program
 
 
 @pytest.fixture
 def certificate(tmp_path):
-    """The files of a key and of a certificate, which is its own CA."""
+    """Return the files of a key and of a self-signed certificate."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+        [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
          "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
         check=True, capture_output=True,
     )  # fmt: skip
@@ -23,7 +23,7 @@ def certificate(tmp_path):
 
 @pytest.fixture
 def serve(tmp_path):
-    """Starts gateways, and stops them after the test."""
+    """Return a function that starts gateways; they are stopped after the test."""
     servers = []
 
     def start(text, *options, **more):
@@ -37,7 +37,7 @@ def serve(tmp_path):
 
 @pytest.fixture
 def backend():
-    """Starts backends, and stops them after the test."""
+    """Return a function that starts backends; they are stopped after the test."""
     backends = []
 
     def start(answer, context=None):
@@ -70,15 +70,14 @@ http {{
 
 @pytest.fixture(scope="session")
 def nginx(tmp_path_factory):
-    """An nginx: its port. It shows what reached it."""
-    program = shutil.which("nginx") or "/usr/sbin/nginx"
+    """Start an nginx that shows the requests that it receives; return its port."""
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
     user = "user root;" if os.geteuid() == 0 else ""  # who may read the folder
     (folder / "files").mkdir()
     (folder / "files" / "large").write_bytes(b"0123456789abcdef" * 65_536)
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port, user=user))
     process = subprocess.Popen(
-        [program, "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"],
+        [program("nginx"), "-p", folder, "-c", folder / "nginx.conf", "-e", folder / "error.log"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -9,11 +9,11 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import httpx
 from ports import free_port, until_open
+from waiting import PATIENCE, until
 
 from ratelimit.gateway import Gateway
 
@@ -35,31 +35,34 @@ class Server:
             environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
         self.url = f"http://127.0.0.1:{self.port}"
-        ends = time.monotonic() + 30
         workers = int(options[options.index("--workers") + 1]) if "--workers" in options else 1
-        while "running on" not in (log := self.log.read_text()) or log.count("startup complete") < workers:
-            if self.process.poll() is not None or time.monotonic() > ends:
-                self.stop()
-                raise RuntimeError(f"the gateway did not start: {self.log.read_text()}")
-            time.sleep(0.02)
 
-    def wait_for(self, text, seconds=10):
-        """Wait until the log has a text."""
-        ends = time.monotonic() + seconds
-        while text not in self.log.read_text():
-            assert time.monotonic() < ends, f"no {text!r} in the log: {self.log.read_text()}"
-            time.sleep(0.02)
+        def started():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the gateway did not start: {self.log.read_text()}")
+            return "running on" in (log := self.log.read_text()) and log.count("startup complete") >= workers
+
+        try:
+            until(started, self.log.read_text)
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait_for(self, text, count=1):
+        """Wait until the log has a text so many times."""
+        until(lambda: self.log.read_text().count(text) >= count, lambda: f"no {text!r} in {self.log.read_text()}")
 
     def lines(self, file, count):
-        """The first lines of an access log; a line is written after its answer."""
-        ends = time.monotonic() + 10
-        while len(lines := file.read_text().splitlines() if file.exists() else []) < count:
-            assert time.monotonic() < ends, f"{len(lines)} lines, not {count}: {lines}"
-            time.sleep(0.02)
-        return lines
+        """Return the first lines of an access log; a line is written after its answer."""
+
+        def lines():
+            found = file.read_text().splitlines() if file.exists() else []
+            return found if len(found) >= count else None
+
+        return until(lines, lambda: f"fewer than {count} lines in {file}")
 
     def memory(self):
-        """Bytes that the process has."""
+        """Return the resident bytes of the process."""
         with open(f"/proc/{self.process.pid}/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize()
 
@@ -67,9 +70,9 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(15)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+                self.process.wait(PATIENCE)
+            finally:
+                self.process.kill()  # which does nothing to a process that has ended
                 self.process.wait()
 
 
@@ -109,9 +112,9 @@ class Backend:
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
 
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
 
 
 def reset(writer):
@@ -121,13 +124,12 @@ def reset(writer):
     writer.transport.abort()
 
 
-def raw(port, data, seconds=5):
-    """Send bytes as they are, and read until the server closes or falls silent."""
-    with socket.create_connection(("127.0.0.1", port), seconds) as connection:
+def raw(port, data):
+    """Send bytes as they are, and return what comes until the server closes."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         connection.sendall(data)
-        connection.settimeout(seconds)
         chunks = []
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(ConnectionError):
             while chunk := connection.recv(65_536):
                 chunks.append(chunk)
         return b"".join(chunks)
@@ -149,7 +151,7 @@ class App:
         self.client = client
 
     def __call__(self, method, path, client=None, **options):
-        """One request by httpx, without a network."""
+        """Send one request by httpx, without a network."""
 
         async def ask():
             transport = httpx.ASGITransport(self.gateway, client=(client or self.client, 1234))

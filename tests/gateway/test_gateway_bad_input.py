@@ -12,9 +12,11 @@ import time
 import httpx
 import pytest
 from gateway_harness import App, get, raw, reset
+from waiting import PATIENCE, pace, pace_async, until
 
 from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
-from ratelimit.gateway.backends import Address, Balancer
+from ratelimit.gateway.backends.address import Address
+from ratelimit.gateway.backends.balancer import Balancer
 
 MOCK = "apis: {a: {routes: {ANY /: {mock: {body: ok}}}, stages: {$default: {}}}}"
 
@@ -26,7 +28,7 @@ def proxied(url, **options):
 
 @pytest.fixture(scope="module")
 def front(nginx, tmp_path_factory):
-    """A gateway before nginx, whose /admin has a route of its own that lets nobody in."""
+    """Run a gateway before nginx, with a route for /admin that admits no client."""
     from gateway_harness import Server
 
     folder = tmp_path_factory.mktemp("front")
@@ -58,8 +60,8 @@ apis:
         "/x/..", "/admin/..;/x", "/x/..;/admin", "/x/..;a=b/admin", "/x/%2e%2e;/admin", "/admin/.", "//", "/x//admin",
     ],
 )  # fmt: skip
-def test_no_path_leads_around_a_route(front, target):
-    """Nothing reaches nginx that nginx could take for /admin."""
+def test_no_path_bypasses_a_route(front, target):
+    """No request reaches nginx that nginx could take for /admin."""
     status, body = get(front, target)
     assert status in (400, 403), body
     assert b"admin page" not in body
@@ -68,13 +70,13 @@ def test_no_path_leads_around_a_route(front, target):
 @pytest.mark.parametrize(
     "target", ["/%", "/%zz", "/%ff", "/%c3%28", "/%00", "/a%0d%0ab", "/a%7f", "x", "", "*", "/\u00ff", "/a\x01"]
 )
-def test_targets_that_are_none(front, target):
+def test_rejects_malformed_targets(front, target):
     status, _ = get(front, target)
     assert status == 400
 
 
-def test_a_target_in_absolute_form(front):
-    """Its path counts; the Host header stays the host."""
+def test_accepts_a_target_in_absolute_form(front):
+    """Its path is used; the host is that of the Host header."""
     assert get(front, "http://other.example/x")[1].startswith(b"GET /x host=127.0.0.1:")
     assert get(front, "http://other.example/admin")[0] == 403
 
@@ -107,25 +109,27 @@ def test_a_target_in_absolute_form(front):
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n",
     ],
 )
-def test_requests_that_are_none(front, request_):
-    """400, and nothing that comes after on the connection is taken for a request."""
-    answer = raw(front, request_ + b"GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 3)
+def test_rejects_malformed_requests(front, request_):
+    """The status is 400, and no later bytes of the connection are taken for a request."""
+    answer = raw(front, request_ + b"GET /smuggled HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 "), answer
     assert b"smuggled" not in answer
     assert answer.count(b"HTTP/1.1") == 1
 
 
-def test_trailers_are_no_headers(serve, backend):
-    """What comes after the body cannot say who asks, nor what was already checked."""
+def test_trailers_are_not_taken_for_headers(serve, backend):
+    """A trailer can change neither the client's identity nor a header that was already checked."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     back = backend(answer)
     server = serve("trusted_proxies: 127.0.0.1\n" + proxied(back.url))
-    head = b"POST / HTTP/1.1\r\nHost: a\r\nAuthorization: ann\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: ann\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     trailers = b"0\r\nAuthorization: root\r\nX-Forwarded-For: 192.0.2.9\r\nX-Extra: 1\r\n\r\n"
-    assert raw(server.port, head + b"2\r\nhi\r\n" + trailers, 1).startswith(b"HTTP/1.1 200")
+    assert raw(server.port, head + b"2\r\nhi\r\n" + trailers).startswith(b"HTTP/1.1 200")
     for word in (b"root", b"192.0.2.9", b"x-extra"):
         assert word not in back.heads[0]
     assert b"authorization: ann" in back.heads[0]
@@ -134,19 +138,19 @@ def test_trailers_are_no_headers(serve, backend):
 @pytest.mark.parametrize(
     "rest", [b"0\r\n" + b"X-A: b\r\n" * 20_000, b"0\r\nX-A: " + b"b" * 99_999, b"2;" + b"e" * 99_999]
 )
-def test_endless_trailers_and_chunk_extensions(front, rest):
+def test_rejects_endless_trailers_and_chunk_extensions(front, rest):
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert raw(front, head + rest, 5).startswith(b"HTTP/1.1 431 ")
+    assert raw(front, head + rest).startswith(b"HTTP/1.1 431 ")
 
 
-def test_small_chunks_are_no_trailers(front):
-    """Their framing is many times max_head, but it goes on."""
+def test_small_chunks_do_not_count_towards_the_head(front):
+    """Their framing is many times longer than max_head."""
     head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-    assert raw(front, head + b"1;e\r\nx\r\n" * 10_000 + b"0\r\n\r\n", 5).startswith(b"HTTP/1.1 200 ")
+    assert raw(front, head + b"1;e\r\nx\r\n" * 10_000 + b"0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
 
 
-def test_names_that_a_backend_could_read_as_others(serve, backend):
-    """CGI and WSGI tell `_` and `-` in a header's name not apart."""
+def test_drops_headers_that_a_backend_could_read_as_others(serve, backend):
+    """CGI and WSGI do not distinguish `_` and `-` in the name of a header."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -167,8 +171,8 @@ def test_names_that_a_backend_could_read_as_others(serve, backend):
 
 @pytest.mark.parametrize("sent", ["X-User", "X_User", "x_user", "X-USER"])
 @pytest.mark.parametrize("rule", ["overwrite:header.X-User", "overwrite:header.x_user", "remove:header.x-user"])
-def test_what_a_mapping_overwrites_is_nobody_elses(backend, sent, rule):
-    """A client cannot be somebody else at a backend by another spelling of the header that says who it is."""
+def test_client_cannot_send_a_header_that_a_mapping_overwrites(backend, sent, rule):
+    """Another spelling of the header does not give the client another identity at the backend."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -181,8 +185,8 @@ def test_what_a_mapping_overwrites_is_nobody_elses(backend, sent, rule):
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_answers_without_a_body_have_none(serve, backend, status):
-    """Else a client would take it for the beginning of the next answer."""
+def test_bodies_are_dropped_where_http_allows_none(serve, backend, status):
+    """A client would take a body for the beginning of the next answer."""
 
     async def answer(head, reader, writer):
         kept = b"304 Not Modified" if b" /kept" in head else b"200 OK"
@@ -199,7 +203,8 @@ apis:
     stages: {{$default: {{}}}}
 """)
     requests = [b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in (b"mock", b"mapped", b"kept", b"end")]
-    answers = raw(server.port, b"".join(requests), 2).split(b"HTTP/1.1 ")[1:]
+    requests[-1] = requests[-1].replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+    answers = raw(server.port, b"".join(requests)).split(b"HTTP/1.1 ")[1:]
     assert [int(one[:3]) for one in answers] == [status, status, 304, 200]
     for one in answers[:3]:
         assert one.endswith(b"\r\n\r\n")
@@ -208,7 +213,7 @@ apis:
 
 
 def test_framing_is_the_gateways_own(serve, backend):
-    """What a client says about connections and framing does not reach the backend."""
+    """A client's headers about connections and framing do not reach the backend."""
 
     async def show(head, reader, writer):
         writer.write(
@@ -240,36 +245,36 @@ def test_pipelined_requests_are_answered_in_order(front):
 
 
 @pytest.mark.parametrize("lines", [[f"X-{i}: {'x' * 100}" for i in range(200)], ["X: " + "x" * 20_000]])
-def test_huge_heads(front, lines):
+def test_rejects_huge_heads(front, lines):
     assert get(front, "/", *lines)[0] == 431
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 50])
 @pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 431)])
-def test_the_bound_of_a_head_is_exact(serve, pieces, more, status):
-    """However it is cut, and whatever came before it on the connection."""
+def test_limit_of_a_head_is_exact(serve, pieces, more, status):
+    """It depends neither on the cuts between reads nor on earlier requests of the connection."""
     port = serve("max_head: 1000\n" + MOCK).port
     first = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000
     head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: "
     head += b"y" * (1000 + more - len(head) - 4) + b"\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(first)
         answer = connection.recv(65_536)
         for i in range(pieces):
             connection.sendall(head[i * len(head) // pieces : (i + 1) * len(head) // pieces])
-            time.sleep(0.001)
+            pace(0.001)
         while chunk := connection.recv(65_536):
             answer += chunk
     assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200", b"%d" % status]
 
 
-def test_many_requests_at_once(serve):
-    """Together they are longer than a head may be, and wherever they are cut it is no head that is too long."""
+def test_many_requests_in_one_read(serve):
+    """Together they are longer than max_head, and no cut between two reads makes one of them too long."""
     port = serve("max_head: 1000\n" + MOCK).port
     one = b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 50
     data = (one + b"\r\n\r\n") * 200
-    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
         connection.sendall(data + one)
         answer = b""
         while answer.count(b"HTTP/1.1 ") < 200:
@@ -280,71 +285,67 @@ def test_many_requests_at_once(serve):
     assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"] * 201
 
 
-def test_a_head_without_end(front):
-    """It is refused while it comes; what comes then is dropped, for a while."""
-    began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", front), 5) as connection:
+def test_rejects_a_head_without_end(front):
+    """It is rejected while it arrives; the bytes that follow are dropped for a while."""
+    with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
-        with contextlib.suppress(OSError):
-            while time.monotonic() - began < 5:
-                connection.sendall(b"x" * 4096)
-    assert time.monotonic() - began < 4
+        with pytest.raises(ConnectionError):
+            until(lambda: connection.sendall(b"x" * 4096))
 
 
 @pytest.mark.parametrize("beginning", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n"])
-def test_slow_heads(front, beginning):
+def test_slow_heads_time_out(front, beginning):
     began = time.monotonic()
-    answer = raw(front, beginning, 5)
+    answer = raw(front, beginning)
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert 0.9 < time.monotonic() - began < 3
+    assert time.monotonic() - began > 0.9
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 10", b"Transfer-Encoding: chunked"])
-def test_slow_bodies(front, framing):
-    answer = raw(front, b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n", 5)
+def test_slow_bodies_time_out(front, framing):
+    answer = raw(front, b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert answer.endswith(b'{"message":"Request Timeout"}')
 
 
 @pytest.mark.parametrize("close", [b"", b"Connection: close\r\n"])
 @pytest.mark.parametrize(("path", "size", "status"), [(b"/", 30_000_000, b"413"), (b"/admin", 8_000_000, b"403")])
-def test_who_sends_all_before_reading_has_the_answer(front, path, size, status, close):
-    """It is not lost because the connection was closed with bytes in it that nobody had read."""
+def test_client_that_sends_everything_before_reading_gets_the_answer(front, path, size, status, close):
+    """The answer is not lost although the connection is closed with unread bytes in it."""
     head = b"POST %b HTTP/1.1\r\nHost: a\r\n%bContent-Length: %d\r\n\r\n" % (path, close, size)
-    with socket.create_connection(("127.0.0.1", front), 5) as connection:
+    with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
         connection.sendall(head + b"x" * size)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 " + status)
 
 
 @pytest.mark.parametrize("framing", [b"", b"Transfer-Encoding: chunked\r\n"])
-def test_who_sends_all_of_a_head_before_reading_has_the_answer(front, framing):
-    with socket.create_connection(("127.0.0.1", front), 5) as connection:
+def test_client_that_sends_a_long_head_before_reading_gets_the_answer(front, framing):
+    with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
         connection.sendall(b"POST /admin HTTP/1.1\r\nHost: a\r\n" + framing + b"X: " + b"x" * 4_000_000)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 431")
 
 
 @pytest.mark.parametrize("then", [b"\r\n", b"x"])
-def test_what_comes_behind_an_answer_is_not_waited_for(front, then):
+def test_bytes_after_a_final_answer_do_not_keep_the_connection_open(front, then):
     """The rest of a request that was refused, or blank lines, keep no connection open."""
     length = b"Content-Length: 1000\r\n" if then == b"x" else b""
     began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", front), 5) as connection, contextlib.suppress(OSError):
+    with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
         connection.sendall(b"GET /admin HTTP/1.1\r\nHost: a\r\n" + length + b"\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 403")
-        while time.monotonic() - began < 5:
-            connection.sendall(then)
-            time.sleep(0.1)
-    assert 0.9 < time.monotonic() - began < 4
+        with pytest.raises(ConnectionError):
+            until(lambda: connection.sendall(then))
+    assert time.monotonic() - began > 0.9
 
 
-def test_rubbish_behind_a_request_stands_in_no_answer(serve, backend):
+def test_rubbish_after_a_request_does_not_appear_in_its_answer(serve, backend):
     """The answer that is under way is the last, and whole."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(4):
             writer.write(b"2\r\nab\r\n")
-            await asyncio.sleep(0.1)
+            await pace_async(0.1)
         writer.write(b"0\r\n\r\n")
 
     port = serve(proxied(backend(answer).url)).port
@@ -358,7 +359,7 @@ def test_rubbish_behind_a_request_stands_in_no_answer(serve, backend):
             assert answers.endswith(b"\r\n0\r\n\r\n")
 
 
-def test_an_old_client_is_told_of_no_interim_answer(front):
+def test_http_1_0_client_gets_no_interim_answer(front):
     old = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi"
     assert raw(front, old).startswith(b"HTTP/1.1 200")
 
@@ -367,14 +368,14 @@ def sending(pause, pieces):
     async def body():
         for _ in range(pieces):
             yield b"x"
-            await asyncio.sleep(pause)
+            await pace_async(pause)
 
     return body()
 
 
 @pytest.mark.parametrize("to", ["function", "proxy"])
-def test_a_body_that_trickles(backend, to):
-    """All of it has to come within `body_timeout`, however often there is a piece."""
+def test_a_body_that_trickles_times_out(backend, to):
+    """The whole body must arrive within `body_timeout`, however often a piece arrives."""
 
     async def answer(head, reader, writer):
         await reader.readuntil(b"0\r\n\r\n")
@@ -382,29 +383,30 @@ def test_a_body_that_trickles(backend, to):
 
     routes = {"function": Route(function=lambda event: "ok"), "proxy": Route(proxy=Proxy([backend(answer).url]))}
     api = Api(routes={"POST /": routes[to]}, stages={"$default": Stage()})
-    ask = App(Configuration({"a": api}, body_timeout=0.5))
-    assert ask("POST", "/", content=sending(0.1, 50)).status_code == 408
-    assert ask("POST", "/", content=sending(0.01, 5)).text == "ok"
+    ask = App(Configuration({"a": api}, body_timeout=1))
+    assert ask("POST", "/", content=sending(0.1, 1_000)).status_code == 408
+    assert ask("POST", "/", content=sending(0.001, 5)).text == "ok"
 
 
 def test_slow_clients_are_not_held_against_a_backend(backend):
-    """Its `timeout` stands still while a client is waited for: it is not said to be late, and is left out by nobody."""
+    """Its `timeout` stops while the gateway waits for the client, so it is not marked as failed."""
 
     async def answer(head, reader, writer):
         await reader.readuntil(b"0\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     behind = [backend(answer), backend(answer)]
-    route = Route(proxy=Proxy([one.url for one in behind], timeout=0.3))
-    ask = App(Configuration({"a": Api(routes={"POST /": route}, stages={"$default": Stage()})}, body_timeout=1.5))
-    assert ask("POST", "/", content=sending(0.1, 8)).text == "ok"
-    assert [ask("POST", "/", content=sending(2, 2)).status_code for _ in range(2)] == [408, 408]
+    route = Route(proxy=Proxy([one.url for one in behind], timeout=1))
+    api = Api(routes={"POST /": route}, stages={"$default": Stage()})
+    patient, ask = (App(Configuration({"a": api}, body_timeout=seconds)) for seconds in (PATIENCE, 1.5))
+    assert patient("POST", "/", content=sending(0.3, 5)).text == "ok"
+    assert [ask("POST", "/", content=sending(PATIENCE, 2)).status_code for _ in range(2)] == [408, 408]
     assert [ask("POST", "/", content=sending(0, 2)).status_code for _ in range(4)] == [200] * 4
     assert [len(one.heads) for one in behind] in ([4, 3], [3, 4])
 
 
 def test_a_backend_that_answers_before_the_end_of_a_body(backend):
-    """And closes: its answer is the client's, who may go on sending."""
+    """It also closes the connection. The client gets its answer and may continue to send."""
     refusing = backend(answering(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig"))
     api = Api(routes={"POST /": Route(proxy=Proxy([refusing.url]))}, stages={"$default": Stage()})
     ask = App(Configuration({"a": api}))
@@ -413,15 +415,15 @@ def test_a_backend_that_answers_before_the_end_of_a_body(backend):
         assert (answer.status_code, answer.text) == (413, "big")
 
 
-def test_a_client_that_leaves_in_mid_body(front):
-    """The gateway goes on serving others."""
+def test_client_that_disconnects_in_mid_body(front):
+    """The gateway continues to serve others."""
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", front), 5) as connection:
+        with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
             connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
     assert get(front, "/alive")[0] == 200
 
 
-def test_unknown_hosts(serve):
+def test_rejects_unknown_hosts(serve):
     server = serve("""
 apis: {a: {routes: {GET /x: {mock: {body: $context.stage}}}, stages: {$default: {}, dev: {}}}}
 domains: {api.example.com: {/v1: a, /v1/beta: a/dev}, "[::1]": {/: a}}
@@ -454,7 +456,7 @@ def answering(data, then=None):
         writer.write(data)
         await writer.drain()
         if then == "hang":
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
         elif then == "reset":
             reset(writer)
 
@@ -465,7 +467,7 @@ FAILURE = '{"message":"Network error communicating with endpoint"}'
 TIMEOUT = '{"message":"Endpoint request timed out"}'
 
 
-# What a backend sends, what it does then, and what the client is told.
+# The bytes that a backend sends, what it does then, and the message that the client gets.
 WRONG = [
     (b"", None, FAILURE),
     (b"", "reset", FAILURE),
@@ -495,7 +497,7 @@ THEN = [None, "reset", "hang"]
 
 @pytest.fixture(scope="module")
 def wrong(tmp_path_factory):
-    """A gateway before a backend that does as the path says: `/wrong/number` or `/half/number/then`."""
+    """Run a gateway before a backend whose behaviour the path selects: `/wrong/number` or `/half/number/then`."""
     from gateway_harness import Backend, Server
 
     async def answer(head, reader, writer):
@@ -511,22 +513,21 @@ def wrong(tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", range(len(WRONG)))
-def test_backends_that_fail(wrong, number):
+def test_failures_of_a_backend_have_their_answers(wrong, number):
     answer = httpx.get(f"{wrong.url}/wrong/{number}")
     assert (answer.status_code, answer.text) == (504, WRONG[number][2])
 
 
 @pytest.mark.parametrize("then", range(len(THEN)))
 @pytest.mark.parametrize("number", range(len(HALF)))
-def test_backends_that_fail_in_mid_body(wrong, number, then):
-    """The client sees that the answer is not whole: the connection ends without its end."""
+def test_backend_that_fails_in_mid_body_truncates_the_answer(wrong, number, then):
+    """The connection ends without the end of the body, so that the client detects it."""
     with pytest.raises(httpx.RemoteProtocolError):
         httpx.get(f"{wrong.url}/half/{number}/{then}")
     assert "Traceback" not in wrong.log.read_text()
 
 
-def test_an_answer_that_cannot_be_sent_gives_its_connection_back(backend):
-    """Whatever the server may have against it."""
+def test_answer_that_cannot_be_sent_releases_its_connection(backend):
 
     async def refusing(message):
         raise RuntimeError("not this header")
@@ -543,29 +544,29 @@ def test_an_answer_that_cannot_be_sent_gives_its_connection_back(backend):
     gateway = App(Configuration({"a": Api(routes={"GET /": route}, stages={"$default": Stage()})})).gateway
     with pytest.raises(RuntimeError, match="not this header"):
         asyncio.run(ask())
-    assert not gateway.flow.used[0].pool.busy
+    assert not gateway.site.used[0].pool.busy
 
 
 @pytest.mark.parametrize("value", [b"a \t", b" \ta", b"\t", b"", b"a\tb", "ä".encode(), b"\xff\x80"])
-def test_headers_that_are_odd_reach_the_backend(serve, backend, value):
-    """A client that sends some is not held against the backend."""
+def test_unusual_headers_reach_the_backend(serve, backend, value):
+    """A client that sends some does not make the backend count as failed."""
     behind = backend(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
     port = serve(proxied(behind.url)).port
     assert raw(port, b"GET / HTTP/1.0\r\nX: " + value + b"\r\n\r\n").startswith(b"HTTP/1.1 200")
     assert b"x: " + value.strip() + b"\r\n" in behind.heads[-1]
 
 
-def test_a_backend_that_refuses(serve):
+def test_backend_that_refuses_connections(serve):
     answer = httpx.get(serve(proxied("http://127.0.0.1:1")).url)
     assert (answer.status_code, answer.text) == (504, FAILURE)
 
 
 def test_nothing_leaks_between_requests(serve, backend):
-    """Hundreds of clients at once, some of whom leave: each gets the answer to its own request."""
+    """Of hundreds of concurrent clients, some disconnect; each other one gets the answer to its own request."""
 
     async def echo(head, reader, writer):
         while head:
-            await asyncio.sleep(random.random() / 100)
+            await pace_async(random.random() / 100)
             body = head.split(b" ")[1] + b" " + head.partition(b"x-mine: ")[2].partition(b"\r")[0]
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             await writer.drain()
@@ -582,7 +583,7 @@ def test_nothing_leaks_between_requests(serve, backend):
             async def some(first):
                 found = []
                 for i in range(first, first + 10):
-                    timeout = 0.005 if i % 5 == 0 else 10
+                    timeout = 0.005 if i % 5 == 0 else PATIENCE
                     try:
                         answer = await client.get(f"{server.url}/{i}", headers={"x-mine": str(i)}, timeout=timeout)
                         found.append(answer.text == f"/{i} {i}")
@@ -599,8 +600,8 @@ def test_nothing_leaks_between_requests(serve, backend):
 
 
 @pytest.mark.parametrize("query", ["status=99&value=x", "status=200&value=%0d%0a"])
-def test_an_answer_that_cannot_be_mapped_gives_its_connection_back(backend, query):
-    """Else its clients could use up the connections of a backend."""
+def test_answer_that_cannot_be_mapped_releases_its_connection(backend, query):
+    """Otherwise its clients could exhaust the connections of a backend."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 100_000)
@@ -610,12 +611,12 @@ def test_an_answer_that_cannot_be_mapped_gives_its_connection_back(backend, quer
     route = Route(proxy=Proxy([backend(answer).url]), response=mapping)
     ask = App(Configuration({"a": Api(routes={"GET /": route}, stages={"$default": Stage()})}))
     assert ask.get(f"/?{query}").status_code == 400
-    assert not any(address.pool.busy for address in ask.gateway.flow.used)
+    assert not any(address.pool.busy for address in ask.gateway.site.used)
 
 
 @pytest.mark.parametrize("length", [1, 3, 100])
-def test_a_backend_that_names_two_lengths(serve, backend, length):
-    """The chunks count, and the other length does not reach the client."""
+def test_backend_that_sends_two_lengths(serve, backend, length):
+    """The chunks are used, and the other length does not reach the client."""
 
     async def answer(head, reader, writer):
         both = b"Transfer-Encoding: chunked\r\nContent-Length: %d\r\n" % length
@@ -637,8 +638,8 @@ EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
         ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 42\r\n\r\n" + EVIL),
     ],
 )
-def test_what_a_backend_says_beyond_its_answer_is_nobodys(serve, backend, method, says):
-    """It is not the answer to the next request on the same connection."""
+def test_bytes_after_a_backends_answer_are_dropped(serve, backend, method, says):
+    """They are not taken for the answer to the next request on the same connection."""
 
     async def answer(head, reader, writer):
         while True:
@@ -658,8 +659,8 @@ FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
 @pytest.mark.parametrize("size", [4, 2**14, 2**16], ids=["short", "a record of TLS", "what is read at once"])
 @pytest.mark.parametrize("tls", [False, True])
-def test_nor_is_it_where_it_was_not_even_read(serve, backend, certificate, tls, size):
-    """A second answer may wait behind the first one in the socket's buffer, or within TLS."""
+def test_unread_bytes_after_a_backends_answer_are_dropped(serve, backend, certificate, tls, size):
+    """A second answer may be in the buffer of the socket or of TLS behind the first one."""
     context = None
     if tls:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -680,8 +681,8 @@ def test_nor_is_it_where_it_was_not_even_read(serve, backend, certificate, tls, 
             assert [client.get("/good").text for _ in range(2)] == ["good", "good"]
 
 
-def test_upstreams_take_turns_and_rest(serve, backend):
-    """Passive health checks: an address that fails is left out, and asked again later."""
+def test_upstreams_take_turns_and_failed_ones_rest(serve, backend):
+    """Passive health checks: an address that fails is skipped, and tried again later."""
     names = {"one": True, "two": True}
 
     def named(name):
@@ -695,7 +696,7 @@ def test_upstreams_take_turns_and_rest(serve, backend):
         return answer
 
     behind = [backend(named(name)) for name in names]
-    server = serve(proxied(f"[{behind[0].url}, {behind[1].url}]", fail_timeout=1))
+    server = serve(proxied(f"[{behind[0].url}, {behind[1].url}]", fail_timeout=4))
 
     def ask(count):
         return sorted(httpx.get(server.url).text for _ in range(count))
@@ -705,12 +706,11 @@ def test_upstreams_take_turns_and_rest(serve, backend):
     assert ask(6) == ["two"] * 6
     assert len(behind[0].heads) == 3  # one failure, and then it was left alone
     names["one"] = True
-    time.sleep(1.1)
+    until(lambda: httpx.get(server.url).text == "one")
     assert ask(4) == ["one", "one", "two", "two"]
 
 
-def test_an_address_that_cannot_be_reached_leaves_time_for_another(serve, backend):
-    """Nothing was sent to it."""
+def test_unreachable_address_leaves_time_for_another(serve, backend):
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -727,7 +727,7 @@ def test_an_address_that_cannot_be_reached_leaves_time_for_another(serve, backen
         assert [httpx.request(method, url).status_code for method in ("GET", "GET", "POST", "POST")] == [200] * 4
 
 
-def test_who_is_left_shares_evenly():
+def test_remaining_upstreams_share_evenly():
     addresses = [Address("http", "127.0.0.1", port, True) for port in range(1, 5)]
     balancer = Balancer(addresses, max_fails=1, fail_timeout=60)
     balancer.failed(addresses[2])
@@ -737,7 +737,7 @@ def test_who_is_left_shares_evenly():
 
 
 def test_a_request_is_not_sent_twice(serve, backend):
-    """A POST that may have been heard goes to no other address; one that could not connect does."""
+    """A POST that may have been received is not sent to another address; one that could not connect is."""
     silent, fine = backend(answering(b"", "reset")), backend(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
     server = serve(proxied(f"[{silent.url}, {fine.url}]", fail_timeout=0))
     statuses = sorted(httpx.post(server.url, content=b"x").status_code for _ in range(4))
@@ -746,7 +746,7 @@ def test_a_request_is_not_sent_twice(serve, backend):
     assert [httpx.post(server.url, content=b"x").status_code for _ in range(4)] == [200] * 4
 
 
-def test_slow_readers_hold_up_nobody(front, nginx):
+def test_slow_readers_do_not_delay_other_clients(front, nginx):
     """A client that reads nothing costs a buffer, not the gateway."""
     connections = []
     for _ in range(10):
@@ -755,8 +755,6 @@ def test_slow_readers_hold_up_nobody(front, nginx):
         connection.connect(("127.0.0.1", front))
         connection.sendall(b"GET /files/large HTTP/1.1\r\nHost: a\r\n\r\n")
         connections.append(connection)
-    began = time.monotonic()
     assert get(front, "/x")[0] == 200
-    assert time.monotonic() - began < 1
     for connection in connections:
         connection.close()

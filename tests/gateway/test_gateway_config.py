@@ -20,7 +20,7 @@ from ratelimit.gateway import (
     Throttle,
     read_file,
 )
-from ratelimit.gateway.command import main
+from ratelimit.gateway.server.command import main
 
 YAML = """\
 throttle: {rate: 100, burst: 50}
@@ -236,7 +236,7 @@ def test_files_that_are_none(tmp_path, text):
             "proxy: 'http://a', request: {'overwrite:path': /a/../b}",
             "mapping 'overwrite:path': the path has an empty or a dot segment",
         ),
-        ("proxy: 'http://a', response: {'overwrite:statuscode': '999'}", "'999' is no status"),
+        ("proxy: 'http://a', response: {'overwrite:statuscode': '999'}", "'999' is not a status"),
         ('proxy: "http://a", request: {"append:header.x": "a\\nb"}', "a control character for header x"),
         ("mock: {}, authorizer: nobody", "'nobody' is none of"),
         ("mock: {}, allow: 10.0.0.0/99", "10.0.0.0/99"),
@@ -275,7 +275,7 @@ def test_the_command_checks_all(tmp_path, capsys, route, problem):
 @pytest.mark.parametrize(
     ("text", "line", "problem"),
     [
-        ("responses:\n  TEAPOT: {}", 3, "'TEAPOT' is none of the gateway responses"),
+        ("responses:\n  TEAPOT: {}", 3, "unknown gateway response 'TEAPOT' (choose from "),
         ("access_log: /nowhere/access.log", 2, "No such file or directory: '/nowhere/access.log'"),
         ("head_timeout: 0", 2, "head_timeout must be more than 0, not 0"),
         ("max_head: -1", 2, "max_head must be more than 0, not -1"),

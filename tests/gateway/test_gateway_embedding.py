@@ -31,8 +31,7 @@ def in_fastapi(app):
 
 
 @pytest.mark.parametrize("mounted", [in_starlette, in_fastapi])
-def test_mounted(clock, mounted):
-    """Below a prefix of another application it works as it does alone."""
+def test_mounted_gateway_works_below_a_prefix(clock, mounted):
     client = TestClient(mounted(gateway(clock)))
     answers = [client.get("/api/pets/7") for _ in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
@@ -45,22 +44,22 @@ def test_mounted(clock, mounted):
 
 
 @pytest.mark.parametrize("mounted", [in_starlette, in_fastapi])
-def test_the_operator_of_a_mounted_gateway(mounted):
+def test_operator_pages_of_a_mounted_gateway(mounted):
     client = TestClient(mounted(gateway()), base_url="http://localhost", client=("127.0.0.1", 1))
     assert client.get("/api/_gateway/status.json").json()["stages"][0]["api"] == "shop"
     assert client.get("/api/_gateway/nothing").status_code == 404
     assert client.get("/_gateway").status_code == 404
 
 
-def test_asked_in_several_event_loops(nginx):
-    """As Starlette's TestClient asks without a `with`: a connection to a backend is of the loop that made it."""
+def test_requests_from_several_event_loops(nginx):
+    """Starlette's TestClient without a `with` does so. A connection to a backend belongs to the loop that opened it."""
     routes = {"$default": Route(proxy=Proxy([f"http://127.0.0.1:{nginx}"]))}
     client = TestClient(Gateway(Configuration({"a": Api(routes=routes, stages={"$default": Stage()})})))
     assert [client.get("/pets").status_code for _ in range(3)] == [200] * 3
 
 
-def test_spans():
-    """One for each request, below the caller's and above the backend's, without a key or an address."""
+def test_request_has_one_span():
+    """Its parent is the caller's span and its child the backend's; it has neither a key nor an address."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 from gateway_harness import KEY, App, get
+from waiting import PATIENCE, pace
 
 from ratelimit.gateway import (
     AccessLog,
@@ -57,7 +58,7 @@ def sneaky(event):
     return {"statusCode": 200, "headers": {"x-a": "1\\r\\nx-b: 2"}, "body": ""}
 
 async def slow(event):
-    await asyncio.sleep(5)
+    await asyncio.Event().wait()
 
 calls = 0
 def authorize(event):
@@ -114,49 +115,51 @@ apis:
 
 @pytest.fixture(scope="module")
 def shop(nginx, tmp_path_factory):
-    """One gateway for the tests that only look at it."""
+    """Run one gateway for the tests that do not change it."""
     from gateway_harness import Server
     from ports import free_port
 
     folder, port = tmp_path_factory.mktemp("shop"), free_port()
     (folder / "functions.py").write_text(FUNCTIONS)
     server = Server(folder, GATEWAY.format(nginx=nginx, url=f"http://127.0.0.1:{port}"), port=port)
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         client.server = server
         yield client
     server.stop()
 
 
-def test_a_sync_function(shop):
+def test_sync_function_runs_in_a_thread(shop):
     answer = shop.post("/shout/-ann", content="hey")
     assert (answer.status_code, answer.text) == (201, "HEY-ann")
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
     assert answer.headers["x-thread"] != "MainThread"  # it must not hold up the others
 
 
-def test_functions_that_hang_hold_up_nobody(serve, backend, tmp_path):
+def test_functions_that_hang_do_not_delay_other_requests(serve, backend, tmp_path):
     """Neither other functions nor the look-up of a backend's name wait for their threads."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhere")
 
-    (tmp_path / "hanging.py").write_text("import time\ndef hang(event): time.sleep(8)\ndef fast(event): return 'fast'")
+    (tmp_path / "hanging.py").write_text(
+        "import threading\ndef hang(event): threading.Event().wait()\ndef fast(event): return 'fast'"
+    )
     server = serve(f"""
 apis:
   a:
     routes:
       GET /hang: {{function: "hanging:hang", timeout: 0.05}}
-      GET /fast: {{function: "hanging:fast", timeout: 3}}
-      GET /named: {{proxy: {{to: "http://localhost:{backend(answer).port}/", timeout: 3}}}}
+      GET /fast: {{function: "hanging:fast", timeout: 29}}
+      GET /named: {{proxy: {{to: "http://localhost:{backend(answer).port}/", timeout: 29}}}}
     stages: {{$default: {{}}}}
 """)
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         assert {client.get("/hang").status_code for _ in range(40)} == {504}
         assert [client.get(path).text for path in ("/fast", "/named")] == ["fast", "here"]
     server.process.kill()
 
 
-def test_what_a_function_gets(shop):
+def test_event_of_a_function(shop):
     event = shop.put("/dev/show/a/b%20c?x=1&y=%C3%A9", content=b"\xff\x00", headers={"x-custom": "1"}).json()
     assert (event["routeKey"], event["pathParameters"]) == ("ANY /show/{proxy+}", {"proxy": "a/b c"})
     assert (event["httpMethod"], event["path"], event["rawPath"]) == ("PUT", "/show/a/b c", "/show/a/b%20c")
@@ -168,8 +171,7 @@ def test_what_a_function_gets(shop):
     assert event["requestContext"]["identity"]["sourceIp"] == "127.0.0.1"
 
 
-def test_headers_that_come_several_times():
-    """A function gets them as the one list that they are."""
+def test_function_gets_repeated_headers_as_one_list():
     routes = {"GET /": Route(function=lambda event: event["headers"]["x-a"])}
     routes["GET /mapped"] = Route(function=routes["GET /"].function, request={"append:header.x-a": "3"})
     ask = App(Configuration({"a": Api(routes=routes, stages={"$default": Stage()})}))
@@ -178,23 +180,22 @@ def test_headers_that_come_several_times():
     assert ask.get("/mapped", headers=headers).text == "1, 2, 3"
 
 
-def test_a_binary_body(shop):
+def test_function_gets_a_binary_body(shop):
     assert shop.get("/binary").content == b"\x00\x01\xff"
 
 
 @pytest.mark.parametrize("path", ["/broken", "/nonsense", "/endless", "/deep", "/sneaky"])
-def test_functions_that_fail(shop, path):
-    """The caller learns nothing about why."""
+def test_functions_that_fail_are_502(shop, path):
+    """The answer does not reveal the cause."""
     answer = shop.get(path)
     assert (answer.status_code, answer.json()) == (502, {"message": "Internal server error"})
     assert "x-b" not in answer.headers
 
 
-def test_a_function_that_takes_too_long(shop):
-    began = time.monotonic()
+def test_function_that_takes_too_long(shop):
+    """The function itself would never answer."""
     answer = shop.get("/slow")
     assert (answer.status_code, answer.json()) == (504, {"message": "Endpoint request timed out"})
-    assert time.monotonic() - began < 2
 
 
 def test_an_authorizer_and_its_cache(shop):
@@ -206,8 +207,8 @@ def test_an_authorizer_and_its_cache(shop):
     assert shop.get("/down", headers={"authorization": "x"}).status_code == 500
 
 
-def test_an_authorizer_judges_each_stage():
-    """What it said of one stage is not kept for another."""
+def test_authorizer_decides_for_each_stage():
+    """Its decision for one stage is not cached for another."""
     asked = []
 
     def in_dev(event):
@@ -221,8 +222,8 @@ def test_an_authorizer_judges_each_stage():
     assert (statuses, asked) == ([200, 403, 200], ["dev", "prod"])
 
 
-def test_an_identity_comes_once():
-    """Of two, the authorizer could judge by one and the backend by the other."""
+def test_rejects_a_repeated_identity_header():
+    """The authorizer could use one value and the backend the other."""
     authorizer = Authorizer(lambda event: event["headers"]["x-token"] == "good", identity="X-Token")
     routes = {"GET /": Route(mock=Mock(), authorizer="one")}
     ask = App(Configuration({"a": Api(routes=routes, stages={"$default": Stage()}, authorizers={"one": authorizer})}))
@@ -252,12 +253,12 @@ def test_networks_behind_a_proxy(shop, forwarded, status):
 @pytest.mark.parametrize("network", ["10.0.0.0/8", "::ffff:10.0.0.0/104"])
 @pytest.mark.parametrize(("address", "inside"), [("10.1.1.1", True), ("::ffff:10.1.1.1", True), ("11.1.1.1", False)])
 def test_networks_in_either_form(network, address, inside):
-    """What is mapped into IPv6 is IPv4, on both sides: a network that is denied is denied in every form."""
+    """An IPv4 address mapped into IPv6 is IPv4, on both sides: a denied network is denied in every form."""
     assert (address in Networks([network])) is inside
 
 
-def test_forwarded_addresses_of_strangers(serve):
-    """Without trusted proxies an X-Forwarded-For changes nothing, and does not reach the backend."""
+def test_forwarded_addresses_of_untrusted_clients_are_ignored(serve):
+    """Without trusted proxies an X-Forwarded-For has no effect and does not reach the backend."""
     server = serve("""
 apis: {a: {routes: {GET /in: {deny: 127.0.0.1, mock: {}}, GET /ip: {mock: {body: $context.identity.sourceIp}}},
            stages: {$default: {}}}}
@@ -268,7 +269,7 @@ apis: {a: {routes: {GET /in: {deny: 127.0.0.1, mock: {}}, GET /ip: {mock: {body:
 
 
 def test_pass_through_to_nginx(shop):
-    """Path, query and method reach the backend as they were sent; its host is its own."""
+    """Path, query and method reach the backend as they were sent; the Host header is that of the backend."""
     answer = shop.get("/pass/a/b%20c;d/%C3%A9?x=1&y=a%2Fb&x=2")
     assert answer.status_code == 200
     method, uri, host, forwarded = answer.text.split(" ")
@@ -283,7 +284,7 @@ def test_pass_through_to_nginx(shop):
 
 
 def test_a_backend_sees_no_api_key(serve, nginx):
-    """Also where none is asked for; a key that is not the gateway's may be the backend's own."""
+    """The header is removed even if the route needs no key; a key unknown to the gateway belongs to the backend."""
     server = serve(f"""
 api_keys: {{ann: {KEY}}}
 plans: {{gold: {{keys: ann, stages: a/$default}}}}
@@ -299,8 +300,8 @@ apis:
     assert httpx.get(f"{server.url}/open", headers={"x-api-key": "its own"}).text == "stage= key=its own\n"
 
 
-def test_an_address_is_encoded(serve, nginx):
-    """Like its query, an address's path may have what no request's line has, also from a stage's variables."""
+def test_address_of_a_backend_is_encoded(serve, nginx):
+    """Its path and query, and the stage's variables in them, may have characters that a request line cannot."""
     server = serve(f"""
 apis:
   a:
@@ -319,33 +320,33 @@ def test_mappings(shop):
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
 
 
-def test_a_mapping_knows_the_status_that_the_client_gets():
+def test_mapping_uses_the_status_that_the_client_gets():
     response = {"append:header.x-status": "$context.status", "overwrite:statuscode": "202"}
     api = Api(routes={"GET /": Route(mock=Mock(), response=response)}, stages={"$default": Stage()})
     assert App(Configuration({"a": api})).get("/").headers["x-status"] == "202"
 
 
 @pytest.mark.parametrize("value", ["a%0d%0aX-Evil: 1", "a%0aX-Evil: 1", "%00", "a%0d%0a%0d%0aGET /evil HTTP/1.1"])
-def test_header_injection_through_mappings(shop, value):
+def test_mappings_inject_no_headers(shop, value):
     status, body = get(shop.server.port, f"/mapped/7?q={value.replace(' ', '%20')}")
     assert (status, body) == (400, b'{"message":"Bad Request"}')
 
 
 @pytest.mark.parametrize("id", ["..", "%2e%2e", "..%2f..%2fadmin", "a%2f..%2f..%2fadmin"])
-def test_path_injection_through_mappings(shop, id):
+def test_mappings_inject_no_paths(shop, id):
     assert get(shop.server.port, f"/mapped/{id}")[0] == 400
 
 
-def test_an_aggregate(shop):
-    """Backends are asked at once; what fails is null and named."""
+def test_aggregate_joins_concurrent_answers(shop):
+    """A backend that fails is null and named."""
     answer = shop.get("/join?x=1").json()
     assert answer["show"]["queryStringParameters"] == {"x": "1"}
     assert (answer["plain"], answer["refused"]) == ("plain", None)
     assert answer["errors"] == {"refused": "INTEGRATION_FAILURE"}
 
 
-def test_an_aggregate_of_rubbish(backend):
-    """What is no JSON is joined as text, and the answer stays JSON; a number stays as it is."""
+def test_aggregate_of_malformed_bodies(backend):
+    """A body that is not JSON is joined as text, and the answer is still JSON; numbers are not changed."""
     parts = {"nan": b'{"a": NaN}', "deep": b"[" * 100_000, "bytes": b"\xff", "number": b"1e999"}
 
     def behind(body):
@@ -369,8 +370,8 @@ def test_an_aggregate_of_rubbish(backend):
     assert all(b"x-stage: $default\r\n" in one.heads[0] for one in backends.values())
 
 
-def test_an_aggregate_asks_for_the_whole(backend):
-    """What a client accepts of its answer, or has of it already, is not said of the parts."""
+def test_aggregate_sends_no_conditional_headers(backend):
+    """Headers about the client's own answer, such as conditions and encodings, are not sent to the parts."""
 
     async def answer(head, reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n7")
@@ -386,15 +387,15 @@ def test_an_aggregate_asks_for_the_whole(backend):
     assert not any(word in head for word in (b"gzip", b"range:", b"if-none-match"))
 
 
-def test_an_encoded_slash_at_a_function():
-    """`rawPath` is the path within the stage as it came."""
+def test_function_gets_an_encoded_slash():
+    """`rawPath` is the path within the stage, still encoded."""
     api = Api(routes={"GET /{name}": Route(function=lambda event: event)}, stages={"prod": Stage()})
     event = App(Configuration({"a": api}, encoded_slash=True)).get("/prod/a%2Fb%20c").json()
     assert (event["rawPath"], event["path"], event["pathParameters"]) == ("/a%2Fb%20c", "/a/b c", {"name": "a/b c"})
 
 
-def test_the_gateways_word_on_limits_counts(backend, clock):
-    """A field is not sent twice, by the backend or a response of one's own and by the gateway."""
+def test_rate_limit_fields_of_the_gateway_replace_others(backend, clock):
+    """A field is not sent twice when the backend or a custom response has it too."""
 
     async def answer(head, reader, writer):
         fields = b"RateLimit: limit=5\r\nX-RateLimit-Limit: 9\r\nRetry-After: 8\r\n"
@@ -412,8 +413,8 @@ def test_the_gateways_word_on_limits_counts(backend, clock):
     assert second.get_list("retry-after") == ["2"]
 
 
-def test_an_error_message_in_quotes():
-    """`$context.error.messageString` brings its own, as it does elsewhere."""
+def test_error_message_in_quotes():
+    """`$context.error.messageString` includes the quotes, as in API Gateway."""
     response = GatewayResponse(body='{"message":$context.error.messageString}')
     api = Api(routes={}, stages={"$default": Stage()}, responses={"DEFAULT_4XX": response})
     assert App(Configuration({"a": api})).get("/").json() == {"message": "Not Found"}
@@ -430,7 +431,7 @@ def test_an_error_message_in_quotes():
         {"isAuthorized": True, "usageIdentifierKey": []},
     ],
 )
-def test_answers_that_no_authorizer_may_give(answer):
+def test_rejects_malformed_answers_of_authorizers(answer):
     route = Route(mock=Mock(body="$context.authorizer.user"), authorizer="a", api_key_required=True)
     api = Api(
         routes={"GET /": route}, stages={"$default": Stage()}, authorizers={"a": Authorizer(lambda event: answer)}
@@ -439,15 +440,14 @@ def test_answers_that_no_authorizer_may_give(answer):
     assert (asked.status_code, asked.headers["x-amzn-errortype"]) == (500, "AuthorizerConfigurationException")
 
 
-def test_a_mapping_before_a_function():
+def test_mapping_before_a_function():
     request = {"overwrite:header.x-stage": "$context.stage", "overwrite:path": "/b"}
     route = Route(function=lambda event: f"{event['rawPath']} {event['headers']['x-stage']}", request=request)
     ask = App(Configuration({"a": Api(routes={"GET /a": route}, stages={"$default": Stage()})}))
     assert ask.get("/a").text == "/b $default"
 
 
-def test_an_upload_and_a_download(shop, nginx):
-    """Large bodies stream in both directions."""
+def test_large_bodies_stream_in_both_directions(shop, nginx):
     with shop.stream("GET", "/pass/files/large") as answer:
         body = answer.read()
         assert body == b"0123456789abcdef" * 65_536
@@ -456,8 +456,8 @@ def test_an_upload_and_a_download(shop, nginx):
     assert shop.post("/pass/upload", content=pieces).text.startswith("POST /upload ")
 
 
-def test_the_headers_of_a_mock():
-    """They are filled in like its body, and nothing that could end a header gets in."""
+def test_headers_of_a_mock_are_templates():
+    """A value that could end a header is not inserted."""
     mock = Mock(302, {"Location": "/new/$request.querystring.q", "x-stage": "$context.stage"}, "moved")
     ask = App(Configuration({"a": Api(routes={"GET /": Route(mock=mock)}, stages={"$default": Stage()})}))
     answer = ask.get("/?q=7")
@@ -465,8 +465,8 @@ def test_the_headers_of_a_mock():
     assert ask.get("/?q=%0d%0aSet-Cookie:x").status_code == 400
 
 
-def test_too_large(shop):
-    """By its announced size, or as soon as it is seen."""
+def test_rejects_bodies_that_are_too_large(shop):
+    """By the announced size, or as soon as they are too large."""
     for content in (b"x" * 1_001, iter([b"x" * 600, b"x" * 600])):
         answer = shop.post("/small", content=content)
         assert (answer.status_code, answer.json()) == (413, {"message": "Request Too Long"})
@@ -498,8 +498,8 @@ def test_streaming_answers(serve, backend):
         assert next(pieces) == b"second"
 
 
-def test_the_access_log(serve, tmp_path):
-    """Every variable, in JSON that stays JSON whatever a client sends."""
+def test_access_log_has_every_variable(serve, tmp_path):
+    """The line is valid JSON, whatever a client sends."""
     names = [
         "requestId",
         "requestTime",
@@ -557,8 +557,8 @@ apis:
     assert (nothing["status"], nothing["error.message"], nothing["routeKey"]) == ("404", "Not Found", "-")
 
 
-def test_the_time_of_a_request_is_when_it_came(clock, tmp_path):
-    """However long its answer takes; so its line and what a backend was told agree."""
+def test_time_of_a_request_is_its_arrival(clock, tmp_path):
+    """It does not depend on how long the answer takes, so the log line and the backend see the same time."""
 
     def slow(event):
         clock.advance(5)
@@ -573,7 +573,7 @@ def test_the_time_of_a_request_is_when_it_came(clock, tmp_path):
     assert re.fullmatch(rf"{began} \[.*:{time_of_day} \+0000\]\n", (tmp_path / "log").read_text())
 
 
-def test_the_length_of_what_has_no_body(tmp_path):
+def test_length_of_an_answer_without_a_body(tmp_path):
     log = AccessLog(str(tmp_path / "log"), "$context.httpMethod $context.responseLength")
     api = Api(routes={"ANY /": Route(mock=Mock(body="hello"))}, stages={"$default": Stage()})
     ask = App(Configuration({"a": api}, access_log=log))
@@ -581,14 +581,14 @@ def test_the_length_of_what_has_no_body(tmp_path):
     assert (tmp_path / "log").read_text() == "GET 5\nHEAD 0\n"
 
 
-def test_functions_in_the_access_log(tmp_path):
-    """Their status, time and error stand there like a backend's."""
+def test_access_log_has_the_results_of_functions(tmp_path):
+    """Their status, time and error are logged like those of a backend."""
 
     def fail(event):
         raise RuntimeError("broken")
 
     routes = {
-        "GET /slow": Route(function=lambda event: time.sleep(0.03)),
+        "GET /slow": Route(function=lambda event: pace(0.03)),
         "GET /teapot": Route(function=lambda event: {"statusCode": 418}),
         "GET /broken": Route(function=fail),
     }
@@ -603,11 +603,11 @@ def test_functions_in_the_access_log(tmp_path):
     assert re.fullmatch(r"- \d+ RuntimeError\('broken'\)", broken)
 
 
-def test_a_full_disk_stops_no_request(caplog):
+def test_full_disk_of_the_log_stops_no_request(caplog):
     api = Api(routes={"GET /": Route(mock=Mock(body="here"))}, stages={"$default": Stage()})
     ask = App(Configuration({"a": api}, access_log=AccessLog("/dev/full")))
     assert [ask.get("/").text for _ in range(2)] == ["here", "here"]
-    assert "no line in the access log '/dev/full'" in caplog.text
+    assert "a line of the access log '/dev/full' was not written" in caplog.text
 
 
 def test_the_default_log_format_cannot_be_forged(serve, tmp_path):

@@ -1,14 +1,14 @@
-"""The operator's pages: status in a real browser, metrics, usage, canary, promote and rollback."""
+"""The operator's pages: status in a real browser, metrics, usage, and canaries."""
 
 import json
-import shutil
-import time
 
 import httpx
 import pytest
 from gateway_harness import KEY, App
+from tools import program
+from waiting import until
 
-from ratelimit.gateway import Api, Canary, Configuration, Mock, Route, Split, Stage, Throttle
+from ratelimit.gateway import Api, Canary, CanarySplit, Configuration, Mock, Route, Stage, Throttle
 
 GATEWAY = f"""
 throttle: {{rate: 1000, burst: 500}}
@@ -39,29 +39,27 @@ def server(serve):
     return serve(GATEWAY.replace("GET /<b>", "GET /b"))
 
 
-def test_the_status_page_in_a_browser(server):
-    """Chromium shows routes and stages, and what is being admitted and refused while it looks."""
+@pytest.mark.browser
+def test_status_page_in_a_browser(server):
+    """Chromium shows routes and stages, and the admitted and refused requests as they come."""
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.common.by import By
 
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("chromium-browser")
+    options.binary_location = program("chromium")
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    browser = webdriver.Chrome(options=options, service=Service(program("chromedriver")))
 
     def numbers(row):
-        """Read at one moment: the page makes its rows anew each second."""
+        """Read all cells at once: the page rebuilds its rows each second."""
         script = "return [...document.querySelectorAll(arguments[0])].map(cell => cell.innerText)"
         return browser.execute_script(script, row + " td")
 
     def wait_for(condition):
-        ends = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < ends, browser.page_source
-            time.sleep(0.1)
+        until(condition, lambda: browser.page_source)
 
     try:
         browser.get(f"{server.url}/_gateway")
@@ -82,7 +80,7 @@ def test_the_status_page_in_a_browser(server):
         assert browser.execute_script(cut) == 0
         browser.set_window_size(500, 900)
         assert browser.execute_script(cut) == 0
-        # What was scrolled stays so when the page makes its rows anew.
+        # The scroll position stays when the page rebuilds its rows.
         browser.execute_script(
             "document.querySelector('.scroll').scrollLeft = 120; document.querySelector('tr').id = 'old'"
         )
@@ -94,8 +92,8 @@ def test_the_status_page_in_a_browser(server):
         browser.quit()
 
 
-def test_metrics(server):
-    """In Prometheus' format, by route and level, and never by key."""
+def test_metrics_are_by_route_and_level(server):
+    """The format is Prometheus'; no label is a key."""
     from prometheus_client.parser import text_string_to_metric_families
 
     for _ in range(8):
@@ -147,22 +145,22 @@ def test_usage_and_its_adjustment(server):
         assert client.get("/_gateway/usage?plan=x").json() == {"message": "plan must be one of gold, not 'x'"}
 
 
-def test_promote_and_rollback(server):
-    """The canary's deployment and variables become the stage's; back is one step."""
+def test_reload_promotes(server):
+    """The deployment and the variables of the canary become those of the stage; the file before it rolls back."""
+    promoted = server.file.read_text().replace("deployment: first", "deployment: second").replace("blue", "green")
     with httpx.Client(base_url=server.url) as client:
         assert client.get("/pets").text == "old blue"
-        answer = client.post("/_gateway/promote", json={"stage": "shop/$default"})
-        assert answer.json() == {"stage": "shop/$default", "deployment": "second"}
-        assert client.get("/pets").text == "new green small"
-        assert client.get("/keyed").status_code == 404
-        client.post("/_gateway/promote", json={"stage": "shop/$default"})  # once more, which changes nothing
-        assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).json()["deployment"] == "first"
-        assert client.get("/pets").text == "old green"
-        assert client.post("/_gateway/rollback", json={"stage": "shop/$default"}).status_code == 400
-        answer = client.post("/_gateway/promote", json=["shop/$default"])
-        assert answer.json()["message"] == "the body must be a JSON object, not ['shop/$default']"
-        answer = client.post("/_gateway/promote", json={"stage": "shop/none"})
-        assert (answer.status_code, answer.json()["message"]) == (400, "stage must be as 'api/stage', not 'shop/none'")
+        for reloads, (text, body, keyed) in enumerate(
+            ((promoted, "new green small", 404), (server.file.read_text(), "old blue", 403)), 1
+        ):
+            server.file.write_text(text)
+            server.wait_for("reloaded", reloads)
+            assert client.get("/pets").text == body
+            assert client.get("/keyed").status_code == keyed
+        for order in ("promote", "rollback"):  # the file alone says what is deployed
+            assert client.post(f"/_gateway/{order}", json={"stage": "shop/$default"}).status_code == 404
+        answer = client.post("/_gateway/usage", json=["gold"])
+        assert (answer.status_code, answer.json()["message"]) == (400, "the body must be a JSON object, not ['gold']")
 
 
 @pytest.mark.parametrize(
@@ -173,15 +171,14 @@ def test_promote_and_rollback(server):
         ({"content-type": "application/x-www-form-urlencoded"}, 415),
     ],
 )
-def test_orders_from_other_sites(server, headers, status):
-    order = json.dumps({"stage": "shop/$default"})
+def test_rejects_orders_from_other_sites(server, headers, status):
+    order = json.dumps({"plan": "gold", "key": "ann", "remaining": 1})
     headers = {"content-type": "application/json", **headers}
-    assert httpx.post(f"{server.url}/_gateway/promote", content=order, headers=headers).status_code == status
+    assert httpx.post(f"{server.url}/_gateway/usage", content=order, headers=headers).status_code == status
 
 
 @pytest.mark.parametrize("path", ["", "/", "/status.json", "/metrics", "/usage?plan=gold", "/other"])
-def test_strangers_see_nothing(path):
-    """For them the operator's pages are not there."""
+def test_operator_pages_are_404_for_other_clients(path):
     configuration = Configuration(apis={"a": Api(routes={"GET /": Route(mock=Mock())}, stages={"$default": Stage()})})
     ask = App(configuration, client="192.0.2.7")
     assert ask.get(f"/_gateway{path}").json() == {"message": "Not Found"}
@@ -189,33 +186,32 @@ def test_strangers_see_nothing(path):
     assert inside("GET", f"/_gateway{path}", headers={"host": "localhost"}).status_code in (200, 400, 404)
 
 
-def test_a_split():
-    """By chance, in the given share."""
+def test_canary_gets_its_share_at_random():
     chances = [i / 1_000 for i in range(1_000)]
     for percent in (0, 0.1, 12.5, 99.9, 100):
         draws = iter(chances)
         sides = [
-            Split("base", "canary", percent, lambda draws=draws: next(draws)).choose()
+            CanarySplit("base", "canary", percent, lambda draws=draws: next(draws)).choose()
             for _ in range(1_000 if percent else 1)
         ]
         assert sides.count("canary") == round(percent * 10)
 
 
-def test_a_canary_shares_the_limits(clock):
-    """Both sides of a stage are counted together, and the log and the metrics say which one served."""
+def test_canary_shares_the_limits(clock):
+    """Both sides of a stage are counted together; the log and the metrics show which one served."""
     deployments = {name: {"GET /": Route(mock=Mock(body=name))} for name in ("old", "new")}
     stage = Stage("old", Throttle(1, 300), canary=Canary(30, "new"))
     ask = App(Configuration(apis={"a": Api(deployments=deployments, stages={"$default": stage})}), clock)
     answers = [ask.get("/").text for _ in range(320)]
     assert len([text for text in answers if "Too Many" in text]) == 20
     assert 40 < answers.count("new") < 150  # 30 % of 300, within more than 5 standard deviations
-    totals = {s["side"]: s["routes"][0]["admitted"] for s in ask.gateway.operator.status()["stages"]}
+    totals = {s["side"]: s["routes"][0]["admitted"] for s in ask.gateway.pages.status()["stages"]}
     assert totals == {"base": answers.count("old"), "canary": answers.count("new")}
 
 
 @pytest.mark.parametrize("forwarded", ["unknown", "unix:", "192.0.2.7, unknown", "_hidden, 127.0.0.1"])
-def test_a_client_that_a_proxy_does_not_know_is_not_the_operator(forwarded):
-    """Although the proxy is at an address of operators."""
+def test_client_with_an_unknown_address_is_not_the_operator(forwarded):
+    """The proxy's own address may be one of operators."""
     api = Api(routes={"GET /": Route(mock=Mock(), allow=["127.0.0.0/8"])}, stages={"$default": Stage()})
     ask = App(Configuration({"a": api}, trusted_proxies=["127.0.0.1"]), client="127.0.0.1")
     headers = {"host": "localhost", "x-forwarded-for": forwarded}

@@ -10,19 +10,19 @@ from ratelimit.gateway import (
     Api,
     Authorizer,
     CalendarQuota,
+    CanarySplit,
     Configuration,
+    Level,
     Limiters,
     Mock,
     Plan,
     Route,
-    Split,
     Stage,
-    Step,
     Throttle,
     UsagePlan,
 )
-from ratelimit.gateway.plans import EPOCH, period_of, sweep
-from ratelimit.gateway.throttle import add, read
+from ratelimit.gateway.throttling.calendar import EPOCH, period_of
+from ratelimit.gateway.throttling.usage_plan import sweep
 from ratelimit.testing import ManualClock
 
 OTHER = "o" * 30
@@ -43,7 +43,7 @@ def plan(**options):
     return Plan(keys=["ann", "ben"], stages=["shop/prod", "shop/dev"], **options)
 
 
-def test_a_resource_tree():
+def test_throttle_of_a_resource_tree():
     ask = App(rest(plan()))
     assert ask.get("/prod/pets/7", headers={"x-api-key": KEY}).status_code == 200
     for path in ("/prod/cats", "/pets", "/staging/pets", "/prod/pets/7/8"):
@@ -52,8 +52,8 @@ def test_a_resource_tree():
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-api-key": "x" * 24}, {"x-api-key": ""}, {"x-api-key": "c" * 20}])
-def test_missing_and_unknown_keys(headers):
-    """A key that is in no plan for the stage is as good as none."""
+def test_rejects_missing_and_unknown_keys(headers):
+    """So is a key that is in no plan for the stage."""
     answer = App(rest(plan())).get("/prod/pets", headers=headers)
     assert (answer.status_code, answer.json()) == (403, {"message": "Forbidden"})
 
@@ -63,7 +63,7 @@ def test_a_method_without_keys_bypasses_the_plan(clock):
     assert [ask("HEAD", "/prod/pets", headers={"x-api-key": KEY}).status_code for _ in range(4)] == [200] * 4
 
 
-def test_each_key_has_its_own_over_all_stages(clock):
+def test_each_key_has_one_quota_for_all_stages(clock):
     ask = App(rest(plan(throttle=Throttle(1, 3))), clock)
     ann, ben = {"x-api-key": KEY}, {"x-api-key": OTHER}
     assert ask.statuses("/prod/pets", 2, headers=ann) + ask.statuses("/dev/pets", 2, headers=ann) == [
@@ -85,8 +85,8 @@ def test_throttles_by_key_and_method(clock):
     assert ask.statuses("/dev/pets/1", 3, headers=ann) == [200] * 3
 
 
-def test_a_key_from_the_authorizer(clock):
-    """`usageIdentifierKey` stands for the header."""
+def test_api_key_may_come_from_the_authorizer(clock):
+    """`usageIdentifierKey` replaces the header."""
 
     def by_token(event):
         return {"isAuthorized": True, "usageIdentifierKey": KEY, "context": {"user": "ann"}}
@@ -116,8 +116,8 @@ def test_periods(period, day, first, after):
     ("period", "last"),
     [("DAY", "2026-11-24T23:59:59"), ("WEEK", "2026-11-29T23:59:59"), ("MONTH", "2026-11-30T23:59:59")],
 )
-def test_a_quota_turns_at_the_very_moment(period, last):
-    """Until the last nanosecond of the period nothing more is admitted; at 00:00 UTC the whole quota is there."""
+def test_quota_resets_exactly_at_midnight(period, last):
+    """Until the last nanosecond of the period no more is admitted; at 00:00 UTC the whole quota is available."""
     clock = at(last)
     ask = App(rest(plan(quota=CalendarQuota(3, period))), clock)
     ann = {"x-api-key": KEY}
@@ -133,7 +133,7 @@ def test_a_quota_turns_at_the_very_moment(period, last):
 
 @pytest.mark.parametrize(("rate", "wait"), [(0.001, 1000), (0.5, 2), (10, 1)])
 def test_after_retry_after_all_levels_admit(rate, wait):
-    """A quota that turns soon is no reason to come back before the other levels have something to give."""
+    """Even if a quota resets soon, Retry-After covers the other levels."""
     clock = at("2026-11-26T23:59:59")
     ask = App(rest(plan(throttle=Throttle(rate, 1), quota=CalendarQuota(1, "DAY"))), clock)
     ann = {"x-api-key": KEY}
@@ -145,7 +145,7 @@ def test_after_retry_after_all_levels_admit(rate, wait):
     assert ask.statuses("/prod/pets", 1, headers=ann) == [200]
 
 
-def test_no_wait_will_do_for_a_quota_at_a_closed_route():
+def test_closed_route_has_no_retry_after():
     configuration = rest(plan(quota=CalendarQuota(1, "DAY", offset=1)))
     configuration.apis["shop"].stages["prod"].throttle = Throttle(0, 0)
     answer = App(configuration, at("2026-11-26T23:59:59")).get("/prod/pets", headers={"x-api-key": KEY})
@@ -154,8 +154,8 @@ def test_no_wait_will_do_for_a_quota_at_a_closed_route():
 
 
 @pytest.mark.parametrize("before", range(1, 12))
-def test_midnight_between_two_looks_at_the_clock(before):
-    """A request that begins on one day and is decided on the next is decided, and told of no time that is past."""
+def test_midnight_between_two_readings_of_the_clock(before):
+    """A request that begins on one day and is decided on the next gets no reset time in the past."""
 
     class Running(ManualClock):
         def now_ns(self):
@@ -174,7 +174,7 @@ def test_midnight_between_two_looks_at_the_clock(before):
 def test_a_refused_request_uses_no_quota(clock):
     ask = App(rest(plan(throttle=Throttle(1, 2), quota=CalendarQuota(100, "DAY"))), clock)
     ask.statuses("/prod/pets", 9, headers={"x-api-key": KEY})
-    assert ask.gateway.flow.plans["gold"].remaining("ann") == 98
+    assert ask.gateway.site.plans["gold"].remaining("ann") == 98
 
 
 def test_what_other_levels_refuse_uses_no_plan(clock):
@@ -182,19 +182,19 @@ def test_what_other_levels_refuse_uses_no_plan(clock):
     configuration.apis["shop"].stages["prod"].route_throttles = {"GET /pets": Throttle(1, 1)}
     ask = App(configuration, clock)
     assert ask.statuses("/prod/pets", 3, headers={"x-api-key": KEY}) == [200, 429, 429]
-    assert ask.gateway.flow.plans["gold"].remaining("ann") == 99
+    assert ask.gateway.site.plans["gold"].remaining("ann") == 99
     assert ask.statuses("/dev/pets", 9, headers={"x-api-key": KEY}) == [200] * 8 + [429]
 
 
-def test_a_quota_in_shadow():
-    """It counts what it would have refused, while the plan's throttle refuses."""
+def test_quota_in_shadow_mode():
+    """It counts the requests that it would refuse, while the throttle of the plan refuses."""
     quota = CalendarQuota(2, "DAY", shadow=True)
     gold = UsagePlan("gold", plan(throttle=Throttle(1, 4), quota=quota), Limiters(clock=at("2026-11-25T12:00:00")))
     rulings = [gold.chain("ann", "shop/prod", "GET /pets").hit() for _ in range(5)]
     assert [ruling.allowed for ruling in rulings] == [True] * 4 + [False]
     assert [ruling.shadow for ruling in rulings] == ["", "", "quota", "quota", ""]
     assert gold.remaining("ann") == 0
-    assert App(rest(gold.plan)).gateway.operator.status()["plans"][0]["quota"] == "2 per day, shadow"
+    assert App(rest(gold.plan)).gateway.pages.status()["plans"][0]["quota"] == "2 per day, shadow"
 
 
 @pytest.fixture
@@ -217,8 +217,8 @@ def test_the_offset_counts_in_the_first_period_only(gold):
     assert use(gold, 20, "ben") == 6
 
 
-def test_who_looks_at_usage_begins_no_period(gold):
-    """Neither usage nor what remains nor an adjustment is a first use: the offset is still to come."""
+def test_reading_usage_begins_no_period(gold):
+    """Neither reading nor adjusting is a first use: the offset still applies."""
     assert gold.usage("ann", date(2026, 11, 10), date(2026, 11, 25))["2026-11-25"] == [0, 6]
     assert gold.remaining("ann") == 6
     gold.adjust("ann", 8)
@@ -240,8 +240,8 @@ def test_an_offset_from_a_given_day():
 
 
 @pytest.mark.parametrize(("remaining", "more"), [(0, 0), (1, 1), (4, 4), (1000, 1000)])
-def test_adjusting_what_remains(gold, remaining, more):
-    """Up, down and to nothing, for this period alone, whatever was used; usage is not touched by it."""
+def test_adjusts_what_remains(gold, remaining, more):
+    """More, less or nothing, for this period alone and whatever was used; the usage does not change."""
     assert use(gold, 2) == 2
     gold.adjust("ann", remaining)
     assert gold.remaining("ann") == remaining
@@ -273,7 +273,7 @@ def test_usage_by_day(gold):
 def test_usage_without_a_quota(clock):
     ask = App(rest(plan()), clock)
     ask.statuses("/prod/pets", 3, headers={"x-api-key": KEY})
-    gold = ask.gateway.flow.plans["gold"]
+    gold = ask.gateway.site.plans["gold"]
     today = EPOCH.fromordinal(EPOCH.toordinal() + clock.now_ns() // (86_400 * 10**9))
     assert gold.usage("ann", today, today) == {str(today): [3, None]}
 
@@ -289,28 +289,28 @@ def test_usage_without_a_quota(clock):
         (lambda gold: gold.usage("cid", date(2026, 1, 1), date(2026, 1, 1)), "none of plan 'gold'"),
     ],
 )
-def test_wrong_orders(gold, call, problem):
+def test_rejects_wrong_orders(gold, call, problem):
     with pytest.raises(ValueError, match=problem):
         call(gold)
 
 
-def test_old_counters_are_given_back(gold):
-    """After 92 days a day's counters are gone, so that the table does not fill with the past."""
+def test_old_counters_are_removed(gold):
+    """After 92 days the counters of a day are removed, so that the table does not fill up."""
     use(gold, 3)
-    counts = gold.limiters.counts
+    counts = gold.limiters.counters
     sweep([gold], gold.limiters)
-    held = len(counts), len(gold.limiters.of["quota"])
+    held = len(counts.limiter), len(gold.limiters.of["quota"])
     for _ in range(200):
         gold.clock.advance(86_400)
         use(gold, 1)
         sweep([gold], gold.limiters)
-    assert len(counts) - held[0] <= 92
+    assert len(counts.limiter) - held[0] <= 92
     assert len(gold.limiters.of["quota"]) <= held[1] + 14
-    assert read(counts, "used/gold/2026-11-25/ann") == 0
+    assert counts.read("used/gold/2026-11-25/ann") == 0
 
 
 @pytest.mark.parametrize("period", ["DAY", "WEEK", "MONTH"])
-def test_a_quota_keeps_no_periods_that_are_over(period):
+def test_quota_keeps_no_past_periods(period):
     clock = at("2026-11-25T12:00:00")
     gold = UsagePlan("gold", plan(quota=CalendarQuota(100, period)), Limiters(clock=clock))
     sweep([gold], gold.limiters)
@@ -322,8 +322,8 @@ def test_a_quota_keeps_no_periods_that_are_over(period):
 
 
 @pytest.mark.parametrize(("setting", "status"), [("fail_open", 200), ("fail_closed", 503)])
-def test_more_keys_than_there_is_room_for(clock, caplog, setting, status):
-    """A level whose table is full has failed; that is no reason to tell a key that it was used up."""
+def test_full_table_fails_its_level(clock, caplog, setting, status):
+    """Its clients do not get the status of a spent quota."""
     configuration = rest(plan(throttle=Throttle(1, 2), quota=CalendarQuota(1, "DAY")))
     ask = App(replace(configuration, max_keys=1, on_limiter_error=setting), clock)
     assert ask.statuses("/prod/pets", 2, headers={"x-api-key": KEY}) == [200, 429]
@@ -334,21 +334,21 @@ def test_more_keys_than_there_is_room_for(clock, caplog, setting, status):
     assert (answer.status_code, "max_keys=1" in answer.json()["message"]) == (400, True)
 
 
-def test_counts_for_which_there_is_no_room():
-    """They are lost; a quota holds all the same, and who adjusts it is told."""
+def test_counts_that_find_no_slot_are_lost():
+    """A quota still holds, and adjusting it returns an error."""
     limiters = Limiters(max_keys=4, clock=at("2026-11-25T12:00:00"))
     for name in "abcd":
-        add(limiters.counts, name)
+        limiters.counters.add(name)
     gold = UsagePlan("gold", plan(quota=CalendarQuota(2, "DAY")), limiters)
     chain = gold.chain("ann", "shop/prod", "GET /pets")
     assert [chain.hit().allowed for _ in range(3)] == [True, True, False]
-    assert (gold.remaining("ann"), read(limiters.counts, "e")) == (0, 0)
+    assert (gold.remaining("ann"), limiters.counters.read("e")) == (0, 0)
     with pytest.raises(ValueError, match="no room to adjust: max_keys=4"):
         gold.adjust("ann", 5)
 
 
 @pytest.mark.parametrize("quota", [(0, "DAY"), (5, "YEAR"), (5, "DAY", 6), (5, "DAY", -1)])
-def test_quotas_that_make_no_sense(quota):
+def test_rejects_contradictory_quotas(quota):
     with pytest.raises(ValueError, match="must be"):
         CalendarQuota(*quota)
 
@@ -356,8 +356,8 @@ def test_quotas_that_make_no_sense(quota):
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (lambda: Split("a", "b", percent=200), "percent must be from 0 to 100, not 200"),
-        (lambda: Step.of("methd", "GET /", Throttle(1, 1)), "level must be one of plan, .*, not 'methd'"),
+        (lambda: CanarySplit("a", "b", percent=200), "percent must be from 0 to 100, not 200"),
+        (lambda: Level.of("methd", "GET /", Throttle(1, 1)), "level must be one of plan, .*, not 'methd'"),
         (lambda: Limiters("memry"), "tables must be memory, shared:NAME or file:FOLDER, not 'memry'"),
         (lambda: CalendarQuota(5.5, "DAY"), "limit must be a whole number from 1 to .*, not 5.5"),
         (
@@ -368,6 +368,6 @@ def test_quotas_that_make_no_sense(quota):
         (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ben"), "key 'ben' is none of plan"),
     ],
 )
-def test_parts_alone_name_what_is_wrong(wrong, told):
+def test_errors_of_embedded_parts_name_the_argument(wrong, told):
     with pytest.raises(ValueError, match=told):
         wrong()

@@ -1,19 +1,21 @@
-"""The connections to a backend: which one is used, when it is used again, and that none is lost."""
+"""The connections to a backend: which one is used, when it is reused, and that no connection is lost."""
 
 import asyncio
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import httpcore
 import pytest
+from waiting import PATIENCE, pace_async, until_async
 
-from ratelimit.gateway import pool as pools
-from ratelimit.gateway.pool import Pool
+from ratelimit.gateway.backends import pool as pools
+from ratelimit.gateway.backends.pool import Pool
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"
 
 
 class Origin:
-    """A server in this event loop that counts its connections. What it answers and when can be set."""
+    """A server in this event loop that counts its connections. Its answer and its delay can be set."""
 
     def __init__(self):
         self.connections = []
@@ -46,7 +48,7 @@ async def origin_and_pool():
 
 
 async def read(pool):
-    """One request from its beginning to the end of its answer."""
+    """Read one request and its whole answer."""
     answer = await pool.ask(pool.request())
     chunks = [chunk async for chunk in answer.body]
     await answer.body.aclose()
@@ -54,11 +56,11 @@ async def read(pool):
 
 
 def in_loop(test):
-    """The test as a coroutine of a loop of its own."""
+    """Run the test as a coroutine in its own event loop."""
 
     def run():
         async def body():
-            async with asyncio.timeout(20), origin_and_pool() as (origin, pool):
+            async with asyncio.timeout(PATIENCE), origin_and_pool() as (origin, pool):
                 await test(origin, pool)
 
         asyncio.run(body())
@@ -68,22 +70,22 @@ def in_loop(test):
 
 
 @in_loop
-async def test_one_after_the_other_share_a_connection(origin, pool):
+async def test_consecutive_requests_share_a_connection(origin, pool):
     assert [await read(pool) for _ in range(5)] == [b"hi"] * 5
     assert len(origin.connections) == 1
     assert not pool.busy
 
 
 @in_loop
-async def test_at_the_same_time_each_has_its_own(origin, pool):
+async def test_concurrent_requests_have_separate_connections(origin, pool):
     assert await asyncio.gather(*(read(pool) for _ in range(50))) == [b"hi"] * 50
     assert len(origin.connections) == 50
     assert await asyncio.gather(*(read(pool) for _ in range(50))) == [b"hi"] * 50
     assert len(origin.connections) == 50
 
 
-def test_choosing_costs_the_same_however_many_there_are(monkeypatch):
-    """The kernel is asked about the connection that is chosen and about the oldest, not about all."""
+def test_cost_of_choosing_does_not_depend_on_the_number_of_connections(monkeypatch):
+    """The kernel is asked only about the chosen and the oldest connection."""
     asked = []
     expired = httpcore.AsyncHTTPConnection.has_expired
     monkeypatch.setattr(httpcore.AsyncHTTPConnection, "has_expired", lambda self: asked.append(self) or expired(self))
@@ -99,17 +101,17 @@ def test_choosing_costs_the_same_however_many_there_are(monkeypatch):
 
 
 @in_loop
-async def test_one_that_the_backend_has_closed_is_not_used(origin, pool):
+async def test_connection_that_the_backend_closed_is_not_used(origin, pool):
     await read(pool)
     origin.connections[0].close()
     await origin.connections[0].wait_closed()
-    await asyncio.sleep(0.05)  # until its end has arrived
+    await pace_async(0.05)  # until its end has arrived
     assert await read(pool) == b"hi"
     assert len(origin.connections) == 2
 
 
 @in_loop
-async def test_an_answer_that_was_not_read_costs_its_connection(origin, pool):
+async def test_connection_with_an_unread_answer_is_closed(origin, pool):
     answer = await pool.ask(pool.request())
     assert pool.busy
     await answer.body.aclose()
@@ -120,12 +122,14 @@ async def test_an_answer_that_was_not_read_costs_its_connection(origin, pool):
 
 
 @in_loop
-async def test_a_request_that_is_given_up_leaves_nothing(origin, pool):
+async def test_cancelled_request_leaves_no_connection(origin, pool):
     origin.go.clear()
-    for _ in range(3):
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.05):
-                await pool.ask(pool.request())
+    for i in range(3):
+        asking = asyncio.create_task(pool.ask(pool.request()))
+        await until_async(lambda i=i: len(origin.connections) == i + 1)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
         assert not pool.busy
     origin.go.set()
     assert await read(pool) == b"hi"
@@ -133,8 +137,8 @@ async def test_a_request_that_is_given_up_leaves_nothing(origin, pool):
 
 
 @in_loop
-async def test_rubbish_costs_its_connection_only(origin, pool):
-    origin.answer = b"this is no HTTP\r\n\r\n"
+async def test_malformed_answer_closes_only_its_connection(origin, pool):
+    origin.answer = b"not an HTTP response\r\n\r\n"
     with pytest.raises(httpcore.RemoteProtocolError):
         await pool.ask(pool.request())
     assert not pool.busy
@@ -142,7 +146,7 @@ async def test_rubbish_costs_its_connection_only(origin, pool):
     assert await read(pool) == b"hi"
 
 
-def test_more_than_there_is_room_for_wait(monkeypatch):
+def test_requests_above_the_maximum_wait(monkeypatch):
     monkeypatch.setattr(pools, "MOST_CONNECTIONS", 3)
     monkeypatch.setattr(pools, "MOST_KEPT", 2)
 
@@ -150,9 +154,8 @@ def test_more_than_there_is_room_for_wait(monkeypatch):
     async def run(origin, pool):
         origin.go.clear()
         asking = [asyncio.create_task(read(pool)) for _ in range(10)]
-        while len(origin.connections) < 3:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
+        await until_async(lambda: len(origin.connections) >= 3)
+        await pace_async(0.05)
         assert len(origin.connections) == 3
         asking.pop().cancel()
         origin.go.set()
@@ -163,33 +166,35 @@ def test_more_than_there_is_room_for_wait(monkeypatch):
     run()
 
 
-def test_those_that_are_not_needed_are_closed(monkeypatch):
+def test_unneeded_connections_are_closed(monkeypatch):
     monkeypatch.setattr(pools, "MOST_KEPT", 2)
 
     @in_loop
     async def run(origin, pool):
         await asyncio.gather(*(read(pool) for _ in range(10)))
-        await asyncio.sleep(0.05)
+        await until_async(lambda: sum(writer.is_closing() for writer in origin.connections) >= 8)
+        await pace_async(0.05)
         assert sum(writer.is_closing() for writer in origin.connections) == 8
 
     run()
 
 
 @pytest.mark.parametrize("used_meanwhile", [True, False])
-def test_those_that_have_grown_old_are_closed(monkeypatch, used_meanwhile):
-    monkeypatch.setattr(pools, "KEPT_SECONDS", 0.2)
+def test_old_connections_are_closed(monkeypatch, used_meanwhile):
+    now = 0.0
+    monkeypatch.setattr("httpcore._async.http11.time", SimpleNamespace(monotonic=lambda: now))
 
     @in_loop
     async def run(origin, pool):
+        nonlocal now
         await asyncio.gather(*(read(pool) for _ in range(10)))
         for _ in range(8):
-            await asyncio.sleep(0.05)
+            now += pools.KEPT_SECONDS / 4
             if used_meanwhile:
                 await read(pool)
         await read(pool)
-        await asyncio.sleep(0.05)
-        open_ = [writer for writer in origin.connections if not writer.is_closing()]
+        await until_async(lambda: sum(not writer.is_closing() for writer in origin.connections) <= 1)
         assert len(origin.connections) == (10 if used_meanwhile else 11)
-        assert len(open_) == 1
+        assert sum(not writer.is_closing() for writer in origin.connections) == 1
 
     run()

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from ratelimit.gateway import Api, Configuration, Gateway, Mock, Route, RouteTable, Stage
-from ratelimit.gateway.flow import KNOWN
-from ratelimit.gateway.routes import BadPath, decode
+from ratelimit.gateway.http.paths import BadPath, decode
+from ratelimit.gateway.routing.router import MAX_CACHED_ROUTES
 
 VECTORS = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "$default"]
 
@@ -22,8 +22,8 @@ VECTORS = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /
         ("GET", "/", "$default", {}),
     ],
 )
-def test_the_vectors(keys, method, path, key, variables):
-    """The four of API Gateway's guide, and what is left for $default, in whatever order they are written."""
+def test_selects_like_the_examples_of_api_gateway(keys, method, path, key, variables):
+    """The order in which routes are written does not matter."""
     assert RouteTable(keys).match(method, path)[:2] == (key, variables)
 
 
@@ -47,13 +47,13 @@ def test_the_vectors(keys, method, path, key, variables):
         (["$default"], "PATCH", "/any/thing", "$default"),
     ],
 )
-def test_selection(keys, method, path, key):
+def test_selects_the_most_specific_route(keys, method, path, key):
     match = RouteTable(keys).match(method, path)
     assert (match and match.key) == key
 
 
 def test_many_routes_take_no_longer():
-    """A request visits a node for each segment, however many routes there are."""
+    """A request visits one node per segment, whatever the number of routes."""
     few, many = (RouteTable([f"GET /r{i}/{{x}}/end" for i in range(n)]) for n in (10, 1_000))
     visits = []
     for table in (few, many):
@@ -78,12 +78,12 @@ def test_many_routes_take_no_longer():
         ("GET /a b", "neither literal"),
     ],
 )
-def test_keys_that_cannot_be_read(key, problem):
+def test_rejects_malformed_route_keys(key, problem):
     with pytest.raises(ValueError, match=problem):
         RouteTable([key])
 
 
-def test_the_same_key_twice():
+def test_rejects_the_same_route_key_twice():
     with pytest.raises(ValueError, match=r"'GET /\{a\}' and 'GET /\{b\}' are the same"):
         RouteTable(["GET /{a}", "GET /{b}"])
 
@@ -100,7 +100,7 @@ def test_the_same_key_twice():
         (b"/a/", "/a/"),
     ],
 )
-def test_decoding(raw, path):
+def test_decodes_segments(raw, path):
     assert decode(raw) == path
 
 
@@ -114,14 +114,14 @@ def test_decoding(raw, path):
         b"/%ed%a0%80", b"/a\x80", b"/a\x01",
     ],
 )  # fmt: skip
-def test_paths_with_two_readings(raw):
+def test_rejects_ambiguous_paths(raw):
     with pytest.raises(BadPath):
         decode(raw)
 
 
 @pytest.mark.parametrize("raw", [b"/a%2f..%2fb", b"/a%2f%2fb", b"/a%2f", b"/%2fa", b"/a/%2e%2e%2fb", b"/a%5c..%5cb"])
 def test_encoded_slashes_hide_nothing(raw):
-    """Where encoded slashes are allowed, what they make must be as harmless as a plain path."""
+    """If encoded slashes are allowed, the decoded path must be as harmless as a plain one."""
     with pytest.raises(BadPath):
         decode(raw, encoded_slash=True)
 
@@ -131,8 +131,8 @@ def test_an_encoded_slash_is_part_of_a_segment():
     assert (match.key, match.variables) == ("GET /repos/{name}", {"name": "a/b"})
 
 
-def test_what_is_remembered_of_paths_is_bounded():
-    """Each path has its own answer, the second time too; and however many there are, few are kept."""
+def test_cache_of_paths_is_bounded():
+    """A cached path gives the same result."""
     routes = {"GET /a/{id}": Route(mock=Mock(body="$request.path.id"))}
     gateway = Gateway(Configuration(apis={"a": Api(routes=routes, stages={"$default": Stage()})}, throttle=None))
 
@@ -150,9 +150,9 @@ def test_what_is_remembered_of_paths_is_bounded():
         return sent[1]["body"].decode()
 
     async def ask_all():
-        for id in [*map(str, range(KNOWN + 10)), "x" * 5_000] * 2:
+        for id in [*map(str, range(MAX_CACHED_ROUTES + 10)), "x" * 5_000] * 2:
             assert await ask(id) == id
-            assert len(gateway.flow._known) <= KNOWN
+            assert len(gateway.site.router._cache) <= MAX_CACHED_ROUTES
 
     asyncio.run(ask_all())
-    assert not any(len(raw) > 256 for _, raw, *_ in gateway.flow._known)
+    assert not any(len(raw) > 256 for _, raw, *_ in gateway.site.router._cache)

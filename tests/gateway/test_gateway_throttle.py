@@ -6,7 +6,7 @@ import pytest
 from gateway_harness import App
 
 from ratelimit import TableFull, TokenBucket
-from ratelimit.gateway import Api, Chain, Configuration, Limiters, Mock, Route, Stage, Step, Throttle
+from ratelimit.gateway import Api, Chain, Configuration, Level, Limiters, Mock, Route, Stage, Throttle
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def limiters(clock):
 
 
 def steps(**throttles):
-    return [Step.of(level, "key", throttle) for level, throttle in throttles.items()]
+    return [Level.of(level, "key", throttle) for level, throttle in throttles.items()]
 
 
 def test_each_level_is_a_token_bucket(limiters, clock):
@@ -38,7 +38,7 @@ def test_rates_are_exact(limiters, clock, rate):
     assert chain.hit().allowed
 
 
-def test_what_one_level_refuses_costs_nothing_at_the_others(limiters):
+def test_refusal_by_one_level_spends_nothing_at_the_others(limiters):
     chain = Chain(limiters, steps(method=Throttle(1, 1), stage=Throttle(1, 5), account=Throttle(1, 9)))
     rulings = [chain.hit() for _ in range(4)]
     assert [(ruling.allowed, ruling.level) for ruling in rulings] == [(True, "method")] + [(False, "method")] * 3
@@ -48,7 +48,7 @@ def test_what_one_level_refuses_costs_nothing_at_the_others(limiters):
     assert [last.hit().allowed for _ in range(5)] == [True] * 4 + [False]
 
 
-def test_the_level_that_refuses_longest_is_named(limiters):
+def test_ruling_names_the_level_that_refuses_longest(limiters):
     chain = Chain(limiters, steps(method=Throttle(10, 1), account=Throttle(1, 1)))
     chain.hit()
     ruling = chain.hit()
@@ -66,28 +66,28 @@ def test_nothing_is_admitted_at_a_rate_of_zero(limiters, throttle):
     assert Chain(limiters, steps(account=Throttle(1, 1))).hit().allowed
 
 
-def test_without_levels_all_pass(limiters):
+def test_without_levels_all_requests_are_admitted(limiters):
     ruling = Chain(limiters, []).hit()
     assert (ruling.allowed, ruling.level, ruling.shadow, ruling.fields("both")) == (True, "", "", [])
 
 
-def test_shadow_counts_and_lets_pass(limiters):
+def test_shadow_mode_counts_and_admits(limiters):
     chain = Chain(
-        limiters, [Step.of("method", "a", Throttle(1, 2, shadow=True)), Step.of("account", "a", Throttle(1, 4))]
+        limiters, [Level.of("method", "a", Throttle(1, 2, shadow=True)), Level.of("account", "a", Throttle(1, 4))]
     )
     rulings = [chain.hit() for _ in range(5)]
     assert [ruling.allowed for ruling in rulings] == [True] * 4 + [False]
     assert [ruling.shadow for ruling in rulings] == ["", "", "method", "method", ""]
 
 
-def test_a_closed_level_in_shadow(limiters):
-    chain = Chain(limiters, [Step.of("method", "a", Throttle(0, 0), shadow=True)])
+def test_closed_level_in_shadow_mode(limiters):
+    chain = Chain(limiters, [Level.of("method", "a", Throttle(0, 0), shadow=True)])
     ruling = chain.hit()
     assert (ruling.allowed, ruling.level, ruling.shadow) == (True, "", "method")
 
 
 def test_time_to_the_next_token(limiters, clock):
-    """`more_after_ns` is until the level has one more to give, not until it is full."""
+    """`more_after_ns` is the time until the level has one more token, not until it is full."""
     chain = Chain(limiters, steps(method=Throttle(0.1, 5)))
     assert chain.hit().more_after_ns == 10_000_000_000
     clock.advance(4)
@@ -107,7 +107,7 @@ def test_time_to_the_next_token(limiters, clock):
         ((1e-6, 10_000), "more than 30 years"),
     ],
 )
-def test_throttles_that_make_no_sense(throttle, problem):
+def test_rejects_contradictory_throttles(throttle, problem):
     with pytest.raises(ValueError, match=problem):
         Throttle(*throttle)
 
@@ -119,7 +119,7 @@ def shop(**options):
 
 
 def test_method_and_stage_levels(clock):
-    """A route has its own throttle or the default's, each route for itself; the stage has one for all."""
+    """Each route has its own throttle or a copy of the default's; the stage has one for all routes."""
     ask = App(shop(), clock)
     assert ask.statuses("/a", 3) == [200, 200, 429]
     assert ask.statuses("/b", 5) == [200, 200, 200, 200, 429]  # the stage's six are spent now
@@ -128,18 +128,18 @@ def test_method_and_stage_levels(clock):
     assert ask.statuses("/dev/a", 9) == [200] * 9
 
 
-def test_the_account_is_shared_by_all(clock):
+def test_account_level_is_shared_by_all_apis(clock):
     ask = App(shop(throttle=Throttle(1, 3)), clock)
     assert ask.statuses("/dev/a", 2) + ask.statuses("/b", 2) == [200, 200, 200, 429]
     assert ask.get("/dev/a").headers["ratelimit"] == '"account";r=0;t=1'
 
 
-def test_a_gateway_in_shadow(clock):
-    """All pass; what would have been refused is counted for the operator, and the client is told nothing."""
+def test_gateway_in_shadow_mode(clock):
+    """All requests are admitted; those over the limit are counted for the operator, and the client sees no fields."""
     ask = App(shop(shadow=True), clock)
     assert ask.statuses("/a", 5) == [200] * 5
     assert "ratelimit" not in ask.get("/a").headers
-    status = ask.gateway.operator.status()
+    status = ask.gateway.pages.status()
     route = next(route for route in status["stages"][0]["routes"] if route["key"] == "GET /a")
     assert (route["admitted"], route["throttled"], route["shadow"]) == (6, 0, 4)
 
@@ -152,21 +152,21 @@ def admits_new_keys(limiter):
 
 
 @pytest.mark.parametrize(("setting", "statuses"), [("fail_open", [200] * 4), ("fail_closed", [503] * 4)])
-def test_when_the_limiter_itself_fails(clock, caplog, setting, statuses):
+def test_failure_of_the_limiter_is_open_or_closed(clock, caplog, setting, statuses):
     ask = App(shop(on_limiter_error=setting), clock)
     full = TokenBucket("1/second", max_keys=1, on_full="raise", clock=clock)
     while admits_new_keys(full):
         pass
     ask.gateway.limiters.of["method"] = full
-    asyncio.run(ask.gateway.load(ask.gateway.flow.configuration))
+    asyncio.run(ask.gateway.load(ask.gateway.site.configuration))
     assert ask.statuses("/a", 4) == statuses
     assert f"a limiter failed; on_limiter_error is {setting}" in caplog.text
     assert "TableFull" in caplog.text
 
 
 @pytest.mark.parametrize("style", ["draft", "legacy", "both", "none"])
-def test_what_the_caller_is_told(clock, style):
-    """The fields of draft-ietf-httpapi-ratelimit-headers-10, parsed by somebody else's parser."""
+def test_rate_limit_fields_of_a_response(clock, style):
+    """The fields of draft-ietf-httpapi-ratelimit-headers-10, parsed by an independent parser."""
     import http_sf
 
     ask = App(shop(headers=style), clock)
@@ -194,8 +194,8 @@ def test_what_the_caller_is_told(clock, style):
     assert answers[2].json() == {"message": "Too Many Requests"}
 
 
-def test_retry_after_is_kept(clock):
-    """Whoever waits as long as Retry-After says is admitted, and not before the exact moment."""
+def test_client_that_waits_retry_after_is_admitted(clock):
+    """It is not admitted before the exact time."""
     ask = App(shop(), clock)
     ask.statuses("/a", 2)
     clock.advance(0.3)

@@ -5,12 +5,12 @@ import itertools
 import os
 import signal
 import threading
-import time
 
 import httpx
 import pytest
 from gateway_harness import KEY
 from ports import free_port
+from waiting import PATIENCE, pace_async, until, until_async
 
 from ratelimit import Table
 
@@ -44,11 +44,11 @@ def gateway_text(tmp_path):
 
 
 def ask(url, count, path="/dev/pets", clients=12):
-    """Statuses of requests that come at once, on many connections."""
+    """Send concurrent requests on many connections and return their statuses."""
 
     async def run():
         async def one(number):
-            async with httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=30) as client:
+            async with httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=PATIENCE) as client:
                 return [(await client.get(url + path)).status_code for _ in range(number)]
 
         found = await asyncio.gather(*(one(count // clients) for _ in range(clients)))
@@ -58,7 +58,7 @@ def ask(url, count, path="/dev/pets", clients=12):
 
 
 def workers_of(url, expected):
-    """The processes that answer."""
+    """Return the process IDs of the workers."""
     found = set()
     for _ in range(300):
         found.add(httpx.get(f"{url}/dev/pid").text)
@@ -67,7 +67,7 @@ def workers_of(url, expected):
     return found
 
 
-def test_four_workers_hold_each_limit_exactly(serve, gateway_text):
+def test_four_workers_enforce_each_limit_exactly(serve, gateway_text):
     server = serve(gateway_text(limit=100), "--workers", "4")
     assert len(workers_of(server.url, 4)) == 4
     statuses = ask(server.url, 180)
@@ -82,7 +82,7 @@ def test_four_workers_hold_each_limit_exactly(serve, gateway_text):
 
 
 def test_tables_are_removed_with_the_gateway(serve, gateway_text):
-    """What the gateway has shared by itself ends with it."""
+    """Tables that the gateway created without a name end with it."""
     server = serve(gateway_text(), "--workers", "2")
     own = f"gateway-{server.process.pid}-"
     assert any(name.startswith(own) for name in Table.names())
@@ -91,7 +91,7 @@ def test_tables_are_removed_with_the_gateway(serve, gateway_text):
 
 
 @pytest.mark.parametrize("kind", ["file", "shared"])
-def test_a_restart_forgets_no_quota(serve, gateway_text, tmp_path, kind):
+def test_restart_keeps_quotas(serve, gateway_text, tmp_path, kind):
     tables = f"file:{tmp_path}/tables" if kind == "file" else f"shared:gateway-test-{os.getpid()}"
     text = gateway_text(tables, limit=10)
     server = serve(text)
@@ -102,16 +102,13 @@ def test_a_restart_forgets_no_quota(serve, gateway_text, tmp_path, kind):
     assert ask(again.url, 8, clients=1) == [200] * 6 + [429] * 2
 
 
-def test_a_killed_worker_is_replaced_and_forgets_nothing(serve, gateway_text):
+def test_killed_worker_is_replaced_and_keeps_counts(serve, gateway_text):
     server = serve(gateway_text(limit=20), "--workers", "2")
     assert ask(server.url, 12).count(200) == 12
     victim = workers_of(server.url, 2).pop()
     os.kill(int(victim), signal.SIGKILL)
     server.wait_for("died")
-    ends = time.monotonic() + 60
-    while server.log.read_text().count("startup complete") < 3:
-        assert time.monotonic() < ends
-        time.sleep(0.05)
+    server.wait_for("startup complete", 3)
     assert ask(server.url, 12).count(200) == 8
 
 
@@ -124,8 +121,8 @@ def reload(server, text, how):
 
 
 @pytest.mark.parametrize(("how", "options"), [("SIGHUP", ["--no-watch"]), ("change", [])])
-def test_reloading(serve, gateway_text, how, options):
-    """Counts stay, with new limits: what was spent counts against the new burst and the new quota."""
+def test_reload_keeps_counts_under_new_limits(serve, gateway_text, how, options):
+    """Spent requests count against the new burst and the new quota."""
     server = serve(gateway_text(limit=10), *options)
     assert ask(server.url, 12, clients=1).count(200) == 10
     reload(server, gateway_text(limit=15), how)
@@ -133,32 +130,29 @@ def test_reloading(serve, gateway_text, how, options):
     assert ask(server.url, 8, clients=1) == [200] * 5 + [429] * 3
 
 
-def test_reloading_four_workers(serve, gateway_text):
+def test_reload_reaches_four_workers(serve, gateway_text):
     server = serve(gateway_text(limit=10), "--workers", "4", "--no-watch")
     ask(server.url, 12)
     reload(server, gateway_text(limit=30), "SIGHUP")
-    ends = time.monotonic() + 10
-    while server.log.read_text().count("reloaded") < 4:
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    server.wait_for("reloaded", 4)
     assert ask(server.url, 36).count(200) == 20
     assert "died" not in server.log.read_text()
 
 
-def test_reloading_drops_nothing(serve, gateway_text):
-    """Requests that come all the while, on connections that are kept, are all answered by the one or the other."""
+def test_reload_drops_no_request(serve, gateway_text):
+    """All requests on persistent connections are answered, by the old or the new configuration."""
     texts = [gateway_text(limit=100_000, burst=n) for n in (1, 2)]
     server = serve(texts[0])
 
     async def run():
         async def one():
-            async with httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=30) as client:
+            async with httpx.AsyncClient(headers={"x-api-key": KEY}, timeout=PATIENCE) as client:
                 return [(await client.get(f"{server.url}/dev/pets")).status_code for _ in range(60)]
 
         async def change():
             for i in range(8):
                 reload(server, texts[i % 2], "SIGHUP")
-                await asyncio.sleep(0.05)
+                await pace_async(0.05)
 
         return (await asyncio.gather(one(), one(), one(), change()))[:3]
 
@@ -166,8 +160,8 @@ def test_reloading_drops_nothing(serve, gateway_text):
     server.wait_for("reloaded")
 
 
-def test_a_wrong_file_changes_nothing(serve, gateway_text):
-    """The log says why, with the line: of a wrong value, and of what is wrong only in the whole."""
+def test_wrong_file_changes_nothing(serve, gateway_text):
+    """The log has the reason with its line, for a wrong value and for values that contradict each other."""
     server = serve(gateway_text())
     text = gateway_text().replace("rate: 0.001", "rate: fast")
     server.file.write_text(text)
@@ -179,8 +173,8 @@ def test_a_wrong_file_changes_nothing(serve, gateway_text):
     assert ask(server.url, 1, clients=1) == [200]
 
 
-def test_a_function_that_cannot_be_loaded_ends_no_watch(serve, gateway_text, tmp_path):
-    """Its module may fail in any way; the next change of the file is followed as ever."""
+def test_function_that_cannot_be_loaded_does_not_end_watching(serve, gateway_text, tmp_path):
+    """Its module may fail in any way; the next change of the file is still applied."""
     (tmp_path / "half_written.py").write_text("def f(event:\n")
     server = serve(gateway_text())
     function = "apis: {a: {routes: {GET /: {function: 'half_written:f'}}, stages: {$default: {}}}}"
@@ -194,8 +188,8 @@ def test_a_function_that_cannot_be_loaded_ends_no_watch(serve, gateway_text, tmp
     assert httpx.get(server.url).text == "whole"
 
 
-def test_the_log_and_the_bounds_of_a_head_are_reloaded(serve, tmp_path):
-    """A request that began before writes its line where it would have."""
+def test_log_and_max_head_are_reloaded(serve, tmp_path):
+    """A request that began before writes its line to the old log."""
     (tmp_path / "late.py").write_text(
         "import asyncio, pathlib\n"
         "async def late(event):\n"
@@ -211,10 +205,7 @@ apis: {{a: {{routes: {{GET /late: {{function: "late:late"}}, GET /: {{mock: {{}}
     server = serve(text.format(log=tmp_path / "one", head=9_000), "--no-watch")
     late = threading.Thread(target=httpx.get, args=(f"{server.url}/late",))
     late.start()
-    ends = time.monotonic() + 10
-    while not (tmp_path / "begun").exists():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    until((tmp_path / "begun").exists)
     assert httpx.get(server.url, headers={"x": "x" * 3_000}).status_code == 200
     reload(server, text.format(log=tmp_path / "two", head=1_000), "SIGHUP")
     server.wait_for("reloaded")
@@ -227,30 +218,32 @@ apis: {{a: {{routes: {{GET /late: {{function: "late:late"}}, GET /: {{mock: {{}}
 
 
 def test_backends_are_kept_over_a_reload(serve, backend, tmp_path):
-    """A download that is under way goes on to its end, also when its backend is no longer in the file."""
+    """A download in progress continues to its end, even if its backend is no longer in the file."""
+
+    reloaded = threading.Event()
 
     async def slow(head, reader, writer):
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n")
-        for _ in range(10):
-            writer.write(b"x" * 20_000)
-            await writer.drain()
-            await asyncio.sleep(0.15)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 200000\r\n\r\n" + b"x" * 100_000)
+        await until_async(reloaded.is_set)
+        writer.write(b"x" * 100_000)
+        await writer.drain()
 
     behind = backend(slow)
     text = "apis: {{a: {{routes: {{$default: {{proxy: '{url}'}}}}, stages: {{$default: {{}}}}}}}}"
     server = serve(text.format(url=behind.url))
-    with httpx.stream("GET", server.url, timeout=20) as answer:
+    with httpx.stream("GET", server.url, timeout=PATIENCE) as answer:
         pieces = answer.iter_raw()
         size = len(next(pieces))
         server.file.write_text(text.format(url="http://127.0.0.1:1"))
         server.wait_for("reloaded")
+        reloaded.set()
         size += sum(map(len, pieces))
     assert size == 200_000
     assert httpx.get(server.url).status_code == 504
 
 
-def test_tls(serve, gateway_text, certificate):
-    """By uvicorn's own options."""
+def test_serves_tls(serve, gateway_text, certificate):
+    """The options are those of uvicorn."""
     key, certificate = certificate
     server = serve(gateway_text(), "--ssl-keyfile", key, "--ssl-certfile", certificate, port=free_port())
     import ssl

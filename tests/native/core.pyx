@@ -6,21 +6,13 @@ from libc.string cimport memset
 
 from ratelimit._engine.algorithm cimport charge, remaining
 from ratelimit._engine.atomics cimport count_load, u128
-from ratelimit._engine.rule cimport SLIDING_LOG, Algorithm, Rule
-from ratelimit._engine.table cimport (
-    Header,
-    Outcome,
-    Request,
-    Table,
-    Verb,
-    claim,
-    find,
-    forget,
-    forget_all,
-    look,
-    opening,
-    perform,
-)
+from ratelimit._engine.claim cimport claim, first_free_at
+from ratelimit._engine.constants cimport SLIDING_LOG, Algorithm
+from ratelimit._engine.layout cimport Header, Table
+from ratelimit._engine.request cimport Outcome, Request, Verb
+from ratelimit._engine.rule cimport Rule
+from ratelimit._engine.search cimport find
+from ratelimit._engine.table cimport forget, forget_all, look, perform
 
 
 cdef extern from "stdlib.h" nogil:
@@ -66,7 +58,7 @@ cdef public void core_delete(void* handle) noexcept nogil:
 cdef public int core_perform(
     void* handle, int verb, uint64_t hashed, uint64_t cost, uint64_t now, uint64_t at, int given, uint64_t* decided
 ) noexcept nogil:
-    """The status of a request; `decided` is the moment it was decided for."""
+    """Return the status of a request; `decided` is the time that it was decided for."""
     cdef Limiter* limiter = <Limiter*>handle
     cdef Request request
     cdef Outcome out
@@ -118,7 +110,7 @@ cdef public void* core_searched(
     uint64_t reach,
     uint64_t beyond,
 ) noexcept nogil:
-    """The memory goes on for some slots `beyond` the table's end."""
+    """Make a limiter whose memory has some slots `beyond` the table's end."""
     cdef Limiter* limiter = <Limiter*>core_new(algorithm, limit, period, slots + beyond)
     limiter.rule.unit = unit
     limiter.rule.interval *= unit
@@ -134,14 +126,14 @@ cdef public void* core_slots(void* handle) noexcept nogil:
 
 
 cdef public void core_spent(void* handle, uint64_t at, uint64_t cost, uint64_t* low, uint64_t* high) noexcept nogil:
-    """The two halves of the state of a key that spent `cost`."""
+    """Compute the two halves of the state of a key that spent `cost`."""
     cdef u128 state = charge(&(<Limiter*>handle).rule, at, cost, 0)
     low[0] = <uint64_t>state
     high[0] = <uint64_t>(state >> 64)
 
 
 cdef public long core_find(void* handle, uint64_t hashed) noexcept nogil:
-    """The number of the slot, or -1."""
+    """Return the number of the slot, or -1."""
     cdef Limiter* limiter = <Limiter*>handle
     cdef u128 word = 0
     cdef u128* slot = find(&limiter.table, hashed, &word)
@@ -151,11 +143,11 @@ cdef public long core_find(void* handle, uint64_t hashed) noexcept nogil:
 cdef public long core_claim(void* handle, uint64_t hashed, uint64_t now) noexcept nogil:
     cdef Limiter* limiter = <Limiter*>handle
     cdef u128 word = 0
-    cdef bint robbed = False
-    cdef u128* slot = claim(&limiter.table, &limiter.rule, now, hashed, &robbed, &word)
+    cdef bint evicted_claim = False
+    cdef u128* slot = claim(&limiter.table, &limiter.rule, now, hashed, &evicted_claim, &word)
     return -1 if slot == NULL else slot - limiter.table.slots
 
 
-cdef public uint64_t core_opening(void* handle, uint64_t hashed, uint64_t now) noexcept nogil:
+cdef public uint64_t core_first_free_at(void* handle, uint64_t hashed, uint64_t now) noexcept nogil:
     cdef Limiter* limiter = <Limiter*>handle
-    return opening(&limiter.table, &limiter.rule, now, hashed)
+    return first_free_at(&limiter.table, &limiter.rule, now, hashed)

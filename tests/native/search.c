@@ -1,6 +1,6 @@
 /* Searches of random tables: small ones, so that most meet the table's end, with windows and reaches of any length, and
-   most slots live, so that groups are passed. A line for each says what find, opening and claim came to, and what the
-   table is afterwards. The same program built with the slots looked at one by one has to print the same. */
+   most slots live, so that groups are passed. Prints for each table the results of find, opening and claim, and the
+   table afterwards. The same program built to look at the slots one by one must print the same. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static uint64_t drawn(uint64_t below) {
 
 static u128 key(uint64_t tag, u128 state) { return (u128)tag << 80 | state; }
 
-/* `odd` of a hundred slots are no live key's; `tag` is in some of them. */
+/* `odd` of a hundred slots do not belong to a live key; `tag` is in some of them. */
 static u128 word_of(void *core, int algorithm, uint64_t now, uint64_t tag, uint64_t odd) {
     uint64_t other = tag ^ (uint64_t)1 << (4 + drawn(40)), low, high;
     uint64_t spread = drawn(4) ? PERIOD / 2 : 3 * PERIOD, at = now + drawn(spread);
@@ -55,7 +55,7 @@ int main(void) {
             words[i] = word_of(core, algorithm, now, tag, i < size ? odd : 0);
         memcpy(core_slots(core), words, (size + BEYOND) * sizeof *words);
         long found = core_find(core, hashed);
-        uint64_t opens = core_opening(core, hashed, now);
+        uint64_t opens = core_first_free_at(core, hashed, now);
         long claimed = core_claim(core, hashed, now);
         memcpy(words, core_slots(core), size * sizeof *words);
         for (uint64_t i = 0; i < size; i++)

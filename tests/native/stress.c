@@ -74,7 +74,7 @@ static void *hot_key(void *argument) {
     return NULL;
 }
 
-static void *fresh_keys(void *argument) { /* each round brings a key that nobody knows, to all threads at once */
+static void *fresh_keys(void *argument) { /* each round brings a new key to all threads at once */
     struct worker *me = argument;
     for (int round = 0; round < ROUNDS; round++) {
         meet(round);
@@ -96,8 +96,8 @@ static void *flood(void *argument) { /* twice as many keys as slots, and a clock
     return NULL;
 }
 
-/* Nothing leaves before the end. The moments of a log differ all the same, as by a clock that goes: it tells its cells
-   apart by number and moment, and numbers come again after two laps. */
+/* Nothing leaves before the end. The times of a log differ all the same, as with a running clock: it distinguishes its
+   cells by number and time, and numbers repeat after two laps. */
 static void *refunds(void *argument) {
     struct worker *me = argument;
     int log = me->algorithm == SLIDING_LOG;

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from tools import needs
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent
 HEADER = HERE.parents[1] / "ratelimit" / "_engine" / "monotonic.h"
 CLOCKSOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
@@ -14,7 +16,7 @@ MICROSECOND = 1_000
 
 
 def readings(folder, header):
-    """What monotonic.c prints: {"counted": ..., "asked": ..., "late": ..., "early": ...}."""
+    """Run monotonic.c and return its output: {"counted": ..., "asked": ..., "late": ..., "early": ...}."""
     needs("gcc")
     (folder / "monotonic.h").write_text(header)
     subprocess.run(["gcc", "-O2", f"-I{folder}", HERE / "monotonic.c", "-o", folder / "monotonic"], check=True)
@@ -33,7 +35,7 @@ def test_a_reading_is_within_a_microsecond_of_the_kernels(honest):
     assert honest["early"] < MICROSECOND
 
 
-def test_it_goes_by_the_counter_where_the_kernel_does(honest):
+def test_uses_the_counter_if_the_kernel_does(honest):
     assert honest["asked"] > 10, "the kernel is asked again and again"
     if CLOCKSOURCE.read_text() == "tsc\n":
         assert honest["counted"] > 100 * honest["asked"]
@@ -41,8 +43,8 @@ def test_it_goes_by_the_counter_where_the_kernel_does(honest):
         assert honest["counted"] == 0
 
 
-def test_a_wrong_rate_is_noticed(tmp_path):
-    """What the tests above are worth: with a rate that is 1 % off they would fail."""
+def test_a_wrong_rate_is_detected(tmp_path):
+    """Show that the tests above detect a rate that is 1 % off."""
     if CLOCKSOURCE.read_text() != "tsc\n":
         return  # then no rate is used, as the test above has seen
     damaged = HEADER.read_text().replace("(since << 32) / ticks", "(since << 32) / ticks * 101 / 100")

@@ -3,7 +3,6 @@
 Each program is stress.c, or search.c, with the functions of core.pyx; no Python runs in it.
 """
 
-import os
 import platform
 import re
 import shutil
@@ -13,17 +12,19 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from tools import needs
+from tools import NIGHTLY, needs
+
+pytestmark = pytest.mark.proof
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
-SECONDS = 60 if os.environ.get("RATELIMIT_NIGHTLY") else 10  # for each scenario, at most
+SECONDS = 60 if NIGHTLY else 10  # for each scenario, at most
 WIDE_CAS = ["-mcx16"] if platform.machine() == "x86_64" else []
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A folder with the C code and the headers, which a test may copy and damage."""
+    """Return a folder with the C code and the headers, which a test may copy and damage."""
     return translated(tmp_path_factory.mktemp("native"))
 
 
@@ -55,7 +56,9 @@ def build(folder, *options, compiler="gcc", program="stress"):
     needs(compiler)
     # Of Cython's module only the functions that the program calls are kept: so nothing of Python is linked.
     command = [compiler, "-w", "-pthread", "-ffunction-sections", "-Wl,--gc-sections", *options]
-    command += [f"-I{folder}", f"-I{sysconfig.get_path('include')}", folder / "core.c", folder / f"{program}.c"]
+    # Headers of Python that are not installed are in the environment, where scripts/make-venv has unpacked them.
+    headers = [f"-I{folder}", f"-I{sysconfig.get_path('include')}", f"-I{sys.prefix}/include"]
+    command += [*headers, folder / "core.c", folder / f"{program}.c"]
     subprocess.run([*command, "-o", folder / program], check=True)
     return folder / program
 
@@ -67,7 +70,7 @@ def run(*command, seconds=SECONDS):
 
 
 def damaged(source, folder, header, right, wrong):
-    """A copy of the source with one line of a header changed."""
+    """Return a copy of the source with one line of a header changed."""
     shutil.copytree(source, folder, dirs_exist_ok=True)
     text = (folder / header).read_text()
     assert text.count(right) == 1
@@ -112,7 +115,7 @@ def test_thread_sanitizer_finds_a_seeded_race(source, tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["-march=armv8.1-a"]], ids=["armv8.0", "armv8.1"])
 def test_promises_hold_in_code_for_aarch64(source, options):
-    """A smoke test: qemu on x86 hardly ever shows a reordering, so it says nothing about memory order."""
+    """A smoke test: qemu on x86 hardly ever shows a reordering, so it does not check the memory order."""
     needs("qemu-aarch64-static")
     program = build(source, "-O2", "-static", *options, compiler="aarch64-linux-gnu-gcc")
     result = run("qemu-aarch64-static", program)
@@ -130,7 +133,7 @@ ONE_BY_ONE = """
 
 
 def searches(folder, *options, compiler="gcc", runner=()):
-    """What search.c prints, a line for each table."""
+    """Run search.c and return its output, a line for each table."""
     program = build(folder, "-O2", *options, compiler=compiler, program="search")
     return subprocess.run([*runner, program], check=True, capture_output=True, text=True).stdout.splitlines()
 
@@ -141,7 +144,7 @@ def one_by_one(source):
     return searches(source, *NO_GROUPS, *WIDE_CAS)
 
 
-def test_a_search_in_groups_is_a_search(source, one_by_one):
+def test_search_in_groups_equals_a_search_one_by_one(source, one_by_one):
     assert searches(source, *WIDE_CAS) == one_by_one
     for outcome in ("found -1", "found [0-9]", "claimed -1", "claimed [0-9]", "opens 0", "opens [1-9]"):
         for algorithm in range(6):
@@ -149,36 +152,36 @@ def test_a_search_in_groups_is_a_search(source, one_by_one):
             assert seen > 100, f"algorithm {algorithm}, {outcome}: {seen} of {len(one_by_one)}"
 
 
-def test_a_search_in_groups_is_a_search_on_aarch64(source, one_by_one):
+def test_search_in_groups_equals_a_search_one_by_one_on_aarch64(source, one_by_one):
     needs("qemu-aarch64-static")
     options = {"compiler": "aarch64-linux-gnu-gcc", "runner": ["qemu-aarch64-static"]}
     assert searches(source, "-static", **options) == one_by_one
 
 
-# What the tests above are worth: of each file a line, and what is wrong in its place.
+# To show that the tests above detect errors: a line of each file, and a wrong one to replace it.
 WRONG_SEARCHES = {
     "the slot after a group is skipped": (
-        "_engine/table.pxd",
+        "_engine/layout.pxd",
         "    slot += count\n    return table.slots if slot == table.slots + table.size else slot",
         "    slot += count + (count > 1)\n    return table.slots if slot >= table.slots + table.size else slot",
     ),
     "what is left at the end is skipped": (
-        "_engine/table.pxd",
-        "        passed = others(table, slot, left, tag)",
-        "        left -= left % GROUP\n        passed = others(table, slot, left, tag)",
+        "_engine/search.pxd",
+        "        skipped = skip_others(table, slot, left, tag)",
+        "        left -= left % GROUP\n        skipped = skip_others(table, slot, left, tag)",
     ),
     "a last group goes on beyond the table": (
-        "_engine/table.pxd",
+        "_engine/search.pxd",
         "    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP",
         "    return (min(left, <uint64_t>(table.slots + table.size - slot)) + GROUP - 1) // GROUP * GROUP",
     ),
     "the table's end is not seen": (
-        "_engine/table.pxd",
+        "_engine/search.pxd",
         "    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP",
         "    return left // GROUP * GROUP",
     ),
     "it wraps a slot too far": (
-        "_engine/table.pxd",
+        "_engine/layout.pxd",
         "    return table.slots if slot == table.slots + table.size else slot",
         "    return table.slots + (count > 1) if slot == table.slots + table.size else slot",
     ),
@@ -207,7 +210,7 @@ WRONG_SEARCHES = {
 
 
 @pytest.mark.parametrize("error", WRONG_SEARCHES)
-def test_a_wrong_search_in_groups_is_noticed(error, one_by_one, tmp_path):
+def test_a_wrong_search_in_groups_is_detected(error, one_by_one, tmp_path):
     file, right, wrong = WRONG_SEARCHES[error]
     shutil.copytree(
         PROJECT / "ratelimit",

@@ -1,4 +1,4 @@
-"""What is asked of eight words at once, in the processor's way and in plain C."""
+"""Checks of eight words at once, by the processor's vector instructions and in plain C."""
 
 import platform
 import re
@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from tools import needs
 
+pytestmark = pytest.mark.proof
+
 HERE = Path(__file__).parent
 HEADER = HERE.parents[1] / "ratelimit" / "_engine" / "atomics.h"
 WIDE_CAS = ["-mcx16"] if platform.machine() == "x86_64" else []
 
 
 def compared(folder, header, *options):
-    """What words.c prints: {"wrong": ..., "found": ..., "passing": ..., "above": ...}."""
+    """Run words.c and return its output: {"wrong": ..., "found": ..., "passing": ..., "above": ...}."""
     needs("gcc")
     (folder / "atomics.h").write_text(header)
     command = ["gcc", "-O2", "-w", *WIDE_CAS, *options, f"-I{folder}", HERE / "words.c", "-o", folder / "words"]
@@ -24,8 +26,8 @@ def compared(folder, header, *options):
 
 
 @pytest.mark.parametrize("options", [[], ["-U__SSE2__"]], ids=["vectors", "plain C"])
-def test_eight_words_are_judged_as_one_by_one(tmp_path, options):
-    """Among others that differ in one bit; and the answer is now yes, now no."""
+def test_eight_words_at_once_equal_one_by_one(tmp_path, options):
+    """The words differ from others in one bit; both results occur."""
     seen = compared(tmp_path, HEADER.read_text(), *options)
     assert seen["wrong"] == 0
     assert 0 < seen["found"] < 200_000
@@ -34,7 +36,7 @@ def test_eight_words_are_judged_as_one_by_one(tmp_path, options):
         assert 1_000 < seen["above"] < 199_000
 
 
-# What the test above is worth: of the header a part, and what is wrong in its place.
+# To show that the test above detects errors: a part of the header, and a wrong one to replace it.
 WRONG = {
     "half a top is compared": ("bits &= bits >> 1 & 0x5555;", "bits &= 0x5555;"),
     "nothing is passed": ("met |= (tops - 1) | ((tops ^ top) - 1);", "met |= (tops ^ top) - 1;"),
@@ -46,7 +48,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("error", WRONG)
-def test_a_wrong_judgement_is_noticed(tmp_path, error):
+def test_a_wrong_comparison_is_detected(tmp_path, error):
     right, wrong = WRONG[error]
     assert HEADER.read_text().count(right) == 1
     if platform.machine() == "x86_64":

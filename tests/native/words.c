@@ -1,5 +1,5 @@
-/* What is asked of eight words at once, beside the same by a loop: words of which none, one or several have the top
-   that is looked for, and the others nearly have it; that are above a floor, at it or below it, by either half. Prints
+/* Check eight words at once, and compare with a loop: words of which none, one or several have the top
+   that is searched for, and the others nearly have it; words above, at or below a floor, by either half. Print
    how often an answer was wrong, and how often each was yes. */
 #include "atomics.h"
 
@@ -51,7 +51,7 @@ static void ask_whether_they_are_above(uint64_t top) {
         all &= its != top && its > 1 && !claim && (state & below) > floor;
     }
     int said = words_above(words, SHIFT + 1, top, floor);
-    wrong += said > all || (VECTORS && said != all); /* a no says nothing */
+    wrong += said > all || (VECTORS && said != all); /* a negative result is inconclusive */
     above += said;
 }
 

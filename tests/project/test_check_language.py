@@ -60,6 +60,7 @@ PLAIN = [
     "Colours that readers can tell apart.",
     "It is as if a key had never been used.",
     "not for the client but for the server",
+    "the faster one's decisions",
     "a standard, a standalone server and a long-standing rule",
     "a body of text, and somebodies",
 ]
@@ -79,8 +80,15 @@ def test_leaves_plain_english_alone(text):
     assert phrases(text + "\n") == []
 
 
+def test_finds_a_docstring_that_goes_on_from_a_name():
+    assert phrases('def f():\n    """And closes."""\n    # And then.\n    """Ends. And closes."""\n', "python") == [
+        (2, "And")
+    ]
+
+
 def test_every_rule_finds_one_of_the_phrases():
-    unused = [rule.pattern for rule, _ in check.RULES if not any(rule.search(text) for text in RIDDLES)]
+    examples = [*RIDDLES, "\0And closes."]
+    unused = [rule.pattern for rule, _ in check.RULES if not any(rule.search(text) for text in examples)]
     assert unused == []
 
 
@@ -117,6 +125,14 @@ def test_finds_nothing_across_code():
 )
 def test_reads_prose_and_no_code(text, language, expected):
     assert phrases(text, language) == expected
+
+
+def test_finds_the_docstring_of_a_cython_function_that_is_not_imperative():
+    source = (
+        'cdef class A(B):\n    """The class."""\n\n    @property\n    def a(self):\n        """The value."""\n\n'
+        'cdef int f(\n    int x\n) noexcept nogil:  # why\n    """The sum."""\n\ndef g():\n    """Return it."""\n'
+    )
+    assert phrases(source, "cython") == [(11, "The sum")]
 
 
 def test_knows_languages_by_suffix_name_and_first_line(tmp_path):

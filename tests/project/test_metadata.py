@@ -5,9 +5,12 @@ import tomllib
 from importlib.metadata import metadata, version
 from pathlib import Path
 
+from setuptools import find_packages
+
 import ratelimit
 
 ROOT = Path(__file__).parents[2]
+CODE = {".py", ".pyx", ".pxd"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -36,3 +39,9 @@ def test_pre_commit_uses_the_tools_of_the_lint_group():
 def test_changelog_has_an_entry_for_this_version_or_an_unreleased_one():
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] in ("Unreleased", ratelimit.__version__)
+
+
+def test_every_folder_of_the_package_is_installed():
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "ratelimit").rglob("*") if path.suffix in CODE}
+    include = PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {".".join(folder.parts) for folder in folders} == set(find_packages(str(ROOT), include=include))

@@ -106,5 +106,5 @@ def machine_of(algorithm):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
-def test_all_verbs_in_any_order(algorithm):
+def test_all_verbs_equal_the_oracle_in_any_order(algorithm):
     run_state_machine_as_test(machine_of(algorithm), settings=settings())

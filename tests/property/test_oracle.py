@@ -20,7 +20,7 @@ costs = st.one_of(st.just(1), st.integers(1, 30), st.sampled_from([10**9, 2**62 
 
 
 def limiter_or_none(algorithm, quota):
-    """None where the library refuses the sizes."""
+    """Make a limiter, or return None if the library rejects the quota."""
     try:
         return algorithm.make(quota, max_keys=8)
     except ValueError as error:
@@ -30,8 +30,8 @@ def limiter_or_none(algorithm, quota):
 
 
 @given(data=st.data(), limit=limits, period=periods, now=starts)
-def test_hits_and_peeks_answer_as_the_oracle(algorithm, data, limit, period, now):
-    """Any quota, any costs, any clock: all six fields of every decision."""
+def test_hits_and_peeks_equal_the_oracle(algorithm, data, limit, period, now):
+    """All six fields of every decision are compared, for any quota, cost and clock."""
     limiter = limiter_or_none(algorithm, quota_of(limit, period))
     if limiter is None or (algorithm.name == "sliding log" and limit > 3_000):
         return
@@ -43,8 +43,8 @@ def test_hits_and_peeks_answer_as_the_oracle(algorithm, data, limit, period, now
 
 
 @given(data=st.data(), limit=st.integers(1, 50), period=st.sampled_from([1, 10, SECOND, YEAR // 50]))
-def test_batches_are_the_same_calls_one_by_one(algorithm, data, limit, period):
-    """Keys, costs and moments in arrays, against one oracle a key.
+def test_batches_equal_single_calls(algorithm, data, limit, period):
+    """Keys, costs and times are arrays, compared with one oracle a key.
 
     Here the clock does not go back: with several keys it matters whether the slot of one that had become
     fresh was taken meanwhile (test_table.py).
@@ -74,8 +74,7 @@ def test_batches_are_the_same_calls_one_by_one(algorithm, data, limit, period):
 
 
 @given(data=st.data(), limit=st.integers(1, 20), other=st.integers(1, 40), burst=st.integers(1, 30))
-def test_quotas_of_single_calls(algorithm, data, limit, other, burst):
-    """A quota for one call decides by its own sizes over the state that all calls share."""
+def test_quota_of_a_call_decides_over_the_shared_state(algorithm, data, limit, other, burst):
     period = 60 * SECOND
     limiter = algorithm.make(quota_of(limit, period))
     oracle = algorithm.oracle(limit, period)

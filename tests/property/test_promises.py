@@ -1,6 +1,6 @@
 """The theorems of docs/algorithms.md, as they are stated there.
 
-What they say of "any interval" is checked for every interval that begins and ends at a request.
+Promises about "any interval" are checked for every interval that begins and ends at a request.
 """
 
 from fractions import Fraction
@@ -18,7 +18,7 @@ periods = st.sampled_from([1, 7, 1_000, SECOND, 60 * SECOND])
 
 
 def requests_of(period, back=False):
-    """Pairs (step of the clock, cost); steps are around the period's parts, and with `back` of both signs."""
+    """Draw pairs (step of the clock, cost); steps are near fractions of the period, and with `back` of both signs."""
     return st.lists(
         st.tuples(st.integers(-period if back else 0, period) | st.integers(0, 4 * period), st.integers(1, 4)),
         max_size=40,
@@ -26,7 +26,7 @@ def requests_of(period, back=False):
 
 
 def admitted(limiter, requests, start=START):
-    """(moment, cost) of each request that was admitted, in the order of asking."""
+    """Return (time, cost) of each admitted request, in the order of the requests."""
     moments = accumulate((step for step, _ in requests), initial=start)
     return [
         (now, cost)
@@ -36,14 +36,14 @@ def admitted(limiter, requests, start=START):
 
 
 def most_within(spent, length):
-    """The largest total cost in a half-open interval of `length`."""
+    """Return the largest total cost in a half-open interval of `length`."""
     return max(
         (sum(cost for moment, cost in spent if begin <= moment < begin + length) for begin, _ in spent), default=0
     )
 
 
 def greedy(limiter, begin, end):
-    """When one is admitted, in [begin, end), who asks again as early as it may be."""
+    """Return the times in [begin, end) at which a client is admitted that asks as early as possible."""
     moments, now = [], begin
     while now < end:
         decision = limiter.hit("key", now=now)
@@ -59,7 +59,7 @@ def greedy(limiter, begin, end):
 
 @given(data=st.data(), limit=limits, period=periods, burst=st.integers(1, 12))
 def test_token_bucket_admits_burst_and_rate_in_any_interval(data, limit, period, burst):
-    """At most burst + floor(T * limit / period) in an interval of length T, in whatever order readings arrive."""
+    """At most burst + floor(T * limit / period) in an interval of length T, in any order of readings."""
     spent = admitted(TokenBucket(quota_of(limit, period, burst)), data.draw(requests_of(period, back=True)))
     for begin, _ in spent:
         for end, _ in spent:
@@ -69,9 +69,9 @@ def test_token_bucket_admits_burst_and_rate_in_any_interval(data, limit, period,
 
 @given(limit=limits, period=periods, burst=st.integers(2, 12), periods_long=st.integers(0, 3))
 def test_token_bucket_gives_all_that_it_promises(limit, period, burst, periods_long):
-    """The bound is reached by who asks as early as it may be: the bucket is not stricter than it says.
+    """A client that asks as early as possible reaches the bound: the bucket is not stricter than its promise.
 
-    One asks at whole nanoseconds: of a burst of 1, or a rate above one a nanosecond, parts of them are lost.
+    The requests come at whole nanoseconds: of a burst of 1, or a rate above one a nanosecond, parts of them are lost.
     """
     assume(limit <= period)
     length = periods_long * period
@@ -96,7 +96,7 @@ def test_token_bucket_equals_gcra(data, limit, period, burst):
 
 @given(data=st.data(), limit=limits, period=periods, late=st.integers(0, 2 * SECOND), cost=st.integers(1, 12))
 def test_token_bucket_is_only_stricter_to_a_late_reading(data, limit, period, late, cost):
-    """What is refused at a moment is refused at every earlier one."""
+    """A request that is refused at one time is refused at every earlier time."""
     limiter = TokenBucket(quota_of(limit, period))
     requests = data.draw(requests_of(period))
     admitted(limiter, requests)
@@ -105,7 +105,7 @@ def test_token_bucket_is_only_stricter_to_a_late_reading(data, limit, period, la
 
 
 def test_token_bucket_starts_full():
-    """Its whole burst is there at the first request."""
+    """The first request can spend the whole burst."""
     decision = TokenBucket("5/minute", burst=9).hit("key", 9)
     assert (decision.allowed, decision.remaining, decision.limit) == (True, 0, 9)
 
@@ -133,7 +133,7 @@ def test_leaky_bucket_serves_one_after_another(data, limit, period, capacity):
 
 @given(limit=limits, period=periods, capacity=st.integers(0, 12))
 def test_leaky_bucket_serves_one_and_lets_capacity_wait(limit, period, capacity):
-    """As nginx's limit_req: of many at once, one is served and `capacity` queue up; a full queue drops."""
+    """As in nginx's limit_req, of many at once one is served and `capacity` wait; the rest is refused."""
     limiter = LeakyBucket(quota_of(limit, period), capacity=capacity)
     decisions = [limiter.hit("key", now=START) for _ in range(capacity + 3)]
     interval = -(-period // limit)
@@ -146,7 +146,7 @@ def test_leaky_bucket_serves_one_and_lets_capacity_wait(limit, period, capacity)
 
 @given(data=st.data(), limit=limits, period=periods)
 def test_fixed_window_admits_its_limit_in_each_window(data, limit, period):
-    """At most `limit` in each window, at most twice that in any period; also when readings go back."""
+    """At most `limit` in each window and twice that in any period, also when readings go back."""
     spent = admitted(FixedWindow(quota_of(limit, period)), data.draw(requests_of(period, back=True)))
     windows = {moment // period for moment, _ in spent}
     assert all(sum(cost for moment, cost in spent if moment // period == window) <= limit for window in windows)
@@ -155,7 +155,7 @@ def test_fixed_window_admits_its_limit_in_each_window(data, limit, period):
 
 @given(limit=limits, period=periods, window=st.integers(1, 1_000))
 def test_fixed_window_admits_twice_its_limit_across_a_boundary(limit, period, window):
-    """Which is its known weakness: reached by whoever asks just before and just after."""
+    """This is its known weakness: requests just before and just after the boundary reach it."""
     limiter = FixedWindow(quota_of(limit, period))
     boundary = window * period
     before = limiter.allow_many(["key"] * (limit + 3), now=boundary - 1)
@@ -165,7 +165,7 @@ def test_fixed_window_admits_twice_its_limit_across_a_boundary(limit, period, wi
 
 @given(data=st.data(), limit=limits, period=periods)
 def test_first_window_starts_at_the_first_request(data, limit, period):
-    """With anchor="first" the windows are those of the key, one period from the request that opened each."""
+    """With anchor="first" each key has its own windows, which begin with a request and last one period."""
     limiter = FixedWindow(quota_of(limit, period), anchor="first")
     opened, inside = None, 0
     now = START
@@ -192,7 +192,7 @@ def test_sliding_window_stays_below_twice_its_limit(data, limit, period):
 
 @pytest.mark.parametrize("limit", [1, 2, 12, 100, 1_000])
 def test_sliding_window_reaches_its_worst_case(limit):
-    """2 * limit - 1, by a quota spent in a window's last nanosecond and one more as often as may be."""
+    """2 * limit - 1, by a quota spent in a window's last nanosecond and then one more as often as possible."""
     minute = 60 * SECOND
     boundary = START - START % minute
     moments = greedy(SlidingWindow(quota_of(limit, minute)), boundary - 1, boundary - 1 + minute)
@@ -202,7 +202,7 @@ def test_sliding_window_reaches_its_worst_case(limit):
 
 @given(data=st.data(), limit=limits, period=periods)
 def test_sliding_window_admits_by_the_estimate(data, limit, period):
-    """Exactly while current + previous * (1 - e) + cost <= limit."""
+    """It admits exactly while current + previous * (1 - e) + cost <= limit."""
     limiter = SlidingWindow(quota_of(limit, period))
     spent, now = {}, START
     for step, cost in data.draw(requests_of(period)):
@@ -231,7 +231,7 @@ def test_sliding_log_is_exact(data, limit, period):
 
 @given(data=st.data(), limit=limits, period=periods)
 def test_sliding_log_keeps_its_limit_when_readings_go_back(data, limit, period):
-    """A reading that goes back is judged more strictly, never less."""
+    """A reading that goes back makes decisions stricter, never more generous."""
     spent = admitted(SlidingLog(quota_of(limit, period)), data.draw(requests_of(period, back=True)))
     assert most_within(spent, period) <= limit
 
@@ -241,7 +241,7 @@ def test_sliding_log_keeps_its_limit_when_readings_go_back(data, limit, period):
 
 @given(data=st.data(), limit=limits, period=periods, cost=st.integers(1, 12))
 def test_retry_after_is_exact_to_the_nanosecond(algorithm, data, limit, period, cost):
-    """One nanosecond earlier the same request is refused, at that moment it is allowed."""
+    """At that time the same request is admitted; one nanosecond earlier it is refused."""
     limiter = algorithm.make(quota_of(limit, period))
     requests = data.draw(requests_of(period))
     admitted(limiter, requests)
@@ -259,8 +259,8 @@ def test_retry_after_is_exact_to_the_nanosecond(algorithm, data, limit, period, 
 
 
 @given(data=st.data(), limit=limits, period=periods)
-def test_reset_after_is_when_the_key_is_as_one_never_seen(algorithm, data, limit, period):
-    """One nanosecond earlier it still counts as live, at that moment no more."""
+def test_reset_after_is_when_the_key_becomes_fresh(algorithm, data, limit, period):
+    """One nanosecond earlier it is still live."""
     limiter = algorithm.make(quota_of(limit, period), max_keys=4)
     requests = data.draw(requests_of(period))
     assume(admitted(limiter, requests))
@@ -273,7 +273,7 @@ def test_reset_after_is_when_the_key_is_as_one_never_seen(algorithm, data, limit
 
 @given(data=st.data(), limit=limits, period=periods, cost=st.integers(1, 5))
 def test_more_after_is_when_one_more_remains(algorithm, data, limit, period, cost):
-    """It is the wait of a request that is one more than what remains; none when nothing was spent."""
+    """It is the wait of a request that costs one more than what remains, or 0 if nothing was spent."""
     limiter = algorithm.make(quota_of(limit, period), max_keys=4)
     requests = data.draw(requests_of(period))
     admitted(limiter, requests)
@@ -288,7 +288,7 @@ def test_more_after_is_when_one_more_remains(algorithm, data, limit, period, cos
 
 @given(data=st.data(), limit=limits, period=periods)
 def test_a_refusal_writes_nothing(algorithm, data, limit, period):
-    """Not a byte of the table changes, whatever the cost and the verb."""
+    """No byte of the table changes, whatever the cost and the verb."""
     limiter = algorithm.make(quota_of(limit, period), max_keys=4)
     admitted(limiter, data.draw(requests_of(period)))
     while limiter.hit("key", now=START).allowed:
@@ -307,8 +307,8 @@ def test_a_refusal_writes_nothing(algorithm, data, limit, period):
 
 @pytest.mark.parametrize("limit", [1, 5, 1_000])
 @pytest.mark.parametrize("excess", [1, 2**62, 2**64, 10**30], ids=["1", "2**62", "2**64", "10**30"])
-def test_a_cost_above_what_is_ever_allowed(algorithm, clock, limit, excess):
-    """Is refused with an infinite retry_after, by a fresh key and by one that is known."""
+def test_cost_above_the_limit_has_an_infinite_retry_after(algorithm, clock, limit, excess):
+    """This holds for a fresh key and for one that is live."""
     limiter = algorithm.make(quota_of(limit, SECOND), clock)
     for _ in range(2):
         most = limiter.peek("key").limit
@@ -318,8 +318,8 @@ def test_a_cost_above_what_is_ever_allowed(algorithm, clock, limit, excess):
 
 
 @given(data=st.data(), limit=limits, period=periods)
-def test_no_flood_wins_a_quota_back(data, limit, period):
-    """A key that is refused stays refused until its time, however many others ask, in every algorithm."""
+def test_no_flood_restores_a_quota(data, limit, period):
+    """A refused key stays refused until its time, whatever the number of other keys, in every algorithm."""
     algorithm = data.draw(st.sampled_from(ALGORITHMS))
     limiter = algorithm.make(quota_of(limit, period), max_keys=4)
     while limiter.hit("key", now=START).allowed:

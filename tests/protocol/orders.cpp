@@ -2,7 +2,7 @@
    C11 lets a load return. Names and order are those of table.pxd. A word is one atomic object here, as it is for
    the processor.
 
-   orders SUITE: runs one of the three; the exit code says whether it held. */
+   orders SUITE: runs one of the three; the exit code is 0 if it held. */
 #include <cstring>
 
 #include <relacy/relacy.hpp>
@@ -218,7 +218,7 @@ struct late_request : rl::test_suite<late_request, 2> {
     }
 };
 
-/* A sliding log with room for two: whoever sees the newest request in the slot sees the one before it in the ring. */
+/* A sliding log with room for two: a thread that sees the newest request in the slot sees the one before it in the ring. */
 struct ring : rl::test_suite<ring, 3> {
     rl::atomic<word_t> slot, cells[2];
     rl::var<int> admitted[3];

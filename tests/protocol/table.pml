@@ -7,9 +7,9 @@
    reading; readings may be late. The table starts in any state that it could have been left in.
 
    A process killed between two instructions is one that never runs again. For everything that must not happen
-   an interleaving in which it pauses for ever is the same thing. That it blocks nobody is the search for
-   cycles (-DNP): nothing here repeats, so that any infinite run is one in which nobody gets done. With -DCRASH
-   it also really ends, at any step, and the threads that are left must find the counts exact.
+   an interleaving in which it pauses for ever is the same thing. The search for
+   cycles (-DNP) shows that no process blocks another: nothing here repeats, so in an infinite run no thread finishes.
+   With -DCRASH the process also really ends, at any step, and the remaining threads must find the counts exact.
 
    With -DGROUPS find and claim first look at all slots as at a group: one after another, but in another order than the
    search's, as the words of a group are of different moments. Unless all can be passed, they are gone through again.
@@ -66,18 +66,18 @@
 short slots[SLOTS];
 byte horizon, tickets, reach;
 
-/* What really happened: the measure of everything. */
+/* The requests that were really admitted, to compare with. */
 byte admitted[4 * MOMENTS];
 #define ADMITTED(tag, index) admitted[(tag) * MOMENTS + (index)]
 byte crashed;
 
-/* A key's slot says what was admitted, and no second slot has the key. */
+/* The slot of a key counts its admitted requests, and no second slot has the key. */
 inline check_key(tag, state) {
     assert(COUNT(state) == ADMITTED(tag, INDEX(state)));
     assert(COUNT(state) <= LIMIT);
 }
 
-/* What is no longer looked at counts as another state unless it is cleared. */
+/* A variable that is no longer read makes another state unless it is cleared. */
 inline drop() {
     seen = 0; expected = 0; leftover = 0; rival = 0; chosen = 0; abandoned = 0; left = 0; far = 0; passed = false
 }
@@ -384,7 +384,7 @@ inline fill() {
     od
 }
 
-/* Threads are alike, so that only the requests matter and not who brings which: they are drawn in order. */
+/* Threads are alike, so the requests are drawn in order: it does not matter which thread brings which. */
 init {
     byte i, tag, now, order, before;
     byte verb;

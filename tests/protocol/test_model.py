@@ -3,17 +3,17 @@
 `RATELIMIT_NIGHTLY=1` runs the long forms as well (about half an hour, 10 GB).
 """
 
-import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from tools import needs
+from tools import NIGHTLY, needs
+
+pytestmark = pytest.mark.proof
 
 HERE = Path(__file__).parent
-NIGHTLY = bool(os.environ.get("RATELIMIT_NIGHTLY"))
 ALL_VERBS = "REFUNDS RESETS GIVEN CRASH"
 
 # Of each model what must hold, at different sizes: threads, slots, verbs.
@@ -37,7 +37,7 @@ HOLD_NIGHTLY = [
     ("table", "THREADS=3 SLOTS=2 LIMIT=2 HOMES=0"),
     ("log", "THREADS=3 OPS=2 REFUNDS"),
 ]
-# That nobody waits for anybody: no run is infinite.
+# No thread waits for another: no run is infinite.
 END = [
     ("table", "THREADS=2 SLOTS=2 RESETS"),
     ("table", "THREADS=2 SLOTS=2 GROUPS RESETS"),
@@ -69,7 +69,7 @@ WRONG = [
 
 
 def explore(model, sizes, folder, cycles=False):
-    """(errors, states) of a complete search."""
+    """Return the errors and the number of states of a complete search."""
     needs("spin", "gcc")
     shutil.copy(HERE / f"{model}.pml", folder)
     defines = [f"-D{size}" for size in sizes.split()]

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from tools import needs
 
+pytestmark = pytest.mark.proof
+
 SUITES = ["first_requests", "late_request", "ring"]
 EXECUTIONS = 200_000
 
-# Weaker orders, and what notices: a load that may pass the claim before it, a claim that is no full barrier, ...
+# Weaker orders, and the suites that detect them: a load that may pass the claim before it, a claim without a full
+# barrier, ...
 WEAKER = {
     "LOAD=acquire": ["first_requests"],
     "CAS=acq_rel CAS_FAILED=acquire": ["first_requests"],
@@ -23,7 +26,7 @@ ENOUGH = ["", "COUNT_LOAD=relaxed COUNT_RAISE=relaxed", "GROUPS"]
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
-    needs("g++")
+    needs("g++", "relacy/relacy.hpp")
 
     def build(orders):
         program = tmp_path_factory.mktemp("orders") / "orders"
@@ -49,7 +52,7 @@ def test_orders_are_strong_enough(build, orders):
 
 
 @pytest.mark.parametrize("orders", WEAKER)
-def test_weaker_orders_are_noticed(build, orders):
+def test_weaker_orders_are_detected(build, orders):
     program = build(orders)
     for suite in WEAKER[orders]:
         result = explore(program, suite)

@@ -17,7 +17,7 @@ BESIDE = ROOT.parent / "shared/data/apache-access.log"
 
 @pytest.fixture(scope="session")
 def made_log(tmp_path_factory):
-    """One day of a small site."""
+    """Write one day of a small site's log."""
     from traffic import write_log
 
     path = tmp_path_factory.mktemp("traffic") / "access.log"
@@ -27,7 +27,7 @@ def made_log(tmp_path_factory):
 
 @pytest.fixture(scope="session", params=["real", "made"])
 def access_log(request, made_log):
-    """A log that a real server wrote, if there is one here; and one that was made."""
+    """Return a log: one that a real server wrote, if the machine has one, and a made-up one."""
     if request.param == "made":
         return made_log
     named = os.environ.get("RATELIMIT_ACCESS_LOG")

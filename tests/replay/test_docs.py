@@ -1,6 +1,6 @@
-"""The shell sessions of docs/replay.md are what the commands print.
+"""The shell sessions of docs/replay.md have the output of the commands.
 
-`python tests/replay/test_docs.py` writes them anew.
+`python tests/replay/test_docs.py` rewrites them.
 """
 
 import re
@@ -16,7 +16,7 @@ SESSION = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 
 
 def run(command, folder):
-    """What a command prints, with the interpreter that runs the tests."""
+    """Return the output of a command, run by the interpreter of the tests."""
     python = shlex.quote(sys.executable)
     real = command.replace("python examples/", f"{python} {ROOT}/examples/")
     real = re.sub(r"\bratelimit (?=replay|suggest)", f"{python} -m ratelimit ", real)
@@ -35,7 +35,7 @@ def rewritten(page):
         return SESSION.sub(session, page)
 
 
-def test_the_sessions_are_what_the_commands_print():
+def test_sessions_have_the_output_of_the_commands():
     page = PAGE.read_text(encoding="utf-8")
     assert len(SESSION.findall(page)) >= 4
     assert rewritten(page) == page

@@ -13,7 +13,8 @@ import pytest
 from replay_tools import ROOT
 
 from ratelimit.replay import replay, replay_log
-from ratelimit.replay.reader import Reader
+from ratelimit.replay.logs import recorded
+from ratelimit.replay.reading.reader import Reader
 
 SECOND = 10**9
 LINE = re.compile(r'^(\S+) \S+ \S+ \[([^\]]+)\] "(?:[^"\\]|\\.)*" \d{3} ')
@@ -29,7 +30,7 @@ ORACLES = {
 
 @pytest.fixture(scope="module")
 def log(access_log, tmp_path_factory):
-    """The first 15,000 lines, for the oracle takes its time."""
+    """Return the first 15,000 lines, since the oracle is slow."""
     path = tmp_path_factory.mktemp("log") / "access.log"
     with open(access_log, encoding="utf-8", errors="surrogateescape") as source:
         path.write_text("".join(islice(source, 15_000)), encoding="utf-8", errors="surrogateescape")
@@ -38,7 +39,7 @@ def log(access_log, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def requests(log):
-    """(moment, client) of each line that can be read, in the order of the moments; those alike as they stand."""
+    """Return (time, client) of each readable line, by time; lines with equal times keep their order."""
     found = [LINE.match(line) for line in log.read_text(encoding="utf-8", errors="surrogateescape").splitlines()]
     rows = [
         (round(datetime.strptime(line[2], "%d/%b/%Y:%H:%M:%S %z").timestamp()) * SECOND, line[1])
@@ -55,7 +56,7 @@ def algorithm(request):
 
 @pytest.fixture(scope="module")
 def expected(algorithm, requests):
-    """What the oracle decides."""
+    """Return the decisions of the oracle."""
     keys, allowed = {}, []
     for moment, client in requests:
         one = keys.setdefault(client, ORACLES[algorithm](LIMIT, PERIOD))
@@ -65,22 +66,22 @@ def expected(algorithm, requests):
     return allowed
 
 
-def test_the_reader_reads_the_same_requests(log, requests):
+def test_reader_reads_the_same_requests(log, requests):
     reader = Reader([str(log)])
-    chunks = list(reader.chunks())
-    moments = np.concatenate([chunk.moments for chunk in chunks]).tolist()
-    numbers = np.concatenate([chunk.numbers for chunk in chunks]).tolist()
-    assert reader.source().late == 0
-    assert list(zip(moments, map(reader.name, numbers), strict=True)) == requests
+    trace, _ = recorded(reader)
+    batches = list(trace.batches())
+    times = np.concatenate([batch.times for batch in batches]).tolist()
+    ids = np.concatenate([batch.ids for batch in batches]).tolist()
+    assert list(zip(times, map(reader.name, ids), strict=True)) == requests
 
 
-def test_each_line_is_decided_as_the_oracle_decides_it(algorithm, requests, expected):
+def test_each_decision_equals_the_oracle(algorithm, requests, expected):
     moments, clients = zip(*requests, strict=True)
     report = replay(np.array(moments), list(clients), f"{algorithm} {LIMIT}/minute", keep=True)
     assert report.outcomes[0].allowed.tolist() == expected
 
 
-def test_the_counts_of_a_log_are_the_oracles(algorithm, log, requests, expected):
+def test_counts_of_a_log_equal_the_oracle(algorithm, log, requests, expected):
     outcome = replay_log(log, f"{algorithm} {LIMIT}/minute").outcomes[0]
     refused = Counter(client for (_, client), allowed in zip(requests, expected, strict=True) if not allowed)
     asked = Counter(client for _, client in requests)
@@ -90,7 +91,7 @@ def test_the_counts_of_a_log_are_the_oracles(algorithm, log, requests, expected)
     assert all((key.refused, key.requests) == (refused[key.key], asked[key.key]) for key in outcome.top)
 
 
-def test_the_demo_counts_as_the_oracle_does(algorithm, log, expected):
+def test_counts_of_the_demo_equal_the_oracle(algorithm, log, expected):
     run = [sys.executable, ROOT / "examples/demo.py", log]
     printed = subprocess.run(run, check=True, capture_output=True, text=True, cwd=ROOT).stdout
     line = next(line for line in printed.splitlines() if line.startswith(algorithm))
@@ -99,7 +100,7 @@ def test_the_demo_counts_as_the_oracle_does(algorithm, log, expected):
     assert int(refused.replace(",", "")) == len(expected) - sum(expected)
 
 
-def test_the_demo_makes_its_own_traffic():
+def test_demo_makes_up_its_own_traffic():
     run = [sys.executable, ROOT / "examples/demo.py"]
     printed = subprocess.run(run, check=True, capture_output=True, text=True, cwd=ROOT)
     assert all(name in printed.stdout for name in ORACLES)

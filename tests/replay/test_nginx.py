@@ -1,4 +1,4 @@
-"""What nginx's own `limit_req` did to requests, beside LeakyBucket configured alike.
+"""The decisions of nginx's `limit_req`, compared with a LeakyBucket of the same configuration.
 
 Both count in the same way: one in service, `burst` more, and a constant drain. Their clocks differ. nginx decides
 by a monotonic clock that it reads coarsely (CLOCK_MONOTONIC_COARSE, a few milliseconds a tick) and cuts to
@@ -19,10 +19,13 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 from ports import free_port, until_open
-from programs import program
+from tools import program
+from waiting import PATIENCE, until
 
 from ratelimit import LeakyBucket
 from ratelimit.replay import replay, replay_log
+
+pytestmark = pytest.mark.proxy
 
 MS = 1_000_000
 CLOCK_MONOTONIC_COARSE = 6  # of Linux; the time module does not name it
@@ -61,7 +64,7 @@ delay = function() return math.random(0, {pause}) end
 
 @dataclass
 class Load:
-    """What nginx is asked: by how many clients on how many connections, with how long a pause in milliseconds."""
+    """The load on nginx: the number of clients and of their connections, and the pause in milliseconds."""
 
     name: str
     delay: str
@@ -87,7 +90,7 @@ def load(request):
 
 @pytest.fixture(scope="module")
 def log(load, tmp_path_factory):
-    """The log of a real nginx under wrk."""
+    """Run nginx under wrk and return its log."""
     folder = tmp_path_factory.mktemp("nginx")
     port = free_port()
     config, script = folder / "nginx.conf", folder / "clients.lua"
@@ -97,27 +100,27 @@ def log(load, tmp_path_factory):
     try:
         until_open(port, server)
         wrk = [program("wrk"), "-t1", f"-c{load.connections}", "-d3s", "-s", script, f"http://127.0.0.1:{port}/"]
-        subprocess.run(wrk, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        subprocess.run(wrk, check=True, timeout=PATIENCE, stdout=subprocess.DEVNULL)
         until_all_logged(f"http://127.0.0.1:{port}/status")
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=PATIENCE)
     return folder / "access.log"
 
 
-def until_all_logged(status, seconds=30):
-    """Until nginx has seen that wrk is gone: it logs those whom it was delaying only then, and on SIGTERM not at all."""
-    for _ in range(seconds * 100):
-        with urlopen(status, timeout=seconds) as answer:
-            if answer.read().startswith(b"Active connections: 1 "):  # this one
-                return
-        time.sleep(0.01)
-    raise TimeoutError(f"nginx has connections open {seconds} s after wrk has ended")
+def until_all_logged(status):
+    """Wait until nginx has seen that wrk is gone: only then does it log delayed requests, and on SIGTERM not at all."""
+
+    def only_this_connection():
+        with urlopen(status, timeout=PATIENCE) as answer:
+            return answer.read().startswith(b"Active connections: 1 ")
+
+    until(only_this_connection, lambda: "nginx has connections open after wrk has ended")
 
 
 @pytest.fixture(scope="module")
 def requests(log):
-    """(moment, client, whether refused, milliseconds it took), in the order of the decisions.
+    """Return (time, client, whether refused, milliseconds it took), in the order of the decisions.
 
     The decision falls when the request has been read, `request_time` before it is logged. Of those within one
     millisecond the order is not known if some were delayed: the admitted come first.
@@ -137,7 +140,7 @@ def requests(log):
 
 
 def contradictions(requests, rate=RATE, burst=BURST):
-    """The requests that nginx decided otherwise than a leaky bucket in the same state, by more than the clocks.
+    """Return the requests on which nginx and a leaky bucket in the same state differ by more than the clocks.
 
     A bucket with more room takes all that nginx admitted, so its state is nginx's; `delay` is how full it is.
     """
@@ -152,8 +155,8 @@ def contradictions(requests, rate=RATE, burst=BURST):
     return found
 
 
-def test_each_decision_of_nginx_is_a_leaky_buckets(requests):
-    """No request was decided otherwise, but where the bucket is within TOLERANCE of the brink."""
+def test_each_decision_of_nginx_equals_a_leaky_bucket(requests):
+    """Decisions may differ only where the bucket is within TOLERANCE of the limit."""
     refused = sum(row[2] for row in requests)
     assert len(requests) > 300
     assert 50 < refused < len(requests) - 50
@@ -161,15 +164,14 @@ def test_each_decision_of_nginx_is_a_leaky_buckets(requests):
 
 
 def test_another_limit_would_contradict(requests):
-    """The comparison can fail: one more or one less in the burst, or a rate a little off, shows."""
+    """The comparison can fail: it detects a burst that differs by one, and a slightly different rate."""
     assert contradictions(requests, burst=BURST + 1)
     assert contradictions(requests, burst=BURST - 1)
     assert contradictions(requests, rate=RATE - 5)
 
 
-def test_replayed_on_its_own_the_same_are_refused(requests, load):
-    """The replay knows nothing of nginx's decisions. At no moment has it admitted more than one request more, or
-    fewer, of any client; and when requests do not come many to a millisecond, the same are refused."""
+def test_replay_refuses_the_same_requests_as_nginx(requests, load):
+    """The replay does not know the decisions of nginx."""
     moments = np.array([row[0] for row in requests])
     clients = [row[1] for row in requests]
     admitted = ~np.array([row[2] for row in requests])
@@ -184,8 +186,8 @@ def test_replayed_on_its_own_the_same_are_refused(requests, load):
         assert (ours != admitted).mean() < 0.1
 
 
-def test_the_log_itself_replays(log, requests, load):
-    """From nginx's JSON log by the command's own reader: as many requests and refusals, client by client."""
+def test_replay_of_the_nginx_log_counts_the_same(log, requests, load):
+    """The command reads nginx's JSON log and counts as many requests and refusals, client by client."""
     if not load.delay:  # $msec is when a delayed request ends
         return
     limit = f"leaky-bucket {RATE}/second capacity {BURST}"
@@ -198,12 +200,12 @@ def test_the_log_itself_replays(log, requests, load):
 
 
 def unnamed(log):
-    """Requests without the header, which `limit_req` does not count: none but the probe's."""
+    """Return the requests without the header, which `limit_req` does not count: only those of the probe."""
     return sum(not json.loads(line)["http_x_client"] for line in log.read_text().splitlines())
 
 
-def test_the_delay_is_the_wait_for_a_turn(requests, load):
-    """Without `nodelay`, what nginx made a request wait is the bucket's delay, up to the clocks and its timers."""
+def test_delay_of_nginx_is_the_wait_for_a_turn(requests, load):
+    """Without `nodelay`, the wait in nginx is the delay of the bucket, up to the clocks and the timers."""
     if load.delay:
         return
     report = replay(

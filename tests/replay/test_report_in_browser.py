@@ -1,17 +1,17 @@
 """The report opened in headless Chromium: the numbers on the page are the report's, and it can be read."""
 
 import pytest
-from programs import program
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from tools import program
 
 from ratelimit.replay import replay_log
-from ratelimit.replay.html import page
-from ratelimit.replay.suggest import main as suggest
+from ratelimit.replay.cli.suggest import main as suggest
+from ratelimit.replay.render.html import page
 
 LIMITS = [
     "token-bucket 60/minute burst 40", "leaky-bucket 60/minute capacity 40", "fixed-window 60/minute",
-    "sliding-window 10/second; 1000/hour", "sliding-log 60/minute",
+    "sliding-window 10/second; sliding-window 1000/hour", "sliding-log 60/minute",
 ]  # fmt: skip
 
 
@@ -42,7 +42,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, files):
-    """Opens a page in a window of this width, in light or dark."""
+    """Return a function that opens a page in a window of a given width, in light or dark."""
 
     def open_page(name, width=1200, scheme="light"):
         feature = {"name": "prefers-color-scheme", "value": scheme}
@@ -62,7 +62,7 @@ def cells(browser, table):
     ]
 
 
-def test_the_numbers_of_the_overview(opened, report):
+def test_overview_has_the_numbers_of_the_report(opened, report):
     browser = opened("replay.html")
     assert browser.find_element(By.ID, "requests").text == f"{report.requests:,}"
     rows = cells(browser, "#overview")
@@ -76,7 +76,7 @@ def test_the_numbers_of_the_overview(opened, report):
         assert int(row[1].replace(",", "")) + int(row[2].replace(",", "")) == report.requests
 
 
-def test_the_numbers_of_each_limit(opened, report):
+def test_each_limit_has_the_numbers_of_the_report(opened, report):
     browser = opened("replay.html")
     largest = [one for outcome in report.outcomes for one in outcome.largest]
     assert [(int(row[2].replace(",", "")), row[4]) for row in cells(browser, "#largest")] == [
@@ -91,7 +91,7 @@ def test_the_numbers_of_each_limit(opened, report):
 
 @pytest.mark.parametrize("name", ["replay.html", "suggest.html"])
 @pytest.mark.parametrize("width", [1200, 390, 320])
-def test_pictures_are_drawn_and_nothing_is_wider_than_the_window(opened, name, width):
+def test_charts_fit_the_window(opened, name, width):
     browser = opened(name, width)
     sizes = [picture.size for picture in browser.find_elements(By.CSS_SELECTOR, ".scroll > svg")]
     assert sizes
@@ -102,7 +102,7 @@ def test_pictures_are_drawn_and_nothing_is_wider_than_the_window(opened, name, w
 
 
 @pytest.mark.parametrize("width", [1200, 390])
-def test_a_number_an_address_and_a_moment_stand_in_one_line(opened, width):
+def test_numbers_addresses_and_times_do_not_wrap(opened, width):
     browser = opened("replay.html", width)
     lines = "const text = document.createRange(); text.selectNodeContents(arguments[0]); return text.getClientRects().length"
     found = browser.find_elements(By.CSS_SELECTOR, "#largest td:not(:first-child), .top td:not(:last-child)")
@@ -111,7 +111,7 @@ def test_a_number_an_address_and_a_moment_stand_in_one_line(opened, width):
 
 
 @pytest.mark.parametrize("name", ["replay.html", "suggest.html"])
-def test_nothing_comes_from_elsewhere_and_nothing_goes_wrong(opened, name, files):
+def test_page_loads_nothing_and_logs_no_errors(opened, name, files):
     browser = opened(name)
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
     assert [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]] == []
@@ -127,14 +127,14 @@ def luminance(colour):
 
 
 def contrast(one, other):
-    """As the Web Content Accessibility Guidelines 2.2 define it."""
+    """Compute the contrast as the Web Content Accessibility Guidelines 2.2 define it."""
     high, low = sorted([luminance(one), luminance(other)], reverse=True)
     return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("name", ["replay.html", "suggest.html"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark_can_both_be_read(opened, name, scheme):
+def test_light_and_dark_have_enough_contrast(opened, name, scheme):
     browser = opened(name, scheme=scheme)
     style = "return getComputedStyle(document.querySelector(arguments[0]))[arguments[1]]"
     paper = browser.execute_script(style, "body", "backgroundColor")
@@ -147,7 +147,7 @@ def test_light_and_dark_can_both_be_read(opened, name, scheme):
         assert contrast(paper, browser.execute_script(style, shape, how)) >= 3
 
 
-def test_every_picture_says_in_words_what_it_shows(opened):
+def test_every_chart_has_a_text_alternative(opened):
     browser = opened("replay.html")
     for picture in browser.find_elements(By.CSS_SELECTOR, "svg[role=img]"):
         assert picture.get_attribute("aria-label")

@@ -9,7 +9,7 @@ from ratelimit import Table
 
 @pytest.fixture
 def shared_name():
-    """A free name in shared memory; all that begins with it is removed at the end."""
+    """Return a free name in shared memory; every table whose name begins with it is removed at the end."""
     name = f"test-{uuid.uuid4().hex}"
     yield name
     for left in Table.names():
@@ -19,7 +19,7 @@ def shared_name():
 
 @pytest.fixture(params=["shared memory", "file"])
 def place(request, shared_name, tmp_path):
-    """A function that gives a new handle of one and the same table, as another process would have it."""
+    """Return a function that opens one and the same table, as another process would."""
     if request.param == "file":
         return lambda **options: Table.open(tmp_path / "limits.tbl", **options)
     return lambda **options: Table.shared(shared_name, **options)

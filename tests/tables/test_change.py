@@ -10,7 +10,7 @@ from ratelimit.testing import ManualClock
 
 @pytest.fixture
 def pair(clock):
-    """Two limiters on one table in this process, made by a function of class and quota."""
+    """Make two limiters on one table in this process, by a function of class and quota."""
 
     def make(cls, quota, **options):
         table = Table(max_keys=50)
@@ -20,8 +20,8 @@ def pair(clock):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
-def test_everybody_decides_by_the_new_quota(algorithm):
-    """From their next decision on, whichever verb they use; nothing of what was spent is lost."""
+def test_all_processes_decide_by_the_new_quota(algorithm):
+    """Every verb uses it from the next decision on, and spent requests are kept."""
     table, clock = Table(max_keys=50), ManualClock()
     one, other = (algorithm.make("10/minute", clock, table=table) for _ in range(2))
     for _ in range(4):
@@ -39,8 +39,8 @@ def test_everybody_decides_by_the_new_quota(algorithm):
 
 @pytest.mark.parametrize("cls", [TokenBucket, FixedWindow, SlidingWindow])
 @pytest.mark.parametrize(("counts", "remaining"), [("keep", 140), ("scale", 80), ("reset", 200)])
-def test_what_becomes_of_the_counts(pair, cls, counts, remaining):
-    """60 of 100 spent: kept, scaled to 120 of 200, or forgotten."""
+def test_counts_are_kept_scaled_or_reset(pair, cls, counts, remaining):
+    """60 of 100 spent become 60 of 200, 120 of 200, or none."""
     one, other = pair(cls, "100/minute")
     one.hit("key", 60)
     other.change("200/minute", counts=counts)
@@ -48,8 +48,8 @@ def test_what_becomes_of_the_counts(pair, cls, counts, remaining):
     assert one.peek("fresh").remaining == 200
 
 
-def test_counts_are_forgotten_also_where_the_quota_is_the_same(algorithm):
-    """Whoever asks for that gets it, without having to think of another quota. Otherwise nothing is changed."""
+def test_reset_clears_the_counts_even_if_the_quota_is_the_same(algorithm):
+    """Otherwise the same quota changes nothing."""
     limiter = algorithm.make("10/minute", ManualClock(), max_keys=50)
     full = limiter.hit("key", 4).remaining + 4
     limiter.change("10/minute")
@@ -66,8 +66,8 @@ def test_scaling_rounds_to_the_strict_side(pair, cls):
     assert one.peek("key").remaining == 6
 
 
-def test_a_token_bucket_keeps_tokens_not_time(pair):
-    """At half the rate, what was spent takes twice as long to come back."""
+def test_token_bucket_keeps_tokens_when_its_rate_changes(pair):
+    """At half the rate, spent tokens take twice as long to come back."""
     one, _ = pair(TokenBucket, "60/minute")
     one.hit("key", 30)
     assert one.peek("key").reset_after == 30
@@ -86,35 +86,35 @@ def test_the_previous_window_is_scaled_too(pair, clock):
     assert one.peek("key").remaining == 5
 
 
-def test_what_cannot_be_changed(pair):
-    """Windows keep their period, logs their room; and nothing has changed then."""
+def test_rejects_another_period_and_more_than_a_logs_size(pair):
+    """Nothing has changed then."""
     for cls, quota, message in [
-        (FixedWindow, "10/hour", "must have the period"),
-        (SlidingWindow, "10/hour", "must have the period"),
-        (SlidingLog, "11/minute", "has room for 10 requests per key, not 11"),
-        (FixedWindow, "ten a minute", "is not understood"),
+        (FixedWindow, "10/hour", "expected the period"),
+        (SlidingWindow, "10/hour", "expected the period"),
+        (SlidingLog, "11/minute", "11/minute: expected a limit up to 10"),
+        (FixedWindow, "ten a minute", "expected a single quota"),
     ]:
         one, _ = pair(cls, "10/minute")
         with pytest.raises(ValueError, match=message):
             one.change(quota)
         assert one.quota == Quota(10, 60)
     one, _ = pair(SlidingLog, "10/minute")
-    with pytest.raises(ValueError, match="'scale' is not for a SlidingLog"):
+    with pytest.raises(ValueError, match="expected 'keep' or 'reset', got 'scale'"):
         one.change("5/minute", counts="scale")
-    with pytest.raises(ValueError, match="counts must be one of 'keep', 'scale', 'reset', not 'halve'"):
+    with pytest.raises(ValueError, match="counts: expected one of 'keep', 'scale', 'reset', got 'halve'"):
         one.change("5/minute", counts="halve")
 
 
-def test_changes_go_on_for_ever(pair):
-    """There are places for sixteen quotas; who sleeps through more than that wakes up to the last."""
+def test_survives_more_changes_than_the_metadata_holds(pair):
+    """The metadata has places for sixteen quotas; a process that missed more of them uses the latest."""
     sleeper, other = pair(TokenBucket, "1/minute")
     for limit in range(2, 3 * QUOTAS):
         other.change(Quota(limit, 60))
     assert sleeper.peek("key").limit == 3 * QUOTAS - 1
 
 
-def test_attaching_may_change_the_quota(place):
-    """With if_changed the newcomer's quota holds for all; by itself a difference is an error."""
+def test_if_changed_applies_the_quota_of_a_new_limiter(place):
+    """Without if_changed, a different quota is an error."""
     old = FixedWindow("100/day", table=place())
     old.hit("key", 50)
     with pytest.raises(ValueError, match="if_changed="):
@@ -127,12 +127,12 @@ def test_attaching_may_change_the_quota(place):
 
 
 def test_a_damaged_quota_is_an_error(tmp_path, clock):
-    """A process that is told of a new quota, and finds rubbish, says so and decides nothing."""
+    """A process that reads a damaged quota raises an error and decides nothing."""
     limiter = TokenBucket("1/minute", table=Table.open(tmp_path / "t", max_keys=10), clock=clock)
     limiter.change("2/minute")
     data = bytearray((tmp_path / "t").read_bytes())
     where = data.index((2).to_bytes(8, "little") + (60 * SECOND).to_bytes(8, "little"))
     data[where] = 3
     (tmp_path / "copy").write_bytes(data)
-    with pytest.raises(CorruptTable, match=r"copy'\) is damaged: its quota cannot be"):
+    with pytest.raises(CorruptTable, match=r"copy'\) is damaged: the checksum of its quota"):
         TokenBucket("2/minute", table=Table.open(tmp_path / "copy"), clock=clock)

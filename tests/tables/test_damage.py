@@ -1,4 +1,4 @@
-"""Files that are none of ours, cut short, damaged or hostile: refused or survived, and left as they are."""
+"""Files that are foreign, truncated, damaged or hostile: rejected or survived, and not modified."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit import CorruptTable, FixedWindow, SlidingLog, Table, TokenBucket
-from ratelimit._storage.metadata import PAGE
+from ratelimit._engine.constants import PAGE_BYTES
 
 HERE = Path(__file__).parent
 
@@ -34,33 +34,33 @@ def sound(path, algorithm=None):
     [
         (b"", "it has 0 bytes, less than a page"),
         (b"RATELIMT", "it has 8 bytes"),
-        (b"\0" * 2 * PAGE, "does not begin with b'RATELIMT'"),
-        (b"SQLite format 3\0" * PAGE, "does not begin with"),
-        (b"RATELIMT\2\0\0\0" + bytes(2 * PAGE), "has layout 2; this version of ratelimit reads 1"),
-        (b"RATELIMT\1\0\0\0" + bytes(2 * PAGE), "the checksum of its label is wrong"),
+        (b"\0" * 2 * PAGE_BYTES, "does not begin with b'RATELIMT'"),
+        (b"SQLite format 3\0" * PAGE_BYTES, "does not begin with"),
+        (b"RATELIMT\2\0\0\0" + bytes(2 * PAGE_BYTES), "has layout 2; this version of ratelimit reads 1"),
+        (b"RATELIMT\1\0\0\0" + bytes(2 * PAGE_BYTES), "the checksum of its metadata is wrong"),
     ],
 )
-def test_foreign_files_are_refused_and_left_alone(path, content, message):
+def test_rejects_foreign_files_without_changing_them(path, content, message):
     path.write_bytes(content)
     with pytest.raises(CorruptTable, match=message):
         TokenBucket("10/day", table=Table.open(path))
     assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("change", [-1, -16, 1, PAGE])
-def test_another_size_is_refused(path, change):
-    """A table that was cut short or grew: to read past its end would kill the process."""
+@pytest.mark.parametrize("change", [-1, -16, 1, PAGE_BYTES])
+def test_rejects_truncated_and_longer_files(path, change):
+    """Reading past the end of a truncated file would kill the process."""
     content = sound(path)
     content = content[:change] if change < 0 else content + bytes(change)
     path.write_bytes(content)
-    with pytest.raises(CorruptTable, match="it should have"):
+    with pytest.raises(CorruptTable, match=r"is damaged: expected .* bytes, got"):
         TokenBucket("10/day", table=Table.open(path))
     assert path.read_bytes() == content
 
 
 @given(at=st.integers(0, 95), flip=st.integers(1, 255))
 @settings(max_examples=200)
-def test_any_changed_byte_of_the_label_is_noticed(tmp_path_factory, at, flip):
+def test_detects_any_changed_byte_of_the_metadata(tmp_path_factory, at, flip):
     path = tmp_path_factory.mktemp("label") / "t"
     content = bytearray(sound(path))
     content[at] ^= flip
@@ -70,8 +70,8 @@ def test_any_changed_byte_of_the_label_is_noticed(tmp_path_factory, at, flip):
     assert path.read_bytes() == content
 
 
-def test_a_label_with_a_right_checksum_is_not_believed(path):
-    """Somebody who can compute a checksum gets no further: every size is checked against the others."""
+def test_rejects_contradictory_metadata_with_a_correct_checksum(path):
+    """Every size is checked against the others."""
     content = sound(path)
     for offset in range(16, 88, 8):
         for value in (0, 1, 2**16 + 1, 2**47, 2**63, 2**64 - 1):
@@ -89,17 +89,17 @@ def test_a_label_with_a_right_checksum_is_not_believed(path):
 FUZZ = """
 import random, sys
 from ratelimit import *
-from ratelimit._storage.metadata import PAGE, LABEL_SIZE
+from ratelimit._engine.constants import HEADER_OFFSET, PAGE_BYTES
 path, kind, seed = sys.argv[1], sys.argv[2], int(sys.argv[3])
 content = bytearray(open(path, "rb").read())
 rng = random.Random(seed)
 words = [0, 1 << 80, (1 << 128) - 1, 1 << 79, (2 << 80) - 1, (5 << 80) | ((1 << 79) - 1)]
-for offset in range(LABEL_SIZE, len(content), 16):
-    if offset < PAGE and offset != LABEL_SIZE + 32:  # a damaged clock is refused, see test_table_clock
+for offset in range(HEADER_OFFSET, len(content), 16):
+    if offset < PAGE_BYTES and offset != HEADER_OFFSET + 32:  # a damaged clock is refused, see test_table_clock
         continue
     word = rng.choice(words) if rng.random() < 0.3 else rng.getrandbits(128)
     content[offset : offset + 16] = word.to_bytes(16, "little")
-content[LABEL_SIZE + 40 : LABEL_SIZE + 48] = bytes(8)  # the revision: a damaged one is refused, see test_change
+content[HEADER_OFFSET + 40 : HEADER_OFFSET + 48] = bytes(8)  # the revision: a damaged one is refused, see test_change
 open(path, "wb").write(content)
 limiter = eval(kind)("10/day", table=Table.open(path))
 keys = list(range(200))
@@ -112,8 +112,8 @@ len(limiter), limiter.change("5/day"), limiter.clear()
 
 
 @pytest.mark.parametrize("kind", ["TokenBucket", "LeakyBucket", "FixedWindow", "SlidingWindow", "SlidingLog"])
-def test_whatever_the_slots_hold_no_process_dies(path, kind):
-    """Every slot, ring cell and header word rubbish: answers may be wrong, but every verb comes back."""
+def test_no_content_of_the_slots_crashes_a_process(path, kind):
+    """With random bytes in every slot, ring cell and header word, decisions may be wrong, but every verb returns."""
     [algorithm] = [one for one in ALGORITHMS if one.limiter.__name__ == kind and not one.options]
     content = sound(path, algorithm)
     for seed in range(6):
@@ -128,8 +128,7 @@ def test_whatever_the_slots_hold_no_process_dies(path, kind):
         assert done.returncode == 0, done.stderr
 
 
-def test_permissions(path, shared_name):
-    """0600 unless told otherwise."""
+def test_mode_is_0600_by_default(path, shared_name):
     TokenBucket("1/day", table=Table.open(path))
     assert path.stat().st_mode & 0o777 == 0o600
     shared = Table.shared(shared_name, mode=0o660)
@@ -137,8 +136,8 @@ def test_permissions(path, shared_name):
     assert shared.path.stat().st_mode & 0o777 == 0o660
 
 
-def test_only_own_links_are_followed(path, tmp_path):
-    """A link that another user planted could lead to any file that we may write to."""
+def test_rejects_links_of_other_users(path, tmp_path):
+    """A link that another user created could lead to any file that this process may write."""
     sound(path)
     link = tmp_path / "link"
     link.symlink_to(path.name)
@@ -156,26 +155,26 @@ def test_only_own_links_are_followed(path, tmp_path):
             TokenBucket("10/day", table=Table.open(path))
 
 
-def test_a_link_to_nothing_is_refused(path, tmp_path):
-    """Neither is there a table to open, nor can one be made under that name."""
+def test_rejects_dangling_links(path, tmp_path):
+    """A table can neither be opened nor be created under that name."""
     path.symlink_to("nowhere")
-    with pytest.raises(FileNotFoundError, match="a symbolic link to a file that is not there"):
+    with pytest.raises(FileNotFoundError, match="a symbolic link to a missing file"):
         TokenBucket("10/day", table=Table.open(path))
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_rejects_paths_that_are_not_regular_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(OSError, match="is no regular file"):
+    with pytest.raises(OSError, match="is not a regular file"):
         TokenBucket("10/day", table=Table.open(tmp_path / "pipe"))
     with pytest.raises(IsADirectoryError):
         TokenBucket("10/day", table=Table.open(tmp_path))
 
 
-def test_a_table_that_does_not_fit_is_refused(tmp_path, shared_name):
-    """A write to a page that cannot be had kills the process, so room is asked for when the table is made."""
+def test_rejects_a_table_larger_than_the_free_space(tmp_path, shared_name):
+    """A write to a page without space kills the process, so the space is allocated when the table is created."""
     with pytest.raises(OSError, match="does not fit into"):
         FixedWindow("1/day", table=Table.shared(shared_name, max_keys=10**12))
-    with pytest.raises(OSError, match=r"a table of [\d,]+ bytes cannot be made: (No space|File too large).*/t'"):
+    with pytest.raises(OSError, match=r"cannot create a table of [\d,]+ bytes: (No space|File too large).*/t'"):
         SlidingLog("40000/day", table=Table.open(tmp_path / "t", max_keys=10**9))
     assert list(tmp_path.iterdir()) == []

@@ -8,7 +8,7 @@ import sys
 import pytest
 from cases import ALGORITHMS
 
-from ratelimit import All, FixedWindow, Limiter, Table, TokenBucket
+from ratelimit import All, FixedWindow, Limiter, Table, TokenBucket, parse
 from ratelimit.testing import ManualClock
 
 DAY = "10/day"
@@ -22,7 +22,7 @@ def admitted(limiter, start, results, asks=50):
 
 
 def total_admitted(context, limiter, workers=4):
-    """How many of their requests all workers together had admitted, started at one moment."""
+    """Start all workers at once and return how many of their requests were admitted together."""
     start, results = context.Event(), context.Queue()
     processes = [context.Process(target=admitted, args=(limiter, start, results)) for _ in range(workers)]
     for process in processes:
@@ -35,8 +35,7 @@ def total_admitted(context, limiter, workers=4):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
-def test_two_handles_are_one_limit(algorithm, place):
-    """Whoever names the table has the same keys, under every algorithm."""
+def test_limiters_on_one_table_share_its_keys(algorithm, place):
     first, second = (algorithm.make(DAY, table=place(max_keys=100)) for _ in range(2))
     assert [first.allow("key") for _ in range(2)] == [True, True]
     assert second.hit("key", 2).remaining == first.peek("key").remaining
@@ -47,19 +46,19 @@ def test_two_handles_are_one_limit(algorithm, place):
 
 @pytest.mark.parametrize("context", [fork, spawn], ids=["fork", "spawn"])
 def test_workers_share_one_limit(context, place):
-    """Forked workers have the mapping, spawned ones get the limiter pickled: ten in all, not ten each."""
+    """Forked workers inherit the mapping, spawned workers unpickle the limiter; all together admit ten."""
     assert total_admitted(context, TokenBucket(DAY, table=place())) == 10
 
 
 def test_a_limit_of_several_is_shared_too(place):
-    """A text with several quotas has a table for each."""
-    both = TokenBucket("100/second; 7/day", table=place())
+    """Each of several limits has a table of its own."""
+    both = parse("100/second; 7/day", table=place())
     assert total_admitted(spawn, both) == 7
     assert [limiter.table.path.suffix for limiter in both.limiters][1] == ".2"
 
 
 def test_a_pickled_limiter_attaches_to_its_table(place):
-    """Options and the quota that holds now come along."""
+    """It has the options and the current quota of the original."""
     limiter = FixedWindow("10/day", anchor="first", table=place(max_keys=50), on_full="allow")
     limiter.change("20/day")
     copy = pickle.loads(pickle.dumps(limiter))
@@ -69,13 +68,13 @@ def test_a_pickled_limiter_attaches_to_its_table(place):
     assert isinstance(pickle.loads(pickle.dumps(limiter & copy)), All)
 
 
-def test_a_limiter_in_this_process_is_not_pickled():
+def test_limiter_in_process_memory_cannot_be_pickled():
     with pytest.raises(TypeError, match="this process's memory"):
         pickle.dumps(TokenBucket(DAY))
 
 
-def test_the_file_outlives_its_processes(tmp_path):
-    """What another process spent before it ended is spent."""
+def test_file_outlives_its_processes(tmp_path):
+    """Requests that another process spent before it ended still count."""
     path = tmp_path / "limits.tbl"
     program = (
         f"from ratelimit import *; import os, signal; l = TokenBucket('10/day', table=Table.open({str(path)!r}));"
@@ -86,8 +85,8 @@ def test_the_file_outlives_its_processes(tmp_path):
     assert TokenBucket(DAY, table=Table.open(path)).peek("key").remaining == 3
 
 
-def test_fifty_processes_make_one_table(place):
-    """Creating races: all attach to one table, and find it whole."""
+def test_fifty_processes_create_one_table(place):
+    """They race to create it; all attach to the same complete table."""
     start, results = fork.Event(), fork.Queue()
 
     def attach():
@@ -106,29 +105,35 @@ def test_fifty_processes_make_one_table(place):
 
 
 def test_one_table_object_serves_several_limiters():
-    """In this process's memory too, as long as they agree."""
+    """This holds in process memory, too, if their settings agree."""
     table = Table(max_keys=10)
     first, second = TokenBucket(DAY, table=table), TokenBucket(DAY, table=table)
     first.hit("key", 9)
     assert second.hit("key", 2).retry_after > 0
-    with pytest.raises(ValueError, match=r"another algorithm: token bucket, not fixed window"):
+    with pytest.raises(ValueError, match=r"another algorithm: expected fixed-window, got token-bucket"):
         FixedWindow(DAY, table=table)
 
 
-def test_other_settings_are_refused(place):
-    """The error says what the table is and what was asked for."""
+def test_rejects_other_settings(place):
+    """The error names the settings of the table and the given ones."""
     FixedWindow("10/day", table=place(max_keys=100))
     for make, message in [
-        (lambda: TokenBucket("10/day", table=place()), "another algorithm: fixed window, not token bucket"),
-        (lambda: FixedWindow("10/hour", table=place()), "another period in ns: 86400000000000, not 3600000000000"),
-        (lambda: FixedWindow("10/day", table=place(max_keys=200)), "another max_keys: 100, not 200"),
+        (lambda: TokenBucket("10/day", table=place()), "another algorithm: expected token-bucket, got fixed-window"),
+        (
+            lambda: FixedWindow("10/hour", table=place()),
+            "another period in ns: expected 3600000000000, got 86400000000000",
+        ),
+        (lambda: FixedWindow("10/day", table=place(max_keys=200)), "another max_keys: expected 200, got 100"),
         (
             lambda: FixedWindow("10/day", table=place(), clock=ManualClock()),
-            "another clock: .*own, not given",
+            "another clock: expected one given as clock=, got .*own",
         ),
-        (lambda: FixedWindow("11/day", table=place()), r"holds the quota Quota\(10, 86400\), not Quota\(11, 86400\)"),
-        (lambda: FixedWindow("10/day", table=place(), max_keys=100), "max_keys belongs to the table"),
-        (lambda: FixedWindow("10/day", table="limits.tbl"), "table must be a Table, not 'limits.tbl'"),
+        (
+            lambda: FixedWindow("11/day", table=place()),
+            r"has another quota: expected Quota\(11, 86400\), got Quota\(10, 86400\)",
+        ),
+        (lambda: FixedWindow("10/day", table=place(), max_keys=100), "max_keys: expected as an argument of the table"),
+        (lambda: FixedWindow("10/day", table="limits.tbl"), "table: expected a Table, got 'limits.tbl'"),
     ]:
         with pytest.raises((TypeError, ValueError), match=message):
             make()
@@ -136,26 +141,26 @@ def test_other_settings_are_refused(place):
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "../x", ".hidden", "-x", "a" * 201, "é", 7, None])
-def test_names_are_checked(name):
-    with pytest.raises(ValueError, match=r"name must be up to 200 letters.*not "):
+def test_rejects_invalid_names(name):
+    with pytest.raises(ValueError, match=r"name: expected up to 200 letters.*got "):
         Table.shared(name)
 
 
-def test_arguments_are_checked(tmp_path):
-    with pytest.raises(ValueError, match=r"if_changed must be one of 'raise', .*, not 'ignore'"):
+def test_rejects_invalid_arguments(tmp_path):
+    with pytest.raises(ValueError, match=r"if_changed: expected one of 'raise', .*, got 'ignore'"):
         Table.open(tmp_path / "t", if_changed="ignore")
-    with pytest.raises(ValueError, match="max_keys must be a whole number"):
+    with pytest.raises(ValueError, match="max_keys: expected a whole number"):
         Table(max_keys=0)
-    with pytest.raises(ValueError, match="has no name to remove"):
+    with pytest.raises(ValueError, match="a table in this process is freed with its limiter"):
         Table().remove()
-    with pytest.raises(ValueError, match="a table in this process's memory is its limiter's own"):
+    with pytest.raises(ValueError, match="a table in this process belongs to its limiter"):
         Limiter.of(Table())
     with pytest.raises(FileNotFoundError, match="nowhere"):
         TokenBucket(DAY, table=Table.open(tmp_path / "nowhere" / "t"))
 
 
-def test_a_removed_table_is_made_anew(place):
-    """Who is attached keeps the old one."""
+def test_opening_a_removed_table_creates_a_new_one(place):
+    """Attached limiters keep the old one."""
     old = TokenBucket(DAY, table=place())
     old.hit("key", 10)
     place().remove()

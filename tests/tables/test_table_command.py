@@ -1,21 +1,22 @@
 """The command `ratelimit table`."""
 
+import os
 import struct
 
 import pytest
 
 from ratelimit import Table, TokenBucket
-from ratelimit._storage.metadata import LABEL_SIZE
-from ratelimit.tables import main
+from ratelimit._cli.table import main
+from ratelimit._engine.constants import HEADER_OFFSET
 
 
-def test_only_tables_are_removed(tmp_path, capsys):
-    """Whatever else is there stays."""
+def test_removes_only_tables(tmp_path, capsys):
+    """Other files are kept."""
     other = tmp_path / "letter"
     for content in ("Dear table", ""):
         other.write_text(content)
         assert main(["remove", str(other)]) == 1
-        assert "is no table of ratelimit, and is left where it is" in capsys.readouterr().err
+        assert "is not a ratelimit table, and was not removed" in capsys.readouterr().err
         assert other.read_text() == content
     limits = tmp_path / "limits.tbl"
     TokenBucket("1/minute", table=Table.open(limits, max_keys=8))
@@ -23,31 +24,42 @@ def test_only_tables_are_removed(tmp_path, capsys):
     assert not limits.exists()
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
-    """And not the other name under which a table is made; nor is a name too long for it."""
+def test_error_names_a_missing_folder(tmp_path):
+    """It does not name the temporary file under which a table is created. A name may have 255 bytes."""
     with pytest.raises(FileNotFoundError, match=r"no/limits\.tbl"):
         TokenBucket("1/minute", table=Table.open(tmp_path / "no" / "limits.tbl"))
     assert TokenBucket("1/minute", table=Table.open(tmp_path / ("a" * 255), max_keys=8)).allow("key")
 
 
-def test_who_looks_changes_nothing(tmp_path, capsys):
-    """Not even the moment up to which was decided, an hour later."""
+def test_showing_a_table_does_not_change_it(tmp_path, capsys):
+    """The time of the latest decision stays the same an hour later."""
     path = tmp_path / "limits.tbl"
     TokenBucket("1/minute", table=Table.open(path, max_keys=8)).allow("key")
     content = bytearray(path.read_bytes())
-    [latest] = struct.unpack_from("<Q", content, LABEL_SIZE + 16)
-    struct.pack_into("<Q", content, LABEL_SIZE + 16, latest - 3_600 * 10**9)
+    [latest] = struct.unpack_from("<Q", content, HEADER_OFFSET + 16)
+    struct.pack_into("<Q", content, HEADER_OFFSET + 16, latest - 3_600 * 10**9)
     path.write_bytes(content)
     assert main(["show", str(path)]) == main(["check", str(path)]) == 0
     assert path.read_bytes() == content
     said = capsys.readouterr().out
-    assert "limit        TokenBucket('1/minute')\n" in said
+    assert "limit        token-bucket 1/minute\n" in said
     assert "1 keys, 0 of them in two slots; 0 unfinished claims" in said
 
 
-def test_a_table_that_has_decided_nothing_says_so(tmp_path, capsys):
-    """Rather than of 1970."""
+def test_shows_that_a_new_table_has_no_decisions(tmp_path, capsys):
     path = tmp_path / "limits.tbl"
     TokenBucket("1/minute", table=Table.open(path, max_keys=8))
     assert main(["show", str(path)]) == 0
     assert capsys.readouterr().out.endswith("decided      nothing yet\n")
+
+
+def test_change_and_list_print_limits_as_text(capsys):
+    table = Table.shared(f"listed-{os.getpid()}", max_keys=8)
+    TokenBucket("1/minute", table=table)
+    try:
+        assert main(["change", table.name, "5/minute", "--burst", "9"]) == 0
+        assert capsys.readouterr().out == "token-bucket 5/minute burst 9\n"
+        assert main(["list"]) == 0
+    finally:
+        table.remove()
+    assert f"{table.name:30} token-bucket 5/minute burst 9, 0 of 8 keys live\n" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What a type checker has to accept, and the types that it has to see. Checked, not run."""
+"""Code that a type checker must accept, with the types that it must infer. Checked, not run."""
 
 import asyncio
 from datetime import timedelta
@@ -21,7 +21,9 @@ from ratelimit import (
     SlidingWindow,
     TokenBucket,
     WaitTimeout,
+    parse,
 )
+from ratelimit.language import LimitSpec, make_limiter, parse_limits
 from ratelimit.testing import ManualClock
 
 
@@ -92,6 +94,17 @@ assert_type(All(both, bucket).limiters, tuple[Limiter, ...])
 assert_type(both.hit("key", 2, now=5), Decision)
 assert_type(both.reserve("key"), Reservation)
 assert_type(both.allow_many(["a"]), npt.NDArray[np.bool_])
+
+limit = parse("60/minute burst 40; fixed-window 5/day", max_keys=10, on_full="raise", clock=Clock())
+assert_type(limit, Limiter | All)
+assert_type(limit.allow("key"), bool)
+assert_type(limit.hit("key", 2, now=5), Decision)
+assert_type(limit & bucket, All)
+assert_type(str(limit), str)
+assert_type(parse_limits("60/minute"), tuple[LimitSpec, ...])
+assert_type(LimitSpec.parse("60/minute").quota, Quota)
+assert_type(LimitSpec("token-bucket", Quota(5, 60), {"burst": 3}).make(max_keys=10), Limiter)
+assert_type(make_limiter(parse_limits("60/minute")), Limiter | All)
 
 assert_type(Quota.parse("5/minute"), Quota)
 assert_type(Quota(5, 60).period, float)

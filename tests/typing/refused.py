@@ -1,6 +1,7 @@
-"""What a type checker has to refuse: each comment here would be an error if it were not needed."""
+"""Code that a type checker must reject: an ignore comment that is not needed is an error."""
 
-from ratelimit import All, Decision, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, Table, TokenBucket
+from ratelimit import All, Decision, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, Table, TokenBucket, parse
+from ratelimit.language import LimitSpec
 
 Limiter("100/minute")  # type: ignore[call-arg]
 TokenBucket()  # type: ignore[call-arg]
@@ -33,6 +34,14 @@ bucket.hit("a").allowed = True  # type: ignore[misc]
 bucket.hit("a").retry_after_ns + 1  # type: ignore[operator]
 bucket & 5  # type: ignore[operator]
 (bucket & bucket).hit("a", quota="5/minute")  # type: ignore[call-arg]
+parse(5)  # type: ignore[arg-type]
+parse("5/s", on_full="drop")  # type: ignore[arg-type]
+parse("5/s", clock=5)  # type: ignore[arg-type]
+parse("5/s", table="api")  # type: ignore[arg-type]
+parse("5/s", burst=5)  # type: ignore[call-arg]
+parse("5/s").hit("a", quota="5/minute")  # type: ignore[call-arg]
+LimitSpec("token-bucket", "5/s")  # type: ignore[arg-type]
+LimitSpec.parse("5/s").algorithm = "sliding-log"  # type: ignore[misc]
 All(5)  # type: ignore[arg-type]
 Quota(5, "60")  # type: ignore[arg-type]
 Table.shared("a", if_changed="ignore")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the type stubs accept and refuse. That they say what is there is for `make typing` to check."""
+"""Code that the type stubs accept and reject. `make typing` compares the stubs with the compiled modules."""
 
 import os
 import subprocess

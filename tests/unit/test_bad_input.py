@@ -77,66 +77,65 @@ def composite(quota, clock=None, **options):
 
 
 def tables(limiter):
-    return [part.table.tobytes() for part in getattr(limiter, "limiters", [limiter])]
+    return [part.slots().tobytes() for part in getattr(limiter, "limiters", [limiter])]
 
 
 @pytest.fixture(params=[*ALGORITHMS, Algorithm("composite", composite, None)], ids=repr)
 def limiter(request, clock):
-    """With one key that is known."""
+    """Return a limiter with one key in its table."""
     limiter = request.param.make("5/minute", clock, max_keys=8)
     limiter.hit("key", 2)
     return limiter
 
 
 @pytest.mark.parametrize(("verb", "name", "value", "error"), VERBS)
-def test_arguments_of_verbs(limiter, verb, name, value, error):
-    """Costs, moments and times."""
+def test_rejects_wrong_arguments_of_verbs(limiter, verb, name, value, error):
     before = tables(limiter)
     for key in ("key", "new"):
-        with pytest.raises(error, match=f"{name} must be") as raised:
+        with pytest.raises(error, match=f"{name}: expected") as raised:
             getattr(limiter, verb)(key, **{name: value})
         assert repr(value) in str(raised.value)
     assert tables(limiter) == before
 
 
-def test_whoever_would_wait_for_ever_is_told_that_times_are_finite(limiter):
-    with pytest.raises(ValueError, match="timeout must be finite seconds of zero or more, or a timedelta, not inf"):
+def test_rejects_infinite_timeouts(limiter):
+    with pytest.raises(ValueError, match="timeout: expected finite seconds of zero or more, or a timedelta, got inf"):
         limiter.wait("key", timeout=float("inf"))
 
 
 @pytest.mark.parametrize(("value", "error"), QUOTAS)
 @pytest.mark.parametrize("verb", ["hit", "peek"])
-def test_quota_of_a_call(algorithm, verb, value, error):
-    """It is read as the limiter's own."""
+def test_rejects_wrong_quotas_of_a_call(algorithm, verb, value, error):
+    """The quota of a call is parsed like that of the limiter."""
     limiter = algorithm.make("5/minute", max_keys=8)
     before = limiter.slots().tobytes()
     with pytest.raises(
-        error, match="limit must be .* not 0" if value == "0/s" else "quota .*" + re.escape(repr(value))
+        error, match="limit: expected .* got 0" if value == "0/s" else "quota.*" + re.escape(repr(value))
     ):
         getattr(limiter, verb)("key", quota=value)
     assert limiter.slots().tobytes() == before
 
 
 @pytest.mark.parametrize("make", [FixedWindow, SlidingWindow, SlidingLog])
-def test_quota_of_a_call_with_another_period(make):
-    """Windows and logs keep theirs."""
-    with pytest.raises(ValueError, match="quota 5/hour must have the period of this limiter's windows, as 5/minute"):
+def test_rejects_another_period_for_one_call(make):
+    """Windows and logs keep their period."""
+    with pytest.raises(ValueError, match="quota 5/hour: expected the period of this limiter's windows, as in 5/minute"):
         make("5/minute").hit("key", quota="5/hour")
 
 
-def test_quota_of_a_call_above_a_logs_room():
+def test_rejects_a_quota_above_the_size_of_a_log():
     """A log has cells for its own limit."""
-    with pytest.raises(ValueError, match="quota 6/minute: this log has room for 5 requests per key, not 6"):
+    with pytest.raises(ValueError, match="quota 6/minute: expected a limit up to 5, for which this log was made"):
         SlidingLog("5/minute").hit("key", quota="6/minute")
 
 
 @pytest.mark.parametrize("actual", [(-1, ValueError), (1.0, TypeError), ("1", TypeError)])
-def test_settling_to_what_is_no_cost(limiter, actual):
-    """Zero is one: then all is given back."""
+def test_settle_rejects_invalid_costs(limiter, actual):
+    """Zero is valid: then the whole cost is given back."""
     value, error = actual
     place = limiter.reserve("key")
     before = tables(limiter)
-    with pytest.raises(error, match="actual_cost must be") as raised:
+    with pytest.raises(error, match="actual_cost: expected") as raised:
         place.settle(value)
     assert repr(value) in str(raised.value)
     assert tables(limiter) == before
@@ -148,34 +147,33 @@ def test_settling_to_what_is_no_cost(limiter, actual):
 @pytest.mark.parametrize(
     ("name", "value", "error", "says"),
     [
-        ("costs", [1, 1], ValueError, "3, not of shape"),
-        ("costs", [], ValueError, "3, not of shape"),
+        ("costs", [1, 1], ValueError, "3 keys, got shape"),
+        ("costs", [], ValueError, "3 keys, got shape"),
         ("costs", [[1, 1, 1]], ValueError, "shape"),
-        ("costs", [1, 0, 1], ValueError, "not 0 .at index 1"),
-        ("costs", [1, 1, -5], ValueError, "not -5 .at index 2"),
-        ("costs", -5, ValueError, "not -5"),
+        ("costs", [1, 0, 1], ValueError, "got 0 .at index 1"),
+        ("costs", [1, 1, -5], ValueError, "got -5 .at index 2"),
+        ("costs", -5, ValueError, "got -5"),
         ("costs", [1.0, 1.0, 1.0], TypeError, "float64"),
         ("costs", [1, NAN, 1], TypeError, "float64"),
         ("costs", ["1", "1", "1"], TypeError, "<U1"),
         ("costs", [True] * 3, TypeError, "bool"),
         ("costs", [None] * 3, TypeError, "object"),
         ("costs", [1, 2**64, True], TypeError, "object"),
-        ("costs", [2**64, 1, -(2**64)], ValueError, "not -18446744073709551616 .at index 2"),
-        ("costs", [2**63, 1, -1], ValueError, "not -1 .at index 2"),
-        ("now", [START, START], ValueError, "3, not of shape"),
-        ("now", [START, -1, START], ValueError, "not -1 .at index 1"),
-        ("now", [START, START, 2**62], ValueError, "not 4611686018427387904 .at index 2"),
-        ("now", -1, ValueError, "not -1"),
-        ("now", [START, 2**70, START], ValueError, f"not {2**70} .at index 1"),
+        ("costs", [2**64, 1, -(2**64)], ValueError, "got -18446744073709551616 .at index 2"),
+        ("costs", [2**63, 1, -1], ValueError, "got -1 .at index 2"),
+        ("now", [START, START], ValueError, "3 keys, got shape"),
+        ("now", [START, -1, START], ValueError, "got -1 .at index 1"),
+        ("now", [START, START, 2**62], ValueError, "got 4611686018427387904 .at index 2"),
+        ("now", -1, ValueError, "got -1"),
+        ("now", [START, 2**70, START], ValueError, f"got {2**70} .at index 1"),
         ("now", 1.5, TypeError, "float64"),
         ("now", np.array(["2025-01-01"] * 3, "M8[ns]"), TypeError, "datetime64"),
     ],
 )
 @pytest.mark.parametrize("verb", ["allow_many", "hit_many"])
-def test_batches(limiter, verb, name, value, error, says):
-    """Nothing of a batch is decided when a part of it is wrong."""
+def test_wrong_argument_decides_no_request_of_a_batch(limiter, verb, name, value, error, says):
     before = tables(limiter)
-    with pytest.raises(error, match=f"{name} must be .*{says}"):
+    with pytest.raises(error, match=f"{name}: expected .*{says}"):
         getattr(limiter, verb)(["key", "new", "other"], **{name: value})
     assert tables(limiter) == before
 
@@ -204,17 +202,15 @@ CONSTRUCTORS = [
 
 
 @pytest.mark.parametrize(("make", "arguments", "error"), CONSTRUCTORS)
-def test_constructors(make, arguments, error):
-    """No limiter is made."""
+def test_constructors_reject_wrong_arguments(make, arguments, error):
     (name,) = arguments
-    with pytest.raises(error, match=f"{name} ") as raised:
+    with pytest.raises(error, match=rf"{name}\b") as raised:
         make(**{"quota": "5/minute"} | arguments)
     assert repr(arguments[name]) in str(raised.value)
 
 
 @pytest.mark.parametrize("make", [TokenBucket, LeakyBucket, FixedWindow, SlidingWindow, SlidingLog])
-def test_arguments_that_there_are_not(make):
-    """Missing, unknown, too many."""
+def test_rejects_missing_unknown_and_surplus_arguments(make):
     for arguments, options in [
         ((), {}),
         (("5/minute",), {"brust": 5}),
@@ -225,33 +221,30 @@ def test_arguments_that_there_are_not(make):
             make(*arguments, **options)
 
 
-def test_no_argument_of_the_inside_is_open():
-    """What the limiter tells its own functions."""
-    with pytest.raises(TypeError, match=r"TokenBucket\(\) has no argument 'own'; it accepts quota, burst"):
+def test_rejects_internal_arguments():
+    choices = r"\(choose from quota, burst, max_keys, table, on_full, clock\)"
+    with pytest.raises(TypeError, match=rf"TokenBucket\(\) got an unknown argument 'own' {choices}"):
         TokenBucket("5/minute", own=None)
 
 
-@pytest.mark.parametrize("quota", ["1/s", "1/s; 2/m"])
-def test_a_table_is_none_by_its_name(quota):
-    """Also where there are several."""
-    with pytest.raises(TypeError, match="table must be a Table, not 'myapp'"):
-        TokenBucket(quota, table="myapp")
+def test_rejects_a_name_instead_of_a_table():
+    with pytest.raises(TypeError, match="table: expected a Table, got 'myapp'"):
+        TokenBucket("1/s", table="myapp")
 
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [({"path": 5}, TypeError), ({"path": ""}, TypeError), ({"mode": "rw"}, ValueError), ({"mode": 0o1000}, ValueError)],
 )
-def test_where_a_table_is(arguments, error):
-    """The name of a file, and permissions."""
+def test_rejects_wrong_names_and_modes_of_tables(arguments, error):
     (name,) = arguments
-    with pytest.raises(error, match=f"{name} must be .*{arguments[name]!r}"):
+    with pytest.raises(error, match=f"{name}: expected .*{arguments[name]!r}"):
         Table.open(**{"path": "limits.tbl"} | arguments)
 
 
-def test_the_base_class_is_no_limiter():
+def test_base_class_cannot_be_constructed():
     """It is for isinstance and annotations."""
-    with pytest.raises(TypeError, match="Limiter is what the algorithms share; use TokenBucket"):
+    with pytest.raises(TypeError, match="Limiter cannot be instantiated; use TokenBucket"):
         Limiter("5/minute")
 
 
@@ -267,22 +260,21 @@ def test_the_base_class_is_no_limiter():
         (SlidingLog, Quota(43_691, 1)),
     ],
 )
-def test_sizes_that_do_not_fit(make, quota):
-    """Are refused when the limiter is made; nothing wraps around."""
+def test_rejects_quotas_that_do_not_fit_a_slot(make, quota):
+    """The constructor rejects them, so that no value wraps around."""
     with pytest.raises(ValueError, match="quota ") as raised:
         make(quota)
     assert str(quota) in str(raised.value)
 
 
-def test_memory_that_is_not_there():
-    """Names what it was for."""
+def test_error_names_the_memory_that_is_not_available():
     with pytest.raises(MemoryError, match=r"max_keys=1099511627776 .* bytes of address space"):
         SlidingLog("40000/second", max_keys=2**40)
 
 
 @pytest.mark.parametrize("reading", [-1, 2**62, 1.5, None, "now"])
-def test_a_clock_that_tells_no_time(reading):
-    """Its reading is checked like any other moment."""
+def test_rejects_a_clock_with_invalid_readings(reading):
+    """A reading is checked like any other timestamp."""
     clock = ManualClock()
     limiter = TokenBucket("5/minute", clock=clock)
     clock.now_ns = None  # the limiter has kept the method
@@ -291,14 +283,13 @@ def test_a_clock_that_tells_no_time(reading):
     clock.now_ns = lambda: reading
     limiter = TokenBucket("5/minute", clock=clock)
     for call in (limiter.allow, limiter.hit, limiter.peek, limiter.reserve, lambda key: limiter.allow_many([key])):
-        with pytest.raises((ValueError, TypeError), match=r"clock.now_ns\(\) must be .*nanoseconds") as raised:
+        with pytest.raises((ValueError, TypeError), match=r"clock.now_ns\(\): expected .*nanoseconds") as raised:
             call("key")
         assert repr(reading) in str(raised.value)
     assert not limiter.slots()["tag"].tobytes().strip(b"\0")
 
 
-def test_a_clock_that_fails(clock):
-    """Its error comes through, and nothing is spent."""
+def test_error_of_a_clock_is_raised_and_spends_nothing(clock):
     clock.now_ns = lambda: 1 // 0
     limiter = TokenBucket("5/minute", clock=clock)
     with pytest.raises(ZeroDivisionError):
@@ -307,31 +298,29 @@ def test_a_clock_that_fails(clock):
 
 
 @pytest.mark.parametrize(("limiters", "error", "says"), [
-    ((), ValueError, "from 1 to 16, not 0"),
-    ((None,), TypeError, "not None"),
-    (("5/minute",), TypeError, "not '5/minute'"),
+    ((), ValueError, "from 1 to 16, got 0"),
+    ((None,), TypeError, "got None"),
+    (("5/minute",), TypeError, "got '5/minute'"),
 ])  # fmt: skip
-def test_composites(limiters, error, says):
-    """Of limiters, up to 16."""
-    with pytest.raises(error, match=f"limiters must be {'limiters, ' if error is TypeError else ''}{says}"):
+def test_rejects_wrong_parts_of_a_composite(limiters, error, says):
+    with pytest.raises(error, match=f"limiters: expected {'limiters, ' if error is TypeError else ''}{says}"):
         All(*limiters)
 
 
-def test_composites_are_bounded(clock):
-    """Sixteen are enough."""
+def test_composite_has_at_most_sixteen_parts(clock):
     parts = [TokenBucket("5/minute", clock=clock, max_keys=1) for _ in range(17)]
     assert len(All(*parts[:16]).limiters) == 16
-    with pytest.raises(ValueError, match="limiters must be from 1 to 16, not 17"):
+    with pytest.raises(ValueError, match="limiters: expected from 1 to 16, got 17"):
         All(*parts[:16]) & parts[16]
 
 
-def test_composites_need_one_clock(clock):
-    """Or there is no one moment to decide at."""
-    with pytest.raises(ValueError, match="limiters must have one clock"):
+def test_parts_of_a_composite_need_the_same_clock(clock):
+    """Otherwise there is no common time to decide at."""
+    with pytest.raises(ValueError, match="limiters: expected the same clock="):
         TokenBucket("5/minute", clock=clock) & FixedWindow("5/minute")
 
 
-def test_and_with_other_things(clock):
+def test_and_rejects_other_types(clock):
     """A TypeError as from Python's own types."""
     limiter = TokenBucket("5/minute", clock=clock)
     for one in (limiter, limiter & limiter):
@@ -341,20 +330,20 @@ def test_and_with_other_things(clock):
             "5/minute" & one
 
 
-def test_a_full_table_in_the_middle_of_a_batch(algorithm, clock):
-    """What came before is decided and stays so; the error says where it stopped."""
+def test_full_table_stops_a_batch(algorithm, clock):
+    """The requests before it are decided; the error names the position at which the batch stopped."""
     for verb in ("allow_many", "hit_many"):
         limiter = algorithm.make("2/second", clock, max_keys=2, on_full="raise")
         which = r"number 3 of the batch \(those before it are decided\)"
-        with pytest.raises(TableFull, match=f"^no slot for {which}: all .*max_keys=2"):
+        with pytest.raises(TableFull, match=f"^no slot for {which}: every .*max_keys=2"):
             getattr(limiter, verb)(["a", "b", "a", "c", "a", "b"])
         limit = limiter.peek("a").limit
         assert [limiter.peek(key).remaining for key in "ab"] == [limit - 2, limit - 1]
         assert limiter.full_count == 1
 
 
-def test_a_full_table_in_the_middle_of_a_composite_batch(clock):
-    """As with one limiter; and the part that had room spends nothing."""
+def test_full_table_stops_a_batch_of_a_composite(clock):
+    """The error is that of a single limiter, and the part that was not full spends nothing."""
     wide = TokenBucket("5/minute", clock=clock)
     both = wide & FixedWindow("5/minute", clock=clock, max_keys=1, on_full="raise")
     with pytest.raises(TableFull, match=r"^no slot for number 1 of the batch"):
@@ -371,17 +360,15 @@ def test_a_full_table_in_the_middle_of_a_composite_batch(clock):
         ({"now_ns": 2**62}, ValueError),
     ],
 )
-def test_manual_clock(arguments, error):
-    """It starts at a moment that limiters take."""
-    with pytest.raises(error, match=r"now_ns must be .* not ") as raised:
+def test_manual_clock_rejects_invalid_times(arguments, error):
+    with pytest.raises(error, match=r"now_ns: expected .* got ") as raised:
         ManualClock(**arguments)
     assert repr(arguments["now_ns"]) in str(raised.value)
 
 
 @pytest.mark.parametrize("arguments", [{"seconds": -1}, {"seconds": NAN}, {"seconds": float("inf")}, {"ns": -1}])
-def test_manual_clock_goes_on_only(arguments):
-    """Neither back nor nowhere."""
+def test_manual_clock_rejects_negative_and_infinite_steps(arguments):
     clock = ManualClock(SECOND)
-    with pytest.raises(ValueError, match="advance takes finite times of zero or more"):
+    with pytest.raises(ValueError, match="advance: expected finite times of zero or more"):
         clock.advance(**arguments)
     assert clock.now_ns() == SECOND

@@ -42,15 +42,14 @@ MOMENTS = {
 
 
 def each(values, i, default):
-    """What a batch gives its i-th request."""
+    """Return the value of an argument for the i-th request of a batch."""
     return default if values is None else int(np.broadcast_to(np.asarray(values), 6)[i])
 
 
 @pytest.mark.parametrize("moments", MOMENTS.values(), ids=MOMENTS)
 @pytest.mark.parametrize("costs", COSTS.values(), ids=COSTS)
 @pytest.mark.parametrize("keys", KEY_LISTS.values(), ids=KEY_LISTS)
-def test_every_kind_of_array(clock, keys, costs, moments):
-    """Keys, costs and moments."""
+def test_batch_decides_like_single_calls(clock, keys, costs, moments):
     limiters = [TokenBucket("3/minute", burst=4, clock=clock, max_keys=32) for _ in range(3)]
     one_by_one, allowing, hitting = limiters
     singly = [
@@ -72,8 +71,7 @@ def test_every_kind_of_array(clock, keys, costs, moments):
     ]
 
 
-def test_delays_of_a_queue(clock):
-    """A leaky bucket's batch has the turns."""
+def test_batch_of_a_leaky_bucket_has_delays(clock):
     decisions = LeakyBucket("2/second", capacity=3, clock=clock).hit_many(["key"] * 5)
     assert decisions["delay_ns"].tolist() == [0, SECOND // 2, SECOND, 3 * SECOND // 2, 0]
     assert decisions["allowed"].tolist() == [True] * 4 + [False]
@@ -81,8 +79,7 @@ def test_delays_of_a_queue(clock):
 
 @pytest.mark.parametrize("keys", [[], (), np.array([], int), np.array([], "S5")], ids=repr)
 @pytest.mark.parametrize("costs", [None, 1, []], ids=repr)
-def test_an_empty_batch(algorithm, clock, keys, costs):
-    """Decides nothing."""
+def test_empty_batch_decides_nothing(algorithm, clock, keys, costs):
     for limiter in (
         algorithm.make("3/minute", clock),
         algorithm.make("3/minute", clock) & TokenBucket("1/s", clock=clock),
@@ -91,8 +88,7 @@ def test_an_empty_batch(algorithm, clock, keys, costs):
         assert len(limiter.hit_many(keys, costs)) == 0
 
 
-def test_arguments_stay_as_they_are(algorithm, clock):
-    """A batch writes to none of the arrays that it is given."""
+def test_batch_does_not_modify_its_arguments(algorithm, clock):
     limiter = algorithm.make("3/minute", clock)
     keys, costs, moments = np.arange(100), np.full(100, 2), START + np.arange(100)
     copies = [array.copy() for array in (keys, costs, moments)]
@@ -105,8 +101,8 @@ def test_arguments_stay_as_they_are(algorithm, clock):
     [(5_000, 100_000), (5_000, 20_000), (5_000, 5_000), (1_000, 1_000)],
     ids=["large", "roomy", "crowded", "full"],
 )
-def test_a_long_batch(algorithm, clock, count, max_keys):
-    """Many keys, each four times, in the order in which they come; at home in the table, or far from it."""
+def test_long_batch_decides_like_single_calls(algorithm, clock, count, max_keys):
+    """The keys are many, each four times, near their home in the table or far from it."""
     limiter = algorithm.make("3/minute", clock, max_keys=max_keys)
     limit = limiter.peek("key").limit
     keys = np.random.default_rng(1).permutation(np.repeat(np.arange(count), limit + 1))
@@ -119,15 +115,15 @@ def test_a_long_batch(algorithm, clock, count, max_keys):
 
 
 def test_fields_of_hit_many(clock):
-    """A structured array with the fields of a Decision."""
+    """The result is a structured array with the fields of a Decision."""
     decisions = TokenBucket("3/minute", clock=clock).hit_many(["key"])
     assert decisions.dtype.names == ("allowed", "limit", "remaining", "retry_after_ns", "reset_after_ns", "delay_ns")
     assert decisions.tolist() == [(True, 3, 2, 0, 20 * SECOND, 0)]
 
 
 @pytest.mark.parametrize("number", [2**62, 2**63, 2**64 - 1, 2**64, 2**80, np.uint64(2**63)])
-def test_costs_without_bound(algorithm, clock, number):
-    """More than any limit is refused for ever, in a batch as alone."""
+def test_refuses_costs_above_64_bits(algorithm, clock, number):
+    """A cost above every limit is refused for ever, in a batch as in a single call."""
     limiter = algorithm.make("5/minute", clock)
     alone = limiter.hit("key", number)
     assert (alone.allowed, alone.retry_after_ns) == (False, None)
@@ -139,14 +135,14 @@ def test_costs_without_bound(algorithm, clock, number):
     assert not limiter.allow_many(["key", "key"], number).any()
 
 
-def test_keys_in_an_array_of_objects(algorithm, clock):
-    """They are as in a list; and none are none, whatever numpy takes them for."""
+def test_object_array_has_the_keys_of_a_list(algorithm, clock):
+    """An empty array of any dtype is an empty batch."""
     limiter = algorithm.make("1/minute", clock, **({"capacity": 0} if algorithm.name == "leaky bucket" else {}))
     assert limiter.allow_many(np.array(["a", 2**70, b"a", "a"], object)).tolist() == [True, True, True, False]
     assert limiter.allow_many(np.array([])).tolist() == []
 
 
 @pytest.mark.parametrize("name", ["costs", "now"])
-def test_rows_of_different_lengths_are_no_numbers(name):
-    with pytest.raises(ValueError, match=f"{name} must be one number or as many as there are keys, 2: "):
+def test_rejects_rows_of_different_lengths(name):
+    with pytest.raises(ValueError, match=f"{name}: expected one number, or one for each of the 2 keys"):
         TokenBucket("1/second").allow_many([1, 2], **{name: [[1], [1, 2]]})

@@ -1,4 +1,4 @@
-"""Time: wall time that never jumps, moments from elsewhere, and clocks of one's own."""
+"""Time: wall time that never jumps, explicit timestamps, and custom clocks."""
 
 import os
 import subprocess
@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from cases import ALGORITHMS, SECOND, START
+from tools import needs
 
 from ratelimit import FixedWindow, LeakyBucket, SlidingWindow, TokenBucket
 from ratelimit.testing import ManualClock
 
 HOUR = 3_600
 
-# Preloaded, it shifts the wall clock by as many seconds as the first word of a shared file says; the
+# Preloaded, it shifts the wall clock by the number of seconds in the first word of a shared file; the
 # monotonic clock stays as it is.
 SHIFTED_WALL_CLOCK = r"""
 #define _GNU_SOURCE
@@ -95,15 +96,16 @@ print("unmoved", len(limiters))
 
 @pytest.fixture(scope="module")
 def shifted_wall_clock(tmp_path_factory):
-    """A library to preload."""
+    """Return the path of a library to preload."""
+    needs("gcc")
     folder = tmp_path_factory.mktemp("clock")
     (folder / "shift.c").write_text(SHIFTED_WALL_CLOCK)
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", "shift.so", "shift.c", "-ldl"], cwd=folder, check=True)
     return folder / "shift.so"
 
 
-def test_the_wall_clock_is_set_in_mid_run(shifted_wall_clock, tmp_path):
-    """An hour forward, two back, and to what it was: nobody is locked out, nobody gets quota, in any algorithm."""
+def test_setting_the_wall_clock_has_no_effect(shifted_wall_clock, tmp_path):
+    """An hour forward, two back, and restored: no client is locked out and none gains quota, in any algorithm."""
     (tmp_path / "seconds").write_bytes(bytes(8))
     environment = os.environ | {
         "LD_PRELOAD": str(shifted_wall_clock),
@@ -114,8 +116,8 @@ def test_the_wall_clock_is_set_in_mid_run(shifted_wall_clock, tmp_path):
     assert (run.stdout, run.returncode) == (f"unmoved {len(ALGORITHMS)}\n", 0), run.stderr
 
 
-def test_the_own_clock_is_anchored_to_the_epoch():
-    """It reads nanoseconds since 1970, one and the same for all limiters, and goes on with the monotonic clock."""
+def test_default_clock_reads_nanoseconds_since_1970():
+    """All limiters read the same clock, which advances with the monotonic clock."""
     first, second = TokenBucket("1/s", max_keys=1), FixedWindow("1/s", max_keys=1)
     assert abs(first.now_ns() - time.time_ns()) < 60 * SECOND  # set since the import, at worst
     for _ in range(100):
@@ -127,7 +129,7 @@ def test_the_own_clock_is_anchored_to_the_epoch():
 @pytest.mark.parametrize(("make", "inside"), [(FixedWindow, True), (SlidingWindow, False)])
 @pytest.mark.parametrize("unit", ["minute", "hour", "day"])
 def test_windows_are_aligned_to_utc(make, inside, unit):
-    """Full minutes, full hours, midnight: with the time stamps of a log."""
+    """Windows begin at full minutes, full hours and midnight, also for the timestamps of a log."""
     midnight = int(datetime(2025, 11, 25, tzinfo=UTC).timestamp()) * SECOND
     limiter = make(f"2/{unit}")
     assert limiter.allow_many(["key"] * 3, now=midnight - 1).tolist() == [True, True, False]
@@ -137,8 +139,7 @@ def test_windows_are_aligned_to_utc(make, inside, unit):
     assert limiter.peek("key", now=midnight - 1).reset_after_ns > 0
 
 
-def test_a_log_is_read_alike_at_any_time():
-    """Decisions by a log's own time stamps do not depend on when they are made."""
+def test_decisions_of_a_log_do_not_depend_on_when_it_is_read():
     stamps = START + np.random.default_rng(1).integers(0, SECOND // 10, 500).cumsum()
     for algorithm in ALGORITHMS:
         once, again = (algorithm.make("3/second", ManualClock(start)) for start in (0, 2**61))
@@ -148,7 +149,7 @@ def test_a_log_is_read_alike_at_any_time():
 
 
 def test_a_window_anchored_at_the_first_request(clock):
-    """The next one opens with the first request after it, each key for itself."""
+    """The next window opens with the first request after the end of the last, separately for each key."""
     limiter = FixedWindow("2/minute", anchor="first", clock=clock)
     assert limiter.hit("a", 2).reset_after == 60
     clock.advance(30)
@@ -160,8 +161,7 @@ def test_a_window_anchored_at_the_first_request(clock):
 
 
 @pytest.mark.parametrize("now", [0, 1, 2**62 - 2])
-def test_the_ends_of_time(algorithm, now):
-    """The first and the last moment are like any other."""
+def test_first_and_last_timestamp_are_accepted(algorithm, now):
     limiter = algorithm.make("2/year", max_keys=2)
     most = limiter.peek("key", now=now).limit
     assert limiter.hit("key", most, now=now)
@@ -173,8 +173,7 @@ def test_the_ends_of_time(algorithm, now):
         assert limiter.hit("key", now=now + refused.retry_after_ns)
 
 
-def test_a_given_moment_leaves_the_clock_alone(algorithm):
-    """`now=` is decided by without asking the clock."""
+def test_now_is_used_without_reading_the_clock(algorithm):
     clock = ManualClock()
     clock.now_ns = lambda: pytest.fail("the clock was read")
     limiter = algorithm.make("2/minute", clock, max_keys=4)
@@ -184,7 +183,7 @@ def test_a_given_moment_leaves_the_clock_alone(algorithm):
 
 
 def test_any_object_with_the_method_is_a_clock(algorithm):
-    """Read once for each call, once for a batch."""
+    """The clock is read once for each call, and once for a batch."""
 
     class Counting:
         readings = 0
@@ -202,8 +201,8 @@ def test_any_object_with_the_method_is_a_clock(algorithm):
     assert (limiter.clock, clock.readings, limiter.now_ns()) == (clock, 4, START)
 
 
-def test_manual_clock():
-    """It stands still until it is told otherwise; seconds are rounded to the nanosecond."""
+def test_manual_clock_moves_only_when_it_is_advanced():
+    """Seconds are rounded to the nanosecond."""
     clock = ManualClock(5)
     assert (clock.now_ns(), clock.now_ns()) == (5, 5)
     clock.advance(0.1)
@@ -215,8 +214,8 @@ def test_manual_clock():
     assert ManualClock().now_ns() == START
 
 
-def test_a_clock_that_goes_back_is_met_with_strictness(algorithm):
-    """A key that is spent now has no more of it at any earlier moment, and the same again at this one."""
+def test_clock_that_goes_back_gives_no_quota(algorithm):
+    """A key that is spent now is spent at every earlier time, and still at this one."""
     clock = ManualClock()
     limiter = algorithm.make("3/minute", clock)
     limiter.hit("key", limiter.peek("key").limit)
@@ -226,7 +225,7 @@ def test_a_clock_that_goes_back_is_met_with_strictness(algorithm):
 
 
 def test_a_turn_of_the_leaky_bucket_stays_when_the_clock_goes_back():
-    """To an earlier reading the queue is longer by as much."""
+    """For an earlier reading the queue is longer by the difference."""
     limiter = LeakyBucket("1/second", capacity=5)
     assert limiter.hit("key", now=START).delay_ns == 0
     assert limiter.hit("key", now=START - SECOND).delay_ns == 2 * SECOND
@@ -236,8 +235,8 @@ def test_a_turn_of_the_leaky_bucket_stays_when_the_clock_goes_back():
     ("step", "error"),
     [({"seconds": "1"}, TypeError), ({"ns": 1.5}, TypeError), ({"seconds": -1}, ValueError), ({"ns": -1}, ValueError)],
 )
-def test_a_manual_clock_takes_whole_steps_forward(clock, step, error):
-    """It stands where it stood."""
-    with pytest.raises(error, match="advance takes finite times of zero or more"):
+def test_manual_clock_rejects_invalid_steps(clock, step, error):
+    """The clock does not move."""
+    with pytest.raises(error, match="advance: expected finite times of zero or more"):
         clock.advance(**step)
     assert clock.now_ns() == START

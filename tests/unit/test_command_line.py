@@ -1,4 +1,4 @@
-"""The command line's own words; each command has its tests elsewhere."""
+"""The dispatcher of the command line; each command has its tests elsewhere."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import ratelimit
-from ratelimit import __main__ as command_line
+from ratelimit._cli import main as command_line
 
 
 def run(*arguments):
@@ -31,7 +31,9 @@ def test_help_lists_the_commands():
 def test_an_unknown_command_is_named():
     wrong = run("reply")
     assert wrong.returncode == 2
-    assert "'reply' is none of gateway, table" in wrong.stderr
+    assert wrong.stderr == (
+        "ratelimit: unknown command 'reply' (choose from gateway, table, bench, replay, suggest); did you mean 'replay'?\n"
+    )
 
 
 def test_the_version():
@@ -39,7 +41,7 @@ def test_the_version():
 
 
 @pytest.mark.parametrize("command", command_line.COMMANDS)
-def test_whoever_interrupts_a_command_gets_no_traceback(command, monkeypatch, capsys):
+def test_interrupting_a_command_prints_no_traceback(command, monkeypatch, capsys):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
@@ -50,17 +52,18 @@ def test_whoever_interrupts_a_command_gets_no_traceback(command, monkeypatch, ca
     assert capsys.readouterr() == ("", f"ratelimit {command}: interrupted\n")
 
 
-def test_a_command_whose_extra_is_not_installed_says_so(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "ratelimit.gateway.command", None)  # as if something that it imports were missing
+def test_names_the_extra_that_is_not_installed(monkeypatch, capsys):
+    # As if something that it imports were missing.
+    monkeypatch.setitem(sys.modules, "ratelimit.gateway.server.command", None)
     monkeypatch.setattr(sys, "argv", ["ratelimit", "gateway", "gateway.yaml"])
     assert command_line.main() == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("ratelimit gateway: takes the extra `gateway`: pip install 'ratelimit-core[gateway]' (")
+    assert err.startswith("ratelimit gateway: requires the extra `gateway`: pip install 'ratelimit-core[gateway]' (")
 
 
-def test_nobody_has_to_listen_to_the_end():
-    """What listens has ended before the first word."""
+def test_output_to_a_closed_pipe_ends_the_command():
+    """The reader closes the pipe before the first word."""
     line = f"{sys.executable} -m ratelimit table list | true; exit ${{PIPESTATUS[0]}}"
     table = ratelimit.Table.shared(f"unheard-{os.getpid()}")
     ratelimit.TokenBucket("1/second", table=table)

@@ -1,4 +1,4 @@
-"""Several limits as one: all allow and all are spent, or none is."""
+"""Several limits as one: all allow and all are spent, or no limit is spent."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from cases import ALGORITHMS, SECOND, START
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit import All, FixedWindow, LeakyBucket, SlidingWindow, Table, TableFull, TokenBucket
+from ratelimit import All, FixedWindow, LeakyBucket, SlidingWindow, Table, TableFull, TokenBucket, parse
 from ratelimit.testing import ManualClock
 
 
@@ -20,8 +20,8 @@ def day(clock):
     return FixedWindow("3/day", clock=clock)
 
 
-def test_all_are_spent_or_none(second, day, clock):
-    """And the decision names who refused."""
+def test_all_parts_are_spent_or_no_part(second, day, clock):
+    """The decision names the limiter that refused."""
     both = second & day
     assert [both.allow("key") for _ in range(3)] == [True, True, False]
     assert (second.peek("key").remaining, day.peek("key").remaining) == (0, 1)
@@ -33,8 +33,8 @@ def test_all_are_spent_or_none(second, day, clock):
     assert second.peek("key").remaining == 1
 
 
-def test_of_several_that_refuse_the_longest_is_named(clock):
-    """After its wait all allow."""
+def test_decision_is_that_of_the_part_that_refuses_longest(clock):
+    """After its wait, all parts allow the request."""
     minute, hour = FixedWindow("1/minute", clock=clock), FixedWindow("1/hour", clock=clock)
     for both in (minute & hour, hour & minute):
         both.reset("key")
@@ -43,8 +43,7 @@ def test_of_several_that_refuse_the_longest_is_named(clock):
         assert both.peek("key", now=clock.now_ns() + both.hit("key").retry_after_ns).allowed
 
 
-def test_when_all_allow_the_one_with_least_left_speaks(second, day):
-    """Its limit and remaining are the ones to show."""
+def test_decision_is_that_of_the_part_with_the_least_remaining(second, day):
     both = second & day
     assert both.peek("key").limiter is second
     decision = both.hit("key")
@@ -54,13 +53,12 @@ def test_when_all_allow_the_one_with_least_left_speaks(second, day):
 
 
 def test_the_delay_is_that_of_the_longest_queue(clock):
-    """A request may act when all let it."""
+    """A request may be served when its turn has come in every queue."""
     both = LeakyBucket("1/second", capacity=5, clock=clock) & TokenBucket("9/second", clock=clock)
     assert [both.hit("key").delay for _ in range(3)] == [0, 1, 2]
 
 
-def test_nested(second, day, clock):
-    """Parts of parts are parts; `&` does not care for brackets."""
+def test_composites_are_flattened(second, day, clock):
     third = SlidingWindow("9/hour", clock=clock)
     assert ((second & day) & third).limiters == (second & (day & third)).limiters == (second, day, third)
     assert All(second & day, third).limiters == (second, day, third)
@@ -68,25 +66,28 @@ def test_nested(second, day, clock):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
-def test_a_text_with_several_quotas(algorithm, clock):
-    """Is several limiters of the kind, with the same options."""
-    both = algorithm.make("2/second; 3/minute", clock, max_keys=7, on_full="raise")
+def test_text_with_several_limits_makes_an_all(algorithm, clock):
+    """The keyword arguments apply to each part."""
+    second, minute = algorithm.make("2/second", clock), algorithm.make("3/minute", clock)
+    both = parse(f"{second}; {minute}", clock=clock, max_keys=7, on_full="raise")
     assert isinstance(both, All)
     assert [type(part) for part in both.limiters] == [algorithm.limiter] * 2
     assert [str(part.quota) for part in both.limiters] == ["2/second", "3/minute"]
     assert [(part.max_keys, part.on_full, part.clock) for part in both.limiters] == [(7, "raise", clock)] * 2
-    by_name = algorithm.make(quota="2/second;3/minute", clock=clock)
-    assert repr(by_name) == repr(both)
+    assert repr(both) == repr(second & minute)
 
 
-def test_a_text_with_several_quotas_and_a_burst(clock):
-    """Options count for each."""
-    for both in (TokenBucket("2/s;3/m", 5, clock=clock), TokenBucket("2/s;3/m", burst=5, clock=clock)):
-        assert [part.peek("key").limit for part in both.limiters] == [5, 5]
-    with pytest.raises(ValueError, match="quota '' is not understood"):
-        TokenBucket("2/s;")
-    with pytest.raises(ValueError, match="burst must be"):
-        TokenBucket("2/s;3/m", burst=0)
+def test_each_of_several_limits_has_its_own_burst(clock):
+    for text, limits in [
+        ("2/s burst 5; 3/m burst 7", [5, 7]),
+        ("2/s burst 5; 3/m", [5, 3]),
+        ("2/s; 3/m burst 5", [2, 5]),
+    ]:
+        assert [part.peek("key").limit for part in parse(text, clock=clock).limiters] == limits
+    with pytest.raises(ValueError, match=r"expected a quota .*, got the end"):
+        parse("2/s;")
+    with pytest.raises(ValueError, match="burst: expected"):
+        parse("2/s; 3/m burst 0")
 
 
 parts = st.lists(
@@ -98,7 +99,7 @@ calls = st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 4), st.integers
 
 
 @given(parts=parts, calls=calls)
-def test_as_asking_each_in_turn(parts, calls):
+def test_decides_like_a_peek_and_a_hit_of_each_part(parts, calls):
     """Single calls, batches and the plain rule agree: all peek, and only if all allow, all are hit."""
 
     def make():
@@ -128,7 +129,7 @@ def test_as_asking_each_in_turn(parts, calls):
 
 
 def test_a_refusal_writes_nothing(second, day):
-    """To none of the tables."""
+    """No byte of any table changes."""
     both = second & day
     both.hit("key", 2)
     before = [limiter.slots().tobytes() for limiter in both.limiters]
@@ -141,7 +142,7 @@ def test_a_refusal_writes_nothing(second, day):
 
 
 def test_reserve_waits_for_the_last(clock):
-    """One moment for all, and one cancel."""
+    """There is one turn for all parts, and one cancel."""
     second, minute = TokenBucket("1/second", clock=clock), TokenBucket("1/minute", clock=clock)
     both = second & minute
     assert both.reserve("key").delay == 0
@@ -154,8 +155,7 @@ def test_reserve_waits_for_the_last(clock):
     assert both.reserve("key", 2).delay == float("inf")
 
 
-def test_settle_refund_reset_clear(second, day):
-    """Reach all parts."""
+def test_settle_refund_reset_and_clear_reach_all_parts(second, day):
     both = second & day
     both.reserve("key", 2).settle(1)
     assert (second.peek("key").remaining, day.peek("key").remaining) == (1, 2)
@@ -170,8 +170,8 @@ def test_settle_refund_reset_clear(second, day):
 
 
 @pytest.mark.parametrize("on_full", ["deny", "allow", "raise"])
-def test_a_part_that_is_full(clock, on_full):
-    """Decides for its part; when it refuses, the others spend nothing."""
+def test_full_table_decides_for_its_part(clock, on_full):
+    """If it refuses, the other parts spend nothing."""
     roomy = TokenBucket("5/minute", clock=clock)
     small = TokenBucket("5/minute", clock=clock, max_keys=1, on_full=on_full)
     both = roomy & small
@@ -186,8 +186,7 @@ def test_a_part_that_is_full(clock, on_full):
     assert small.full_count == (3 if on_full == "raise" else 2)  # a peek decides nothing
 
 
-def test_one_key_twice_in_a_limiter_with_itself(clock):
-    """A limiter beside itself is spent twice or not at all."""
+def test_limiter_combined_with_itself_spends_twice_or_not_at_all(clock):
     limiter = TokenBucket("5/minute", clock=clock)
     twice = limiter & limiter
     assert [twice.allow("key") for _ in range(3)] == [True, True, False]
@@ -195,15 +194,14 @@ def test_one_key_twice_in_a_limiter_with_itself(clock):
 
 
 def test_hit_many_of_a_composite(second, day):
-    """The fields of the one that speaks."""
+    """The fields are those of the part that decides."""
     rows = (second & day).hit_many(np.array([7, 7, 7]))
     assert rows["limit"].tolist() == [2, 2, 2]
     assert rows["remaining"].tolist() == [1, 0, 0]
     assert rows["retry_after_ns"].tolist() == [0, 0, SECOND // 2]
 
 
-def test_clock_and_now(second, day, clock):
-    """One for all; a moment may be given."""
+def test_parts_share_one_clock_or_timestamp(second, day, clock):
     both = second & day
     assert (both.clock, both.now_ns()) == (clock, START)
     assert both.hit("key", now=START + 5)
@@ -211,7 +209,7 @@ def test_clock_and_now(second, day, clock):
 
 
 def test_a_limit_twice_is_spent_twice(algorithm, clock):
-    """Also by a reservation, which waits until there is room for both, or knows that there never is."""
+    """A reservation also waits until both costs fit, or is never allowed."""
     options = {"capacity": 3} if algorithm.name == "leaky bucket" else {}
     limiter = algorithm.make("4/minute", clock, **options)
     twice = limiter & limiter
@@ -230,7 +228,7 @@ def test_a_limit_twice_is_spent_twice(algorithm, clock):
 
 
 def test_two_limiters_on_one_table_are_one_limit_twice(clock):
-    """Where they share it by name."""
+    """This holds for limiters that share a table by name."""
     name = "test-composite-twice"
     both = All(*[TokenBucket("4/minute", table=Table.shared(name), clock=clock) for _ in range(2)])
     try:
@@ -240,7 +238,7 @@ def test_two_limiters_on_one_table_are_one_limit_twice(clock):
         Table.shared(name).remove()
 
 
-def test_places_in_a_queue_among_other_limits(clock):
+def test_reservations_in_a_queue_among_other_limits(clock):
     """Their turns are an interval apart, as without the other limit; capacity does not bound them."""
     queue = LeakyBucket("1/second", capacity=1, clock=clock)
     both = queue & TokenBucket("100/second", clock=clock)
@@ -250,8 +248,8 @@ def test_places_in_a_queue_among_other_limits(clock):
     assert both.reserve("key").delay == 4
 
 
-def test_a_place_in_a_full_table(clock):
-    """Is refused, or is the other limit's alone, as for each by itself; and takes no slot that is live."""
+def test_reservation_in_a_full_table(clock):
+    """The part refuses it, or does not count it, as by itself; no live slot is taken."""
     for on_full, delay in (("deny", 60), ("allow", 0)):
         full = TokenBucket("1/minute", max_keys=2, on_full=on_full, clock=clock)
         other = TokenBucket("1/second", clock=clock)
@@ -264,8 +262,8 @@ def test_a_place_in_a_full_table(clock):
         assert [full.peek(key).remaining for key in "ab"] == [0, 0]
 
 
-def test_a_limit_twice_answers_for_both(algorithm, clock):
-    """What is asked before it is spent, and how long it takes."""
+def test_limiter_combined_with_itself_counts_the_cost_twice(algorithm, clock):
+    """This holds for `peek` and for the waiting times, too."""
     options = {"capacity": 3} if algorithm.name == "leaky bucket" else {}
     limiter = algorithm.make("4/minute", clock, **options)
     twice = limiter & limiter
@@ -282,7 +280,7 @@ def test_a_limit_twice_answers_for_both(algorithm, clock):
     assert limiter.peek("key").remaining == 0
 
 
-def test_a_place_in_an_hour_takes_no_slot_from_who_counts_now(clock):
+def test_reservation_for_a_later_time_takes_no_slot_from_a_live_key(clock):
     """The slot is taken now, when the others are live, and not at the turn, when they would be idle.
 
     Where its search begins is chance: without the rule one try in two fails.

@@ -1,4 +1,4 @@
-"""The example of another Cython package: built and run as its README says, against the ratelimit under test."""
+"""The example of another Cython package, built and run by the commands of its README, with the ratelimit under test."""
 
 import os
 import shutil
@@ -7,15 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools import needs
 
 import ratelimit
+
+pytestmark = pytest.mark.slow
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cython_embed"
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A folder with the example in it, built."""
+    """Return a folder with the built example."""
+    needs("gcc")
     folder = tmp_path_factory.mktemp("embed") / "package"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("*.c", "*.so", "build"))
     run(folder, "setup.py", "build_ext", "--inplace")
@@ -23,7 +27,7 @@ def built(tmp_path_factory):
 
 
 def run(folder, *arguments):
-    """Python in that folder, with the same ratelimit as here."""
+    """Run Python in that folder, with the ratelimit under test."""
     where = str(Path(ratelimit.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -37,13 +41,12 @@ def run(folder, *arguments):
     return done.stdout
 
 
-def test_the_readmes_own_call(built):
-    """Prints 3, as it says."""
+def test_command_of_the_readme_prints_3(built):
     call = next(line for line in (EXAMPLE / "README.md").read_text().splitlines() if line.startswith("python -c"))
     assert run(built, "-c", call.split("'")[1]) == "3\n"
 
 
-def test_it_decides_as_python_does(built):
+def test_decides_like_the_python_methods(built):
     """For all algorithms and keys, over the same table; a wrong key is an error before anything is spent."""
     program = """
 import embed
@@ -59,7 +62,7 @@ for algorithm in ALGORITHMS:
         try:
             embed.admitted(limiter, wrong)
         except TypeError as error:
-            assert "key must be a str, bytes or int" in str(error)
+            assert "key: expected a str, bytes or int" in str(error)
         else:
             raise AssertionError("no error")
     assert limiter.peek("b").remaining == limiter.peek("b").limit

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ratelimit import TokenBucket
-from ratelimit._storage.metadata import PAGE
+from ratelimit._engine.constants import PAGE_BYTES
 
 MASK = 2**64 - 1
 BYTES, INT, WIDE_INT = 8, 16, 17  # the kinds; a str's is the width of its characters
@@ -19,7 +19,7 @@ def rotate(x, by):
 
 
 def siphash(seed, data, compress=1, finish=3):
-    """SipHash as in the paper (Aumasson and Bernstein, 2012, section 2), in plain Python."""
+    """Compute SipHash as in the paper (Aumasson and Bernstein, 2012, section 2), in plain Python."""
     v0, v1, v2, v3 = (
         seed[0] ^ 0x736F6D6570736575,
         seed[1] ^ 0x646F72616E646F6D,
@@ -49,14 +49,14 @@ def siphash(seed, data, compress=1, finish=3):
     return v0 ^ v1 ^ v2 ^ v3
 
 
-def test_the_yardstick_is_siphash():
-    """The paper's own test vector (appendix A), for SipHash-2-4."""
+def test_reference_is_siphash():
+    """The test vector is that of the paper (appendix A), for SipHash-2-4."""
     seed = (0x0706050403020100, 0x0F0E0D0C0B0A0908)
     assert siphash(seed, bytes(range(15)), compress=2, finish=4) == 0xA129CA6149BE45E5
 
 
 def message(key):
-    """The bytes that stand for a key, and its kind."""
+    """Return the bytes that stand for a key, and its kind."""
     if isinstance(key, str):
         widest = max(map(ord, key), default=0)
         width, encoding = (1, "latin-1") if widest < 256 else (2, "utf-16-le") if widest < 65_536 else (4, "utf-32-le")
@@ -69,18 +69,18 @@ def message(key):
 
 
 def seed_of(limiter):
-    """The two words of the table's label, in the page before its first slot."""
-    return tuple((ctypes.c_uint64 * 2).from_address(limiter.slots().ctypes.data - PAGE + 64))
+    """Return the two words of the seed, from the table's metadata in the page before its first slot."""
+    return tuple((ctypes.c_uint64 * 2).from_address(limiter.slots().ctypes.data - PAGE_BYTES + 64))
 
 
 def tag_of(hashed):
-    """The low 48 bits; 0 and 1 are no keys'."""
+    """Return the low 48 bits; 0 and 1 are reserved."""
     tag = hashed % 2**48
     return tag if tag > 1 else tag + 2
 
 
 def slots_in_use(limiter):
-    """(where, tag) of each."""
+    """Return the place and the tag of each used slot."""
     high = limiter.slots().view(np.uint64)[1::2] >> 16
     return [(int(i), int(high[i])) for i in np.flatnonzero(high)]
 
@@ -89,8 +89,8 @@ KEYS = st.text() | st.binary() | st.integers() | st.integers(-(2**64), 2**64) | 
 
 
 @given(key=KEYS)
-def test_a_key_is_where_its_hash_says(key):
-    """Its tag is the low 48 bits of the hash, its home the hash's share of the table."""
+def test_key_is_stored_at_the_place_of_its_hash(key):
+    """Its tag is the low 48 bits of the hash; its home is the hash's share of the table."""
     limiter = TokenBucket("1/day", max_keys=97)
     limiter.allow(key)
     hashed = siphash(seed_of(limiter), message(key))
@@ -98,8 +98,7 @@ def test_a_key_is_where_its_hash_says(key):
 
 
 @given(keys=st.lists(st.integers(-(2**63), 2**64 - 1), max_size=8, unique=True))
-def test_arrays_are_hashed_alike(keys):
-    """Signed, unsigned, and bytes."""
+def test_arrays_are_hashed_like_single_keys(keys):
     for array in (
         np.array([key for key in keys if key < 2**63], np.int64),
         np.array([key for key in keys if key >= 0], np.uint64),
@@ -114,7 +113,7 @@ def test_arrays_are_hashed_alike(keys):
 
 
 def test_seeds_are_secret_and_differ():
-    """Each limiter draws its own: the places of one tell nothing about those of another."""
+    """Each limiter draws its own seed: the places in one table reveal nothing about those in another."""
     limiters = [TokenBucket("1/day", max_keys=1_000) for _ in range(50)]
     for limiter in limiters:
         limiter.allow("key")
@@ -124,7 +123,7 @@ def test_seeds_are_secret_and_differ():
 
 
 def vars_of(limiter):
-    """All that a limiter shows of itself, but for its table."""
+    """Return all attributes of a limiter except its table."""
     return {name: getattr(limiter, name) for name in dir(limiter) if name != "table" and not name.startswith("__")}
 
 

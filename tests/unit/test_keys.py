@@ -55,12 +55,12 @@ DISTINCT = [
 
 
 def once():
-    """A limiter that admits each key once."""
+    """Return a limiter that admits each key once."""
     return TokenBucket("1/day")
 
 
 def test_distinct_keys_have_distinct_limits():
-    """Types, signs, widths and lengths all count."""
+    """Types, signs, widths and lengths are all significant."""
     limiter = once()
     assert all(limiter.allow(key) for key in DISTINCT)
     assert not any(limiter.allow(key) for key in DISTINCT)
@@ -69,7 +69,6 @@ def test_distinct_keys_have_distinct_limits():
 
 @given(keys=st.lists(st.text() | st.binary() | st.integers(), unique_by=lambda key: (type(key), key), max_size=50))
 def test_equal_keys_of_one_type_are_one(keys):
-    """Whatever they are."""
     limiter = once()
     assert [limiter.allow(key) for key in keys + keys] == [True] * len(keys) + [False] * len(keys)
 
@@ -94,8 +93,8 @@ def test_equal_keys_of_one_type_are_one(keys):
     ],
     ids=repr,
 )
-def test_one_key_in_two_guises(key, same):
-    """A bool is an int, and a subclass is what it is made of."""
+def test_subclasses_are_the_keys_of_their_base_type(key, same):
+    """A bool is an int."""
     limiter = once()
     assert limiter.allow(key)
     assert not limiter.allow(same)
@@ -105,8 +104,8 @@ def test_one_key_in_two_guises(key, same):
     "key", [None, 1.0, float("nan"), (1, 2), ["a"], bytearray(b"a"), memoryview(b"a"), object, 1j, np.float64(1)]
 )
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
-def test_other_types_are_refused(algorithm, key):
-    """By every verb, with the value, its type and what is accepted; and nothing changes."""
+def test_rejects_other_types(algorithm, key):
+    """Every verb names the value, its type and the accepted types, and changes nothing."""
     limiter = algorithm.make("2/day", max_keys=8)
     limiter.allow("a")
     before = limiter.slots().tobytes()
@@ -122,7 +121,7 @@ def test_other_types_are_refused(algorithm, key):
         lambda: limiter.hit_many(["a", key]),
     ]
     for call in calls:
-        with pytest.raises(TypeError, match="key must be a str, bytes or int") as error:
+        with pytest.raises(TypeError, match="key: expected a str, bytes or int") as error:
             call()
         assert repr(key) in str(error.value)
         assert type(key).__name__ in str(error.value)
@@ -131,7 +130,7 @@ def test_other_types_are_refused(algorithm, key):
 
 @pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i4", ">u8"])
 def test_integer_arrays_are_the_python_numbers(dtype):
-    """Of every width, sign and byte order, at their edges."""
+    """This holds for every width, sign and byte order, at the limits of each type."""
     info = np.iinfo(dtype)
     numbers = sorted({0, 1, 7, int(info.min), int(info.max)})
     limiter = once()
@@ -142,7 +141,7 @@ def test_integer_arrays_are_the_python_numbers(dtype):
 
 @given(keys=st.lists(st.binary(max_size=20).filter(lambda key: not key.endswith(b"\0")), max_size=20, unique=True))
 def test_bytes_arrays_are_the_bytes(keys):
-    """Without the zeros at the end, which numpy cannot tell from padding."""
+    """Trailing zeros are dropped, which numpy does not distinguish from padding."""
     limiter = once()
     assert limiter.allow_many(np.array(keys, "S20") if keys else np.array([], "S20")).all()
     assert not any(limiter.allow(key) for key in keys)
@@ -158,33 +157,31 @@ def test_bytes_arrays_are_the_bytes(keys):
     ],
     ids=lambda array: str(array.dtype),
 )
-def test_arrays_of_other_types_are_refused(array):
-    """With their dtype and what is accepted."""
-    with pytest.raises(TypeError, match="keys must be a one-dimensional array of integers, bytes or text") as error:
+def test_rejects_arrays_of_other_types(array):
+    """The error has their dtype and the accepted types."""
+    with pytest.raises(TypeError, match="keys: expected a one-dimensional array of integers, bytes or text") as error:
         once().allow_many(array)
     assert str(array.dtype) in str(error.value)
 
 
 @pytest.mark.parametrize("array", [np.zeros((2, 2), int), np.array(3), np.zeros((0, 3), "S2")])
-def test_arrays_of_other_shapes_are_refused(array):
-    """Keys are a row."""
-    with pytest.raises((ValueError, TypeError), match="keys must be a one-dimensional array"):
+def test_rejects_arrays_of_other_shapes(array):
+    with pytest.raises((ValueError, TypeError), match="keys: expected a one-dimensional array"):
         once().allow_many(array)
 
 
 @pytest.mark.parametrize(
     "keys", ["abc", b"abc", {"a"}, {"a": 1}, iter("abc"), 5, None], ids=lambda keys: type(keys).__name__
 )
-def test_batches_that_are_no_list(keys):
+def test_rejects_keys_that_are_not_a_list_or_array(keys):
     """A str is a key, not a list of keys; a set has no order."""
     for verb in ("allow_many", "hit_many"):
         for limiter in (once(), once() & once()):
-            with pytest.raises(TypeError, match=f"keys must be .* list .*, not {type(keys).__name__}"):
+            with pytest.raises(TypeError, match=f"keys: expected .* list .*, got {type(keys).__name__}"):
                 getattr(limiter, verb)(keys)
 
 
-def test_keys_that_are_looked_at_only():
-    """A key is hashed when it is asked with, and not kept."""
+def test_keys_are_hashed_and_not_kept():
     limiter = once()
     key = bytearray(b"k" * 100)
     limiter.allow(bytes(key))
@@ -193,7 +190,7 @@ def test_keys_that_are_looked_at_only():
 
 
 @pytest.mark.parametrize("number", [3, -3, 2**40, 2**63 - 1])
-def test_an_integer_of_numpy_is_the_number_that_it_is(number):
+def test_numpy_integer_is_the_python_number(number):
     limiter = once()
     assert limiter.allow(np.int64(number))
     assert not limiter.allow(number)
@@ -201,13 +198,13 @@ def test_an_integer_of_numpy_is_the_number_that_it_is(number):
     assert not limiter.hit(np.array(number))
 
 
-def test_the_largest_unsigned_integer_of_numpy():
+def test_largest_unsigned_numpy_integer():
     limiter = once()
     assert limiter.allow(2**64 - 1)
     assert not limiter.allow(np.uint64(2**64 - 1))
 
 
 @pytest.mark.parametrize("key", [np.float64(3), np.True_, np.array([3]), np.array([3, 4]), 3.0, None, (3,)], ids=repr)
-def test_what_is_no_integer_is_named(key):
-    with pytest.raises(TypeError, match=r"key must be a str, bytes or int, not .* of type "):
+def test_error_names_the_key_that_is_not_an_integer(key):
+    with pytest.raises(TypeError, match=r"key: expected a str, bytes or int, got .* of type "):
         once().allow(key)

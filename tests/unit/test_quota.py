@@ -50,8 +50,7 @@ def test_every_unit_in_every_spelling(unit, ns, text, limit, many):
         (f"{2**63 - 1}/s", 2**63 - 1, 1),
     ],
 )
-def test_what_else_is_accepted(text, limit, seconds):
-    """Space, underscores, decimals, leading zeros."""
+def test_accepts_spaces_underscores_decimals_and_leading_zeros(text, limit, seconds):
     assert Quota.parse(text) == Quota(limit, seconds)
 
 
@@ -88,32 +87,31 @@ def test_what_else_is_accepted(text, limit, seconds):
         "1/minute\0",
     ],
 )
-def test_what_is_not_understood(text):
-    """A ValueError that shows the text."""
+def test_rejects_malformed_strings(text):
+    """The ValueError shows the string."""
     with pytest.raises(ValueError, match="quota ") as error:
         Quota.parse(text)
     assert repr(text) in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["0/s", f"{2**63}/s", "1/0s", "1/0.5ns", "1/200y", "1/0.0000000001s"])
-def test_sizes_out_of_range(text):
+def test_rejects_numbers_out_of_range(text):
     """The limit is from 1 to 2**63 - 1, the period a whole number of nanoseconds from 1 to 2**62."""
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match=": expected"):
         Quota.parse(text)
 
 
-def test_a_period_in_a_text_is_shown_as_a_number():
-    """Of seconds."""
-    with pytest.raises(ValueError, match=r"quota '1/0h': period must be seconds .*, not 0$"):
+def test_error_shows_the_period_in_seconds():
+    with pytest.raises(ValueError, match=r"quota '1/0h': period: expected seconds .*, got 0$"):
         Quota.parse("1/0h")
-    with pytest.raises(ValueError, match=r"quota '1/200y': period must be seconds .*, not 6307200000$"):
+    with pytest.raises(ValueError, match=r"quota '1/200y': period: expected seconds .*, got 6307200000$"):
         Quota.parse("1/200y")
 
 
 @pytest.mark.parametrize("value", [None, 5, 1.5, b"1/s", ["1/s"], ("1/s",)])
-def test_what_is_no_text(value):
-    """A TypeError that shows the value and what is accepted."""
-    with pytest.raises(TypeError, match="quota must be a str such as '100/minute'") as error:
+def test_rejects_values_that_are_not_strings(value):
+    """The TypeError shows the value and the accepted types."""
+    with pytest.raises(TypeError, match="quota: expected a str such as '100/minute'") as error:
         Quota.of(value)
     assert repr(value) in str(error.value)
 
@@ -123,8 +121,8 @@ def test_what_is_no_text(value):
     [60, 60.0, Fraction(60), Decimal("60.000"), timedelta(minutes=1)],
     ids=lambda period: type(period).__name__,
 )
-def test_periods_of_every_type(period):
-    """Seconds as a number, or a timedelta."""
+def test_accepts_periods_of_every_type(period):
+    """The period is a number of seconds or a timedelta."""
     assert Quota(7, period).period_ns == 60 * SECOND
     assert Quota(7, period) == Quota.per_minute(7)
 
@@ -140,17 +138,17 @@ def test_a_float_is_the_decimal_that_it_is_written_as(period, ns):
 @pytest.mark.parametrize(
     "period", [0, -1, float("nan"), float("inf"), 1e-10, Fraction(1, 3), timedelta(0), 2**62, 1e300]
 )
-def test_periods_that_are_refused(period):
-    """Neither zero nor negative, nor parts of a nanosecond, nor too long."""
-    with pytest.raises(ValueError, match="period must be") as error:
+def test_rejects_periods_out_of_range(period):
+    """Zero, negative, a fraction of a nanosecond, or too long."""
+    with pytest.raises(ValueError, match="period: expected") as error:
         Quota(1, period)
     assert repr(period) in str(error.value)
 
 
 @pytest.mark.parametrize("period", [None, "60", True, 1j, [60]])
-def test_periods_of_other_types(period):
-    """A TypeError that names the argument and shows the value."""
-    with pytest.raises(TypeError, match="period must be") as error:
+def test_rejects_periods_of_other_types(period):
+    """The TypeError names the argument and shows the value."""
+    with pytest.raises(TypeError, match="period: expected") as error:
         Quota(1, period)
     assert repr(period) in str(error.value)
 
@@ -167,9 +165,9 @@ def test_periods_of_other_types(period):
         (float("nan"), TypeError),
     ],
 )
-def test_limits_and_bursts_that_are_refused(name, value, error):
-    """Whole numbers from 1 to 2**63 - 1."""
-    with pytest.raises(error, match=f"{name} must be a whole number from 1 to 2\\*\\*63 - 1") as raised:
+def test_rejects_limits_and_bursts_out_of_range(name, value, error):
+    """They are whole numbers from 1 to 2**63 - 1."""
+    with pytest.raises(error, match=f"{name}: expected a whole number from 1 to 2\\*\\*63 - 1") as raised:
         Quota(**{"limit": 1, "period": 1, name: value})
     assert repr(value) in str(raised.value)
 
@@ -178,16 +176,16 @@ def test_limits_and_bursts_that_are_refused(name, value, error):
     ("make", "seconds"),
     [(Quota.per_second, 1), (Quota.per_minute, 60), (Quota.per_hour, 3_600), (Quota.per_day, 86_400)],
 )
-def test_the_sisters(make, seconds):
-    """per_second and so on, with a burst if wanted."""
+def test_constructors_per_unit(make, seconds):
+    """per_second and the others, with an optional burst."""
     assert make(3) == Quota(3, seconds)
     assert make(3, burst=9) == Quota(3, seconds, burst=9)
     assert Quota(3, seconds).period == seconds
 
 
 @given(limit=st.integers(1, 2**63 - 1), ns=st.integers(1, 2**62))
-def test_text_and_repr_read_back(limit, ns):
-    """`str` is a text that parses to the same quota, `repr` an expression."""
+def test_str_and_repr_round_trip(limit, ns):
+    """`str` parses to the same quota; `repr` is an expression for it."""
     quota = Quota(limit, Fraction(ns, SECOND))
     assert Quota.parse(str(quota)) == quota
     assert pickle.loads(pickle.dumps(quota)) == copy.deepcopy(quota) == quota
@@ -195,34 +193,30 @@ def test_text_and_repr_read_back(limit, ns):
         assert eval(repr(quota)) == quota
 
 
-def test_a_quota_is_a_value():
-    """Equal, hashable, immutable."""
+def test_quota_is_equal_hashable_and_immutable():
     assert len({Quota(1, 60), Quota.parse("1/minute"), Quota(1, 60, burst=1)}) == 2
     with pytest.raises(AttributeError):
         Quota(1, 60).limit = 2
     assert repr(Quota(1, 60, burst=5)) == "Quota(1, 60, burst=5)"
 
 
-def test_with_burst():
-    """Another burst, or the same quota."""
+def test_with_burst_replaces_the_burst():
     assert Quota(1, 60).with_burst(5) == Quota(1, 60, burst=5)
     assert Quota(1, 60, burst=5).with_burst(None) == Quota(1, 60, burst=5)
-    with pytest.raises(ValueError, match=r"capacity must be .* not 0"):
+    with pytest.raises(ValueError, match=r"capacity: expected .* got 0"):
         Quota(1, 60).with_burst(0, "capacity")
 
 
-def test_quota_in_a_limiter():
-    """A text and a Quota make the same limiter."""
+def test_string_and_quota_make_the_same_limiter():
     assert repr(FixedWindow("5 per 1 minute")) == repr(FixedWindow(Quota(5, 60))) == "FixedWindow('5/minute')"
 
 
-def test_a_period_in_any_kind_of_integer():
-    """Those of numpy too, as for a limit."""
+def test_accepts_numpy_integers_as_periods():
     assert Quota(np.int64(5), np.int64(60)) == Quota(5, 60)
 
 
 @pytest.mark.parametrize("text", ["9" * 5_000 + "/s", "5/" + "9" * 5_000 + "s", "5/0s", "5/1.5ns", "5/147y"])
-def test_what_is_too_long_or_too_short_is_named(text):
-    """With the text itself, or where it begins."""
+def test_error_shows_the_string_that_is_out_of_range(text):
+    """The error has the whole string, or its beginning."""
     with pytest.raises(ValueError, match="quota '" + text[:60]):
         Quota.parse(text)

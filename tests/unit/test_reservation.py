@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from ratelimit import FixedWindow, LeakyBucket, Quota, SlidingLog, SlidingWindow, TokenBucket
 
 
-def test_places_in_a_token_bucket(clock):
-    """The burst at once, then one an interval."""
+def test_turns_in_a_token_bucket(clock):
+    """The burst has its turn at once, later requests one interval apart."""
     limiter = TokenBucket("1/second", burst=2, clock=clock)
     places = [limiter.reserve("key") for _ in range(4)]
     assert [place.delay for place in places] == [0, 0, 1, 2]
@@ -17,8 +17,8 @@ def test_places_in_a_token_bucket(clock):
     assert all(places)
 
 
-def test_places_in_a_leaky_bucket_are_not_bounded_by_capacity(clock):
-    """max_delay is the bound there."""
+def test_reservations_in_a_leaky_bucket_are_not_bounded_by_capacity(clock):
+    """max_delay bounds them instead."""
     limiter = LeakyBucket("1/second", capacity=1, clock=clock)
     assert [limiter.reserve("key").delay for _ in range(5)] == [0, 1, 2, 3, 4]
     assert not limiter.reserve("key", max_delay=4.999999999)
@@ -26,8 +26,8 @@ def test_places_in_a_leaky_bucket_are_not_bounded_by_capacity(clock):
 
 
 @pytest.mark.parametrize("make", [FixedWindow, SlidingWindow, SlidingLog])
-def test_a_place_ahead_closes_the_time_before_it(make, clock):
-    """Of a window that has not begun, nothing can be had before it does."""
+def test_reservation_ahead_refuses_the_key_until_its_turn(make, clock):
+    """No request of a future window is admitted before the window begins."""
     limiter = make("2/minute", clock=clock)
     limiter.hit("key", 2)
     place = limiter.reserve("key")
@@ -58,7 +58,7 @@ def test_max_delay_is_exact_and_books_nothing(algorithm, clock):
     assert (booked.allowed, booked.delay_ns) == (True, wait_ns)
 
 
-def test_what_is_never_allowed_is_not_booked(algorithm, clock):
+def test_cost_above_the_limit_is_not_booked(algorithm, clock):
     """Its delay is infinite."""
     limiter = algorithm.make("3/minute", clock)
     place = limiter.reserve("key", limiter.peek("key").limit + 1)
@@ -67,7 +67,7 @@ def test_what_is_never_allowed_is_not_booked(algorithm, clock):
 
 
 def test_cancelling_at_once_leaves_no_trace(algorithm, clock):
-    """The key has what it had, when nobody came after."""
+    """The key has its previous state if no later request came."""
     limiter = algorithm.make("5/minute", clock)
     limiter.hit("key", 2)
     before = limiter.peek("key")
@@ -81,11 +81,11 @@ def test_cancelling_at_once_leaves_no_trace(algorithm, clock):
     assert limiter.peek("key").remaining == before.remaining
 
 
-def test_those_who_came_after_keep_their_turns(clock):
-    """x/time/rate's rule: what others have built upon does not come back."""
+def test_later_reservations_keep_their_turns(clock):
+    """As in x/time/rate, the part that later reservations depend on does not come back."""
     limiter = TokenBucket("1/second", burst=1, clock=clock)
     places = [limiter.reserve("key") for _ in range(4)]  # at 0, 1, 2 and 3 seconds
-    places[1].cancel()  # two have built upon it
+    places[1].cancel()  # two reservations depend on it
     assert limiter.reserve("key").delay == 4
     limiter.reset("key")
     places = [limiter.reserve("key") for _ in range(4)]
@@ -93,8 +93,8 @@ def test_those_who_came_after_keep_their_turns(clock):
     assert limiter.reserve("key").delay == 3
 
 
-def test_a_queue_gives_only_its_last_place_back(clock):
-    """In a leaky bucket turns are handed out one after another."""
+def test_cancel_in_a_queue_gives_back_only_the_last_turn(clock):
+    """In a leaky bucket, turns are handed out one after another."""
     limiter = LeakyBucket("1/second", capacity=9, clock=clock)
     places = [limiter.reserve("key") for _ in range(4)]
     places[1].cancel()
@@ -108,7 +108,7 @@ def test_a_queue_gives_only_its_last_place_back(clock):
 
 @pytest.mark.parametrize(("actual", "remaining"), [(0, 9), (1, 8), (4, 5), (6, 3), (9, 0), (30, 0), (2**70, 0)])
 def test_settling_corrects_the_cost_once(algorithm, clock, actual, remaining):
-    """To less or to more, even beyond what is there: a debt."""
+    """The cost may become less or more, even above the remainder: a debt."""
     options = {"capacity": 8} if algorithm.name == "leaky bucket" else {}
     limiter = algorithm.make("9/minute", clock, **options)
     place = limiter.reserve("key", 4)
@@ -119,8 +119,7 @@ def test_settling_corrects_the_cost_once(algorithm, clock, actual, remaining):
     assert limiter.peek("key").remaining == remaining
 
 
-def test_a_debt_has_to_be_worked_off(clock):
-    """A bucket that was settled far above is closed until the time has made up for it."""
+def test_debt_refuses_the_key_until_it_is_repaid(clock):
     limiter = TokenBucket("10/second", clock=clock)
     limiter.reserve("key", 5).settle(35)
     assert limiter.peek("key").retry_after == 2.6
@@ -133,8 +132,8 @@ def test_a_debt_has_to_be_worked_off(clock):
     hits=st.lists(st.integers(0, 30), max_size=12),
     bookings=st.lists(st.integers(1, 6), min_size=1, max_size=3),
 )
-def test_a_log_remembers_what_cancelled_bookings_replaced(limit, hits, bookings):
-    """They leave no trace, up to `limit` of them; nor do more admit too much."""
+def test_cancelled_bookings_of_a_log_leave_no_trace(limit, hits, bookings):
+    """This holds for up to `limit` bookings; more of them do not admit too much."""
     from ratelimit.testing import ManualClock
 
     period, clock = 20, ManualClock(START)
@@ -158,8 +157,8 @@ def test_a_log_remembers_what_cancelled_bookings_replaced(limit, hits, bookings)
 
 
 @pytest.mark.parametrize("quota", ["3/5 years", "3/day", "3/19 hours"])
-def test_in_long_periods_it_is_rounded_to_the_strict_side(clock, quota):
-    """What a cancelled booking replaced: by less than a microsecond in five years."""
+def test_cancelled_booking_in_a_long_period_is_rounded_to_the_strict_side(clock, quota):
+    """By less than a microsecond in five years."""
     limiter = SlidingLog(quota, clock=clock)
     length = limiter.quota.period_ns
     for _ in range(3):
@@ -171,7 +170,7 @@ def test_in_long_periods_it_is_rounded_to_the_strict_side(clock, quota):
 
 
 def logs_with_a_cancelled_booking(clock, cost):
-    """Full logs with the place that was given back; also after the numbering of the ring has begun anew."""
+    """Return full logs with a cancelled booking, also after the numbering of the ring has restarted."""
     for used_before in range(12):
         limiter = SlidingLog("3/minute", clock=clock)
         for _ in range(used_before):
@@ -186,7 +185,7 @@ def logs_with_a_cancelled_booking(clock, cost):
 
 @pytest.mark.parametrize("cost", [1, 2, 3])
 def test_a_log_is_open_again_at_the_turn_that_was_cancelled(clock, cost):
-    """Not a period later."""
+    """It is not closed for a whole period."""
     for limiter, place in logs_with_a_cancelled_booking(clock, cost):
         assert not limiter.allow("key")
         clock.advance(ns=place.at_ns - clock.now_ns())
@@ -194,8 +193,8 @@ def test_a_log_is_open_again_at_the_turn_that_was_cancelled(clock, cost):
 
 
 @pytest.mark.parametrize("cost", [1, 2, 3])
-def test_what_a_cancelled_booking_replaced_is_over_at_its_turn(clock, cost):
-    """Also for who comes after the first request at that turn, and the next ones."""
+def test_request_replaced_by_a_cancelled_booking_expires_at_its_turn(clock, cost):
+    """This also holds for requests after the first one at that turn."""
     for limiter, place in logs_with_a_cancelled_booking(clock, cost):
         clock.advance(ns=place.at_ns - clock.now_ns())
         for left in (2, 1, 0):
@@ -206,7 +205,7 @@ def test_what_a_cancelled_booking_replaced_is_over_at_its_turn(clock, cost):
 
 
 def test_a_refund_gives_back_what_was_spent(algorithm, clock):
-    """Never above full, whatever it is told."""
+    """It never gives more than the limit, whatever the cost."""
     limiter = algorithm.make("5/minute", clock)
     most = limiter.peek("key").limit
     limiter.hit("key", 4)
@@ -220,8 +219,7 @@ def test_a_refund_gives_back_what_was_spent(algorithm, clock):
     assert not limiter.allow("key")
 
 
-def test_a_refund_to_a_key_never_seen(algorithm, clock):
-    """Changes nothing, and takes no slot."""
+def test_refund_to_an_unknown_key_takes_no_slot(algorithm, clock):
     limiter = algorithm.make("5/minute", clock, max_keys=4)
     before = limiter.slots().tobytes()
     limiter.refund("key", 5)
@@ -229,7 +227,7 @@ def test_a_refund_to_a_key_never_seen(algorithm, clock):
 
 
 def test_reset_forgets_one_key_and_clear_all(algorithm, clock):
-    """As if never seen."""
+    """They are then like keys that were never seen."""
     limiter = algorithm.make("2/minute", clock, max_keys=16)
     limit = limiter.peek("key").limit
     for key in range(10):

@@ -36,7 +36,7 @@ print(made - before, resident() - before, len(limiter))
 
 
 def growth(algorithm, max_keys, live):
-    """Resident bytes that a limiter takes when it is made and when `live` keys are in it, measured afresh."""
+    """Measure the resident bytes of a new limiter, and of one with `live` keys."""
     run = subprocess.run(
         [sys.executable, "-c", GROWTH, algorithm.name, str(max_keys), str(live)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
@@ -52,12 +52,12 @@ def growth(algorithm, max_keys, live):
 
 @pytest.mark.parametrize("algorithm", [one for one in ALGORITHMS if one.name != "sliding log"], ids=repr)
 def test_a_live_key_takes_at_most_24_bytes(algorithm):
-    """Of resident memory, at max_keys; half a byte is left for what the measurement itself takes."""
+    """The bytes are resident memory at max_keys; half a byte is allowed for the measurement itself."""
     _, used = growth(algorithm, 1_000_000, 1_000_000)
     assert used / 1_000_000 <= 24.5
 
 
-def test_a_log_takes_what_the_docs_state():
+def test_log_takes_the_documented_memory():
     """16 bytes a slot, and up to 24 a request: here one request a key, whose ring is not yet used."""
     log = next(one for one in ALGORITHMS if one.name == "sliding log")
     _, used = growth(log, 200_000, 200_000)
@@ -65,7 +65,7 @@ def test_a_log_takes_what_the_docs_state():
 
 
 def test_a_large_bound_costs_nothing_until_it_is_used():
-    """Ten million keys are 240 MB of addresses, of which no page is there before it is touched."""
+    """Ten million keys are 240 MB of address space, of which no page is allocated before it is touched."""
     token_bucket = ALGORITHMS[0]
     made, used = growth(token_bucket, 10_000_000, 100)
     assert made < 500_000
@@ -73,8 +73,8 @@ def test_a_large_bound_costs_nothing_until_it_is_used():
 
 
 @pytest.mark.parametrize("max_keys", [1, 2, 255, 256, 257, 1_024, 1_025, 5_000])
-def test_max_keys_find_room(algorithm, max_keys):
-    """As many keys as were asked for, at once; and the memory is bounded by 24 bytes for each."""
+def test_table_holds_max_keys_live_keys(algorithm, max_keys):
+    """As many keys as were asked for are live at once, and the memory is at most 24 bytes for each."""
     limiter = algorithm.make("1/day", ManualClock(), max_keys=max_keys)
     assert limiter.allow_many(np.arange(max_keys)).all()
     assert len(limiter) == max_keys
@@ -84,8 +84,8 @@ def test_max_keys_find_room(algorithm, max_keys):
 
 
 @pytest.mark.parametrize("on_full", ["deny", "allow", "raise"])
-def test_when_every_slot_is_live(algorithm, on_full):
-    """A new key is refused, admitted uncounted, or an error; those with a slot are decided as ever."""
+def test_on_full_decides_when_every_slot_is_live(algorithm, on_full):
+    """A new key is refused, admitted uncounted, or an error; keys with a slot are not affected."""
     limiter = algorithm.make("3/day", ManualClock(), max_keys=2, on_full=on_full)
     assert limiter.on_full == on_full
     limit = limiter.peek("a").limit
@@ -113,8 +113,8 @@ def test_when_every_slot_is_live(algorithm, on_full):
 
 
 @pytest.mark.parametrize("max_keys", [2, 7, 8, 9, 41, 400])
-def test_a_refused_key_learns_when_there_is_room(algorithm, max_keys):
-    """Exactly: one nanosecond earlier there is none."""
+def test_retry_after_is_when_a_slot_becomes_free(algorithm, max_keys):
+    """The time is exact: one nanosecond earlier, every slot is live."""
     limiter = algorithm.make("3/minute", max_keys=max_keys)
     limiter.hit("a", 2, now=START)
     for key in range(1, max_keys):
@@ -126,8 +126,8 @@ def test_a_refused_key_learns_when_there_is_room(algorithm, max_keys):
     assert limiter.hit("c", now=ready)
 
 
-def test_a_slot_is_given_away_only_when_it_is_fresh(algorithm):
-    """A flood of keys at every moment, up to the one at which the first key is as if never seen."""
+def test_slot_is_reused_only_when_its_key_is_fresh(algorithm):
+    """A flood of keys at every time, up to the one at which the first key is fresh."""
     limiter = algorithm.make("4/minute", max_keys=3)
     limiter.hit("victim", limiter.peek("victim").limit, now=START)
     fresh = START + limiter.peek("victim", now=START).reset_after_ns
@@ -139,8 +139,8 @@ def test_a_slot_is_given_away_only_when_it_is_fresh(algorithm):
     assert limiter.full_count > 0
 
 
-def test_a_flood_at_scale(algorithm):
-    """A thousand spent keys stay so under a hundred thousand others that turn the rest of the table over."""
+def test_spent_keys_survive_a_flood(algorithm):
+    """A thousand spent keys stay spent under a hundred thousand others that replace the rest of the table."""
     clock = ManualClock()
     limiter = algorithm.make("2/minute", clock, max_keys=2_000)
     limit = limiter.peek(0).limit
@@ -155,8 +155,8 @@ def test_a_flood_at_scale(algorithm):
     assert limiter.peek(0).remaining <= limit // 2
 
 
-def test_going_back_behind_a_forgotten_key_is_not_forgiven(algorithm):
-    """The horizon: who was forgotten at a moment is not fresh to a reading from before it."""
+def test_horizon_refuses_readings_from_before_an_eviction(algorithm):
+    """A key that was evicted is not fresh for a reading from before the eviction."""
     limiter = algorithm.make("2/minute", max_keys=1)
     limit = limiter.peek("a", now=START).limit
     assert limiter.hit("a", limit, now=START)
@@ -170,7 +170,7 @@ def test_going_back_behind_a_forgotten_key_is_not_forgiven(algorithm):
 
 
 def test_the_horizon_moves_a_reading_that_is_late(algorithm):
-    """A clock that goes back behind the horizon is taken as the horizon: nobody is locked out by it."""
+    """A reading before the horizon is taken as the horizon, so that it locks no client out."""
     clock = ManualClock()
     limiter = algorithm.make("2/minute", clock, max_keys=1)
     limit = limiter.peek("a").limit
@@ -183,7 +183,7 @@ def test_the_horizon_moves_a_reading_that_is_late(algorithm):
 
 
 def test_the_table_is_live_and_read_only(algorithm):
-    """What it shows changes with the limiter; nobody can write to it."""
+    """Its content changes with the limiter; writing to it raises an error."""
     limiter = algorithm.make("2/minute", ManualClock(), max_keys=8)
     table = limiter.slots()
     assert table.dtype.names == ("state", "state_high", "tag")
@@ -198,7 +198,7 @@ def test_the_table_is_live_and_read_only(algorithm):
 
 
 def test_the_table_outlives_its_limiter():
-    """An array that was taken from it keeps the memory."""
+    """An array of the table keeps its memory."""
     limiter = TokenBucket("2/minute", max_keys=100_000)
     limiter.allow_many(np.arange(50_000))
     table = limiter.slots()
@@ -207,8 +207,8 @@ def test_the_table_outlives_its_limiter():
     assert table.tobytes() == content
 
 
-def test_len_counts_the_keys_that_matter(algorithm):
-    """Live ones: each until its own reset_after."""
+def test_len_counts_live_keys(algorithm):
+    """Each key is live until its own reset_after."""
     clock = ManualClock()
     limiter = algorithm.make("2/minute", clock, max_keys=100)
     assert (len(limiter), bool(limiter)) == (0, True)
@@ -221,8 +221,8 @@ def test_len_counts_the_keys_that_matter(algorithm):
 
 
 @pytest.mark.parametrize("make", [FixedWindow, SlidingWindow, SlidingLog, TokenBucket])
-def test_slots_are_used_again(make):
-    """In a small table, as many keys one after another as you like."""
+def test_slots_are_reused(make):
+    """A small table serves any number of keys, one after another."""
     limiter = make("1/second", max_keys=4)
     for i in range(1_000):
         assert limiter.hit(i, now=START + 2 * i * SECOND)
@@ -230,6 +230,6 @@ def test_slots_are_used_again(make):
 
 
 @pytest.mark.parametrize("path", ["a\0b", Path("folder\0/file")], ids=repr)
-def test_a_name_that_no_file_can_have(path):
-    with pytest.raises(ValueError, match="path must be the name of a file, which has no NUL in it, not "):
+def test_rejects_a_name_that_no_file_can_have(path):
+    with pytest.raises(ValueError, match="path: expected the name of a file, without NUL characters, got "):
         Table.open(path)

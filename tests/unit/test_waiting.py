@@ -7,6 +7,7 @@ import time
 
 import pytest
 from cases import SECOND, START
+from waiting import PATIENCE, until_async
 
 from ratelimit import CostExceedsLimit, LeakyBucket, TableFull, TokenBucket, WaitError, WaitTimeout
 from ratelimit.testing import ManualClock
@@ -23,7 +24,7 @@ class Ticking(ManualClock):
 
 
 def test_waiting_takes_until_the_turn(algorithm, clock):
-    """Exactly: it returns at the moment that reserve would have given."""
+    """It returns exactly at the turn that `reserve` would have given."""
     limiter = algorithm.make("2/minute", clock)
     for _ in range(limiter.peek("key").limit):
         limiter.wait("key")
@@ -40,7 +41,7 @@ def test_waiting_takes_until_the_turn(algorithm, clock):
 
 
 def test_a_wait_that_is_too_long_fails_at_once(algorithm, clock):
-    """WaitTimeout says how long it would be; nothing is spent, no time goes by."""
+    """WaitTimeout has the length of the wait; nothing is spent, and no time passes."""
     limiter = algorithm.make("2/minute", clock)
     limiter.hit("key", limiter.peek("key").limit)
     before = limiter.slots().tobytes()
@@ -53,16 +54,15 @@ def test_a_wait_that_is_too_long_fails_at_once(algorithm, clock):
     assert clock.now_ns() == START
 
 
-def test_a_wait_for_what_is_never_allowed_fails_at_once(algorithm, clock):
-    """CostExceedsLimit, with the cost and the limiter."""
+def test_waiting_for_a_cost_above_the_limit_fails_at_once(algorithm, clock):
+    """The CostExceedsLimit names the cost and the limiter."""
     limiter = algorithm.make("2/minute", clock)
     with pytest.raises(CostExceedsLimit, match=re.escape(f"cost 9 for key 'key' is more than {limiter!r} ever")):
         limiter.wait("key", 9, timeout=1e6)
     assert (len(limiter), clock.now_ns()) == (0, START)
 
 
-def test_a_wait_for_a_slot(clock):
-    """A full table is one more thing that may be waited for, or not."""
+def test_waiting_in_a_full_table_raises(clock):
     raising = TokenBucket("1/minute", max_keys=1, clock=clock, on_full="raise")
     raising.allow("a")
     with pytest.raises(TableFull):
@@ -74,7 +74,7 @@ def test_a_wait_for_a_slot(clock):
 
 
 def test_an_interrupted_wait_gives_its_place_back(algorithm):
-    """And to whoever comes next."""
+    """The next request gets it."""
 
     class Interrupting(ManualClock):
         def sleep(self, seconds):
@@ -88,8 +88,8 @@ def test_an_interrupted_wait_gives_its_place_back(algorithm):
     assert limiter.reserve("key").delay_ns == expected
 
 
-def test_a_clock_without_sleep_is_slept_by_for_real(monkeypatch):
-    """Until the limiter's clock, not the system's, says that it is time."""
+def test_clock_without_sleep_uses_real_sleep(monkeypatch):
+    """The sleep ends by the limiter's clock, not by the system's."""
 
     class Clock:
         moment = START
@@ -137,7 +137,7 @@ class Stage(ManualClock):
 
 @pytest.mark.parametrize("make", [TokenBucket, LeakyBucket])
 def test_threads_are_served_in_the_order_in_which_they_came(make):
-    """Each second one of them: the one that has waited longest."""
+    """Each second, the thread that has waited longest is served."""
     clock = Stage()
     limiter = make("1/second", clock=clock)
     limiter.wait("key")
@@ -145,15 +145,15 @@ def test_threads_are_served_in_the_order_in_which_they_came(make):
     for i, thread in enumerate(threads):
         thread.start()
         with clock.changed:
-            assert clock.changed.wait_for(lambda i=i: clock.asleep == i + 1, timeout=30)
+            assert clock.changed.wait_for(lambda i=i: clock.asleep == i + 1, timeout=PATIENCE)
     for i, thread in enumerate(threads):
         clock.advance(1.000_001)
-        thread.join(30)
+        thread.join(PATIENCE)
         assert [one.is_alive() for one in threads] == [False] * (i + 1) + [True] * (4 - i)
 
 
 def run_with(clock, main, seconds):
-    """Run a coroutine; while all wait, the time goes on in steps of `seconds`."""
+    """Run a coroutine; while all tasks wait, advance the clock in steps of `seconds`."""
 
     async def driver():
         task = asyncio.create_task(main)
@@ -163,7 +163,7 @@ def run_with(clock, main, seconds):
             clock.advance(seconds)
         return await task
 
-    real_sleep = asyncio.sleep
+    real_sleep = asyncio.sleep  # noqa: TID251 - sleep(0): lets the other tasks run
 
     async def until(delay, result=None):
         due = clock.now_ns() + round(delay * SECOND)
@@ -176,7 +176,7 @@ def run_with(clock, main, seconds):
 
 
 def test_tasks_are_served_first_come_first_served(algorithm):
-    """In the order in which they asked, each not before its turn, in one event loop."""
+    """In one event loop, tasks are served in the order of their calls, none before its turn."""
     clock = Ticking()
     limiter = algorithm.make("1/second", clock)
     order = []
@@ -196,15 +196,14 @@ def test_tasks_are_served_first_come_first_served(algorithm):
 
 
 def test_a_cancelled_task_gives_its_place_back():
-    """To the next who asks."""
+    """The next request gets it."""
     clock = Ticking()
     limiter = TokenBucket("1/second", burst=1, clock=clock)
 
     async def main():
         await limiter.wait_async("key")
         task = asyncio.create_task(limiter.wait_async("key"))
-        while limiter.reserve("key", max_delay=0).delay < 2:
-            await asyncio.sleep(0.001)
+        await until_async(lambda: limiter.reserve("key", max_delay=0).delay >= 2)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -214,7 +213,7 @@ def test_a_cancelled_task_gives_its_place_back():
 
 
 def test_wait_async_fails_as_wait_does(algorithm, clock):
-    """The same errors, at once when it is awaited."""
+    """The same errors are raised, as soon as it is awaited."""
     limiter = algorithm.make("2/minute", clock)
     limiter.hit("key", limiter.peek("key").limit)
 
@@ -223,9 +222,9 @@ def test_wait_async_fails_as_wait_does(algorithm, clock):
             await limiter.wait_async("key", timeout=0.5)
         with pytest.raises(CostExceedsLimit):
             await limiter.wait_async("key", 99)
-        with pytest.raises(ValueError, match="timeout must be"):
+        with pytest.raises(ValueError, match="timeout: expected"):
             await limiter.wait_async("key", timeout=-1)
-        with pytest.raises(ValueError, match="cost must be"):
+        with pytest.raises(ValueError, match="cost: expected"):
             await limiter.wait_async("key", 0)
 
     asyncio.run(main())
@@ -233,7 +232,7 @@ def test_wait_async_fails_as_wait_does(algorithm, clock):
 
 
 def test_an_event_loop_runs_on_while_one_waits(clock):
-    """With a clock that sleeps, too: other tasks get their turn."""
+    """With a clock that sleeps, other tasks run as well."""
     limiter = TokenBucket("1/second", burst=1, clock=clock)
     seen = []
 
@@ -252,7 +251,7 @@ def test_an_event_loop_runs_on_while_one_waits(clock):
 
 
 def test_composites_wait_for_all(clock):
-    """Until the last of the limits is ready; then all are spent."""
+    """The wait ends when the last of the limits is ready; then all are spent."""
     slow, fast = TokenBucket("1/minute", clock=clock), TokenBucket("1/second", clock=clock)
     both = slow & fast
     both.wait("key")
@@ -266,8 +265,8 @@ def test_composites_wait_for_all(clock):
 
 
 @pytest.mark.parametrize("timeout", [None, 3_600])
-def test_a_wait_for_a_slot_is_no_timeout(clock, timeout):
-    """Where all are taken; less time than a slot takes is one."""
+def test_full_table_raises_table_full_instead_of_a_timeout(clock, timeout):
+    """A timeout that is shorter than the wait for a slot is a WaitTimeout."""
     limiter = TokenBucket("1/hour", max_keys=1, clock=clock)
     limiter.wait("a")
     for one in (limiter, limiter & TokenBucket("1/second", clock=clock)):

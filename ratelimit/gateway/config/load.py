@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, NoReturn, Union, get_args, get_origin, get_t
 
 import yaml
 
-from ..backends import Addresses
-from ..flow import Flow
-from ..routes import METHODS
-from ..throttle import Limiters
+from ..backends.address import Addresses
+from ..routing.table import METHODS
+from ..site import Site
+from ..throttling.limiters import Limiters
 from .model import AccessLog, Configuration, Proxy, Route
 
 
@@ -51,7 +51,7 @@ def read_file(path: str | Path) -> Configuration:
     root = _from_toml(text, reader) if path.suffix == ".toml" else _from_yaml(text, reader)
     result: Configuration = reader.read(root, Configuration, "the configuration")
     with reader.at(root):
-        Flow(result, Limiters(max_keys=result.max_keys), Addresses())
+        Site(result, Limiters(max_keys=result.max_keys), Addresses())
     return result
 
 

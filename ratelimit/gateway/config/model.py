@@ -11,8 +11,9 @@ from itertools import chain
 from typing import Any
 
 from ...quota import Quota
-from ..mapping import Mapping, Template
-from ..routes import RouteKey
+from ..routing.table import RouteKey
+from ..templates.template import Template
+from ..templates.transform import Transform
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 PERIODS = ("DAY", "WEEK", "MONTH")
@@ -548,7 +549,7 @@ def routes_of(tree: dict[str, Any], path: str = "") -> dict[str, Route]:
 
 
 def check_headers(headers: dict[str, str]) -> None:
-    Mapping({f"overwrite:header.{name}": text for name, text in headers.items()})
+    Transform({f"overwrite:header.{name}": text for name, text in headers.items()})
 
 
 def check_texts(name: str, texts: Any) -> None:

@@ -1,0 +1,56 @@
+"""The command line `ratelimit COMMAND ...`: finds the command, imports it and runs it."""
+
+import os
+import signal
+import sys
+from importlib import import_module
+
+from .. import __version__
+from ..errors import unknown
+
+# Each module has `main(arguments: list[str]) -> int`. It is imported only when its command runs, with what it needs.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "gateway": ("ratelimit.gateway.server.command", "serve an API gateway from a configuration file"),
+    "table": ("ratelimit._cli.table", "list, inspect, change and remove shared tables"),
+    "bench": ("ratelimit.bench.command", "measure the cost of a decision on this machine, beside other libraries"),
+    "replay": ("ratelimit.replay.cli.replay", "replay a log through limits and report the refused requests"),
+    "suggest": ("ratelimit.replay.cli.suggest", "find the smallest limits that refuse at most a given share of a log"),
+}
+
+
+def main() -> int:
+    """Run the command that the arguments name, and return its exit status."""
+    command, *arguments = sys.argv[1:] or ["--help"]
+    if command in COMMANDS:
+        return run(command, arguments)
+    usage = ["usage: ratelimit COMMAND ...", "", *(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items())]
+    if command in ("-h", "--help"):
+        print("\n".join(usage))
+        return 0
+    if command in ("-V", "--version"):
+        print(f"ratelimit {__version__}")
+        return 0
+    print(f"ratelimit: {unknown('command', command, COMMANDS)}", file=sys.stderr)
+    return 2
+
+
+def run(command: str, arguments: list[str]) -> int:
+    """Run a command; an interrupt or a closed pipe ends it without a traceback."""
+    module, _ = COMMANDS[command]
+    try:
+        try:
+            program = import_module(module)
+        except ModuleNotFoundError as error:
+            extra = f"requires the extra `{command}`: pip install 'ratelimit-core[{command}]' ({error})"
+            print(f"ratelimit {command}: {extra}", file=sys.stderr)
+            return 2
+        status = int(program.main(arguments))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"ratelimit {command}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards the unflushed rest at exit
+        return 128 + signal.SIGPIPE
+    return status

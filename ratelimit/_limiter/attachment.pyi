@@ -1,0 +1,18 @@
+from typing import Any, Literal
+
+from typing_extensions import disjoint_base
+
+from ..table import Table
+
+COUNTS: tuple[Literal["keep", "scale", "reset"], ...]
+
+@disjoint_base
+class Attachment:
+    """What every limiter has. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
+
+    @property
+    def clock(self) -> Any: ...
+    @property
+    def on_full(self) -> Literal["deny", "allow", "raise"]: ...
+    @property
+    def table(self) -> Table: ...

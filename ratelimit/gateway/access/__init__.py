@@ -1,0 +1,1 @@
+"""Which clients may use a route: networks, authorizers and API keys."""

@@ -1,0 +1,84 @@
+"""Functions that decide about a request by its credentials, and their answers, which are kept for a while."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..exchange import Exchange
+from ..functions import call_function, load_function
+from ..http.errors import Refusal
+
+log = logging.getLogger("ratelimit.gateway")
+MAX_CACHED_ANSWERS = 10_000
+TIMEOUT = 10.0  # seconds for one answer
+
+
+class CachingAuthorizer:
+    """An authorizer and its answers.
+
+    Args:
+        function: of an event; returns a bool, or `{"isAuthorized": bool, "context": {...}, "usageIdentifierKey": the
+            value of an API key}`.
+        identity: the header that identifies the client; a request without it is refused.
+        ttl: seconds for which an answer holds for the same identity, stage and route.
+        clock: seconds.
+
+    Raises: ValueError when the function cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any] | str,
+        identity: str,
+        ttl: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._function = load_function(function)
+        self._identity = identity
+        self._ttl = ttl
+        self._clock = clock
+        self._answers: dict[tuple[str, ...], tuple[float, dict[str, Any]]] = {}
+
+    async def ask(self, exchange: Exchange) -> dict[str, Any]:
+        """The answer that authorizes the request; a Refusal if it does not."""
+        request, destination = exchange.request, exchange.destination
+        identity = request.header(self._identity)
+        if not identity:
+            raise Refusal("UNAUTHORIZED", f"no {self._identity} header")
+        name = self._identity.lower().encode()
+        if sum(header == name for header, _ in request.raw_headers) > 1:
+            raise Refusal("BAD_REQUEST", f"{self._identity} twice")
+        label = identity, destination.stage, destination.route
+        until, answer = self._answers.get(label, (0.0, {}))
+        if self._clock() >= until:
+            answer = await self._call(exchange)
+            if self._ttl:
+                if len(self._answers) >= MAX_CACHED_ANSWERS:
+                    self._answers.clear()
+                self._answers[label] = (self._clock() + self._ttl, answer)
+        if not answer["isAuthorized"]:
+            raise Refusal("ACCESS_DENIED", "the authorizer denies")
+        return answer
+
+    async def _call(self, exchange: Exchange) -> dict[str, Any]:
+        try:
+            answer = await call_function(self._function, exchange.event(), TIMEOUT)
+        except Exception as error:
+            log.exception("the authorizer failed")
+            raise Refusal("AUTHORIZER_FAILURE", repr(error)) from error
+        if isinstance(answer, bool):
+            return {"isAuthorized": answer}
+        if _is_answer(answer):
+            return dict(answer)
+        log.error("the authorizer returned neither a bool nor an answer: %r", answer)
+        raise Refusal("AUTHORIZER_FAILURE", "not an answer")
+
+
+def _is_answer(answer: Any) -> bool:
+    return (
+        isinstance(answer, dict)
+        and isinstance(answer.get("isAuthorized"), bool)
+        and isinstance(answer.get("context"), dict | None)
+        and isinstance(answer.get("usageIdentifierKey"), str | None)
+    )

@@ -1,0 +1,42 @@
+"""What a client must have to use a route."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..exchange import Caller, Exchange
+from ..http.errors import Refusal
+from ..http.networks import Networks
+from .authorizers import CachingAuthorizer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guard:
+    """Admits the clients of one route.
+
+    Args:
+        allow, deny: networks; with `allow`, other addresses are refused.
+        authorizer: asked next.
+        keys: the names of the API keys that are accepted, by value; None where no key is required.
+    """
+
+    allow: Networks
+    deny: Networks
+    authorizer: CachingAuthorizer | None
+    keys: Mapping[str, str] | None
+
+    async def admit(self, exchange: Exchange) -> Caller:
+        """Who the client is; a Refusal if it may not use the route."""
+        request = exchange.request
+        if request.client in self.deny or (self.allow and request.client not in self.allow):
+            raise Refusal("ACCESS_DENIED", "by its address")
+        value, context = request.header("x-api-key"), None
+        if self.authorizer is not None:
+            answer = await self.authorizer.ask(exchange)
+            context = answer.get("context")
+            value = answer.get("usageIdentifierKey") or value
+        if self.keys is None:
+            return Caller(authorizer=context or {})
+        name = self.keys.get(value or "")
+        if name is None:
+            raise Refusal("INVALID_API_KEY", "no key of a plan for this stage")
+        return Caller(name, context or {})

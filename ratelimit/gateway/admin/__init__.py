@@ -1,0 +1,1 @@
+"""What the operator sees and does: the status page, metrics, usage, and the clients of WebSocket APIs."""

@@ -1,0 +1,122 @@
+"""The pages below the operator's path, and `@connections`, as an integration for operators."""
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
+from importlib.resources import files
+from typing import Any
+
+from ... import TableFull
+from ..clients import Clients
+from ..exchange import Exchange
+from ..http.body import read_body
+from ..http.errors import Refusal
+from ..http.response import Response
+from ..observability.metrics import CONTENT_TYPE, metrics_text
+from ..site import Site
+from ..throttling.calendar import day_of
+from ..throttling.limiters import Limiters
+from ..throttling.usage_plan import UsagePlan
+from .status import status
+
+JSON, HTML = b"application/json", b"text/html; charset=utf-8"
+MAX_ORDER = 65_536  # bytes
+MAX_MESSAGE = 2**20  # bytes for a WebSocket client
+POLICY = (
+    b"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+    b"img-src data:; base-uri 'none'; frame-ancestors 'none'"
+)
+Page = Callable[[Exchange], Awaitable[Response]]
+
+
+class Pages:
+    """The operator's pages for one site.
+
+    A change is a POST with a JSON body, which a page of another site cannot send without asking first.
+
+    Args:
+        site: what is shown.
+        limiters: the tables.
+        clients: of WebSocket APIs.
+        started_ns: when the gateway started.
+    """
+
+    def __init__(self, site: Site, limiters: Limiters, clients: Clients, started_ns: int) -> None:
+        self._site = site
+        self._limiters = limiters
+        self._clients = clients
+        self._started_ns = started_ns
+        self._pages: dict[tuple[str, str], Page] = {
+            ("GET", ""): self._page,
+            ("GET", "status.json"): self._status,
+            ("GET", "metrics"): self._metrics,
+            ("GET", "usage"): self._usage,
+            ("POST", "usage"): self._adjust,
+        }
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """The page, or the reply to an order."""
+        if exchange.destination.api:
+            return await self._command(exchange)
+        method, path = exchange.request.method, exchange.request.path
+        name = path[len(self._site.operator_path) + 1 :]
+        page = self._pages.get(("GET" if method == "HEAD" else method, name))
+        if page is None:
+            raise Refusal("RESOURCE_NOT_FOUND", "no such page")
+        kind = (exchange.request.header("content-type") or "").partition(";")[0].strip()
+        if method == "POST" and kind != "application/json":
+            return reply(415, {"message": "the body must be application/json"})
+        try:
+            return await page(exchange)
+        except (ValueError, TypeError, LookupError, OverflowError, TableFull) as error:
+            return reply(400, {"message": f"{error} is missing" if isinstance(error, KeyError) else str(error)})
+
+    async def _command(self, exchange: Exchange) -> Response:
+        """A command for a WebSocket client: `/@connections/{id}`."""
+        body = await read_body(exchange.request, MAX_MESSAGE)
+        id = exchange.destination.path.removeprefix("/@connections/")
+        return reply(*await self._clients.command(exchange.request.method, id, body))
+
+    # --- pages
+
+    async def _page(self, exchange: Exchange) -> Response:
+        page = files(__package__).joinpath("status.html").read_bytes()
+        headers = [(b"content-security-policy", POLICY), (b"x-content-type-options", b"nosniff")]
+        return Response(200, reply(200, page, HTML).headers + headers, page)
+
+    async def _status(self, exchange: Exchange) -> Response:
+        return reply(200, self.status())
+
+    def status(self) -> dict[str, Any]:
+        """The data of the status page."""
+        return status(self._site, self._limiters.now_ns(), self._started_ns, len(self._clients))
+
+    async def _metrics(self, exchange: Exchange) -> Response:
+        return reply(200, metrics_text(self._site.meters(), self._limiters), CONTENT_TYPE)
+
+    async def _usage(self, exchange: Exchange) -> Response:
+        query, today = exchange.request.query, day_of(self._limiters.now_ns())
+        plan = self._plan(query["plan"])
+        end = date.fromisoformat(query.get("end", str(today)))
+        start = date.fromisoformat(query.get("start", str(end - timedelta(6))))
+        keys = [query["key"]] if "key" in query else plan.plan.keys
+        return reply(200, {"plan": plan.name, "values": {key: plan.usage(key, start, end) for key in keys}})
+
+    async def _adjust(self, exchange: Exchange) -> Response:
+        order = json.loads(await read_body(exchange.request, MAX_ORDER))
+        if not isinstance(order, dict):
+            raise ValueError(f"the body must be a JSON object, not {order!r}")
+        self._plan(order["plan"]).adjust(order["key"], order["remaining"])
+        return reply(200, {"remaining": order["remaining"]})
+
+    def _plan(self, name: str) -> UsagePlan:
+        if name not in self._site.plans:
+            raise ValueError(f"plan must be one of {', '.join(self._site.plans)}, not {name!r}")
+        return self._site.plans[name]
+
+
+def reply(status: int, value: Any, kind: bytes = JSON) -> Response:
+    """An answer that no cache may store."""
+    body = value if isinstance(value, bytes) else b"" if value is None else json.dumps(value).encode()
+    headers = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"content-length", b"%d" % len(body))]
+    return Response(status, [] if status == 204 else headers, body)

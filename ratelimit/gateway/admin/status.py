@@ -1,0 +1,82 @@
+"""The data of the status page."""
+
+import os
+from typing import Any
+
+from ..routing.router import Variant
+from ..site import CompiledRoute, Site
+from ..throttling.calendar import day_of
+from ..throttling.levels import Throttle
+from ..throttling.usage_plan import Calendar, UsagePlan
+
+MAX_KEYS_SHOWN = 100  # of a plan
+
+
+def status(site: Site, now_ns: int, started_ns: int, connections: int) -> dict[str, Any]:
+    """What the status page shows, as JSON.
+
+    Args:
+        now_ns, started_ns: moments since the epoch: the present one, and the start of the gateway.
+        connections: the number of WebSocket clients of this process.
+    """
+    configuration = site.configuration
+    return {
+        "now": now_ns / 1e9,
+        "started": started_ns / 1e9,
+        "worker": os.getpid(),
+        "connections": connections,
+        "account": throttle_text(configuration.throttle),
+        "shadow": configuration.shadow,
+        "stages": [_stage(site, variant) for variant in site.variants()],
+        "plans": [_plan(plan, now_ns) for plan in site.plans.values()],
+    }
+
+
+def _stage(site: Site, variant: Variant[CompiledRoute]) -> dict[str, Any]:
+    api = site.configuration.apis[variant.api]
+    stage = api.stages[variant.stage]
+    percent = stage.canary.percent if stage.canary else 0.0
+    own = stage.route_throttles
+    return {
+        "api": variant.api,
+        "type": api.type,
+        "stage": variant.stage,
+        "side": "canary" if variant.is_canary else "base",
+        "percent": percent if variant.is_canary else 100 - percent,
+        "deployment": variant.deployment,
+        "throttle": throttle_text(stage.throttle),
+        "shadow": site.configuration.shadow or stage.shadow,
+        "routes": [
+            {"key": key, "throttle": throttle_text(own.get(key) or own.get("*")), **route.meter.totals()}
+            for key, route in variant.routes.items()
+            if route.meter is not None
+        ],
+    }
+
+
+def _plan(plan: UsagePlan, now_ns: int) -> dict[str, Any]:
+    today = day_of(now_ns)
+    return {
+        "name": plan.name,
+        "throttle": throttle_text(plan.plan.throttle),
+        "quota": quota_text(plan.plan.quota),
+        "stages": list(plan.plan.stages),
+        "keys": [
+            {"name": key, "today": next(iter(plan.usage(key, today, today).values()))}
+            for key in plan.plan.keys[:MAX_KEYS_SHOWN]
+        ],
+    }
+
+
+def throttle_text(throttle: Throttle | None) -> str | None:
+    """A throttle as people read it."""
+    if throttle is None:
+        return None
+    return f"{throttle.rate:g}/s, burst {throttle.burst}" + (", shadow" if throttle.shadow else "")
+
+
+def quota_text(quota: Calendar | None) -> str | None:
+    """A quota as people read it."""
+    if quota is None:
+        return None
+    return f"{quota.limit} per {quota.period.lower()}" + (", shadow" if quota.shadow else "")

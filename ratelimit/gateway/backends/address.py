@@ -1,0 +1,70 @@
+"""The origins of backends, each with its connections and its failures."""
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+
+from .pool import Pool
+
+PORTS = {"http": 80, "https": 443}
+
+
+class Address:
+    """One origin of backends. It is kept over reloads.
+
+    Args:
+        scheme, host, port: the origin.
+        verify: whether the certificate of an https origin is checked.
+
+    Attributes:
+        fails: failures in a row.
+        down_until: a moment of time.monotonic() until which it gets no requests.
+    """
+
+    def __init__(self, scheme: str, host: str, port: int, verify: bool) -> None:
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.context = context = ssl.create_default_context() if scheme == "https" else None
+        if context is not None and not verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.pool = Pool(scheme, host, port, context)
+        named = f"[{host}]" if ":" in host else host
+        self.authority = (named if port == PORTS[scheme] else f"{named}:{port}").encode()
+        self.fails = 0
+        self.down_until = 0.0
+
+    async def close(self) -> None:
+        """Close the connections, once no request needs them."""
+        while self.pool.busy:
+            await asyncio.sleep(1)
+        await self.pool.close()
+
+
+class Addresses:
+    """All origins in use, so that a reload finds their connections."""
+
+    def __init__(self) -> None:
+        self._by_origin: dict[tuple[str, str, int, bool], Address] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def of(self, scheme: str, host: str, port: int, verify: bool) -> Address:
+        """The one of an origin."""
+        origin = scheme, host, port, verify
+        if origin not in self._by_origin:
+            self._by_origin[origin] = Address(*origin)
+        return self._by_origin[origin]
+
+    async def keep(self, used: Iterable[Address]) -> None:
+        """Close those that are not used, each when its last request has ended."""
+        kept = set(used)
+        for origin, address in list(self._by_origin.items()):
+            if address not in kept:
+                task = asyncio.create_task(self._by_origin.pop(origin).close())
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for address in self._by_origin.values():
+            await address.pool.close()

@@ -1,0 +1,95 @@
+"""Several backends at once, whose answers become one JSON object."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from ..exchange import Exchange
+from ..http.body import read_body
+from ..http.errors import Refusal
+from ..http.response import Response
+from .balancer import LOST, Target
+from .integration import timed_integration
+from .proxy import ProxyIntegration
+
+FOR_CLIENTS = {b"accept-encoding", b"range"}  # what a client asks of an answer that it reads itself
+
+
+class AggregateIntegration:
+    """Asks several backends at once and joins their answers into one JSON object.
+
+    Each name has the body of its backend, as JSON if it is JSON and otherwise as text. A backend that failed is null,
+    and `errors` has the reason; when all failed, the answer is a gateway response.
+
+    Args:
+        parts: the backends by name.
+        timeout: seconds for all.
+        max_body: bytes of the body of the request, and of each answer.
+    """
+
+    def __init__(self, parts: Mapping[str, ProxyIntegration], timeout: float, max_body: int) -> None:
+        self._parts = parts
+        self._timeout = timeout
+        self._max_body = max_body
+
+    async def answer(self, exchange: Exchange) -> Response:
+        await read_body(exchange.request, self._max_body)
+        targets = [whole(part.target(exchange, "GET", b"")) for part in self._parts.values()]
+        with timed_integration(exchange):
+            results = await asyncio.gather(*map(self._ask, self._parts.values(), targets))
+            errors = {name: error for name, (_, error) in zip(self._parts, results, strict=True) if error}
+            if len(errors) == len(self._parts):
+                late = all(error == "INTEGRATION_TIMEOUT" for error in errors.values())
+                raise Refusal("INTEGRATION_TIMEOUT" if late else "INTEGRATION_FAILURE", json.dumps(errors))
+        texts = {name: text for name, (text, _) in zip(self._parts, results, strict=True)}
+        if errors:
+            texts["errors"] = json.dumps(errors)
+        body = "{" + ", ".join(f"{json.dumps(name)}: {text}" for name, text in texts.items()) + "}"
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body.encode()))]
+        return Response(200, headers, body.encode())
+
+    async def _ask(self, part: ProxyIntegration, target: Target) -> tuple[str, Any]:
+        """The JSON text of a backend's body, and the error, if there was one."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await part.balancer.send(target, part.timeout)
+                body = await collect(response, self._max_body)
+        except Refusal as refusal:
+            return "null", refusal.type
+        except TimeoutError:
+            return "null", "INTEGRATION_TIMEOUT"
+        return ("null", response.status) if response.status >= 400 else (json_text(body), None)
+
+
+def whole(target: Target) -> Target:
+    """A request for a whole answer that is read here: not compressed, not a range, not conditional."""
+    kept = [one for one in target.headers if not one[0].startswith(b"if-") and one[0] not in FOR_CLIENTS]
+    return target._replace(headers=[*kept, (b"accept-encoding", b"identity")])
+
+
+def json_text(body: bytes) -> str:
+    """The text of a body that is JSON; of another one, its text as a JSON string."""
+    text = body.decode("utf-8", "replace")
+    try:
+        json.loads(text, parse_constant=int)  # fails for NaN and Infinity, which are not JSON
+    except (ValueError, RecursionError):
+        return json.dumps(text)
+    return text
+
+
+async def collect(response: Response, limit: int) -> bytes:
+    """Read the whole body of an answer; a Refusal when it is larger than the limit or breaks off."""
+    if isinstance(response.body, bytes):
+        return response.body
+    body = bytearray()
+    try:
+        async with aclosing(response.body):
+            async for chunk in response.body:
+                body += chunk
+                if len(body) > limit:
+                    raise Refusal("INTEGRATION_FAILURE", f"more than {limit} bytes")
+    except LOST as error:
+        raise Refusal("INTEGRATION_FAILURE", repr(error)) from error
+    return bytes(body)

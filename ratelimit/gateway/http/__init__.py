@@ -1,0 +1,1 @@
+"""HTTP as values that know nothing else of the gateway: requests, responses, headers, paths, networks."""

@@ -1,0 +1,131 @@
+"""A request as it came, from an ASGI scope."""
+
+import itertools
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from .headers import Headers
+from .networks import Networks, client_address
+
+Receive = Callable[[], Awaitable[Any]]
+Send = Callable[[Any], Awaitable[None]]
+_run, _number = secrets.token_hex(6), itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketEvent:
+    """What a request is to its WebSocket.
+
+    Args:
+        connection: the id of the connection; empty for plain HTTP.
+        type: "CONNECT", "MESSAGE" or "DISCONNECT".
+        message: the JSON value of a text message.
+    """
+
+    connection: str = ""
+    type: str = ""
+    message: Any = None
+
+
+NO_WEBSOCKET = WebSocketEvent()
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A request. It belongs to one task.
+
+    Args:
+        scope, receive: by ASGI.
+        headers: the last one of each name.
+        client: the address of the client; empty where it is not known.
+        received_ns: when it came, since the epoch.
+        started_ns: the same moment by CLOCK_MONOTONIC.
+        body_timeout: seconds that the client may take for the body.
+        behind_proxy: whether it came through a trusted proxy.
+        websocket: for an event of a WebSocket, which one.
+        body: once it was read whole.
+        waited: seconds that the client took for its body so far.
+    """
+
+    scope: Any
+    receive: Receive
+    headers: dict[bytes, bytes]
+    client: str
+    received_ns: int
+    started_ns: int
+    body_timeout: float = 30.0
+    behind_proxy: bool = False
+    websocket: WebSocketEvent = NO_WEBSOCKET
+    body: bytes | None = None
+    waited: float = 0.0
+    _id: str = ""
+
+    def identify_client(self, trusted: Networks) -> None:
+        """Find the client behind trusted proxies."""
+        if self.client in trusted:
+            self.behind_proxy = True
+            forwarded = [value.decode("latin-1") for name, value in self.raw_headers if name == b"x-forwarded-for"]
+            self.client = client_address(self.client, forwarded, trusted)
+
+    @property
+    def id(self) -> str:
+        """A name for the log, made when it is first asked for."""
+        self._id = self._id or f"{_run}-{next(_number):x}"
+        return self._id
+
+    @property
+    def method(self) -> str:
+        return self.scope["method"]  # type: ignore[no-any-return]
+
+    @property
+    def raw_headers(self) -> Headers:
+        """All header fields in order."""
+        return self.scope["headers"]  # type: ignore[no-any-return]
+
+    @property
+    def version(self) -> str:
+        return self.scope.get("http_version", "1.1")  # type: ignore[no-any-return]
+
+    @property
+    def peer(self) -> str:
+        """The address at the other end of the connection."""
+        return self.scope["client"][0] if self.scope["client"] else ""
+
+    @property
+    def raw_path(self) -> bytes:
+        """The path as it came, encoded."""
+        return self.scope.get("raw_path") or quote(self.scope["path"]).encode()
+
+    @property
+    def path(self) -> str:
+        """The decoded path within this application, wherever it is mounted."""
+        return self.scope["path"].removeprefix(self.scope.get("root_path", ""))  # type: ignore[no-any-return]
+
+    @property
+    def raw_query(self) -> bytes:
+        return self.scope["query_string"]  # type: ignore[no-any-return]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's parameters; of several with one name the last."""
+        return dict(parse_qsl(self.raw_query.decode("latin-1"), keep_blank_values=True))
+
+    @property
+    def host(self) -> str:
+        """The host in lower case, without its port."""
+        host = self.headers.get(b"host", b"").decode("latin-1").lower()
+        return (host if host.endswith("]") else host.rpartition(":")[0] or host).rstrip(".")
+
+    @property
+    def scheme(self) -> str:
+        """ "http" or "https", by which the client came."""
+        scheme = "https" if self.scope.get("scheme") in ("https", "wss") else "http"
+        return (self.header("x-forwarded-proto") or scheme) if self.behind_proxy else scheme
+
+    def header(self, name: str) -> str | None:
+        """The last header of a name; None if there is none."""
+        value = self.headers.get(name.lower().encode("latin-1", "replace"))
+        return None if value is None else value.decode("latin-1")

@@ -1,0 +1,59 @@
+"""The counters in the format of Prometheus."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from prometheus_client import CollectorRegistry, exposition
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+from ..throttling.limiters import Limiters
+from .meter import EDGES, Meter
+
+CONTENT_TYPE = exposition.CONTENT_TYPE_LATEST.encode()
+PLACE = ["api", "stage", "side", "route"]
+
+
+def metrics_text(meters: Iterable[Meter], limiters: Limiters) -> bytes:
+    """The counters of some meters and the state of the tables."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(meters, limiters))
+    return exposition.generate_latest(registry)
+
+
+class _Collector:
+    """Gives the counters to prometheus_client."""
+
+    def __init__(self, meters: Iterable[Meter], limiters: Limiters) -> None:
+        self._meters = meters
+        self._limiters = limiters
+
+    def collect(self) -> Iterator[Any]:
+        read = self._limiters.counters.read
+        requests = CounterMetricFamily("ratelimit_gateway_requests", "Requests", labels=[*PLACE, "result", "code"])
+        refused = CounterMetricFamily("ratelimit_gateway_refused", "Refused by a level", labels=[*PLACE, "level"])
+        shadow = CounterMetricFamily(
+            "ratelimit_gateway_shadow", "Would be refused by a level", labels=[*PLACE, "level"]
+        )
+        seconds = HistogramMetricFamily(
+            "ratelimit_gateway_request_seconds", "Time to the end of the answer", labels=PLACE
+        )
+        for meter in self._meters:
+            for (result, code), label in meter.requests.items():
+                if number := read(label):
+                    requests.add_metric([*meter.labels, result, f"{code}xx"], number)
+            for family, labels in ((refused, meter.refused), (shadow, meter.shadow)):
+                for level, label in labels.items():
+                    if number := read(label):
+                        family.add_metric([*meter.labels, level], number)
+            total, buckets = 0, []
+            for edge, label in zip((*map(str, EDGES), "+Inf"), meter.buckets, strict=True):
+                total += read(label)
+                buckets.append((edge, total))
+            if total:
+                seconds.add_metric(meter.labels, buckets, read(meter.seconds) / 1e9)
+        keys = GaugeMetricFamily("ratelimit_gateway_keys", "Keys in the table of a level", labels=["level"])
+        full = CounterMetricFamily("ratelimit_gateway_table_full", "Decisions without a slot", labels=["level"])
+        for level, limiter in (*self._limiters.of.items(), ("counts", self._limiters.counters.limiter)):
+            keys.add_metric([level], len(limiter))
+            full.add_metric([level], limiter.full_count)
+        yield from (requests, refused, shadow, seconds, keys, full)

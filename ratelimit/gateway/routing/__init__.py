@@ -1,0 +1,1 @@
+"""From a host, a method and a path to a route."""

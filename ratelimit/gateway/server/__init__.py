@@ -1,0 +1,1 @@
+"""The command that serves: uvicorn, its workers and how they find each other."""

@@ -1,0 +1,110 @@
+"""`ratelimit gateway FILE`: serve a configuration."""
+
+import argparse
+import os
+import secrets
+import signal
+import ssl
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from ... import Table
+from ..config.load import read_file
+from ..config.model import Configuration
+from ..throttling.limiters import Limiters
+from .supervisor import run
+from .worker import make_worker
+
+
+def main(arguments: list[str]) -> int:
+    """The exit status: 0 when all went well, 1 for a wrong configuration."""
+    parser = argparse.ArgumentParser("ratelimit gateway", description="Serve an API gateway by a configuration file.")
+    parser.add_argument("file", help="the configuration, .yaml or .toml")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
+    parser.add_argument("--port", type=_port, default=8080, help="port to listen at (%(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes, which share all limits (%(default)s)")
+    parser.add_argument("--check", action="store_true", help="only check the configuration")
+    parser.add_argument("--no-watch", action="store_true", help="reload on SIGHUP only, not when the file changes")
+    for name, text in (("keyfile", "private key"), ("certfile", "certificate"), ("ca-certs", "clients' CAs")):
+        parser.add_argument(f"--ssl-{name}", help=f"file of the {text}, for TLS")
+    parser.add_argument("--limit-concurrency", type=int, help="connections beyond which the answer is 503")
+    parser.add_argument(
+        "--grace", type=float, default=30.0, help="seconds for what is under way when it stops (%(default)g)"
+    )
+    given = parser.parse_args(arguments)
+    if given.workers < 1:
+        parser.error(f"--workers must be 1 or more, not {given.workers}")
+    sys.path.insert(0, os.path.dirname(os.path.abspath(given.file)))  # where its functions are looked for first
+    try:
+        configuration = read_file(given.file)
+        _check_tls(given)
+        if not given.check:
+            Limiters(configuration.tables, configuration.max_keys)  # what fails here would fail in each worker
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"ratelimit gateway: {error}", file=sys.stderr)
+        return 1
+    if given.check:
+        print(f"{given.file}: {len(configuration.apis)} APIs, {len(configuration.plans)} plans")
+        return 0
+    return _serve(given, configuration)
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 2**16:  # the system would take the rest of a division
+        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, not {text}")
+    return port
+
+
+def _check_tls(given: argparse.Namespace) -> None:
+    """An OSError or a ValueError that names the file which is missing or wrong."""
+    key, certificate, authorities = given.ssl_keyfile, given.ssl_certfile, given.ssl_ca_certs
+    if (key or authorities) and not certificate:
+        raise ValueError("--ssl-keyfile and --ssl-ca-certs need --ssl-certfile")
+    for file in filter(None, (key, certificate, authorities)):
+        Path(file).read_bytes()
+    try:
+        context = ssl.create_default_context(cafile=authorities)
+        if certificate:
+            context.load_cert_chain(certificate, key, password="")  # as uvicorn will: nobody is asked for one
+    except ssl.SSLError as error:
+        files = ", ".join(filter(None, (certificate, key, authorities)))
+        raise ValueError(f"no key, certificate and CAs that fit: {files}: {error}") from error
+
+
+def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
+    """Alone, or with workers, which find each other in a folder and share tables; both end with them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # in the workers too, until they can follow
+    limits = [api.limits for api in configuration.apis.values()]
+
+    def serve(tables: str, peers: str | None) -> int:
+        return run(
+            partial(make_worker, os.path.abspath(given.file), tables, peers, not given.no_watch),
+            given.workers,
+            frame=max(limit.frame for limit in limits),
+            message=max(limit.message for limit in limits),
+            host=given.host,
+            port=given.port,
+            ssl_keyfile=given.ssl_keyfile,
+            ssl_certfile=given.ssl_certfile,
+            ssl_ca_certs=given.ssl_ca_certs,
+            limit_concurrency=given.limit_concurrency,
+            timeout_graceful_shutdown=given.grace,
+        )
+
+    if given.workers == 1:
+        try:
+            return serve(configuration.tables, None)
+        except KeyboardInterrupt:  # Ctrl-C ends it as SIGTERM does, whatever a function in a thread may still do
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
+    with tempfile.TemporaryDirectory(prefix="ratelimit-gateway-") as peers:  # for its owner alone
+        own = f"gateway-{os.getpid()}-{secrets.token_hex(4)}"  # another container may have the same process
+        try:
+            return serve(f"shared:{own}" if configuration.tables == "memory" else configuration.tables, peers)
+        finally:
+            for name in Table.names():
+                if name.startswith(f"{own}."):
+                    Table.shared(name).remove()

@@ -1,0 +1,89 @@
+"""One worker of the command: the application, and how it follows its file and its supervisor."""
+
+import asyncio
+import logging
+import multiprocessing
+import signal
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from ..app import Gateway, background
+from ..config.load import read_file
+from ..config.model import Configuration
+from .peers import Peers
+from .uvicorn_compat import BoundedProtocol, Patience
+
+log = logging.getLogger("ratelimit.gateway")
+State = tuple[int, int] | None  # of a file: when it was changed, and its size
+
+
+def make_worker(file: str, tables: str, peers: str | None, watch: bool) -> Gateway:
+    """Make the application of one worker.
+
+    Args:
+        file: the configuration.
+        tables: where counts are kept, whatever the configuration says.
+        peers: the folder of the workers' sockets; None for a single worker.
+        watch: whether to reload when the file changes.
+    """
+    seen = _state(file)
+    gateway = Gateway(_configuration(file, tables))
+    if peers is not None:
+        gateway.services.append(Peers(gateway.clients, peers))
+    gateway.services.append(background(partial(_follow, gateway, file, tables, watch, seen)))
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        gateway.services.append(background(partial(_end_with, supervisor.sentinel)))
+    return gateway
+
+
+async def _end_with(sentinel: int) -> None:
+    """End when the supervisor has ended, for whatever reason: its successor needs the port."""
+    loop = asyncio.get_running_loop()
+    gone = asyncio.Event()
+    loop.add_reader(sentinel, gone.set)
+    await gone.wait()
+    loop.remove_reader(sentinel)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def _configuration(file: str, tables: str) -> Configuration:
+    """Read the file; the tables stay where they were at first."""
+    configuration = replace(read_file(file), tables=tables)
+    BoundedProtocol.max_head = configuration.max_head
+    BoundedProtocol.head_timeout = configuration.head_timeout
+    Patience.send_timeout = configuration.send_timeout
+    return configuration
+
+
+async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: State) -> None:
+    """Reload on SIGHUP, and when the file has changed. A wrong file is logged, and changes nothing."""
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+    before = seen
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5 if watch else None):
+                await asked.wait()
+        now, last = _state(file), before
+        before = now
+        if not asked.is_set() and (now == seen or now != last):  # it is read once it no longer changes
+            continue
+        asked.clear()
+        seen = now
+        try:
+            await gateway.load(await asyncio.to_thread(_configuration, file, tables))  # which serves meanwhile
+            log.info("reloaded %s", file)
+        except Exception as error:  # whatever it is: the next change may be right
+            log.error("not reloaded: %s", error)
+
+
+def _state(file: str) -> State:
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

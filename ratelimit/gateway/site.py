@@ -1,0 +1,348 @@
+"""A configuration made ready to serve.
+
+A request sees one Site from its start to its end, whatever is reloaded. This is the only file that knows both the
+configuration and the parts that are made of it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .access.authorizers import CachingAuthorizer
+from .access.guard import Guard
+from .backends.address import Address, Addresses
+from .backends.aggregate import AggregateIntegration
+from .backends.balancer import Balancer
+from .backends.function import FunctionIntegration
+from .backends.integration import Integration
+from .backends.mock import MockIntegration
+from .backends.proxy import Forwarding, ProxyIntegration, address_of, parse_urls
+from .config.model import Api, Configuration, Mock, Proxy, Route, Stage, WebSocketLimits
+from .exchange import Caller, Exchange
+from .http.errors import BadValue, Refusal
+from .http.networks import Networks, parse_address
+from .http.request import Request
+from .http.response import Response, discard
+from .observability.access_log import AccessLogWriter
+from .observability.meter import Meter
+from .observability.tracing import Tracing, trace_headers
+from .routing.canary import CanarySplit
+from .routing.router import Destination, RoutedApi, Router, Variant
+from .routing.table import RouteTable
+from .templates.gateway_responses import GatewayResponses
+from .templates.template import Template
+from .templates.transform import Transform
+from .throttling.chain import Chain
+from .throttling.levels import Level
+from .throttling.limiters import Limiters
+from .throttling.usage_plan import UsagePlan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledRoute:
+    """A route of one variant of a stage.
+
+    Args:
+        key: the route key.
+        guard: admits its clients; None where all are.
+        chain: its levels, for a request without a plan; None where nothing is counted.
+        levels: the same, to follow those of a plan.
+        plans: by the names of API keys.
+        stage: such as "shop/prod".
+        shadow: whether the levels of plans only count.
+        meter: its counters; None where there are none.
+        integration: answers its requests.
+        response: changes to the answer.
+        max_body: bytes of a request's body.
+        constant: the answer, where it is the same for each request.
+    """
+
+    key: str
+    integration: Integration
+    guard: Guard | None = None
+    chain: Chain | None = None
+    levels: tuple[Level, ...] = ()
+    plans: Mapping[str, UsagePlan] | None = None
+    stage: str = ""
+    shadow: bool = False
+    meter: Meter | None = None
+    response: Transform | None = None
+    max_body: int = 0
+    constant: Response | None = None
+
+    def chain_of(self, caller: Caller) -> Chain | None:
+        """The levels of a caller's plan, and then those of the route."""
+        if not caller.key or self.plans is None:
+            return self.chain
+        return self.plans[caller.key].chain(caller.key, self.stage, self.key, self.levels, self.shadow)
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """The answer of the integration, after the transform; or a Refusal."""
+        try:
+            response = await self.integration.answer(exchange)
+            return response if self.response is None else await _transformed(self.response, response, exchange)
+        except BadValue as error:
+            raise Refusal("BAD_REQUEST", str(error)) from error
+
+
+async def _transformed(transform: Transform, response: Response, exchange: Exchange) -> Response:
+    try:
+        exchange.outcome.status = status = transform.status(response.status, exchange)
+        return Response(status, transform.headers(response.headers, exchange), response.body)
+    except BaseException:
+        await discard(response.body)
+        raise
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CompiledApi:
+    """An API.
+
+    Args:
+        responses: its gateway responses.
+        is_websocket: whether it is a WebSocket API.
+        selection: what a WebSocket message names its route by.
+        limits: of WebSockets.
+        variants: what is reached at its stages, by stage and whether it is the canary.
+    """
+
+    responses: GatewayResponses
+    is_websocket: bool
+    selection: Template
+    limits: WebSocketLimits
+    variants: Mapping[tuple[str, bool], Variant[CompiledRoute]]
+
+
+class Site:
+    """All that a request needs, made from a configuration. Immutable.
+
+    Args:
+        configuration: see there.
+        limiters: the tables; the same over reloads, so that no count is forgotten.
+        addresses: the backends' connections, likewise.
+
+    Attributes:
+        router: finds the route of a request.
+        apis: by name.
+        plans: by name.
+        used: the addresses that a route may call.
+        unrouted: counts requests without a route.
+
+    Raises: ValueError for what can only be seen when all is put together; OSError for the access log.
+    """
+
+    def __init__(self, configuration: Configuration, limiters: Limiters, addresses: Addresses) -> None:
+        self.configuration = configuration
+        self.now_ns = limiters.now_ns
+        self.plans = {name: UsagePlan(name, plan, limiters) for name, plan in configuration.plans.items()}
+        compiler = _Compiler(configuration, limiters, addresses, self.plans)
+        self.apis = {name: compiler.api(name, api) for name, api in configuration.apis.items()}
+        routed = {name: _routed(name, configuration.apis[name], api) for name, api in self.apis.items()}
+        self.router = Router(routed, configuration.domains, configuration.encoded_slash)
+        self.used = tuple(compiler.used)
+        self.responses = GatewayResponses(configuration.responses, configuration.problem_json)
+        self.plain_responses = GatewayResponses({})  # where a configured template cannot be filled in
+        self.trusted_proxies = Networks(configuration.trusted_proxies) or None
+        self.operators = Networks(configuration.operator.allow)
+        self.operator_path = configuration.operator.path
+        self.has_domains = bool(configuration.domains)
+        self.limit_headers = configuration.headers
+        self.body_timeout = configuration.body_timeout
+        self.fails_open = configuration.on_limiter_error == "fail_open"
+        self.tracing = Tracing() if configuration.tracing else None
+        log = configuration.access_log
+        self.access_log = AccessLogWriter(log.file, log.format) if log else None
+        self.unrouted = Meter(limiters, "", "", "", "")
+
+    def responses_of(self, destination: Destination) -> GatewayResponses:
+        """The gateway responses of the API that was found, or else those of all."""
+        api = self.apis.get(destination.api)  # that of a WebSocket may be gone after a reload
+        return self.responses if api is None else api.responses
+
+    def variant(self, destination: Destination) -> Variant[CompiledRoute]:
+        """What a request found."""
+        return self.apis[destination.api].variants[destination.stage, destination.is_canary]
+
+    def is_operator(self, request: Request) -> bool:
+        """Whether a client may see the operator's pages.
+
+        It must use an address, localhost or a configured domain: another name may have been made to point here.
+        """
+        if request.client not in self.operators:
+            return False
+        host = request.host
+        return host == "localhost" or self.router.has_domain(host) or parse_address(host) is not None
+
+    def variants(self) -> Iterator[Variant[CompiledRoute]]:
+        """What is reached at all stages."""
+        for api in self.apis.values():
+            yield from api.variants.values()
+
+    def meters(self) -> Iterator[Meter]:
+        """Those of all routes, and of requests without one."""
+        yield self.unrouted
+        for variant in self.variants():
+            for route in variant.routes.values():
+                if route.meter is not None:
+                    yield route.meter
+
+
+def _routed(name: str, api: Api, compiled: CompiledApi) -> RoutedApi[CompiledRoute]:
+    stages = {}
+    for stage, configured in api.stages.items():
+        percent = configured.canary.percent if configured.canary else 0.0
+        base, canary = compiled.variants[stage, False], compiled.variants.get((stage, True))
+        stages[stage] = CanarySplit(base, canary, percent)
+    return RoutedApi(name, stages, _missing(api))
+
+
+def _missing(api: Api) -> str:
+    """The gateway response of a path without a route."""
+    return "MISSING_AUTHENTICATION_TOKEN" if api.type == "rest" else "RESOURCE_NOT_FOUND"
+
+
+class _Compiler:
+    """Makes the routes of a Site."""
+
+    def __init__(
+        self, configuration: Configuration, limiters: Limiters, addresses: Addresses, plans: dict[str, UsagePlan]
+    ) -> None:
+        self.used: list[Address] = []
+        self._configuration = configuration
+        self._limiters = limiters
+        self._addresses = addresses
+        self._forwarding = Forwarding(
+            frozenset(configuration.api_keys.values()), trace_headers if configuration.tracing else None
+        )
+        self._plans: dict[str, dict[str, UsagePlan]] = {}  # by stage, then key
+        for name, plan in configuration.plans.items():
+            for stage in plan.stages:
+                self._plans.setdefault(stage, {}).update(dict.fromkeys(plan.keys, plans[name]))
+
+    def api(self, name: str, api: Api) -> CompiledApi:
+        authorizers = {
+            label: CachingAuthorizer(one.function, one.identity, one.ttl) for label, one in api.authorizers.items()
+        }
+        given = {**self._configuration.responses, **api.responses}
+        variants = {}
+        for stage_name, stage in api.stages.items():
+            variants[stage_name, False] = self._variant(name, api, stage_name, stage, False, authorizers)
+            if stage.canary is not None:
+                variants[stage_name, True] = self._variant(name, api, stage_name, stage, True, authorizers)
+        return CompiledApi(
+            GatewayResponses(given, self._configuration.problem_json),
+            api.type == "websocket",
+            selection_template(api.route_selection),
+            api.limits,
+            variants,
+        )
+
+    def _variant(
+        self, api_name: str, api: Api, name: str, stage: Stage, is_canary: bool, authorizers: Mapping[str, Any]
+    ) -> Variant[CompiledRoute]:
+        deployment, variables = stage.deployment, stage.variables
+        if is_canary and stage.canary is not None:
+            deployment = stage.canary.deployment or deployment
+            variables = {**variables, **stage.canary.variables}
+        given = api.routes_of(deployment)
+        if api.type == "websocket":
+            given = {"$connect": Route(mock=Mock()), **given}
+        routes = {}
+        for key, route in given.items():
+            meter = Meter(self._limiters, api_name, name, "canary" if is_canary else "base", key)
+            try:
+                authorizer = authorizers[route.authorizer] if route.authorizer else None
+                routes[key] = self._route(f"{api_name}/{name}", api, stage, key, route, variables, authorizer, meter)
+            except ValueError as error:
+                raise ValueError(f"{api_name}/{name}, route {key!r}: {error}") from error
+        table = None if api.type == "websocket" else RouteTable(given)
+        return Variant(api_name, name, deployment or "current", is_canary, variables, routes, table, _missing(api))
+
+    def _route(
+        self,
+        path: str,
+        api: Api,
+        stage: Stage,
+        key: str,
+        route: Route,
+        variables: Mapping[str, str],
+        authorizer: CachingAuthorizer | None,
+        meter: Meter,
+    ) -> CompiledRoute:
+        allow, deny, plans = Networks(route.allow), Networks(route.deny), self._plans.get(path, {})
+        keys = None
+        if route.api_key_required:
+            keys = {value: name for name, value in self._configuration.api_keys.items() if name in plans}
+        guarded = allow or deny or authorizer or keys is not None
+        levels = tuple(self._levels(path, api, stage, key))
+        integration = self._integration(route, variables)
+        constant = None
+        if isinstance(integration, MockIntegration) and not route.response and api.type != "websocket":
+            constant = integration.constant
+        return CompiledRoute(
+            key,
+            integration,
+            Guard(allow, deny, authorizer, keys) if guarded else None,
+            Chain(self._limiters, levels) if key != "$disconnect" else None,
+            levels,
+            plans if key != "$disconnect" else None,
+            path,
+            self._configuration.shadow,
+            meter,
+            Transform(route.response) or None,
+            route.max_body,
+            constant,
+        )
+
+    def _levels(self, path: str, api: Api, stage: Stage, key: str) -> Iterator[Level]:
+        """The levels after those of a plan."""
+        throttles = stage.route_throttles
+        if api.type == "websocket":
+            throttles = {"$connect": api.limits.connections, **throttles}
+        stage_shadow, shadow = self._configuration.shadow or stage.shadow, self._configuration.shadow
+        for level, label, throttle, only_counts in (
+            ("method", f"{path}/{key}", throttles.get(key) or throttles.get("*"), stage_shadow),
+            ("stage", path, stage.throttle, stage_shadow),
+            ("account", "account", self._configuration.throttle, shadow),
+        ):
+            if throttle is not None:
+                yield Level.of(level, label, throttle, only_counts)
+
+    # --- integrations
+
+    def _integration(self, route: Route, variables: Mapping[str, str]) -> Integration:
+        if route.mock is not None:
+            return MockIntegration(route.mock.status, route.mock.headers, route.mock.body)
+        if route.function is not None:
+            return FunctionIntegration(route.function, route.timeout, route.max_body, Transform(route.request))
+        if route.proxy is not None:
+            return self._proxy(route.proxy, route, variables)
+        assert route.aggregate is not None
+        parts = {name: self._proxy(proxy, route, variables) for name, proxy in route.aggregate.items()}
+        return AggregateIntegration(parts, route.timeout, route.max_body)
+
+    def _proxy(self, proxy: Proxy, route: Route, variables: Mapping[str, str]) -> ProxyIntegration:
+        urls = parse_urls(proxy.to, variables)
+        addresses = [address_of(url, proxy.verify, self._address) for url in urls]
+        return ProxyIntegration(
+            Balancer(addresses, proxy.max_fails, proxy.fail_timeout),
+            urls[0],
+            proxy.timeout,
+            route.max_body,
+            Transform(route.request),
+            self._forwarding,
+        )
+
+    def _address(self, scheme: str, host: str, port: int, verify: bool) -> Address:
+        self.used.append(self._addresses.of(scheme, host, port, verify))
+        return self.used[-1]
+
+
+def selection_template(text: str) -> Template:
+    """The template of a route selection expression, such as `$request.body.a` or `${request.body.a}/${...}`."""
+    template = Template(text)
+    if not template.names or any(
+        not name.startswith(("request.", "context.", "stageVariables.")) for name in template.names
+    ):
+        raise ValueError(f"route_selection must be as '$request.body.action', not {text!r}")
+    return template

@@ -1,0 +1,108 @@
+"""The gateway's own answers, by type."""
+
+import json
+from collections.abc import Mapping
+from typing import Protocol
+
+from ..http.headers import Header, header_value
+from ..http.response import Response
+from .template import Scope, Template, in_json
+
+# type -> status, message, and the value of x-amzn-ErrorType
+TYPES: dict[str, tuple[int, str, str]] = {
+    "ACCESS_DENIED": (403, "Forbidden", "AccessDeniedException"),
+    "AUTHORIZER_FAILURE": (500, "Internal Server Error", "AuthorizerConfigurationException"),
+    "BAD_REQUEST": (400, "Bad Request", "BadRequestException"),
+    "FUNCTION_FAILURE": (502, "Internal server error", "InternalServerErrorException"),
+    "INTEGRATION_FAILURE": (504, "Network error communicating with endpoint", "InternalServerErrorException"),
+    "INTEGRATION_TIMEOUT": (504, "Endpoint request timed out", "InternalServerErrorException"),
+    "INTERNAL_ERROR": (500, "Internal Server Error", "InternalServerErrorException"),
+    "INVALID_API_KEY": (403, "Forbidden", "ForbiddenException"),
+    "LIMITER_FAILURE": (503, "Service Unavailable", "ServiceUnavailableException"),
+    "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token", "MissingAuthenticationTokenException"),
+    "QUOTA_EXCEEDED": (429, "Limit Exceeded", "LimitExceededException"),
+    "REQUEST_TIMEOUT": (408, "Request Timeout", "RequestTimeoutException"),
+    "REQUEST_TOO_LARGE": (413, "Request Too Long", "RequestEntityTooLargeException"),
+    "RESOURCE_NOT_FOUND": (404, "Not Found", "NotFoundException"),
+    "THROTTLED": (429, "Too Many Requests", "TooManyRequestsException"),
+    "UNAUTHORIZED": (401, "Unauthorized", "UnauthorizedException"),
+}
+RESULTS = {"THROTTLED": "throttled", "QUOTA_EXCEEDED": "quota_exceeded"}  # in the metrics; others are by status
+PROBLEM = "https://iana.org/assignments/http-problem-types#"
+
+
+class Given(Protocol):
+    """What a configuration may say about one type."""
+
+    @property
+    def status(self) -> int | None: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def body(self) -> str | None: ...
+
+
+class GatewayResponses:
+    """The gateway's answers by type, with DEFAULT_4XX and DEFAULT_5XX for types that are not given.
+
+    Args:
+        given: those of the configuration.
+        problem_json: 429 and 503 bodies by RFC 9457 where none is given.
+    """
+
+    def __init__(self, given: Mapping[str, Given], problem_json: bool = False) -> None:
+        known = {*TYPES, "DEFAULT_4XX", "DEFAULT_5XX"}
+        for type in given:
+            if type not in known:
+                raise ValueError(f"unknown gateway response {type!r} (choose from {', '.join(sorted(known))})")
+        self._by_type = {type: GatewayResponse(type, given, problem_json) for type in TYPES}
+
+    def __getitem__(self, type: str) -> "GatewayResponse":
+        return self._by_type[type]
+
+
+class GatewayResponse:
+    """The answer of one type.
+
+    Attributes:
+        status: its status.
+        message: its text, for the log.
+        result: what the metrics count it as.
+    """
+
+    def __init__(self, type: str, given: Mapping[str, Given], problem_json: bool) -> None:
+        status, self.message, self._error_type = TYPES[type]
+        fallback, own = given.get("DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"), given.get(type)
+        sources = [one for one in (own, fallback) if one is not None]  # the first that says something counts
+        self.status = next((one.status for one in sources if one.status), status)
+        self.result = RESULTS.get(type, "denied" if self.status < 500 else "failed")
+        body, self._kind = next((one.body for one in sources if one.body is not None), None), b"application/json"
+        if body is None and problem_json and self.status in (429, 503):
+            body, self._kind = problem(self.status, self.message), b"application/problem+json"
+        elif body is None:
+            body = f'{{"message":"{self.message}"}}'
+        self._body = Template(body, in_json if body.lstrip().startswith("{") else str)
+        headers = {name: text for one in reversed(sources) for name, text in one.headers.items()}
+        self._headers = [(name.lower().encode(), Template(text)) for name, text in headers.items()]
+        constant = not any(template.names for template in (self._body, *(template for _, template in self._headers)))
+        self._constant = self._fill(None, ()) if constant else None
+
+    def fill(self, scope: Scope, more: tuple[Header, ...] = ()) -> Response:
+        """The answer to one request; raise BadValue where a value cannot be written."""
+        return self._constant if self._constant and not more else self._fill(scope, more)
+
+    def _fill(self, scope: Scope | None, more: tuple[Header, ...]) -> Response:
+        content = self._body.fill(scope).encode()
+        given = [(name, header_value(name.decode(), template.fill(scope))) for name, template in self._headers]
+        headers = {b"content-type": self._kind, b"x-amzn-errortype": self._error_type.encode(), **dict(more)}
+        others = [header for header in headers.items() if header[0] not in dict(given)]
+        return Response(self.status, [*others, *given, (b"content-length", b"%d" % len(content))], content)
+
+
+def problem(status: int, message: str) -> str:
+    """The template of a body by RFC 9457."""
+    if status == 503:
+        return json.dumps({"title": message, "status": status, "type": PROBLEM + "temporary-reduced-capacity"})
+    violated = ["$context.throttle.level"]
+    kind = PROBLEM + "quota-exceeded"
+    return json.dumps({"title": message, "status": status, "type": kind, "violated-policies": violated})

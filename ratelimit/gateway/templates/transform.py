@@ -1,0 +1,88 @@
+"""Changes to headers, path and status, on the way to a backend or back to the client."""
+
+import re
+from collections.abc import Mapping
+
+from ..http.errors import BadValue
+from ..http.headers import RESERVED, Headers, canonical_name, header_value
+from ..http.paths import decode
+from .template import Scope, Template, in_path
+
+_RULE = re.compile(r"(append|overwrite|remove):header\.([!#$%&'*+.^_`|~\w-]+)|overwrite:(path|statuscode)", re.ASCII)
+
+
+class Transform:
+    """Changes to a request before its backend, or to a response before its client.
+
+    Args:
+        rules: `append|overwrite|remove:header.x`, `overwrite:path`, `overwrite:statuscode`, and templates.
+
+    Raises: ValueError that names the rule.
+    """
+
+    def __init__(self, rules: Mapping[str, str]) -> None:
+        self._headers: list[tuple[str, bytes, Template]] = []
+        self._path: Template | None = None
+        self._status: Template | None = None
+        for rule, text in rules.items():
+            found = _RULE.fullmatch(rule)
+            if found is None:
+                raise ValueError(
+                    f"mapping must be as 'overwrite:header.x', 'overwrite:path' or ':statuscode', not {rule!r}"
+                )
+            try:
+                self._add(found[1], found[2], found[3], text)
+            except BadValue as error:
+                raise ValueError(f"mapping {rule!r}: {error}") from error
+
+    def _add(self, verb: str, header: str, other: str, text: str) -> None:
+        """Add one rule; raise BadValue for what is wrong whatever values are filled in."""
+        template = Template(text, in_path if other == "path" else str)
+        if other == "path":
+            if not text.startswith(("/", "$")):
+                raise BadValue(f"a path must begin with /, not as {text!r}")
+            if not template.names:
+                decode(text.encode())
+            self._path = template
+        elif other == "statuscode":
+            if not template.names:
+                _status(text)
+            self._status = template
+        elif header.lower().encode() in RESERVED:
+            raise BadValue("the gateway itself writes this header")
+        else:
+            header_value(header, text)
+            self._headers.append((verb, header.lower().encode(), template))
+
+    def __bool__(self) -> bool:
+        return bool(self._headers or self._path or self._status)
+
+    def headers(self, headers: Headers, scope: Scope) -> Headers:
+        """The changed headers."""
+        for verb, name, template in self._headers:
+            if verb != "append":
+                same = canonical_name(name)
+                headers = [header for header in headers if canonical_name(header[0]) != same]
+            if verb != "remove":
+                headers = [*headers, (name, header_value(name.decode(), template.fill(scope)))]
+        return headers
+
+    def path(self, path: str, scope: Scope) -> str:
+        """The changed encoded path; raise BadPath where a value makes it ambiguous."""
+        if self._path is None:
+            return path
+        path = self._path.fill(scope)
+        decode(path.encode())
+        return path
+
+    def status(self, status: int, scope: Scope) -> int:
+        """The changed status."""
+        if self._status is None:
+            return status
+        return _status(self._status.fill(scope))
+
+
+def _status(text: str) -> int:
+    if not re.fullmatch(r"[2-5]\d\d", text):
+        raise BadValue(f"{text!r} is not a status from 200 to 599")
+    return int(text)

@@ -1,0 +1,233 @@
+"""The throttle chain: one atomic decision over all levels of a request, and the headers about it."""
+
+cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.unicode cimport PyUnicode_AsUTF8
+from libc.stdint cimport uint64_t
+
+from ..._core cimport Limiter
+from ..._engine.constants cimport NEVER
+from ..._limiter.decision cimport Decision
+
+from ... import All
+
+cdef uint64_t SECOND = 1_000_000_000
+
+
+@cython.final
+cdef class Chain:
+    """The levels of a request, decided all or nothing; usable alone.
+
+        chain = Chain(Limiters(), [Level.of("method", "GET /pets", Throttle(5, 10))])
+        chain.hit().allowed
+
+    Args:
+        limiters: see Limiters.
+        levels: from plan to account.
+        used: a counter of the requests that are admitted.
+
+    A request that one level refuses costs nothing at the others. Levels in shadow mode are decided separately, all or
+    nothing among themselves, for requests that the others admit. Thread-safety: as for All.
+    """
+
+    cdef Levels real, shadow
+    cdef Limiter counts
+    cdef str used
+
+    def __cinit__(self, limiters, levels, str used=""):
+        real, shadow = ([level for level in levels if level.shadow is shadow] for shadow in (False, True))
+        self.real = Levels(limiters, real) if real else None
+        self.shadow = Levels(limiters, shadow) if shadow else None
+        self.counts = limiters.counters.limiter
+        self.used = used
+
+    def hit(self):
+        """Spend one request at every level, or at none.
+
+        Returns: a Ruling.
+        """
+        cdef Ruling ruling = Ruling(True) if self.real is None else self.real.hit()
+        cdef Ruling would
+        if not ruling.allowed:
+            return ruling
+        if self.used:
+            self.counts.allow(self.used)
+        if self.shadow is not None:
+            would = self.shadow.hit()
+            if not would.allowed:
+                ruling.shadow = would.level
+        return ruling
+
+
+@cython.final
+cdef class Levels:
+    """Some levels as one limiter, with their keys and quotas."""
+
+    cdef tuple levels, names, limiters
+    cdef object hit_all, now_ns, policy
+    cdef int closed  # the one that admits nothing, or -1
+
+    def __cinit__(self, limiters, list levels):
+        self.levels = tuple(levels)
+        self.names = tuple(level.level for level in levels)
+        self.limiters = tuple(limiters.of[name] for name in self.names)
+        self.hit_all = All(*self.limiters).bind([level.key for level in levels], quotas=[level.quota for level in levels]).hit
+        self.now_ns = limiters.now_ns
+        self.closed = next((i for i, level in enumerate(levels) if level.quota is None), -1)
+        policy = ", ".join(f'"{level.level}";q={level.maximum};w={level.window}' for level in levels)
+        self.policy = (b"ratelimit-policy", policy.encode())
+
+    cdef Ruling hit(self):
+        cdef Decision decision
+        cdef int i = 0
+        if self.closed >= 0:
+            return self.ruling(self.closed, False, 0, 0, NEVER)
+        decision = self.hit_all()
+        while self.limiters[i] is not decision.limiter:
+            i += 1
+        return self.ruling(
+            i, decision.verdict.allowed, decision.verdict.remaining, decision.verdict.limit, decision.more_after_
+        )
+
+    cdef Ruling ruling(self, int i, bint allowed, uint64_t remaining, uint64_t limit, uint64_t more):
+        cdef Ruling ruling = Ruling(allowed)
+        until_ns = self.levels[i].until_ns
+        ruling.level = self.names[i]
+        ruling.remaining = remaining
+        ruling.limit = limit
+        ruling.more = more if until_ns is None else max(0, until_ns - self.now_ns())  # the period may have ended meanwhile
+        ruling.retry = ruling.more if allowed or until_ns is None else self.wait(i, ruling.more)
+        ruling.policy = self.policy
+        return ruling
+
+    cdef uint64_t wait(self, int calendar, uint64_t retry):
+        """Return the time until all levels admit a request that a calendar quota refuses: another level may need longer."""
+        cdef int i
+        for i, level in enumerate(self.levels):
+            if i == calendar:
+                continue
+            if level.quota is None:
+                return NEVER
+            after = self.limiters[i].peek(level.key, quota=level.quota).retry_after_ns
+            retry = max(retry, NEVER if after is None else after)
+        return retry
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Ruling:
+    """The decision about one request.
+
+    Attributes:
+        allowed: whether it is admitted.
+        level: the level that refused, or else the one with the least remaining; empty without levels.
+        remaining: the remaining requests of that level.
+        limit: the limit of that level.
+        more_after_ns: the time until that level has more remaining: 0 if it is full, None if it never has.
+        retry_after_ns: the time until a refused request is admitted at all levels; None if it never is.
+        shadow: a level in shadow mode that would have refused, or empty.
+    """
+
+    cdef readonly bint allowed
+    cdef readonly str level, shadow
+    cdef readonly uint64_t remaining, limit
+    cdef uint64_t more, retry
+    cdef tuple policy
+
+    def __cinit__(self, bint allowed):
+        self.allowed = allowed
+        self.level = self.shadow = ""
+
+    @property
+    def more_after_ns(self):
+        return self.more if self.more < NEVER else None
+
+    @property
+    def retry_after_ns(self):
+        return None if self.allowed or self.retry == NEVER else self.retry
+
+    def fields(self, str style):
+        """Return the headers about the limit.
+
+        Args:
+            style: "draft" for RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), "legacy"
+                for `X-RateLimit-*`, "both" or "none". A refusal also has Retry-After, except for "none".
+        """
+        cdef list fields = []
+        cdef uint64_t seconds = whole(self.more) if self.more < NEVER else 0
+        if not self.level or style == "none":
+            return fields
+        if style != "legacy":
+            fields.append(self.policy)
+            fields.append((b"ratelimit", self.item(seconds)))
+        if style != "draft":
+            fields.append((b"x-ratelimit-limit", decimal(self.limit)))
+            fields.append((b"x-ratelimit-remaining", decimal(self.remaining)))
+            if self.more < NEVER:
+                fields.append((b"x-ratelimit-reset", decimal(seconds)))
+        if not self.allowed and self.retry < NEVER:
+            fields.append((b"retry-after", decimal(whole(self.retry))))
+        return fields
+
+    def with_limit_headers(self, list headers, str style):
+        """Return the headers of an answer with `fields`, which replace those of a backend with the same names."""
+        cdef list fields = self.fields(style), kept = []
+        for header in headers:
+            if not is_named(fields, header[0]):
+                kept.append(header)
+        return kept + fields
+
+    cdef bytes item(self, uint64_t seconds):
+        """Return the level's item of the RateLimit field, without `t` if there is no time to wait."""
+        cdef char[96] text
+        cdef char* at = text
+        at = write(at, b'"')
+        at = write(at, PyUnicode_AsUTF8(self.level))  # one of LEVELS
+        at = write(at, b'";r=')
+        at = write_decimal(at, self.remaining)
+        if seconds:
+            at = write(at, b";t=")
+            at = write_decimal(at, seconds)
+        return PyBytes_FromStringAndSize(text, at - text)
+
+    def __repr__(self):
+        return (
+            f"Ruling(allowed={self.allowed}, level={self.level!r}, remaining={self.remaining}, limit={self.limit}, "
+            f"more_after_ns={self.more_after_ns}, "
+            f"retry_after_ns={self.retry_after_ns}, shadow={self.shadow!r})"
+        )
+
+
+cdef bint is_named(list fields, bytes name):
+    for field in fields:
+        if <bytes>(<tuple>field)[0] == name:
+            return True
+    return False
+
+
+cdef inline uint64_t whole(uint64_t ns) noexcept:
+    """Seconds, rounded up."""
+    return (ns + SECOND - 1) // SECOND
+
+
+# By hand, because this is half of what a ruling costs when it is formatted by Python.
+
+cdef inline char* write(char* at, const char* text) noexcept:
+    while text[0]:
+        at[0] = text[0]
+        at += 1
+        text += 1
+    return at
+
+
+cdef char* write_decimal(char* at, uint64_t number) noexcept:
+    cdef uint64_t rest = number // 10
+    if rest:
+        at = write_decimal(at, rest)
+    at[0] = 48 + <char>(number - 10 * rest)  # "0" and so on
+    return at + 1
+
+
+cdef bytes decimal(uint64_t number):
+    cdef char[20] text
+    return PyBytes_FromStringAndSize(text, write_decimal(text, number) - text)

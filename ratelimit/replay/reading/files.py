@@ -1,0 +1,219 @@
+"""Files and standard input, decompressed and as UTF-8, as blocks of whole lines."""
+
+import codecs
+import io
+import lzma
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+BLOCK = 1 << 20  # bytes: with this many, a block's lines are still in the processor's cache when they are parsed
+LONGEST = 1 << 20  # bytes of a line; a longer one is cut off
+MAGIC = {
+    b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\x04\x22\x4d\x18": "lz4", b"\xfd7zXZ\x00": "xz",
+}  # fmt: skip
+ARCHIVES = {b"PK\x03\x04": "a zip archive", b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a rar archive"}
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+COLOUR = re.compile(rb"\x1b\[[0-9;]*m")  # which programs write to what they take for a terminal
+
+
+class Block:
+    """Whole lines of one source.
+
+    Attributes:
+        source: the file's name, or "-".
+        first: the number of the first line, from 1.
+        lines: an Arrow array of bytes, each with its line feed; no copy of the data.
+    """
+
+    def __init__(self, source: str, first: int, data: bytes) -> None:
+        ends: NDArray[np.int32] = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")).astype(np.int32) + 1
+        offsets = np.concatenate([np.zeros(1, np.int32), ends])
+        self.source, self.first, self.data = source, first, data
+        self.lines: Any = pa.Array.from_buffers(
+            pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+        )
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+
+@dataclass
+class Condition:
+    """What was unusual about the bytes of the sources.
+
+    Attributes:
+        damaged: compressed files that could be read in part only, as (file, reason).
+        nul_bytes: bytes of holes, as copytruncate leaves them. They are removed.
+    """
+
+    damaged: list[tuple[str, str]]
+    nul_bytes: int = 0
+
+
+Splitter = Callable[[Iterator[bytes]], Iterable[bytes]]
+
+
+def read_blocks(
+    source: str,
+    progress: Callable[[int], object] = lambda size: None,
+    condition: Condition | None = None,
+    splitter: Callable[[bytes], Splitter | None] = lambda start: None,
+) -> Iterator[Block]:
+    """The lines of a file, or of standard input for "-".
+
+    Args:
+        progress: called with the number of bytes that were read from the file.
+        condition: records what was unusual.
+        splitter: given the first bytes, returns what cuts them all into whole lines, where line feeds do not.
+
+    Raises: OSError for a file that cannot be read, ValueError for an archive or a closed standard input.
+    """
+    condition = Condition([]) if condition is None else condition
+    with closing(_opened(source)) as raw:
+        buffered = io.BufferedReader(_Counted(raw, progress), BLOCK)
+        start = buffered.peek(6)
+        if archive := _named(start, ARCHIVES):
+            raise ValueError(f"{source}: expected a log, got {archive}; unpack it first")
+        stream = _decompressed(buffered, _named(start, MAGIC))
+        first = 1
+        pieces = _pieces(stream, source, condition)
+        begin = next(pieces)
+        pieces = chain([begin], pieces)
+        split = splitter(begin)
+        for data in split(pieces) if split else _whole_lines(pieces, source, condition):
+            block = Block(source, first, data)
+            first += len(block)
+            yield block
+
+
+def _opened(source: str) -> IO[bytes]:
+    if source != "-":
+        return open(source, "rb", buffering=0)
+    if sys.stdin is None:
+        raise ValueError("standard input is closed; name a log")
+    return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+
+
+def _named(start: bytes, kinds: dict[bytes, str]) -> str | None:
+    return next((name for magic, name in kinds.items() if start.startswith(magic)), None)
+
+
+def _decompressed(stream: IO[bytes], compression: str | None) -> Any:
+    if compression is None:
+        return stream
+    return _XzStream(stream) if compression == "xz" else pa.CompressedInputStream(pa.PythonFile(stream), compression)
+
+
+def _pieces(stream: Any, source: str, condition: Condition) -> Iterator[bytes]:
+    """The bytes as UTF-8, up to where they are damaged."""
+    piece, damage = _piece(stream)
+    encoding, size = _encoding(piece)
+    decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)("replace")
+    while True:
+        text = piece[size:] if decoder is None else decoder.decode(piece[size:]).encode()
+        if b"\0" in text:
+            condition.nul_bytes += text.count(b"\0")
+            text = text.replace(b"\0", b"")
+        yield text
+        size = 0
+        if damage is not None:
+            condition.damaged.append((source, damage))
+        if damage is not None or not piece:
+            return
+        piece, damage = _piece(stream)
+
+
+def _piece(stream: Any) -> tuple[bytes, str | None]:
+    """The next bytes, and what is wrong with those after them; of damaged data everything before the damage."""
+    piece = bytearray(BLOCK)
+    try:
+        size: int = stream.readinto(piece)
+    except OSError as error:
+        if error.errno is not None:  # the file cannot be read; its content is not to blame
+            raise
+        # How much was written before the damage is unknown; the rest is still zeros.
+        return bytes(piece.rstrip(b"\0")), str(error)
+    return bytes(piece[:size]), None
+
+
+def _encoding(start: bytes) -> tuple[str, int]:
+    """The encoding, and the size of the byte order mark. Without a mark, UTF-16 shows by a zero in every other byte."""
+    for mark, name in BYTE_ORDER_MARKS.items():
+        if start.startswith(mark):
+            return name, len(mark)
+    sample = np.frombuffer(start[: len(start[:400]) // 2 * 2], np.uint8)
+    low, high = sample[::2] == 0, sample[1::2] == 0
+    if len(sample) >= 16 and high.mean() > 0.9 and low.mean() < 0.1:
+        return "utf-16-le", 0
+    if len(sample) >= 16 and low.mean() > 0.9 and high.mean() < 0.1:
+        return "utf-16-be", 0
+    return "utf-8", 0
+
+
+def _whole_lines(pieces: Iterator[bytes], source: str, condition: Condition) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces:
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield _without_colour(rest + piece[:end])
+            rest = piece[end:]
+        else:
+            rest = (rest + piece)[:LONGEST]
+    if rest and source not in dict(condition.damaged):  # the line in which the damage is, is not whole
+        yield _without_colour(rest + b"\n")
+
+
+def _without_colour(data: bytes) -> bytes:
+    return COLOUR.sub(b"", data) if b"\x1b[" in data else data
+
+
+class _XzStream:
+    """Decompresses xz, one stream after another, as CompressedInputStream does the others."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._rest = stream, b""
+        self._decompressor = lzma.LZMADecompressor()
+
+    def readinto(self, buffer: bytearray) -> int:
+        data = b""
+        while not data:
+            if self._decompressor.eof:
+                self._rest = self._decompressor.unused_data.lstrip(b"\0") or self._stream.read(BLOCK).lstrip(b"\0")
+                if not self._rest:
+                    return 0
+                self._decompressor = lzma.LZMADecompressor()
+            elif self._decompressor.needs_input and not self._rest:
+                self._rest = self._stream.read(BLOCK)
+                if not self._rest:
+                    raise OSError("the xz stream is cut short")
+            try:
+                data = self._decompressor.decompress(self._rest, len(buffer))
+            except lzma.LZMAError as error:
+                raise OSError(f"xz: {error}") from None
+            self._rest = b""
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class _Counted(io.RawIOBase):
+    """A raw file that reports how much was read from it."""
+
+    def __init__(self, raw: IO[bytes], progress: Callable[[int], object]) -> None:
+        self.raw, self.progress = raw, progress
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
+        size: int = self.raw.readinto(buffer)  # type: ignore[attr-defined]
+        self.progress(size)
+        return size

@@ -1,0 +1,234 @@
+"""Logs as batches of requests."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from .._counting import KeyIds
+from ..batch import COUNTED_KEYS, UNKNOWN, Batch, key_text
+from ..report import Source
+from .files import Block, Condition, Splitter, read_blocks
+from .formats import records, tables
+from .formats.base import Format, Rows
+from .formats.detect import format_of
+from .formats.fields import shown
+from .keys import Key
+from .names import Names, Numbering
+from .timestamps import BROKEN, times_of
+
+SHOWN = 5  # broken lines
+SHOWN_SIZE = 120
+DISTINCT = 200_000  # user agents, and targets, that are told apart
+PROFILE = ("status", "agent", "method", "path")
+
+
+class Reader:
+    """Requests of one or several logs, one log after the other, and what was met on the way.
+
+    Args:
+        sources: paths, or "-" for standard input.
+        key: what to count by, see Key.
+        format: the format's name, or a Format; by default found out from each source's first lines.
+        time: the field with the time; by default `time` or another usual name.
+        counted_keys: how many keys get an id, and have their name kept.
+        profile: whether batches have what `suggest` needs to tell abuse from use.
+        progress: called with the number of bytes that were read.
+    """
+
+    def __init__(
+        self,
+        sources: list[str],
+        key: str = "client",
+        *,
+        format: "str | Format | None" = None,
+        time: str = "time",
+        counted_keys: int = COUNTED_KEYS,
+        profile: bool = False,
+        progress: Callable[[int], object] = lambda size: None,
+    ) -> None:
+        self.sources, self.key, self.format, self.time = sources, Key.parse(key), format, time
+        self.key_text, self.progress, self.profile = key, progress, profile
+        self.key_ids = KeyIds(counted_keys)
+        self.agents, self.targets = Numbering(DISTINCT), Numbering(DISTINCT)
+        self.requests = self.lines = self.broken = self.blank = self.out_of_order = 0
+        self.more_keys = False  # whether there was a key without an id
+        self.broken_lines: list[tuple[str, int, str]] = []
+        self.condition = Condition([])
+        self.missing = dict.fromkeys(self.key.fields, 0)  # of the key: requests that do not have the field
+        self.formats: dict[str, Format] = {}  # by source
+        self._names = Names()  # by id
+        self._wanted = list(dict.fromkeys([time, *self.key.fields, *(PROFILE if profile else ())]))
+
+    def batches(self) -> Iterator[Batch]:
+        """All requests, as they come.
+
+        Raises: ValueError when a source is in no known format or lacks a field in every line, OSError when it cannot
+        be read.
+        """
+        for source in self.sources:
+            yield from self._batches_of(source)
+
+    def finish(self) -> None:
+        """Check, after the last batch, that what was read makes sense.
+
+        Raises: ValueError when not one line could be read, or no request has a field of the key.
+        """
+        if not self.requests:
+            raise ValueError(f"{', '.join(self.sources)}: {self._why_nothing()}")
+        for field, missing in self.missing.items():
+            if missing == self.requests:
+                names = dict.fromkeys(name for form in self.formats.values() for name in form.names())
+                raise ValueError(f"{self.sources[0]}: no line has a field {field!r} (choose from {shown(names)})")
+
+    def name(self, number: int) -> str:
+        """The key that has this id."""
+        return self._names[number]
+
+    @property
+    def distinct(self) -> int:
+        """How many keys have an id; `more_keys` says whether there are others."""
+        return self.key_ids.size
+
+    def source(self) -> Source:
+        """What was read so far."""
+        taken: dict[str, dict[str, None]] = {}
+        for form in self.formats.values():
+            for field, name in form.taken.items():
+                if field in (self.time, *self.key.fields):
+                    taken.setdefault(field, {})[name] = None
+        return Source(
+            names=self.sources,
+            formats=list(dict.fromkeys(form.name for form in self.formats.values())),
+            fields={field: list(names) for field, names in taken.items()},
+            key=self.key_text,
+            lines=self.lines,
+            broken=self.broken,
+            broken_lines=self.broken_lines,
+            blank=self.blank,
+            nul_bytes=self.condition.nul_bytes,
+            damaged=self.condition.damaged,
+            missing={field: missing for field, missing in self.missing.items() if missing},
+            out_of_order=self.out_of_order,
+        )
+
+    def _batches_of(self, source: str) -> Iterator[Batch]:
+        form = self.format if isinstance(self.format, Format) else None
+        newest = BROKEN
+        for block in read_blocks(source, self.progress, self.condition, splitter):
+            if form is None and not block.data.strip():
+                self.blank += len(block)
+                continue
+            if form is None:
+                form = format_of(block, self._wanted, self.format)  # type: ignore[arg-type]
+                self._check_fields(form, source)
+            self.formats[source] = form
+            batch = self._batch(block, form)
+            if len(batch.times):
+                newest = self._count_order(batch.times, newest)
+            yield batch
+
+    def _check_fields(self, form: Format, source: str) -> None:
+        for field in (self.time, *self.key.fields):
+            if not form.has(field):
+                advice = (
+                    "; take a log with times, or one that syslog or a container runtime wrote"
+                    if field == "time"
+                    else ""
+                )
+                raise ValueError(
+                    f"{source}: a {form.name} log has no field {field!r} (choose from {shown(form.names())}){advice}"
+                )
+
+    def _batch(self, block: Block, form: Format) -> Batch:
+        rows = form.rows(block.lines, self._wanted)
+        times = times_of(rows.fields[self.time])
+        good = times != BROKEN
+        self.lines += len(block)
+        self._note_broken(block, rows, good, form)
+        if not good.all():
+            keep = pa.array(good)
+            rows = Rows({name: column.filter(keep) for name, column in rows.fields.items()}, rows.lines[good])
+            times = times[good]
+        self.requests += len(times)
+        for field in self.missing:
+            self.missing[field] += _missing(rows.fields[field])
+        codes, names = self.key.of(rows.fields)
+        hashes = np.array([hash(name) for name in names], np.int64).view(np.uint64)
+        ids = self._ids(hashes, names)
+        return Batch(times, hashes[codes], ids[codes], *(self._profiled(rows) if self.profile else ()))
+
+    def _ids(self, hashes: NDArray[np.uint64], names: list[bytes]) -> NDArray[np.int32]:
+        ids: NDArray[np.int32] = self.key_ids.of(hashes)
+        self.more_keys |= bool(len(ids) and ids.max() == self.key_ids.maximum)
+        if self.key_ids.size > len(self._names):
+            for name, number in zip(names, ids.tolist(), strict=True):
+                if number == len(self._names) < self.key_ids.size:
+                    self._names.append(name)
+        return ids
+
+    def _profiled(self, rows: Rows) -> tuple[NDArray[Any], ...]:
+        status = pc.fill_null(_numbers(rows.fields["status"]), UNKNOWN).to_numpy(zero_copy_only=False)
+        target = pc.binary_join_element_wise(
+            pc.fill_null(rows.fields["method"], b"-"), pc.fill_null(rows.fields["path"], b"-"), b" "
+        )
+        return status.astype(np.int16), _numbered(rows.fields["agent"], self.agents), _numbered(target, self.targets)
+
+    def _count_order(self, times: NDArray[np.int64], newest: int) -> int:
+        """Count requests behind a younger one; the youngest time so far."""
+        if times[0] >= newest and (times[1:] >= times[:-1]).all():
+            return int(times[-1])
+        youngest = np.maximum.accumulate(np.concatenate([[newest], times]))
+        self.out_of_order += int(np.count_nonzero(times < youngest[:-1]))
+        return int(youngest[-1])
+
+    def _note_broken(self, block: Block, rows: Rows, good: NDArray[np.bool_], form: Format) -> None:
+        if int(np.count_nonzero(good)) == len(block):
+            return
+        others = np.setdiff1d(np.arange(len(block)), np.concatenate([rows.lines[good], rows.parts]))
+        for number, line in zip(others.tolist(), block.lines.take(pa.array(others)).to_pylist(), strict=True):
+            if not line.strip():
+                self.blank += 1
+                self.lines -= 1
+            elif form.is_directive(line):
+                self.lines -= 1
+            else:
+                self.broken += 1
+                if len(self.broken_lines) < SHOWN:
+                    text = key_text(line[:SHOWN_SIZE].rstrip(b"\r\n"))
+                    self.broken_lines.append((block.source, block.first + number, text))
+
+    def _why_nothing(self) -> str:
+        if self.broken:
+            forms = ", ".join(form.name for form in self.formats.values())
+            source, number, line = self.broken_lines[0]
+            return f"none of {self.broken:,} lines could be read as {forms}; {source}:{number}: {shown([line])}"
+        if self.condition.damaged:
+            return f"nothing could be read; {self.condition.damaged[0][1]}"
+        return "expected a log, got only blank lines" if self.blank else "expected a log, got an empty file"
+
+
+def splitter(start: bytes) -> Splitter | None:
+    """What cuts a source that begins so into lines, where line feeds do not."""
+    return records.splitter(start) or tables.splitter(start)
+
+
+def _missing(column: Any) -> int:
+    empty = pc.or_(pc.equal(column, b""), pc.equal(column, b"-"))
+    return int(column.null_count + (pc.sum(empty).as_py() or 0))
+
+
+def _numbers(column: Any) -> Any:
+    digits = pc.if_else(pc.match_substring_regex(column, r"^\d{1,4}$"), column, None)
+    return digits.cast(pa.string()).cast(pa.int16())
+
+
+def _numbered(column: Any, numbering: Numbering) -> NDArray[np.int32]:
+    encoded = column.dictionary_encode(null_encoding="encode")
+    if not len(encoded):
+        return np.empty(0, np.int32)
+    numbers: NDArray[np.int32] = numbering.of(encoded.dictionary.to_pylist())[encoded.indices.to_numpy()]
+    return numbers

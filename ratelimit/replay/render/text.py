@@ -1,0 +1,266 @@
+"""The report as text, for a terminal."""
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from ..report import Answer, Outcome, Report, Source
+
+LONGEST = 60  # characters of a key
+
+
+def table(report: Report, width: int | None = None) -> str:
+    """Render the whole report, about 110 characters wide, or to fit `width`."""
+    parts = ["\n".join(fit(line, width) for line in heading(report)), overview(report.outcomes, width)]
+    parts += [details(outcome, width) for outcome in report.outcomes]
+    return "\n\n".join(parts)
+
+
+def heading(report: Report) -> list[str]:
+    """What was read, and what to know before believing the rest."""
+    lines = [
+        f"{several(report.requests, 'request')} by {keys(report)} in "
+        f"{duration((report.last_ns - report.first_ns) / 1e9)}, "
+        f"{moment(report.first_ns)} to {moment(report.last_ns)}"
+    ]
+    if report.source:
+        lines.append(source_line(report.source))
+    return lines + notes(report) + (broken_lines(report.source) if report.source else [])
+
+
+def notes(report: Report) -> list[str]:
+    """Return the lines about anything unusual."""
+    lines = []
+    if not report.complete:
+        lines.append("interrupted: this is what was known by then")
+    if report.more_keys or report.counted_keys < report.keys:
+        lines.append(f"the first {report.counted_keys:,} keys are counted one by one, all others together")
+    for outcome in report.outcomes:
+        lines += [
+            f"{outcome.limit}: the most in {largest.period:g} s is counted without {largest.left_out:,} requests"
+            for largest in outcome.largest
+            if largest.left_out
+        ]
+    return lines + (source_notes(report.source) if report.source else [])
+
+
+def source_notes(source: Source) -> list[str]:
+    """Return the lines about anything unusual in the logs."""
+    lines = [f"{name}: {why}; only what came before is counted" for name, why in source.damaged]
+    lines += [
+        f"{several(missing, 'request')} without {field}; they count as one key, '-'"
+        for field, missing in source.missing.items()
+    ]
+    if source.broken:
+        lines.append(f"{source.broken:,} of {several(source.lines, 'line')} could not be read and are left out")
+    skipped = [several(source.blank, "blank line")] if source.blank else []
+    if source.nul_bytes:
+        skipped.append(f"{several(source.nul_bytes, 'NUL byte')} (a hole, as copytruncate leaves it)")
+    if skipped:
+        lines.append(f"skipped {' and '.join(skipped)}")
+    if source.out_of_order:
+        verb = "was" if source.out_of_order == 1 else "were"
+        lines.append(f"{several(source.out_of_order, 'line')} {verb} out of order, and sorted")
+    return lines
+
+
+def source_line(source: Source) -> str:
+    """The formats, and which fields were taken."""
+    fields = [f"{field} from {' and '.join(names)}" for field, names in source.fields.items()]
+    return f"read as {', '.join(source.formats)}: {', '.join(fields)}"
+
+
+def broken_lines(source: Source) -> list[str]:
+    """Return the first broken lines, with file and line number."""
+    return [f"  {name}:{number}: {printable(line)}" for name, number, line in source.broken_lines]
+
+
+def overview(outcomes: Iterable[Outcome], width: int | None = None) -> str:
+    """Render a line for each limit."""
+    head = ["limit", "admitted", "refused", "", "keys refused", "fairness", "most in one period", "median wait"]
+    rows = [
+        [
+            outcome.limit,
+            f"{outcome.admitted:,}",
+            f"{outcome.refused:,}",
+            percent(outcome.refused_share),
+            f"{outcome.keys_refused:,}",
+            f"{outcome.fairness:.4f}",
+            ", ".join(f"{largest.admitted:,} of {largest.limit:,}" for largest in outcome.largest),
+            duration(outcome.waits.median) if outcome.refused else "-",
+        ]
+        for outcome in outcomes
+    ]
+    return columns(head, rows, width)
+
+
+def details(outcome: Outcome, width: int | None = None) -> str:
+    """Render the rest of one limit's results."""
+    lines = [outcome.limit]
+    lines += [
+        f"  most in any {duration(largest.period)}: {largest.admitted:,} admitted, "
+        f"{largest.admitted / largest.limit:.2f} x the limit (it can be {largest.most:,})"
+        f"{', a boundary burst' if largest.boundary_burst else ''}: {shown(largest.key)}, to {moment(largest.at_ns)}"
+        for largest in outcome.largest
+        if largest.admitted
+    ]
+    if outcome.refused:
+        waits = outcome.waits
+        lines.append(
+            f"  the refused would have had to wait {duration(waits.median)} (median), {duration(waits.p90)} (90 %), "
+            f"{duration(waits.largest)} (longest)"
+        )
+    if (delays := outcome.delays) and delays.count:
+        lines.append(
+            f"  the admitted wait for their turn {duration(delays.median)} (median), {duration(delays.p90)} (90 %), "
+            f"{duration(delays.p99)} (99 %), {duration(delays.largest)} (longest)"
+        )
+    lines = [fit(line, width) for line in lines]
+    if outcome.top:
+        rows = [
+            [f"  {shown(key.key)}", f"{key.refused:,}", f"{key.requests:,}", percent(key.refused / key.requests)]
+            for key in outcome.top
+        ]
+        lines.append(columns(["  most refused", "refused", "requests", ""], rows, width))
+    return "\n".join(lines)
+
+
+def columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Render a table: the first column is left-aligned, the others right-aligned.
+
+    If it is wider than `width`, it becomes several tables, each with the first column, or else a line for each cell.
+    A column without a name stays with the one before it.
+    """
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    starts = [i for i in range(1, len(head)) if head[i]]
+    pieces = [[*range(i, end)] for i, end in pairwise([*starts, len(head)])]
+    if width is None:
+        return aligned(head, rows, widths, range(len(head)))
+    parts: list[list[int]] = []
+    for piece in pieces:
+        if parts and wide(widths, [*parts[-1], *piece]) <= width:
+            parts[-1] += piece
+        elif wide(widths, [0, *piece]) <= width:
+            parts.append([0, *piece])
+        else:
+            return "\n".join([head[0], *(stacked(head, row) for row in rows)])
+    return "\n\n".join(aligned(head, rows, widths, part) for part in parts)
+
+
+def wide(widths: Sequence[int], part: Sequence[int]) -> int:
+    return sum(widths[i] for i in part) + 2 * (len(part) - 1)
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], part: Sequence[int]) -> str:
+    return "\n".join(
+        "  ".join(row[i].rjust(widths[i]) if i else row[i].ljust(widths[i]) for i in part).rstrip()
+        for row in [head, *rows]
+    )
+
+
+def stacked(head: Sequence[str], row: Sequence[str]) -> str:
+    """Render one row as a line for each column."""
+    indent = " " * (2 + len(head[0]) - len(head[0].lstrip()))
+    lines = [row[0]]
+    for name, text in zip(head[1:], row[1:], strict=True):
+        if name:
+            lines.append(f"{indent}{name} {text}")
+        else:
+            lines[-1] += f"  {text}"
+    return "\n".join(lines)
+
+
+def fit(line: str, width: int | None) -> str:
+    """Wrap a line that is too wide."""
+    if width is None:
+        return line
+    indent = " " * (2 + len(line) - len(line.lstrip()))
+    return textwrap.fill(line, max(width, 20), subsequent_indent=indent, break_on_hyphens=False, break_long_words=False)
+
+
+def printable(text: str) -> str:
+    """Escape control characters, so that a log cannot control the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def shown(key: str) -> str:
+    key = printable(key)
+    return key if len(key) <= LONGEST else f"{key[: LONGEST - 3]}..."
+
+
+def keys(report: Report) -> str:
+    return keyed(report.keys, report.source.key if report.source else "key", report.more_keys)
+
+
+def keyed(number: int, key: str, more: bool = False) -> str:
+    """ "5 clients", or "5 keys (client/64)" where the expression is not a word."""
+    text = several(number, key) if key.isalpha() else f"{several(number, 'key')} ({key})"
+    return f"more than {text}" if more else text
+
+
+def several(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def percent(share: float) -> str:
+    """Format a share with at least two significant digits."""
+    if not share:
+        return "0 %"
+    if share < 0.0001:
+        return "<0.01 %"
+    return f"{100 * share:.2f} %" if share < 0.1 else f"{100 * share:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """Format a duration with three digits, in a suitable unit."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.0f} ns" if seconds else "0 s"
+
+
+def moment(ns: int) -> str:
+    return datetime.fromtimestamp(ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def short(limit: str) -> str:
+    """Return a limit without its quota: the algorithm, and its burst if it has one."""
+    words = limit.split()
+    return " ".join([words[0], *words[2:]])
+
+
+def suggestions(answer: Answer, width: int | None = None) -> str:
+    """Render suggestions for a terminal, or to fit `width`."""
+    lines = []
+    if answer.requests:
+        lines.append(
+            f"{several(answer.requests, 'request')} by {answer_keys(answer)}; the smallest limits "
+            f"that refuse at most {percent(answer.refuse_at_most)} ({int(answer.refuse_at_most * answer.requests):,})"
+        )
+    lines = [fit(line, width) for line in (*lines, *suggestion_notes(answer), *broken_lines(answer.source))]
+    rows = [[one.limit, f"{one.refused:,}", percent(one.share), f"{one.most:,}"] for one in answer.suggestions]
+    if rows:
+        lines += ["", columns(["smallest limit", "refused", "", f"never more in a {answer.per} than"], rows, width)]
+    drawn = [one for one in answer.suggestions if one.curve]
+    if drawn:
+        points = [
+            [f"{number:,}/{answer.per}", *(percent(one.curve[i][1]) for one in drawn)]
+            for i, (number, _) in enumerate(drawn[0].curve)
+        ]
+        head = ["refused by", *(short(one.limit) for one in drawn)]
+        lines += ["", columns(head, points, width)]
+    return "\n".join(lines)
+
+
+def suggestion_notes(answer: Answer) -> list[str]:
+    """What to know before believing the rest."""
+    lines = []
+    if not answer.complete:
+        lines.append("interrupted: this is what was known by then")
+    return [*lines, *source_notes(answer.source), *(f"{name}: no limit refuses so few" for name in answer.none)]
+
+
+def answer_keys(answer: Answer) -> str:
+    """How many keys the requests had."""
+    return keyed(answer.keys, answer.source.key, answer.more_keys)
