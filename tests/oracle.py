@@ -22,6 +22,16 @@ class Answer:
     delay_ns: int
 
 
+@dataclass(frozen=True)
+class Booking:
+    """A booked turn: its moment and cost, and the key's state before and after."""
+
+    at: int
+    cost: int
+    found: object
+    left: object
+
+
 def first(holds, low, high):
     """Return the first number in [low, high) for which the monotonic `holds` is true; else `high`."""
     while low < high:
@@ -39,6 +49,7 @@ class Oracle:
     def __init__(self, limit, period):
         self.own = (limit, period)
         self.known = False
+        self.exact = True
 
     def fits(self, now, cost, quota):
         raise NotImplementedError
@@ -69,13 +80,24 @@ class Oracle:
         return Answer(allowed, quota[0], remaining, 0 if allowed else retry, reset, delay if allowed else 0)
 
     def reserve(self, now, cost, patience=END):
-        """(booked, when)"""
+        """Return (the booking or None, when)."""
         at = self.ready(now, cost, self.own)
         if at == END or at - now > patience:
-            return False, at
-        self.spend(at, cost, self.own)
+            return None, at
+        return self.book(at, at, cost), at
+
+    def book(self, now, at, cost):
+        found = self.state()
+        self.spend(now, cost, self.own)
         self.known = True
-        return True, at
+        return Booking(at, cost, found, self.state())
+
+    def cancel(self, now, booking, cost):
+        """Take back `cost` of a booking. If nothing has happened since, all of it leaves no trace."""
+        if cost == booking.cost and self.state() == booking.left:
+            self.restore(booking.found)
+        else:
+            self.give_back(now, booking, cost)
 
 
 class TokenBucket(Oracle):
@@ -112,10 +134,16 @@ class TokenBucket(Oracle):
         if self.full_at > now:
             self.full_at = max(Fraction(now), self.full_at - cost * self.interval(self.own))
 
-    def cancel(self, now, at, cost, booked):
-        """Give back the booking, less the time for which later requests wait because of it."""
-        last = -((self.own[0] * self.interval(self.own) - self.full_at) // 1)  # when the last booked may act
-        back = cost * self.interval(self.own) - max(0, last - at)
+    def state(self):
+        return self.full_at
+
+    def restore(self, state):
+        self.full_at = state
+
+    def give_back(self, now, booking, cost):
+        """At most what is left of the booking by now, less what was booked behind it for moments to come."""
+        ahead = max(booking.left, now + self.own[0] * self.interval(self.own))
+        back = min(cost * self.interval(self.own), max(0, booking.left - now)) - max(0, self.full_at - ahead)
         if back > 0:
             self.refund(now, back / self.interval(self.own))
 
@@ -136,13 +164,11 @@ class LeakyBucket(TokenBucket):
     def reserve(self, now, cost, patience=END):
         at = self.turn(now)
         if cost > self.own[0] or at - now > patience:
-            return False, END if cost > self.own[0] else at
-        self.spend(now, cost, self.own)
-        self.known = True
-        return True, at
+            return None, END if cost > self.own[0] else at
+        return self.book(now, at, cost), at
 
-    def cancel(self, now, at, cost, booked):
-        if self.full_at == at + booked * self.interval(self.own):  # only the last in line gives back
+    def give_back(self, now, booking, cost):
+        if self.full_at == booking.left:  # only the last in line gives back
             self.refund(now, cost)
 
 
@@ -171,9 +197,19 @@ class FixedWindow(Oracle):
         if self.window(now) <= self.latest:
             self.spent[self.latest] -= min(cost, self.spent[self.latest])
 
-    def cancel(self, now, at, cost, booked):
-        if self.window(at) == self.latest:
+    def state(self):
+        return self.latest, self.spent.copy()
+
+    def restore(self, state):
+        self.latest, self.spent = state[0], state[1].copy()
+
+    def give_back(self, now, booking, cost):
+        """To the window that was booked. The one before a future window that becomes empty had been full."""
+        if self.window(booking.at) == self.latest:
             self.refund(now, cost)
+            if self.latest > now and not self.spent[self.latest]:
+                self.latest -= self.own[1]
+                self.spent[self.latest] = self.own[0]
 
 
 class FirstWindow(Oracle):
@@ -203,9 +239,18 @@ class FirstWindow(Oracle):
         if not self.over(now):
             self.spent -= min(cost, self.spent)
 
-    def cancel(self, now, at, cost, booked):
-        if self.start is not None and self.start <= at < self.start + self.own[1]:
+    def state(self):
+        return self.start, self.spent
+
+    def restore(self, state):
+        self.start, self.spent = state
+
+    def give_back(self, now, booking, cost):
+        """To the window that was booked. The one before a future window that becomes empty had been full."""
+        if self.start is not None and self.start <= booking.at < self.start + self.own[1]:
             self.refund(now, cost)
+            if self.start > now and not self.spent:
+                self.start, self.spent = self.start - self.own[1], self.own[0]
 
 
 class SlidingWindow(FixedWindow):
@@ -226,10 +271,15 @@ class SlidingWindow(FixedWindow):
             self.spent[start] -= back
             cost -= back
 
-    def cancel(self, now, at, cost, booked):
+    def give_back(self, now, booking, cost):
+        """To the window that was booked, while it is one of the two. What was spent before them is not known."""
         self.latest = max(self.latest, self.window(now))
-        if self.window(at) in (self.latest, self.latest - self.own[1]):
-            self.spent[self.window(at)] -= min(cost, self.spent[self.window(at)])
+        window = self.window(booking.at)
+        if window in (self.latest, self.latest - self.own[1]):
+            self.spent[window] -= min(cost, self.spent[window])
+        if self.latest > now and not self.spent[self.latest]:
+            self.latest -= self.own[1]
+            self.spent[self.latest - self.own[1]] = self.own[0]
 
 
 class SlidingLog(Oracle):
@@ -266,11 +316,16 @@ class SlidingLog(Oracle):
             for place in [place for place in last if self.log[place] + self.own[1] > now][:cost]:
                 self.log[place] = -END
 
-    def cancel(self, now, at, cost, booked):
-        """Only the last in line can leave without a trace, and of bookings ahead no more than the last `limit`."""
-        if at <= now:
-            self.refund(now, cost)
+    def state(self):
+        return None  # a log gives back one by one
+
+    def cancel(self, now, booking, cost):
+        """Only the last in line can leave without a trace. Beyond a lap the log is stricter than is said here."""
+        if booking.at <= now:
+            if booking.at + self.own[1] > now:
+                self.refund(now, cost)
             return
-        while cost and self.log[-1] == at and len(self.log) >= self.longest - self.own[0] + 1:
+        while cost and self.log and self.log[-1] == booking.at:
             self.log.pop()
             cost -= 1
+        self.exact = self.exact and len(self.log) >= self.longest - self.own[0]
