@@ -5,7 +5,7 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 """
 
 from .app import Gateway
-from .config.load import ConfigurationError, read_file
+from .config.load import read_file
 from .config.model import (
     AccessLog,
     Api,
@@ -23,6 +23,7 @@ from .config.model import (
     Throttle,
     WebSocketLimits,
 )
+from .config.problems import ConfigurationError
 from .http.networks import Networks, client_address
 from .http.paths import BadPath, decode
 from .routing.canary import CanarySplit

@@ -17,7 +17,9 @@ from .backends.function import FunctionIntegration
 from .backends.integration import Integration
 from .backends.mock import MockIntegration
 from .backends.proxy import Forwarding, ProxyIntegration, address_of, parse_urls
+from .config import rules
 from .config.model import Api, Configuration, Mock, Proxy, Route, Stage, WebSocketLimits
+from .config.problems import Problems
 from .exchange import Caller, Exchange
 from .http.errors import BadValue, Refusal
 from .http.networks import Networks, parse_address
@@ -128,14 +130,16 @@ class Site:
         used: the addresses that a route may call.
         unrouted: counts requests without a route.
 
-    Raises: ValueError for what can only be seen when all is put together; OSError for the access log.
+    Raises: ConfigurationError with all that does not fit together, and all that cannot be loaded or opened.
     """
 
     def __init__(self, configuration: Configuration, limiters: Limiters, addresses: Addresses) -> None:
+        rules.check(configuration)
+        problems = Problems()
         self.configuration = configuration
         self.now_ns = limiters.now_ns
         self.plans = {name: UsagePlan(name, plan, limiters) for name, plan in configuration.plans.items()}
-        compiler = _Compiler(configuration, limiters, addresses, self.plans)
+        compiler = _Compiler(configuration, limiters, addresses, self.plans, problems)
         self.apis = {name: compiler.api(name, api) for name, api in configuration.apis.items()}
         routed = {name: _routed(name, configuration.apis[name], api) for name, api in self.apis.items()}
         self.router = Router(routed, configuration.domains, configuration.encoded_slash)
@@ -150,8 +154,11 @@ class Site:
         self.body_timeout = configuration.body_timeout
         self.fails_open = configuration.on_limiter_error == "fail_open"
         self.tracing = Tracing() if configuration.tracing else None
-        log = configuration.access_log
-        self.access_log = AccessLogWriter(log.file, log.format) if log else None
+        self.access_log: AccessLogWriter | None = None
+        if configuration.access_log:
+            with problems.at("access_log", "file"):
+                self.access_log = AccessLogWriter(configuration.access_log.file, configuration.access_log.format)
+        problems.raise_any()
         self.unrouted = Meter(limiters, "", "", "", "")
 
     def responses_of(self, destination: Destination) -> GatewayResponses:
@@ -205,9 +212,15 @@ class _Compiler:
     """Makes the routes of a Site."""
 
     def __init__(
-        self, configuration: Configuration, limiters: Limiters, addresses: Addresses, plans: dict[str, UsagePlan]
+        self,
+        configuration: Configuration,
+        limiters: Limiters,
+        addresses: Addresses,
+        plans: dict[str, UsagePlan],
+        problems: Problems,
     ) -> None:
         self.used: list[Address] = []
+        self._problems = problems
         self._configuration = configuration
         self._limiters = limiters
         self._addresses = addresses
@@ -220,9 +233,10 @@ class _Compiler:
                 self._plans.setdefault(stage, {}).update(dict.fromkeys(plan.keys, plans[name]))
 
     def api(self, name: str, api: Api) -> CompiledApi:
-        authorizers = {
-            label: CachingAuthorizer(one.function, one.identity, one.ttl) for label, one in api.authorizers.items()
-        }
+        authorizers = {}
+        for label, one in api.authorizers.items():
+            with self._problems.at("apis", name, "authorizers", label, "function"):
+                authorizers[label] = CachingAuthorizer(one.function, one.identity, one.ttl)
         given = {**self._configuration.responses, **api.responses}
         variants = {}
         for stage_name, stage in api.stages.items():
@@ -232,7 +246,7 @@ class _Compiler:
         return CompiledApi(
             GatewayResponses(given, self._configuration.problem_json),
             api.type == "websocket",
-            selection_template(api.route_selection),
+            Template(api.route_selection),
             api.limits,
             variants,
         )
@@ -247,14 +261,13 @@ class _Compiler:
         given = api.routes_of(deployment)
         if api.type == "websocket":
             given = {"$connect": Route(mock=Mock()), **given}
+        places = {key: path for key, path, _ in api.located(deployment)}
         routes = {}
         for key, route in given.items():
             meter = Meter(self._limiters, api_name, name, "canary" if is_canary else "base", key)
-            try:
-                authorizer = authorizers[route.authorizer] if route.authorizer else None
+            with self._problems.at("apis", api_name, *places.get(key, ())):
+                authorizer = authorizers.get(route.authorizer) if route.authorizer else None
                 routes[key] = self._route(f"{api_name}/{name}", api, stage, key, route, variables, authorizer, meter)
-            except ValueError as error:
-                raise ValueError(f"{api_name}/{name}, route {key!r}: {error}") from error
         table = None if api.type == "websocket" else RouteTable(given)
         return Variant(api_name, name, deployment or "current", is_canary, variables, routes, table, _missing(api))
 
@@ -336,13 +349,3 @@ class _Compiler:
     def _address(self, scheme: str, host: str, port: int, verify: bool) -> Address:
         self.used.append(self._addresses.of(scheme, host, port, verify))
         return self.used[-1]
-
-
-def selection_template(text: str) -> Template:
-    """The template of a route selection expression, such as `$request.body.a` or `${request.body.a}/${...}`."""
-    template = Template(text)
-    if not template.names or any(
-        not name.startswith(("request.", "context.", "stageVariables.")) for name in template.names
-    ):
-        raise ValueError(f"route_selection must be as '$request.body.action', not {text!r}")
-    return template

@@ -1,4 +1,4 @@
-"""What is kept for each key: a small number that stands for it, and how many requests it was admitted lately.
+"""State for each key: a small number as its id, and the requests that it was admitted lately.
 
 Both are bounded. Not thread-safe: a replay belongs to one thread.
 """
@@ -50,7 +50,7 @@ cdef class KeyIds:
         self.rehash(2048)
 
     def of(self, const uint64_t[::1] keys):
-        """The ids of these keys, int32 as many; a new key gets the next one."""
+        """Return the ids of these keys as int32; a new key gets the next one."""
         cdef Py_ssize_t i, size = keys.shape[0]
         cdef uint64_t slot
         cdef int32_t id
@@ -103,7 +103,7 @@ cdef class KeyIds:
         return 0
 
     def known(self):
-        """The keys that have an id, by id: uint64."""
+        """Return the keys that have an id, by id: uint64."""
         return self.keys_[: self.size].copy()
 
 
@@ -181,7 +181,7 @@ cdef class SlidingCounts:
                 self.largest, self.id, self.at = self.counts[id], id, self.latest
 
     cdef inline Py_ssize_t place(self, Py_ssize_t after) noexcept:
-        """The place in the ring of the request that came so many after the oldest."""
+        """Return the place in the ring of the request that is `after` places behind the oldest."""
         cdef Py_ssize_t place = self.first + after
         return place if place < self.times.shape[0] else place - self.times.shape[0]
 

@@ -35,7 +35,7 @@ def replay(
         keep: whether each outcome has its n decisions, as `allowed`.
         counted_keys: how many keys are counted each for itself; all others share one count. Decisions are not
             touched by it.
-        progress: is told after each part how many decisions were made.
+        progress: called after each part with the number of its decisions.
 
     Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
 

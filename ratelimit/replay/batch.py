@@ -29,23 +29,23 @@ class Batch(NamedTuple):
     targets: NDArray[np.int32] = np.empty(0, np.int32)
 
     def at(self, where: "NDArray[np.intp] | NDArray[np.bool_] | slice") -> "Batch":
-        """Some of the requests."""
+        """Return some of the requests."""
         size = len(self.times)
         columns: list[Any] = [column[where] if len(column) == size else column for column in self]
         return Batch(*columns)
 
     def sorted(self) -> "Batch":
-        """The same requests in order of time; those of one moment stay in their order."""
+        """Return the same requests by time; those with equal times keep their order."""
         if (self.times[1:] >= self.times[:-1]).all():
             return self
         return self.at(np.argsort(self.times, kind="stable"))
 
 
 def together(batches: list[Batch]) -> Batch:
-    """The requests of several batches, one after the other."""
+    """Return the requests of several batches, one batch after the other."""
     return batches[0] if len(batches) == 1 else Batch(*map(np.concatenate, zip(*batches, strict=True)))
 
 
 def key_text(key: bytes | str) -> str:
-    """A key as text."""
+    """Return a key as a string."""
     return key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else key

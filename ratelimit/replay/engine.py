@@ -31,7 +31,7 @@ def room(limit: Limit, distinct: int, times: NDArray[np.int64], step: int = 1) -
 
 
 def busiest(times: NDArray[np.int64], span_ns: int, step: int = 1) -> int:
-    """The most requests in an interval of this length, or somewhat more, of sorted times."""
+    """Return the largest number of sorted times in an interval of this length, or slightly more."""
     if step > 1:  # between two of the given times there are step - 1 others
         return int((np.searchsorted(times, times + span_ns, "right") - np.arange(len(times)) + 1).max(initial=0)) * step
     starts = np.arange(0, len(times), STEP)
@@ -113,7 +113,7 @@ class Engine:
         complete: bool = True,
         order: NDArray[np.intp] | None = None,
     ) -> Report:
-        """The results.
+        """Return the results.
 
         Args:
             name: returns the key of an id.

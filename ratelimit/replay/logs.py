@@ -76,7 +76,7 @@ def recorded(reader: "Reader") -> tuple[Trace, bool]:
 
 
 def decided(reader: "Reader", trace: Trace, limits: list[Limit], complete: bool = True) -> Report:
-    """The report on a trace. When a limit's table is full, everything is decided again with a larger one."""
+    """Return the report on a trace. If the table of a limit is full, decide everything again with a larger one."""
     rooms = Rooms(trace, None if reader.more_keys else reader.distinct)
     while True:
         engine = Engine(limits, max_keys=rooms.of, counted_keys=reader.key_ids.maximum)
@@ -110,7 +110,7 @@ class Rooms:
         self._growth: Counter[Limit] = Counter()
 
     def of(self, limit: Limit) -> int:
-        """The room that the limit's table needs, as far as is known."""
+        """Return the number of keys that the table of the limit needs, as far as it is known."""
         logs = [part.quota.limit for part in limit.parts if part.algorithm == "sliding-log"]
         first: int = min([MAX_KEYS, *(max(LOG_BYTES // (24 * size), 1_024) for size in logs)])
         allowed: int = first * GROWTH ** self._growth[limit]

@@ -71,7 +71,7 @@ class DurationSummary:
     Attributes:
         count: how many there are, those that never end among them.
         never: how many never end.
-        mean, median, p90, p99, largest: of the others; 0 when there are none.
+        mean, median, p90, p99, largest: of the others; 0 if there are no others.
         steps: (up to how long, how many) pairs for a histogram.
     """
 
@@ -128,7 +128,7 @@ def jain(shares: NDArray[np.float64]) -> float:
 
 
 def grown(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """The same counts with room for `size` of them; half as much again as before, if it grows."""
+    """Return the same counts with room for `size` of them, or half as much room again if that is more."""
     if len(counts) >= size:
         return counts
     return np.concatenate([counts, np.zeros(max(size, len(counts) * 3 // 2) - len(counts), np.int64)])

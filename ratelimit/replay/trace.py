@@ -160,7 +160,7 @@ def _merged(runs: list[_Run]) -> Iterator[Batch]:
 
 
 def spill_folder() -> str:
-    """The folder for temporary files; one on a disk, if there is one, because a tmpfs is memory."""
+    """Return the folder for temporary files: one on a disk if there is one, because a tmpfs is memory."""
     folders = [tempfile.gettempdir(), "/var/tmp", os.getcwd()]
     return next((folder for folder in folders if os.access(folder, os.W_OK) and not _in_memory(folder)), folders[0])
 

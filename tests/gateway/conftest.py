@@ -7,6 +7,7 @@ import pytest
 from gateway_harness import Backend, Server
 from ports import free_port, until_open
 from tools import program
+from waiting import PATIENCE
 
 
 @pytest.fixture
@@ -85,4 +86,4 @@ def nginx(tmp_path_factory):
     until_open(port, process)
     yield port
     process.terminate()
-    process.wait(10)
+    process.wait(PATIENCE)

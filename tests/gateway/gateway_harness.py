@@ -66,6 +66,14 @@ class Server:
         with open(f"/proc/{self.process.pid}/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize()
 
+    def sockets(self):
+        """Return the number of sockets that the process has open."""
+        count = 0
+        for fd in os.scandir(f"/proc/{self.process.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+                count += "socket" in os.readlink(fd.path)
+        return count
+
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

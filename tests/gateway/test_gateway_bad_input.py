@@ -674,7 +674,7 @@ def test_unread_bytes_after_a_backends_answer_are_dropped(serve, backend, certif
                 writer.transport.write(record)
             head = await reader.readuntil(b"\r\n\r\n")
 
-    server = serve(proxied(backend(answer, context).url, verify="false"))
+    server = serve(proxied(backend(answer, context).url, **({"verify": "false"} if tls else {})))
     with httpx.Client(base_url=server.url) as client:
         for _ in range(3):
             assert client.get("/evil").content == body

@@ -1,16 +1,23 @@
-"""Configuration files: YAML and TOML say the same, and errors name file, line and value."""
+"""Configuration files: what they mean, and errors that name file, line, path and value, all at once."""
 
-import re
+import json
 import sys
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from ratelimit.gateway import (
     Api,
     Authorizer,
     CalendarQuota,
+    Canary,
     Configuration,
     ConfigurationError,
+    Gateway,
     Mock,
     Networks,
     Plan,
@@ -20,8 +27,12 @@ from ratelimit.gateway import (
     Throttle,
     read_file,
 )
+from ratelimit.gateway.config.load import Document
+from ratelimit.gateway.config.model import RESPONSES
+from ratelimit.gateway.config.schema import schema
 from ratelimit.gateway.server.command import main
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "gateway"
 YAML = """\
 throttle: {rate: 100, burst: 50}
 apis:
@@ -45,36 +56,9 @@ plans:
     stages: shop/prod
     quota: {limit: 10, period: WEEK, offset: 2, start: 2026-01-05}
 """
-TOML = """\
-throttle = {rate = 100, burst = 50}
-
-[apis.shop]
-type = "rest"
-
-[apis.shop.resources."/pets"]
-GET = {mock = {status = 201, body = "pets"}}
-
-[apis.shop.resources."/pets"."/{id}"]
-GET = {api_key_required = true, proxy = "http://127.0.0.1:9000/p/{id}"}
-
-[apis.shop.stages.prod]
-throttle = {rate = 2.5, burst = 3, shadow = true}
-route_throttles = {"GET /pets" = {rate = 1, burst = 1}}
-variables = {host = "127.0.0.1"}
-
-[api_keys]
-ann = "aaaaaaaaaaaaaaaaaaaaaaaa"
-
-[plans.gold]
-keys = ["ann"]
-stages = ["shop/prod"]
-quota = {limit = 10, period = "WEEK", offset = 2, start = 2026-01-05}
-"""
 
 
-def by_hand():
-    from datetime import date
-
+def made_in_python():
     pet = Route(api_key_required=True, proxy=Proxy(to=["http://127.0.0.1:9000/p/{id}"]))
     pets = {"GET": Route(mock=Mock(201, body="pets")), "/{id}": {"GET": pet}}
     stage = Stage(
@@ -90,144 +74,277 @@ def by_hand():
     )
 
 
-@pytest.mark.parametrize(("suffix", "text"), [(".yaml", YAML), (".toml", TOML)])
-def test_a_file_says_what_python_says(tmp_path, suffix, text):
-    file = tmp_path / f"gateway{suffix}"
+def written(folder, text):
+    file = folder / "gateway.yaml"
     file.write_text(text)
-    assert read_file(file) == by_hand()
+    return file
+
+
+def lines_of(file):
+    """The lines of the error about a file, without its name."""
+    with pytest.raises(ConfigurationError) as caught:
+        read_file(file)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(f"{file}:") for line in lines if line != "and more")
+    return [line.removeprefix(f"{file}:") for line in lines]
+
+
+def test_file_means_the_same_as_python(tmp_path):
+    assert read_file(written(tmp_path, YAML)) == made_in_python()
 
 
 @pytest.mark.parametrize(
     ("old", "new", "line", "problem"),
     [
-        ("rate: 100,", "rate: many,", 1, "throttle, rate must be a number, not 'many'"),
-        ("rate: 100,", "rate: -1,", 1, "rate must be 0 or from 1e-6 to 1e9 requests per second, not -1.0"),
-        ("rate: 100,", "rate: true,", 1, "throttle, rate must be a number, not True"),
-        ("burst: 50", "burst: 5.5", 1, "throttle, burst must be a whole number, not 5.5"),
-        ("burst: 50", "brust: 50", 1, "throttle: 'brust' is none of rate, burst, shadow"),
-        (", burst: 50", "", 1, "throttle: burst is missing"),
-        ("type: rest", "type: soap", 4, "type must be http, rest or websocket, not 'soap'"),
-        ("status: 201", "status: 99", 7, "status must be from 200 to 599, not 99"),
-        ("GET: {mock: {status: 201, body: pets}}", "GET: {}", 7, "a route has one of mock, proxy, function"),
-        ("GET: {mock", "FETCH: {mock", 7, "not 'FETCH'"),
-        ("      /pets:", "      pets:", 6, "a path begins with /, a method is one of GET, HEAD, POST, PUT, PATCH, "),
-        ("/{id}:", "/{id}{x}:", 8, "neither literal nor one variable"),
-        ("http://127", "ftp://127", 9, "to must be http, https, ws or wss, not 'ftp://127.0.0.1:9000/p/{id}'"),
-        ("burst: 3,", "burst: [3],", 12, "throttle, burst must be a whole number, not [3]"),
-        ("GET /pets: {rate", "GET /cats: {rate", 13, "'GET /cats' is no route of this API"),
-        ("prod:\n", "pr od:\n", 11, "letters, digits, - and _ (an HTTP API's also $default), not 'pr od'"),
-        ("ann: aaaaaaaaaaaaaaaaaaaaaaaa", "ann: short", 16, "key 'ann' must be 20 to 128 letters and digits"),
-        ("keys: ann", "keys: [ann, bob]", 19, "plan 'gold': 'bob' is none of the API keys"),
-        ("stages: shop/prod", "stages: shop/dev", 20, "plan 'gold': 'shop/dev' is none of the APIs and their stages"),
-        ("period: WEEK", "period: YEAR", 21, "period must be one of DAY, WEEK, MONTH, not 'YEAR'"),
+        ("rate: 100,", "rate: many,", 1, "throttle.rate: expected a number, got 'many'"),
+        ("rate: 100,", "rate: -1,", 1, "throttle.rate: expected 0 or from 1e-6 to 1e9 requests per second, got -1"),
+        ("rate: 100,", "rate: true,", 1, "throttle.rate: expected a number, got True"),
+        ("burst: 50", "burst: 5.5", 1, "throttle.burst: expected a whole number, got 5.5"),
+        ("burst: 50", "brust: 50", 1, "throttle: unknown name 'brust' (did you mean 'burst'? choose from rate, burst,"),
+        (", burst: 50", "", 1, "throttle: missing required burst"),
+        ("type: rest", "type: soap", 4, "apis.shop.type: expected one of http, rest, websocket, got 'soap'"),
+        (
+            "status: 201",
+            "status: 99",
+            7,
+            "apis.shop.resources['/pets'].GET.mock.status: expected from 200 to 599, got 99",
+        ),
+        (
+            "GET: {mock: {status: 201, body: pets}}",
+            "GET: {}",
+            7,
+            "apis.shop.resources['/pets'].GET: expected one of mock, proxy, function, aggregate, got none",
+        ),
+        (
+            "GET: {mock",
+            "FETCH: {mock",
+            7,
+            "apis.shop.resources['/pets'].FETCH: expected a path that begins with / or one of GET, HEAD, POST, PUT, PATCH",
+        ),
+        ("      /pets:", "      pets:", 6, "apis.shop.resources.pets: expected a path that begins with /, got 'pets'"),
+        ("/{id}:", "/{id}{x}:", 9, "apis.shop.resources['/pets']['/{id}{x}'].GET: route key 'GET /pets/{id}{x}'"),
+        (
+            "http://127",
+            "ftp://127",
+            9,
+            "apis.shop.resources['/pets']['/{id}'].GET.proxy.to[0]: expected an address that",
+        ),
+        ("burst: 3,", "burst: [3],", 12, "apis.shop.stages.prod.throttle.burst: expected a whole number, got [3]"),
+        (
+            "GET /pets: {rate",
+            "GET /cats: {rate",
+            13,
+            "apis.shop.stages.prod.route_throttles: unknown route 'GET /cats' (did you mean 'GET /pets'? choose from",
+        ),
+        ("prod:\n", "pr od:\n", 11, "apis.shop.stages['pr od']: expected a name of letters, digits, - and _"),
+        ("ann: aaaaaaaaaaaaaaaaaaaaaaaa", "ann: short", 16, "api_keys.ann: expected 20 to 128 letters and digits"),
+        ("keys: ann", "keys: [ann, bob]", 19, "plans.gold.keys[1]: unknown API key 'bob' (choose from ann)"),
+        (
+            "stages: shop/prod",
+            "stages: shop/dev",
+            20,
+            "plans.gold.stages[0]: unknown stage 'shop/dev' (did you mean 'shop/prod'? choose from shop/prod)",
+        ),
+        ("period: WEEK", "period: YEAR", 21, "plans.gold.quota.period: expected one of DAY, WEEK, MONTH, got 'YEAR'"),
         (
             "start: 2026-01-05",
             "start: 2026-01-05T10:00:00Z",
             21,
-            "start must be a day as 2026-01-31 (a datetime.date), not datetime.datetime(",
+            "plans.gold.quota.start: expected a day such as 2026-01-31, got datetime.datetime(",
         ),
         (
             "    resources:",
             "    routes: {GET /pets: {mock: {}}}\n    resources:",
-            5,
-            "'GET /pets' stands in routes and in resources",
+            8,
+            "apis.shop.resources['/pets'].GET: duplicate route: at apis.shop.routes['GET /pets'] has the same requests",
         ),
         (
             "    stages:\n",
             "      /pets/{id}: {GET: {mock: {}}}\n    stages:\n",
-            7,
-            "'GET /pets/{id}' stands in resources twice",
+            10,
+            "apis.shop.resources['/pets/{id}'].GET: duplicate route",
         ),
-        ("start: 2026-01-05", "start: soon", 21, "start must be a day as 2026-01-31, not 'soon'"),
-        ("offset: 2", "offset: 20", 21, "offset must be from 0 to the limit, 10, not 20"),
-        ("plans:\n", "throttle: {}\nplans:\n", 17, "'throttle' stands twice"),
-        ("plans:", "plans: [", 19, "no YAML"),
-        ("type: rest", "type: !!python/name:os.system rest", 4, "no YAML"),
-        ("type: rest", "nested: {a: {b: [1, {c: 2}]}}", 4, "'nested' is none of type, routes"),
-        ("      prod:", "      $default:", 11, "not '$default'"),
-        ("api_keys:", "headers: loud\napi_keys:", 15, "headers must be one of draft, legacy, both, none, not 'loud'"),
-        ("api_keys:", "trusted_proxies: 10.0.0.0/40\napi_keys:", 15, "10.0.0.0/40"),
-        ("rate: 100,", "rate: 1:30,", 1, "throttle, rate must be a number, not '1:30'"),
-        ("rate: 100,", f"rate: 1{'0' * 400},", 1, "not inf"),
-        ("burst: 50", "burst: 050", 1, "throttle, burst must be a whole number, not '050'"),
-        ("api_keys:\n", f"api_keys:\n  ben: {'a' * 24}\n", 17, "the API keys 'ben' and 'ann' have the same value"),
-        ("api_keys:\n  ann", "api_keys:\n  a/nn", 16, "no space and no slash, not as 'a/nn'"),
-        ("api_keys:\n  ann", "api_keys:\n  a nn", 16, "no space and no slash, not as 'a nn'"),
-        ("gold:", "go/ld:", 18, "a plan's name is letters, digits, - and _, not 'go/ld'"),
-        ("  shop:", "  sh op:", 3, "an API's name is letters, digits, - and _, not 'sh op'"),
+        (
+            "start: 2026-01-05",
+            "start: soon",
+            21,
+            "plans.gold.quota.start: expected a day such as 2026-01-31, got 'soon'",
+        ),
+        ("offset: 2", "offset: 20", 21, "plans.gold.quota.offset: expected from 0 to the limit, 10, got 20"),
+        ("offset: 2, ", "", 21, "plans.gold.quota.start: expected an offset with it"),
+        ("plans:\n", "throttle: {}\nplans:\n", 17, "duplicate name 'throttle' (first in line 1)"),
+        ("plans:", "plans: [", 19, "expected YAML: "),
+        (
+            "type: rest",
+            "type: !!python/name:os.system rest",
+            4,
+            "apis.shop.type: expected no tag, got !!python/name:os.system",
+        ),
+        (
+            "type: rest",
+            "nested: {a: {b: [1, {c: 2}]}}",
+            4,
+            "apis.shop: unknown name 'nested' (choose from type, routes",
+        ),
+        (
+            "      prod:",
+            "      $default:",
+            11,
+            "apis.shop.stages.$default: expected a name of letters, digits, - and _",
+        ),
+        ("api_keys:", "headers: loud\napi_keys:", 15, "headers: expected one of draft, legacy, both, none, got 'loud'"),
+        (
+            "api_keys:",
+            "trusted_proxies: 10.0.0.0/40\napi_keys:",
+            15,
+            "trusted_proxies[0]: expected a network such as 10.0",
+        ),
+        ("rate: 100,", "rate: 1:30,", 1, "throttle.rate: expected a number, got '1:30'"),
+        ("rate: 100,", f"rate: 1{'0' * 400},", 1, "throttle.rate: expected a number, got 1000"),
+        ("burst: 50", "burst: 050", 1, "throttle.burst: expected a whole number, got '050'"),
+        (
+            "api_keys:\n",
+            f"api_keys:\n  ben: {'a' * 24}\n",
+            17,
+            "api_keys.ann: expected a value of its own, got that of 'ben'",
+        ),
+        ("api_keys:\n  ann", "api_keys:\n  a/nn", 16, "api_keys['a/nn']: expected a name without spaces and slashes"),
+        ("api_keys:\n  ann", "api_keys:\n  a nn", 16, "api_keys['a nn']: expected a name without spaces and slashes"),
+        ("gold:", "go/ld:", 18, "plans['go/ld']: expected a name of letters, digits, - and _, got 'go/ld'"),
+        ("  shop:", "  sh op:", 3, "apis['sh op']: expected a name of letters, digits, - and _, got 'sh op'"),
         (
             "plans:",
             "domains:\n  shop.example:80: {/: shop}\nplans:",
             18,
-            "without a port, or '*', not 'shop.example:80'",
+            "domains['shop.example:80']: expected a host such as 'shop.example', in lower case and without a port, or '*'",
         ),
-        ("plans:", "domains:\n  Shop.Example: {/: shop}\nplans:", 18, "in lower case"),
-        ("plans:", "domains:\n  '*.example': {/: shop}\nplans:", 18, "not '*.example'"),
+        ("plans:", "domains:\n  Shop.Example: {/: shop}\nplans:", 18, "domains['Shop.Example']: expected a host"),
+        ("plans:", "domains:\n  '*.example': {/: shop}\nplans:", 18, "domains['*.example']: expected a host"),
         (
             "plans:",
             "domains:\n  '*': {/: shop/dev}\nplans:",
             18,
-            "'shop/dev' is none of the APIs and their stages: shop/prod",
+            "domains['*']['/']: unknown API or stage 'shop/dev' (did you mean 'shop/prod'? choose from shop, shop/prod)",
         ),
-        ("api_keys:", "max_keys: 100000000000000\napi_keys:", 15, "max_keys=100000000000000 takes"),
-        ("api_keys:", "tables: redis\napi_keys:", 15, "tables must be memory, shared:NAME or file:FOLDER, not 'redis'"),
+        (
+            "api_keys:",
+            "tables: redis\napi_keys:",
+            15,
+            "tables: expected memory, shared:NAME or file:FOLDER, got 'redis'",
+        ),
+        (
+            "throttle: {rate: 100, burst: 50}",
+            "throttle: fixed-window 5/s",
+            1,
+            "throttle: expected a token bucket, such as",
+        ),
+        (
+            "throttle: {rate: 100, burst: 50}",
+            "throttle: 5/s; 9/m",
+            1,
+            "throttle: limit '5/s; 9/m': expected a single limit",
+        ),
     ],
 )
-def test_errors_name_file_line_and_value(tmp_path, old, new, line, problem):
-    file = tmp_path / "gateway.yaml"
+def test_error_names_file_line_path_and_value(tmp_path, old, new, line, problem):
     assert old in YAML
-    file.write_text(YAML.replace(old, new, 1))
-    with pytest.raises(ConfigurationError) as caught:
-        read_file(file)
-    assert str(caught.value).startswith(f"{file}:{line}: ")
-    assert problem in str(caught.value)
+    lines = lines_of(written(tmp_path, YAML.replace(old, new, 1)))
+    assert any(one.startswith(f"{line}: {problem}") for one in lines), lines
+
+
+def test_all_errors_are_reported_at_once(tmp_path):
+    text = (
+        YAML.replace("rate: 100", "rate: many").replace("status: 201", "status: 99").replace("keys: ann", "kees: ann")
+    )
+    assert [line.partition(": ")[2].partition(":")[0] for line in lines_of(written(tmp_path, text))] == [
+        "throttle.rate",
+        "apis.shop.resources['/pets'].GET.mock.status",
+        "plans.gold",
+        "plans.gold",
+    ]
+    text = YAML.replace("keys: ann", "keys: [bob, eve]").replace("GET /pets: {rate", "GET /cats: {rate")
+    assert [line.partition(": ")[2].partition(":")[0] for line in lines_of(written(tmp_path, text))] == [
+        "apis.shop.stages.prod.route_throttles",
+        "plans.gold.keys[0]",
+        "plans.gold.keys[1]",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "problem"),
+    ("text", "line", "problem"),
     [
-        ("burst = 50", 'burst = "x"', 1, "throttle, burst must be a whole number, not 'x'"),
-        ("status = 201", "status = 99", 7, "status must be from 200 to 599, not 99"),
-        ("rate = 2.5", "rate = -2.5", 13, "not -2.5"),
-        ("burst = 3,", "brust = 3,", 13, "'brust' is none of"),
-        ("limit = 10", "limit = 0", 23, "limit must be a whole number from 1"),
-        ("[api_keys]", "[api_keys", 17, "no TOML"),
-        ("rate = 100", f"rate = 1{'0' * 400}", 1, "not inf"),
-        ("limit = 10", f"limit = 1{'0' * 5000}", 24, "no TOML: Exceeds the limit"),
-        ("limit = 10", f"limit = {'[' * 5000}{']' * 5000}", 24, "no TOML: maximum recursion depth"),
+        ("", 1, "expected a configuration, got an empty file"),
+        ("5", 1, "expected names and their values, got 5"),
+        ("[]", 1, "expected names and their values, got []"),
+        ("a: [", 2, "expected YAML: "),
+        ("\0", 1, "expected YAML: unacceptable character"),
+        ("apis: {}", 1, "apis: expected at least one API, got {}"),
+        ("apis: 1\n---\napis: 2", 2, "expected YAML: but found another document"),
+        ("throttle: " + "[" * 5_000 + "]" * 5_000, 1, "expected YAML: exceeded maximum nesting depth"),
+        (f"max_keys: 1{'0' * 5000}", 1, "max_keys: expected a whole number, got '1000"),
+        ("a: !!set {x}", 1, "a: expected no tag, got !!set"),
+        ("a: !mine x", 1, "a: expected no tag, got !mine"),
+        ("a: !!bool maybe", 1, "a: expected true or false, got 'maybe'"),
     ],
 )
-def test_errors_of_toml(tmp_path, old, new, line, problem):
-    file = tmp_path / "gateway.toml"
-    assert old in TOML
-    file.write_text(TOML.replace(old, new, 1))
-    with pytest.raises(ConfigurationError) as caught:
-        read_file(file)
-    assert str(caught.value).startswith(f"{file}:{line}: ")
-    assert problem in str(caught.value)
+def test_rejects_files_that_are_not_configurations(tmp_path, text, line, problem):
+    lines = lines_of(written(tmp_path, text))
+    assert any(one.startswith(f"{line}: {problem}") for one in lines), lines
 
 
-@pytest.mark.parametrize("text", ["", "5", "[]", "a: [", "\0", "apis: {}"])
-def test_files_that_are_none(tmp_path, text):
-    file = tmp_path / "gateway.yaml"
-    file.write_text(text)
-    with pytest.raises(ConfigurationError):
-        read_file(file)
+def nested(make):
+    """A small file whose aliases stand for 9**9 values."""
+    names = "abcdefghi"
+    first = "a: &a {x: 1, y: 1}\n"
+    return first + "".join(f"{name}: &{name} {make(below)}\n" for below, name in pairwise(names))
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "problem"),
+    [
+        (nested(lambda below: f"[{', '.join([f'*{below}'] * 9)}]"), None, "expected aliases that copy at most 50000"),
+        (
+            nested(lambda below: "{" + ", ".join(f"k{i}: *{below}" for i in range(9)) + "}"),
+            None,
+            "expected aliases that copy at most 50000 values",
+        ),
+        (nested(lambda below: f"{{<<: [{', '.join([f'*{below}'] * 9)}], own: 1}}"), 1, "unknown name 'a'"),
+        ("apis: &a {b: *a}", 1, "apis.b.b.b: expected at most 40 levels"),
+        ("apis: &a [*a]", 1, "expected at most 40 levels"),
+        ("apis: &a {<<: *a}", 1, "expected at most 40 levels"),
+        ("\n".join(f"x{i}: 1" for i in range(2_000)), 1, "unknown name 'x0'"),
+        ("throttle: " + "x" * 1_000_000, 1, "throttle: limit "),
+        ("throttle: {rate: " + "x" * 1_000_000 + "}", 1, "throttle.rate: expected a number, got 'xxx"),
+    ],
+)
+def test_bounds_what_a_file_expands_to_and_what_an_error_echoes(tmp_path, text, line, problem):
+    """Bounded by the number of values, so that a small file costs neither seconds nor much memory."""
+    lines = lines_of(written(tmp_path, text))
+    prefix = "" if line is None else f"{line}: "
+    assert any(one.startswith(prefix) and problem in one for one in lines), lines
+    assert sum(map(len, lines)) < 12_000
 
 
 @pytest.mark.parametrize(
     ("route", "problem"),
     [
         ("function: 'nothing:here'", "function 'nothing:here' cannot be loaded"),
-        ("function: ':here'", "function must be a callable or as 'package.module:name', not ':here'"),
-        ("function: 'os:'", "function must be a callable or as 'package.module:name', not 'os:'"),
+        ("function: ':here'", "function: expected a callable, or a text such as 'package.module:name', got ':here'"),
+        ("function: 'os:'", "function: expected a callable, or a text such as 'package.module:name', got 'os:'"),
         ("function: 'os:sep'", "function 'os:sep' is not callable"),
-        ("proxy: 'http://127.0.0.1/${stageVariables.port}'", "a variable that the stage has not"),
+        (
+            "proxy: 'http://127.0.0.1/${stageVariables.port}'",
+            "unknown variable of stage $default 'stageVariables.port'",
+        ),
+        ("proxy: 'http://127.0.0.1/${context.stage}'", "unknown variable of stage $default 'context.stage'"),
         ("proxy: ['http://a/x', 'http://b/y']", "the same path"),
         ("proxy: 'http://a', request: {'overwrite:header.host': x}", "the gateway itself writes this header"),
-        ("proxy: 'http://a', request: {'add:header.x': x}", "mapping must be as"),
-        ("proxy: 'http://a', request: {'overwrite:statuscode': '200'}", "'overwrite:statuscode' is for a response"),
-        ("proxy: 'http://a', response: {'overwrite:path': /x}", "'overwrite:path' is for a request"),
+        ("proxy: 'http://a', request: {'add:header.x': x}", "request['add:header.x']: mapping must be as"),
+        (
+            "proxy: 'http://a', request: {'overwrite:statuscode': '200'}",
+            "expected under response: a request has no status",
+        ),
+        ("proxy: 'http://a', response: {'overwrite:path': /x}", "expected under request: an answer has no path"),
         (
             "proxy: 'http://a', request: {'overwrite:path': x/$request.path.id}",
             "a path must begin with /, not as 'x/$request.path.id'",
@@ -238,13 +355,20 @@ def test_files_that_are_none(tmp_path, text):
         ),
         ("proxy: 'http://a', response: {'overwrite:statuscode': '999'}", "'999' is not a status"),
         ('proxy: "http://a", request: {"append:header.x": "a\\nb"}', "a control character for header x"),
-        ("mock: {}, authorizer: nobody", "'nobody' is none of"),
-        ("mock: {}, allow: 10.0.0.0/99", "10.0.0.0/99"),
-        ("mock: {}, request: {'overwrite:header.x': y}", "a mock sees nothing of the request"),
+        ("mock: {}, authorizer: nobody", "authorizer: unknown authorizer 'nobody'"),
+        ("mock: {}, allow: 10.0.0.0/99", "allow[0]: expected a network such as 10.0.0.0/8 ('10.0.0.0/99'"),
+        ("mock: {}, allow: 10.0.0.1/8", "has host bits set"),
+        (
+            "mock: {}, request: {'overwrite:header.x': y}",
+            "request: expected a backend: a mock does not read the request",
+        ),
         ("mock: {headers: {content-length: 5}}", "the gateway itself writes this header"),
-        ("mock: {headers: {a name: x}}", "'overwrite:header.a name'"),
-        ('mock: {headers: {x: "a\\nb"}}', "a control character for header x"),
-        ("proxy: 'http://127.0.0.1/{nothing}'", "route 'GET /' has no {nothing}"),
+        ("mock: {headers: {a name: x}}", "mock.headers['a name']: mapping must be"),
+        (
+            'mock: {headers: {x: "a\\nb"}}',
+            "mock.headers.x: mapping 'overwrite:header.x': a control character for header x",
+        ),
+        ("proxy: 'http://127.0.0.1/{nothing}'", "proxy.to[0]: unknown variable '{nothing}'"),
         ("proxy: 'http://127.0.0.1/a}'", "Single '}'"),
         ("mock: {}}, 'GET /{a}': {proxy: 'http://{a}/'", "address 'http://{a}/': it has no host"),
         ("mock: {}}, 'GET /{id}': {proxy: 'http://127.0.0.1/?id={id}'", "{variables} in the path"),
@@ -253,81 +377,267 @@ def test_files_that_are_none(tmp_path, text):
         ("function: 'broken_beside:f'", "function 'broken_beside:f' cannot be loaded: SyntaxError: "),
         ("function: 'raising_beside:f'", "function 'raising_beside:f' cannot be loaded: RuntimeError: no database"),
         ("proxy: 'http://127.0.0.1:99999/'", "address 'http://127.0.0.1:99999/': Port out of range"),
-        ("proxy: 'ws://127.0.0.1/'", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),
-        ("aggregate: {}", "aggregate must name at least one backend"),
-        ("aggregate: {errors: 'http://127.0.0.1/'}", "aggregate: 'errors' is where the answer says what failed"),
-        ("function: json", "function must be a callable or as 'package.module:name', not 'json'"),
-        ("aggregate: {a: 'ws://127.0.0.1/'}", "only a route of a WebSocket API leads to 'ws://127.0.0.1/'"),
+        ("proxy: 'ws://127.0.0.1/'", "proxy.to[0]: expected an http or https address in an API of this type"),
+        ("aggregate: {}", "aggregate: expected at least one backend, got {}"),
+        (
+            "aggregate: {errors: 'http://127.0.0.1/'}",
+            "aggregate.errors: expected another name: the answer lists failed",
+        ),
+        ("function: json", "function: expected a callable, or a text such as 'package.module:name', got 'json'"),
+        ("aggregate: {a: 'ws://127.0.0.1/'}", "aggregate.a.to[0]: expected an http or https address in an API of this"),
+        ("proxy: [5, 'http://a']", "proxy.to[0]: expected an address that begins with http://"),
+        ("proxy: []", "proxy.to: expected at least one address, got []"),
     ],
 )
-def test_the_command_checks_all(tmp_path, capsys, route, problem):
-    """Also what can only be seen when all is put together; and it names file and line."""
+def test_check_reports_problems_with_file_and_line(tmp_path, capsys, route, problem):
+    """Also those that are only seen when everything is put together."""
     (tmp_path / "broken_beside.py").write_text("def f(event:\n")
     (tmp_path / "raising_beside.py").write_text("raise RuntimeError('no database')\n")
-    file = tmp_path / "gateway.yaml"
-    file.write_text(f"apis:\n  a:\n    stages: {{$default: {{}}}}\n    routes: {{\nGET /: {{{route}}}}}")
+    file = written(tmp_path, f"apis:\n  a:\n    stages: {{$default: {{}}}}\n    routes: {{\nGET /: {{{route}}}}}")
     assert main([str(file), "--check"]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith(f"ratelimit gateway: {file}:5: ")
-    assert problem in told
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith(f"{file}:5: apis.a.routes") for line in lines)
+    assert any(problem in line for line in lines), lines
+
+
+def test_check_reports_all_functions_that_cannot_be_loaded(tmp_path, capsys):
+    text = """
+apis:
+  a:
+    routes:
+      GET /: {function: "no_module:a"}
+      GET /b: {function: "no_module:b", authorizer: c}
+    authorizers:
+      c: {function: "no_module:c"}
+    stages: {$default: {}, prod: {}}
+"""
+    file = written(tmp_path, text)
+    assert main([str(file), "--check"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        [f"{file}:5", "apis.a.routes['GET /']"],
+        [f"{file}:6", "apis.a.routes['GET /b']"],
+        [f"{file}:8", "apis.a.authorizers.c.function"],
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "line", "problem"),
     [
-        ("responses:\n  TEAPOT: {}", 3, "unknown gateway response 'TEAPOT' (choose from "),
+        (
+            "responses:\n  TEAPOT: {}",
+            3,
+            "responses.TEAPOT: unknown gateway response 'TEAPOT' (choose from ACCESS_DENIED",
+        ),
         ("access_log: /nowhere/access.log", 2, "No such file or directory: '/nowhere/access.log'"),
-        ("head_timeout: 0", 2, "head_timeout must be more than 0, not 0"),
-        ("max_head: -1", 2, "max_head must be more than 0, not -1"),
-        ("plans: {p: {keys: [], stages: a/}}", 2, "plan 'p': 'a/' is none of the APIs and their stages"),
-        ("plans: {p: {keys: [], stages: [], route_throttles: {a/$default: {}}}}", 2, "none of its stages"),
+        ("max_keys: 100000000000000", 2, "max_keys=100000000000000 takes"),
+        ("head_timeout: 0", 2, "head_timeout: expected more than 0 seconds, got 0"),
+        ("head_timeout: .inf", 2, "head_timeout: expected a finite number, got .inf"),
+        ("max_head: -1", 2, "max_head: expected more than 0 bytes, got -1"),
+        ("plans: {p: {keys: [], stages: a/}}", 2, "plans.p.stages[0]: unknown stage 'a/'"),
+        (
+            "plans: {p: {keys: [], stages: [], route_throttles: {a/$default: {}}}}",
+            2,
+            "plans.p.route_throttles: unknown stage of the plan 'a/$default'",
+        ),
         (
             "plans:\n  p:\n    keys: []\n    stages: a/$default\n    route_throttles:\n      a/$default:\n"
             "        GET /typo: {rate: 1, burst: 1}",
             8,
-            "plan 'p', stage 'a/$default': 'GET /typo' is no route of it",
+            "plans.p.route_throttles['a/$default']: unknown route 'GET /typo'",
         ),
-        ("domains:\n  x.example: {a: a}", 3, "domain 'x.example': a base path is as '/v1', not 'a'"),
+        (
+            "plans:\n  p:\n    keys: []\n    stages: a/$default\n    route_throttles:\n      a/$default:\n"
+            "        GET /: {rate: 1, burst: 1}",
+            8,
+            "plans.p.route_throttles['a/$default']['GET /']: expected a route that has api_key_required",
+        ),
+        ("domains:\n  x.example: {a: a}", 3, "domains['x.example'].a: expected a base path such as '/v1', got 'a'"),
         (
             "apis: {t: {type: websocket,\nroute_selection: $context.typo,\nstages: {x: {}}}}",
             3,
             "$context has no 'typo'",
         ),
         (
+            "apis: {t: {type: websocket,\nroute_selection: action,\nstages: {x: {}}}}",
+            3,
+            "route_selection: expected a text such as '$request.body.action', got 'action'",
+        ),
+        (
             "apis: {t: {authorizers: {b: {function: 'os:abort'}},\nroutes: {GET /: {mock: {},\nauthorizer: c}},\n"
             "stages: {x: {}}}}",
             4,
-            "route 'GET /': authorizer 'c' is none of b",
+            "apis.t.routes['GET /'].authorizer: unknown authorizer 'c' (choose from b)",
         ),
-        ("max_keys: 5\nmax_keys: 6", 3, "'max_keys' stands twice"),
-        ("max_head: !!int many", 2, "invalid literal for int() with base 10: 'many'"),
-        ("plans: {p: {keys: [], stages: [], quota: {start: 2026-13-45}}}", 2, "month must be in 1..12"),
-        ("? [a, b]\n: 5", 2, "a name must be text"),
-        ("responses: &a {b: *a}", 2, "recursive"),
-        ("throttle: " + "[" * 5_000 + "]" * 5_000, 1, "recursion"),
+        ("max_keys: 5\nmax_keys: 6", 3, "duplicate name 'max_keys' (first in line 2)"),
+        ("max_head: !!int many", 2, "max_head: expected a whole number, got 'many'"),
+        (
+            "plans: {p: {keys: [], stages: [], quota: {limit: 1, period: DAY, offset: 1, start: 2026-13-45}}}",
+            2,
+            "plans.p.quota.start: expected a day such as 2026-01-31, got '2026-13-45'",
+        ),
+        ("? [a, b]\n: 5", 2, "expected a name, got a list or a mapping"),
         ("access_log:\n  file: '-'\n  format: $context.requestID", 4, "$context has no 'requestID', but requestId, "),
         ("access_log:\n  file: '-'\n  format: $context.status-ok", 4, "$context has no 'status-ok'"),
         ("responses:\n  THROTTLED: {body: $request.cookie.x}", 3, "$request has no 'cookie.x', but header.NAME, "),
         ("responses:\n  THROTTLED: {headers: {x: '${stage.x}'}}", 3, "a variable is of context, request or stageV"),
         ("responses:\n  THROTTLED: {body: $context.authorizer.x}\nmax_head: 0", 4, "max_head"),
         ("responses:\n  THROTTLED: {body: '${context.error.messageString}'}\nmax_head: 0", 4, "max_head"),
+        ("apis: {a: {stages: {x: {}}}, b: {stages: {x: {}}}}", 2, "missing required domains, for several APIs"),
+        (
+            "apis: {a: {stages: {x: {deployment: new,\ncanary: {percent: 1, deployment: stabel}}},\ndeployments: {stable: {}}}}",
+            3,
+            "apis.a.stages.x.canary.deployment: unknown deployment 'stabel' (did you mean 'stable'? choose from stable)",
+        ),
+        (
+            "apis: {a: {stages: {x: {}}, routes: {'GET /{a}': {mock: {}},\n'GET /{b}': {mock: {}}}}}",
+            3,
+            "apis.a.routes['GET /{b}']: duplicate route: 'GET /{a}' at apis.a.routes['GET /{a}'] has the same requests",
+        ),
+        ("apis: {a: {type: rest, stages: {x: {}}, routes: {\n$default: {mock: {}}}}}", 3, "a REST API has no $default"),
+        ("apis: {a: {stages: {x: {}}, routes: {\nget /: {mock: {}}}}}", 3, "route key must be as 'GET /path'"),
     ],
 )
-def test_errors_of_the_whole(tmp_path, text, line, problem):
-    file = tmp_path / "gateway.yaml"
+def test_check_reports_problems_between_objects(tmp_path, capsys, text, line, problem):
     apis = "" if "apis:" in text else "apis: {a: {routes: {GET /: {mock: {}}}, stages: {$default: {}}}}"
-    file.write_text(f"{apis}\n{text}\n")
-    with pytest.raises(ConfigurationError) as caught:
-        read_file(file)
-    assert str(caught.value).startswith(f"{file}:{line}: ")
-    assert problem in str(caught.value)
+    file = written(tmp_path, f"{apis}\n{text}\n")
+    assert main([str(file), "--check"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert any(one.startswith(f"{file}:{line}: ") and problem in one for one in lines), lines
 
 
-def test_the_line_of_what_stands_several_times(tmp_path):
-    """It is the one below the names that the error tells."""
-    file = tmp_path / "gateway.yaml"
+@pytest.mark.parametrize(
+    ("api", "problem"),
+    [
+        ("type: websocket, routes: {say: {mock: {}, deny: 10.0.0.0/8}}", "routes.say.deny: expected only at $connect"),
+        (
+            "type: websocket, routes: {say: {mock: {}, allow: 10.0.0.0/8}}",
+            "routes.say.allow: expected only at $connect",
+        ),
+        (
+            "type: websocket, authorizers: {a: {function: 'os:abort'}}, routes: {$default: {mock: {}, authorizer: a}}",
+            "routes.$default.authorizer: expected only at $connect",
+        ),
+        (
+            "type: websocket, routes: {say: {mock: {}, api_key_required: true}}",
+            "routes.say.api_key_required: expected only at $connect",
+        ),
+        (
+            "type: websocket, deployments: {v: {say: {mock: {}, deny: 10.0.0.0/8}}}",
+            "deployments.v.say.deny: expected only at $connect",
+        ),
+        (
+            "type: websocket, routes: {say: {mock: {headers: {x: y}}}}",
+            "routes.say.mock.headers: expected only at $connect",
+        ),
+        (
+            "type: websocket, routes: {say: {function: 'os:abort', response: {'overwrite:header.x': y}}}",
+            "routes.say.response: expected only at $connect",
+        ),
+        (
+            "type: websocket, routes: {$disconnect: {mock: {body: bye}}}",
+            "routes.$disconnect.mock.body: expected no body",
+        ),
+        ("type: websocket, routes: {$connect: {proxy: 'ws://a'}}", "routes.$connect.proxy: expected an http or https"),
+        ("type: websocket, routes: {$message: {mock: {}}}", "routes: unknown route '$message' (choose from $connect,"),
+        ("type: websocket, routes: {say: {proxy: 'http://a/{id}'}}", "routes.say.proxy.to[0]: unknown variable '{id}'"),
+        (
+            "type: websocket, routes: {say: {aggregate: {a: 'ws://a'}}}",
+            "routes.say.aggregate.a.to[0]: expected an http or https address in an aggregate",
+        ),
+        ("type: websocket, resources: {/a: {GET: {mock: {}}}}", "resources: expected routes: only an API of type rest"),
+        ("resources: {/a: {GET: {mock: {}}}}", "resources: expected routes: only an API of type rest has resources"),
+        ("limits: {idle: 5}", "limits: expected only in an API of type websocket, not http"),
+        ("route_selection: $request.body.x", "route_selection: expected only in an API of type websocket, not http"),
+        ("routes: {GET /: {mock: {}, timeout: 5}}", "routes['GET /'].timeout: expected a function or an aggregate"),
+        ("routes: {GET /: {proxy: 'http://a', timeout: 5}}", "routes['GET /'].timeout: expected in the proxy"),
+        (
+            "routes: {GET /: {proxy: {to: 'http://a', verify: false}}}",
+            "routes['GET /'].proxy.verify: expected an https or wss address with it",
+        ),
+    ],
+)
+def test_rejects_settings_that_have_no_effect(tmp_path, api, problem):
+    lines = lines_of(written(tmp_path, f"apis: {{a: {{stages: {{prod: }}, {api}}}}}"))
+    assert any(line.startswith(f"1: apis.a.{problem}") for line in lines), lines
+
+
+def test_rejects_a_throttle_of_disconnect(tmp_path):
+    """A client that disconnects cannot be refused."""
+    text = "apis: {a: {type: websocket, routes: {$disconnect: {mock: {}}}, stages: {prod: {route_throttles: {"
+    lines = lines_of(written(tmp_path, text + "$disconnect: {rate: 1, burst: 1}}}}}}"))
+    assert lines == [
+        "1: apis.a.stages.prod.route_throttles.$disconnect: expected a route with requests: a client that disconnects "
+        "cannot be refused"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "warning"),
+    [
+        (
+            "apis: {a: {stages: {x: }, routes: {\nGET /pets/:id: {mock: {}}}}}",
+            2,
+            "apis.a.routes['GET /pets/:id']: this route matches '/pets/:id' literally; "
+            "for any value write 'GET /pets/{id}'",
+        ),
+        (
+            "apis: {a: {stages: {x: }, routes: {\nANY /pets/*: {mock: {}}}}}",
+            2,
+            "apis.a.routes['ANY /pets/*']: this route matches '/pets/*' literally; "
+            "for any value write 'ANY /pets/{proxy+}'",
+        ),
+        (
+            "apis: {a: {type: rest, stages: {x: }, resources: {/pets: {\n'/:id': {GET: {mock: {}}}}}}}",
+            2,
+            "apis.a.resources['/pets']['/:id'].GET: this route matches '/pets/:id' literally; "
+            "for any value write 'GET /pets/{id}'",
+        ),
+        (
+            "apis: {a: {stages: {x: {deployment: v1}}, deployments: {v1: {}},\nroutes: {GET /: {mock: {}}}}}",
+            2,
+            "apis.a.routes: no stage refers to these routes",
+        ),
+        (
+            "apis: {a: {stages: {x: }, routes: {}, deployments: {\nv1: {GET /: {mock: {}}}}}}",
+            2,
+            "apis.a.deployments.v1: no stage refers to these routes",
+        ),
+        (
+            "apis: {a: {stages: {x: }, routes: {}, authorizers: {\nb: {function: 'os:abort'}}}}",
+            2,
+            "apis.a.authorizers.b: no route refers to this authorizer",
+        ),
+        (
+            f"apis: {{a: {{stages: {{x: }}}}}}\napi_keys:\n  ann: {'a' * 20}",
+            3,
+            "api_keys.ann: no plan has this key, so it opens no route",
+        ),
+        (
+            "apis: {a: {stages: {x: }, routes: {GET /: {mock: {}}}}}\nplans: {p: {keys: [],\nstages: a/x}}",
+            3,
+            "plans.p.stages[0]: no route of a/x has api_key_required, so the plan limits nothing there",
+        ),
+    ],
+)
+def test_check_warns_of_probable_mistakes(tmp_path, capsys, text, line, warning):
+    file = written(tmp_path, text)
+    assert main([str(file), "--check"]) == 0
+    assert capsys.readouterr().err == f"{file}:{line}: warning: {warning}\n"
+
+
+@pytest.mark.parametrize("route", ["GET /pets/{id}", "GET /a:b/c*d", "GET /", "$default", "ANY /{proxy+}"])
+def test_does_not_warn_of_usual_route_keys(tmp_path, route):
+    file = written(tmp_path, f"apis: {{a: {{stages: {{x: }}, routes: {{'{route}': {{mock: {{}}}}}}}}}}")
+    assert Document.read(file).warnings == ()
+
+
+def test_error_has_the_line_of_its_own_route(tmp_path):
+    """Where the same text occurs twice, it is the line of the one that is wrong."""
     route = 'GET /: {proxy: "http://${stageVariables.host}/"}'
-    file.write_text(f"""
+    file = written(
+        tmp_path,
+        f"""
 apis:
   orders:
     routes:
@@ -338,26 +648,28 @@ apis:
       {route}
     stages: {{prod: {{}}}}
 domains: {{"*": {{/: pets, /orders: orders}}}}
-""")
-    with pytest.raises(ConfigurationError, match=r"gateway.yaml:9: pets/prod, route 'GET /': 'http.* has a variable"):
-        read_file(file)
+""",
+    )
+    assert lines_of(file) == [
+        "9: apis.pets.routes['GET /'].proxy.to[0]: unknown variable of stage prod 'stageVariables.host'"
+    ]
 
 
-def test_a_mark_at_the_beginning(tmp_path):
-    """Some editors put one before the first letter."""
-    for suffix, text in ((".yaml", YAML), (".toml", TOML)):
-        (tmp_path / f"gateway{suffix}").write_text(text, "utf-8-sig")
-        assert read_file(tmp_path / f"gateway{suffix}") == by_hand()
+def test_byte_order_mark_is_ignored(tmp_path):
+    """Some editors write one."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text(YAML, "utf-8-sig")
+    assert read_file(file) == made_in_python()
 
 
-def test_a_file_that_is_not_utf_8(tmp_path):
+def test_rejects_a_file_that_is_not_utf_8(tmp_path):
     file = tmp_path / "gateway.yaml"
     file.write_bytes(b"a: b\nc: \xff\n")
     with pytest.raises(ConfigurationError, match=r"gateway.yaml:2: .*0xff"):
         read_file(file)
 
 
-def test_what_is_merged_may_be_overwritten(tmp_path):
+def test_own_value_wins_over_a_merged_one(tmp_path):
     """And a number that stands for a text is the text as it is written."""
     file = tmp_path / "gateway.yaml"
     file.write_text("""
@@ -376,8 +688,7 @@ apis:
     assert api.stages["prod"].variables == {"version": "1.10", "port": "0080"}
 
 
-def test_what_is_written_loosely(tmp_path):
-    """A name with nothing below it, numbers with an exponent, and a text that looks like a number of another YAML."""
+def test_accepts_empty_objects_exponents_and_texts_that_look_like_numbers(tmp_path):
     file = tmp_path / "gateway.yaml"
     file.write_text("""
 throttle: {rate: 1e3, burst: 1_000}
@@ -398,7 +709,7 @@ apis:
     )
 
 
-def test_the_command_says_that_all_is_well(tmp_path, capsys):
+def test_check_accepts_a_right_file(tmp_path, capsys):
     file = tmp_path / "gateway.yaml"
     file.write_text(YAML)
     assert main([str(file), "--check"]) == 0
@@ -410,7 +721,7 @@ def test_the_command_says_that_all_is_well(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("tables", "problem"), [("/proc/nowhere", "'/proc/nowhere'"), ("tables", "no table of ratelimit: it has 7 bytes")]
 )
-def test_tables_that_cannot_be_opened(tmp_path, monkeypatch, capsys, tables, problem, workers):
+def test_command_rejects_tables_that_cannot_be_opened(tmp_path, monkeypatch, capsys, tables, problem, workers):
     """One line says so, and no worker is started."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tables").mkdir()
@@ -421,7 +732,7 @@ def test_tables_that_cannot_be_opened(tmp_path, monkeypatch, capsys, tables, pro
     assert (told.count("\n"), problem in told) == (1, True)
 
 
-def test_functions_are_looked_for_beside_the_file(tmp_path, monkeypatch):
+def test_functions_are_imported_from_the_folder_of_the_file(tmp_path, monkeypatch):
     (tmp_path / "functions_beside.py").write_text("def here(event): ...")
     file = tmp_path / "gateway.yaml"
     file.write_text("apis: {a: {routes: {GET /: {function: 'functions_beside:here'}}, stages: {$default: {}}}}")
@@ -432,47 +743,189 @@ def test_functions_are_looked_for_beside_the_file(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [
-        (lambda: Proxy("http://127.0.0.1"), "to must be a list of texts, not 'http://127.0.0.1'"),
-        (lambda: Plan("ann", ["shop/prod"]), "keys must be a list of texts, not 'ann'"),
-        (lambda: Plan(["ann"], "shop/prod"), "stages must be a list of texts, not 'shop/prod'"),
-        (lambda: Networks("10.0.0.0/8"), "networks must be a list of texts, not '10.0.0.0/8'"),
-        (lambda: Route(function=5), "function must be a callable or as 'package.module:name', not 5"),
-        (lambda: Throttle("5", 1), "rate must be 0 or from 1e-6 to 1e9 requests per second, not '5'"),
-        (lambda: Authorizer("auth"), "function must be a callable or as 'package.module:name', not 'auth'"),
-        (lambda: CalendarQuota(5, "DAY", start="2026-01-31"), "2026-01-31 (a datetime.date), not '2026-01-31'"),
+        (lambda: Networks("10.0.0.0/8"), "networks"),
+        (lambda: Route(function=5), "function: expected a callable, or a text such as 'package.module:name', got 5"),
+        (lambda: Throttle("5", 1), "rate: expected a number, got '5'"),
+        (
+            lambda: Authorizer("auth"),
+            "function: expected a callable, or a text such as 'package.module:name', got 'auth'",
+        ),
+        (
+            lambda: CalendarQuota(5, "DAY", start="2026-01-31"),
+            "start: expected a day such as 2026-01-31, got '2026-01-31'",
+        ),
+        (
+            lambda: Throttle(1, 2, burts=3),
+            "unknown name 'burts' (did you mean 'burst'? choose from rate, burst, shadow)",
+        ),
+        (lambda: Throttle(1), "missing required burst"),
+        (lambda: Proxy([5]), "to[0]: expected text, got 5"),
+        (lambda: Plan([5], ["shop/prod"]), "keys[0]: expected text, got 5"),
+        (lambda: Canary(101), "percent: expected from 0 to 100, got 101"),
+        (
+            lambda: Route(mock=Mock(), proxy=Proxy("http://a")),
+            "expected one of mock, proxy, function, aggregate, got mock",
+        ),
+        (
+            lambda: Gateway(Configuration({"a": Api(stages={"x": Stage(deployment="v1")})})),
+            "apis.a.stages.x.deployment: unknown deployment 'v1'",
+        ),
     ],
 )
-def test_what_python_may_take_for_something_else(wrong, problem):
-    """A text is a list of letters, too, and whatever is not called before the first request would pass until then."""
-    with pytest.raises(ValueError, match=re.escape(problem)):
+def test_python_gets_the_same_errors_without_file_and_line(wrong, problem):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  (a ConfigurationError is one)
         wrong()
+    assert str(caught.value).startswith(problem)
 
 
-def test_a_key_in_two_plans_for_one_stage(tmp_path):
-    configuration = by_hand()
+def test_one_text_is_a_list_of_one():
+    """And not a list of letters."""
+    assert Proxy("http://127.0.0.1").to == ("http://127.0.0.1",)
+    assert Plan("ann", "shop/prod") == Plan(["ann"], ["shop/prod"])
+
+
+def test_configuration_cannot_be_changed():
+    configuration = made_in_python()
+    with pytest.raises(AttributeError):
+        configuration.shadow = True
+    with pytest.raises(TypeError):
+        configuration.apis["other"] = configuration.apis["shop"]
+    names = ["ann"]
+    plan = Plan(names, [])
+    names.append("ben")
+    assert plan.keys == ("ann",)
+
+
+@pytest.mark.parametrize(
+    ("text", "throttle"),
+    [
+        ("60/minute", Throttle(1.0, 60)),
+        ("token-bucket 60/minute burst 40", Throttle(1.0, 40)),
+        ("10r/s", Throttle(10.0, 10)),
+        ("1000/day burst 5", Throttle(1000 / 86_400, 5)),
+    ],
+)
+def test_throttle_may_be_a_text_of_the_language_of_limits(tmp_path, text, throttle):
+    apis = "apis: {a: {stages: {x: {throttle: LIMIT, route_throttles: {'*': LIMIT}}}}}\nthrottle: LIMIT"
+    configuration = read_file(written(tmp_path, apis.replace("LIMIT", text)))
+    stage = configuration.apis["a"].stages["x"]
+    assert (configuration.throttle, stage.throttle, stage.route_throttles["*"]) == (throttle,) * 3
+
+
+def test_rejects_a_key_in_two_plans_for_one_stage():
+    configuration = made_in_python()
     plans = {"gold": configuration.plans["gold"], "free": Plan(["ann"], ["shop/prod"])}
-    with pytest.raises(ValueError, match="key 'ann' is in the plans 'gold' and 'free' for one stage"):
-        Configuration(apis=configuration.apis, api_keys=configuration.api_keys, plans=plans)
+    twice = Configuration(apis=configuration.apis, api_keys=configuration.api_keys, plans=plans)
+    message = r"plans.free.keys\[0\]: expected one plan for each key and stage, got 'gold' for 'ann' and 'shop/prod'"
+    with pytest.raises(ConfigurationError, match=message):
+        Gateway(twice)
 
 
-def test_snapshots_do_not_follow_the_routes():
-    """A deployment is what the routes were; rollback goes one step back each time."""
-    api = Api(routes={"GET /": Route(mock=Mock(body="one"))}, stages={"prod": Stage()})
-    api.deploy("one", "prod")
-    api.routes["GET /"] = Route(mock=Mock(body="two"))
-    api.deploy("two", "prod")
-    stage = api.stages["prod"]
-    assert [api.routes_of(name)["GET /"].mock.body for name in ("one", "two")] == ["one", "two"]
-    api.routes["GET /"].mock.body = "three"
-    assert api.routes_of("two")["GET /"].mock.body == "two"
-    stage.rollback()
-    assert stage.deployment == "one"
-    stage.rollback()
-    assert stage.deployment is None
-    with pytest.raises(ValueError, match="'three' is none of the deployments: one, two"):
-        api.routes_of("three")
-    with pytest.raises(ValueError, match="'dev' is none of the stages: prod"):
-        api.deploy("three", "dev")
-    assert "three" not in api.deployments
-    with pytest.raises(ValueError, match="no other deployment"):
-        stage.rollback()
+def test_routes_of_a_deployment():
+    routes = {"GET /": Route(mock=Mock(body="now"))}
+    api = Api(routes=routes, deployments={"v1": {"GET /": Route(mock=Mock(body="v1"))}}, stages={"x": Stage()})
+    routes["GET /"] = Route(mock=Mock(body="later"))
+    assert [api.routes_of(name)["GET /"].mock.body for name in (None, "v1")] == ["now", "v1"]
+
+
+# --- the schema
+
+
+class TextDates(yaml.SafeLoader):
+    """As editors read YAML: a day is text."""
+
+
+TextDates.yaml_implicit_resolvers = {
+    first: [one for one in all if not one[0].endswith(":timestamp")]
+    for first, all in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+VALIDATOR = jsonschema.Draft202012Validator(schema())
+
+
+def schema_errors(text):
+    return [error.json_path for error in VALIDATOR.iter_errors(yaml.load(text, TextDates))]
+
+
+def test_schema_is_a_schema():
+    jsonschema.Draft202012Validator.check_schema(schema())
+
+
+@pytest.mark.parametrize(
+    "file", [*sorted(EXAMPLES.glob("*.yaml")), None], ids=lambda file: file.name if file else "own"
+)
+def test_schema_accepts_what_the_gateway_accepts(file):
+    assert schema_errors(file.read_text() if file else YAML) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "access_log: '-'\noperator:\nplans:",
+        "access_log: {file: '-'}\nthrottle: null",
+        "throttle: 60/minute burst 5",
+    ],
+)
+def test_schema_accepts_shorthands(tmp_path, text):
+    text += "\napis: {a: {stages: {prod: }, routes: {GET /: {proxy: ['http://a', 'http://b'], allow: 10.0.0.0/8}}}}"
+    read_file(written(tmp_path, text))
+    assert schema_errors(text) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("burst: 50", "brust: 50"),
+        ("throttle: {rate: 100", "throtle: {rate: 100"),
+        ("resources:", "resource:"),
+        ("      /pets:", "      pets:"),
+        ("GET: {mock", "FETCH: {mock"),
+        ("status: 201", "state: 201"),
+        ("api_key_required", "api_key_require"),
+        ("route_throttles", "route_throttle"),
+        ("period: WEEK", "period: YEAR"),
+        ("quota:", "qouta:"),
+        ("type: rest", "type: soap"),
+        ("rate: 100,", "rate: many,"),
+        ("status: 201", "status: 99"),
+        ("ann: aaaaaaaaaaaaaaaaaaaaaaaa", "ann: short"),
+        ("  shop:", "  sh op:"),
+    ],
+)
+def test_schema_refuses_what_the_gateway_refuses(tmp_path, old, new):
+    assert old in YAML
+    text = YAML.replace(old, new, 1)
+    assert schema_errors(text)
+    assert lines_of(written(tmp_path, text))
+
+
+def test_schema_refuses_unknown_gateway_responses():
+    apis = "apis: {a: {stages: {x: }}}\n"
+    assert schema_errors(apis + "responses: {TEAPOT: {}}")
+    assert schema_errors(apis + "".join(f"responses: {{{name}: {{status: 418}}}}\n" for name in RESPONSES[:1])) == []
+
+
+def fields_of(node, path=""):
+    """All fields in the schema: path and node."""
+    for name, inner in node.get("properties", {}).items():
+        yield f"{path}.{name}", inner
+
+
+def test_every_field_is_documented_for_editors():
+    found = schema()
+    objects = {"Configuration": found, **found["$defs"]}
+    assert len(objects) > 15
+    fields = {f"{name}{path}": node for name, one in objects.items() for path, node in fields_of(one)}
+    assert len(fields) > 90
+    assert [path for path, node in fields.items() if len(node.get("description", "")) < 10] == []
+    assert [name for name, one in objects.items() if len(one.get("description", "")) < 10] == []
+
+
+def test_command_prints_the_schema(capsys):
+    assert main(["--schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == schema()
+
+
+def test_command_needs_a_file(capsys):
+    with pytest.raises(SystemExit):
+        main([])
+    assert "missing required FILE" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -121,12 +122,15 @@ def test_file_that_is_being_written_is_not_read(monkeypatch):
         looks.append(states[min(len(looks), len(states) - 1)])
         return looks[-1]
 
+    class Read:
+        configuration, warnings, located = None, (), staticmethod(contextlib.nullcontext)
+
     class Served:
         async def load(self, configuration):
             read_at.append(len(looks))
 
     monkeypatch.setattr(worker, "_state", state)
-    monkeypatch.setattr(worker, "_configuration", lambda file, tables: None)
+    monkeypatch.setattr(worker, "_read", lambda file, tables: Read())
 
     async def follow():
         task = asyncio.create_task(worker._follow(Served(), "file", "memory", True, states[0]))
@@ -142,7 +146,7 @@ def test_reload_promotes_in_all_workers_and_their_replacements(serve):
 apis:
   a:
     deployments: {{v1: {{GET /: {{mock: {{body: v1}}}}}}, v2: {{GET /: {{mock: {{body: v2}}}}}}}}
-    stages: {{$default: {{deployment: {}, canary: {{percent: 0, deployment: v2}}}}}}
+    stages: {{$default: {{deployment: {}}}}}
 """
     server = serve(text.format("v1"), "--workers", "2")
 
@@ -247,15 +251,6 @@ def test_http_1_0_client_gets_no_chunks(serve, backend):
     assert body == b"hello"
 
 
-def sockets(server):
-    """Return the number of the gateway's connections."""
-    count = 0
-    for fd in os.scandir(f"/proc/{server.process.pid}/fd"):
-        with suppress(FileNotFoundError):  # closed since it was listed
-            count += "socket" in os.readlink(fd.path)
-    return count
-
-
 def reader_of_nothing(port):
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -266,17 +261,17 @@ def reader_of_nothing(port):
 def test_client_that_reads_nothing_is_disconnected(serve, backend):
     """This holds in the middle of an endless answer; a client that reads a little now and then stays connected."""
     server = serve(PROXY.format(url=backend(endless).url) + "send_timeout: 1\n")
-    before = sockets(server)
+    before = server.sockets()
     with reader_of_nothing(server.port) as stuck, reader_of_nothing(server.port) as slow:
         for connection in (stuck, slow):
             connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        until(lambda: sockets(server) >= before + 4)  # each client's, and its backend's
+        until(lambda: server.sockets() >= before + 4)  # each client's, and its backend's
         took = 0
-        while took < 1_000_000 or sockets(server) > before + 2:
+        while took < 1_000_000 or server.sockets() > before + 2:
             took += len(slow.recv(10_000))
             pace(0.002)
-        assert sockets(server) == before + 2
-    until(lambda: sockets(server) == before)
+        assert server.sockets() == before + 2
+    until(lambda: server.sockets() == before)
 
 
 def test_client_that_reads_nothing_costs_little_memory(serve, backend):
@@ -306,12 +301,12 @@ def test_client_that_disconnects_ends_the_request_to_the_backend(serve, backend,
     """The backend does not continue without a client, and the log has the reason."""
     log = f"access_log: {{file: {tmp_path}/access.log, format: $context.status $context.error.message}}\n"
     server = serve(PROXY.format(url=backend(endless).url) + log)
-    before = sockets(server)
+    before = server.sockets()
     with httpx.stream("GET", server.url, timeout=PATIENCE) as answer:
         chunks = answer.iter_raw()  # which closes the connection when it is forgotten
         next(chunks)
-        assert sockets(server) == before + 2
-    until(lambda: sockets(server) == before)
+        assert server.sockets() == before + 2
+    until(lambda: server.sockets() == before)
     assert server.lines(tmp_path / "access.log", 1) == ["200 the client went away"]
 
 
@@ -329,7 +324,7 @@ apis:
 """
         % ("x" * 30_000)
     )
-    before = sockets(server)
+    before = server.sockets()
     with reader_of_nothing(server.port) as stuck:
         key = base64.b64encode(bytes(16))
         stuck.sendall(
@@ -337,9 +332,9 @@ apis:
             b"Sec-WebSocket-Key: " + key + b"\r\nSec-WebSocket-Version: 13\r\n\r\n"
         )
         assert stuck.recv(4).startswith(b"HTTP")
-        assert sockets(server) == before + 1
+        assert server.sockets() == before + 1
         stuck.sendall(b"\x81\x82\0\0\0\0{}" * 1_000)
-        until(lambda: sockets(server) == before)
+        until(lambda: server.sockets() == before)
     assert "Traceback" not in server.log.read_text()
 
 

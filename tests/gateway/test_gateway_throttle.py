@@ -99,12 +99,12 @@ def test_time_to_the_next_token(limiters, clock):
 @pytest.mark.parametrize(
     ("throttle", "problem"),
     [
-        ((-1, 5), "rate must be 0 or from"),
-        ((1e10, 5), "rate must be 0 or from"),
-        ((float("nan"), 5), "rate must be 0 or from"),
-        ((1, -1), "burst must be a whole number"),
-        ((1, 2**31), "burst must be a whole number"),
-        ((1e-6, 10_000), "more than 30 years"),
+        ((-1, 5), "rate: expected 0 or from 1e-6 to 1e9 requests"),
+        ((1e10, 5), "rate: expected 0 or from 1e-6 to 1e9 requests"),
+        ((float("nan"), 5), "rate: expected a finite number, got nan"),
+        ((1, -1), "burst: expected from 0 to 2147483647, got -1"),
+        ((1, 2**31), "burst: expected from 0 to 2147483647, got 2147483648"),
+        ((1e-6, 10_000), "burst: expected a bucket that fills within 30 years"),
     ],
 )
 def test_rejects_contradictory_throttles(throttle, problem):

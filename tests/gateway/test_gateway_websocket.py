@@ -345,6 +345,7 @@ apis: {{a: {{type: websocket, routes: {{$default: {{proxy: "ws://127.0.0.1:{port
             assert server.memory() - before < 20 * 10**6
             stack.pop_all()  # to close takes an answer, for which all would have to be read
     finally:
+        server.process.kill()  # or else the backend would wait for its clients
         behind.shutdown()
 
 
@@ -773,12 +774,13 @@ apis:
 def test_client_that_disconnected_during_a_message_is_gone(serve, tmp_path):
     """Whatever is asked for it."""
     server = late_chat(serve, tmp_path)
+    before = server.sockets()
     for method in ("DELETE", "POST"):
         client = connect(f"ws://127.0.0.1:{server.port}/prod").__enter__()
         url = f"{server.url}/prod/@connections/{talk(client, action='id')}"
         client.send("{}")
         client.socket.shutdown(socket.SHUT_RDWR)
-        until(lambda url=url: httpx.get(url).status_code == 410)
+        until(lambda: server.sockets() == before)
         assert httpx.request(method, url).status_code == 410
     (tmp_path / "go").touch()
     server.stop()

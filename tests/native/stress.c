@@ -218,7 +218,8 @@ static double seconds(void) {
 
 int main(int count, char **arguments) {
     const int scenarios = sizeof SCENARIOS / sizeof *SCENARIOS;
-    double patience = count > 1 ? atof(arguments[1]) : 10;
+    double patience = count > 1 ? atof(arguments[1]) : 60;             /* seconds for each scenario, at most */
+    uint64_t wanted = count > 2 ? strtoull(arguments[2], 0, 10) : 100; /* collisions in each */
     struct grant *grants = malloc(sizeof *grants * THREADS * MOST);
     int broken = 0, idle = 0;
     for (int i = 0; i < scenarios; i++) {
@@ -228,13 +229,13 @@ int main(int count, char **arguments) {
             do
                 run(&SCENARIOS[i], algorithm, grants, &seen);
             while (!seen.wrong && seconds() - began < patience &&
-                   (seen.collisions < 100 || (SCENARIOS[i].work == flood && seen.late < 100)));
+                   (seen.collisions < wanted || (SCENARIOS[i].work == flood && seen.late < wanted)));
             printf("%s, %s: %lu runs, %lu admitted, %lu collisions, %lu reclaimed under way, %lu wrong\n",
                    SCENARIOS[i].name, NAMES[algorithm], seen.runs, seen.granted, seen.collisions, seen.late,
                    seen.wrong);
             fflush(stdout);
             broken |= seen.wrong != 0;
-            idle |= seen.collisions == 0 || (SCENARIOS[i].work == flood && seen.late == 0);
+            idle |= seen.collisions < wanted || (SCENARIOS[i].work == flood && seen.late < wanted);
         }
     }
     free(grants);

@@ -362,7 +362,7 @@ def test_long_keys_are_shortened_only_on_the_terminal(tmp_path, capsys):
 
 @pytest.mark.parametrize("main", [replay_command.main, suggest_command.main])
 def test_rejects_a_key_that_no_line_has(main, tmp_path, capsys):
-    """And names the fields that there are."""
+    """The error names the existing fields."""
     log = tmp_path / "log.jsonl"
     log.write_text('{"time": 1, "client": "a", "colour": {"name": "red"}}\n' * 3)
     assert main([str(log), "--key", "clinet + client"]) == 2

@@ -1,7 +1,7 @@
 """HTTP backends: what of a request is passed on, and where."""
 
 from collections import defaultdict
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
@@ -119,7 +119,7 @@ class ProxyIntegration:
         return path.encode() + (b"?" + quote(query, safe=PRINTABLE).encode() if query else b"")
 
 
-def parse_urls(texts: tuple[str, ...] | list[str], variables: Mapping[str, str]) -> list[SplitResult]:
+def parse_urls(texts: Sequence[str], variables: Mapping[str, str]) -> list[SplitResult]:
     """The addresses of one backend, with the variables of the stage.
 
     Raises: ValueError for an unknown variable, and for addresses with different paths.

@@ -1,566 +1,489 @@
-"""What a gateway is told to do: APIs, stages, plans and limits, as plain data. A configuration file has these names."""
+"""What a gateway does, as immutable data: APIs, stages, plans and limits. A configuration file has these names.
 
-import re
-from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
-from fractions import Fraction
-from functools import cache
-from itertools import chain
-from typing import Any
+Each class checks its own fields, in a file as in Python; `rules` checks what refers to what.
+"""
 
-from ...quota import Quota
-from ..routing.table import RouteKey
-from ..templates.template import Template
-from ..templates.transform import Transform
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
-PERIODS = ("DAY", "WEEK", "MONTH")
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import core_schema
+
+from ...language import LimitSpec
+from ...quota import NS_PER_SECOND
+from ..routing.table import METHODS
+from ..templates.gateway_responses import TYPES
+from .base import model
+from .fields import (
+    ByName,
+    Check,
+    Day,
+    Flag,
+    Function,
+    HeaderTemplates,
+    Many,
+    Names,
+    NamesLike,
+    Networks,
+    Number,
+    OneOf,
+    OrEmpty,
+    Seconds,
+    Shorthand,
+    TemplateText,
+    Text,
+    Texts,
+    Timeout,
+    TransformRules,
+    Variables,
+    Whole,
+    between,
+    matching,
+    no_names,
+    positive,
+)
+from .problems import Path, Problem, expected, fault
 
 
-class OneQuota(Quota):
-    """A Quota of which there is one of each value, so that a limiter finds what it knows of it by identity."""
-
-    __slots__ = ()
-    __eq__, __hash__ = object.__eq__, object.__hash__
-
-
-one_quota = cache(OneQuota)
-
-
-@dataclass(frozen=True, slots=True)
+@model
 class Throttle:
-    """A token bucket for one level.
+    """A token bucket: the limit of one level. With a rate or a burst of 0 it admits nothing."""
 
-    Args:
-        rate: requests per second, a float of 0 or more.
-        burst: the bucket's size. With a rate or a burst of 0 nothing is admitted.
-        shadow: count what this level would have refused, and let it pass.
-    """
+    rate: Annotated[
+        Number,
+        Check(
+            "0 or from 1e-6 to 1e9 requests per second",
+            lambda rate: rate == 0 or 1e-6 <= rate <= 1e9,
+            minimum=0,
+            maximum=1e9,
+        ),
+    ]
+    """Requests per second: 0, or from 1e-6 to 1e9."""
+    burst: Annotated[Whole, between(0, 2**31 - 1)]
+    """The size of the bucket: requests that are admitted at one moment."""
+    shadow: Flag = False
+    """Count the requests that this level would refuse, and admit them."""
 
-    rate: float
-    burst: int
-    shadow: bool = False
-    quota: Quota | None = field(init=False, repr=False, compare=False)  # None admits nothing
-
-    def __post_init__(self) -> None:
-        fits = isinstance(self.rate, (int, float)) and (self.rate == 0 or 1e-6 <= self.rate <= 1e9)
-        check(fits, f"rate must be 0 or from 1e-6 to 1e9 requests per second, not {self.rate!r}")
-        check(0 <= self.burst < 2**31, f"burst must be a whole number from 0 to 2**31, not {self.burst!r}")
-        fills = self.rate == 0 or self.burst / self.rate < 1e9
-        check(fills, f"a bucket of {self.burst!r} at a rate of {self.rate!r} would take more than 30 years to fill")
-        exact = Fraction(repr(self.rate)).limit_denominator(10**9)
-        quota = one_quota(exact.numerator, exact.denominator, self.burst) if exact and self.burst else None
-        object.__setattr__(self, "quota", quota)
+    def problems(self) -> Iterator[Problem]:
+        if self.rate and self.burst / self.rate >= 1e9:
+            message = f"expected a bucket that fills within 30 years, got {self.burst} at a rate of {self.rate:g}"
+            yield Problem(("burst",), message)
 
 
-@dataclass(frozen=True, slots=True)
+class _LimitText:
+    """A throttle that is written in the language of limits, such as `token-bucket 60/minute burst 40`."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
+
+    def _read(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        spec = LimitSpec.parse(value)
+        if spec.algorithm != "token-bucket":
+            raise fault("a token bucket, such as 'token-bucket 60/minute burst 40'")
+        rate = spec.quota.limit * NS_PER_SECOND / spec.quota.period_ns
+        return {"rate": rate, "burst": dict(spec.options).get("burst", spec.quota.limit)}
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        text = {"type": "string", "description": "A token bucket, such as `60/minute burst 40`."}
+        return {"anyOf": [handler(schema), text]}
+
+
+Limit = Annotated[Throttle, _LimitText()]
+
+
+@model
 class CalendarQuota:
-    """At most `limit` requests in each day, week (from Monday) or month, which turn at 00:00 UTC.
+    """A number of requests in each day, week or month. Periods begin at 00:00 UTC; a week begins on Monday."""
 
-    Args:
-        limit: requests.
-        period: "DAY", "WEEK" or "MONTH".
-        offset: subtracted from the limit in the first period only.
-        start: a day of the first period; by default the first period is that in which a key is first used.
-        shadow: count what it would have refused, and let it pass.
-    """
+    limit: Annotated[Whole, between(1, 2**40 - 1)]
+    """Requests in one period."""
+    period: Literal["DAY", "WEEK", "MONTH"]
+    """The period: DAY, WEEK or MONTH."""
+    offset: Annotated[Whole, between(0, 2**40 - 1)] = 0
+    """Requests that are subtracted from the limit in the first period."""
+    start: Day | None = None
+    """A day of the first period. By default it is the period in which a key is first used."""
+    shadow: Flag = False
+    """Count the requests that the quota would refuse, and admit them."""
 
-    limit: int
-    period: str
-    offset: int = 0
-    start: date | None = None
-    shadow: bool = False
-
-    def __post_init__(self) -> None:
-        check(
-            isinstance(self.limit, int) and 1 <= self.limit < 2**40,
-            f"limit must be a whole number from 1 to 2**40, not {self.limit!r}",
-        )
-        check(self.period in PERIODS, f"period must be one of {', '.join(PERIODS)}, not {self.period!r}")
-        day = self.start is None or (isinstance(self.start, date) and not isinstance(self.start, datetime))
-        check(day, f"start must be a day as 2026-01-31 (a datetime.date), not {self.start!r}")
-        check(0 <= self.offset <= self.limit, f"offset must be from 0 to the limit, {self.limit}, not {self.offset!r}")
+    def problems(self) -> Iterator[Problem]:
+        if self.offset > self.limit:
+            yield Problem(("offset",), expected(f"from 0 to the limit, {self.limit}", self.offset))
+        if self.start is not None and not self.offset:
+            yield Problem(("start",), "expected an offset with it: without one, no period differs from the others")
 
 
-@dataclass(slots=True)
+@model
 class Mock:
-    """Answers by itself. `$context.x`, `$stageVariables.x` and `$request.path.x` in body and headers are filled in."""
+    """An answer of the gateway itself. Its body and headers may have `$context.x`, `$request.path.x` and the like."""
 
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: str = ""
-
-    def __post_init__(self) -> None:
-        check(200 <= self.status <= 599, f"status must be from 200 to 599, not {self.status!r}")
-        check_headers(self.headers)
-        Template(self.body)
+    status: Annotated[Whole, between(200, 599)] = 200
+    """The status of the answer."""
+    headers: HeaderTemplates = Field(default_factory=no_names)
+    """The headers of the answer; content-type is application/json by default."""
+    body: TemplateText = ""
+    """The body of the answer."""
 
 
-@dataclass(slots=True)
+Address = Annotated[
+    Text, matching(r"(?:https?|wss?)://[^/].*", "an address that begins with http://, https://, ws:// or wss://")
+]
+
+
+@model
 class Proxy:
-    """Passes the request on to one of several addresses.
+    """A backend at one or several addresses, which take turns."""
 
-    Args:
-        to: addresses such as `"http://127.0.0.1:9000/pets/{id}"`; `{var}` and `{proxy+}` are the route's,
-            `${stageVariables.x}` the stage's. An address without a path gets the request's whole path.
-        timeout: seconds until the answer begins, from 0.05 to 29.
-        max_fails, fail_timeout: after so many failures in a row an address is left out for so many seconds.
-        verify: whether the certificate of an https address is checked.
-    """
+    to: Annotated[Many[Address], Check("at least one address", bool, minItems=1)]
+    """Addresses such as `http://127.0.0.1:9000/pets/{id}`. `{id}` and `{proxy+}` are variables of the route and
+    `${stageVariables.x}` one of the stage. An address without a path gets the whole path of the request."""
+    timeout: Timeout = 29.0
+    """Seconds until the answer begins, from 0.05 to 29."""
+    max_fails: Annotated[Whole, between(1, 2**31 - 1)] = 1
+    """After so many failures in a row an address gets no requests for `fail_timeout` seconds."""
+    fail_timeout: Annotated[Number, between(0, 86_400, "seconds")] = 10.0
+    """Seconds for which an address that failed gets no requests."""
+    verify: Flag = True
+    """Check the certificate of https and wss addresses."""
 
-    to: list[str]
-    timeout: float = 29.0
-    max_fails: int = 1
-    fail_timeout: float = 10.0
-    verify: bool = True
+    def problems(self) -> Iterator[Problem]:
+        if not self.verify and not any(address.startswith(("https:", "wss:")) for address in self.to):
+            yield Problem(("verify",), "expected an https or wss address with it: the others have no certificate")
 
-    def __post_init__(self) -> None:
-        check_texts("to", self.to)
-        check(bool(self.to), "to must name at least one address")
-        for address in self.to:
-            check(re.match(r"(https?|wss?)://[^/]", address), f"to must be http, https, ws or wss, not {address!r}")
-        check(0.05 <= self.timeout <= 29, f"timeout must be from 0.05 to 29 seconds, not {self.timeout!r}")
-        check(self.max_fails >= 1, f"max_fails must be 1 or more, not {self.max_fails!r}")
-        check(self.fail_timeout >= 0, f"fail_timeout must be 0 or more seconds, not {self.fail_timeout!r}")
+    @property
+    def websocket(self) -> bool:
+        """Whether an address is a WebSocket's."""
+        return any(address.startswith("ws") for address in self.to)
 
 
-@dataclass(slots=True)
+Backend = Annotated[Proxy, Shorthand("to", "One address.", lists=True)]
+
+
+@model
 class Route:
-    """Where the requests of one route key go, and what they must bring. Exactly one of the first four is given.
-
-    Args:
-        mock, proxy: see there.
-        function: a callable of one event, sync or async, or its name, as `"package.module:name"`.
-        aggregate: names and their backends, which are asked at once and joined into one JSON object.
-        timeout: seconds for a function or an aggregate, from 0.05 to 29.
-        api_key_required: a key of a usage plan for the stage must come in `x-api-key`.
-        authorizer: the name of one of the API's authorizers.
-        allow, deny: networks, such as `"10.0.0.0/8"`; what is denied is out, and with `allow` all others are.
-        max_body: bytes of a request's body.
-        request, response: mappings, such as `{"overwrite:header.x-stage": "${stageVariables.name}"}`.
-    """
+    """What happens to the requests of one route key: exactly one of mock, proxy, function and aggregate."""
 
     mock: Mock | None = None
-    proxy: Proxy | None = None
-    function: Callable[..., Any] | str | None = None
-    aggregate: dict[str, Proxy] | None = None
-    timeout: float = 29.0
-    api_key_required: bool = False
-    authorizer: str | None = None
-    allow: list[str] = field(default_factory=list)
-    deny: list[str] = field(default_factory=list)
-    max_body: int = 10 * 1024 * 1024
-    request: dict[str, str] = field(default_factory=dict)
-    response: dict[str, str] = field(default_factory=dict)
+    """An answer of the gateway itself."""
+    proxy: Backend | None = None
+    """A backend: an address, a list of addresses, or an object with more settings."""
+    function: Function | None = None
+    """A Python function of the event, sync or async: `package.module:name`, or in Python a callable."""
+    aggregate: Annotated[Names[Backend], Check("at least one backend", bool, minProperties=1)] | None = None
+    """Backends by name. All are asked with GET, and their answers become one JSON object."""
+    timeout: Timeout = 29.0
+    """Seconds that a function or an aggregate may take, from 0.05 to 29."""
+    api_key_required: Flag = False
+    """Require a key of a usage plan for the stage in the header x-api-key."""
+    authorizer: Text | None = None
+    """The name of the authorizer that is asked first."""
+    allow: Networks = ()
+    """Networks such as `10.0.0.0/8`, from which alone requests are accepted. An empty list accepts all."""
+    deny: Networks = ()
+    """Networks from which requests are refused."""
+    max_body: Annotated[Whole, between(0, 2**40)] = 10 * 1024 * 1024
+    """The largest body of a request, in bytes."""
+    request: TransformRules = Field(default_factory=no_names)
+    """Changes to the request before its backend: `append:header.x`, `overwrite:header.x`, `remove:header.x`,
+    `overwrite:path`."""
+    response: TransformRules = Field(default_factory=no_names)
+    """Changes to the answer: `append:header.x`, `overwrite:header.x`, `remove:header.x`, `overwrite:statuscode`."""
 
-    def __post_init__(self) -> None:
-        given = [name for name in ("mock", "proxy", "function", "aggregate") if getattr(self, name) is not None]
-        check(len(given) == 1, f"a route has one of mock, proxy, function and aggregate, not {given or 'none'}")
-        check_function(self.function)
-        check(self.aggregate != {}, "aggregate must name at least one backend")
-        check("errors" not in (self.aggregate or {}), "aggregate: 'errors' is where the answer says what failed")
-        check(0.05 <= self.timeout <= 29, f"timeout must be from 0.05 to 29 seconds, not {self.timeout!r}")
-        check(self.max_body >= 0, f"max_body must be 0 or more bytes, not {self.max_body!r}")
-        check("overwrite:statuscode" not in self.request, "'overwrite:statuscode' is for a response, not for a request")
-        check("overwrite:path" not in self.response, "'overwrite:path' is for a request, not for a response")
-        check(self.mock is None or not self.request, f"a mock sees nothing of the request that {self.request!r} maps")
+    def problems(self) -> Iterator[Problem]:
+        integrations = ("mock", "proxy", "function", "aggregate")
+        given = [name for name in integrations if getattr(self, name) is not None]
+        if len(given) != 1:
+            yield Problem((), f"expected one of {', '.join(integrations)}, got {' and '.join(given) or 'none'}")
+        if "errors" in (self.aggregate or {}):
+            yield Problem(("aggregate", "errors"), "expected another name: the answer lists failed backends under it")
+        if "overwrite:statuscode" in self.request:
+            yield Problem(("request", "overwrite:statuscode"), "expected under response: a request has no status")
+        if "overwrite:path" in self.response:
+            yield Problem(("response", "overwrite:path"), "expected under request: an answer has no path")
+        if self.mock is not None and self.request:
+            yield Problem(("request",), "expected a backend: a mock does not read the request")
+        if self.timeout != 29.0 and given in (["mock"], ["proxy"]):
+            place = "in the proxy: " if self.proxy else "a function or an aggregate: "
+            yield Problem(("timeout",), f"expected {place}this one is for a function or an aggregate")
 
-    def proxies(self) -> list[Proxy]:
-        """The backends that it asks."""
-        return [self.proxy] if self.proxy else list((self.aggregate or {}).values())
+    def backends(self) -> Iterator[tuple[tuple[str, ...], Proxy]]:
+        """Its backends, each with its path below the route."""
+        if self.proxy is not None:
+            yield ("proxy",), self.proxy
+        for name, proxy in (self.aggregate or {}).items():
+            yield ("aggregate", name), proxy
 
 
-@dataclass(slots=True)
+@model
 class Canary:
-    """A share of a stage's traffic that goes to another deployment.
+    """A share of the traffic of a stage that goes to another deployment."""
 
-    Args:
-        percent: from 0.0 to 100.0, by chance for each request.
-        deployment: its name; by default the stage's own.
-        variables: merged over the stage's.
-    """
-
-    percent: float
-    deployment: str | None = None
-    variables: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check(0 <= self.percent <= 100, f"percent must be from 0 to 100, not {self.percent!r}")
+    percent: Annotated[Number, between(0, 100)]
+    """The share, from 0 to 100, by chance for each request."""
+    deployment: Text | None = None
+    """The deployment; by default that of the stage."""
+    variables: Variables = Field(default_factory=no_names)
+    """Stage variables that replace those of the stage."""
 
 
-@dataclass(slots=True)
+@model
 class Stage:
-    """A named reference to a deployment, with its limits and variables.
+    """A name under which one deployment of the routes is reached, with its limits and variables."""
 
-    Args:
-        deployment: its name; by default the API's routes as they stand.
-        throttle: for all requests of the stage together.
-        route_throttles: for each route key its own; `"*"` is for every route without one.
-        variables: for `${stageVariables.name}`; 100 at most.
-        canary: see there.
-        shadow: all throttles of this stage only count.
-    """
-
-    deployment: str | None = None
-    throttle: Throttle | None = None
-    route_throttles: dict[str, Throttle] = field(default_factory=dict)
-    variables: dict[str, str] = field(default_factory=dict)
+    deployment: Text | None = None
+    """The name of the deployment; by default the routes of the API."""
+    throttle: Limit | None = None
+    """The limit of all requests of the stage together."""
+    route_throttles: Names[Limit] = Field(default_factory=no_names)
+    """The limit of each route, by route key; `*` is the limit of each route that is not listed."""
+    variables: Annotated[
+        Variables, Check("at most 100 variables", lambda them: len(them) <= 100, maxProperties=100)
+    ] = Field(default_factory=no_names)
+    """Values of `${stageVariables.name}`, at most 100."""
     canary: Canary | None = None
-    shadow: bool = False
-    previous: list[str | None] = field(default_factory=list, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        check(len(self.variables) <= 100, f"variables are 100 at most, not {len(self.variables)}")
-
-    def deploy(self, deployment: str | None) -> None:
-        """Refer to another deployment; `rollback` goes back."""
-        if deployment != self.deployment:
-            self.previous.append(self.deployment)
-            self.deployment = deployment
-
-    def rollback(self) -> None:
-        """Refer to the deployment before this one."""
-        check(bool(self.previous), "this stage has had no other deployment")
-        self.deployment = self.previous.pop()
-
-    def promote(self) -> None:
-        """The canary's deployment and variables become the stage's, and the canary gets no more traffic."""
-        check(self.canary is not None, "this stage has no canary")
-        assert self.canary is not None
-        self.deploy(self.canary.deployment or self.deployment)
-        self.variables = {**self.variables, **self.canary.variables}
-        self.canary = replace(self.canary, percent=0.0)
+    """A share of the traffic that goes to another deployment."""
+    shadow: Flag = False
+    """Count the requests that the throttles of the stage and its routes would refuse, and admit them."""
 
 
-@dataclass(slots=True)
+@model
 class Authorizer:
-    """A function that decides on a request by its identity.
+    """A function that decides who may use a route."""
 
-    Args:
-        function: called with the event; returns False, True, or a dict `{"isAuthorized": bool, "context":
-            {...}, "usageIdentifierKey": an API key's value}`.
-        identity: the header that it judges by; a request without it is 401 unasked.
-        ttl: seconds that an answer is kept for the same identity and route; 0 asks every time.
-    """
-
-    function: Callable[..., Any] | str
-    identity: str = "authorization"
-    ttl: float = 300.0
-
-    def __post_init__(self) -> None:
-        check_function(self.function)
-        check(0 <= self.ttl <= 3600, f"ttl must be from 0 to 3600 seconds, not {self.ttl!r}")
+    function: Function
+    """A function of the event: `package.module:name`, or in Python a callable. It returns true, false, or
+    `{"isAuthorized": bool, "context": {...}, "usageIdentifierKey": an API key}`."""
+    identity: Annotated[Text, matching(r"[!#$%&'*+.^_`|~\w-]+", "the name of a header")] = "authorization"
+    """The header that identifies the client. A request without it is refused with 401."""
+    ttl: Annotated[Number, between(0, 3600, "seconds")] = 300.0
+    """Seconds for which an answer is kept for the same identity, stage and route; 0 asks every time."""
 
 
-@dataclass(slots=True)
+@model
 class GatewayResponse:
-    """What the gateway itself answers in one case; `$context.x` in body and headers is filled in."""
+    """An answer that the gateway itself gives in one case, such as THROTTLED."""
 
-    status: int | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    body: str | None = None
-
-    def __post_init__(self) -> None:
-        check(self.status is None or 400 <= self.status <= 599, f"status must be from 400 to 599, not {self.status!r}")
-        check_headers(self.headers)
-        Template(self.body or "")
+    status: Annotated[Whole, between(400, 599)] | None = None
+    """Its status; by default the one of the case."""
+    headers: HeaderTemplates = Field(default_factory=no_names)
+    """Headers, which may have `$context.x`."""
+    body: TemplateText | None = None
+    """The body, which may have `$context.x`."""
 
 
-@dataclass(slots=True)
+RESPONSES = (*sorted(TYPES), "DEFAULT_4XX", "DEFAULT_5XX")
+Responses = NamesLike[Annotated[str, OneOf("gateway response", RESPONSES)], GatewayResponse]
+
+
+@model
 class WebSocketLimits:
-    """Bytes of a frame and of a message, seconds of silence and of life, and how many may connect.
+    """Bounds of the connections of a WebSocket API."""
 
-    `connections` is the throttle of `$connect` where the stage has none. A frame is bounded by the server, for all
-    APIs by the largest of these.
-    """
-
-    frame: int = 32 * 1024
-    message: int = 128 * 1024
-    idle: float = 600.0
-    life: float = 7200.0
-    connections: Throttle = field(default_factory=lambda: Throttle(500.0, 500))
-
-    def __post_init__(self) -> None:
-        for name in ("frame", "message", "idle", "life"):
-            check(getattr(self, name) > 0, f"{name} must be more than 0, not {getattr(self, name)!r}")
+    frame: Annotated[Whole, positive("bytes")] = 32 * 1024
+    """The largest frame, in bytes. The largest value of all APIs holds for all of them."""
+    message: Annotated[Whole, positive("bytes")] = 128 * 1024
+    """The largest message, in bytes."""
+    idle: Seconds = 600.0
+    """Seconds without a message after which a connection is closed."""
+    life: Seconds = 7200.0
+    """Seconds after which a connection is closed."""
+    connections: Limit = Field(default_factory=lambda: Throttle(500.0, 500))
+    """The throttle of `$connect` for stages that have none for it."""
 
 
-@dataclass(slots=True)
+class Resource(BaseModel):
+    """A path of a REST API: its methods, and below it further paths, which begin with a slash."""
+
+    model_config = ConfigDict(
+        extra="allow", frozen=True, use_attribute_docstrings=True,
+        json_schema_extra=lambda schema: schema.update(
+            patternProperties={"^/": schema["additionalProperties"]}, additionalProperties=False
+        ),
+    )  # fmt: skip
+    __pydantic_extra__: dict[
+        Annotated[str, Check(f"a path that begins with / or one of {', '.join(METHODS)}", lambda it: it[:1] == "/")],
+        "Resource",
+    ]
+    GET: Route | None = None
+    """The route of GET requests."""
+    HEAD: Route | None = None
+    """The route of HEAD requests."""
+    POST: Route | None = None
+    """The route of POST requests."""
+    PUT: Route | None = None
+    """The route of PUT requests."""
+    PATCH: Route | None = None
+    """The route of PATCH requests."""
+    DELETE: Route | None = None
+    """The route of DELETE requests."""
+    OPTIONS: Route | None = None
+    """The route of OPTIONS requests."""
+    ANY: Route | None = None
+    """The route of all methods that are not listed."""
+
+    def walk(self, place: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Route]]:
+        """The routes at and below this path: key, place in the tree, and the route."""
+        path = "".join(part if part != "/" else "" for part in place) or "/"
+        for method in METHODS:
+            route = getattr(self, method)
+            if route is not None:
+                yield f"{method} {path}", (*place, method), route
+        for name, below in (self.__pydantic_extra__ or {}).items():
+            yield from below.walk((*place, name))
+
+
+ResourcePath = Annotated[str, matching("/.*", "a path that begins with /")]
+
+
+@model
 class Api:
-    """Routes and the stages at which they are reached.
+    """Routes, and the stages at which they are reached."""
 
-    Args:
-        type: "http", "rest" or "websocket".
-        routes: by route key, such as `"GET /pets/{id}"`; for a WebSocket API `"$connect"` or an action's name.
-        resources: the same as a tree, for a REST API: `{"/pets": {"GET": Route(...), "/{id}": {"GET": ...}}}`.
-        deployments: snapshots by name.
-        stages: by name; an HTTP API may have `"$default"`.
-        authorizers: by name.
-        responses: gateway responses by their type, such as `"THROTTLED"` or `"DEFAULT_4XX"`.
-        route_selection: where a WebSocket message names its route.
-        limits: of WebSocket connections.
-    """
+    type: Literal["http", "rest", "websocket"] = "http"
+    """The kind of API: http, rest or websocket."""
+    routes: Names[Route] = Field(default_factory=no_names)
+    """Routes by route key: `GET /pets/{id}`, `ANY /{proxy+}` or `$default`; in a WebSocket API `$connect`,
+    `$disconnect`, `$default` or the name of an action."""
+    resources: NamesLike[ResourcePath, Annotated[Resource, OrEmpty()]] = Field(default_factory=no_names)
+    """The routes of a REST API as a tree of paths and methods: `/pets: {GET: ..., "/{id}": {GET: ...}}`."""
+    deployments: Names[Names[Route]] = Field(default_factory=no_names)
+    """Snapshots of routes by name, for stages to refer to."""
+    stages: Annotated[Names[Annotated[Stage, OrEmpty()]], Check("at least one stage", bool, minProperties=1)] = Field(
+        default_factory=no_names
+    )
+    """Stages by name; an HTTP API may have `$default`."""
+    authorizers: Names[Authorizer] = Field(default_factory=no_names)
+    """Authorizers by name, for routes to refer to."""
+    responses: Responses = Field(default_factory=no_names)
+    """Answers of the gateway itself by case, such as THROTTLED or DEFAULT_4XX."""
+    route_selection: TemplateText = "$request.body.action"
+    """Where a message of a WebSocket API names its route."""
+    limits: Annotated[WebSocketLimits, OrEmpty()] = Field(default_factory=WebSocketLimits)
+    """Bounds of the connections of a WebSocket API."""
 
-    type: str = "http"
-    routes: dict[str, Route] = field(default_factory=dict)
-    resources: dict[str, Any] = field(default_factory=dict)
-    deployments: dict[str, dict[str, Route]] = field(default_factory=dict)
-    stages: dict[str, Stage] = field(default_factory=dict)
-    authorizers: dict[str, Authorizer] = field(default_factory=dict)
-    responses: dict[str, GatewayResponse] = field(default_factory=dict)
-    route_selection: str = "$request.body.action"
-    limits: WebSocketLimits = field(default_factory=WebSocketLimits)
-
-    def __post_init__(self) -> None:
-        check(self.type in ("http", "rest", "websocket"), f"type must be http, rest or websocket, not {self.type!r}")
-        check(bool(self.stages), "an API needs at least one stage")
-        check(self.type == "rest" or not self.resources, "resources are for an API of type rest")
-        for key, route in routes_of(self.resources).items():
-            check(self.routes.setdefault(key, route) is route, f"{key!r} stands in routes and in resources")
-        for name, stage in self.stages.items():
-            named = NAME.fullmatch(name) or (name == "$default" and self.type == "http")
-            check(named, f"a stage's name is letters, digits, - and _ (an HTTP API's also $default), not {name!r}")
-            for deployment in (stage.deployment, stage.canary and stage.canary.deployment):
-                known = deployment is None or deployment in self.deployments
-                check(known, f"stage {name!r} refers to no deployment of this API: {deployment!r}")
-        for routes in (self.routes, *self.deployments.values()):
-            for key, route in routes.items():
-                self.check_route(key, route)
-        for name, stage in self.stages.items():
-            for key in stage.route_throttles:
-                known = key == "*" or key in self.keys()
-                check(known, f"stage {name!r}, route_throttles: {key!r} is no route of this API")
-
-    def keys(self) -> set[str]:
-        """The route keys of all deployments."""
-        return {*self.routes, *chain(*self.deployments.values()), *(["$connect"] if self.type == "websocket" else [])}
-
-    def check_route(self, key: str, route: Route) -> None:
-        segments: tuple[str, ...] = ()
-        if self.type == "websocket":
-            known = not key.startswith("$") or key in ("$connect", "$disconnect", "$default")
-            check(known, f"route key {key!r}: only $connect, $disconnect and $default begin with $")
-            check(not route.api_key_required or key == "$connect", f"route {key!r}: a key is required at $connect only")
-        else:
-            check(self.type == "http" or key != "$default", f"route {key!r}: a REST API has no such route")
-            segments = RouteKey.parse(key).segments
-        named = route.authorizer is None or route.authorizer in self.authorizers
-        check(named, f"route {key!r}: authorizer {route.authorizer!r} is none of {', '.join(self.authorizers)}")
-        for proxy in route.proxies():
-            for address in proxy.to:
-                sockets = proxy is route.proxy and self.type == "websocket"
-                check(sockets or address.startswith("http"), f"only a route of a WebSocket API leads to {address!r}")
-                for variable in re.findall(r"(?<!\$){[^}]*}", address):
-                    check(variable in segments, f"route {key!r} has no {variable} for {address!r}")
-
-    def deploy(self, name: str, *stages: str) -> None:
-        """Keep the routes as they stand under a name, and let stages refer to it."""
-        for stage in stages:
-            check(stage in self.stages, f"{stage!r} is none of the stages: {', '.join(self.stages)}")
-        functions = {id(route.function): route.function for route in self.routes.values()}  # which may have a state
-        self.deployments[name] = deepcopy(self.routes, functions)
-        for stage in stages:
-            self.stages[stage].deploy(name)
+    def located(self, deployment: str | None = None) -> Iterator[tuple[str, Path, Route]]:
+        """The routes of a deployment, by default those of the API: key, path below the API, and the route."""
+        if deployment is not None:
+            for key, route in self.deployments[deployment].items():
+                yield key, ("deployments", deployment, key), route
+            return
+        for key, route in self.routes.items():
+            yield key, ("routes", key), route
+        for place, resource in self.resources.items():
+            for key, path, route in resource.walk((place,)):
+                yield key, ("resources", *path), route
 
     def routes_of(self, deployment: str | None) -> dict[str, Route]:
-        known = deployment is None or deployment in self.deployments
-        check(known, f"{deployment!r} is none of the deployments: {', '.join(self.deployments)}")
-        return self.routes if deployment is None else self.deployments[deployment]
+        """The routes of a deployment by route key; without one, those of the API."""
+        return {key: route for key, _, route in self.located(deployment)}
+
+    def route_keys(self) -> set[str]:
+        """The route keys of all deployments."""
+        keys = {key for deployment in (None, *self.deployments) for key, _, _ in self.located(deployment)}
+        return keys | ({"$connect"} if self.type == "websocket" else set())
 
 
-@dataclass(slots=True)
+@model
 class Plan:
-    """What the holders of some API keys may do: each key has these limits, over all stages of the plan together.
+    """A usage plan. Each of its API keys has these limits, over all stages of the plan together."""
 
-    Args:
-        keys: names of API keys.
-        stages: such as `"petstore/prod"`.
-        throttle: for each key.
-        route_throttles: by stage, then route key: `{"petstore/prod": {"GET /pets": Throttle(1, 2)}}`.
-        quota: for each key, by the calendar.
-    """
-
-    keys: list[str]
-    stages: list[str]
-    throttle: Throttle | None = None
-    route_throttles: dict[str, dict[str, Throttle]] = field(default_factory=dict)
+    keys: Texts
+    """Names of API keys."""
+    stages: Texts
+    """Stages, such as `petstore/prod`."""
+    throttle: Limit | None = None
+    """The limit of each key."""
+    route_throttles: Names[Names[Limit]] = Field(default_factory=no_names)
+    """The limit of each key at one route: by stage, then by route key."""
     quota: CalendarQuota | None = None
-
-    def __post_init__(self) -> None:
-        check_texts("keys", self.keys)
-        check_texts("stages", self.stages)
+    """The number of requests of each key in a day, week or month."""
 
 
-@dataclass(slots=True)
+@model
 class AccessLog:
-    """Where the access log goes and what a line says.
+    """The access log: one line for each request."""
 
-    Args:
-        file: a path, or "-" for standard output.
-        format: text with `$context.x`; when it begins with `{`, values are escaped for JSON.
-    """
-
-    file: str
-    format: str = (
+    file: Text
+    """A path, or `-` for standard output."""
+    format: TemplateText = (
         '$context.identity.sourceIp - $context.identity.apiKeyId [$context.requestTime] "$context.httpMethod '
         '$context.path $context.protocol" $context.status $context.responseLength'
     )
-
-    def __post_init__(self) -> None:
-        Template(self.format)
+    """The line, with `$context.x`. If it begins with `{`, values are escaped for JSON."""
 
 
-@dataclass(slots=True)
+@model
 class Operator:
-    """The gateway's own pages: status page, metrics, usage and `@connections`.
+    """The pages of the gateway itself: status, metrics, usage, and `@connections` of WebSocket APIs."""
 
-    Args:
-        path: below which they are; empty for none.
-        allow: networks that may see them, at an address, `localhost` or one of the `domains`.
-    """
-
-    path: str = "/_gateway"
-    allow: list[str] = field(default_factory=lambda: ["127.0.0.0/8", "::1/128"])
-
-    def __post_init__(self) -> None:
-        check(self.path == "" or re.fullmatch(r"/[\w-]+", self.path), f"path must be as '/name', not {self.path!r}")
+    path: Annotated[Text, matching(r"(?:/[A-Za-z0-9_-]+)?", "a path such as '/name', or '' for no pages")] = "/_gateway"
+    """The path below which the pages are; empty for no pages."""
+    allow: Networks = ("127.0.0.0/8", "::1/128")
+    """Networks that may use the pages. They are served at an address, at `localhost`, and at the `domains`."""
 
 
-@dataclass(slots=True)
+Host = Annotated[
+    str,
+    matching(
+        r"\*|[a-z0-9_.-]*[a-z0-9]|\[[0-9a-f:.]+\]",
+        "a host such as 'shop.example', in lower case and without a port, or '*'",
+    ),
+]
+BasePath = Annotated[str, matching(r"/|(?:/[A-Za-z0-9_.~-]+)+", "a base path such as '/v1'")]
+KeyName = Annotated[str, matching(r"[^\s/]+", "a name without spaces and slashes")]
+KeyValue = Annotated[Text, matching("[A-Za-z0-9]{20,128}", "20 to 128 letters and digits", secret=True)]
+
+
+@model
 class Configuration:
-    """All that a gateway is told.
+    """All settings of a gateway."""
 
-    Args:
-        apis: by name.
-        api_keys: the secret value of each named key: 20 to 128 letters and digits.
-        plans: by name.
-        domains: for each Host (or `"*"`) base paths and where they lead: `{"/v1": "petstore/prod"}`, or to an
-            API alone, whose stage the path then names. Without domains the single API is reached by any Host.
-        throttle: for the account, that is all requests together.
-        responses: gateway responses for all APIs.
-        shadow: all throttles and quotas only count.
-        on_limiter_error: "fail_open" lets requests pass when a limiter fails, "fail_closed" answers 503.
-        trusted_proxies: networks whose X-Forwarded-For is believed.
-        encoded_slash: whether `%2F` may stand in a path, as a part of one segment.
-        headers: "draft" (RateLimit and RateLimit-Policy), "legacy" (`X-RateLimit-*`), "both" or "none".
-        problem_json: 429 bodies as application/problem+json.
-        tables: where counts are kept: "memory", "shared:NAME" or "file:FOLDER".
-        max_keys: of each level's table, and of that of the counts: some 20 for each route that was asked for, one
-            for each API key and day of the last 92.
-        max_head: bytes of a request's line and headers.
-        head_timeout, body_timeout: seconds in which a client must have sent them.
-        send_timeout: seconds after which a client that takes nothing of what waits for it is given up.
-        access_log: see there.
-        operator: see there.
-        tracing: spans by OpenTelemetry, if it is installed.
-    """
-
-    apis: dict[str, Api]
-    api_keys: dict[str, str] = field(default_factory=dict)
-    plans: dict[str, Plan] = field(default_factory=dict)
-    domains: dict[str, dict[str, str]] = field(default_factory=dict)
-    throttle: Throttle | None = field(default_factory=lambda: Throttle(10_000, 5_000))
-    responses: dict[str, GatewayResponse] = field(default_factory=dict)
-    shadow: bool = False
-    on_limiter_error: str = "fail_open"
-    trusted_proxies: list[str] = field(default_factory=list)
-    encoded_slash: bool = False
-    headers: str = "draft"
-    problem_json: bool = False
-    tables: str = "memory"
-    max_keys: int = 100_000
-    max_head: int = 65_536
-    head_timeout: float = 10.0
-    body_timeout: float = 30.0
-    send_timeout: float = 30.0
-    access_log: AccessLog | None = None
-    operator: Operator = field(default_factory=Operator)
-    tracing: bool = False
-
-    def __post_init__(self) -> None:
-        check(bool(self.apis), "apis must have at least one")
-        for name in self.apis:
-            check(NAME.fullmatch(name), f"an API's name is letters, digits, - and _, not {name!r}")
-        for name, value in self.api_keys.items():
-            check(re.fullmatch(r"[A-Za-z0-9]{20,128}", value), f"key {name!r} must be 20 to 128 letters and digits")
-            check(re.fullmatch(r"[^\s/]+", name), f"an API key's name has no space and no slash, not as {name!r}")
-        names = {value: name for name, value in self.api_keys.items()}
-        for name, value in self.api_keys.items():
-            check(names[value] == name, f"the API keys {name!r} and {names[value]!r} have the same value")
-        for option, accepted in (
-            ("on_limiter_error", ("fail_open", "fail_closed")),
-            ("headers", ("draft", "legacy", "both", "none")),
-        ):
-            value = getattr(self, option)
-            check(value in accepted, f"{option} must be one of {', '.join(accepted)}, not {value!r}")
-        for name in ("max_keys", "max_head", "head_timeout", "body_timeout", "send_timeout"):
-            check(getattr(self, name) > 0, f"{name} must be more than 0, not {getattr(self, name)!r}")
-        right = self.tables == "memory" or re.fullmatch(r"shared:[\w.-]+|file:.+", self.tables)
-        check(right, f"tables must be memory, shared:NAME or file:FOLDER, not {self.tables!r}")
-        self.check_plans()
-        self.check_domains()
-
-    def check_plans(self) -> None:
-        taken: dict[tuple[str, str], str] = {}
-        for name, plan in self.plans.items():
-            check(NAME.fullmatch(name), f"a plan's name is letters, digits, - and _, not {name!r}")
-            for stage in plan.stages:
-                check("/" in stage, f"plan {name!r}: stages must be as 'api/stage', not {stage!r}")
-                self.check_target(stage, f"plan {name!r}")
-            for stage, throttles in plan.route_throttles.items():
-                check(stage in plan.stages, f"plan {name!r}: {stage!r} of route_throttles is none of its stages")
-                for key in throttles:
-                    known = self.apis[stage.partition("/")[0]].keys()
-                    check(key in known, f"plan {name!r}, stage {stage!r}: {key!r} is no route of it")
-            for key in plan.keys:
-                check(key in self.api_keys, f"plan {name!r}: {key!r} is none of the API keys")
-                for stage in plan.stages:
-                    other = taken.setdefault((key, stage), name)
-                    check(other == name, f"key {key!r} is in the plans {other!r} and {name!r} for one stage, {stage!r}")
-
-    def check_domains(self) -> None:
-        example = ", ".join(f"/{name}: {name}" for name in self.apis)
-        apart = self.domains or len(self.apis) == 1
-        check(apart, f'several apis need domains to be told apart, such as domains: {{"*": {{{example}}}}}')
-        for host, bases in self.domains.items():
-            named = re.fullmatch(r"\*|[a-z0-9_.-]*[a-z0-9]|\[[0-9a-f:.]+\]", host)
-            check(named, f"a domain is as 'shop.example', in lower case and without a port, or '*', not {host!r}")
-            for base, target in bases.items():
-                check(re.fullmatch(r"/|(/[\w.~-]+)+", base), f"domain {host!r}: a base path is as '/v1', not {base!r}")
-                self.check_target(target, f"domain {host!r}")
-
-    def check_target(self, target: str, where: str) -> None:
-        api, slash, stage = target.partition("/")
-        known = api in self.apis and (not slash or stage in self.apis[api].stages)
-        stages = ", ".join(f"{name}/{stage}" for name, one in self.apis.items() for stage in one.stages)
-        check(known, f"{where}: {target!r} is none of the APIs and their stages: {stages}")
-
-
-def routes_of(tree: dict[str, Any], path: str = "") -> dict[str, Route]:
-    """The routes of a tree of paths and methods, by route key."""
-    found: dict[str, Route] = {}
-    for name, inner in tree.items():
-        below = name.startswith("/")
-        for key, route in (routes_of(inner, path.rstrip("/") + name) if below else {f"{name} {path}": inner}).items():
-            check(found.setdefault(key, route) is route, f"{key!r} stands in resources twice")
-    return found
-
-
-def check_headers(headers: dict[str, str]) -> None:
-    Transform({f"overwrite:header.{name}": text for name, text in headers.items()})
-
-
-def check_texts(name: str, texts: Any) -> None:
-    check(not isinstance(texts, str), f"{name} must be a list of texts, not {texts!r}")
-
-
-def check_function(function: Any) -> None:
-    named = function is None or callable(function) or re.fullmatch(r"[\w.]+:\w+", str(function))
-    check(named, f"function must be a callable or as 'package.module:name', not {function!r}")
-
-
-def check(condition: object, otherwise: str) -> None:
-    if not condition:
-        raise ValueError(otherwise)
+    apis: Annotated[ByName[Api], Check("at least one API", bool, minProperties=1)]
+    """APIs by name."""
+    api_keys: NamesLike[KeyName, KeyValue] = Field(default_factory=no_names, repr=False)
+    """API keys by name: 20 to 128 letters and digits each."""
+    plans: ByName[Plan] = Field(default_factory=no_names)
+    """Usage plans by name."""
+    domains: NamesLike[Host, NamesLike[BasePath, Text]] = Field(default_factory=no_names)
+    """For each host, or `*` for all others: base paths, and the API or the stage that each leads to, such as
+    `/v1: petstore/prod`. A path below an API begins with the name of its stage. Without domains, every host reaches
+    the only API."""
+    throttle: Limit | None = Field(default_factory=lambda: Throttle(10_000.0, 5_000))
+    """The limit of all requests together; null for no limit."""
+    responses: Responses = Field(default_factory=no_names)
+    """Answers of the gateway itself by case, for all APIs."""
+    shadow: Flag = False
+    """Count the requests that any throttle or quota would refuse, and admit them."""
+    on_limiter_error: Literal["fail_open", "fail_closed"] = "fail_open"
+    """What happens to a request when a limiter fails: fail_open admits it, fail_closed answers 503."""
+    trusted_proxies: Networks = ()
+    """Networks of proxies whose X-Forwarded-For is used as the address of the client."""
+    encoded_slash: Flag = False
+    """Accept `%2F` in a path, as part of one segment."""
+    headers: Literal["draft", "legacy", "both", "none"] = "draft"
+    """Headers about limits: draft (RateLimit and RateLimit-Policy), legacy (`X-RateLimit-*`), both or none."""
+    problem_json: Flag = False
+    """Answer 429 and 503 with application/problem+json."""
+    tables: Annotated[
+        Text, matching(r"memory|shared:[A-Za-z0-9_.-]+|file:.+", "memory, shared:NAME or file:FOLDER")
+    ] = "memory"
+    """Where counts are kept: memory, shared:NAME or file:FOLDER."""
+    max_keys: Annotated[Whole, positive()] = 100_000
+    """The number of keys in the table of each level, and in the table of counters: about 20 for each route in use,
+    and one for each API key and day of the last 92."""
+    max_head: Annotated[Whole, positive("bytes")] = 65_536
+    """The largest request line with headers, in bytes. For `ratelimit gateway`."""
+    head_timeout: Seconds = 10.0
+    """Seconds in which a client must send the headers. For `ratelimit gateway`."""
+    body_timeout: Seconds = 30.0
+    """Seconds in which a client must send the body."""
+    send_timeout: Seconds = 30.0
+    """Seconds after which a client that reads nothing is disconnected. For `ratelimit gateway`."""
+    access_log: Annotated[AccessLog, Shorthand("file", "The file of the log, or - for standard output.")] | None = None
+    """The access log."""
+    operator: Annotated[Operator, OrEmpty()] = Field(default_factory=Operator)
+    """The pages of the gateway itself."""
+    tracing: Flag = False
+    """Record spans with OpenTelemetry. It needs the extra `otel`."""

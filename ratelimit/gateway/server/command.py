@@ -1,6 +1,7 @@
 """`ratelimit gateway FILE`: serve a configuration."""
 
 import argparse
+import json
 import os
 import secrets
 import signal
@@ -11,8 +12,12 @@ from functools import partial
 from pathlib import Path
 
 from ... import Table
-from ..config.load import read_file
+from ..backends.address import Addresses
+from ..config.load import Document
 from ..config.model import Configuration
+from ..config.problems import ConfigurationError, Problems
+from ..config.schema import schema
+from ..site import Site
 from ..throttling.limiters import Limiters
 from .supervisor import run
 from .worker import make_worker
@@ -21,11 +26,12 @@ from .worker import make_worker
 def main(arguments: list[str]) -> int:
     """The exit status: 0 when all went well, 1 for a wrong configuration."""
     parser = argparse.ArgumentParser("ratelimit gateway", description="Serve an API gateway by a configuration file.")
-    parser.add_argument("file", help="the configuration, .yaml or .toml")
+    parser.add_argument("file", nargs="?", help="the configuration, a YAML file")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument("--port", type=_port, default=8080, help="port to listen at (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes, which share all limits (%(default)s)")
     parser.add_argument("--check", action="store_true", help="only check the configuration")
+    parser.add_argument("--schema", action="store_true", help="print the JSON schema of the file, for an editor")
     parser.add_argument("--no-watch", action="store_true", help="reload on SIGHUP only, not when the file changes")
     for name, text in (("keyfile", "private key"), ("certfile", "certificate"), ("ca-certs", "clients' CAs")):
         parser.add_argument(f"--ssl-{name}", help=f"file of the {text}, for TLS")
@@ -34,21 +40,43 @@ def main(arguments: list[str]) -> int:
         "--grace", type=float, default=30.0, help="seconds for what is under way when it stops (%(default)g)"
     )
     given = parser.parse_args(arguments)
+    if given.schema:
+        print(json.dumps(schema(), indent=2))
+        return 0
+    if given.file is None:
+        parser.error("missing required FILE")
     if given.workers < 1:
         parser.error(f"--workers must be 1 or more, not {given.workers}")
     sys.path.insert(0, os.path.dirname(os.path.abspath(given.file)))  # where its functions are looked for first
     try:
-        configuration = read_file(given.file)
+        document = Document.read(given.file)
         _check_tls(given)
-        if not given.check:
-            Limiters(configuration.tables, configuration.max_keys)  # what fails here would fail in each worker
+        with document.located():
+            _try_out(document.configuration, given.check)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
     except (ValueError, OSError, MemoryError) as error:
         print(f"ratelimit gateway: {error}", file=sys.stderr)
         return 1
+    for warning in document.warnings:
+        print(warning, file=sys.stderr)
+    configuration = document.configuration
     if given.check:
         print(f"{given.file}: {len(configuration.apis)} APIs, {len(configuration.plans)} plans")
         return 0
     return _serve(given, configuration)
+
+
+def _try_out(configuration: Configuration, check: bool) -> None:
+    """Make once all that the configuration asks for: what fails here would fail in each worker."""
+    problems = Problems()
+    with problems.at("max_keys"):
+        limiters = Limiters(max_keys=configuration.max_keys)
+    problems.raise_any()
+    Site(configuration, limiters, Addresses())
+    if not check:
+        Limiters(configuration.tables, configuration.max_keys)
 
 
 def _port(text: str) -> int:

@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ..app import Gateway, background
-from ..config.load import read_file
-from ..config.model import Configuration
+from ..config.load import Document
 from .peers import Peers
 from .uvicorn_compat import BoundedProtocol, Patience
 
@@ -29,7 +28,9 @@ def make_worker(file: str, tables: str, peers: str | None, watch: bool) -> Gatew
         watch: whether to reload when the file changes.
     """
     seen = _state(file)
-    gateway = Gateway(_configuration(file, tables))
+    document = _read(file, tables)
+    with document.located():
+        gateway = Gateway(document.configuration)
     if peers is not None:
         gateway.services.append(Peers(gateway.clients, peers))
     gateway.services.append(background(partial(_follow, gateway, file, tables, watch, seen)))
@@ -49,13 +50,14 @@ async def _end_with(sentinel: int) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def _configuration(file: str, tables: str) -> Configuration:
+def _read(file: str, tables: str) -> Document:
     """Read the file; the tables stay where they were at first."""
-    configuration = replace(read_file(file), tables=tables)
+    document = Document.read(file)
+    configuration = replace(document.configuration, tables=tables)
     BoundedProtocol.max_head = configuration.max_head
     BoundedProtocol.head_timeout = configuration.head_timeout
     Patience.send_timeout = configuration.send_timeout
-    return configuration
+    return replace(document, configuration=configuration)
 
 
 async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: State) -> None:
@@ -75,7 +77,11 @@ async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: S
         asked.clear()
         seen = now
         try:
-            await gateway.load(await asyncio.to_thread(_configuration, file, tables))  # which serves meanwhile
+            document = await asyncio.to_thread(_read, file, tables)  # the gateway serves meanwhile
+            with document.located():
+                await gateway.load(document.configuration)
+            for warning in document.warnings:
+                log.warning("%s", warning)
             log.info("reloaded %s", file)
         except Exception as error:  # whatever it is: the next change may be right
             log.error("not reloaded: %s", error)

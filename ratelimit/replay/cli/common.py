@@ -54,7 +54,7 @@ def reading(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def format_option(options: argparse.Namespace) -> Any:
-    """The format that the options name or describe; None when it is to be found out."""
+    """Return the format that the options name or describe, or None if it is to be detected."""
     if options.log_format is None and options.pattern is None:
         return options.format
     from ..reading.formats.described import from_log_format, from_pattern

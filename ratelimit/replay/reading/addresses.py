@@ -13,7 +13,7 @@ _NAME_PORT = re.compile(r"([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+):\d{1,5}")
 
 @lru_cache(1 << 16)
 def address(text: bytes, v4: int = 32, v6: int = 128) -> bytes:
-    """The first bits of an address, in its usual spelling; anything else stays as it is.
+    """Return the first bits of an address in its canonical form; any other text is not changed.
 
     A port, brackets and quotes are removed, and of a list of addresses the first is taken. `::ffff:192.0.2.1` is the
     IPv4 address that it holds.
@@ -30,7 +30,7 @@ def address(text: bytes, v4: int = 32, v6: int = 128) -> bytes:
 
 
 def _packed(text: str) -> tuple[bytes | None, str]:
-    """The bytes of an address, without its port, and its zone."""
+    """Return the bytes of an address without its port, and its zone."""
     for form in (None, _BRACKETED, _V4_PORT, _V6_PORT):
         found = form.fullmatch(text) if form else None
         if form and not found:

@@ -48,7 +48,7 @@ class Block:
 
 @dataclass
 class Condition:
-    """What was unusual about the bytes of the sources.
+    """Anything unusual about the bytes of the sources.
 
     Attributes:
         damaged: compressed files that could be read in part only, as (file, reason).
@@ -68,7 +68,7 @@ def read_blocks(
     condition: Condition | None = None,
     splitter: Callable[[bytes], Splitter | None] = lambda start: None,
 ) -> Iterator[Block]:
-    """The lines of a file, or of standard input for "-".
+    """Yield the lines of a file, or of standard input for "-", in blocks.
 
     Args:
         progress: called with the number of bytes that were read from the file.
@@ -114,7 +114,7 @@ def _decompressed(stream: IO[bytes], compression: str | None) -> Any:
 
 
 def _pieces(stream: Any, source: str, condition: Condition) -> Iterator[bytes]:
-    """The bytes as UTF-8, up to where they are damaged."""
+    """Yield the bytes as UTF-8, up to where they are damaged."""
     piece, damage = _piece(stream)
     encoding, size = _encoding(piece)
     decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)("replace")
@@ -133,7 +133,7 @@ def _pieces(stream: Any, source: str, condition: Condition) -> Iterator[bytes]:
 
 
 def _piece(stream: Any) -> tuple[bytes, str | None]:
-    """The next bytes, and what is wrong with those after them; of damaged data everything before the damage."""
+    """Return the next bytes, and the damage after them; the bytes before the damage are complete."""
     piece = bytearray(BLOCK)
     try:
         size: int = stream.readinto(piece)
@@ -146,7 +146,7 @@ def _piece(stream: Any) -> tuple[bytes, str | None]:
 
 
 def _encoding(start: bytes) -> tuple[str, int]:
-    """The encoding, and the size of the byte order mark. Without a mark, UTF-16 shows by a zero in every other byte."""
+    """Return the encoding and the size of the byte order mark. Without a mark, every other byte of UTF-16 is 0."""
     for mark, name in BYTE_ORDER_MARKS.items():
         if start.startswith(mark):
             return name, len(mark)

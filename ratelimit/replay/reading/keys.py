@@ -30,7 +30,7 @@ class Term:
     index: int | None = None
 
     def values(self, distinct: "list[bytes | None]") -> list[bytes]:
-        """The key's part for each distinct value of the field."""
+        """Return the key's part for each distinct value of the field."""
         present = [value or MISSING for value in distinct]
         if self.index is not None:
             present = [item(value, self.index) for value in present]
@@ -44,7 +44,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a limit counts by, such as `client`, `client/64`, `user` or `client + method + path/2`.
+    """The key that a limit counts by, such as `client`, `client/64`, `user` or `client + method + path/2`.
 
     `client/64` is the address's first 64 bits; of IPv4, which has 32, all of them. `client/24/56` takes 24 bits
     of IPv4 and 56 of IPv6. `path/2` is the path's first two segments. Any other name is a field of the log as it
@@ -76,7 +76,7 @@ class Key:
 
 
 def item(value: bytes, index: int) -> bytes:
-    """The item of a list that is separated by commas: 1 is the first, -1 the last; MISSING where it has fewer."""
+    """Return an item of a comma-separated list: 1 is the first, -1 the last; MISSING if the list is shorter."""
     items = value.split(b",")
     place = index - 1 if index > 0 else index
     return items[place].strip() or MISSING if -len(items) <= place < len(items) else MISSING

@@ -43,11 +43,11 @@ class Numbering:
         self._numbers: dict[bytes, int] = {}
 
     def of(self, texts: "Iterable[bytes | None]") -> NDArray[np.int32]:
-        """The numbers of these texts; UNKNOWN for None."""
+        """Return the numbers of these texts; UNKNOWN for None."""
         return np.array([self._number(text) for text in texts], np.int32)
 
     def texts(self) -> list[str]:
-        """The texts that have a number, by number."""
+        """Return the texts that have a number, by number."""
         return [key_text(text) for text in self._numbers]
 
     def _number(self, text: bytes | None) -> int:

@@ -22,7 +22,7 @@ from .timestamps import BROKEN, times_of
 
 SHOWN = 5  # broken lines
 SHOWN_SIZE = 120
-DISTINCT = 200_000  # user agents, and targets, that are told apart
+DISTINCT = 200_000  # user agents, and targets, that are distinguished
 PROFILE = ("status", "agent", "method", "path")
 
 
@@ -85,16 +85,16 @@ class Reader:
                 raise ValueError(f"{self.sources[0]}: no line has a field {field!r} (choose from {shown(names)})")
 
     def name(self, number: int) -> str:
-        """The key that has this id."""
+        """Return the key that has this id."""
         return self._names[number]
 
     @property
     def distinct(self) -> int:
-        """How many keys have an id; `more_keys` says whether there are others."""
+        """The number of keys that have an id; `more_keys` is true if there are others."""
         return self.key_ids.size
 
     def source(self) -> Source:
-        """What was read so far."""
+        """Return the description of the logs read so far."""
         taken: dict[str, dict[str, None]] = {}
         for form in self.formats.values():
             for field, name in form.taken.items():
@@ -212,7 +212,7 @@ class Reader:
 
 
 def splitter(start: bytes) -> Splitter | None:
-    """What cuts a source that begins so into lines, where line feeds do not."""
+    """Return the splitter for a source with this start, or None if line feeds separate its lines."""
     return records.splitter(start) or tables.splitter(start)
 
 

@@ -39,7 +39,7 @@ _CLOCK = (
 )
 _ZONE = r" ?(?P<zone>[+-]\d\d(?::?\d\d)?|[A-Za-z]{1,4})?(?:\[[\w/+-]+\])?"
 _DAY_NAME = r"(?:[A-Za-z]{3,9},? +)?"
-# What each form looks like: a date and a time of day in the order in which programs write them.
+# The forms: a date and a time of day, in the order in which programs write them.
 FORMS = [
     re.compile(form, re.ASCII)
     for form in (
@@ -59,7 +59,7 @@ FORMS = [
 
 
 def times_of(column: "pa.Array") -> NDArray[np.int64]:
-    """The times of a column of texts (bytes, null where there is none); BROKEN where the text is not a time."""
+    """Parse a column of timestamps (bytes, or null); the result is BROKEN where the text is not a time."""
     encoded: Any = column.dictionary_encode(null_encoding="encode")
     texts = [(value or b"")[:LONGEST] for value in encoded.dictionary.to_pylist()]
     if not texts:
@@ -111,7 +111,7 @@ def _bounded(times: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def from_clf(texts: NDArray[np.bytes_]) -> NDArray[np.int64]:
-    """Times such as `17/May/2015:10:05:03 +0000`, an array of 26 bytes each.
+    """Parse times such as `17/May/2015:10:05:03 +0000`, an array of 26 bytes each.
 
     A whole array at a time, and by position: neither the locale nor the month's spelling in it matters.
     """
@@ -144,8 +144,9 @@ def from_clf(texts: NDArray[np.bytes_]) -> NDArray[np.int64]:
 
 
 def from_text(text: str, today: Callable[[], date] = lambda: datetime.now(UTC).date()) -> int:
-    """A time in any form that logs use: a number of seconds (or, by its size, milli-, micro- or nanoseconds) since the
-    epoch, or a date and a time of day.
+    """Parse a time in any form that logs use: a date and a time of day, or a number since the epoch.
+
+    The size of the number decides whether it is in seconds, milli-, micro- or nanoseconds.
 
     Args:
         today: for forms without a year, as in syslog: the latest year in which the date is not after tomorrow.

@@ -65,7 +65,7 @@ MOST_LEGEND = (
 
 
 def page(report: Report) -> str:
-    """The whole report."""
+    """Render the whole report."""
     title = "Which limit? " + ", ".join(report.source.names if report.source else ["a replay"])
     return document(
         title,
@@ -77,7 +77,7 @@ def page(report: Report) -> str:
 
 
 def suggestions_page(answer: Answer) -> str:
-    """What `ratelimit suggest` found."""
+    """Render the suggestions of `ratelimit suggest`."""
     share = percent(answer.refuse_at_most)
     rows = "".join(
         f"<tr><td>{escape(one.limit)}</td><td>{one.refused:,}</td><td>{percent(one.share)}</td><td>{one.most:,}</td></tr>"
@@ -102,14 +102,14 @@ def suggestions_page(answer: Answer) -> str:
         f"<tbody>{rows}</tbody></table></div>",
         f'<h2>Refused, against the limit</h2><p class="legend">{legend}</p>'
         f'<div class="scroll">{curves([one.curve for one in drawn], answer.refuse_at_most, answer.per, text)}</div>'
-        '<p class="soft">Both axes are logarithmic. A point on the bottom line refuses nobody, or next to nobody.</p>'
+        '<p class="soft">Both axes are logarithmic. A point on the bottom line refuses no requests, or hardly any.</p>'
         if drawn
         else "",
     )
 
 
 def document(title: str, *parts: str) -> str:
-    """A page around these parts."""
+    """Return a page with these parts."""
     return "\n".join([
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -133,7 +133,7 @@ def header(report: Report) -> str:
 
 
 def noted(lines: list[str], source: Source | None) -> str:
-    """What was out of the ordinary, and the first broken lines."""
+    """Render the notes about anything unusual, and the first broken lines."""
     said = [f"<p>{escape(line[:1].upper() + line[1:])}.</p>" for line in lines]
     said += [
         f"<p>{escape(name)}, line {number}: <code>{escape(printable(line))}</code></p>"
@@ -143,7 +143,7 @@ def noted(lines: list[str], source: Source | None) -> str:
 
 
 def overview(report: Report) -> str:
-    """A row for each limit."""
+    """Render a row for each limit."""
     rows = [
         f"<tr><td>{escape(outcome.limit)}</td><td>{outcome.admitted:,}</td><td>{outcome.refused:,}</td>"
         f"<td>{percent(outcome.refused_share)}{meter(outcome.refused_share)}</td>"
@@ -216,7 +216,7 @@ def section(number: int, outcome: Outcome, report: Report) -> str:
 def fate(outcome: Outcome, share: str) -> str:
     """In a sentence."""
     if not outcome.refused:
-        return "Nobody was refused."
+        return "No requests were refused."
     parts = ("lost no request", "lost up to 1 %", "lost up to 10 %", "lost up to half", "lost more than half")
     keys = [f"{keys:,} {part}" for part, (_, keys) in zip(parts, outcome.keys_by_share, strict=True) if keys]
     return (

@@ -18,7 +18,7 @@ def table(report: Report, width: int | None = None) -> str:
 
 
 def heading(report: Report) -> list[str]:
-    """What was read, and what to know before believing the rest."""
+    """Return the lines about the log, and the notes that qualify the results."""
     lines = [
         f"{several(report.requests, 'request')} by {keys(report)} in "
         f"{duration((report.last_ns - report.first_ns) / 1e9)}, "
@@ -66,7 +66,7 @@ def source_notes(source: Source) -> list[str]:
 
 
 def source_line(source: Source) -> str:
-    """The formats, and which fields were taken."""
+    """Return a line with the formats, and the fields that were used."""
     fields = [f"{field} from {' and '.join(names)}" for field, names in source.fields.items()]
     return f"read as {', '.join(source.formats)}: {', '.join(fields)}"
 
@@ -254,7 +254,7 @@ def suggestions(answer: Answer, width: int | None = None) -> str:
 
 
 def suggestion_notes(answer: Answer) -> list[str]:
-    """What to know before believing the rest."""
+    """Return the notes that qualify the suggestions."""
     lines = []
     if not answer.complete:
         lines.append("interrupted: this is what was known by then")

@@ -1,4 +1,4 @@
-"""What a format is."""
+"""The interface of a format."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -46,7 +46,7 @@ class Format:
         raise NotImplementedError
 
     def names(self) -> list[str]:
-        """The fields that the log has, for messages."""
+        """Return the fields of the log, for messages."""
         raise NotImplementedError
 
     def has(self, field: str) -> bool:
@@ -59,7 +59,7 @@ class Format:
 
 
 def part_of(field: str, column: Any) -> Any:
-    """What is meant of a column: of "GET / HTTP/1.1", for instance, the method."""
+    """Return the part of a column that the field means: of "GET / HTTP/1.1", for instance, the method."""
     if field not in PARTS:
         return column
     return pc.struct_field(pc.extract_regex(column, PARTS[field]), "part")

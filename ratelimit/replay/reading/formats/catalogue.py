@@ -5,7 +5,9 @@ from .text import TextFormat
 QUOTED = r'"(?:[^"\\]|\\.)*"'
 CLIENT = r"(?P<client>[^ ,]+(?:, ?[^ ,]+)*)"
 ADDRESS = r"\[?(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)(?:%\w+)?\]?(?::\d+)?"
-AFTER_CLIENT = r' [^ ]+ (?P<user>.*?) ?\[(?P<time>[^\]]+)\] ?"(?P<request>.*?)" (?P<status>\d{3}|-)(?:\s|$)'
+# A user's name may have blanks, but no word of it is `-`: that would be the ident of a line behind an unknown prefix.
+USER = r"(?P<user>(?:[^ ]+(?: +(?:[^ -]|-[^ ])[^ ]*)*?)?)"
+AFTER_CLIENT = rf' [^ ]+ {USER} ?\[(?P<time>[^\]]+)\] ?"(?P<request>.*?)" (?P<status>\d{{3}}|-)(?:\s|$)'
 # After the status: the size, what the combined format adds, and the address that nginx's `main` puts behind it.
 COMBINED_TAIL = (
     r'(?P<size>\d+|-)(?: "(?P<referer>(?:[^"\\]|\\.)*)" "(?P<agent>(?:[^"\\]|\\.)*)"'
@@ -17,11 +19,11 @@ ISO = r"\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?"
 CATALOGUE = [
     TextFormat(
         "vhost-combined",
-        rf"(?P<host>[^ ]+) (?P<client>{ADDRESS}){AFTER_CLIENT}",
+        rf"(?P<host>[^ ,]+) (?P<client>{ADDRESS}){AFTER_CLIENT}",
         COMBINED_TAIL,
     ),
     TextFormat(
-        "vhost-port-combined",  # clients by name; whoever they are, the first word is no client, for it has a port
+        "vhost-port-combined",  # clients may be names; the first word has a port, so it is not a client
         rf"(?P<host>[A-Za-z0-9.-]*[A-Za-z][A-Za-z0-9.-]*:\d+) (?P<client>[^ ,-][^ ,]*){AFTER_CLIENT}",
         COMBINED_TAIL,
     ),
@@ -39,13 +41,13 @@ CATALOGUE = [
     ),
     TextFormat(
         "haproxy",
-        r"(?P<client>[^ ]+) \[(?P<time>\d\d/\w{3}/\d{4}:[^\]]+)\] (?P<frontend>[^ ]+) (?P<backend>[^ ]+) [-+\d/]+ "
+        r"(?P<client>[^ ]+:\d+) \[(?P<time>\d\d/\w{3}/\d{4}:[^\]]+)\] (?P<frontend>[^ ]+) (?P<backend>[^ ]+) [-+\d/]+ "
         r'(?P<status>\d{3}|-1) \+?(?P<size>\d+) [^"]*"(?P<request>[^"]*)',
     ),
     TextFormat(
         "haproxy-tcp",
-        r"(?P<client>[^ ]+) \[(?P<time>\d\d/\w{3}/\d{4}:[^\]]+)\] (?P<frontend>[^ ]+) (?P<backend>[^ ]+) [-\d]+/[-\d]+/"
-        r"\+?\d+ \+?(?P<size>\d+) ",
+        r"(?P<client>[^ ]+:\d+) \[(?P<time>\d\d/\w{3}/\d{4}:[^\]]+)\] (?P<frontend>[^ ]+) (?P<backend>[^ ]+) "
+        r"[-\d]+/[-\d]+/\+?\d+ \+?(?P<size>\d+) ",
     ),
     TextFormat(
         "aws-alb",
@@ -61,7 +63,7 @@ CATALOGUE = [
     TextFormat("aws-nlb", r"tls [\d.]+ (?P<time>[^ ]+) (?P<balancer>[^ ]+) [^ ]+ (?P<client>[^ ]+) "),
     TextFormat(
         "aws-s3",
-        r"[^ ]+ (?P<bucket>[^ ]+) \[(?P<time>[^\]]+)\] (?P<client>[^ ]+) (?P<user>[^ ]+) [^ ]+ "
+        r"[0-9a-f]{8,64} (?P<bucket>[^ ]+) \[(?P<time>[^\]]+)\] (?P<client>[^ ]+) (?P<user>[^ ]+) [^ ]+ "
         r'(?P<operation>[A-Z0-9_.]+) (?P<object>[^ ]+) (?:"(?P<request>.*?)"|-) (?P<status>\d{3}|-)',
         r' [^ ]+ (?P<size>[^ ]+) [^ ]+ [^ ]+ [^ ]+ (?:"(?P<referer>[^"]*)"|-) (?:"(?P<agent>[^"]*)"|-)',
     ),

@@ -20,6 +20,8 @@ SHAPES = {
     "body_bytes_sent": r"\d+|-",
     "bytes_sent": r"\d+|-",
     "client": r"[^ \"]*",
+    "path": r"[^ ?\"\n]*",
+    "query": r"[^ \"\n]*",
 }
 # strftime's directives, as regular expressions; the texts must then be in a form that is known.
 TIME_PARTS = {
@@ -33,7 +35,7 @@ _NGINX = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 def from_log_format(text: str) -> TextFormat:
-    """The format that nginx's `log_format` or Apache's `LogFormat` describes: the string, or the whole directive.
+    """Return the format of nginx's `log_format` or Apache's `LogFormat`: the string, or the whole directive.
 
     Raises: ValueError with the text and what is expected.
     """
@@ -48,7 +50,7 @@ def from_log_format(text: str) -> TextFormat:
 
 
 def from_pattern(text: str) -> TextFormat:
-    """The format of a regular expression in RE2's syntax, whose named groups are the fields.
+    """Return the format of a regular expression in RE2's syntax, whose named groups are the fields.
 
     Raises: ValueError for a pattern that RE2 refuses, or that names no field.
     """
@@ -63,7 +65,7 @@ def from_pattern(text: str) -> TextFormat:
 
 
 def _string(text: str) -> str:
-    """The format string of a directive: its quoted strings, joined; a text without a directive is the string."""
+    """Return the format string of a directive: its quoted strings, joined. Text without a directive is the string."""
     directive = re.match(r"\s*(log_format\s+\S+|LogFormat)\s+(.*?);?\s*$", text, re.DOTALL)
     if directive is None:
         return text
@@ -132,7 +134,7 @@ def _assembled(name: str, pieces: list[tuple[str, str]]) -> TextFormat:
 
 
 def _shape(after: str) -> str:
-    """What a value looks like, by what stands behind it: up to there, if that is a quote, a bracket or a blank."""
+    """Return the pattern of a value by the text after it: up to a quote, a bracket or a blank, if it is one."""
     if after in ('"', "]"):
         return r'(?:[^"\\]|\\.)*' if after == '"' else r"[^\]]*"
     return r".*?"

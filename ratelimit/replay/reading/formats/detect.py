@@ -14,7 +14,7 @@ from .base import Format
 from .catalogue import CATALOGUE
 from .fields import column_of, shown
 from .json_lines import JsonLines, decoded, lookup
-from .prefixes import ENVELOPES, PREFIXES, Enveloped, Prefixed, stripped
+from .prefixes import ANYTHING, ENVELOPES, PREFIXES, Enveloped, Prefix, Prefixed, stripped
 from .tables import DELIMITERS, Csv, W3c
 
 SAMPLE = 200  # lines that are looked at; the whole block, if they tell nothing
@@ -24,7 +24,7 @@ _OTHER_NAMES = {"common": "combined"}  # one of them reads the other
 
 
 def format_of(block: Block, wanted: Iterable[str], name: str | None = None) -> Format:
-    """The format of a log: the named one, or the one that most of the first lines are in.
+    """Return the format of a log: the named one, or the one that most of the first lines have.
 
     Args:
         wanted: the fields that will be asked for; a JSON object that has none of them may have a log line in it.
@@ -65,6 +65,8 @@ def _detected(lines: Any, wanted: list[str], depth: int) -> Format | None:
     fields = _w3c(lines)
     if fields is not None:
         return fields
+    if (found := _prefixed(PREFIXES, lines, wanted, depth)) is not None:
+        return found
     best, most = None, 0
     for form in CATALOGUE:
         count = form.count(lines)
@@ -72,11 +74,11 @@ def _detected(lines: Any, wanted: list[str], depth: int) -> Format | None:
             best, most = form, count
     texts = lines.to_pylist()
     objects = [record for text in texts if text.lstrip()[:1] == b"{" and (record := decoded(text)) is not None]
-    if len(objects) > most:
+    if objects and len(objects) >= most:
         return _json(objects, lines, wanted, depth)
     if best is not None:
         return best.copy()
-    return (None if depth else _csv(lines)) or _prefixed(lines, wanted, depth)
+    return None if depth else _csv(lines) or _prefixed(ANYTHING, lines, wanted, depth)
 
 
 def _json(objects: list[dict[str, Any]], lines: Any, wanted: list[str], depth: int) -> Format:
@@ -91,10 +93,10 @@ def _json(objects: list[dict[str, Any]], lines: Any, wanted: list[str], depth: i
     return JsonLines()
 
 
-def _prefixed(lines: Any, wanted: list[str], depth: int) -> Format | None:
+def _prefixed(prefixes: list[Prefix], lines: Any, wanted: list[str], depth: int) -> Format | None:
     if depth >= NESTED:
         return None
-    for prefix in PREFIXES:
+    for prefix in prefixes:
         payload = pc.struct_field(pc.extract_regex(lines, prefix.whole), "payload").drop_null()
         if len(payload) * 2 >= len(lines) and (found := _detected(_not_blank(payload), wanted, depth + 1)) is not None:
             return Prefixed(prefix, found)
@@ -140,7 +142,7 @@ def _is_text(line: bytes) -> bool:
 
 
 def _nearest(lines: Any) -> str:
-    """The first line, and the format that it follows longest."""
+    """Return the first line, and the format that matches the longest part of it."""
     text = lines[0].as_py()[:2_000].decode("utf-8", "replace").rstrip("\r\n")
     name, size = "", 0
     for form in CATALOGUE:

@@ -70,7 +70,7 @@ PARTS = {
 
 
 def candidates(field: str) -> list[str]:
-    """The names under which a field is looked for, best first."""
+    """Return the names by which a field is searched for, best first."""
     names = [field, *ALIASES.get(field, ())]
     if field.startswith("header."):
         header = field.removeprefix("header.")
@@ -84,7 +84,7 @@ def candidates(field: str) -> list[str]:
 
 
 def column_of(field: str, columns: Iterable[str]) -> str | None:
-    """The column that holds a field; None when there is none."""
+    """Return the column that holds a field, or None."""
     columns = set(columns)
     return next((name for name in candidates(field) if name in columns), None)
 

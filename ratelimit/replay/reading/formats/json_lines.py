@@ -88,7 +88,7 @@ class _Column:
         self.hint = re.compile(b"|".join(b'"%s"' % re.escape(path[-1].encode()) for path in self.others))
 
     def values(self, records: list[Any], texts: list[bytes | None], read: list[int]) -> Any:
-        """The field of these records, which are either decoded whole (dict) or as far as was settled (Struct)."""
+        """Return the field of these records, each decoded completely (dict) or as far as was settled (Struct)."""
         values: list[Any] = [None] * len(records)
         for path in reversed(self.paths):
             values = (
@@ -114,8 +114,11 @@ class _Column:
 
 
 def decoded(text: bytes) -> dict[str, Any] | None:
-    """The object in a line, or None. What programs write that is not quite JSON is mended: `\\x22`, as nginx escapes
-    without `escape=json`, bytes that are not UTF-8, and control characters."""
+    """Return the object in a line, or None.
+
+    Common deviations from JSON are repaired: `\\x22`, as nginx escapes without `escape=json`, bytes that are not UTF-8,
+    and control characters.
+    """
     try:
         record = msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -128,14 +131,14 @@ def decoded(text: bytes) -> dict[str, Any] | None:
 
 
 def scalar(value: Any) -> Any:
-    """A text or a number; of a list, as Caddy has for headers, its first. None for everything else."""
+    """Return a string or a number; of a list, as in Caddy's headers, the first element. None for any other value."""
     if type(value) is list and value:
         value = value[0]
     return value if isinstance(value, (str, int, float)) and not isinstance(value, bool) else None
 
 
 def lookup(record: dict[str, Any], field: str) -> Any:
-    """The value of a field, under whichever of its names the record has it."""
+    """Return the value of a field by the first of its names that the record has."""
     return next((found for _, path in all_paths(field) if (found := scalar(_at(record, path))) is not None), None)
 
 
@@ -168,7 +171,7 @@ def _leaf(record: Any, name: str) -> Any:
 
 
 def _header(pairs: list[Any], name: str) -> Any:
-    """A header in a list of {"name": ..., "value": ...}, as AWS WAF has them."""
+    """Return a header from a list of {"name": ..., "value": ...}, as AWS WAF writes them."""
     for pair in pairs:
         if isinstance(pair, dict) and str(pair.get("name", "")).lower() == name.lower():
             return pair.get("value")

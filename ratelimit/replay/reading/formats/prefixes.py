@@ -1,4 +1,4 @@
-"""What syslog, containers and log shippers write around a line: a text before it, or a JSON object around it."""
+"""The envelopes of syslog, containers and log shippers: a text before a line, or a JSON object around it."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .base import Format, Rows
-from .catalogue import ISO
+from .catalogue import ADDRESS, ISO
 from .json_lines import JsonLines
 
 
@@ -24,19 +24,25 @@ class Prefix(NamedTuple):
         return rf"^(?:{self.pattern})(?P<payload>{self.payload})"
 
 
-_TAG = r"[^ \[\]:{]+(?:\[\d+\])?:"
+_TAG = r"[A-Za-z/_-][^ \[\]:{]*(?:\[\d+\])?: +"
+_UTC = r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z)"
 PREFIXES = [
     Prefix("cri", rf"(?P<time>{ISO}) (?:stdout|stderr) [FP] "),
     Prefix(
-        "syslog (RFC 5424)", r"<\d+>1 (?P<time>[^ ]+) [^ ]+ [^ ]+ [^ ]+ [^ ]+ (?:-|(?:\[.*?\])+) ?(?:\xEF\xBB\xBF)?"
+        "syslog (RFC 5424)",
+        r"<\d+>1 (?P<time>[^ ]+) [^ ]+ [^ ]+ [^ ]+ [^ ]+ (?:-|(?:\[.*?\])+) ?(?:\xEF\xBB\xBF)?",
     ),
-    Prefix("syslog", rf"(?:<\d+>)?(?P<time>[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d)(?:\.\d+)? (?:[^ ]+ )?{_TAG} *"),
-    Prefix("syslog with ISO times", rf"(?:<\d+>)?(?P<time>{ISO}) (?:[^ ]+ )?{_TAG} *"),
-    Prefix("compose", r"[\w./-]+ *\| *(?:(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) )?"),
-    Prefix("kubectl", r"\[pod/[^\]]+\] (?:(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z) )?"),
+    Prefix("syslog", rf"(?:<\d+>)?(?P<time>[A-Z][a-z][a-z] [ \d]\d \d\d:\d\d:\d\d)(?:\.\d+)? (?:[^ ]+ )?{_TAG}"),
+    Prefix("compose", rf"[\w./-]+ *\| *(?:{_UTC} )?"),
+    Prefix("kubectl", rf"\[pod/[^\]]+\] (?:{_UTC} )?"),
     Prefix("fluentd", rf"(?P<time>{ISO})\t[^\t]+\t"),
-    Prefix("docker --timestamps", rf"(?P<time>{ISO}) "),
+    Prefix("docker --timestamps", rf"{_UTC} "),
+    Prefix("syslog with ISO times", rf"(?:<\d+>)?(?P<time>{ISO.replace('[T ]', 'T')}) (?:[^ ]+ )?{_TAG}"),
+]
+# The last resort: any text before a JSON object, or before a line that begins with an address.
+ANYTHING = [
     Prefix("a text", r"[^{]{1,200}?", r"\{.*"),
+    Prefix("a text", r".{1,300}?[ :>\]]", rf"{ADDRESS} [^ ]+ [^\[]*\[.*"),
 ]
 # Where an object around a line has it.
 ENVELOPES = (
@@ -109,5 +115,6 @@ def stripped(column: Any) -> Any:
 def _with_time(rows: Rows, outer: Any) -> Rows:
     if outer is not None and "time" in rows.fields:
         own = rows.fields["time"]
-        rows.fields["time"] = pc.if_else(pc.is_valid(own), own, outer.take(pa.array(rows.lines.astype(np.int64))))
+        present = pc.fill_null(pc.not_equal(own, b""), False)
+        rows.fields["time"] = pc.if_else(present, own, outer.take(pa.array(rows.lines.astype(np.int64))))
     return rows

@@ -18,12 +18,16 @@ _DECODER = json.JSONDecoder(strict=False)
 
 
 def splitter(start: bytes) -> "type[Splitter] | None":
-    """What splits a source that begins so: nothing, if its lines are objects, or it is not JSON."""
+    """Return the splitter for a source with this start: None if its lines are objects, or it is not JSON."""
     if _ARRAY.match(start) or _ENVELOPE.match(start.decode("latin-1")):
         return Splitter
-    first, _, rest = start.lstrip().partition(b"\n")
+    first, feed, rest = start.strip(b" \t\r\n").partition(b"\n")
+    if not first.startswith(b"{"):
+        return None
+    if not feed:  # what follows is unknown
+        return Splitter
     first = first.strip()
-    if not first.startswith(b"{") or decoded(first) is not None:
+    if decoded(first) is not None:
         return None
     side_by_side = re.search(rb"\}\s*,?\s*\{", first) is not None
     return Splitter if side_by_side or (rest.strip() and not first.endswith(b"}")) else None
@@ -67,7 +71,7 @@ def _joined(lines: list[str]) -> bytes:
 
 
 def _objects(text: str) -> tuple[list[str], str]:
-    """The whole objects at the beginning of the text, and the rest."""
+    """Return the complete objects at the beginning of the text, and the rest."""
     lines: list[str] = []
     place = 0
     while True:

@@ -62,7 +62,7 @@ class Csv(Format):
         return line.decode("utf-8-sig", "surrogateescape").rstrip("\r\n") == self.header
 
     def _records(self, texts: list[bytes | None]) -> Iterator[tuple[int, int, list[str]]]:
-        """The records, each with the indices of its first and its last line.
+        """Yield the records, each with the indices of its first and its last line.
 
         A quote that is left open spoils its own line only.
         """
@@ -167,7 +167,7 @@ class W3c(Format):
 
 
 def splitter(start: bytes) -> "type[RecordLines] | None":
-    """What cuts CSV with line feeds in its values into blocks of whole records; None for any other source."""
+    """Return the splitter for CSV with line feeds in its values, or None for any other source."""
     header, _, rest = start.partition(b"\n")
     odd = any(line.count(b'"') % 2 for line in rest.splitlines()[:10_000])
     return RecordLines if odd and Csv(header).has("time") else None
@@ -192,7 +192,7 @@ class RecordLines:
 
     @staticmethod
     def _end(data: bytes) -> int:
-        """The end of the last whole record; the end of the last line, if that is far from it."""
+        """Return the end of the last whole record, or of the last line if the record ends far before it."""
         last = end = data.rfind(b"\n") + 1
         quotes = data.count(b'"', 0, end)
         for _ in range(LONGEST_RECORD):

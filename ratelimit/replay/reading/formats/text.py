@@ -34,7 +34,7 @@ class TextFormat(Format):
         self._patterns: dict[frozenset[str], str] = {}
 
     def copy(self) -> "TextFormat":
-        """The same format for another log."""
+        """Return the same format for another log."""
         return TextFormat(self.name, self.head, self.tail, self.renamed)
 
     def names(self) -> list[str]:

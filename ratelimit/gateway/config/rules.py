@@ -1,0 +1,292 @@
+"""Checks across the objects of a configuration: what refers to what, and settings that would have no effect.
+
+A setting that has no effect where it is given is an error when somebody may rely on it, and otherwise a warning.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+
+from ..routing.table import RouteKey
+from ..templates.template import Template
+from .model import Api, Configuration, Plan, Route, Stage
+from .problems import Path, Problem, Problems, dotted, expected, unknown
+
+STAGE_NAME = re.compile("[A-Za-z0-9_-]{1,128}")
+WEBSOCKET_KEYS = ("$connect", "$disconnect", "$default")
+_VARIABLE = re.compile(r"(?<!\$)\{[^}]*\}")
+
+
+def check(configuration: Configuration) -> None:
+    """Raise a ConfigurationError with all that does not fit together."""
+    problems = Problems()
+    for name, api in configuration.apis.items():
+        problems.extend(_below(("apis", name), _api(name, api)))
+    problems.extend(_api_keys(configuration))
+    for name, plan in configuration.plans.items():
+        problems.extend(_below(("plans", name), _plan(plan, configuration)))
+    problems.extend(_plans_of_keys(configuration))
+    problems.extend(_domains(configuration))
+    problems.raise_any()
+
+
+def _below(path: Path, problems: Iterable[Problem]) -> Iterator[Problem]:
+    return (problem._replace(path=(*path, *problem.path)) for problem in problems)
+
+
+# --- one API
+
+
+def _api(name: str, api: Api) -> Iterator[Problem]:
+    if api.type != "rest" and api.resources:
+        yield Problem(("resources",), f"expected routes: only an API of type rest has resources, not {api.type}")
+    if api.type != "websocket":
+        for field in ("limits", "route_selection"):
+            if getattr(api, field) != getattr(_PLAIN, field):
+                yield Problem((field,), f"expected only in an API of type websocket, not {api.type}")
+    elif not _is_selection(api.route_selection):
+        yield Problem(("route_selection",), expected("a text such as '$request.body.action'", api.route_selection))
+    for label, stage in api.stages.items():
+        yield from _below(("stages", label), _stage(label, stage, api))
+        for deployment, variables in _variants(stage):
+            if deployment is None or deployment in api.deployments:
+                yield from _stage_variables(label, api, deployment, variables)
+    for deployment in (None, *api.deployments):
+        yield from _keys(name, api, deployment)
+        for key, path, route in api.located(deployment):
+            yield from _below(path, _websocket_route(key, route) if api.type == "websocket" else _route(key, route))
+            if route.authorizer is not None and route.authorizer not in api.authorizers:
+                yield Problem((*path, "authorizer"), unknown("authorizer", route.authorizer, api.authorizers))
+
+
+def _stage_variables(stage: str, api: Api, deployment: str | None, variables: Collection[str]) -> Iterator[Problem]:
+    """Addresses with variables that a stage does not have."""
+    for _, path, route in api.located(deployment):
+        for below, proxy in route.backends():
+            for i, address in enumerate(proxy.to):
+                for name in re.findall(r"\$\{([^}]*)\}", address):
+                    space, _, variable = name.partition(".")
+                    if space != "stageVariables" or variable not in variables:
+                        known = [f"stageVariables.{one}" for one in variables]
+                        yield Problem((*path, *below, "to", i), unknown(f"variable of stage {stage}", name, known))
+
+
+def _is_selection(text: str) -> bool:
+    names = Template(text).names
+    return bool(names) and all(name.startswith(("request.", "context.", "stageVariables.")) for name in names)
+
+
+def _stage(name: str, stage: Stage, api: Api) -> Iterator[Problem]:
+    if not STAGE_NAME.fullmatch(name) and not (name == "$default" and api.type == "http"):
+        yield Problem((), "expected a name of letters, digits, - and _" + (", or $default" * (api.type == "http")))
+    for path, deployment in (("deployment",), stage.deployment), (("canary", "deployment"), _canary_deployment(stage)):
+        if deployment is not None and deployment not in api.deployments:
+            yield Problem(path, unknown("deployment", deployment, api.deployments))
+    for key in stage.route_throttles:
+        if key != "*":
+            yield from _below(("route_throttles",), _throttled(key, api))
+
+
+def _variants(stage: Stage) -> Iterator[tuple[str | None, dict[str, str]]]:
+    """The deployments of a stage, each with its stage variables."""
+    yield stage.deployment, {**stage.variables}
+    if stage.canary:
+        yield stage.canary.deployment or stage.deployment, {**stage.variables, **stage.canary.variables}
+
+
+def _canary_deployment(stage: Stage) -> str | None:
+    return stage.canary.deployment if stage.canary else None
+
+
+def _throttled(key: str, api: Api) -> Iterator[Problem]:
+    if key not in api.route_keys():
+        yield Problem((), unknown("route", key, sorted(api.route_keys())), key)
+    elif api.type == "websocket" and key == "$disconnect":
+        yield Problem((key,), "expected a route with requests: a client that disconnects cannot be refused")
+
+
+def _keys(name: str, api: Api, deployment: str | None) -> Iterator[Problem]:
+    """Route keys that cannot be read, or that mean the same."""
+    seen: dict[object, tuple[Path, str]] = {}
+    for key, path, _ in api.located(deployment):
+        shape: object = key
+        if api.type == "websocket":
+            if key.startswith("$") and key not in WEBSOCKET_KEYS:
+                yield Problem(path[:-1], unknown("route", key, WEBSOCKET_KEYS), key)
+        elif key == "$default":
+            if api.type == "rest":
+                yield Problem(path, "expected 'ANY /{proxy+}': a REST API has no $default")
+        else:
+            try:
+                method, segments = RouteKey.parse(key)
+            except ValueError as error:
+                yield Problem(path, str(error))
+                continue
+            shape = method, tuple(re.sub(r"\{\w+(\+?)\}", r"{\1}", segment) for segment in segments)
+        where, other = seen.setdefault(shape, (path, key))
+        if where != path:
+            same = "" if other == key else f"{other!r} "
+            yield Problem(path, f"duplicate route: {same}at {dotted(('apis', name, *where))} has the same requests")
+
+
+def _route(key: str, route: Route) -> Iterator[Problem]:
+    """A route of an HTTP or a REST API."""
+    try:
+        segments = RouteKey.parse(key).segments
+    except ValueError:
+        return  # reported with the keys
+    for path, proxy in route.backends():
+        for i, address in enumerate(proxy.to):
+            if address.startswith("ws"):
+                yield Problem((*path, "to", i), expected("an http or https address in an API of this type", address))
+            for variable in _VARIABLE.findall(address):
+                if variable not in segments:
+                    variables = [segment for segment in segments if segment.startswith("{")]
+                    yield Problem((*path, "to", i), unknown("variable", variable, variables))
+
+
+def _websocket_route(key: str, route: Route) -> Iterator[Problem]:
+    """A route of a WebSocket API. A client is checked once, at $connect; a message has no status and no headers."""
+    connect, websocket = key == "$connect", route.proxy is not None and route.proxy.websocket
+    if not connect:
+        for name in ("api_key_required", "authorizer", "allow", "deny"):
+            if getattr(route, name):
+                yield Problem((name,), f"expected only at $connect: no message is checked by the {name} of a route")
+        if route.mock is not None and route.mock.headers:
+            yield Problem(("mock", "headers"), "expected only at $connect: a message has no headers")
+    if route.response and (websocket or not connect):
+        yield Problem(("response",), "expected only at $connect with an answer: a message has no headers and no status")
+    if key == "$disconnect" and route.mock is not None and route.mock.body:
+        yield Problem(("mock", "body"), "expected no body: the client is gone")
+    if key in ("$connect", "$disconnect") and websocket:
+        yield Problem(("proxy",), f"expected an http or https address: no message goes to {key}")
+    for path, proxy in route.backends():
+        for i, address in enumerate(proxy.to):
+            if path[0] == "aggregate" and address.startswith("ws"):
+                yield Problem((*path, "to", i), expected("an http or https address in an aggregate", address))
+            for variable in _VARIABLE.findall(address):
+                yield Problem((*path, "to", i), f"unknown variable {variable!r}: a route of a WebSocket API has none")
+
+
+_PLAIN = Api(stages={"plain": Stage()})
+
+
+# --- keys, plans and domains
+
+
+def _api_keys(configuration: Configuration) -> Iterator[Problem]:
+    first: dict[str, str] = {}
+    for name, value in configuration.api_keys.items():
+        other = first.setdefault(value, name)
+        if other != name:
+            yield Problem(("api_keys", name), f"expected a value of its own, got that of {other!r}")
+
+
+def _plan(plan: Plan, configuration: Configuration) -> Iterator[Problem]:
+    for i, key in enumerate(plan.keys):
+        if key not in configuration.api_keys:
+            yield Problem(("keys", i), unknown("API key", key, configuration.api_keys))
+    for i, stage in enumerate(plan.stages):
+        if stage not in _stages(configuration):
+            yield Problem(("stages", i), unknown("stage", stage, _stages(configuration)))
+    for stage, throttles in plan.route_throttles.items():
+        if stage not in plan.stages:
+            yield Problem(("route_throttles",), unknown("stage of the plan", stage, plan.stages), stage)
+        elif stage in _stages(configuration):
+            api = configuration.apis[stage.partition("/")[0]]
+            for key in throttles:
+                path = ("route_throttles", stage)
+                yield from _below(path, _throttled(key, api))
+                if key in api.route_keys() and not _requires_key(api, key):
+                    yield Problem((*path, key), "expected a route that has api_key_required")
+
+
+def _requires_key(api: Api, key: str) -> bool:
+    """Whether a request, or the connection of a message, must have an API key."""
+    asked = "$connect" if api.type == "websocket" else key
+    return any(
+        route.api_key_required
+        for deployment in (None, *api.deployments)
+        for name, _, route in api.located(deployment)
+        if name == asked
+    )
+
+
+def _stages(configuration: Configuration) -> list[str]:
+    return [f"{name}/{stage}" for name, api in configuration.apis.items() for stage in api.stages]
+
+
+def _plans_of_keys(configuration: Configuration) -> Iterator[Problem]:
+    """A key has one plan at each stage."""
+    first: dict[tuple[str, str], str] = {}
+    for name, plan in configuration.plans.items():
+        for i, key in enumerate(plan.keys):
+            for stage in plan.stages:
+                other = first.setdefault((key, stage), name)
+                if other != name:
+                    message = f"expected one plan for each key and stage, got {other!r} for {key!r} and {stage!r}, too"
+                    yield Problem(("plans", name, "keys", i), message)
+
+
+def _domains(configuration: Configuration) -> Iterator[Problem]:
+    if len(configuration.apis) > 1 and not configuration.domains:
+        example = ", ".join(f"/{name}: {name}" for name in configuration.apis)
+        yield Problem((), f'missing required domains, for several APIs: such as domains: {{"*": {{{example}}}}}')
+    targets = [*configuration.apis, *_stages(configuration)]
+    for host, bases in configuration.domains.items():
+        for base, target in bases.items():
+            if target not in targets:
+                yield Problem(("domains", host, base), unknown("API or stage", target, targets))
+
+
+# --- warnings
+
+
+def warnings(configuration: Configuration) -> Iterator[Problem]:
+    """What is probably not meant."""
+    for name, api in configuration.apis.items():
+        yield from _below(("apis", name), _api_warnings(api))
+    planned = {key for plan in configuration.plans.values() for key in plan.keys}
+    for key in configuration.api_keys:
+        if key not in planned:
+            yield Problem(("api_keys", key), "no plan has this key, so it opens no route")
+    for name, plan in configuration.plans.items():
+        for i, stage in enumerate(plan.stages):
+            api = configuration.apis[stage.partition("/")[0]]
+            if not any(_requires_key(api, key) for key in api.route_keys()):
+                message = f"no route of {stage} has api_key_required, so the plan limits nothing there"
+                yield Problem(("plans", name, "stages", i), message)
+
+
+def _api_warnings(api: Api) -> Iterator[Problem]:
+    used = {stage.deployment for stage in api.stages.values()}
+    used |= {_canary_deployment(stage) or stage.deployment for stage in api.stages.values()}
+    for deployment in (None, *api.deployments):
+        routes = list(api.located(deployment))
+        if api.type != "websocket":
+            for key, path, _ in routes:
+                yield from _below(path, _spelling(key))
+        if deployment not in used and routes:
+            yield Problem(routes[0][1][: 1 if deployment is None else 2], "no stage refers to these routes")
+    asked = {route.authorizer for deployment in (None, *api.deployments) for _, _, route in api.located(deployment)}
+    for name in api.authorizers:
+        if name not in asked:
+            yield Problem(("authorizers", name), "no route refers to this authorizer")
+
+
+def _spelling(key: str) -> Iterator[Problem]:
+    """Variables as other programs write them, which here are literal text."""
+    method, _, path = key.partition(" ")
+    segments = path.split("/")
+    meant = [_meant(segment, i == len(segments) - 1) for i, segment in enumerate(segments)]
+    if meant != segments:
+        message = f"this route matches {path!r} literally; for any value write '{method} {'/'.join(meant)}'"
+        yield Problem((), message)
+
+
+def _meant(segment: str, last: bool) -> str:
+    if re.fullmatch(r"\*+", segment):
+        return "{proxy+}" if last else "{name}"
+    found = re.fullmatch(r":(\w+)(\*|\+)?", segment)
+    if found is None:
+        return segment
+    return "{" + found[1] + ("+" if found[2] and last else "") + "}"
