@@ -1,7 +1,7 @@
 """Finds another distribution that has overwritten files of this package.
 
-The abandoned distribution `ratelimit` and django-ratelimit before version 4 install into the same folder, `ratelimit/`. pip
-does not object. The one that is installed last overwrites `__init__.py`, and the one that is removed deletes it.
+The abandoned distribution `ratelimit` and django-ratelimit before version 4 install into the same folder, `ratelimit/`.
+pip does not object. The one that is installed last overwrites `__init__.py`, and the one that is removed deletes it.
 """
 
 import warnings

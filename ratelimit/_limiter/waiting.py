@@ -35,6 +35,7 @@ class Waitable(Protocol):
     @property
     def clock(self) -> Any: ...
     def now_ns(self) -> int: ...
+    def peek(self, key: Key, cost: int = 1) -> Any: ...
     def reserve(self, key: Key, cost: int = 1, *, max_delay: float | None = None) -> Reservation: ...
 
 
@@ -300,7 +301,9 @@ class AsyncSignal:
 def _join(limiter: Waitable, key: Key, waiter: Waiter) -> tuple[Line | None, Waiter]:
     """Stand in line; without one where the turn is now and no other waits."""
     if waiter.timeout is not None:
-        seconds_to_ns(waiter.timeout, "timeout")  # an error about it should call it so
+        seconds_to_ns(waiter.timeout, "timeout")  # so that an error message names this argument, and not max_delay
+    if type(waiter.cost) is not int or type(key) not in (str, bytes, int):
+        limiter.peek(key, waiter.cost)  # raises what is wrong with them
     with _lock:
         lines = _lines.setdefault(limiter, {})
         line = lines.get((type(key), key)) or Line(limiter, key)

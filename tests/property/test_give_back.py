@@ -8,7 +8,7 @@ from cases import ALGORITHMS, SECOND, START, quota_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
+from ratelimit import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket, WaitTimeout
 from ratelimit.testing import ManualClock
 
 PERIOD = 60 * SECOND
@@ -134,13 +134,9 @@ def test_a_storm_of_waits_that_are_given_up_leaves_the_limit_usable(make):
     """Each waiter has less patience than the line is long; afterwards the limit is as if only the served had come."""
     limiter = make("100/second")
 
-    async def give_up():
-        task = asyncio.create_task(limiter.wait_async("key"))
-        await asyncio.sleep(0)
-        return task
-
     async def main():
-        tasks = [await give_up() for _ in range(400)]
+        tasks = [asyncio.create_task(limiter.wait_async("key")) for _ in range(400)]
+        await asyncio.wait(tasks, timeout=0)  # all are in line
         for task in tasks[::2] + tasks[::-1]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -156,7 +152,7 @@ def test_a_storm_at_several_limits_leaves_them_usable():
 
     async def main():
         tasks = [asyncio.create_task(both.wait_async("key")) for _ in range(200)]
-        await asyncio.sleep(0)
+        await asyncio.wait(tasks, timeout=0)  # all are in line
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -164,3 +160,82 @@ def test_a_storm_at_several_limits_leaves_them_usable():
     asyncio.run(main())
     assert slow.reserve("key").delay <= 0.1
     assert fast.reserve("key").delay == 0
+
+
+def test_waiters_follow_a_change_of_the_limit_in_order():
+    """A limit that was almost closed lets all waiters go when it is opened, the first one first."""
+    limiter = TokenBucket("1/hour", burst=1)
+    limiter.hit("key")
+    order = []
+
+    async def work(name):
+        await limiter.wait_async("key")
+        order.append(name)
+
+    async def main():
+        tasks = [asyncio.create_task(work(name)) for name in range(20)]
+        await asyncio.wait(tasks, timeout=0)
+        limiter.change("1000/second")
+        await asyncio.wait_for(asyncio.gather(*tasks), 60)
+
+    asyncio.run(main())
+    assert order == list(range(20))
+
+
+def test_a_waiter_whose_patience_a_change_exceeds_gets_a_timeout():
+    """The new limit would keep it waiting for longer than it said."""
+    limiter = TokenBucket("10/second", burst=1)
+    limiter.hit("key")
+
+    async def main():
+        task = asyncio.create_task(limiter.wait_async("key", 1, timeout=5))
+        other = asyncio.create_task(limiter.wait_async("key", 1, timeout=5))
+        await asyncio.wait([task, other], timeout=0)
+        limiter.change("1/day")
+        results = await asyncio.wait_for(asyncio.gather(task, other, return_exceptions=True), 60)
+        return [type(result) for result in results]
+
+    assert asyncio.run(main())[1] is WaitTimeout
+
+
+@pytest.mark.parametrize("counts", ["keep", "scale"])
+@given(
+    algorithm=st.sampled_from(ALGORITHMS),
+    limits=st.lists(st.integers(1, 12), min_size=2, max_size=5),
+    before=hits,
+    cost=st.integers(1, 12),
+    during=hits,
+)
+def test_a_booking_is_carried_over_changes_of_the_limit(counts, algorithm, limits, before, cost, during):
+    """Cancelled after the limit was changed, it leaves no more than a key that never had it."""
+    clock = ManualClock(START)
+    limiter, twin = make(algorithm, max(limits), clock), make(algorithm, max(limits), clock)
+    if algorithm.name == "sliding log":
+        counts = "keep"
+
+    def spend(requests):
+        for step, amount in requests:
+            clock.advance(ns=step)
+            if limiter.hit("key", amount):
+                assert twin.hit("key", amount)
+
+    spend(before)
+    booking = limiter.reserve("key", min(cost, max(limits)), max_delay=0)
+    for limit in limits:
+        for one in (limiter, twin):
+            one.change(quota_of(limit, PERIOD), counts=counts)
+        spend(during)
+    booking.cancel()
+    for _ in range(5):
+        assert limiter.peek("key").remaining <= twin.peek("key").remaining
+        clock.advance(ns=PERIOD // 3)
+
+
+def test_a_booking_is_forgotten_with_all_keys(clock):
+    """A change that resets the counts leaves nothing to give back."""
+    limiter = TokenBucket("10/minute", clock=clock)
+    booking = limiter.reserve("key", 5)
+    limiter.change("8/minute", counts="reset")
+    limiter.hit("key", 8)
+    booking.cancel()
+    assert not limiter.allow("key")

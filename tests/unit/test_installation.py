@@ -51,7 +51,9 @@ def test_submodules_warn_with_the_commands_that_mend_it(site, distribution):
 
 def test_command_refuses_with_the_commands_that_mend_it(site):
     overwrite(site)
-    result = run(site, "sys.argv = ['ratelimit', 'table', 'list']\nfrom ratelimit.__main__ import main\nsys.exit(main())")
+    result = run(
+        site, "sys.argv = ['ratelimit', 'table', 'list']\nfrom ratelimit.__main__ import main\nsys.exit(main())"
+    )
     assert result.returncode == 2
     assert "pip uninstall -y ratelimit" in result.stderr
 
