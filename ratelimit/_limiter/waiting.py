@@ -21,6 +21,7 @@ from ..quota import Quota, seconds_to_ns
 from .reservation import Reservation
 
 Key = str | bytes | int
+Cost = int | tuple[int, ...]  # one for all limiters, or one for each
 LOOK_EVERY = 0.5  # seconds; so often the first in line looks whether the limit was changed
 RETURN_EVERY = 0.001, 0.02  # seconds between two tries to return places: while it works, and while it does not
 
@@ -35,8 +36,8 @@ class Waitable(Protocol):
     @property
     def clock(self) -> Any: ...
     def now_ns(self) -> int: ...
-    def peek(self, key: Key, cost: int = 1) -> Any: ...
-    def reserve(self, key: Key, cost: int = 1, *, max_delay: float | None = None) -> Reservation: ...
+    def peek(self, key: Key, cost: int = 1, **costs: Any) -> Any: ...
+    def reserve(self, key: Key, cost: int = 1, *, max_delay: float | None = None, **costs: Any) -> Reservation: ...
 
 
 class Signal(Protocol):
@@ -48,7 +49,7 @@ class Signal(Protocol):
 class Waiter:
     """One call of `wait` or `wait_async`, until its turn."""
 
-    def __init__(self, cost: int, timeout: float | None, signal: Signal) -> None:
+    def __init__(self, cost: Cost, timeout: float | None, signal: Signal) -> None:
         self.number = next(_arrivals)
         self.cost = cost
         self.timeout = timeout
@@ -97,7 +98,7 @@ class Line:
         self.limiter = limiter
         self.key = key
         self.quotas = _quotas_of(limiter)
-        self.queues: dict[int, Queue] = {}
+        self.queues: dict[Cost, Queue] = {}
 
     def join(self, waiter: Waiter) -> None:
         """Stand at the end: at a spare place, or at one that is booked now."""
@@ -229,7 +230,7 @@ class Returner:
 _returner = Returner()
 
 
-def wait(limiter: Waitable, key: Key, cost: int, timeout: float | None) -> None:
+def wait(limiter: Waitable, key: Key, cost: Cost, timeout: float | None) -> None:
     """Block until `cost` is spent."""
     signal = threading.Event()
     given = limiter.clock is not None
@@ -247,7 +248,7 @@ def wait(limiter: Waitable, key: Key, cost: int, timeout: float | None) -> None:
         raise
 
 
-async def wait_async(limiter: Waitable, key: Key, cost: int, timeout: float | None) -> None:
+async def wait_async(limiter: Waitable, key: Key, cost: Cost, timeout: float | None) -> None:
     """Sleep in the running event loop of asyncio until `cost` is spent."""
     try:
         signal = AsyncSignal(asyncio.get_running_loop())
@@ -303,7 +304,7 @@ def _join(limiter: Waitable, key: Key, waiter: Waiter) -> tuple[Line | None, Wai
     if waiter.timeout is not None:
         seconds_to_ns(waiter.timeout, "timeout")  # so that an error message names this argument, and not max_delay
     if type(waiter.cost) is not int or type(key) not in (str, bytes, int):
-        limiter.peek(key, waiter.cost)  # raises what is wrong with them
+        limiter.peek(key, **_costs(waiter.cost))  # raises what is wrong with them
     with _lock:
         lines = _lines.setdefault(limiter, {})
         line = lines.get((type(key), key)) or Line(limiter, key)
@@ -346,8 +347,12 @@ def _leave(line: Line | None, waiter: Waiter) -> None:
             line.close_if_empty()
 
 
-def _book(limiter: Waitable, key: Key, cost: int, timeout: float | None) -> Reservation:
-    booking = limiter.reserve(key, cost, max_delay=timeout)
+def _costs(cost: Cost) -> dict[str, Any]:
+    return {"costs": cost} if isinstance(cost, tuple) else {"cost": cost}
+
+
+def _book(limiter: Waitable, key: Key, cost: Cost, timeout: float | None) -> Reservation:
+    booking = limiter.reserve(key, max_delay=timeout, **_costs(cost))
     if booking:
         return booking
     if booking.delay_ns is None:
