@@ -11,11 +11,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test nightly lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test clean
+.PHONY: help demo check test nightly lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test wheel clean
 .SECONDARY:
 
 help:  ## list the tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(BUILT)  ## decide real traffic under every algorithm (made up, or LOG=access.log), then a gateway at work
 	$(BIN)/python examples/demo.py $(LOG)
@@ -68,6 +68,9 @@ free-threaded:  ## the tests that race, on a CPython without the GIL, which is b
 
 sdist-test: $(VENV)/.group-build  ## the source distribution, tested in a fresh environment
 	scripts/test-sdist $(BIN)/python
+
+wheel: $(VENV)/.group-build  ## the wheel, in dist/, which must not be larger than it needs to be
+	scripts/build-wheel $(BIN)/python
 
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) build dist *.egg-info docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks

@@ -47,7 +47,7 @@ cdef inline uint64_t wait_of(const Part* part) noexcept nogil:
 
 
 cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
-    """The cost for a limiter in all its parts: one that occurs twice, with the same key, is spent from twice."""
+    """Return the cost for a limiter in all its parts; one that occurs twice with the same key is spent from twice."""
     cdef uint64_t cost = 0
     cdef int k
     for k in range(size):
@@ -57,7 +57,7 @@ cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
 
 
 cdef int look_all(Part* parts, int size) noexcept nogil:
-    """The part that refuses longest, or -1 if all admit. `at` of each outcome is when it is ready.
+    """Return the part that refuses longest, or -1 if all admit. `at` of each outcome is when it is ready.
 
     The cost of the part that refuses becomes its whole share, so that its verdict is about that.
     """
@@ -114,7 +114,7 @@ cdef int spend_all(Part* parts, int size) noexcept nogil:
 
 
 cdef uint64_t wait_for_all(Part* parts, int size) noexcept nogil:
-    """How long until all parts can be spent from at the same moment.
+    """Return how long until all parts can be spent from at the same moment.
 
     In a leaky bucket that is its turn, as in Limiter.reserve, and not the moment at which the queue has room.
     """
@@ -411,7 +411,7 @@ cdef class All:
         return All, self.limiters
 
     def __str__(self):
-        """The limits as `ratelimit.parse` reads them."""
+        """Return the limits as `ratelimit.parse` reads them."""
         return "; ".join(map(str, self.limiters))
 
     def __repr__(self):
@@ -481,14 +481,14 @@ cdef class Bound:
 
 
 cdef tuple costs_of(object costs, object cost, int size):
-    """A cost for each limiter, checked."""
+    """Return a checked cost for each limiter."""
     if cost != 1:
         raise TypeError(f"costs: expected without cost=, got cost={cost!r} too")
     return tuple([checked_cost(own, "costs") for own in one_for_each(costs, "costs", size)])
 
 
 cdef object cost_rows(object costs, Py_ssize_t size, int limits):
-    """The costs of a batch, a row for each limiter."""
+    """Return the costs of a batch, a row for each limiter."""
     if getattr(costs, "ndim", 1) != 2:
         return np.broadcast_to(checked_integers(costs, "costs", size, 1), (limits, size))
     if costs.shape != (size, limits):

@@ -27,7 +27,7 @@ TOLD = ("ratelimit-policy", "ratelimit", "retry-after", "x-amzn-errortype", "x-u
 
 
 class Backend(BaseHTTPRequestHandler):
-    """What stands behind the gateway."""
+    """The backend of the gateway."""
 
     protocol_version = "HTTP/1.1"
 
@@ -101,7 +101,7 @@ def ask(port, method, path, body=None, **headers):
 
 
 def tell(title, answers):
-    """What came of some requests: each kind of answer once, in full."""
+    """Print the answers to some requests, each kind once and in full."""
     print(f"\n{title}")
     print("  " + ", ".join(f"{many} x {status}" for status, many in Counter(one[0] for one in answers).items()))
     for status in dict.fromkeys(one[0] for one in answers):
@@ -149,7 +149,7 @@ def show(port):
 
 
 def replay(log):
-    """What other limits would have done to the same traffic."""
+    """Show the effect of other limits on the same traffic."""
     lines = log.read_text().splitlines()
     print(f"\nThe access log has {len(lines)} lines, such as\n  {lines[0]}")
     if find_spec("ratelimit.replay") is None:

@@ -56,7 +56,7 @@ cdef inline bint is_gcra(const Rule* rule) noexcept nogil:
 cdef inline bint admit(
     const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring, u128* after
 ) noexcept nogil:
-    """Whether `cost` may be spent now, and the state `after` spending it."""
+    """Return whether `cost` may be spent now, and the state `after` spending it."""
     if is_gcra(rule):
         return gcra_admit(rule, now, cost, state, after)
     if rule.algorithm == SLIDING_WINDOW:
@@ -67,7 +67,7 @@ cdef inline bint admit(
 
 
 cdef inline uint64_t ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:
-    """The first moment, from now on, at which `cost` is admitted if nothing else happens; or NEVER."""
+    """Return the first moment, from now on, at which `cost` is admitted if nothing else happens; or NEVER."""
     if is_gcra(rule):
         return gcra_ready(rule, now, cost, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -78,12 +78,12 @@ cdef inline uint64_t ready(const Rule* rule, uint64_t now, uint64_t cost, u128 s
 
 
 cdef inline uint64_t turn(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """When a request that is admitted now may act: immediately, except in a leaky bucket."""
+    """Return when a request that is admitted now may act: immediately, except in a leaky bucket."""
     return gcra_turn(rule, now, state) if rule.algorithm == LEAKY_BUCKET else now
 
 
 cdef inline u128 charge(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
-    """The state after `cost` is spent whether it is admitted or not (of a sliding log: one of it)."""
+    """Return the state after `cost` is spent whether it is admitted or not (of a sliding log: one of it)."""
     if is_gcra(rule):
         return gcra_charge(rule, now, cost, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -94,7 +94,7 @@ cdef inline u128 charge(const Rule* rule, uint64_t now, uint64_t cost, u128 stat
 
 
 cdef inline u128 refund(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
-    """The state after `cost` is given back. (A sliding log gives back in its ring, see log.pxd.)"""
+    """Return the state after `cost` is given back. (A sliding log gives back in its ring, see log.pxd.)"""
     if is_gcra(rule):
         return gcra_refund(rule, now, cost, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -105,7 +105,7 @@ cdef inline u128 refund(const Rule* rule, uint64_t now, uint64_t cost, u128 stat
 cdef inline u128 cancel(
     const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 booked, u128 state
 ) noexcept nogil:
-    """The state after `cost` of a booking is taken back, as far as that breaks no promise.
+    """Return the state after `cost` of a booking is taken back, as far as that breaks no promise.
 
     The booking was for the moment `at` and left the state `booked`. A key whose state has been another one since is
     never better off than one that never had the booking. (A sliding log gives back in its ring, see log.pxd.)
@@ -120,7 +120,7 @@ cdef inline u128 cancel(
 cdef inline bint is_built_upon(
     const Rule* rule, uint64_t now, uint64_t at, u128 booked, u128 state
 ) noexcept nogil:
-    """Whether later bookings keep a booking from being taken back whole, for as long as they are there."""
+    """Return whether later bookings keep a booking from being taken back whole, for as long as they are there."""
     cdef u128 clock = <u128>now * rule.unit
     if rule.algorithm == LEAKY_BUCKET:
         return state > booked > clock
@@ -134,7 +134,7 @@ cdef inline bint is_built_upon(
 
 
 cdef inline uint64_t remaining(const Rule* rule, uint64_t now, u128 state, u128* ring) noexcept nogil:
-    """The largest cost that would be admitted now."""
+    """Return the largest cost that would be admitted now."""
     if is_gcra(rule):
         return gcra_remaining(rule, now, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -145,7 +145,7 @@ cdef inline uint64_t remaining(const Rule* rule, uint64_t now, u128 state, u128*
 
 
 cdef inline uint64_t fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """The first moment, from now on, at which the key is like one never seen; or NEVER."""
+    """Return the first moment, from now on, at which the key is like one never seen; or NEVER."""
     if state == 0:
         return now
     if is_gcra(rule):
@@ -158,14 +158,14 @@ cdef inline uint64_t fresh_at(const Rule* rule, uint64_t now, u128 state) noexce
 
 
 cdef inline bint is_fresh(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """Whether the key is like one never seen."""
+    """Return whether the key is like one never seen."""
     if is_gcra(rule):
         return state <= <u128>now * rule.unit  # without a division, since a search for a slot asks this about every key
     return fresh_at(rule, now, state) <= now
 
 
 cdef inline u128 live_above(const Rule* rule, uint64_t moment) noexcept nogil:
-    """A bound: every state above it is live at `moment`; states below it may be live, too."""
+    """Return a bound: every state above it is live at `moment`; states below it may be live, too."""
     cdef uint64_t since = moment - min(moment, rule.period)
     if is_gcra(rule):
         return <u128>moment * rule.unit
@@ -179,7 +179,7 @@ cdef inline u128 live_above(const Rule* rule, uint64_t moment) noexcept nogil:
 cdef inline u128 carried(
     const Rule* old, const Rule* new, uint64_t now, bint scale, u128 state
 ) noexcept nogil:
-    """The state under a new quota. It keeps what was spent or, with `scale`, the share of the limit that was spent."""
+    """Return the state under a new quota: what was spent stays or, with `scale`, its share of the limit."""
     if is_gcra(old):
         return gcra_carried(old, new, now, scale, state)
     if not scale or old.algorithm == SLIDING_LOG:
@@ -190,7 +190,7 @@ cdef inline u128 carried(
 
 
 cdef inline u128 unknown(const Rule* rule, uint64_t now, uint64_t horizon) noexcept nogil:
-    """The state of a key that is not in the table: fresh since `horizon`, and unknown before."""
+    """Return the state of a key that is not in the table: fresh since `horizon`, and unknown before."""
     cdef Sliding seen
     if now >= horizon:
         return 0

@@ -8,7 +8,7 @@ COUNTS: tuple[Literal["keep", "scale", "reset"], ...]
 
 @disjoint_base
 class Attachment:
-    """What every limiter has. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
+    """The base of every limiter. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
 
     @property
     def clock(self) -> Any: ...

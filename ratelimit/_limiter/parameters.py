@@ -34,7 +34,7 @@ class RuleParameters(NamedTuple):
         return StoredQuota(self.quota.limit, self.quota.period_ns, self.limit)
 
     def format(self, own_clock: bool) -> TableFormat:
-        """What a table for this rule is made with, and keeps."""
+        """Return the properties of a table for this rule."""
         return TableFormat(self.algorithm, own_clock, self.unit, self.period, self.capacity)
 
 

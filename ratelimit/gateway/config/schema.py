@@ -8,7 +8,7 @@ from .model import Configuration
 
 
 def schema() -> dict[str, Any]:
-    """A JSON schema (draft 2020-12) that accepts what a configuration file may have, and describes it."""
+    """Return a JSON schema (draft 2020-12) that accepts every valid configuration file and describes it."""
     found = TypeAdapter(Configuration).json_schema()
     _close(found)
     return {

@@ -96,7 +96,7 @@ def _check_tls(given: argparse.Namespace) -> None:
     try:
         context = ssl.create_default_context(cafile=authorities)
         if certificate:
-            context.load_cert_chain(certificate, key, password="")  # as uvicorn will: nobody is asked for one
+            context.load_cert_chain(certificate, key, password="")  # as uvicorn will, without asking for one
     except ssl.SSLError as error:
         files = ", ".join(filter(None, (certificate, key, authorities)))
         raise ValueError(f"no key, certificate and CAs that fit: {files}: {error}") from error
