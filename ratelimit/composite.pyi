@@ -36,9 +36,7 @@ class All:
         """The clock= that all limiters have, or None for ratelimit's own."""
     def allow(self, key: _Key, /) -> bool:
         """Spend 1 from all limiters if all admit it; return whether they did."""
-    def hit(
-        self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None
-    ) -> Decision:
+    def hit(self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
         """Spend from all limiters if all admit it; return a Decision, as Limiter.hit does.
 
         Args:
@@ -55,9 +53,7 @@ class All:
 
         Returns: a Bound, which can be hit any number of times.
         """
-    def peek(
-        self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None
-    ) -> Decision:
+    def peek(self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
         """Return the Decision that `hit` would make, without changing anything."""
     def reserve(
         self,

@@ -272,7 +272,7 @@ class SlidingWindow(FixedWindow):
             cost -= back
 
     def give_back(self, now, booking, cost):
-        """To the window that was booked, while it is one of the two. What was spent before them is not known."""
+        """To the window that was booked, while it is one of the two. The count before them is not known."""
         self.latest = max(self.latest, self.window(now))
         window = self.window(booking.at)
         if window in (self.latest, self.latest - self.own[1]):
@@ -320,7 +320,7 @@ class SlidingLog(Oracle):
         return None  # a log gives back one by one
 
     def cancel(self, now, booking, cost):
-        """Only the last in line can leave without a trace. Beyond a lap the log is stricter than is said here."""
+        """Only the last in line can leave without a trace. Beyond a lap the log is stricter than this oracle."""
         if booking.at <= now:
             if booking.at + self.own[1] > now:
                 self.refund(now, cost)

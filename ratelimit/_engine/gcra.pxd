@@ -64,16 +64,16 @@ cdef inline u128 gcra_refund(const Rule* rule, uint64_t now, uint64_t cost, u128
 
 
 cdef inline u128 gcra_cancel(const Rule* rule, uint64_t now, uint64_t cost, u128 booked, u128 tat) noexcept nogil:
-    """Take back `cost` of a booking that left the state `booked`, so that nobody gains what they did not lose by it.
+    """Take back `cost` of a booking that left the state `booked`, but no more than it still takes from other requests.
 
-    Compare a key that never had the booking. It would be ahead of this one by `cost` intervals at first, and by no
-    more than `booked` is ahead of the clock: time works the rest off. What was booked afterwards for moments yet to
-    come keeps its moments, and was built upon the booking: as much stays spent. In a leaky bucket turns follow one
-    another, so a turn that another one follows cannot be given to a newcomer.
+    A key that never had the booking would be ahead of this one by `cost` intervals at first, and by no more than
+    `booked` is ahead of the clock: time works the rest off. Later bookings for future moments keep their moments, which
+    depend on this booking, so as much stays spent. In a leaky bucket turns follow one another: a turn that is not the
+    last cannot be given to a newcomer.
     """
     cdef u128 clock = <u128>now * rule.unit
     cdef u128 left = booked - clock if booked > clock else 0
-    cdef u128 bookings = later(booked, clock + rule.tolerance)  # beyond it lie only bookings for moments to come
+    cdef u128 bookings = later(booked, clock + rule.tolerance)  # later states come from bookings ahead
     cdef u128 built
     if tat <= clock or (rule.algorithm == LEAKY_BUCKET and tat != booked):
         return tat

@@ -20,7 +20,7 @@ cdef struct Request:
     uint64_t at        # RESERVE: not before; CANCEL: the moment that was booked
     # CANCEL alone:
     bint whole         # no part of the booking stays
-    bint last_only     # do nothing while later bookings are built upon it; the outcome's `at` is NEVER then
+    bint last_only     # do nothing while later bookings depend on it; the outcome's `at` is NEVER then
     u128 found         # the state that the booking found
     u128 booked        # the state that it left
 

@@ -112,8 +112,8 @@ cdef inline u128 sliding_refund(const Rule* rule, uint64_t now, uint64_t cost, u
 cdef inline u128 sliding_cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 state) noexcept nogil:
     """Give back to the window that was booked, while it is in view.
 
-    When nothing is left of a window that has not begun, the one before it comes back. What the window before that had
-    spent is no longer known, and is taken to be all of it.
+    When nothing is left of a window that has not begun, the one before it comes back. The count of the window before
+    that is no longer known; the limit is assumed.
     """
     cdef Sliding seen = sliding_at(rule, now, state)
     cdef uint64_t booked = at // rule.period

@@ -20,7 +20,7 @@ from .parameters import read_parameters
 
 @cython.final
 cdef class Place:
-    """What was booked at one limiter."""
+    """A turn that was booked with one limiter."""
 
     cdef bint follow_changes(self, uint64_t* cost) except -1:
         """Carry the booking over the changes of the quota since, as the key's state was; False if it is forgotten.
@@ -113,7 +113,8 @@ cdef class Reservation:
     def _return(self):
         """Cancel a turn that is yet to come where it is the last in line; return whether no part of it is left.
 
-        What others have built upon stays booked, for another try. waiting.py calls this from one thread at a time.
+        A turn on which later bookings depend stays booked, for another try. waiting.py calls this from one thread at a
+        time.
         """
         if self.places and not self.closed:
             self.correct((0,) * len(self.costs), True)

@@ -1,9 +1,9 @@
-"""Waiting for one's turn: places in line, booked on arrival and handed on when a waiter gives up.
+"""Waiting for a turn: places in line, booked on arrival and handed on when a waiter gives up.
 
 The waiters of this process for one key of a limiter form a Line. On arrival each of them books a place, so that the
 line is one among processes, too. A place belongs to the line and not to the waiter: the first waiter gets the first
-place. When a waiter gives up, all behind it move up, and the last place is given back. Nothing was built upon the
-last place, so it goes back whole, unless another process booked after it; then it is kept and tried again.
+place. When a waiter gives up, all behind it move up, and the last place is given back. No booking depends on the last
+place, so all of it goes back, unless another process booked after it; then it is kept and tried again.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Waitable(Protocol):
 
 
 class Signal(Protocol):
-    """What wakes a sleeping waiter."""
+    """The event that wakes a sleeping waiter."""
 
     def set(self) -> None: ...
 
@@ -157,7 +157,7 @@ class Line:
             waiter.signal.set()
 
     def give_back(self) -> bool:
-        """Return the last places as far as they are spare and nothing was built upon them: whether all are returned."""
+        """Return the last places as far as they are spare and no booking depends on them: whether all are returned."""
         final = self.limiter.clock is not None  # no other process shares the clock, and no thread comes back later
         while queue := max((q for q in self.queues.values() if q.places), key=lambda q: q.places[-1], default=None):
             if not queue.has_spare():
@@ -197,7 +197,7 @@ class Line:
 
 
 class Returner:
-    """A thread that tries to return the places upon which another process has built, until all are returned."""
+    """A thread that tries to return the places on which bookings of another process depend, until all are returned."""
 
     def __init__(self) -> None:
         self._lines: list[Line] = []
@@ -321,7 +321,7 @@ def _turn(line: Line, waiter: Waiter, given: bool) -> float | None:
     """Seconds to sleep until the next look, None to be woken; 0 when the waiter's turn has come, and it has left.
 
     Only the first in line has to look at the clock. With a clock that was given each waiter does, since such a clock
-    says nothing of when to wake others.
+    cannot wake others.
     """
     with _lock:
         line.follow_change()
@@ -368,5 +368,5 @@ def _too_long(key: Key, delay: float, timeout: float | None) -> WaitTimeout:
     return WaitTimeout(f"key {key!r} has to wait {delay:.9g} s, longer than timeout={timeout!r}", delay)
 
 
-def _quotas_of(limiter: Waitable) -> list[Quota]:
+def _quotas_of(limiter: Any) -> list[Quota]:
     return [one.quota for one in getattr(limiter, "limiters", (limiter,))]

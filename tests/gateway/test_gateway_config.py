@@ -719,7 +719,8 @@ def test_check_accepts_a_right_file(tmp_path, capsys):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(
-    ("tables", "problem"), [("/proc/nowhere", "'/proc/nowhere'"), ("tables", "is not a ratelimit table: it has 7 bytes")]
+    ("tables", "problem"),
+    [("/proc/nowhere", "'/proc/nowhere'"), ("tables", "is not a ratelimit table: it has 7 bytes")],
 )
 def test_command_rejects_tables_that_cannot_be_opened(tmp_path, monkeypatch, capsys, tables, problem, workers):
     """The error is one line, and no worker is started."""

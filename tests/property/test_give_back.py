@@ -1,4 +1,4 @@
-"""What `cancel`, `settle` and `refund` give back: no more than the booking took from others."""
+"""A booking that is cancelled or settled gives back no more than it took from others."""
 
 import asyncio
 from fractions import Fraction
@@ -68,7 +68,7 @@ def acts_within(acts, begin, end):
     ),
 )
 def test_token_bucket_keeps_its_promise_whatever_is_cancelled(limit, orders):
-    """At most limit + T * rate requests act in an interval of length T, whoever cancelled or settled what."""
+    """At most limit + T * rate requests act in an interval of length T, whichever bookings are cancelled or settled."""
     clock = ManualClock(START)
     limiter = TokenBucket(quota_of(limit, PERIOD), clock=clock)
     acts, bookings = [], []

@@ -58,7 +58,7 @@ def test_command_refuses_with_the_commands_that_mend_it(site):
     assert "pip uninstall -y ratelimit" in result.stderr
 
 
-def test_a_later_django_ratelimit_is_no_conflict(site):
+def test_accepts_a_later_django_ratelimit(site):
     """From version 4 it has a folder of its own."""
     (site / "django_ratelimit-4.1.0.dist-info").mkdir()
     (site / "ratelimit" / "decorators.py").write_text("")
