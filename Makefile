@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test nightly lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test wheel clean
+.PHONY: help demo check quick-tests test nightly lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test wheel clean
 .SECONDARY:
 
 help:  ## list the tasks
@@ -21,7 +21,10 @@ demo: $(BUILT)  ## decide real traffic under every algorithm (made up, or LOG=ac
 	$(BIN)/python examples/demo.py $(LOG)
 	$(BIN)/python examples/gateway/demo.py
 
-check: lint typing $(BUILT) $(VENV)/.group-test  ## the quick loop: style, types, unit and property tests
+check: $(BUILT) $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-bench  ## the quick loop: style, types, unit and property tests
+	$(MAKE) --jobs=2 --output-sync lint typing quick-tests
+
+quick-tests:
 	$(BIN)/python -m pytest -m "not slow" --hypothesis-profile=quick tests/unit tests/property
 
 test: $(BUILT) $(VENV)/.group-test  ## all tests, with every code block of the documentation
