@@ -62,7 +62,7 @@ def main():
 
 @contextlib.contextmanager
 def gateway(folder, backend):
-    """The gateway in a process of its own: its port."""
+    """Run the gateway in a separate process; yield its port."""
     text = (HERE / "gateway.yaml").read_text().replace('"8081"', f'"{backend}"')
     (folder / "gateway.yaml").write_text(text.replace("access.log", str(folder / "access.log")))
     with socket.socket() as free:
@@ -91,7 +91,7 @@ def wait_for(port, process, log):
 
 
 def ask(port, method, path, body=None, **headers):
-    """The status, the headers and the body of an answer."""
+    """Send a request; return the status, the headers and the body of the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()

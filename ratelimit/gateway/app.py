@@ -98,7 +98,7 @@ class Gateway:
 
 @asynccontextmanager
 async def background(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """A service that runs a coroutine function until the application ends."""
+    """Run a coroutine function as a service until the application ends."""
     task = asyncio.create_task(run())
     try:
         yield

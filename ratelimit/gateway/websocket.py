@@ -240,7 +240,7 @@ class Message:
         self._is_text = is_text
 
     def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
-        """The route that the message names, or else `$default`."""
+        """Return the route that the message names, or else `$default`."""
         connection = self._connection
         message = exchange.request.websocket.message
         key = connection.api.selection.fill(exchange) if isinstance(message, dict) else "$default"
@@ -287,7 +287,7 @@ class Disconnect:
         return await ask(route, exchange, b"")
 
     async def deliver(self, site: Site, exchange: Exchange, response: Response) -> None:
-        """The client is gone."""
+        """Do nothing: the client is gone."""
 
 
 async def ask(route: CompiledRoute, exchange: Exchange, body: bytes) -> Response:

@@ -37,9 +37,9 @@ def example(shared_name, tmp_path):
 
     def copy(name):
         text = (EXAMPLES / name).read_text()
-        assert '"example"' in text
+        assert "example" in text
         assert len(text.splitlines()) <= 20, "a program of the documentation has at most 20 lines"
-        (tmp_path / name).write_text(text.replace('"example"', repr(shared_name)))
+        (tmp_path / name).write_text(text.replace("example", shared_name))
         return tmp_path
 
     return copy

@@ -363,7 +363,7 @@ def test_rejects_contradictory_quotas(quota):
         (lambda: CalendarQuota(5.5, "DAY"), "limit: expected a whole number, got 5.5"),
         (
             lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).chain("ben", "a/b", "GET /"),
-            "unknown key 'ben' in plan 'gold' 'gold': ann",
+            "unknown key 'ben' in plan 'gold' .choose from ann.",
         ),
         (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ann"), "plan 'gold' has no quota"),
         (

@@ -298,7 +298,7 @@ class Resource(BaseModel):
     """A path of a REST API: its methods, and below it further paths, which begin with a slash."""
 
     model_config = ConfigDict(
-        extra="allow", frozen=True, use_attribute_docstrings=True,
+        extra="allow", frozen=True,
         json_schema_extra=lambda schema: schema.update(
             patternProperties={"^/": schema["additionalProperties"]}, additionalProperties=False
         ),
