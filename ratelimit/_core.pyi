@@ -103,6 +103,20 @@ class Limiter(Attachment):
         """
     def refund(self, key: _Key, cost: int = 1) -> None:
         """Give `cost` back, at most what was spent."""
+    async def allow_async(self, key: _Key, /) -> bool:
+        """Do what `allow` does; for tables that are reached over a network."""
+    async def hit_async(
+        self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None, now: int | None = None
+    ) -> Decision:
+        """Do what `hit` does; for tables that are reached over a network."""
+    async def peek_async(
+        self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None, now: int | None = None
+    ) -> Decision:
+        """Do what `peek` does; for tables that are reached over a network."""
+    async def reserve_async(self, key: _Key, cost: int = 1, *, max_delay: _Seconds | None = None) -> Reservation:
+        """Do what `reserve` does; for tables that are reached over a network."""
+    async def refund_async(self, key: _Key, cost: int = 1) -> None:
+        """Do what `refund` does; for tables that are reached over a network."""
     def reset(self, key: _Key) -> None:
         """Forget the key: make it like one never seen."""
     def change(self, quota: Quota | str, *, counts: _Counts = "keep") -> None:
