@@ -13,6 +13,7 @@ from functools import partial
 import pytest
 
 from ratelimit.language import ALGORITHMS
+from ratelimit.replay import answer as answer_module
 from ratelimit.replay import replay_log
 from ratelimit.replay.cli import replay as replay_command
 from ratelimit.replay.cli import suggest as suggest_command
@@ -174,10 +175,10 @@ def test_curve_shows_the_refusals_of_each_limit(answer, trace):
     assert len(answer["suggestions"]) == 5
     for found in answer["suggestions"]:
         assert len(found["curve"]) > 4
-        number, share = found["curve"][2]
+        number, refused = found["curve"][2]["number"], found["curve"][2]["refused"]
         limit = found["limit"].replace(f" {found['number']}/", f" {number}/")
-        assert trace.refused(Limit.parse(limit)) / len(trace) == share
-        shares = [share for _, share in found["curve"]]
+        assert trace.refused(Limit.parse(limit)) == refused
+        shares = [point["refused"] for point in found["curve"]]
         assert shares == sorted(shares, reverse=True)
 
 
@@ -197,14 +198,14 @@ def test_suggests_no_limit_when_none_fits(tmp_path, capsys):
 
 
 def test_interrupted_search_prints_what_it_found(made_log, monkeypatch, capsys):
-    whole = suggest_command.suggest
+    whole = answer_module.suggest
 
-    def interrupted(trace, algorithm, *rest):
+    def interrupted(measure, algorithm, *rest):
         if algorithm == "sliding-window":
             raise KeyboardInterrupt
-        return whole(trace, algorithm, *rest)
+        return whole(measure, algorithm, *rest)
 
-    monkeypatch.setattr(suggest_command, "suggest", interrupted)
+    monkeypatch.setattr(answer_module, "suggest", interrupted)
     chosen = [word for name in ("fixed-window", "sliding-window") for word in ("--algorithm", name)]
     assert suggest_command.main([str(made_log), *chosen]) == 1
     printed = capsys.readouterr().out
@@ -217,7 +218,7 @@ def test_interrupted_search_prints_what_it_found(made_log, monkeypatch, capsys):
 def test_rejects_invalid_shares(share, made_log, capsys):
     with pytest.raises(SystemExit):
         suggest_command.main([str(made_log), "--refuse-at-most", share])
-    assert "must be a share such as 0.1% or 0.001" in capsys.readouterr().err
+    assert "expected a share such as 0.1% or 0.001" in capsys.readouterr().err
 
 
 def test_search_finds_the_smallest_number():
@@ -387,7 +388,7 @@ def test_suggest_reports_unusual_lines_as_replay_does(tmp_path, capsys):
     page = tmp_path / "page.html"
     assert suggest_command.main([str(log)]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("2 requests by 1 client; the smallest limits")
+    assert printed.startswith("too small a sample for an answer: 1 usual client\n2 requests by 1 client; ")
     assert suggest_command.main([str(log), "--html", str(page)]) == 0
     for said in ("1 of 3 lines could not be read and are left out", "line was out of order, and sorted"):
         assert said in printed
