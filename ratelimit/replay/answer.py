@@ -141,8 +141,9 @@ class Inquiry:
         touched, total = self._effect(refused)
         share = total / max(len(replays), 1)
         return Suggestion(
-            spec.algorithm, str(spec), spec.quota.limit, at_once(spec), touched, total, share, at_most(spec), curve
-        )
+            spec.algorithm, str(spec), spec.quota.limit, spec.quota.period, at_once(spec), touched, total, share,
+            at_most(spec), curve,
+        )  # fmt: skip
 
     def _effect(self, refused: NDArray[np.int64]) -> tuple[int, int]:
         return int(np.count_nonzero(refused[: self.size][self.usual])), int(refused.sum())

@@ -178,7 +178,7 @@ class Suggestion:
 
     Attributes:
         limit: its text.
-        number: requests in each period.
+        number: requests in each period of `period` seconds.
         at_once: burst, or one more than the capacity.
         touched: usual clients that it refuses at least once.
         refused, share: the requests that it refuses, of all clients.
@@ -190,6 +190,7 @@ class Suggestion:
     algorithm: str
     limit: str
     number: int
+    period: float
     at_once: int
     touched: int
     refused: int

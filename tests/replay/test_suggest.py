@@ -1,9 +1,12 @@
 """`suggest`: limits that touch few clients, and what the clients above them look like."""
 
 import json
+import subprocess
 from datetime import UTC, datetime
 
 import pytest
+import yaml
+from tools import program
 
 from ratelimit.language import ALGORITHMS
 from ratelimit.replay import replay_log
@@ -11,6 +14,7 @@ from ratelimit.replay.answer import Inquiry, group_of
 from ratelimit.replay.cli import suggest
 from ratelimit.replay.logs import recorded
 from ratelimit.replay.reading.reader import Reader
+from ratelimit.replay.render.configuration import configuration
 
 MINUTE = 60 * 10**9
 START = 1_767_571_200
@@ -140,3 +144,53 @@ def test_suggest_answers_the_demo(made_log, tmp_path):
     assert [(one["key"], one["kind"]) for one in found["above"][:3]] == [
         ("203.0.113.66", "login attack"), ("198.51.100.80", "crawler"), ("203.0.113.20", "script"),
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory):
+    path = write(tmp_path_factory.mktemp("log") / "log", people())
+    return answer(path, algorithms=["token-bucket"]).suggestions[0]
+
+
+def test_configuration_in_python_makes_the_limiter(bucket):
+    names = {"client": "192.0.2.1"}
+    exec(configuration(bucket, "python"), names)
+    assert str(names["limiter"]) == bucket.limit
+
+
+def test_configuration_of_the_gateway_and_envoy_is_yaml(bucket):
+    plan = yaml.safe_load(configuration(bucket, "gateway"))["plans"]["clients"]["throttle"]
+    assert plan == {"rate": pytest.approx(bucket.number / 60, rel=1e-3), "burst": bucket.at_once}
+    envoy = yaml.safe_load(configuration(bucket, "envoy"))["token_bucket"]
+    assert envoy == {"max_tokens": bucket.at_once, "tokens_per_fill": bucket.number, "fill_interval": "60s"}
+
+
+def test_nginx_accepts_its_configuration(bucket, tmp_path):
+    zone, *limit = configuration(bucket, "nginx").splitlines()
+    config = tmp_path / "nginx.conf"
+    config.write_text(
+        f"pid {tmp_path}/pid; error_log {tmp_path}/error.log; events {{}}\n"
+        f"http {{ access_log off; {zone} server {{ listen 127.0.0.1:1; location / {{ {' '.join(limit)} }} }} }}"
+    )
+    done = subprocess.run([program("nginx"), "-t", "-p", tmp_path, "-c", config], capture_output=True, text=True)
+    assert "syntax is ok" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("flask-limiter", '"{number} per minute"'), ("slowapi", '"{number} per minute"'),
+        ("api-gateway", "burstLimit={at_once}"), ("cloudflare", '"period": 60, "requests_per_period": {number},'),
+    ],
+)  # fmt: skip
+def test_configuration_of_other_programs(form, expected, bucket):
+    assert expected.format(number=bucket.number, at_once=bucket.at_once) in configuration(bucket, form)
+
+
+def test_prints_the_configuration_alone(tmp_path, capsys):
+    path = write(tmp_path / "log", people())
+    assert suggest.main([str(path), "--clients-at-most", "1%", "--as", "nginx"]) == 0
+    assert capsys.readouterr().out.startswith("limit_req_zone $binary_remote_addr zone=clients:10m rate=")
+    path = write(tmp_path / "few", people(3))
+    assert suggest.main([str(path), "--as", "nginx"]) == 2
+    assert "too small a sample" in capsys.readouterr().err

@@ -9,7 +9,9 @@ from ...language import ALGORITHMS
 from ...quota import Quota
 from ..answer import Inquiry
 from ..logs import recorded
-from ..render.text import suggestions
+from ..render.configuration import FORMS, configuration
+from ..render.text import headline, suggestions
+from ..report import Answer
 from .common import ERRORS, add_log_arguments, check_outputs, progress_bar, reading, refusal, say, width, write
 
 
@@ -57,6 +59,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--algorithm", action="append", choices=list(ALGORITHMS), help="may be repeated; by default each"
     )
+    parser.add_argument(
+        "--as", dest="form", choices=list(FORMS), help="print the first limit as configuration, and nothing else"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the answer as JSON, to standard output for -")
     parser.add_argument("--html", metavar="FILE", help="write the answer as one page that needs nothing else")
     options = parser.parse_args(arguments)
@@ -87,13 +92,20 @@ def main(arguments: list[str]) -> int:
         answer = inquiry.answer(complete)
     try:
         if "-" not in (options.json, options.html):
-            say(suggestions(answer, width()))
+            say(configured(answer, options.form) if options.form else suggestions(answer, width()))
         if options.json:
             write(options.json, json.dumps(asdict(answer), indent=1))
         if options.html:
             from ..render.html import suggestions_page
 
             write(options.html, suggestions_page(answer))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return refusal("suggest", error)
     return 0 if answer.complete else 1
+
+
+def configured(answer: Answer, form: str) -> str:
+    """The first suggestion as configuration."""
+    if not answer.suggestions:
+        raise ValueError(headline(answer))
+    return configuration(answer.suggestions[0], form)

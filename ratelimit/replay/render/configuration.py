@@ -7,33 +7,31 @@ comment says where it differs.
 from collections.abc import Callable
 from math import ceil
 
-from ..report import Answer, Suggestion
+from ..report import Suggestion
 
 PERIODS = {1: "second", 60: "minute", 3_600: "hour", 86_400: "day"}
 
 
-def configurations(answer: Answer) -> list[tuple[str, str]]:
-    """The first suggestion in each form that can express it: (name, text) pairs."""
-    if not answer.suggestions:
-        return []
-    best = answer.suggestions[0]
-    return [(name, write(best)) for name, write in FORMS.items()]
-
-
-def _seconds(limit: Suggestion) -> float:
-    return limit.period
+def configuration(limit: Suggestion, form: str) -> str:
+    """A suggestion in one of FORMS."""
+    return FORMS[form](limit)
 
 
 def _python(limit: Suggestion) -> str:
-    return f'from ratelimit import parse\n\nlimiter = parse("{limit.limit}")\nif not limiter.allow(client):\n    ...  # 429'
+    lines = ["from ratelimit import parse", "", f'limiter = parse("{limit.limit}")']
+    return "\n".join([*lines, "if not limiter.allow(client):", "    ...  # 429"])
 
 
 def _gateway(limit: Suggestion) -> str:
-    return f"# in a stage or a route of the gateway's configuration\nthrottle: {limit.limit!r}"
+    rate = limit.number / limit.period
+    return (
+        "# ratelimit gateway: by API key, in a usage plan; a bucket by second\n"
+        f"plans:\n  clients:\n    throttle: {{rate: {rate:.4g}, burst: {limit.at_once}}}"
+    )
 
 
 def _nginx(limit: Suggestion) -> str:
-    per_minute = ceil(limit.number * 60 / _seconds(limit))
+    per_minute = ceil(limit.number * 60 / limit.period)
     rate = f"{per_minute // 60}r/s" if per_minute % 60 == 0 else f"{per_minute}r/m"
     return (
         f"limit_req_zone $binary_remote_addr zone=clients:10m rate={rate};\n"
@@ -45,16 +43,18 @@ def _envoy(limit: Suggestion) -> str:
     return (
         "# envoy.filters.http.local_ratelimit; one bucket for each remote address takes a descriptor\n"
         f"token_bucket:\n  max_tokens: {limit.at_once}\n  tokens_per_fill: {limit.number}\n"
-        f"  fill_interval: {_seconds(limit):g}s"
+        f"  fill_interval: {limit.period:g}s"
     )
 
 
 def _text(limit: Suggestion) -> str:
     """As the library `limits` writes it, which Flask-Limiter and slowapi use."""
-    seconds = _seconds(limit)
-    unit, size = max((size, name) for size, name in PERIODS.items() if seconds % size == 0) if seconds >= 1 else (1, "second")
-    count = max(int(seconds // unit), 1)
-    return f"{limit.number} per {size}" if count == 1 else f"{limit.number} per {count} {size}"
+    seconds = limit.period
+    whole = [size for size in PERIODS if seconds % size == 0] or [1]
+    count = max(int(seconds // whole[-1]), 1)
+    return (
+        f"{limit.number} per {count} {PERIODS[whole[-1]]}" if count > 1 else f"{limit.number} per {PERIODS[whole[-1]]}"
+    )
 
 
 def _flask(limit: Suggestion) -> str:
@@ -66,7 +66,7 @@ def _slowapi(limit: Suggestion) -> str:
 
 
 def _usage_plan(limit: Suggestion) -> str:
-    rate = limit.number / _seconds(limit)
+    rate = limit.number / limit.period
     return (
         "# by API key; API Gateway counts by second\n"
         f"aws apigateway create-usage-plan --name clients --throttle rateLimit={rate:.3g},burstLimit={limit.at_once}"
@@ -74,8 +74,8 @@ def _usage_plan(limit: Suggestion) -> str:
 
 
 def _cloudflare(limit: Suggestion) -> str:
-    period = min((10, 60, 120, 300, 600, 3_600), key=lambda size: abs(size - _seconds(limit)))
-    requests = ceil(limit.number * period / _seconds(limit))
+    period = min((10, 60, 120, 300, 600, 3_600), key=lambda size: abs(size - limit.period))
+    requests = ceil(limit.number * period / limit.period)
     return (
         "# http_ratelimit phase\n"
         f'"ratelimit": {{"characteristics": ["cf.colo.id", "ip.src"], "period": {period}, '
@@ -84,12 +84,12 @@ def _cloudflare(limit: Suggestion) -> str:
 
 
 FORMS: dict[str, Callable[[Suggestion], str]] = {
-    "Python": _python,
-    "ratelimit gateway": _gateway,
+    "python": _python,
+    "gateway": _gateway,
     "nginx": _nginx,
-    "Envoy": _envoy,
-    "Flask-Limiter": _flask,
+    "envoy": _envoy,
+    "flask-limiter": _flask,
     "slowapi": _slowapi,
-    "AWS API Gateway": _usage_plan,
-    "Cloudflare": _cloudflare,
+    "api-gateway": _usage_plan,
+    "cloudflare": _cloudflare,
 }

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from ..report import TOO_FEW, Answer, Outcome, Point, Report, Source
+from .configuration import FORMS
 
 LONGEST = 60  # characters of a key
 
@@ -247,6 +248,8 @@ def suggestions(answer: Answer, width: int | None = None) -> str:
     parts += [above(answer, width)] if answer.above else []
     parts += [curves(answer, width)] if any(one.curve for one in answer.suggestions) else []
     parts += [groups(answer, width)] if answer.groups else []
+    if answer.suggestions:
+        parts.append(fit(f"as configuration: --as {', '.join(FORMS)}", width))
     return "\n\n".join(parts)
 
 
