@@ -109,6 +109,7 @@ class Source:
         damaged: compressed files that could be read in part only, as (file, reason).
         missing: for each field of the key that some requests do not have, how many.
         out_of_order: lines behind a younger one. They were sorted.
+        excluded: requests that the conditions left out.
     """
 
     names: list[str]
@@ -123,6 +124,7 @@ class Source:
     damaged: list[tuple[str, str]]
     missing: dict[str, int]
     out_of_order: int
+    excluded: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ from ..logs import recorded
 from ..render.configuration import FORMS, configuration
 from ..render.text import headline, suggestions
 from ..report import Answer
-from .common import ERRORS, add_log_arguments, check_outputs, progress_bar, reading, refusal, say, width, write
-
-
-def share_of(text: str) -> float:
-    """Parse "0.1%" or "0.001"."""
-    try:
-        share = float(text.removesuffix("%").strip()) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        share = -1
-    if not 0 <= share < 1:
-        raise argparse.ArgumentTypeError(f"expected a share such as 0.1% or 0.001, below 1, got {text!r}")
-    return share
+from .common import (
+    ERRORS,
+    add_log_arguments,
+    check_outputs,
+    progress_bar,
+    reading,
+    refusal,
+    say,
+    share_of,
+    width,
+    write,
+)
 
 
 def grouping(text: str) -> str:

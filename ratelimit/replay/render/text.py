@@ -53,6 +53,8 @@ def source_notes(source: Source) -> list[str]:
         f"{several(missing, 'request')} without {field}; they count as one key, '-'"
         for field, missing in source.missing.items()
     ]
+    if source.excluded:
+        lines.append(f"{several(source.excluded, 'request')} left out by the conditions")
     if source.broken:
         lines.append(f"{source.broken:,} of {several(source.lines, 'line')} could not be read and are left out")
     skipped = [several(source.blank, "blank line")] if source.blank else []
