@@ -11,17 +11,20 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check test nightly lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test clean
+.PHONY: help demo check quick-tests test nightly lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test wheel clean
 .SECONDARY:
 
 help:  ## list the tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(BUILT)  ## decide real traffic under every algorithm (made up, or LOG=access.log), then a gateway at work
 	$(BIN)/python examples/demo.py $(LOG)
 	$(BIN)/python examples/gateway/demo.py
 
-check: lint typing $(BUILT) $(VENV)/.group-test  ## the quick loop: style, types, unit and property tests
+check: $(BUILT) $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-bench  ## the quick loop: style, types, unit and property tests
+	$(MAKE) --jobs=2 --output-sync lint typing quick-tests
+
+quick-tests:
 	$(BIN)/python -m pytest -m "not slow" --hypothesis-profile=quick tests/unit tests/property
 
 test: $(BUILT) $(VENV)/.group-test  ## all tests, with every code block of the documentation
@@ -68,6 +71,9 @@ free-threaded:  ## the tests that race, on a CPython without the GIL, which is b
 
 sdist-test: $(VENV)/.group-build  ## the source distribution, tested in a fresh environment
 	scripts/test-sdist $(BIN)/python
+
+wheel: $(VENV)/.group-build  ## the wheel, in dist/, which must not be larger than it needs to be
+	scripts/build-wheel $(BIN)/python
 
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) build dist *.egg-info docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks

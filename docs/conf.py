@@ -1,6 +1,7 @@
 """Sphinx: `sphinx-build -W -b html docs docs/_build`, with the package built or installed."""
 
 import ratelimit
+from ratelimit.gateway.config.schema import field_docs
 
 project = "ratelimit"
 version = release = ratelimit.__version__
@@ -22,3 +23,14 @@ html_static_path = ["static"]
 html_css_files = ["style.css"]
 html_title = f"ratelimit {version}"
 pygments_dark_style = "monokai"
+
+
+def describe_fields(app, what, name, obj, options, lines):
+    """Append the texts of the fields of a configuration's class, which are below the fields in its source."""
+    if what == "class" and obj.__module__ == "ratelimit.gateway.config.model":
+        fields = field_docs()[obj.__name__].items()
+        lines += ["", "Args:", *(f"    {field}: {' '.join(text.split())}" for field, text in fields)]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", describe_fields, priority=100)  # before napoleon

@@ -38,7 +38,7 @@ _Counts: TypeAlias = Literal["keep", "scale", "reset"]
 CLASSES: dict[int, type[Limiter]]
 
 class Limiter(Attachment):
-    """What all algorithms have in common. Use one of their classes, which describe the arguments.
+    """The base of all algorithms. Use one of their classes, which describe the arguments.
 
     Thread-safety: every method may be called from any thread and, if the table is shared, in any process.
     """
@@ -157,4 +157,5 @@ class Limiter(Attachment):
     def __bool__(self) -> Literal[True]: ...
     def __and__(self, other: Limiter | All) -> All: ...
 
-def restored(cls: type[Limiter], quota: Quota, options: dict[str, Any]) -> Limiter: ...
+def restored(cls: type[Limiter], quota: Quota, options: dict[str, Any]) -> Limiter:
+    """Return an unpickled limiter, attached to its table again."""

@@ -33,7 +33,7 @@ All = None
 
 
 cdef class Limiter(Attachment):
-    """What all algorithms have in common. Use one of their classes, which describe the arguments.
+    """The base of all algorithms. Use one of their classes, which describe the arguments.
 
     Thread-safety: every method may be called from any thread and, if the table is shared, in any process.
     """
@@ -250,7 +250,7 @@ cdef class Limiter(Attachment):
         return restored, (type(self), self.quota, options)
 
     def __str__(self):
-        """The limit as `ratelimit.parse` reads it."""
+        """Return the limit as `ratelimit.parse` reads it."""
         if is_stale(self):
             self.refresh()
         return text_of(self.current().parameters)
@@ -290,7 +290,7 @@ cdef class Limiter(Attachment):
         return self.read_clock()
 
     def __len__(self):
-        """The number of live keys: those whose state differs from a new key's."""
+        """Return the number of live keys: those whose state differs from a new key's."""
         cdef uint64_t live, now = peek_ns(self.anchor) if self.read is None else self.read_clock()
         with nogil:
             live = count_live(&self.attached, self.rule, now)

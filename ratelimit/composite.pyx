@@ -47,7 +47,7 @@ cdef inline uint64_t wait_of(const Part* part) noexcept nogil:
 
 
 cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
-    """The cost for a limiter in all its parts: one that occurs twice, with the same key, is spent from twice."""
+    """Return the cost for a limiter in all its parts; one that occurs twice with the same key is spent from twice."""
     cdef uint64_t cost = parts[of].request.cost
     cdef int times = 0, k
     for k in range(size):
@@ -56,7 +56,7 @@ cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
 
 
 cdef int look_all(Part* parts, int size) noexcept nogil:
-    """The part that refuses longest, or -1 if all admit. `at` of each outcome is when it is ready.
+    """Return the part that refuses longest, or -1 if all admit. `at` of each outcome is when it is ready.
 
     The cost of the part that refuses becomes its whole share, so that its verdict is about that.
     """
@@ -110,7 +110,7 @@ cdef int spend_all(Part* parts, int size) noexcept nogil:
 
 
 cdef uint64_t wait_for_all(Part* parts, int size) noexcept nogil:
-    """How long until all parts can be spent from at the same moment.
+    """Return how long until all parts can be spent from at the same moment.
 
     In a leaky bucket that is its turn, as in Limiter.reserve, and not the moment at which the queue has room.
     """
@@ -361,7 +361,7 @@ cdef class All:
         return All, self.limiters
 
     def __str__(self):
-        """The limits as `ratelimit.parse` reads them."""
+        """Return the limits as `ratelimit.parse` reads them."""
         return "; ".join(map(str, self.limiters))
 
     def __repr__(self):

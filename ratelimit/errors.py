@@ -42,12 +42,12 @@ class CorruptTable(ValueError):
 
 
 def shortened(text: str) -> str:
-    """A text in quotes, short enough for an error message."""
+    """Return a text in quotes, short enough for an error message."""
     return repr(text) if len(text) <= LONGEST_SHOWN else f"{text[:60]!r}... of {len(text)} characters"
 
 
 def unknown(what: str, given: str, choices: Iterable[str]) -> str:
-    """The message for a word that is not one of the choices."""
+    """Return the message for a word that is not one of the choices."""
     known = list(choices)
     near = get_close_matches(given[:LONGEST_SHOWN].lower(), known, 1)
     suggestion = f"; did you mean {near[0]!r}?" if near else ""

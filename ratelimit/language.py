@@ -182,7 +182,7 @@ class _Reader:
         return found[0]
 
     def word(self) -> str:
-        """The text up to the next space or separator; it is not read."""
+        """Return the text up to the next space or separator; it is not read."""
         found = _WORD.match(self.text, self.position)
         return found[0] if found else self.text[self.position : self.position + 1]
 

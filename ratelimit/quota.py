@@ -92,11 +92,11 @@ class Quota:
 
     @classmethod
     def of(cls, quota: "Quota | str") -> "Quota":
-        """The quota itself, or the text parsed."""
+        """Return the quota itself, or the text parsed."""
         return quota if isinstance(quota, Quota) else cls.parse(quota)
 
     def with_burst(self, burst: int | None, name: str = "burst") -> "Quota":
-        """The same limit and period with another burst; None changes nothing."""
+        """Return the same limit and period with another burst; None changes nothing."""
         if burst is None:
             return self
         return Quota(self.limit, Fraction(self.period_ns, NS_PER_SECOND), checked_int(burst, name))

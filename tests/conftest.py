@@ -3,11 +3,14 @@
 `RATELIMIT_NIGHTLY=1` runs the long forms: many more examples of each property, larger proofs, longer stress tests.
 """
 
+import uuid
+
 import pytest
 from cases import ALGORITHMS
 from hypothesis import HealthCheck, settings
 from tools import CI, INSTALL, NIGHTLY, NOT_INSTALLED
 
+from ratelimit import Table
 from ratelimit.testing import ManualClock
 
 # Function-scoped fixtures only choose the algorithm here; nothing is carried from one example to the next.
@@ -30,6 +33,16 @@ def algorithm(request):
 @pytest.fixture
 def clock():
     return ManualClock()
+
+
+@pytest.fixture
+def shared_name():
+    """Return a free name in shared memory; every table whose name begins with it is removed at the end."""
+    name = f"test-{uuid.uuid4().hex}"
+    yield name
+    for left in Table.names():
+        if left.startswith(name):
+            Table.shared(left).remove()
 
 
 # Fixtures that start a program, and the marker of the tests that use one.

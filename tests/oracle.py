@@ -1,19 +1,22 @@
 """The executable specification: every algorithm for one key, in fractions and loops, as plain as it can be.
 
-Times are nanoseconds. Values that the library computes in closed form are searched for here: `retry_after` is the
-first moment that fits, `remaining` the largest cost that does.
+Times are nanoseconds. The library computes in closed form; here the same values are searched for: `retry_after` is the
+first moment that fits, `remaining` the largest cost that does. No arithmetic of the library is repeated: an interval
+is the exact fraction, unless a test passes another one that the library has rounded.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd
 
-END = 2**62  # what has not come by then never comes
+END = 2**62  # an event that would come later never comes
 
 
 @dataclass(frozen=True)
 class Answer:
+    """The fields of a decision."""
+
     allowed: bool
     limit: int
     remaining: int
@@ -22,8 +25,22 @@ class Answer:
     delay_ns: int
 
 
-def first(holds, low, high):
-    """Return the first number in [low, high) for which the monotonic `holds` is true; else `high`."""
+@dataclass(frozen=True)
+class Quota:
+    """`limit` requests in each `period`, at most `maximum` at one moment, `interval` from one to the next."""
+
+    limit: int
+    period: int
+    maximum: int
+    interval: Fraction
+
+    @classmethod
+    def of(cls, limit: int, period: int, maximum: int | None = None, interval: Fraction | None = None) -> "Quota":
+        return cls(limit, period, maximum or limit, interval or Fraction(period, limit))
+
+
+def first(holds: Callable[[int], bool], low: int, high: int) -> int:
+    """Return the first number in [low, high) for which `holds`, which stays true once it is; otherwise `high`."""
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle + 1, high)
@@ -31,30 +48,51 @@ def first(holds, low, high):
 
 
 class Oracle:
-    """One key. A subclass defines which cost fits, the effect of spending, and when the key is fresh again.
+    """One key under one limit. A subclass defines what fits, what spending does, and when the key is like new.
 
-    `quota` is (most at once, period); where given it replaces the limiter's own.
+    Attributes:
+        own: the quota of the limit. Methods take another one for a single call.
+        known: whether the key has ever spent.
     """
 
-    def __init__(self, limit, period):
-        self.own = (limit, period)
+    def __init__(self, own: Quota) -> None:
+        self.own = own
         self.known = False
 
-    def fits(self, now, cost, quota):
+    def fits(self, now: int, cost: int, quota: Quota) -> bool:
         raise NotImplementedError
 
-    def turn(self, now):
+    def spend(self, now: int, cost: int, quota: Quota) -> None:
+        raise NotImplementedError
+
+    def fresh(self, now: int) -> bool:
+        """Return whether the key is like one never seen."""
+        raise NotImplementedError
+
+    def refund(self, now: int, cost: int) -> None:
+        raise NotImplementedError
+
+    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
+        """Give back `cost` of the `booked` requests that were reserved to act `at`."""
+        raise NotImplementedError
+
+    def charge(self, now: int, cost: int, quota: Quota) -> None:
+        """Spend without asking."""
+        self.spend(now, cost, quota)
+
+    def turn(self, now: int) -> int:
+        """Return when a request that is admitted now may act."""
         return now
 
-    def ready(self, now, cost, quota):
-        return END if cost > quota[0] else first(lambda t: self.fits(t, cost, quota), now, END)
+    def ready(self, now: int, cost: int, quota: Quota) -> int:
+        return END if cost > quota.maximum else first(lambda t: self.fits(t, cost, quota), now, END)
 
-    def peek(self, now, cost, quota=None):
+    def peek(self, now: int, cost: int, quota: Quota | None = None) -> Answer:
         quota = quota or self.own
         ready = self.ready(now, cost, quota)
         return self.answer(now, quota, ready <= now, None if ready == END else ready - now, self.turn(now) - now)
 
-    def hit(self, now, cost, quota=None):
+    def hit(self, now: int, cost: int, quota: Quota | None = None) -> Answer:
         quota = quota or self.own
         if not self.fits(now, cost, quota):
             return self.peek(now, cost, quota)
@@ -63,13 +101,13 @@ class Oracle:
         self.known = True
         return self.answer(now, quota, True, 0, turn - now)
 
-    def answer(self, now, quota, allowed, retry, delay):
-        remaining = first(lambda cost: not self.fits(now, cost, quota), 1, quota[0] + 1) - 1
+    def answer(self, now: int, quota: Quota, allowed: bool, retry: int | None, delay: int) -> Answer:
+        remaining = first(lambda cost: not self.fits(now, cost, quota), 1, quota.maximum + 1) - 1
         reset = first(self.fresh, now, END) - now
-        return Answer(allowed, quota[0], remaining, 0 if allowed else retry, reset, delay if allowed else 0)
+        return Answer(allowed, quota.maximum, remaining, 0 if allowed else retry, reset, delay if allowed else 0)
 
-    def reserve(self, now, cost, patience=END):
-        """(booked, when)"""
+    def reserve(self, now: int, cost: int, patience: int = END) -> tuple[bool, int]:
+        """Return whether the request is booked, and for when."""
         at = self.ready(now, cost, self.own)
         if at == END or at - now > patience:
             return False, at
@@ -79,198 +117,200 @@ class Oracle:
 
 
 class TokenBucket(Oracle):
-    """`full_at`: when the bucket is full again. Its debt is that time at the sustained rate."""
+    """Promise: in any interval of length T it admits at most `burst + floor(T * limit / period)`.
 
-    unit = None
+    `full_at` is when the bucket is full again: the debt is that time at the sustained rate.
+    """
 
-    def __init__(self, limit, period, burst=None):
-        super().__init__(burst or limit, period)
-        self.rate = (limit, period)
+    def __init__(self, limit: int, period: int, burst: int | None = None, *, interval: Fraction | None = None) -> None:
+        super().__init__(Quota.of(limit, period, burst, interval))
         self.full_at = Fraction(0)
 
-    def interval(self, quota):
-        limit, period = (self.rate[0], self.rate[1]) if quota is self.own else quota[2:]
-        reduced = self.rate[0] // gcd(*self.rate)
-        unit = 55_440 if 55_440 % reduced == 0 else (65_536 // reduced * reduced or 65_536)
-        return Fraction(-(-period * unit // limit), unit)  # whole ticks, rounded up
+    def after(self, now: int, cost: int, quota: Quota) -> Fraction:
+        return max(self.full_at, Fraction(now)) + cost * quota.interval
 
-    def after(self, now, cost, quota):
-        return max(self.full_at, now) + cost * self.interval(quota)
+    def fits(self, now: int, cost: int, quota: Quota) -> bool:
+        return cost <= quota.maximum and self.after(now, cost, quota) - now <= quota.maximum * quota.interval
 
-    def fits(self, now, cost, quota):
-        return cost <= quota[0] and self.after(now, cost, quota) - now <= quota[0] * self.interval(quota)
-
-    def spend(self, now, cost, quota):
+    def spend(self, now: int, cost: int, quota: Quota) -> None:
         self.full_at = self.after(now, cost, quota)
 
-    charge = spend
-
-    def fresh(self, now):
+    def fresh(self, now: int) -> bool:
         return self.full_at <= now
 
-    def refund(self, now, cost):
+    def give_back(self, now: int, time: Fraction) -> None:
         if self.full_at > now:
-            self.full_at = max(Fraction(now), self.full_at - cost * self.interval(self.own))
+            self.full_at = max(Fraction(now), self.full_at - time)
 
-    def cancel(self, now, at, cost, booked):
+    def refund(self, now: int, cost: int) -> None:
+        self.give_back(now, cost * self.own.interval)
+
+    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
         """Give back the booking, less the time for which later requests wait because of it."""
-        last = -((self.own[0] * self.interval(self.own) - self.full_at) // 1)  # when the last booked may act
-        back = cost * self.interval(self.own) - max(0, last - at)
+        last = -((self.own.maximum * self.own.interval - self.full_at) // 1)  # when the last booked request may act
+        back = cost * self.own.interval - max(0, last - at)
         if back > 0:
-            self.refund(now, back / self.interval(self.own))
+            self.give_back(now, back)
 
 
 class LeakyBucket(TokenBucket):
-    """`full_at`: when the last in the queue has been served."""
+    """Promise: turns are at least one interval apart, in whole nanoseconds; when `capacity` wait, the next is refused.
 
-    def __init__(self, limit, period, capacity=None):
-        super().__init__(limit, period, (limit if capacity is None else capacity) + 1)
+    `full_at` is when the last request in the queue has been served.
+    """
 
-    def interval(self, quota):
-        limit, period = self.rate if quota is self.own else quota[2:]
-        return -(-period // limit)
+    def __init__(self, limit: int, period: int, capacity: int | None = None) -> None:
+        waiting = limit if capacity is None else capacity
+        super().__init__(limit, period, waiting + 1, interval=self.interval_of(limit, period))
 
-    def turn(self, now):
+    @staticmethod
+    def interval_of(limit: int, period: int) -> Fraction:
+        return Fraction(-(-period // limit))
+
+    def turn(self, now: int) -> int:
         return min(max(now, int(self.full_at)), END)
 
-    def reserve(self, now, cost, patience=END):
+    def reserve(self, now: int, cost: int, patience: int = END) -> tuple[bool, int]:
         at = self.turn(now)
-        if cost > self.own[0] or at - now > patience:
-            return False, END if cost > self.own[0] else at
+        if cost > self.own.maximum or at - now > patience:
+            return False, END if cost > self.own.maximum else at
         self.spend(now, cost, self.own)
         self.known = True
         return True, at
 
-    def cancel(self, now, at, cost, booked):
-        if self.full_at == at + booked * self.interval(self.own):  # only the last in line gives back
+    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
+        if self.full_at == at + booked * self.own.interval:  # only the last in the queue gives back
             self.refund(now, cost)
 
 
 class FixedWindow(Oracle):
-    def __init__(self, limit, period):
-        super().__init__(limit, period)
-        self.spent = Counter()  # by the window's start
+    """Promise: at most `limit` in each window of one period, counted from the epoch."""
+
+    def __init__(self, limit: int, period: int) -> None:
+        super().__init__(Quota.of(limit, period))
+        self.spent: Counter[int] = Counter()  # by the window's start
         self.latest = 0
 
-    def window(self, now):
-        return now - now % self.own[1]
+    def window(self, now: int) -> int:
+        return now - now % self.own.period
 
-    def fits(self, now, cost, quota):
-        return self.window(now) >= self.latest and self.spent[self.window(now)] + cost <= quota[0]
+    def fits(self, now: int, cost: int, quota: Quota) -> bool:
+        return self.window(now) >= self.latest and self.spent[self.window(now)] + cost <= quota.maximum
 
-    def spend(self, now, cost, quota):
+    def spend(self, now: int, cost: int, quota: Quota) -> None:
         self.latest = max(self.latest, self.window(now))
         self.spent[self.latest] += cost
 
-    charge = spend
-
-    def fresh(self, now):
+    def fresh(self, now: int) -> bool:
         return self.window(now) > self.latest or (self.window(now) == self.latest and not self.spent[self.latest])
 
-    def refund(self, now, cost):
+    def refund(self, now: int, cost: int) -> None:
         if self.window(now) <= self.latest:
             self.spent[self.latest] -= min(cost, self.spent[self.latest])
 
-    def cancel(self, now, at, cost, booked):
+    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
         if self.window(at) == self.latest:
             self.refund(now, cost)
 
 
 class FirstWindow(Oracle):
-    """A window starts with the first request after the one before has ended."""
+    """Promise: at most `limit` in each window, which starts with the first request after the previous window ended."""
 
-    def __init__(self, limit, period):
-        super().__init__(limit, period)
-        self.start, self.spent = None, 0
+    def __init__(self, limit: int, period: int) -> None:
+        super().__init__(Quota.of(limit, period))
+        self.start: int | None = None
+        self.spent = 0
 
-    def over(self, now):
-        return self.start is None or now >= self.start + self.own[1]
+    def over(self, now: int) -> bool:
+        return self.start is None or now >= self.start + self.own.period
 
-    def fits(self, now, cost, quota):
-        if self.over(now):
-            return cost <= quota[0]
-        return now >= self.start and self.spent + cost <= quota[0]
+    def fits(self, now: int, cost: int, quota: Quota) -> bool:
+        if self.start is None or self.over(now):
+            return cost <= quota.maximum
+        return now >= self.start and self.spent + cost <= quota.maximum
 
-    def spend(self, now, cost, quota):
+    def spend(self, now: int, cost: int, quota: Quota) -> None:
         if self.over(now):
             self.start, self.spent = now, 0
         self.spent += cost
 
-    charge = spend
     fresh = over
 
-    def refund(self, now, cost):
+    def refund(self, now: int, cost: int) -> None:
         if not self.over(now):
             self.spent -= min(cost, self.spent)
 
-    def cancel(self, now, at, cost, booked):
-        if self.start is not None and self.start <= at < self.start + self.own[1]:
+    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
+        if self.start is not None and self.start <= at < self.start + self.own.period:
             self.refund(now, cost)
 
 
 class SlidingWindow(FixedWindow):
-    def fits(self, now, cost, quota):
-        start, period = self.window(now), self.own[1]
-        share = Fraction(start + period - now, period)  # of the previous window, still in view
-        return start >= self.latest and self.spent[start] + self.spent[start - period] * share + cost <= quota[0]
+    """Promise: `current + previous * (1 - e) + cost <= limit`, with `e` the part of the current window that has passed."""
 
-    def fresh(self, now):
+    def fits(self, now: int, cost: int, quota: Quota) -> bool:
+        start, period = self.window(now), self.own.period
+        share = Fraction(start + period - now, period)  # of the previous window that still counts
+        return start >= self.latest and self.spent[start] + self.spent[start - period] * share + cost <= quota.maximum
+
+    def fresh(self, now: int) -> bool:
         start = self.window(now)
-        return start >= self.latest and not self.spent[start] and not self.spent[start - self.own[1]]
+        return start >= self.latest and not self.spent[start] and not self.spent[start - self.own.period]
 
-    def refund(self, now, cost):
-        """From the current window first, the rest from the one before."""
+    def refund(self, now: int, cost: int) -> None:
+        """Give back to the current window first, and the rest to the one before."""
         self.latest = max(self.latest, self.window(now))
-        for start in (self.latest, self.latest - self.own[1]):
+        for start in (self.latest, self.latest - self.own.period):
             back = min(cost, self.spent[start])
             self.spent[start] -= back
             cost -= back
 
-    def cancel(self, now, at, cost, booked):
+    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
         self.latest = max(self.latest, self.window(now))
-        if self.window(at) in (self.latest, self.latest - self.own[1]):
+        if self.window(at) in (self.latest, self.latest - self.own.period):
             self.spent[self.window(at)] -= min(cost, self.spent[self.window(at)])
 
 
 class SlidingLog(Oracle):
-    """Every request by its moment, in order; only the last `limit` of them ever count.
+    """Promise: at most `limit` in any interval of one period, and never fewer than that allows.
 
-    A refund no longer counts, but keeps its place.
+    It keeps every request by its moment, in order. Only the last `limit` of them ever count. A request that was given
+    back no longer counts, but keeps its place.
     """
 
-    def __init__(self, limit, period):
-        super().__init__(limit, period)
-        self.log = []
-        self.longest = 0  # that it has been
+    def __init__(self, limit: int, period: int) -> None:
+        super().__init__(Quota.of(limit, period))
+        self.log: list[int] = []
+        self.longest = 0  # the most requests that it has held
 
-    def live(self, now):
-        return sum(moment + self.own[1] > now for moment in self.log[-self.own[0] :])
+    def live(self, now: int) -> int:
+        return sum(moment + self.own.period > now for moment in self.log[-self.own.limit :])
 
-    def fits(self, now, cost, quota):
-        return self.live(now) + cost <= quota[0]
+    def fits(self, now: int, cost: int, quota: Quota) -> bool:
+        return self.live(now) + cost <= quota.maximum
 
-    def spend(self, now, cost, quota):
+    def spend(self, now: int, cost: int, quota: Quota) -> None:
         self.log += [max([now, *self.log[-1:]])] * cost
         self.longest = max(self.longest, len(self.log))
 
-    def charge(self, now, cost, quota):
-        self.spend(now, min(cost, self.own[0]), quota)
+    def charge(self, now: int, cost: int, quota: Quota) -> None:
+        self.spend(now, min(cost, self.own.limit), quota)
 
-    def fresh(self, now):
+    def fresh(self, now: int) -> bool:
         return not self.live(now)
 
-    def refund(self, now, cost):
-        """The oldest that count, so that what stays is never older than what was really admitted."""
+    def refund(self, now: int, cost: int) -> None:
+        """Forget the oldest that count, so that what remains is never older than what was admitted."""
         if self.log and self.log[-1] <= now:
-            last = range(max(0, len(self.log) - self.own[0]), len(self.log))
-            for place in [place for place in last if self.log[place] + self.own[1] > now][:cost]:
+            last = range(max(0, len(self.log) - self.own.limit), len(self.log))
+            for place in [place for place in last if self.log[place] + self.own.period > now][:cost]:
                 self.log[place] = -END
 
-    def cancel(self, now, at, cost, booked):
-        """Only the last in line can leave without a trace, and of bookings ahead no more than the last `limit`."""
+    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
+        """Take back only the last in line, and of bookings ahead no more than the last `limit`."""
         if at <= now:
             self.refund(now, cost)
             return
-        while cost and self.log[-1] == at and len(self.log) >= self.longest - self.own[0] + 1:
+        while cost and self.log[-1] == at and len(self.log) >= self.longest - self.own.limit + 1:
             self.log.pop()
             cost -= 1

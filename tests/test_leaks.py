@@ -88,7 +88,7 @@ def test_memory_and_references_do_not_grow(verb):
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1_200,
     )
     assert run.returncode == 0, run.stderr
     objects, blocks, references, memory = map(int, run.stdout.split())

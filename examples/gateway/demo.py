@@ -27,7 +27,7 @@ TOLD = ("ratelimit-policy", "ratelimit", "retry-after", "x-amzn-errortype", "x-u
 
 
 class Backend(BaseHTTPRequestHandler):
-    """What stands behind the gateway."""
+    """The backend of the gateway."""
 
     protocol_version = "HTTP/1.1"
 
@@ -62,7 +62,7 @@ def main():
 
 @contextlib.contextmanager
 def gateway(folder, backend):
-    """The gateway in a process of its own: its port."""
+    """Run the gateway in a separate process; yield its port."""
     text = (HERE / "gateway.yaml").read_text().replace('"8081"', f'"{backend}"')
     (folder / "gateway.yaml").write_text(text.replace("access.log", str(folder / "access.log")))
     with socket.socket() as free:
@@ -91,7 +91,7 @@ def wait_for(port, process, log):
 
 
 def ask(port, method, path, body=None, **headers):
-    """The status, the headers and the body of an answer."""
+    """Send a request; return the status, the headers and the body of the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
@@ -101,7 +101,7 @@ def ask(port, method, path, body=None, **headers):
 
 
 def tell(title, answers):
-    """What came of some requests: each kind of answer once, in full."""
+    """Print the answers to some requests, each kind once and in full."""
     print(f"\n{title}")
     print("  " + ", ".join(f"{many} x {status}" for status, many in Counter(one[0] for one in answers).items()))
     for status in dict.fromkeys(one[0] for one in answers):
@@ -149,7 +149,7 @@ def show(port):
 
 
 def replay(log):
-    """What other limits would have done to the same traffic."""
+    """Show the effect of other limits on the same traffic."""
     lines = log.read_text().splitlines()
     print(f"\nThe access log has {len(lines)} lines, such as\n  {lines[0]}")
     if find_spec("ratelimit.replay") is None:

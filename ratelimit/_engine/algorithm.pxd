@@ -53,7 +53,7 @@ cdef inline bint is_gcra(const Rule* rule) noexcept nogil:
 cdef inline bint admit(
     const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring, u128* after
 ) noexcept nogil:
-    """Whether `cost` may be spent now, and the state `after` spending it."""
+    """Return whether `cost` may be spent now, and the state `after` spending it."""
     if is_gcra(rule):
         return gcra_admit(rule, now, cost, state, after)
     if rule.algorithm == SLIDING_WINDOW:
@@ -64,7 +64,7 @@ cdef inline bint admit(
 
 
 cdef inline uint64_t ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:
-    """The first moment, from now on, at which `cost` is admitted if nothing else happens; or NEVER."""
+    """Return the first moment, from now on, at which `cost` is admitted if nothing else happens; or NEVER."""
     if is_gcra(rule):
         return gcra_ready(rule, now, cost, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -75,12 +75,12 @@ cdef inline uint64_t ready(const Rule* rule, uint64_t now, uint64_t cost, u128 s
 
 
 cdef inline uint64_t turn(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """When a request that is admitted now may act: immediately, except in a leaky bucket."""
+    """Return when a request that is admitted now may act: immediately, except in a leaky bucket."""
     return gcra_turn(rule, now, state) if rule.algorithm == LEAKY_BUCKET else now
 
 
 cdef inline u128 charge(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
-    """The state after `cost` is spent whether it is admitted or not (of a sliding log: one of it)."""
+    """Return the state after `cost` is spent whether it is admitted or not (of a sliding log: one of it)."""
     if is_gcra(rule):
         return gcra_charge(rule, now, cost, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -91,7 +91,7 @@ cdef inline u128 charge(const Rule* rule, uint64_t now, uint64_t cost, u128 stat
 
 
 cdef inline u128 refund(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
-    """The state after `cost` is given back. (A sliding log gives back in its ring, see log.pxd.)"""
+    """Return the state after `cost` is given back. (A sliding log gives back in its ring, see log.pxd.)"""
     if is_gcra(rule):
         return gcra_refund(rule, now, cost, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -100,7 +100,7 @@ cdef inline u128 refund(const Rule* rule, uint64_t now, uint64_t cost, u128 stat
 
 
 cdef inline u128 cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 state) noexcept nogil:
-    """The state after a booking of `cost` to act `at` is undone, as far as no later booking depends on it."""
+    """Return the state after a booking of `cost` to act `at` is undone, as far as no later booking depends on it."""
     if is_gcra(rule):
         return gcra_cancel(rule, now, at, cost, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -109,7 +109,7 @@ cdef inline u128 cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t co
 
 
 cdef inline uint64_t remaining(const Rule* rule, uint64_t now, u128 state, u128* ring) noexcept nogil:
-    """The largest cost that would be admitted now."""
+    """Return the largest cost that would be admitted now."""
     if is_gcra(rule):
         return gcra_remaining(rule, now, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -120,7 +120,7 @@ cdef inline uint64_t remaining(const Rule* rule, uint64_t now, u128 state, u128*
 
 
 cdef inline uint64_t fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """The first moment, from now on, at which the key is like one never seen; or NEVER."""
+    """Return the first moment, from now on, at which the key is like one never seen; or NEVER."""
     if state == 0:
         return now
     if is_gcra(rule):
@@ -133,14 +133,14 @@ cdef inline uint64_t fresh_at(const Rule* rule, uint64_t now, u128 state) noexce
 
 
 cdef inline bint is_fresh(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """Whether the key is like one never seen."""
+    """Return whether the key is like one never seen."""
     if is_gcra(rule):
         return state <= <u128>now * rule.unit  # without a division, since a search for a slot asks this about every key
     return fresh_at(rule, now, state) <= now
 
 
 cdef inline u128 live_above(const Rule* rule, uint64_t moment) noexcept nogil:
-    """A bound: every state above it is live at `moment`; states below it may be live, too."""
+    """Return a bound: every state above it is live at `moment`; states below it may be live, too."""
     cdef uint64_t since = moment - min(moment, rule.period)
     if is_gcra(rule):
         return <u128>moment * rule.unit
@@ -154,7 +154,7 @@ cdef inline u128 live_above(const Rule* rule, uint64_t moment) noexcept nogil:
 cdef inline u128 carried(
     const Rule* old, const Rule* new, uint64_t now, bint scale, u128 state
 ) noexcept nogil:
-    """The state under a new quota. It keeps what was spent or, with `scale`, the share of the limit that was spent."""
+    """Return the state under a new quota: what was spent stays or, with `scale`, its share of the limit."""
     if is_gcra(old):
         return gcra_carried(old, new, now, scale, state)
     if not scale or old.algorithm == SLIDING_LOG:
@@ -165,7 +165,7 @@ cdef inline u128 carried(
 
 
 cdef inline u128 unknown(const Rule* rule, uint64_t now, uint64_t horizon) noexcept nogil:
-    """The state of a key that is not in the table: fresh since `horizon`, and unknown before."""
+    """Return the state of a key that is not in the table: fresh since `horizon`, and unknown before."""
     cdef Sliding seen
     if now >= horizon:
         return 0

@@ -35,7 +35,7 @@ from .search cimport GROUP, skip_live
 
 
 cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* word) noexcept nogil:
-    """The only slot of this key, given a claim for it. `word` becomes the settled claim, or the key's own word."""
+    """Return the only slot of a claimed key. `word` becomes the settled claim, or the key's own word."""
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* rival = home(table, hashed)
     cdef uint64_t left = reach_of(table)  # read after the claim was written, like everything that is read here
@@ -70,7 +70,7 @@ cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* 
 cdef inline u128* claim(
     const Table* table, const Rule* rule, uint64_t now, uint64_t hashed, bint* evicted_claim, u128* word
 ) noexcept nogil:
-    """A settled slot for a key that was not found; or the key's slot, if it has one by now; or NULL if all are live."""
+    """Return a settled slot for a missing key, or its slot if it has one by now, or NULL if all are live."""
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* slot
     cdef u128* chosen
@@ -120,7 +120,7 @@ cdef inline u128* claim(
 
 
 cdef inline uint64_t first_free_at(const Table* table, const Rule* rule, uint64_t now, uint64_t hashed) noexcept nogil:
-    """The first moment, from now on, at which the key could claim a slot."""
+    """Return the first moment, from now on, at which the key could claim a slot."""
     cdef u128* slot = home(table, hashed)
     cdef uint64_t visited = 0, skipped
     cdef uint64_t first = NEVER

@@ -27,12 +27,12 @@ cdef inline int64_t wall_ns() noexcept nogil:
 
 
 cdef inline int64_t anchor_ns() noexcept nogil:
-    """The difference between nanoseconds since the epoch and the monotonic clock."""
+    """Return the difference between nanoseconds since the epoch and the monotonic clock."""
     return wall_ns() - <int64_t>monotonic_ns()
 
 
 cdef inline bint clock_is_valid(Clock* clock, uint64_t boot) noexcept nogil:
-    """Whether the clock is before the end of time; a damaged one may not be."""
+    """Return whether the clock is before the end of time; a damaged one may not be."""
     cdef u128 seen = word_load(&clock.epoch)
     if count_load(&clock.latest) >= NEVER - 1:
         return False
@@ -40,7 +40,7 @@ cdef inline bint clock_is_valid(Clock* clock, uint64_t boot) noexcept nogil:
 
 
 cdef inline int64_t settle_anchor(Clock* clock, uint64_t boot, int64_t anchor) noexcept nogil:
-    """The anchor of this table since `boot`: the given one, unless another process has set one."""
+    """Return the anchor of this table since `boot`: the given one, unless another process has set one."""
     cdef u128 seen = word_load(&clock.epoch)
     while <uint64_t>(seen >> 64) != boot:
         anchor = max(anchor, <int64_t>(count_load(&clock.latest) - monotonic_ns()))
@@ -50,12 +50,12 @@ cdef inline int64_t settle_anchor(Clock* clock, uint64_t boot, int64_t anchor) n
 
 
 cdef inline uint64_t peek_ns(int64_t anchor) noexcept nogil:
-    """The current time, without recording it."""
+    """Return the current time, without recording it."""
     return monotonic_ns() + <uint64_t>anchor
 
 
 cdef inline uint64_t now_ns(Clock* clock, int64_t anchor) noexcept nogil:
-    """The current time, for a decision: recorded in `latest`."""
+    """Return the current time for a decision, and record it in `latest`."""
     cdef uint64_t now = peek_ns(anchor)
     if now > count_load(&clock.latest) + NS_PER_SECOND:
         count_raise(&clock.latest, now)

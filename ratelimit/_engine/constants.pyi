@@ -10,6 +10,8 @@ HEADER_OFFSET: int
 SLOT_BYTES: int
 
 class Algorithm(IntEnum):
+    """The number of each algorithm, as stored in a table."""
+
     TOKEN_BUCKET = 0
     LEAKY_BUCKET = 1
     FIXED_WINDOW = 2

@@ -26,12 +26,12 @@ cdef inline uint64_t fixed_count(const Rule* rule, u128 state) noexcept nogil:
 
 
 cdef inline bint fixed_over(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """Whether the stored window has ended, or nothing was ever spent."""
+    """Return whether the stored window has ended, or nothing was ever spent."""
     return state == 0 or now >= fixed_start(rule, state) + rule.period
 
 
 cdef inline uint64_t window_start(const Rule* rule, uint64_t now) noexcept nogil:
-    """The start of the window that a request at `now` opens."""
+    """Return the start of the window that a request at `now` opens."""
     return now if rule.algorithm == FIRST_WINDOW else now - now % rule.period
 
 
@@ -79,7 +79,7 @@ cdef inline u128 fixed_cancel(const Rule* rule, uint64_t now, uint64_t at, uint6
 
 
 cdef inline uint64_t scaled_count(const Rule* old, const Rule* new, uint64_t count) noexcept nogil:
-    """The same share of another limit, rounded up."""
+    """Return the same share of another limit, rounded up."""
     cdef u128 share = (<u128>count * new.limit + old.limit - 1) // old.limit
     cdef uint64_t maximum = (<uint64_t>1 << new.count_bits) - 1
     return <uint64_t>share if share < maximum else maximum
@@ -99,7 +99,7 @@ cdef inline uint64_t fixed_remaining(const Rule* rule, uint64_t now, u128 state)
 
 
 cdef inline uint64_t fixed_fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """When the key will be like one never seen."""
+    """Return when the key will be like one never seen."""
     if fixed_over(rule, now, state):
         return now
     if fixed_count(rule, state) == 0 and rule.algorithm != FIRST_WINDOW:

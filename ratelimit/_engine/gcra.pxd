@@ -13,7 +13,7 @@ from .rule cimport Rule
 
 
 cdef inline uint64_t to_ns(const Rule* rule, u128 ticks) noexcept nogil:
-    """The first whole nanosecond that is not before `ticks`."""
+    """Return the first whole nanosecond that is not before `ticks`."""
     if rule.unit > 1:
         ticks = (ticks + rule.unit - 1) // rule.unit
     return <uint64_t>ticks if ticks < NEVER else NEVER
@@ -41,7 +41,7 @@ cdef inline uint64_t gcra_ready(const Rule* rule, uint64_t now, uint64_t cost, u
 
 
 cdef inline uint64_t gcra_turn(const Rule* rule, uint64_t now, u128 tat) noexcept nogil:
-    """When a request that queues now leaves a leaky bucket: after all requests that queued before it."""
+    """Return when a request that queues now leaves a leaky bucket: after all requests that queued before it."""
     return <uint64_t>later(now, to_ns(rule, tat))
 
 

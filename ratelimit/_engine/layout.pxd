@@ -67,7 +67,7 @@ cdef inline u128 free_word() noexcept nogil:
 
 
 cdef inline bint holds(u128 word, uint64_t tag) noexcept nogil:
-    """Whether the slot is this key's and no longer being claimed."""
+    """Return whether the slot is this key's and no longer being claimed."""
     return <uint64_t>(word >> (STATE_AND_CLAIM - 1)) == tag << 1
 
 
@@ -87,7 +87,7 @@ cdef inline u128* home(const Table* table, uint64_t hashed) noexcept nogil:
 
 
 cdef inline u128* onward(const Table* table, u128* slot, uint64_t count) noexcept nogil:
-    """The slot `count` slots further, at most one past the last, which is the first again."""
+    """Return the slot `count` slots further, at most one past the last, which is the first again."""
     slot += count
     return table.slots if slot == table.slots + table.size else slot
 
@@ -101,7 +101,7 @@ cdef inline u128* ring_of(const Table* table, const Rule* rule, u128* slot) noex
 
 
 cdef inline uint64_t visits_to(const Table* table, uint64_t hashed, u128* slot) noexcept nogil:
-    """How many slots a search visits to reach this one."""
+    """Return how many slots a search visits to reach this one."""
     cdef u128* start = home(table, hashed)
     return (slot - start if slot >= start else slot + table.size - start) + 1
 

@@ -24,12 +24,12 @@ cdef enum:
 
 
 cdef inline uint64_t whole_groups(const Table* table, u128* slot, uint64_t left) noexcept nogil:
-    """The slots in whole groups from here on, before the search's end and the table's."""
+    """Return the slots in whole groups from here on, before the search's end and the table's."""
     return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP
 
 
 cdef inline uint64_t skip_others(const Table* table, u128* slot, uint64_t left, uint64_t tag) noexcept nogil:
-    """How many slots from here on, in groups, are used and do not hold the key."""
+    """Return how many slots from here on, in groups, are used and do not hold the key."""
     cdef uint64_t skipped = 0, end = whole_groups(table, slot, left)
     while skipped < end and words_pass(slot + skipped, STATE_AND_CLAIM - 1, tag << 1):
         skipped += GROUP
@@ -37,7 +37,7 @@ cdef inline uint64_t skip_others(const Table* table, u128* slot, uint64_t left, 
 
 
 cdef inline uint64_t skip_live(const Table* table, u128* slot, uint64_t left, uint64_t tag, u128 floor) noexcept nogil:
-    """How many slots from here on, in groups, hold other keys, each with a state above `floor`."""
+    """Return how many slots from here on, in groups, hold other keys, each with a state above `floor`."""
     cdef uint64_t skipped = 0, end = whole_groups(table, slot, left)
     while skipped < end and words_above(slot + skipped, STATE_AND_CLAIM, tag, floor):
         skipped += GROUP
@@ -45,7 +45,7 @@ cdef inline uint64_t skip_live(const Table* table, u128* slot, uint64_t left, ui
 
 
 cdef inline u128* find(const Table* table, uint64_t hashed, u128* word) noexcept nogil:
-    """The key's slot and the word it held. NULL means that each slot was another key's when it was visited."""
+    """Return the key's slot and the word it held. NULL: each slot was another key's when it was visited."""
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef u128* slot = home(table, hashed)
     cdef uint64_t left = reach_of(table), some, skipped

@@ -35,12 +35,12 @@ cdef inline uint64_t log_number(u128 word) noexcept nogil:
 
 
 cdef inline uint64_t log_leaves(const Rule* rule, uint64_t stamp) noexcept nogil:
-    """The moment from which a request no longer counts."""
+    """Return the moment from which a request no longer counts."""
     return min(stamp - 1 + rule.period, NEVER) if stamp else 0
 
 
 cdef inline u128 log_append(const Rule* rule, uint64_t moment, u128 state) noexcept nogil:
-    """One more request; never before the newest, so that the log stays sorted."""
+    """Return the state with one more request, never before the newest, so that the log stays sorted."""
     cdef uint64_t number = log_number(state) + 1
     if number == 3 * rule.capacity:
         number = rule.capacity
@@ -56,7 +56,7 @@ cdef inline u128* log_cell(const Rule* rule, uint64_t number, u128* ring) noexce
 
 
 cdef inline int log_gap_shift(const Rule* rule) noexcept nogil:
-    """The unit of a gap, as a shift, so that four periods fit: nanoseconds up to a period of 19 hours."""
+    """Return the unit of a gap, as a shift, so that four periods fit: nanoseconds up to a period of 19 hours."""
     cdef int shift = 0
     while rule.period >> shift >> (GAP_BITS - 2):
         shift += 1
@@ -64,7 +64,7 @@ cdef inline int log_gap_shift(const Rule* rule) noexcept nogil:
 
 
 cdef inline uint64_t log_stamp_of_cell(const Rule* rule, uint64_t number, u128 cell) noexcept nogil:
-    """The stamp of the request with this number, from its cell. In a cell of the next lap a booking was cancelled."""
+    """Return the stamp of the request with this number, from its cell; the next lap's is a cancelled booking."""
     cdef uint64_t stamp = log_stamp(cell)
     cdef uint64_t gap
     if log_number(cell) == number or log_number(cell) == number + 2 * rule.capacity:
@@ -74,7 +74,7 @@ cdef inline uint64_t log_stamp_of_cell(const Rule* rule, uint64_t number, u128 c
 
 
 cdef inline u128 log_retired(const Rule* rule, u128 state, u128 replaced) noexcept nogil:
-    """The cell of a request that replaces another. The gap is rounded down, to the strict side."""
+    """Return the cell of a request that replaces another. The gap is rounded down, to the strict side."""
     cdef uint64_t stamp = log_stamp(state)
     cdef uint64_t before = 0
     if log_number(state) >= rule.capacity:
@@ -83,7 +83,7 @@ cdef inline u128 log_retired(const Rule* rule, u128 state, u128 replaced) noexce
 
 
 cdef inline uint64_t log_leaves_back(const Rule* rule, uint64_t back, u128 state, u128* ring) noexcept nogil:
-    """When the request `back` before the newest no longer counts; zero if no such request exists."""
+    """Return when the request `back` before the newest no longer counts; zero if no such request exists."""
     cdef uint64_t number = log_number(state)
     if back == 0:
         return log_leaves(rule, log_stamp(state))
@@ -93,7 +93,7 @@ cdef inline uint64_t log_leaves_back(const Rule* rule, uint64_t back, u128 state
 
 
 cdef inline uint64_t log_ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:
-    """The log admits `cost` once the request that is `limit - cost` before the newest no longer counts."""
+    """Return when `cost` fits: once the request that is `limit - cost` before the newest no longer counts."""
     if cost > rule.limit:
         return NEVER
     if log_number(state) == 0:
@@ -104,13 +104,13 @@ cdef inline uint64_t log_ready(const Rule* rule, uint64_t now, uint64_t cost, u1
 cdef inline bint log_admit(
     const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring, u128* after
 ) noexcept nogil:
-    """Whether all of `cost` fits; spends one of it."""
+    """Return whether all of `cost` fits; spends one of it."""
     after[0] = log_append(rule, now, state)
     return log_ready(rule, now, cost, state, ring) <= now
 
 
 cdef inline uint64_t log_remaining(const Rule* rule, uint64_t now, u128 state, u128* ring) noexcept nogil:
-    """The largest cost that fits: the limit less how many still count.
+    """Return the largest cost that fits: the limit less how many still count.
 
     Those are the newest and usually few, so they are counted from the newest, in steps that double and then by
     bisection. Most of the cells that it reads are then ones that the decision has just read.
@@ -132,5 +132,5 @@ cdef inline uint64_t log_remaining(const Rule* rule, uint64_t now, u128 state, u
 
 
 cdef inline uint64_t log_fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """When the key will be like one never seen."""
+    """Return when the key will be like one never seen."""
     return max(now, log_leaves_back(rule, 0, state, NULL) if log_number(state) else log_stamp(state))

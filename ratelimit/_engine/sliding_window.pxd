@@ -33,7 +33,7 @@ cdef inline Sliding sliding_unpack(const Rule* rule, u128 state) noexcept nogil:
 
 
 cdef inline Sliding sliding_roll(const Rule* rule, uint64_t index, Sliding seen) noexcept nogil:
-    """The two counters as of window `index`, which is not before the stored one."""
+    """Return the two counters as of window `index`, which is not before the stored one."""
     if index > seen.index:
         seen.previous = seen.current if index == seen.index + 1 else 0
         seen.current = 0
@@ -53,7 +53,7 @@ cdef inline bint sliding_begun(const Rule* rule, uint64_t now, Sliding seen) noe
 
 
 cdef inline u128 sliding_weight(const Rule* rule, uint64_t now, Sliding seen) noexcept nogil:
-    """What the previous window still counts for, in units of 1/period of a request."""
+    """Return the weight of the previous window, in units of 1/period of a request."""
     return <u128>seen.previous * ((seen.index + 1) * rule.period - now)
 
 
@@ -138,7 +138,7 @@ cdef inline uint64_t sliding_remaining(const Rule* rule, uint64_t now, u128 stat
 
 
 cdef inline uint64_t sliding_fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
-    """When the key will be like one never seen."""
+    """Return when the key will be like one never seen."""
     cdef Sliding seen = sliding_at(rule, now, state)
     cdef uint64_t start = seen.index * rule.period
     if seen.current:

@@ -61,7 +61,7 @@ cdef inline Status take(
 cdef inline void look(
     const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
 ) noexcept nogil:
-    """The outcome that a hit would have; writes nothing."""
+    """Return the outcome that a hit would have; writes nothing."""
     cdef u128 word = 0
     cdef u128* slot
     out.now = request.now
@@ -122,7 +122,7 @@ cdef inline void carry_over(
 
 
 cdef inline uint64_t count_live(const Table* table, const Rule* rule, uint64_t now) noexcept nogil:
-    """How many keys have a state that differs from a fresh key's."""
+    """Return how many keys have a state that differs from a fresh key's."""
     cdef uint64_t live = 0, i
     cdef u128 word
     for i in range(table.size):

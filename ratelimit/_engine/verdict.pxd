@@ -42,7 +42,7 @@ cdef inline void fill_verdict(
 
 
 cdef inline uint64_t more_after(const Rule* rule, const Outcome* out, uint64_t left) noexcept nogil:
-    """How long until more than `left` can be spent: 0 if nothing was spent, NEVER if no wait is long enough."""
+    """Return how long until more than `left` can be spent: 0 if nothing was spent, NEVER if no wait is long enough."""
     if out.status == FULL:
         return wait_ns(out.now, out.at)
     if left >= rule.limit:

@@ -1,1 +1,1 @@
-"""What a limiter is made of: what callers give, the rule it compiles to, and what callers are given."""
+"""The parts of a limiter: arguments, the compiled rule, the attachment to a table, and results."""

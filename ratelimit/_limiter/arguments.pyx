@@ -13,7 +13,7 @@ from .keys cimport PyLong_AsLongLongAndOverflow, hash_key
 
 
 cdef int64_t small_int(object value) except? -1:
-    """The value of an int from 0 to 2**63 - 1, which nearly all arguments are; -1 for anything else."""
+    """Return the value of an int from 0 to 2**63 - 1, as nearly all arguments are; -1 for anything else."""
     cdef int overflow = 0
     cdef int64_t number
     if not PyLong_CheckExact(value):
@@ -27,7 +27,7 @@ cdef uint64_t checked_moment(object value, str name) except? 0:
 
 
 cdef uint64_t checked_cost(object value, str name, uint64_t least=1) except? 0:
-    """A cost. One that exceeds 64 bits exceeds every limit too, and is refused in the same way."""
+    """Return a cost. One that exceeds 64 bits exceeds every limit too, and is refused in the same way."""
     cdef int64_t small = small_int(value)
     if small >= <int64_t>least:
         return min(<uint64_t>small, NEVER)
@@ -53,7 +53,7 @@ cdef object index_of(object value, str name, str meaning):
 
 
 cdef object checked_integers(values, str name, Py_ssize_t size, least, largest=None):
-    """An array of `size` 64-bit integers; one number is repeated. Without `largest`, values are cut to 64 bits."""
+    """Return an array of `size` 64-bit integers; one number is repeated. Without `largest`, cut to 64 bits."""
     cdef int64_t small = small_int(values)
     if small >= least and (largest is None or small <= largest):
         return np.ndarray((size,), np.uint64, np.array([small], np.uint64), strides=(0,))
@@ -81,7 +81,7 @@ cdef object checked_integers(values, str name, Py_ssize_t size, least, largest=N
 
 
 cdef object hashes_of(const uint64_t* seed, keys):
-    """The hashes of a batch of keys."""
+    """Return the hashes of a batch of keys."""
     cdef uint64_t[::1] hashes
     cdef const uint64_t[::1] words
     cdef const uint8_t[:, ::1] rows
@@ -124,7 +124,7 @@ cdef object hashes_of(const uint64_t* seed, keys):
 
 
 cdef char* data_of(object array) except NULL:
-    """The address of the array's memory, which is valid while a reference to the array exists."""
+    """Return the address of the array's memory, which is valid while a reference to the array exists."""
     cdef Py_buffer memory
     PyObject_GetBuffer(array, &memory, PyBUF_SIMPLE)
     PyBuffer_Release(&memory)

@@ -46,7 +46,7 @@ cdef class Attachment:
 
 
 cdef inline bint is_stale(Attachment limiter) noexcept nogil:
-    """Whether the table's quota has changed since the limiter last read it."""
+    """Return whether the table's quota has changed since the limiter last read it."""
     return limiter.rule.revision != count_load(&limiter.attached.header.revision)
 
 

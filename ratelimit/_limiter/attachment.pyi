@@ -8,11 +8,14 @@ COUNTS: tuple[Literal["keep", "scale", "reset"], ...]
 
 @disjoint_base
 class Attachment:
-    """What every limiter has. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
+    """The base of every limiter. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
 
     @property
-    def clock(self) -> Any: ...
+    def clock(self) -> Any:
+        """The clock that was given, or None."""
     @property
-    def on_full(self) -> Literal["deny", "allow", "raise"]: ...
+    def on_full(self) -> Literal["deny", "allow", "raise"]:
+        """The decision for a new key when every slot is live."""
     @property
-    def table(self) -> Table: ...
+    def table(self) -> Table:
+        """The Table that stores the keys."""

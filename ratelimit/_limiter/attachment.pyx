@@ -39,7 +39,7 @@ cdef extern from *:
 
 
 cdef class Attachment:
-    """What every limiter has. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
+    """The base of every limiter. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
 
     _parameters = None
 
@@ -83,7 +83,7 @@ cdef class Attachment:
         return self.rules[len(self.rules) - 1]
 
     cdef CompiledRule rule_for(self, object quota):
-        """The rule for a call with this quota, or with None."""
+        """Return the rule for a call with this quota, or with None."""
         cdef CompiledRule compiled
         if quota is None:
             return self.current()
@@ -160,7 +160,7 @@ cdef class Attachment:
         return 0
 
     cdef bint allows_when_full(self, object key, str index=None) except -1:
-        """Whether to allow a request that found no slot: the key's, or the one at this index of a batch."""
+        """Return whether to allow a request that found no slot: the key's, or the one at this index of a batch."""
         if self.when_full == RAISE:
             request = f"key {key!r}" if index is None else f"number {index} of the batch (those before it are decided)"
             raise TableFull(
@@ -173,5 +173,5 @@ cdef class Attachment:
 
 
 cdef uint64_t revision_of(object memory) except? 0:
-    """How often the quota of a mapped table has changed."""
+    """Return how often the quota of a mapped table has changed."""
     return count_load(&(<Header*>(data_of(memory) + HEADER_OFFSET)).revision)

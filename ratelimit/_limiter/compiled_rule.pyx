@@ -30,5 +30,5 @@ cdef int fill(Rule* rule, object parameters) except -1:
 
 
 cdef u128 wide(object number) except? 0:
-    """A Python int of up to 128 bits."""
+    """Return a Python int of up to 128 bits."""
     return <u128><uint64_t>(number >> 64) << 64 | <uint64_t>(number & (2**64 - 1))

@@ -15,7 +15,7 @@ class Decision:
     Attributes:
         allowed: whether the cost was spent (by `peek`: would be).
         limit: the most that can be spent at one moment.
-        remaining: what can still be spent now.
+        remaining: the largest cost that can still be spent now.
         retry_after: the wait after which the same request is allowed if no other comes first: 0 if it was allowed,
             inf (in nanoseconds None) if no wait is long enough.
         more_after: the wait after which `remaining` grows if no other request comes first, as in the `t` of the
@@ -33,7 +33,7 @@ class Decision:
         """The most that can be spent at one moment."""
     @property
     def remaining(self) -> int:
-        """What can still be spent now."""
+        """The largest cost that can still be spent now."""
     @property
     def retry_after(self) -> float:
         """The seconds until the same request is allowed if no other comes first; inf if no wait is long enough."""

@@ -38,7 +38,7 @@ cdef inline uint64_t hash_key(const uint64_t* seed, object key) except? 0:
 
 
 cdef inline object whole_number(object key):
-    """The int of an integer of another type, such as numpy's."""
+    """Return the int of an integer of another type, such as numpy's."""
     try:
         return PyNumber_Index(key)
     except TypeError:

@@ -34,7 +34,7 @@ class RuleParameters(NamedTuple):
         return StoredQuota(self.quota.limit, self.quota.period_ns, self.limit)
 
     def format(self, own_clock: bool) -> TableFormat:
-        """What a table for this rule is made with, and keeps."""
+        """Return the properties of a table for this rule."""
         return TableFormat(self.algorithm, own_clock, self.unit, self.period, self.capacity)
 
 
@@ -84,7 +84,7 @@ def _gcra(algorithm: int, quota: Quota, burst: int, unit: int, interval: int) ->
 
 
 def fixed_window(quota: Quota | str, *, anchor: str = "epoch", base: RuleParameters | None = None) -> RuleParameters:
-    """A count in windows of one period, from the epoch or from a key's first request."""
+    """Return the rule that counts in windows of one period, from the epoch or from a key's first request."""
     quota = Quota.of(quota)
     if anchor not in ("epoch", "first"):
         raise ValueError(f"anchor: expected 'epoch' or 'first', got {anchor!r}")
@@ -94,13 +94,13 @@ def fixed_window(quota: Quota | str, *, anchor: str = "epoch", base: RuleParamet
 
 
 def sliding_window(quota: Quota | str, *, base: RuleParameters | None = None) -> RuleParameters:
-    """A count in this window and one in the window before."""
+    """Return the rule that counts in the current window and in the previous one."""
     quota = Quota.of(quota)
     return _window(Algorithm.SLIDING_WINDOW, quota, (STATE_BITS - _index_bits(quota)) // 2, base)
 
 
 def sliding_log(quota: Quota | str, *, base: RuleParameters | None = None) -> RuleParameters:
-    """A moment for each request, in a ring of cells."""
+    """Return the rule that stores the time of each request in a ring of cells."""
     quota = Quota.of(quota)
     _require_period(quota, base)
     if quota.limit > LOG_CAPACITY:
@@ -194,7 +194,7 @@ def read_parameters(metadata: TableMetadata, revision: int) -> RuleParameters:
 
 
 def _index_bits(quota: Quota) -> int:
-    """The number of bits for the number of the last window before the end of time."""
+    """Return the number of bits for the number of the last window before the end of time."""
     return (LARGEST // quota.period_ns).bit_length()
 
 

@@ -11,7 +11,7 @@ from .reservation import Reservation
 
 
 class Waitable(Protocol):
-    """What waiting needs of a limiter, or of several as one."""
+    """A limiter, or several as one, as far as waiting needs it."""
 
     @property
     def clock(self) -> Any: ...

@@ -1,1 +1,1 @@
-"""Where the bytes of a table are, what its first page says, and what its slots hold."""
+"""Where the bytes of a table are, the metadata in its first page, and a census of its slots."""

@@ -11,7 +11,7 @@ _CLAIM = np.uint64(1 << 15)
 
 
 class HasSlots(Protocol):
-    """What counting needs of a limiter."""
+    """A limiter, as far as counting needs it."""
 
     @property
     def max_keys(self) -> int: ...

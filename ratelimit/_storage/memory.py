@@ -67,7 +67,7 @@ class Storage(ABC):
 
     @abstractmethod
     def __repr__(self) -> str:
-        """The expression that makes the table, for error messages."""
+        """Return the expression that makes the table, for error messages."""
 
 
 class ProcessMemory(Storage):

@@ -55,7 +55,7 @@ class StoredQuota(NamedTuple):
 
 
 class TableFormat(NamedTuple):
-    """What a table is made with, beside its size, and never changes.
+    """The properties with which a table is made, beside its size. They never change.
 
     Attributes:
         algorithm: see constants.pxd.

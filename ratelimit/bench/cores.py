@@ -72,12 +72,12 @@ class Scaling:
         return median(self.gains[name])
 
     def ratio(self, name: str, base: str) -> float:
-        """The gain, divided by that of `base` in the same round."""
+        """Return the gain, divided by that of `base` in the same round."""
         return median(a / b for a, b in zip(self.gains[name], self.gains[base], strict=True))
 
 
 def gain(alone: float, both: float) -> float:
-    """The gain of two that need the time `both` for twice the work that takes one `alone`."""
+    """Return the gain of two that need the time `both` for twice the work that takes one `alone`."""
     return 2 * alone / both
 
 
@@ -108,7 +108,7 @@ def together(chunks: Sequence[Chunk], size: int) -> Run:
 
 
 def _size(pair: Pair, effort: Effort) -> int:
-    """The number of chunks for about five pieces: longer than the scheduler's turns. The first run only warms up."""
+    """Return the number of chunks for about five pieces, longer than the scheduler's turns, after a warm-up run."""
     together(pair.chunks, 1)
     return max(1, int(5 * effort.piece_ns / 1e9 / together(pair.chunks[:1], 1).seconds))
 
@@ -117,7 +117,7 @@ def _size(pair: Pair, effort: Effort) -> int:
 
 
 def c_loop() -> Pair:
-    """The memory accesses of a table with the keys of both threads, without decisions."""
+    """Return the loops that access a table's memory like the keys of both threads, without decisions."""
     words = np.frombuffer(mmap(-1, 3 * KEYS * 16), np.uint64).reshape(-1, 2)  # begins with a page
     places = np.random.default_rng(1).permutation(3 * KEYS)[: 2 * KEYS].reshape(2, KEYS)
     first, second = (lambda mine=mine: _loops.swap_words(words, mine) for mine in places)
@@ -269,7 +269,7 @@ def _row(name: str, gains: Gains) -> list[Cell]:
 
 
 def without_gil(effort: Effort) -> tuple[dict[str, Gains], str]:
-    """The gains of threads in an interpreter without the GIL; or no gains, and the reason."""
+    """Return the gains of threads in an interpreter without the GIL; or no gains, and the reason."""
     if not getattr(sys, "_is_gil_enabled", lambda: True)():
         return measured([calling(name) for name in (OWN, HOT, DENIED)], effort), ""
     if FREE_THREADED not in os.environ:

@@ -57,7 +57,7 @@ def measure(effort: Effort, progress: Progress) -> Section:
 
 
 def _aims(verb: str, race: Race, scenario: Scenario, bound: float) -> list[Target]:
-    """The worst of the four algorithms with a state of one word, and the log on its own."""
+    """Return targets for the worst of the four algorithms with a state of one word, and for the log on its own."""
     ratios = {name: race.ratio(f"{name}.{verb}", FLOOR) for name in OURS}
     log = ratios.pop("SlidingLog")
     worst = max(ratios, key=ratios.__getitem__)

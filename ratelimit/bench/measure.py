@@ -75,7 +75,7 @@ def _loop(keys: Keys, function: Callable[[Any], object]) -> None:
 
 
 def _piece(work: Work, turn: int, size: int) -> list[Keys]:
-    """The next `size` chunks; the first one follows the last."""
+    """Return the next `size` chunks; the first one follows the last."""
     return [work.chunks[(turn * size + i) % len(work.chunks)] for i in range(size)]
 
 

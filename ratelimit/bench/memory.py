@@ -48,12 +48,12 @@ def _bytes_per_key(name: str, keys: int, limit: int, requests: int, progress: Pr
 
 
 def resident() -> int:
-    """The resident set of this process, in bytes."""
+    """Return the resident set of this process, in bytes."""
     return int(STATM.read_text().split()[1]) * getpagesize()
 
 
 def grown(name: str, keys: int, limit: int, requests: int) -> tuple[int, int]:
-    """The bytes that the keys took, and the number of live keys."""
+    """Return the bytes that the keys took, and the number of live keys."""
     return grown_by_ours(name, keys, limit, requests) if name in OURS else grown_by_peer(name, keys, limit)
 
 

@@ -112,7 +112,7 @@ PEERS = [
 
 
 def present() -> list[Peer]:
-    """The peers that are installed."""
+    """Return the peers that are installed."""
     return [peer for peer in PEERS if peer.version]
 
 

@@ -82,7 +82,7 @@ class Report:
 
 
 def machine() -> dict[str, str]:
-    """A description of this machine."""
+    """Return a description of this machine."""
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "load": f"{os.getloadavg()[0]:.2f} processes ran on average in the minute before",
@@ -103,7 +103,7 @@ def _processor() -> str:
 
 
 def figure(number: float) -> str:
-    """A number with three significant digits."""
+    """Return a number with three significant digits."""
     if number == 0 or abs(number) >= 99.95:
         return f"{number:,.0f}"
     return f"{number:.{1 if abs(number) >= 9.995 else 2 if abs(number) >= 0.9995 else 3}f}"

@@ -92,7 +92,7 @@ def duel(scenario: Scenario, peer: Peer) -> list[Contestant]:
 
 
 def floor(scenario: Scenario) -> Contestant:
-    """The least cost of finding a key."""
+    """Return a contestant with the least cost of finding a key."""
 
     def prepare() -> Work:
         table = dict.fromkeys(chain.from_iterable(every_key(scenario)), True)
@@ -102,7 +102,7 @@ def floor(scenario: Scenario) -> Contestant:
 
 
 def empty(scenario: Scenario) -> Contestant:
-    """The least cost of a call: `[].count` is a C method of one argument that does nothing."""
+    """Return a contestant with the least cost of a call: `[].count` is a C method of one argument that does nothing."""
     return Contestant(EMPTY, lambda: Work(looped([].count), visits(scenario)))
 
 
@@ -163,7 +163,7 @@ def every_key(scenario: Scenario) -> list[list[str]]:
 
 @cache
 def visits(scenario: Scenario) -> list[list[str]]:
-    """The keys in the order of their requests."""
+    """Return the keys in the order of their requests."""
     keys = every_key(scenario)
     if scenario.distinct == 1:
         return [keys[0] * CHUNK]

@@ -120,7 +120,7 @@ def _allow(name: str, table: ratelimit.Table, scenario: Scenario) -> Contestant:
 
 
 def _opened(effort: Effort, progress: Progress) -> float:
-    """The milliseconds that opening takes, as the median of new processes."""
+    """Return the milliseconds that opening takes, as the median of new processes."""
     progress(f"opening a file with {effort.many:,} keys")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "limits.tbl"
@@ -136,7 +136,7 @@ def fill(path: str, many: int) -> int:
 
 
 def opening(path: str, many: int) -> float:
-    """The milliseconds until a spent key is refused."""
+    """Return the milliseconds until a spent key is refused."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

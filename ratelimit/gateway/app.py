@@ -14,8 +14,7 @@ from .config.model import Configuration
 from .exchange import Exchange
 from .http.body import check_length
 from .http.errors import Refusal
-from .http.headers import check_headers
-from .http.request import Receive, Send
+from .http.request import Receive, Send, check_headers
 from .http.response import NO_BODY, BodyStream, Response, without_body
 from .pipeline import begin, client_disconnected, limit_headers, serve
 from .site import CompiledRoute, Site
@@ -38,12 +37,12 @@ class Gateway:
         clock: for all limits, as for a limiter.
 
     Attributes:
-        site: what it serves now.
+        site: the one that it serves now.
         services: entered when the application starts, and left when it ends.
 
     Raises: ValueError when the configuration cannot be put together.
 
-    Thread-safety: for one event loop; counts are shared with other processes as `tables` says.
+    Thread-safety: for one event loop; counts are shared with other processes according to `tables`.
     """
 
     def __init__(self, configuration: Configuration, clock: Any = None) -> None:
@@ -58,10 +57,10 @@ class Gateway:
     def _use(self, site: Site) -> None:
         self.site = site
         self.pages = Pages(site, self.limiters, self.clients, self._started_ns)
-        self._pages = CompiledRoute("", self.pages)
+        self._http = HttpTransport(CompiledRoute("", self.pages))
 
     async def load(self, configuration: Configuration) -> None:
-        """Serve by another configuration from the next request on. What was counted still counts.
+        """Serve by another configuration from the next request on. All counts are kept.
 
         Raises: ValueError, and changes nothing, when the configuration cannot be put together.
         """
@@ -70,13 +69,12 @@ class Gateway:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            site, exchange = self.site, begin(self.site, scope, receive)
-            transport = HttpTransport(send, self._pages)
+            site, exchange = self.site, begin(self.site, scope, receive, send)
             if site.tracing is None:
-                await serve(site, exchange, transport)
+                await serve(site, exchange, self._http)
             else:
                 with site.tracing.request(exchange):
-                    await serve(site, exchange, transport)
+                    await serve(site, exchange, self._http)
         elif scope["type"] == "websocket":
             await Connection(lambda: self.site, self.clients, scope, receive, send).serve()
         elif scope["type"] == "lifespan":
@@ -100,7 +98,7 @@ class Gateway:
 
 @asynccontextmanager
 async def background(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """A service that runs a coroutine function until the application ends."""
+    """Run a coroutine function as a service until the application ends."""
     task = asyncio.create_task(run())
     try:
         yield
@@ -109,30 +107,28 @@ async def background(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncItera
 
 
 class HttpTransport:
-    """Serves one HTTP request.
+    """Serves HTTP requests.
 
     Args:
-        send: by ASGI.
-        pages: the route of what operators see.
+        pages: the route of the operator's pages.
     """
 
-    __slots__ = ("_pages", "_send")
-
-    def __init__(self, send: Send, pages: CompiledRoute) -> None:
-        self._send = send
+    def __init__(self, pages: CompiledRoute) -> None:
         self._pages = pages
 
     def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
-        request = exchange.request
-        check_headers(request.raw_headers, request.headers, request.version)
-        path = request.path
-        if is_below(path, site.operator_path) and site.is_operator(request):
+        request, scope = exchange.request, exchange.request.scope
+        check_headers(request)
+        if site.operator_path in scope["path"] and site.is_page(request) and site.is_operator(request):
             return self._pages
         host = request.host if site.has_domains else ""
-        match = site.router.find(request.method, request.raw_path, request.scope.get("root_path"), host)
+        match = site.router.find(
+            scope["method"], scope.get("raw_path") or request.raw_path, scope.get("root_path"), host
+        )
         exchange.destination = destination = match.destination
         if match.route is not None:
-            check_length(request, match.route.max_body)
+            if b"content-length" in request.headers:
+                check_length(request, match.route.max_body)
             return match.route
         is_command = destination.path.startswith("/@connections/") and site.apis[destination.api].is_websocket
         if is_command and site.is_operator(request):
@@ -146,12 +142,13 @@ class HttpTransport:
         if response.status in NO_BODY:
             response = await without_body(response)
         status, headers, body = response
+        send = exchange.request.send
         try:
             headers = limit_headers(site, exchange, headers)
-            await self._send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.start", "status": status, "headers": headers})
             if isinstance(body, bytes):
-                exchange.outcome.response_length = 0 if exchange.request.method == "HEAD" else len(body)
-                await self._send({"type": "http.response.body", "body": body})
+                exchange.outcome.response_length = 0 if exchange.request.scope["method"] == "HEAD" else len(body)
+                await send({"type": "http.response.body", "body": body})
             else:
                 await self._stream(exchange, body)
         finally:
@@ -159,26 +156,22 @@ class HttpTransport:
                 await body.aclose()
 
     async def _stream(self, exchange: Exchange, body: BodyStream) -> None:
-        outcome, leaving = exchange.outcome, asyncio.create_task(disconnected(exchange.request.receive))
+        outcome, send = exchange.outcome, exchange.request.send
+        leaving = asyncio.create_task(disconnected(exchange.request.receive))
         try:
             async for chunk in body:
                 if leaving.done():
                     client_disconnected(exchange)
                     return
                 outcome.response_length += len(chunk)
-                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await self._send({"type": "http.response.body", "body": b""})
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
         except LOST as error:
             # The answer stays incomplete, for which the server closes the connection: so the client knows.
             outcome.integration_error, outcome.result = repr(error), "failed"
             log.warning("the backend of route %s failed in mid-body: %r", exchange.destination.route, error)
         finally:
             leaving.cancel()
-
-
-def is_below(path: str, base: str) -> bool:
-    """Whether a path is that of the operator's pages or below it; an empty one has none."""
-    return bool(base) and path.startswith(base) and path[len(base) : len(base) + 1] in ("", "/")
 
 
 async def disconnected(receive: Receive) -> None:

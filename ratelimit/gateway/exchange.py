@@ -21,10 +21,10 @@ from .throttling.chain import Ruling
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What is known about a client by its credentials.
+    """A client, as identified by its credentials.
 
     Args:
-        key: the name of its API key; empty where none is required.
+        key: the name of its API key; empty where no key is required.
         authorizer: the context that the authorizer gave.
     """
 
@@ -34,14 +34,14 @@ class Caller:
 
 @dataclass(slots=True, eq=False)
 class Outcome:
-    """What became of a request.
+    """The outcome of a request.
 
-    Args:
+    Attributes:
         status: of the answer.
         result: for the metrics.
         response_length: bytes of the body that were sent.
         error, error_type: of a gateway response, its message and type.
-        integration_status, integration_error, integration_ns: what the backend answered or why it failed, and the
+        integration_status, integration_error, integration_ns: the status of the backend or why it failed, and the
             time that it took.
     """
 
@@ -60,7 +60,7 @@ ANONYMOUS = Caller()
 
 @dataclass(slots=True, eq=False)
 class Exchange:
-    """A request, where it leads, who sent it, what the limits said, and what became of it."""
+    """A request, its destination, its caller, the ruling of the limits, and the outcome."""
 
     request: Request
     destination: Destination = NOWHERE
@@ -69,7 +69,7 @@ class Exchange:
     outcome: Outcome = field(default_factory=Outcome)
 
     def lookup(self, name: str) -> Any:
-        """The value of a `$variable`."""
+        """Return the value of a `$variable`."""
         space, _, rest = name.partition(".")
         if space == "context":
             if rest.startswith("authorizer."):
@@ -87,11 +87,11 @@ class Exchange:
         return (self.destination.path_variables if kind == "path" else self.request.query).get(rest)
 
     def raw_segments(self) -> list[str]:
-        """The path within the stage as it came, still encoded."""
+        """Return the segments of the path within the stage, still encoded."""
         return quote(self.request.raw_path, safe=PRINTABLE)[1:].split("/")[self.destination.skipped :]
 
     def event(self, body: str | None = None, encoded: bool = False) -> dict[str, Any]:
-        """The request as a function gets it. The function may change it: nothing in it is shared."""
+        """Return the request as a function gets it. A function may change it: none of its parts is shared."""
         request, destination, caller = self.request, self.destination, self.caller
         event: dict[str, Any] = {
             "routeKey": destination.route,
@@ -119,7 +119,7 @@ class Exchange:
 
 
 def _inner(value: Any, path: str) -> str | None:
-    """What a dotted path leads to in a JSON value, as text."""
+    """Look up a dotted path in a JSON value; return text."""
     for name in path.split("."):
         value = value.get(name) if isinstance(value, dict) else None
     return value if value is None or isinstance(value, str) else json.dumps(value)

@@ -9,11 +9,11 @@ from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
-THREADS = ThreadPoolExecutor(100, "function")  # apart from the loop's own few, which look names up
+THREADS = ThreadPoolExecutor(100, "function")  # separate from the loop's own threads, which resolve names
 
 
 def load_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
-    """A function, or the one named as `"package.module:name"`.
+    """Return a function, or the one named as `"package.module:name"`.
 
     Raises: ValueError when it cannot be imported or is not callable.
     """

@@ -6,10 +6,11 @@ from typing import Any, Protocol
 from .exchange import Exchange
 from .http.errors import BadValue, ClientDisconnected, Refusal
 from .http.headers import Headers
-from .http.request import NO_WEBSOCKET, Receive, Request, WebSocketEvent
+from .http.request import Receive, Request, Send
 from .http.response import Response
 from .observability.meter import stopwatch_ns
 from .site import CompiledRoute, Site
+from .templates.gateway_responses import GatewayResponses
 from .throttling.levels import LEVELS
 
 log = logging.getLogger("ratelimit.gateway")
@@ -17,7 +18,7 @@ REFUSALS = {level: Refusal("QUOTA_EXCEEDED" if level == "quota" else "THROTTLED"
 
 
 class Transport(Protocol):
-    """What differs between an HTTP request, a handshake, and a message of a WebSocket."""
+    """The differences between an HTTP request, a handshake, and a message of a WebSocket."""
 
     def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
         """Find the route, and set the destination as far as it is known; or raise a Refusal."""
@@ -53,21 +54,19 @@ async def serve(site: Site, exchange: Exchange, transport: Transport) -> None:
         record(site, route, exchange)
 
 
-def begin(site: Site, scope: Any, receive: Receive, websocket: WebSocketEvent = NO_WEBSOCKET) -> Exchange:
-    """The exchange of an ASGI scope."""
-    peer = scope["client"][0] if scope["client"] else ""
-    request = Request(
-        scope, receive, dict(scope["headers"]), peer, site.now_ns(), stopwatch_ns(), site.body_timeout, False, websocket
-    )
+def begin(site: Site, scope: Any, receive: Receive, send: Send) -> Exchange:
+    """Make the exchange of an ASGI scope."""
+    request = Request(scope, receive, send, site.now_ns(), stopwatch_ns(), site.body_timeout)
     if site.trusted_proxies is not None:
         request.identify_client(site.trusted_proxies)
     return Exchange(request)
 
 
 def throttle(site: Site, route: CompiledRoute, exchange: Exchange) -> Response | None:
-    """Spend one request at all levels; the answer to a request that is refused."""
+    """Spend one request at all levels; return the answer if a level refuses."""
     try:
-        chain = route.chain_of(exchange.caller)
+        caller = exchange.caller
+        chain = route.chain_of_plan(caller) if caller.key else route.chain
         if chain is None:
             return None
         exchange.ruling = ruling = chain.hit()
@@ -84,31 +83,32 @@ def throttle(site: Site, route: CompiledRoute, exchange: Exchange) -> Response |
 
 
 def refuse(site: Site, exchange: Exchange, error: Exception) -> Response:
-    """The gateway's own answer to what stopped a request."""
+    """Make the gateway's own answer to an error that stopped a request."""
     if isinstance(error, BadValue):
         error = Refusal("BAD_REQUEST", str(error))
     elif not isinstance(error, Refusal):
         log.error("the gateway failed", exc_info=error)
         error = Refusal("INTERNAL_ERROR")
-    outcome = exchange.outcome
-    for responses in (site.responses_of(exchange.destination), site.plain_responses):
-        own = responses[error.type]
-        outcome.error, outcome.error_type = own.message, error.type
-        outcome.status, outcome.result = own.status, own.result
-        try:
-            return own.fill(exchange, error.headers)
-        except BadValue:
-            continue
-    raise AssertionError("a plain gateway response has no variables")
+    try:
+        return _gateway_response(site.responses_of(exchange.destination), exchange, error)
+    except BadValue:
+        return _gateway_response(site.plain_responses, exchange, error)
+
+
+def _gateway_response(responses: GatewayResponses, exchange: Exchange, refusal: Refusal) -> Response:
+    own, outcome = responses.by_type[refusal.type], exchange.outcome
+    outcome.error, outcome.error_type, outcome.result = own.message, refusal.type, own.result
+    outcome.status = own.status  # for the template
+    return own.fill(exchange, refusal.headers)
 
 
 def client_disconnected(exchange: Exchange) -> None:
-    """Note that the client closed its connection before the end of the exchange."""
+    """Record that the client closed its connection before the end of the exchange."""
     exchange.outcome.error, exchange.outcome.result = "the client went away", "failed"
 
 
 def limit_headers(site: Site, exchange: Exchange, headers: Headers) -> Headers:
-    """The headers of an answer, with those about the limits if these were asked."""
+    """Return the headers of an answer, with those about the limits if there is a ruling."""
     return headers if exchange.ruling is None else exchange.ruling.with_limit_headers(headers, site.limit_headers)
 
 

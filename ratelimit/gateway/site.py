@@ -46,13 +46,13 @@ class CompiledRoute:
 
     Args:
         key: the route key.
-        guard: admits its clients; None where all are.
+        guard: admits its clients; None where every client is admitted.
         chain: its levels, for a request without a plan; None where nothing is counted.
         levels: the same, to follow those of a plan.
         plans: by the names of API keys.
         stage: such as "shop/prod".
         shadow: whether the levels of plans only count.
-        meter: its counters; None where there are none.
+        meter: its counters; None where nothing is counted.
         integration: answers its requests.
         response: changes to the answer.
         max_body: bytes of a request's body.
@@ -72,14 +72,14 @@ class CompiledRoute:
     max_body: int = 0
     constant: Response | None = None
 
-    def chain_of(self, caller: Caller) -> Chain | None:
-        """The levels of a caller's plan, and then those of the route."""
-        if not caller.key or self.plans is None:
+    def chain_of_plan(self, caller: Caller) -> Chain | None:
+        """Return the levels of a caller's plan, followed by those of the route."""
+        if self.plans is None:
             return self.chain
         return self.plans[caller.key].chain(caller.key, self.stage, self.key, self.levels, self.shadow)
 
     async def answer(self, exchange: Exchange) -> Response:
-        """The answer of the integration, after the transform; or a Refusal."""
+        """Return the answer of the integration, transformed; raise a Refusal if it has failed."""
         try:
             response = await self.integration.answer(exchange)
             return response if self.response is None else await _transformed(self.response, response, exchange)
@@ -103,9 +103,9 @@ class CompiledApi:
     Args:
         responses: its gateway responses.
         is_websocket: whether it is a WebSocket API.
-        selection: what a WebSocket message names its route by.
+        selection: gives the route that a WebSocket message names.
         limits: of WebSockets.
-        variants: what is reached at its stages, by stage and whether it is the canary.
+        variants: those of its stages, by the name of the stage and whether it is the canary.
     """
 
     responses: GatewayResponses
@@ -162,13 +162,18 @@ class Site:
         self.unrouted = Meter(limiters, "", "", "", "")
 
     def responses_of(self, destination: Destination) -> GatewayResponses:
-        """The gateway responses of the API that was found, or else those of all."""
+        """Return the gateway responses of the API that was found, or else the common ones."""
         api = self.apis.get(destination.api)  # that of a WebSocket may be gone after a reload
         return self.responses if api is None else api.responses
 
     def variant(self, destination: Destination) -> Variant[CompiledRoute]:
-        """What a request found."""
+        """Return the variant that a request found."""
         return self.apis[destination.api].variants[destination.stage, destination.is_canary]
+
+    def is_page(self, request: Request) -> bool:
+        """Whether a path is that of the operator's pages or below it."""
+        here = self.operator_path
+        return bool(here) and f"{request.path}/".startswith(f"{here}/")
 
     def is_operator(self, request: Request) -> bool:
         """Whether a client may see the operator's pages.
@@ -181,12 +186,12 @@ class Site:
         return host == "localhost" or self.router.has_domain(host) or parse_address(host) is not None
 
     def variants(self) -> Iterator[Variant[CompiledRoute]]:
-        """What is reached at all stages."""
+        """Yield the variants of all stages."""
         for api in self.apis.values():
             yield from api.variants.values()
 
     def meters(self) -> Iterator[Meter]:
-        """Those of all routes, and of requests without one."""
+        """Yield the meters of all routes, and of requests without one."""
         yield self.unrouted
         for variant in self.variants():
             for route in variant.routes.values():
@@ -204,7 +209,7 @@ def _routed(name: str, api: Api, compiled: CompiledApi) -> RoutedApi[CompiledRou
 
 
 def _missing(api: Api) -> str:
-    """The gateway response of a path without a route."""
+    """Return the gateway response of a path without a route."""
     return "MISSING_AUTHENTICATION_TOKEN" if api.type == "rest" else "RESOURCE_NOT_FOUND"
 
 
@@ -308,7 +313,7 @@ class _Compiler:
         )
 
     def _levels(self, path: str, api: Api, stage: Stage, key: str) -> Iterator[Level]:
-        """The levels after those of a plan."""
+        """Yield the levels after those of a plan."""
         throttles = stage.route_throttles
         if api.type == "websocket":
             throttles = {"$connect": api.limits.connections, **throttles}

@@ -1,4 +1,4 @@
-"""WebSocket APIs: one client from its handshake to its end. Each message is routed by what it says."""
+"""WebSocket APIs: one client from its handshake to its end. Each message is routed by its content."""
 
 import asyncio
 import json
@@ -15,8 +15,7 @@ from .backends.upstream_websocket import open_upstream
 from .clients import Clients
 from .exchange import Caller, Exchange
 from .http.errors import Refusal
-from .http.headers import check_headers
-from .http.request import Receive, Send, WebSocketEvent
+from .http.request import Receive, Send, WebSocketEvent, check_headers
 from .http.response import Response
 from .pipeline import Transport, begin, limit_headers, serve
 from .routing.router import WEBSOCKET, Destination
@@ -30,7 +29,7 @@ class Connection:
     """One client.
 
     Args:
-        current_site: gives what the gateway serves now. Messages keep the routes and the limits of the handshake.
+        current_site: gives the site that the gateway serves now. Messages keep the routes of the handshake.
         clients: the others.
         scope, receive, send: by ASGI.
     """
@@ -86,7 +85,7 @@ class Connection:
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     def describe(self) -> dict[str, Any]:
-        """The state of the client for `@connections`."""
+        """Return the state of the client for `@connections`."""
         times = {"connectedAt": self._connected_ms, "lastActiveAt": self._active_ms}
         return {"connectionId": self.id, **times, "identity": self._client_facts}
 
@@ -113,7 +112,8 @@ class Connection:
     async def _handle(self, event: str, transport: Transport, message: Any = None) -> None:
         """Take one event through the pipeline."""
         site = self._current_site()
-        exchange = begin(site, self.scope, self.receive, WebSocketEvent(self.id, event, message))
+        exchange = begin(site, self.scope, self.receive, self._send)
+        exchange.request.websocket = WebSocketEvent(self.id, event, message)
         if event != "CONNECT":
             exchange.destination, exchange.caller = self.destination, self.caller
         await serve(site, exchange, transport)
@@ -164,7 +164,7 @@ class Connection:
             await self._handle("MESSAGE", Message(self, body, text is not None), json_or_none(text))
 
     async def _pump(self, upstream: Any) -> None:
-        """Send what the backend sends to the client, until one of them is gone."""
+        """Pass the messages of the backend to the client, until one of them is gone."""
         code, reason = GOING_AWAY, ""
         try:
             async for message in upstream:
@@ -188,7 +188,7 @@ class Handshake:
 
     def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
         request, connection = exchange.request, self.connection
-        check_headers(request.raw_headers, request.headers, request.version)
+        check_headers(request)
         host = request.host if site.has_domains else ""
         match = site.router.find(WEBSOCKET, request.raw_path, request.scope.get("root_path"), host)
         exchange.destination = connection.destination = match.destination
@@ -240,7 +240,7 @@ class Message:
         self._is_text = is_text
 
     def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
-        """The route that the message names, or else `$default`."""
+        """Return the route that the message names, or else `$default`."""
         connection = self._connection
         message = exchange.request.websocket.message
         key = connection.api.selection.fill(exchange) if isinstance(message, dict) else "$default"
@@ -287,11 +287,11 @@ class Disconnect:
         return await ask(route, exchange, b"")
 
     async def deliver(self, site: Site, exchange: Exchange, response: Response) -> None:
-        """The client is gone."""
+        """Do nothing: the client is gone."""
 
 
 async def ask(route: CompiledRoute, exchange: Exchange, body: bytes) -> Response:
-    """The whole answer of a route; a backend gets a message by POST."""
+    """Return the whole answer of a route; a backend gets a message by POST."""
     if isinstance(route.integration, ProxyIntegration) and route.integration.is_websocket:
         return Response(200, [])
     request = exchange.request
@@ -302,7 +302,7 @@ async def ask(route: CompiledRoute, exchange: Exchange, body: bytes) -> Response
 
 
 def error_frame(exchange: Exchange) -> str:
-    """What a client gets in place of the answer to its message."""
+    """Return the frame that replaces the answer to a message."""
     ids = {"connectionId": exchange.request.websocket.connection, "requestId": exchange.request.id}
     frame: dict[str, Any] = {"message": exchange.outcome.error, **ids}
     ruling = exchange.ruling
@@ -312,7 +312,7 @@ def error_frame(exchange: Exchange) -> str:
 
 
 def json_or_none(text: str | None) -> Any:
-    """The value of a text that is JSON."""
+    """Read JSON; return None for other text."""
     try:
         return None if text is None else json.loads(text)
     except (ValueError, RecursionError):

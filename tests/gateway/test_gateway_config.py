@@ -355,7 +355,7 @@ def test_bounds_what_a_file_expands_to_and_what_an_error_echoes(tmp_path, text, 
         ),
         ("proxy: 'http://a', response: {'overwrite:statuscode': '999'}", "'999' is not a status"),
         ('proxy: "http://a", request: {"append:header.x": "a\\nb"}', "a control character for header x"),
-        ("mock: {}, authorizer: nobody", "authorizer: unknown authorizer 'nobody'"),
+        ("mock: {}, authorizer: unlisted", "authorizer: unknown authorizer 'unlisted'"),
         ("mock: {}, allow: 10.0.0.0/99", "allow[0]: expected a network such as 10.0.0.0/8 ('10.0.0.0/99'"),
         ("mock: {}, allow: 10.0.0.1/8", "has host bits set"),
         (
@@ -390,7 +390,7 @@ def test_bounds_what_a_file_expands_to_and_what_an_error_echoes(tmp_path, text, 
     ],
 )
 def test_check_reports_problems_with_file_and_line(tmp_path, capsys, route, problem):
-    """Also those that are only seen when everything is put together."""
+    """This includes problems that appear only when the configuration is compiled."""
     (tmp_path / "broken_beside.py").write_text("def f(event:\n")
     (tmp_path / "raising_beside.py").write_text("raise RuntimeError('no database')\n")
     file = written(tmp_path, f"apis:\n  a:\n    stages: {{$default: {{}}}}\n    routes: {{\nGET /: {{{route}}}}}")
@@ -670,7 +670,7 @@ def test_rejects_a_file_that_is_not_utf_8(tmp_path):
 
 
 def test_own_value_wins_over_a_merged_one(tmp_path):
-    """And a number that stands for a text is the text as it is written."""
+    """A number that is meant as text is the text in the file."""
     file = tmp_path / "gateway.yaml"
     file.write_text("""
 apis:
@@ -719,10 +719,11 @@ def test_check_accepts_a_right_file(tmp_path, capsys):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(
-    ("tables", "problem"), [("/proc/nowhere", "'/proc/nowhere'"), ("tables", "no table of ratelimit: it has 7 bytes")]
+    ("tables", "problem"),
+    [("/proc/nowhere", "'/proc/nowhere'"), ("tables", "is not a ratelimit table: it has 7 bytes")],
 )
 def test_command_rejects_tables_that_cannot_be_opened(tmp_path, monkeypatch, capsys, tables, problem, workers):
-    """One line says so, and no worker is started."""
+    """The error is one line, and no worker is started."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "counts.tbl").write_text("rubbish")
@@ -779,7 +780,7 @@ def test_python_gets_the_same_errors_without_file_and_line(wrong, problem):
 
 
 def test_one_text_is_a_list_of_one():
-    """And not a list of letters."""
+    """It is not a list of letters."""
     assert Proxy("http://127.0.0.1").to == ("http://127.0.0.1",)
     assert Plan("ann", "shop/prod") == Plan(["ann"], ["shop/prod"])
 

@@ -157,7 +157,7 @@ def test_reload_promotes(server):
             server.wait_for("reloaded", reloads)
             assert client.get("/pets").text == body
             assert client.get("/keyed").status_code == keyed
-        for order in ("promote", "rollback"):  # the file alone says what is deployed
+        for order in ("promote", "rollback"):  # only the file determines the deployments
             assert client.post(f"/_gateway/{order}", json={"stage": "shop/$default"}).status_code == 404
         answer = client.post("/_gateway/usage", json=["gold"])
         assert (answer.status_code, answer.json()["message"]) == (400, "the body must be a JSON object, not ['gold']")

@@ -282,12 +282,12 @@ def test_usage_without_a_quota(clock):
 @pytest.mark.parametrize(
     ("call", "problem"),
     [
-        (lambda gold: gold.adjust("cid", 1), "none of plan 'gold'"),
+        (lambda gold: gold.adjust("cid", 1), "in plan 'gold'"),
         (lambda gold: gold.adjust("ann", -1), "remaining must be"),
         (lambda gold: gold.adjust("ann", 1.5), "remaining must be"),
         (lambda gold: gold.adjust("ann", "3"), "remaining must be"),
         (lambda gold: gold.adjust("ann", True), "remaining must be"),
-        (lambda gold: gold.usage("cid", date(2026, 1, 1), date(2026, 1, 1)), "none of plan 'gold'"),
+        (lambda gold: gold.usage("cid", date(2026, 1, 1), date(2026, 1, 1)), "in plan 'gold'"),
     ],
 )
 def test_rejects_wrong_orders(gold, call, problem):
@@ -363,10 +363,13 @@ def test_rejects_contradictory_quotas(quota):
         (lambda: CalendarQuota(5.5, "DAY"), "limit: expected a whole number, got 5.5"),
         (
             lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).chain("ben", "a/b", "GET /"),
-            "key 'ben' is none of plan 'gold': ann",
+            "unknown key 'ben' in plan 'gold' .choose from ann.",
         ),
         (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ann"), "plan 'gold' has no quota"),
-        (lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ben"), "key 'ben' is none of plan"),
+        (
+            lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).remaining("ben"),
+            "unknown key 'ben' in plan 'gold'",
+        ),
     ],
 )
 def test_errors_of_embedded_parts_name_the_argument(wrong, told):

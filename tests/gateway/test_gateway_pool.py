@@ -1,13 +1,16 @@
 """The connections to a backend: which one is used, when it is reused, and that no connection is lost."""
 
 import asyncio
+import runpy
 from contextlib import asynccontextmanager
+from importlib import import_module
 from types import SimpleNamespace
 
 import httpcore
 import pytest
 from waiting import PATIENCE, pace_async, until_async
 
+from ratelimit.gateway.backends import httpcore_compat
 from ratelimit.gateway.backends import pool as pools
 from ratelimit.gateway.backends.pool import Pool
 
@@ -147,8 +150,8 @@ async def test_malformed_answer_closes_only_its_connection(origin, pool):
 
 
 def test_requests_above_the_maximum_wait(monkeypatch):
-    monkeypatch.setattr(pools, "MOST_CONNECTIONS", 3)
-    monkeypatch.setattr(pools, "MOST_KEPT", 2)
+    monkeypatch.setattr(pools, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(pools, "MAX_IDLE", 2)
 
     @in_loop
     async def run(origin, pool):
@@ -167,7 +170,7 @@ def test_requests_above_the_maximum_wait(monkeypatch):
 
 
 def test_unneeded_connections_are_closed(monkeypatch):
-    monkeypatch.setattr(pools, "MOST_KEPT", 2)
+    monkeypatch.setattr(pools, "MAX_IDLE", 2)
 
     @in_loop
     async def run(origin, pool):
@@ -189,7 +192,7 @@ def test_old_connections_are_closed(monkeypatch, used_meanwhile):
         nonlocal now
         await asyncio.gather(*(read(pool) for _ in range(10)))
         for _ in range(8):
-            now += pools.KEPT_SECONDS / 4
+            now += pools.IDLE_SECONDS / 4
             if used_meanwhile:
                 await read(pool)
         await read(pool)
@@ -198,3 +201,27 @@ def test_old_connections_are_closed(monkeypatch, used_meanwhile):
         assert sum(not writer.is_closing() for writer in origin.connections) == 1
 
     run()
+
+
+@pytest.mark.parametrize(
+    ("owner", "attribute"),
+    [
+        ("httpcore.AsyncHTTPConnection", "_connection"),
+        ("httpcore.AsyncHTTP11Connection", "_h11_state"),
+        ("httpcore._backends.anyio.AnyIOStream", "_stream"),
+        ("anyio._backends._asyncio.SocketStream", "_protocol"),
+    ],
+)
+def test_import_fails_with_a_library_that_was_rebuilt(monkeypatch, owner, attribute):
+    """Otherwise no connection would be reused, or an answer could reach the wrong client."""
+    module, _, name = owner.rpartition(".")
+    rebuilt = getattr(import_module(module), name)
+    made = rebuilt.__init__
+
+    def without_the_attribute(self, *args, **options):
+        made(self, *args, **options)
+        del self.__dict__[attribute]
+
+    monkeypatch.setattr(rebuilt, "__init__", without_the_attribute)
+    with pytest.raises(ImportError, match=rf"unsupported version of a library, httpcore .*: missing .*\.{attribute}$"):
+        runpy.run_path(httpcore_compat.__file__)

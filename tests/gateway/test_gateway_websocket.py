@@ -117,7 +117,8 @@ def test_client_cannot_set_its_connection_id():
     configuration = Configuration({"a": Api(type="websocket", stages={"prod": Stage()})})
     theirs = [(b"host", b"a"), (b"x-connection-id", b"theirs"), (b"x_connection_id", b"theirs")]
     scope = {"headers": theirs, "client": ("192.0.2.1", 1)}
-    exchange = begin(Gateway(configuration).site, scope, None, WebSocketEvent("its-own"))
+    exchange = begin(Gateway(configuration).site, scope, None, None)
+    exchange.request.websocket = WebSocketEvent("its-own")
     assert [value for name, value in Forwarding().headers(exchange) if b"connection" in name] == [b"its-own"]
 
 

@@ -167,9 +167,9 @@ def test_wrong_file_changes_nothing(serve, gateway_text):
     server.file.write_text(text)
     line = next(i + 1 for i, one in enumerate(text.splitlines()) if "fast" in one)
     server.wait_for(f"not reloaded: {server.file}:{line}: ")
-    assert "rate must be a number, not 'fast'" in server.log.read_text()
+    assert "route_throttles['GET /pets'].rate: expected a number, got 'fast'" in server.log.read_text()
     server.file.write_text("responses: {TEAPOT: {}}\n" + gateway_text())
-    server.wait_for(f"not reloaded: {server.file}:1: 'TEAPOT' is none of the gateway responses")
+    server.wait_for(f"not reloaded: {server.file}:1: responses.TEAPOT: unknown gateway response 'TEAPOT'")
     assert ask(server.url, 1, clients=1) == [200]
 
 
@@ -180,7 +180,7 @@ def test_function_that_cannot_be_loaded_does_not_end_watching(serve, gateway_tex
     function = "apis: {a: {routes: {GET /: {function: 'half_written:f'}}, stages: {$default: {}}}}"
     server.file.write_text(function)
     server.wait_for(
-        f"not reloaded: {server.file}:1: a/$default, route 'GET /': function 'half_written:f' cannot be loaded"
+        f"not reloaded: {server.file}:1: apis.a.routes['GET /']: function 'half_written:f' cannot be loaded"
     )
     (tmp_path / "half_written.py").write_text("def f(event): return 'whole'\n")
     server.file.write_text(function + "\n")

@@ -1,11 +1,16 @@
 """Step by step, every answer is the oracle's."""
 
 from dataclasses import astuple
+from fractions import Fraction
 from itertools import accumulate
+from math import gcd
 
 from cases import SECOND, START, answer_of, quota_of
 from hypothesis import given
 from hypothesis import strategies as st
+from oracle import LeakyBucket, Quota
+
+from ratelimit._limiter.parameters import token_bucket
 
 YEAR = 365 * 86_400 * SECOND
 
@@ -29,13 +34,36 @@ def limiter_or_none(algorithm, quota):
         return None
 
 
+def interval_of(limit, period, base=None):
+    """Return the interval of a token bucket in nanoseconds, after checking it against the documented rounding.
+
+    It is exact if limit / gcd(limit, period) is at most 65,536. Otherwise, and for an override that does not fit the
+    ticks of its limiter, it is rounded up by less than a tick, the finest of which is 1/65,536 ns.
+    """
+    exact = Fraction(period, limit)
+    parameters = token_bucket(quota_of(limit, period), base=base)
+    interval = Fraction(parameters.interval, parameters.unit)
+    if base is None and limit // gcd(limit, period) <= 65_536:
+        assert interval == exact
+    assert exact <= interval < exact + Fraction(1, parameters.unit)
+    assert base is not None or 32_768 < parameters.unit <= 65_536
+    return interval
+
+
+def oracle_of(algorithm, limit, period):
+    """Make the oracle; that of a token bucket has the interval that the library has rounded."""
+    if algorithm.name == "token bucket":
+        return algorithm.oracle(limit, period, interval=interval_of(limit, period))
+    return algorithm.oracle(limit, period)
+
+
 @given(data=st.data(), limit=limits, period=periods, now=starts)
 def test_hits_and_peeks_equal_the_oracle(algorithm, data, limit, period, now):
     """All six fields of every decision are compared, for any quota, cost and clock."""
     limiter = limiter_or_none(algorithm, quota_of(limit, period))
     if limiter is None or (algorithm.name == "sliding log" and limit > 3_000):
         return
-    oracle = algorithm.oracle(limit, period)
+    oracle = oracle_of(algorithm, limit, period)
     for cost, step, spend in data.draw(st.lists(st.tuples(costs, steps, st.booleans()), max_size=25)):
         now = min(max(now + step, 0), 2**62 - 2)
         verb = "hit" if spend else "peek"
@@ -77,16 +105,21 @@ def test_batches_equal_single_calls(algorithm, data, limit, period):
 def test_quota_of_a_call_decides_over_the_shared_state(algorithm, data, limit, other, burst):
     period = 60 * SECOND
     limiter = algorithm.make(quota_of(limit, period))
-    oracle = algorithm.oracle(limit, period)
+    oracle = oracle_of(algorithm, limit, period)
     now = START
     if algorithm.name == "sliding log":
         other = min(other, limit)
     most = {"token bucket": burst, "leaky bucket": burst + 1}.get(algorithm.name, other)
     override = quota_of(other, period, burst)
+    interval = None
+    if algorithm.name == "token bucket":
+        interval = interval_of(other, period, base=token_bucket(quota_of(limit, period)))
+    elif algorithm.name == "leaky bucket":
+        interval = LeakyBucket.interval_of(other, period)
     for cost, step, overridden in data.draw(
         st.lists(st.tuples(st.integers(1, 10), st.integers(0, period), st.booleans()), max_size=25)
     ):
         now += step
         ours = limiter.hit("key", cost, quota=override if overridden else None, now=now)
-        theirs = oracle.hit(now, cost, (most, period, other, period) if overridden else None)
+        theirs = oracle.hit(now, cost, Quota.of(other, period, most, interval) if overridden else None)
         assert answer_of(ours) == theirs

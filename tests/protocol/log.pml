@@ -1,5 +1,5 @@
 /* The ring of a sliding log as a model for spin: THREADS threads that hit one key and give back, OPS times each.
-   Names and order are those of commit, retire and log_forgive in ratelimit/_engine/table.pxd; each atomic step holds one
+   Names and order are those of commit, retire and log_forgive in ratelimit/_engine; each atomic step holds one
    access to shared memory. The log has room for LIMIT = 2 requests, each of which counts for one moment. As in
    table.pml, a killed process is one that never runs again, and -DNP searches for runs that never end.
 

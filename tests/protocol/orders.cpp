@@ -1,5 +1,5 @@
 /* The memory orders of ratelimit/_engine/atomics.h, explored by relacy: not only every interleaving but every value that
-   C11 lets a load return. Names and order are those of table.pxd. A word is one atomic object here, as it is for
+   C11 lets a load return. Names and order are those of the code. A word is one atomic object here, as it is for
    the processor.
 
    orders SUITE: runs one of the three; the exit code is 0 if it held. */

@@ -1,5 +1,5 @@
-/* The slot protocol of ratelimit/_engine/table.pxd as a model for spin: every interleaving of THREADS requests on two
-   keys. Names and order are those of table.pxd; each atomic step holds one access to shared memory, and what
+/* The slot protocol of ratelimit/_engine as a model for spin: every interleaving of THREADS requests on two
+   keys. Names and order are those of the code; each atomic step holds one access to shared memory, and what
    a thread computes for itself after it.
 
    The algorithm is a fixed window of one tick with a limit of LIMIT: a state is (window, count), so that a key

@@ -308,7 +308,7 @@ def test_a_long_json_array_in_one_line_is_read_whole(tmp_path, monkeypatch):
         b'{"time": 1767571201, "client": "203.0.113.7", "ua": "\xe4"}',
     ],
 )
-def test_reads_what_is_not_quite_json(line, tmp_path):
+def test_repairs_common_deviations_from_json(line, tmp_path):
     content = line if isinstance(line, bytes) else line.encode()
     assert read(tmp_path, content + b"\n")[0] == [(AT, "203.0.113.7")]
 

@@ -1,20 +1,8 @@
 """Tables that leave nothing behind: names in shared memory of this test alone, and files in its folder."""
 
-import uuid
-
 import pytest
 
 from ratelimit import Table
-
-
-@pytest.fixture
-def shared_name():
-    """Return a free name in shared memory; every table whose name begins with it is removed at the end."""
-    name = f"test-{uuid.uuid4().hex}"
-    yield name
-    for left in Table.names():
-        if left.startswith(name):
-            Table.shared(left).remove()
 
 
 @pytest.fixture(params=["shared memory", "file"])

@@ -41,7 +41,7 @@ class CachingAuthorizer:
         self._answers: dict[tuple[str, ...], tuple[float, dict[str, Any]]] = {}
 
     async def ask(self, exchange: Exchange) -> dict[str, Any]:
-        """The answer that authorizes the request; a Refusal if it does not."""
+        """Return the answer that authorizes the request; raise a Refusal if it does not."""
         request, destination = exchange.request, exchange.destination
         identity = request.header(self._identity)
         if not identity:

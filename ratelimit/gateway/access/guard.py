@@ -1,4 +1,4 @@
-"""What a client must have to use a route."""
+"""The conditions under which a client may use a route."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Guard:
     keys: Mapping[str, str] | None
 
     async def admit(self, exchange: Exchange) -> Caller:
-        """Who the client is; a Refusal if it may not use the route."""
+        """Identify the client; raise a Refusal if it may not use the route."""
         request = exchange.request
         if request.client in self.deny or (self.allow and request.client not in self.allow):
             raise Refusal("ACCESS_DENIED", "by its address")

@@ -1,1 +1,1 @@
-"""What the operator sees and does: the status page, metrics, usage, and the clients of WebSocket APIs."""
+"""The pages and commands of the operator: the status page, metrics, usage, and the clients of WebSocket APIs."""

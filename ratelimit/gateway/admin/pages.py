@@ -35,7 +35,7 @@ class Pages:
     A change is a POST with a JSON body, which a page of another site cannot send without asking first.
 
     Args:
-        site: what is shown.
+        site: the one that is shown.
         limiters: the tables.
         clients: of WebSocket APIs.
         started_ns: when the gateway started.
@@ -55,7 +55,7 @@ class Pages:
         }
 
     async def answer(self, exchange: Exchange) -> Response:
-        """The page, or the reply to an order."""
+        """Return the page, or the reply to an order."""
         if exchange.destination.api:
             return await self._command(exchange)
         method, path = exchange.request.method, exchange.request.path
@@ -72,7 +72,7 @@ class Pages:
             return reply(400, {"message": f"{error} is missing" if isinstance(error, KeyError) else str(error)})
 
     async def _command(self, exchange: Exchange) -> Response:
-        """A command for a WebSocket client: `/@connections/{id}`."""
+        """Perform a command for a WebSocket client: `/@connections/{id}`."""
         body = await read_body(exchange.request, MAX_MESSAGE)
         id = exchange.destination.path.removeprefix("/@connections/")
         return reply(*await self._clients.command(exchange.request.method, id, body))
@@ -88,7 +88,7 @@ class Pages:
         return reply(200, self.status())
 
     def status(self) -> dict[str, Any]:
-        """The data of the status page."""
+        """Return the data of the status page."""
         return status(self._site, self._limiters.now_ns(), self._started_ns, len(self._clients))
 
     async def _metrics(self, exchange: Exchange) -> Response:
@@ -116,7 +116,7 @@ class Pages:
 
 
 def reply(status: int, value: Any, kind: bytes = JSON) -> Response:
-    """An answer that no cache may store."""
+    """Make an answer that no cache may store."""
     body = value if isinstance(value, bytes) else b"" if value is None else json.dumps(value).encode()
     headers = [(b"content-type", kind), (b"cache-control", b"no-store"), (b"content-length", b"%d" % len(body))]
     return Response(status, [] if status == 204 else headers, body)

@@ -13,7 +13,7 @@ MAX_KEYS_SHOWN = 100  # of a plan
 
 
 def status(site: Site, now_ns: int, started_ns: int, connections: int) -> dict[str, Any]:
-    """What the status page shows, as JSON.
+    """Return the data of the status page, ready for JSON.
 
     Args:
         now_ns, started_ns: moments since the epoch: the present one, and the start of the gateway.
@@ -69,14 +69,14 @@ def _plan(plan: UsagePlan, now_ns: int) -> dict[str, Any]:
 
 
 def throttle_text(throttle: Throttle | None) -> str | None:
-    """A throttle as people read it."""
+    """Format a throttle."""
     if throttle is None:
         return None
     return f"{throttle.rate:g}/s, burst {throttle.burst}" + (", shadow" if throttle.shadow else "")
 
 
 def quota_text(quota: Calendar | None) -> str | None:
-    """A quota as people read it."""
+    """Format a quota."""
     if quota is None:
         return None
     return f"{quota.limit} per {quota.period.lower()}" + (", shadow" if quota.shadow else "")

@@ -1,1 +1,1 @@
-"""What a route leads to: a mock, a function, a backend, or several backends whose answers are joined."""
+"""The integrations of routes: a mock, a function, a backend, or several backends whose answers are joined."""

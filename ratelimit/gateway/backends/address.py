@@ -49,14 +49,14 @@ class Addresses:
         self._closing: set[asyncio.Task[None]] = set()
 
     def of(self, scheme: str, host: str, port: int, verify: bool) -> Address:
-        """The one of an origin."""
+        """Return the address of an origin."""
         origin = scheme, host, port, verify
         if origin not in self._by_origin:
             self._by_origin[origin] = Address(*origin)
         return self._by_origin[origin]
 
     async def keep(self, used: Iterable[Address]) -> None:
-        """Close those that are not used, each when its last request has ended."""
+        """Close the addresses that are not used, each when its last request has ended."""
         kept = set(used)
         for origin, address in list(self._by_origin.items()):
             if address not in kept:

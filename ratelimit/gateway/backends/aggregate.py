@@ -14,7 +14,7 @@ from .balancer import LOST, Target
 from .integration import timed_integration
 from .proxy import ProxyIntegration
 
-FOR_CLIENTS = {b"accept-encoding", b"range"}  # what a client asks of an answer that it reads itself
+FOR_CLIENTS = {b"accept-encoding", b"range"}  # about the form of an answer that the client itself would read
 
 
 class AggregateIntegration:
@@ -51,7 +51,7 @@ class AggregateIntegration:
         return Response(200, headers, body.encode())
 
     async def _ask(self, part: ProxyIntegration, target: Target) -> tuple[str, Any]:
-        """The JSON text of a backend's body, and the error, if there was one."""
+        """Return the JSON text of a backend's body, and its error or None."""
         try:
             async with asyncio.timeout(self._timeout):
                 response = await part.balancer.send(target, part.timeout)
@@ -64,13 +64,13 @@ class AggregateIntegration:
 
 
 def whole(target: Target) -> Target:
-    """A request for a whole answer that is read here: not compressed, not a range, not conditional."""
+    """Ask for a whole answer that can be read here: not compressed, not a range, not conditional."""
     kept = [one for one in target.headers if not one[0].startswith(b"if-") and one[0] not in FOR_CLIENTS]
     return target._replace(headers=[*kept, (b"accept-encoding", b"identity")])
 
 
 def json_text(body: bytes) -> str:
-    """The text of a body that is JSON; of another one, its text as a JSON string."""
+    """Return a body as JSON text; if it is not JSON, as a JSON string of its text."""
     text = body.decode("utf-8", "replace")
     try:
         json.loads(text, parse_constant=int)  # fails for NaN and Infinity, which are not JSON

@@ -43,7 +43,7 @@ class Balancer:
         self._next = 0
 
     def order(self) -> list[Address]:
-        """The addresses to try, the next in turn first; those that are down only if all are."""
+        """Return the addresses to try, the next in turn first; those that are down only if all are."""
         if len(self.addresses) == 1:
             return self.addresses
         up = [address for address in self.addresses if address.down_until <= time.monotonic()]
@@ -59,7 +59,7 @@ class Balancer:
             address.fails, address.down_until = 0, time.monotonic() + self._fail_timeout
 
     async def send(self, target: Target, timeout: float) -> Response:
-        """The answer of the first address that can be reached; a Refusal if there is none.
+        """Return the answer of the first address that can be reached; raise a Refusal if all are unreachable.
 
         A request that may have reached a backend is not sent to another one, except a GET or HEAD without a body.
         """
@@ -114,7 +114,7 @@ class Balancer:
 
 
 async def without_waiting(body: AsyncIterable[bytes], deadline: asyncio.Timeout) -> AsyncIterator[bytes]:
-    """The pieces of a body, with the deadline of its backend suspended while the client is waited for."""
+    """Yield the pieces of a body, with the deadline of its backend suspended while the client is waited for."""
     pieces, clock = aiter(body), asyncio.get_running_loop().time
     while True:
         left = (deadline.when() or 0.0) - clock()

@@ -1,4 +1,4 @@
-"""What all integrations have in common."""
+"""The interface of integrations."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ class Integration(Protocol):
     """Answers the requests of a route."""
 
     async def answer(self, exchange: Exchange) -> Response:
-        """The answer; raise a Refusal or a BadValue where there is none."""
+        """Return the answer, or raise a Refusal or a BadValue."""
 
 
 @contextmanager

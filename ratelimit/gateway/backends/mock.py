@@ -8,7 +8,7 @@ from ..templates.template import Scope, Template, in_json
 
 
 class MockIntegration:
-    """Gives the same answer each time, but for the variables in it.
+    """Gives the same answer each time, except for the variables in it.
 
     Args:
         status, headers, body: of the answer; headers and body are templates.

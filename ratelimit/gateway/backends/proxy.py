@@ -1,4 +1,4 @@
-"""HTTP backends: what of a request is passed on, and where."""
+"""HTTP backends: which parts of a request are passed on, and where."""
 
 from collections import defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -23,7 +23,7 @@ NOT_TO_BACKENDS = HOP_BY_HOP | {
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """What the gateway adds to requests and keeps from backends.
+    """Chooses the headers that backends get.
 
     Args:
         api_keys: their values, which are not passed on.
@@ -34,7 +34,7 @@ class Forwarding:
     trace_headers: Callable[[], Headers] | None = None
 
     def headers(self, exchange: Exchange) -> Headers:
-        """The headers of a request that its backend gets; the forwarded ones are the gateway's own."""
+        """Return the headers that the backend of a request gets; the gateway itself writes the forwarded ones."""
         request, connection = exchange.request, exchange.request.websocket.connection
         passed = [
             header
@@ -98,7 +98,7 @@ class ProxyIntegration:
         return response
 
     def target(self, exchange: Exchange, method: str, body: Any) -> Target:
-        """The request as its backend gets it."""
+        """Return the request as its backend gets it."""
         headers = self._forwarding.headers(exchange)
         if not isinstance(body, bytes):
             length = exchange.request.headers.get(b"content-length")
@@ -108,7 +108,7 @@ class ProxyIntegration:
         return Target(method.encode(), self._target(exchange), self._transform.headers(headers, exchange), body)
 
     def _target(self, exchange: Exchange) -> bytes:
-        """The path and the query at the backend."""
+        """Return the path and the query at the backend."""
         raw, path, destination = exchange.raw_segments(), self._path, exchange.destination
         if path:
             values = {name: quote(one, safe="~!$&'()*,;=:@") for name, one in destination.path_variables.items()}
@@ -120,7 +120,7 @@ class ProxyIntegration:
 
 
 def parse_urls(texts: Sequence[str], variables: Mapping[str, str]) -> list[SplitResult]:
-    """The addresses of one backend, with the variables of the stage.
+    """Read the addresses of one backend, with the variables of the stage filled in.
 
     Raises: ValueError for an unknown variable, and for addresses with different paths.
     """
@@ -131,7 +131,7 @@ def parse_urls(texts: Sequence[str], variables: Mapping[str, str]) -> list[Split
 
 
 def fill_stage_variables(text: str, variables: Mapping[str, str]) -> str:
-    """A text with `${stageVariables.x}` filled in."""
+    """Fill in `${stageVariables.x}`."""
     for name, value in variables.items():
         text = text.replace("${stageVariables." + name + "}", value)
     if "${" in text:
@@ -140,7 +140,7 @@ def fill_stage_variables(text: str, variables: Mapping[str, str]) -> str:
 
 
 def address_of(url: SplitResult, verify: bool, address: Callable[[str, str, int, bool], Address]) -> Address:
-    """The address of a backend's URL.
+    """Return the address of a backend's URL.
 
     Args:
         address: gives the one of a scheme, host, port, and whether its certificate is checked.

@@ -52,7 +52,7 @@ class _Direct(websockets.connect):
 
 
 def _denial(answer: websockets.Response) -> Response:
-    """The answer of a backend that does not open a WebSocket, as the client gets it."""
+    """Return the answer of a backend that does not open a WebSocket, as the client gets it."""
     fields = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers.raw_items()]
     headers = end_to_end(fields, NOT_TO_CLIENTS | {b"content-length"})
     return Response(answer.status_code, headers, bytes(answer.body or b""))

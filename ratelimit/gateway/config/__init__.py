@@ -1,1 +1,1 @@
-"""What a gateway does, as data, and the reading of a configuration file."""
+"""The configuration of a gateway as data, and reading it from a file."""

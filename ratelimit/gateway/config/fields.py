@@ -1,4 +1,4 @@
-"""The types of the configuration's fields: what a file may have there, and what an editor's schema says about it."""
+"""The types of the configuration's fields: the values that a file may have, and their JSON schema for editors."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -47,19 +47,19 @@ class Check:
 
 
 def between(low: float, high: float, unit: str = "") -> Check:
-    """A number within bounds, which are allowed."""
+    """Accept a number within the bounds, inclusive."""
     return Check(
         f"from {low} to {high} {unit}".rstrip(), lambda number: low <= number <= high, minimum=low, maximum=high
     )
 
 
 def positive(unit: str = "") -> Check:
-    """A number above 0."""
+    """Accept a number above 0."""
     return Check(f"more than 0 {unit}".rstrip(), lambda number: number > 0, exclusiveMinimum=0)
 
 
 def matching(pattern: str, phrase: str, secret: bool = False) -> Check:
-    """A text of which all matches a pattern; the pattern must mean the same in Python and in JSON schema."""
+    """Accept a string that matches a pattern completely; it must mean the same in Python and in JSON schema."""
     whole = re.compile(pattern)
     return Check(phrase, lambda text: whole.fullmatch(text) is not None, secret, pattern=f"^(?:{pattern})$")
 
@@ -126,17 +126,17 @@ class OrEmpty:
 
 
 def frozen(names: Mapping[str, T]) -> Mapping[str, T]:
-    """A copy that cannot be changed."""
+    """Return a read-only copy."""
     return MappingProxyType(dict(names))
 
 
 def no_names() -> Mapping[str, Any]:
-    """The default of a mapping."""
+    """Return the default of a mapping."""
     return MappingProxyType({})
 
 
 def _as_written(value: Any) -> Any:
-    """A number or a day that is meant as text is the text in the file: 1.10 is not 1.1."""
+    """Return a number or a day that is meant as text as it is in the file: 1.10 is not 1.1."""
     return getattr(value, "text", value)
 
 

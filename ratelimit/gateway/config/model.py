@@ -1,6 +1,7 @@
-"""What a gateway does, as immutable data: APIs, stages, plans and limits. A configuration file has these names.
+"""The configuration of a gateway as immutable data: APIs, stages, plans and limits, under the names of a file.
 
-Each class checks its own fields, in a file as in Python; `rules` checks what refers to what.
+Each class checks its own fields, in a file as in Python; `rules` checks what refers to what. The file is long because
+the schema reads best in one piece.
 """
 
 from collections.abc import Iterator
@@ -9,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import core_schema
 
+from ..._engine.constants import NS_PER_SECOND
 from ...language import LimitSpec
-from ...quota import NS_PER_SECOND
 from ..routing.table import METHODS
 from ..templates.gateway_responses import TYPES
 from .base import model
@@ -163,7 +164,7 @@ Backend = Annotated[Proxy, Shorthand("to", "One address.", lists=True)]
 
 @model
 class Route:
-    """What happens to the requests of one route key: exactly one of mock, proxy, function and aggregate."""
+    """The integration for the requests of one route key: exactly one of mock, proxy, function and aggregate."""
 
     mock: Mock | None = None
     """An answer of the gateway itself."""
@@ -297,7 +298,7 @@ class Resource(BaseModel):
     """A path of a REST API: its methods, and below it further paths, which begin with a slash."""
 
     model_config = ConfigDict(
-        extra="allow", frozen=True, use_attribute_docstrings=True,
+        extra="allow", frozen=True,
         json_schema_extra=lambda schema: schema.update(
             patternProperties={"^/": schema["additionalProperties"]}, additionalProperties=False
         ),
@@ -324,7 +325,7 @@ class Resource(BaseModel):
     """The route of all methods that are not listed."""
 
     def walk(self, place: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], Route]]:
-        """The routes at and below this path: key, place in the tree, and the route."""
+        """Yield the routes at and below this path: key, place in the tree, and the route."""
         path = "".join(part if part != "/" else "" for part in place) or "/"
         for method in METHODS:
             route = getattr(self, method)
@@ -364,7 +365,7 @@ class Api:
     """Bounds of the connections of a WebSocket API."""
 
     def located(self, deployment: str | None = None) -> Iterator[tuple[str, Path, Route]]:
-        """The routes of a deployment, by default those of the API: key, path below the API, and the route."""
+        """Yield the routes of a deployment, by default those of the API: key, path below the API, and the route."""
         if deployment is not None:
             for key, route in self.deployments[deployment].items():
                 yield key, ("deployments", deployment, key), route
@@ -376,11 +377,11 @@ class Api:
                 yield key, ("resources", *path), route
 
     def routes_of(self, deployment: str | None) -> dict[str, Route]:
-        """The routes of a deployment by route key; without one, those of the API."""
+        """Return the routes of a deployment by route key; without a deployment, those of the API."""
         return {key: route for key, _, route in self.located(deployment)}
 
     def route_keys(self) -> set[str]:
-        """The route keys of all deployments."""
+        """Return the route keys of all deployments."""
         keys = {key for deployment in (None, *self.deployments) for key, _, _ in self.located(deployment)}
         return keys | ({"$connect"} if self.type == "websocket" else set())
 
@@ -457,7 +458,7 @@ class Configuration:
     shadow: Flag = False
     """Count the requests that any throttle or quota would refuse, and admit them."""
     on_limiter_error: Literal["fail_open", "fail_closed"] = "fail_open"
-    """What happens to a request when a limiter fails: fail_open admits it, fail_closed answers 503."""
+    """The decision when a limiter fails: fail_open admits the request, fail_closed answers 503."""
     trusted_proxies: Networks = ()
     """Networks of proxies whose X-Forwarded-For is used as the address of the client."""
     encoded_slash: Flag = False

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: problems, each at a path, and the error that carries all of them."""
+"""Problems of a configuration, each at a path, and the error that carries all of them."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,7 +36,7 @@ class Problem(NamedTuple):
     line: int = 0
 
     def located(self, line_of: Callable[[Path], int]) -> "Problem":
-        """The same with its line in the file, found by path."""
+        """Return the same problem with its line in the file, found by path."""
         return self if self.line else self._replace(line=line_of((*self.path, self.name)))
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class ConfigurationError(ValueError):
 
 
 def lines(problems: Sequence[Problem], file: str = "", kind: str = "") -> Iterator[str]:
-    """The line of each problem, in the order of the file."""
+    """Yield the line of each problem, in the order of the file."""
     for problem in sorted(problems, key=lambda problem: problem.line)[:MAX_SHOWN]:
         yield (f"{file}:{problem.line}: " if file and problem.line else "") + f"{kind}{problem}"
     if len(problems) > MAX_SHOWN:
@@ -95,7 +95,7 @@ class Problems(list[Problem]):
 
 
 def dotted(path: Path) -> str:
-    """A path as text: `apis.shop.routes['GET /'].proxy.to[0]`."""
+    """Return a path as text: `apis.shop.routes['GET /'].proxy.to[0]`."""
     text = ""
     for part in path:
         plain = isinstance(part, str) and re.fullmatch(r"[\w$-]+", part)
@@ -104,13 +104,13 @@ def dotted(path: Path) -> str:
 
 
 def excerpt(value: object) -> str:
-    """A value for an error, in 100 characters at most."""
+    """Return a value for an error, in at most 100 characters."""
     text = _short.repr(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
-    """The message about a name that is not one of the known ones."""
+    """Return the message about an unknown name."""
     choices = list(dict.fromkeys(known))
     near = get_close_matches(str(name)[:100], choices, 1)
     listed = [*choices[:MAX_CHOICES], "..."] if len(choices) > MAX_CHOICES else choices
@@ -119,7 +119,7 @@ def unknown(what: str, name: object, known: Iterable[str]) -> str:
 
 
 def expected(phrase: str, value: object) -> str:
-    """The message about a value of the wrong kind."""
+    """Return the message about a value of the wrong kind."""
     return f"expected {phrase}, got {excerpt(value)}"
 
 
@@ -144,17 +144,17 @@ _TYPES = {
 
 
 def fault(phrase: str, secret: bool = False) -> PydanticCustomError:
-    """The error of a validator that expects something else."""
+    """Return the error of a validator that expects another value."""
     return PydanticCustomError("expected", "expected {phrase}", {"phrase": phrase, "secret": secret})
 
 
 def faults(problems: Iterable[Problem]) -> PydanticCustomError:
-    """The error of a validator that found problems below its own value."""
+    """Return the error of a validator that found problems below its own value."""
     return PydanticCustomError("problems", "see the problems", {"problems": list(problems)})
 
 
 def problems_of(error: ValidationError, model: Any) -> list[Problem]:
-    """The problems in an error of pydantic's about a model; of very many, the first."""
+    """Return the problems in pydantic's error about a model, and only the first ones if there are very many."""
     schema = Schema(model)
     found = (problem for one in error.errors(include_url=False) for problem in _problems_of(one, schema))
     return list(islice(found, MAX_PROBLEMS))
@@ -187,14 +187,14 @@ def _problems_of(error: Any, schema: "Schema") -> Iterator[Problem]:
 
 
 class Schema:
-    """What the JSON schema of a model says about a path."""
+    """The JSON schema of a model, queried by path."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
         self._root: Any = None
 
     def names_at(self, path: Path) -> list[str]:
-        """The names that the object at a path may have."""
+        """Return the names that the object at a path may have."""
         self._root = self._root or TypeAdapter(self._model).json_schema()
         node = self._object(self._root)
         for part in path:
@@ -207,7 +207,7 @@ class Schema:
         return list(node.get("properties", {}))
 
     def _object(self, node: Any) -> Any:
-        """The node that a reference leads to; of several, the one that describes an object or a list."""
+        """Return the target of a reference; of several, the one that describes an object or a list."""
         while "$ref" in node or "anyOf" in node:
             if "$ref" in node:
                 node = self._root["$defs"][node["$ref"].rpartition("/")[2]]

@@ -1,6 +1,6 @@
 """Checks across the objects of a configuration: what refers to what, and settings that would have no effect.
 
-A setting that has no effect where it is given is an error when somebody may rely on it, and otherwise a warning.
+A setting without effect is an error if an operator may rely on it, and otherwise a warning.
 """
 
 import re
@@ -87,7 +87,7 @@ def _stage(name: str, stage: Stage, api: Api) -> Iterator[Problem]:
 
 
 def _variants(stage: Stage) -> Iterator[tuple[str | None, dict[str, str]]]:
-    """The deployments of a stage, each with its stage variables."""
+    """Yield the deployments of a stage, each with its stage variables."""
     yield stage.deployment, {**stage.variables}
     if stage.canary:
         yield stage.canary.deployment or stage.deployment, {**stage.variables, **stage.canary.variables}
@@ -129,7 +129,7 @@ def _keys(name: str, api: Api, deployment: str | None) -> Iterator[Problem]:
 
 
 def _route(key: str, route: Route) -> Iterator[Problem]:
-    """A route of an HTTP or a REST API."""
+    """Check a route of an HTTP or a REST API."""
     try:
         segments = RouteKey.parse(key).segments
     except ValueError:
@@ -145,7 +145,7 @@ def _route(key: str, route: Route) -> Iterator[Problem]:
 
 
 def _websocket_route(key: str, route: Route) -> Iterator[Problem]:
-    """A route of a WebSocket API. A client is checked once, at $connect; a message has no status and no headers."""
+    """Check a route of a WebSocket API: clients are checked at $connect; messages have no status and no headers."""
     connect, websocket = key == "$connect", route.proxy is not None and route.proxy.websocket
     if not connect:
         for name in ("api_key_required", "authorizer", "allow", "deny"):
@@ -216,7 +216,7 @@ def _stages(configuration: Configuration) -> list[str]:
 
 
 def _plans_of_keys(configuration: Configuration) -> Iterator[Problem]:
-    """A key has one plan at each stage."""
+    """Check that a key has one plan at each stage."""
     first: dict[tuple[str, str], str] = {}
     for name, plan in configuration.plans.items():
         for i, key in enumerate(plan.keys):
@@ -242,7 +242,7 @@ def _domains(configuration: Configuration) -> Iterator[Problem]:
 
 
 def warnings(configuration: Configuration) -> Iterator[Problem]:
-    """What is probably not meant."""
+    """Yield probable mistakes."""
     for name, api in configuration.apis.items():
         yield from _below(("apis", name), _api_warnings(api))
     planned = {key for plan in configuration.plans.values() for key in plan.keys}

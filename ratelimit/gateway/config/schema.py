@@ -1,16 +1,23 @@
 """The JSON schema of a configuration file, for editors."""
 
+import ast
+from inspect import cleandoc, getsource
+from itertools import pairwise
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from .model import Configuration
+from . import model
 
 
 def schema() -> dict[str, Any]:
-    """A JSON schema (draft 2020-12) that accepts what a configuration file may have, and describes it."""
-    found = TypeAdapter(Configuration).json_schema()
+    """Make a JSON schema (draft 2020-12) that accepts what a configuration file may have, and describes it."""
+    found = TypeAdapter(model.Configuration).json_schema()
     _close(found)
+    for name, fields in field_docs().items():
+        properties = (found if name == "Configuration" else found["$defs"].get(name, {})).get("properties", {})
+        for field, text in fields.items():
+            properties[field]["description"] = text
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **found,
@@ -18,8 +25,23 @@ def schema() -> dict[str, Any]:
     }
 
 
+def field_docs() -> dict[str, dict[str, str]]:
+    """Read the texts below the fields of each class. Pydantic can do so, too, but at each start of the gateway."""
+    docs: dict[str, dict[str, str]] = {}
+    for node in ast.parse(getsource(model)).body:
+        if isinstance(node, ast.ClassDef):
+            docs[node.name] = {
+                field.target.id: cleandoc(text.value.value)
+                for field, text in pairwise(node.body)
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+                if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+                if isinstance(text.value.value, str)
+            }
+    return docs
+
+
 def _close(node: Any) -> None:
-    """Refuse, in objects whose names match a pattern, all other names; remove titles that repeat the names."""
+    """Refuse, in objects whose names match a pattern, all other names; remove titles, which repeat the names."""
     if isinstance(node, list):
         for one in node:
             _close(one)

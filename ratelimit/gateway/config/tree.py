@@ -19,7 +19,7 @@ Entries = dict[str, tuple[yaml.Node, yaml.Node]]  # name -> the nodes of the nam
 class Tree:
     """The values of a YAML file.
 
-    Raises a ConfigurationError for what is not YAML, for tags that make objects, for names that occur twice, and for
+    Raises a ConfigurationError for invalid YAML, for tags that make objects, for names that occur twice, and for
     more values or levels than a configuration needs: with aliases of aliases a small file could have any number.
     """
 
@@ -47,7 +47,7 @@ class Tree:
             self._fail((), 1, "expected a configuration, got an empty file")
 
     def line_of(self, path: Path) -> int:
-        """The line of a path, or of as much of it as is in the file."""
+        """Return the line of a path, or of the part of it that is in the file."""
         if self._root is None:
             return 1
         node, mark = self._root, self._root.start_mark
@@ -63,7 +63,7 @@ class Tree:
         return int(mark.line) + 1
 
     def value(self) -> Any:
-        """The file as dicts, lists and scalars. A number and a day have their text in the file as `text`."""
+        """Return the file as dicts, lists and scalars. A number or a day has its text in the file as `text`."""
         assert self._root is not None
         value = self._value(self._root, ())
         self._problems.raise_any()
@@ -114,7 +114,7 @@ class Tree:
     # --- mappings
 
     def _entries_of(self, node: yaml.MappingNode, path: Path) -> Entries:
-        """The entries of a mapping, with those that are merged into it."""
+        """Return the entries of a mapping, including merged ones."""
         if id(node) not in self._entries:
             if len(path) > MAX_DEPTH:
                 self._fail(path[:4], node.start_mark.line + 1, f"expected at most {MAX_DEPTH} levels")

@@ -1,26 +1,24 @@
-"""Header fields: which ones a message may have, and which ones go from one connection to the next."""
+"""Header fields: their names and values, and which of them go from one connection to the next."""
 
 import re
 from urllib.parse import quote
 
-from .errors import BadValue, Refusal
+from .errors import BadValue
 
 Header = tuple[bytes, bytes]
 Headers = list[Header]
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)
+CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)  # of an answer after which the connection is closed
 HOP_BY_HOP = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
     b"trailer", b"transfer-encoding", b"upgrade",
 }  # fmt: skip
 # Headers that frame a message or name its recipient: no template may write them.
 RESERVED = HOP_BY_HOP | {b"content-length", b"expect", b"host"}
-# A request with two of one of these could be understood in two ways.
-SINGLE = (b"host", b"content-length", b"x-api-key", b"authorization")
 
 
 def canonical_name(name: bytes) -> bytes:
-    """The name of a header as CGI and WSGI read it, which do not distinguish `_` from `-`."""
+    """Return the name of a header as CGI and WSGI read it, which do not distinguish `_` from `-`."""
     return name.lower().replace(b"_", b"-")
 
 
@@ -35,7 +33,7 @@ def header_value(name: str, value: str) -> bytes:
 
 
 def combine(headers: Headers) -> dict[str, str]:
-    """Headers by name, as text; several of one name become one list (RFC 9110, 5.3)."""
+    """Return headers by name, as text; several of one name become one list (RFC 9110, 5.3)."""
     texts: dict[str, str] = {}
     for raw, value in headers:
         name, text = raw.decode("latin-1"), value.decode("latin-1")
@@ -44,7 +42,7 @@ def combine(headers: Headers) -> dict[str, str]:
 
 
 def end_to_end(headers: Headers, dropped: set[bytes]) -> Headers:
-    """Headers in lower case that may go to the next connection.
+    """Return, in lower case, the headers that may go to the next connection.
 
     Args:
         headers: as they came.
@@ -53,17 +51,3 @@ def end_to_end(headers: Headers, dropped: set[bytes]) -> Headers:
     lower = [(name.lower(), value.strip(b" \t")) for name, value in headers]
     named = {token.strip().lower() for name, value in lower if name == b"connection" for token in value.split(b",")}
     return [(name, value) for name, value in lower if name not in named and canonical_name(name) not in dropped]
-
-
-def check_headers(headers: Headers, by_name: dict[bytes, bytes], version: str) -> None:
-    """Refuse a request whose headers could be understood in two ways."""
-    coding = by_name.get(b"transfer-encoding")
-    if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
-        raise Refusal("BAD_REQUEST", f"transfer-encoding {coding!r} in HTTP/{version}", CLOSE)
-    if b"host" not in by_name and version == "1.1":
-        raise Refusal("BAD_REQUEST", "no host", CLOSE)
-    if len(by_name) != len(headers):
-        names = [name for name, _ in headers]
-        for name in SINGLE:
-            if names.count(name) > 1:
-                raise Refusal("BAD_REQUEST", f"{name.decode()} twice", CLOSE)

@@ -33,7 +33,7 @@ def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """An address, perhaps with a port; None if the text is not one."""
+    """Read an address, perhaps with a port; return None for another text."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -47,7 +47,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def client_address(peer: str, forwarded: Iterable[str], trusted: Networks) -> str:
-    """The address that a request comes from.
+    """Return the address that a request comes from.
 
     Args:
         peer: the address of the connection.

@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
-from .headers import Headers
+from .errors import Refusal
+from .headers import CLOSE, Headers
 from .networks import Networks, client_address
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+# A request with two of one of these could be understood in two ways.
+SINGLE = (b"host", b"content-length", b"x-api-key", b"authorization")
 _run, _number = secrets.token_hex(6), itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class WebSocketEvent:
-    """What a request is to its WebSocket.
+    """An event of a WebSocket.
 
     Args:
         connection: the id of the connection; empty for plain HTTP.
@@ -33,35 +36,42 @@ class WebSocketEvent:
 NO_WEBSOCKET = WebSocketEvent()
 
 
-@dataclass(slots=True, eq=False)
 class Request:
     """A request. It belongs to one task.
 
     Args:
-        scope, receive: by ASGI.
-        headers: the last one of each name.
-        client: the address of the client; empty where it is not known.
+        scope, receive, send: by ASGI.
         received_ns: when it came, since the epoch.
         started_ns: the same moment by CLOCK_MONOTONIC.
         body_timeout: seconds that the client may take for the body.
+
+    Attributes:
+        headers: the last one of each name.
+        client: the address of the client; empty where it is not known.
         behind_proxy: whether it came through a trusted proxy.
         websocket: for an event of a WebSocket, which one.
         body: once it was read whole.
         waited: seconds that the client took for its body so far.
     """
 
-    scope: Any
-    receive: Receive
-    headers: dict[bytes, bytes]
-    client: str
-    received_ns: int
-    started_ns: int
-    body_timeout: float = 30.0
-    behind_proxy: bool = False
-    websocket: WebSocketEvent = NO_WEBSOCKET
+    behind_proxy = False
+    websocket = NO_WEBSOCKET
     body: bytes | None = None
-    waited: float = 0.0
-    _id: str = ""
+    waited = 0.0
+    _id = ""
+
+    def __init__(
+        self, scope: Any, receive: Receive, send: Send, received_ns: int, started_ns: int, body_timeout: float
+    ) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.received_ns = received_ns
+        self.started_ns = started_ns
+        self.body_timeout = body_timeout
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        peer = scope["client"]
+        self.client: str = peer[0] if peer else ""
 
     def identify_client(self, trusted: Networks) -> None:
         """Find the client behind trusted proxies."""
@@ -126,6 +136,22 @@ class Request:
         return (self.header("x-forwarded-proto") or scheme) if self.behind_proxy else scheme
 
     def header(self, name: str) -> str | None:
-        """The last header of a name; None if there is none."""
+        """Return the last header of a name, or None."""
         value = self.headers.get(name.lower().encode("latin-1", "replace"))
         return None if value is None else value.decode("latin-1")
+
+
+def check_headers(request: Request) -> None:
+    """Refuse a request whose headers could be understood in two ways."""
+    by_name, headers = request.headers, request.scope["headers"]
+    version = request.scope.get("http_version", "1.1")
+    coding = by_name.get(b"transfer-encoding")
+    if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
+        raise Refusal("BAD_REQUEST", f"transfer-encoding {coding!r} in HTTP/{version}", CLOSE)
+    if b"host" not in by_name and version == "1.1":
+        raise Refusal("BAD_REQUEST", "no host", CLOSE)
+    if len(by_name) != len(headers):
+        names = [name for name, _ in headers]
+        for name in SINGLE:
+            if names.count(name) > 1:
+                raise Refusal("BAD_REQUEST", f"{name.decode()} twice", CLOSE)

@@ -31,6 +31,6 @@ async def discard(body: bytes | BodyStream) -> None:
 
 
 async def without_body(response: Response) -> Response:
-    """The same answer for a status that has no body: a client would take one for its next answer."""
+    """Remove the body of an answer whose status has no body: a client would take it for its next answer."""
     await discard(response.body)
     return Response(response.status, [one for one in response.headers if one[0] != b"content-length"])

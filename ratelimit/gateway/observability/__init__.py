@@ -1,1 +1,1 @@
-"""What the operator can see of the requests: counters, metrics, the access log and spans."""
+"""Information about requests for the operator: counters, metrics, the access log and spans."""

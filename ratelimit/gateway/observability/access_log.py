@@ -37,7 +37,7 @@ class AccessLogWriter:
 
 
 def escape(text: str) -> str:
-    """Text that can end neither a quoted field nor the line."""
+    """Escape a text so that it ends neither a quoted field nor the line."""
     return "".join(char if char.isprintable() and char not in '"\\' else _escaped(char) for char in text)
 
 

@@ -14,7 +14,7 @@ PLACE = ["api", "stage", "side", "route"]
 
 
 def metrics_text(meters: Iterable[Meter], limiters: Limiters) -> bytes:
-    """The counters of some meters and the state of the tables."""
+    """Format the counters of some meters and the state of the tables."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(meters, limiters))
     return exposition.generate_latest(registry)

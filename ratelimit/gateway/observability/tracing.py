@@ -26,7 +26,7 @@ class Tracing:
 
     @contextmanager
     def request(self, exchange: Exchange) -> Iterator[None]:
-        """The span of a request, below the one that its headers name. It has no API key and no address."""
+        """Record the span of a request, below the one that its headers name. It has no API key and no address."""
         request = exchange.request
         carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
         with self._tracer.start_as_current_span(
@@ -57,7 +57,7 @@ def _attributes(exchange: Exchange) -> dict[str, Any]:
 
 
 def trace_headers() -> Headers:
-    """The headers by which a backend's spans belong to the present one."""
+    """Return the headers by which the spans of a backend become part of the present trace."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return [(name.encode(), value.encode("latin-1")) for name, value in carrier.items()]

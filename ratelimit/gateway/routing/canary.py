@@ -31,7 +31,7 @@ class CanarySplit(Generic[T]):
         self._chance = chance
 
     def choose(self) -> T:
-        """The variant of one request."""
+        """Return the variant for one request."""
         if self.canary is None or not self.percent or self._chance() * 100 >= self.percent:
             return self.base
         return self.canary

@@ -47,7 +47,7 @@ NOWHERE = Destination()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RouteMatch(Generic[T]):
-    """What was found for a path.
+    """The result of a search for a path.
 
     Args:
         destination: as far as it is known.
@@ -62,7 +62,7 @@ class RouteMatch(Generic[T]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variant(Generic[T]):
-    """What one deployment answers at a stage.
+    """The routes of one deployment at a stage.
 
     Args:
         api, stage, deployment: names.
@@ -83,7 +83,7 @@ class Variant(Generic[T]):
     missing: str = "RESOURCE_NOT_FOUND"
 
     def find(self, method: str, path: str, skipped: int) -> RouteMatch[T]:
-        """The route of a path within the stage."""
+        """Find the route of a path within the stage."""
         key, greedy_start = "$connect", -1
         variables: dict[str, str] = {}
         refused: tuple[str, str] | None = None

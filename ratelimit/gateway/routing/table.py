@@ -20,7 +20,7 @@ class RouteKey(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "RouteKey":
-        """Read a route key, or raise a ValueError that says what is wrong."""
+        """Read a route key; raise a ValueError that names the problem."""
         if text == "$default":
             return cls("ANY", ("{proxy+}",))
         method, _, path = text.partition(" ")
@@ -38,7 +38,7 @@ class RouteKey(NamedTuple):
                 continue
             names.append(variable[1])
             if variable[2] and i < len(segments) - 1:
-                raise ValueError(f"route key {text!r}: {segment} may stand only at the end")
+                raise ValueError(f"route key {text!r}: {segment} is allowed only at the end")
         if len(set(names)) < len(names):
             raise ValueError(f"route key {text!r} has a variable twice")
         return cls(method, segments)
@@ -107,7 +107,7 @@ class RouteTable:
         self._names[text] = names
 
     def match(self, method: str, path: str) -> Match | None:
-        """The route of a decoded path (see `decode`); None if there is none."""
+        """Return the route of a decoded path (see `decode`), or None."""
         segments = path[1:].split("/")
         key = self._full(self._root, method, segments, 0) or self._greedy(self._root, method, segments, 0)
         if key is None:

@@ -24,7 +24,7 @@ from .worker import make_worker
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 0 when all went well, 1 for a wrong configuration."""
+    """Run the command; return 0, or 1 for a wrong configuration."""
     parser = argparse.ArgumentParser("ratelimit gateway", description="Serve an API gateway by a configuration file.")
     parser.add_argument("file", nargs="?", help="the configuration, a YAML file")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
@@ -87,7 +87,7 @@ def _port(text: str) -> int:
 
 
 def _check_tls(given: argparse.Namespace) -> None:
-    """An OSError or a ValueError that names the file which is missing or wrong."""
+    """Raise an OSError or a ValueError that names a missing or wrong file."""
     key, certificate, authorities = given.ssl_keyfile, given.ssl_certfile, given.ssl_ca_certs
     if (key or authorities) and not certificate:
         raise ValueError("--ssl-keyfile and --ssl-ca-certs need --ssl-certfile")
@@ -96,7 +96,7 @@ def _check_tls(given: argparse.Namespace) -> None:
     try:
         context = ssl.create_default_context(cafile=authorities)
         if certificate:
-            context.load_cert_chain(certificate, key, password="")  # as uvicorn will: nobody is asked for one
+            context.load_cert_chain(certificate, key, password="")  # as uvicorn will, without asking for one
     except ssl.SSLError as error:
         files = ", ".join(filter(None, (certificate, key, authorities)))
         raise ValueError(f"no key, certificate and CAs that fit: {files}: {error}") from error

@@ -51,7 +51,7 @@ class Peers:
             self._socket(self._clients.worker).unlink(missing_ok=True)
 
     async def ask(self, worker: str, command: dict[str, Any]) -> Reply | None:
-        """The reply of another worker; None if it cannot be reached."""
+        """Return the reply of another worker, or None if it cannot be reached."""
         path = self._socket(worker)
         if not worker.isalnum() or not os.path.exists(path):
             return None

@@ -23,7 +23,7 @@ def make_worker(file: str, tables: str, peers: str | None, watch: bool) -> Gatew
 
     Args:
         file: the configuration.
-        tables: where counts are kept, whatever the configuration says.
+        tables: where counts are kept, in place of the configuration's.
         peers: the folder of the workers' sockets; None for a single worker.
         watch: whether to reload when the file changes.
     """

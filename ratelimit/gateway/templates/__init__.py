@@ -1,1 +1,1 @@
-"""Texts with `$variables`, and what is made of them: changes to headers and paths, and the gateway's own answers."""
+"""Texts with `$variables`, and their uses: changes to headers and paths, and the gateway's own answers."""

@@ -32,7 +32,7 @@ PROBLEM = "https://iana.org/assignments/http-problem-types#"
 
 
 class Given(Protocol):
-    """What a configuration may say about one type."""
+    """The settings of one type."""
 
     @property
     def status(self) -> int | None: ...
@@ -47,7 +47,10 @@ class GatewayResponses:
 
     Args:
         given: those of the configuration.
-        problem_json: 429 and 503 bodies by RFC 9457 where none is given.
+        problem_json: 429 and 503 bodies by RFC 9457 where no body is given.
+
+    Attributes:
+        by_type: all of them.
     """
 
     def __init__(self, given: Mapping[str, Given], problem_json: bool = False) -> None:
@@ -55,10 +58,7 @@ class GatewayResponses:
         for type in given:
             if type not in known:
                 raise ValueError(f"unknown gateway response {type!r} (choose from {', '.join(sorted(known))})")
-        self._by_type = {type: GatewayResponse(type, given, problem_json) for type in TYPES}
-
-    def __getitem__(self, type: str) -> "GatewayResponse":
-        return self._by_type[type]
+        self.by_type = {type: GatewayResponse(type, given, problem_json) for type in TYPES}
 
 
 class GatewayResponse:
@@ -73,7 +73,7 @@ class GatewayResponse:
     def __init__(self, type: str, given: Mapping[str, Given], problem_json: bool) -> None:
         status, self.message, self._error_type = TYPES[type]
         fallback, own = given.get("DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"), given.get(type)
-        sources = [one for one in (own, fallback) if one is not None]  # the first that says something counts
+        sources = [one for one in (own, fallback) if one is not None]  # the first that has a setting counts
         self.status = next((one.status for one in sources if one.status), status)
         self.result = RESULTS.get(type, "denied" if self.status < 500 else "failed")
         body, self._kind = next((one.body for one in sources if one.body is not None), None), b"application/json"
@@ -88,7 +88,7 @@ class GatewayResponse:
         self._constant = self._fill(None, ()) if constant else None
 
     def fill(self, scope: Scope, more: tuple[Header, ...] = ()) -> Response:
-        """The answer to one request; raise BadValue where a value cannot be written."""
+        """Return the answer to one request; raise BadValue where a value cannot be written."""
         return self._constant if self._constant and not more else self._fill(scope, more)
 
     def _fill(self, scope: Scope | None, more: tuple[Header, ...]) -> Response:
@@ -100,7 +100,7 @@ class GatewayResponse:
 
 
 def problem(status: int, message: str) -> str:
-    """The template of a body by RFC 9457."""
+    """Return the template of a body by RFC 9457."""
     if status == 503:
         return json.dumps({"title": message, "status": status, "type": PROBLEM + "temporary-reduced-capacity"})
     violated = ["$context.throttle.level"]

@@ -13,10 +13,10 @@ _QUOTED = re.compile(r"\$(\{)?context\.error\.messageString\b(?(1)\})")  # the m
 
 
 class Scope(Protocol):
-    """What the values of variables are looked up in."""
+    """A source of the values of variables."""
 
     def lookup(self, name: str) -> Any:
-        """The value of a name such as `context.stage`; None if it has none."""
+        """Return the value of a name such as `context.stage`, or None."""
 
 
 class Template:
@@ -46,7 +46,7 @@ class Template:
             check_name(name)
 
     def fill(self, scope: Scope | None) -> str:
-        """The text with its values; a text without variables needs no scope."""
+        """Return the text with its values; a text without variables needs no scope."""
         if scope is None or not self._parts:
             return self._tail
         out = []
@@ -59,10 +59,10 @@ class Template:
 
 
 def in_json(value: str) -> str:
-    """A value within a JSON string."""
+    """Escape a value within a JSON string."""
     return json.dumps(value)[1:-1]
 
 
 def in_path(value: str) -> str:
-    """A value within a path; the slashes of a greedy variable stay."""
+    """Encode a value within a path; the slashes of a greedy variable stay."""
     return quote(value, safe="/~!$&'()*,;=:@")

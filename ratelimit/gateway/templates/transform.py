@@ -58,7 +58,7 @@ class Transform:
         return bool(self._headers or self._path or self._status)
 
     def headers(self, headers: Headers, scope: Scope) -> Headers:
-        """The changed headers."""
+        """Return the changed headers."""
         for verb, name, template in self._headers:
             if verb != "append":
                 same = canonical_name(name)
@@ -68,7 +68,7 @@ class Transform:
         return headers
 
     def path(self, path: str, scope: Scope) -> str:
-        """The changed encoded path; raise BadPath where a value makes it ambiguous."""
+        """Return the changed path, encoded; raise BadPath where a value makes it ambiguous."""
         if self._path is None:
             return path
         path = self._path.fill(scope)
@@ -76,7 +76,7 @@ class Transform:
         return path
 
     def status(self, status: int, scope: Scope) -> int:
-        """The changed status."""
+        """Return the changed status."""
         if self._status is None:
             return status
         return _status(self._status.fill(scope))

@@ -8,17 +8,17 @@ MAX_DAYS = {"DAY": 1, "WEEK": 7, "MONTH": 31}  # of a period
 
 
 def day_of(now_ns: int) -> date:
-    """The day of a moment."""
+    """Return the day of a moment."""
     return EPOCH + timedelta(now_ns // DAY_NS)
 
 
 def start_ns(day: date) -> int:
-    """The moment at which a day begins."""
+    """Return the moment at which a day begins."""
     return (day - EPOCH).days * DAY_NS
 
 
 def period_of(period: str, day: date) -> tuple[date, date]:
-    """The first day of the period in which a day is, and the first day after that period."""
+    """Return the first day of the period in which a day is, and the first day after that period."""
     if period == "DAY":
         return day, day + timedelta(1)
     if period == "WEEK":

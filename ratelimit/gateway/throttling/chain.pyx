@@ -1,7 +1,7 @@
 """The throttle chain: one atomic decision over all levels of a request, and the headers about it."""
 
 cimport cython
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.stdint cimport uint64_t
 
@@ -71,7 +71,8 @@ cdef class Levels:
         self.levels = tuple(levels)
         self.names = tuple(level.level for level in levels)
         self.limiters = tuple(limiters.of[name] for name in self.names)
-        self.hit_all = All(*self.limiters).bind([level.key for level in levels], quotas=[level.quota for level in levels]).hit
+        keys, quotas = [level.key for level in levels], [level.quota for level in levels]
+        self.hit_all = All(*self.limiters).bind(keys, quotas=quotas).hit
         self.now_ns = limiters.now_ns
         self.closed = next((i for i, level in enumerate(levels) if level.quota is None), -1)
         policy = ", ".join(f'"{level.level}";q={level.maximum};w={level.window}' for level in levels)
@@ -95,13 +96,14 @@ cdef class Levels:
         ruling.level = self.names[i]
         ruling.remaining = remaining
         ruling.limit = limit
-        ruling.more = more if until_ns is None else max(0, until_ns - self.now_ns())  # the period may have ended meanwhile
+        # The period may have ended meanwhile.
+        ruling.more = more if until_ns is None else max(0, until_ns - self.now_ns())
         ruling.retry = ruling.more if allowed or until_ns is None else self.wait(i, ruling.more)
         ruling.policy = self.policy
         return ruling
 
     cdef uint64_t wait(self, int calendar, uint64_t retry):
-        """Return the time until all levels admit a request that a calendar quota refuses: another level may need longer."""
+        """Return the time until all levels admit a request that a calendar quota refuses; another may need longer."""
         cdef int i
         for i, level in enumerate(self.levels):
             if i == calendar:
@@ -199,6 +201,9 @@ cdef class Ruling:
 
 
 cdef bint is_named(list fields, bytes name):
+    cdef char first = PyBytes_AS_STRING(name)[0]
+    if first != 114 and first != 120:  # all fields begin with r or x
+        return False
     for field in fields:
         if <bytes>(<tuple>field)[0] == name:
             return True

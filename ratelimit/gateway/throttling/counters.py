@@ -21,7 +21,7 @@ class Counters:
         self.limiter = limiter
 
     def read(self, name: str) -> int:
-        """The count; 0 for a name for which a full table has no room."""
+        """Return the count; 0 for a name for which a full table has no room."""
         decision = self.limiter.peek(name)
         count = int(decision.limit - decision.remaining)
         return count if count < decision.limit else 0  # a full table answers that nothing remains

@@ -33,7 +33,7 @@ _identity_quota = cache(_IdentityQuota)
 
 
 def bucket_quota(rate: float, burst: int) -> Quota | None:
-    """The quota of a token bucket; None if it never admits anything. The same values give the same object."""
+    """Return the quota of a token bucket; None if it never admits anything. The same values give the same object."""
     exact = Fraction(repr(rate)).limit_denominator(10**9)
     return _identity_quota(exact.numerator, exact.denominator, burst) if exact and burst else None
 
@@ -69,7 +69,7 @@ class Level:
 
     @classmethod
     def of(cls, level: str, key: str, throttle: Throttle, shadow: bool = False) -> "Level":
-        """A level that is a token bucket; its window is the time in which an empty bucket fills."""
+        """Make a level that is a token bucket; its window is the time in which an empty bucket fills."""
         quota = bucket_quota(throttle.rate, throttle.burst)
         window = max(1, ceil(throttle.burst / throttle.rate)) if quota else 1
         return cls(level, key, quota, window, shadow=shadow or throttle.shadow)

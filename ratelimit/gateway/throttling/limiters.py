@@ -21,9 +21,9 @@ class Limiters:
         clock: as for a limiter.
 
     Attributes:
-        of: the limiter of each level.
-        counters: usage by day, and what the metrics count.
-        quotas: what was used of the quotas by calendar.
+        of: the limiter of each level, by its name.
+        counters: usage by day, and the counters of the metrics.
+        quotas: the usage of calendar quotas.
     """
 
     def __init__(self, where: str = "memory", max_keys: int = 100_000, clock: Any = None) -> None:
@@ -43,7 +43,7 @@ class Limiters:
 
 
 def _table(where: str, name: str, max_keys: int) -> Table:
-    """The table of one limiter, among those in the same place."""
+    """Open the table of one limiter, among those in the same place."""
     place, _, base = where.partition(":")
     if place == "shared":
         return Table.shared(f"{base}.{name}", max_keys=max_keys)

@@ -1,4 +1,4 @@
-"""Usage plans: what each API key may do, per second and by the calendar, and what it has used."""
+"""Usage plans: the limits of each API key, per second and by the calendar, and its usage."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -31,7 +31,7 @@ class Calendar(Protocol):
 
 
 class Plan(Protocol):
-    """What each of some API keys may do."""
+    """The limits of each of some API keys."""
 
     @property
     def keys(self) -> Sequence[str]: ...
@@ -68,7 +68,7 @@ class UsagePlan:
         self._chains: dict[tuple[object, ...], Chain] = {}
 
     def chain(self, key: str, stage: str, route: str, rest: Sequence[Level] = (), shadow: bool = False) -> Chain:
-        """The levels of the plan for one key, and then the rest, as one chain that also counts the key's usage.
+        """Return the levels of the plan for one key, and then the rest, as one chain that also counts usage.
 
         Args:
             key: the name of an API key.
@@ -108,11 +108,11 @@ class UsagePlan:
     # --- the calendar
 
     def _counter(self, key: str, day: date, kind: str = "") -> str:
-        """The name of a counter of a key and a day, or of the period that begins on that day."""
+        """Return the name of a counter of a key and a day, or of the period that begins on that day."""
         return f"{kind}{self.name}/{day}/{key}"
 
     def _limit(self, key: str, day: date, quota: Calendar) -> int:
-        """What the key may use in the period of a day: the quota, without its offset, and with what was adjusted."""
+        """Return the limit of a key in the period of a day: the quota, less its offset, and adjusted."""
         first, after = period_of(quota.period, day)
         offset = quota.offset if quota.offset and first <= self._start(key, quota, day) < after else 0
         granted = self._counters.read(self._counter(key, first, "granted/"))
@@ -120,19 +120,19 @@ class UsagePlan:
         return quota.limit - offset + granted - withdrawn
 
     def _start(self, key: str, quota: Calendar, day: date) -> date:
-        """A day of the first period: for a key that was never used, it would be that of the day."""
+        """Return a day of the first period; for a key that was never used, the given day."""
         if quota.start is not None:
             return quota.start
         number = self._counters.read(f"start/{self.name}/{key}")
         return EPOCH + timedelta(number) if number else day
 
     def _remaining(self, key: str, day: date, quota: Calendar) -> int:
-        """What is left of the limit in the period of a day; negative when the limit was lowered below the use."""
+        """Return the rest of the limit in the period of a day; negative if it was lowered below the usage."""
         used = self._quotas.read(self._counter(key, period_of(quota.period, day)[0]))
         return self._limit(key, day, quota) - used
 
     def remaining(self, key: str) -> int:
-        """What the key may still use in this period.
+        """Return how many requests the key has left in this period.
 
         Raises: ValueError for an unknown key, and where the plan has no quota.
         """
@@ -140,7 +140,7 @@ class UsagePlan:
         return max(0, self._remaining(key, day_of(self.limiters.now_ns()), quota))
 
     def adjust(self, key: str, remaining: int) -> None:
-        """Set what the key may still use in this period: more or less than the quota gives.
+        """Set how many requests the key has left in this period: more or less than the quota gives.
 
         Raises: ValueError for an unknown key, another number, a plan without a quota, and a full table.
         """
@@ -157,7 +157,7 @@ class UsagePlan:
     # --- usage by day
 
     def usage(self, key: str, start: date, end: date) -> dict[str, list[int | None]]:
-        """`[used, remaining]` for each day from start to end, both included; remaining is None without a quota.
+        """Return `[used, remaining]` for each day from start to end, both included; remaining is None without a quota.
 
         Of past days it is what their quota left at the end of the day. The last 92 days are known.
         """
@@ -180,7 +180,7 @@ class UsagePlan:
 
     def _check_key(self, key: str) -> None:
         if key not in self.plan.keys:
-            raise ValueError(f"key {key!r} is none of plan {self.name!r}: {', '.join(self.plan.keys)}")
+            raise ValueError(f"unknown key {key!r} in plan {self.name!r} (choose from {', '.join(self.plan.keys)})")
 
     def _check_quota(self, key: str) -> Calendar:
         self._check_key(key)

@@ -1,0 +1,170 @@
+"""A limit as an adapter receives it: text, a limiter, or a function of the request; and the decision by it."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from hashlib import blake2b
+from inspect import isawaitable
+from typing import Any, NamedTuple
+
+from .._core import Limiter
+from .._limiter.decision import Decision
+from ..composite import All
+from ..language import make_limiter, parse_limits
+from ..quota import checked_int
+from ..table import Table
+
+log = logging.getLogger("ratelimit.contrib")
+MAX_TEXTS = 1_024  # limits with different texts that a function of the request may return
+LONGEST_SUFFIX = 120  # characters of a table's name that describe the limit
+PAUSE = 60  # seconds between two reports of a limiter that fails
+AnyLimiter = Limiter | All
+Key = str | bytes | int
+
+
+class Limiters:
+    """The limiters of an adapter, each made once.
+
+    Args:
+        shared: a name for tables in the host's shared memory. With it, all worker processes count together. The name
+            of a table is this name and the limit, so different limits never meet in a table, and a limit that is
+            changed by a deployment starts with a new one.
+        clock, max_keys: as for every limiter.
+
+    A limiter that is made here raises TableFull, so that the adapter decides what happens then.
+    """
+
+    def __init__(self, shared: str | None = None, *, clock: Any = None, max_keys: int | None = None) -> None:
+        if shared is not None:
+            Table.shared(shared)  # raises an error for a name that is not possible
+        if max_keys is not None:
+            checked_int(max_keys, "max_keys")
+        self._shared = shared
+        self._clock = clock
+        self._max_keys = max_keys
+        self._by_text: dict[tuple[str, str], AnyLimiter] = {}
+        self._by_limit: dict[tuple[str, str], AnyLimiter] = {}
+
+    def get(self, limit: object, purpose: str = "") -> AnyLimiter:
+        """Return the limiter for a text, or the limiter itself.
+
+        Args:
+            limit: a text in the language of limits, a Limiter or an All.
+            purpose: separates limits of the same text.
+
+        Raises:
+            TypeError, ValueError: the text does not describe a limit, or is one too many.
+        """
+        if isinstance(limit, (Limiter, All)):
+            return limit
+        if not isinstance(limit, str):
+            raise TypeError(f"limit: expected text such as '100/minute', a limiter or a function, got {limit!r}")
+        made = self._by_text.get((purpose, limit))
+        if made is None:
+            if len(self._by_text) >= MAX_TEXTS:
+                raise ValueError(f"limit: expected at most {MAX_TEXTS} different texts, got one more: {limit!r}")
+            made = self._by_text[purpose, limit] = self._make(limit, purpose)
+        return made
+
+    def _make(self, text: str, purpose: str) -> AnyLimiter:
+        specs = parse_limits(text)
+        canonical = "; ".join(map(str, specs))
+        made = self._by_limit.get((purpose, canonical))
+        if made is None:
+            table = self._table(f"{purpose} {canonical}".strip())
+            max_keys = None if table else self._max_keys
+            made = make_limiter(specs, table=table, max_keys=max_keys, on_full="raise", clock=self._clock)
+            made = self._by_limit.setdefault((purpose, canonical), made)
+        return made
+
+    def _table(self, description: str) -> Table | None:
+        if self._shared is None:
+            return None
+        suffix = re.sub(r"[^A-Za-z0-9_]+", "-", description)
+        if len(suffix) > LONGEST_SUFFIX:
+            suffix = blake2b(description.encode(), digest_size=16).hexdigest()
+        # An operator may have changed the limit by `ratelimit table change`.
+        return Table.shared(f"{self._shared}.{suffix}", max_keys=self._max_keys, if_changed="keep")
+
+    def clear(self) -> None:
+        """Forget all keys of all limits that were made here; for tests."""
+        for limiter in list(self._by_limit.values()):
+            limiter.clear()
+
+
+class Ruling(NamedTuple):
+    """The decision of a limit about one request.
+
+    Attributes:
+        decision: None if the limiter failed.
+        allowed: whether the request is served, which it also is in shadow mode.
+    """
+
+    limiter: AnyLimiter
+    key: Key
+    cost: int
+    decision: Decision | None
+    allowed: bool
+
+    @property
+    def status(self) -> int:
+        """The status of a refusal: 503 if the limiter failed, since the client is not at fault."""
+        return 429 if self.decision is not None else 503
+
+    def refund(self) -> None:
+        """Give back what the request spent."""
+        if self.decision is not None and self.decision.allowed:
+            self.limiter.refund(self.key, self.cost)
+
+
+class Guard:
+    """Decides by a limiter, and goes on if it fails.
+
+    Args:
+        fail_open: admit a request if its limiter raises an error, such as TableFull; otherwise answer 503. The error
+            is logged at most once a minute.
+        shadow: admit all requests, and log those that would have been refused.
+    """
+
+    def __init__(self, *, fail_open: bool = True, shadow: bool = False) -> None:
+        self.fail_open = fail_open
+        self.shadow = shadow
+        self._logged = float("-inf")
+
+    def decide(
+        self, limiter: AnyLimiter, key: Key, cost: int = 1, hit: Callable[[int], Decision] | None = None
+    ) -> Ruling:
+        """Spend `cost`, by `hit` if the limiter has several keys.
+
+        Raises:
+            TypeError, ValueError: the key or the cost is not possible, which is an error of the application.
+        """
+        try:
+            decision = limiter.hit(key, cost) if hit is None else hit(cost)
+        except (TypeError, ValueError):
+            raise
+        except Exception:
+            self._report(limiter)
+            return Ruling(limiter, key, cost, None, self.fail_open)
+        if self.shadow and not decision.allowed:
+            log.warning("%s would refuse key %.100r (shadow mode)", decision.limiter, key)
+            return Ruling(limiter, key, cost, decision, True)
+        return Ruling(limiter, key, cost, decision, decision.allowed)
+
+    def _report(self, limiter: AnyLimiter) -> None:
+        if time.monotonic() - self._logged >= PAUSE:
+            self._logged = time.monotonic()
+            log.exception("%s failed; its requests are %s", limiter, "admitted" if self.fail_open else "refused")
+
+
+def check_function(name: str, function: object) -> None:
+    if function is not None and not callable(function):
+        raise TypeError(f"{name}: expected a function, got {function!r}")
+
+
+async def resolved(value: Any) -> Any:
+    """Await what an asynchronous function returned."""
+    if isinstance(value, (str, int, bytes)) or value is None:  # quicker than to ask whether it can be awaited
+        return value
+    return await value if isawaitable(value) else value

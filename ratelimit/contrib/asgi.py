@@ -1,0 +1,292 @@
+"""A middleware for every ASGI application: Starlette, FastAPI, Litestar, Quart.
+
+    app.add_middleware(RateLimitMiddleware, limit="100/minute; 10/second", shared="api")
+
+It sees requests before the application's router does, so it covers all routers, mounts and WebSockets.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+from ..quota import checked_int
+from ._addresses import ClientAddress
+from ._answers import Fields, Style, check_style, limit_fields, refusal
+from ._policy import AnyLimiter, Guard, Limiters, Ruling, check_function, resolved
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+ANSWERS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+POLICY_VIOLATION = 1008  # the code with which a WebSocket is closed
+SWITCHING_PROTOCOLS = 101
+
+
+class Connection:
+    """The request or WebSocket handshake to limit, as `key`, `limit` and other functions receive it.
+
+    Attributes:
+        scope: the ASGI scope. An outer middleware may have set `scope["user"]` and the like.
+    """
+
+    def __init__(self, scope: Scope, client_address: ClientAddress) -> None:
+        self.scope = scope
+        self._client_address = client_address
+
+    @property
+    def kind(self) -> str:
+        """ "http" or "websocket"."""
+        kind: str = self.scope["type"]
+        return kind
+
+    @property
+    def method(self) -> str:
+        """The method, such as "GET", which a WebSocket also has."""
+        method: str = self.scope.get("method", "GET")
+        return method
+
+    @property
+    def path(self) -> str:
+        """The path, decoded."""
+        path: str = self.scope["path"]
+        return path
+
+    @cached_property
+    def headers(self) -> dict[str, str]:
+        """The header fields by their names in lower case; those of one name are joined by commas."""
+        fields: dict[str, str] = {}
+        for name, value in self.scope["headers"]:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            fields[key] = f"{fields[key]}, {text}" if key in fields else text
+        return fields
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The parameters of the query; of several with one name the last."""
+        return dict(parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+
+    @property
+    def address(self) -> str:
+        """The client's address, an IPv6 address as its /64 network; "unknown" if it does not have one."""
+        client = self.scope.get("client")
+        peer = client[0] if client else None
+        if not self._client_address.trusts_any:
+            return self._client_address(peer)
+        return self._client_address(peer, (self.headers.get("x-forwarded-for", ""),))
+
+
+class RateLimitMiddleware:
+    """Limit the requests and WebSocket handshakes of an ASGI application.
+
+    Args:
+        app: the application.
+        limit: a text such as "100/minute; 10/second", a limiter, or a function of the Connection, sync or async, that
+            returns either, or None for no limit.
+        key: a function of the Connection, sync or async, that returns what is limited: str, bytes or int. By default
+            the client's address.
+        cost: a whole number, or a function of the Connection, sync or async.
+        exempt: paths that are not limited (`"/static/*"` is all that begins so), or a function of the Connection.
+        methods: the methods that are limited; by default all. A WebSocket has the method GET.
+        shared: a name in shared memory. With it, all worker processes of the host count together.
+        trusted_proxies: addresses and networks whose X-Forwarded-For is believed, and "unix" for a Unix socket.
+        count_if: a function of the Connection and the status of the answer, sync or async. A request for which it is
+            false counts while it runs; after that, its cost is given back.
+        on_refused: a function of the Connection and the Ruling, sync or async, that returns the answer to a refused
+            HTTP request: an ASGI application, such as a Response of Starlette.
+        messages: a limit for the messages that the clients with one key send over WebSockets. A connection whose
+            message is refused is closed with the code 1008.
+        headers: "draft", "legacy" or None: the header fields of every answer. Fields that the application set itself,
+            such as those of a limit of one route, are kept.
+        shadow: admit all, and log what would be refused.
+        fail_open: admit requests if the limiter fails; otherwise answer 503.
+        clock, max_keys: as for every limiter.
+
+    Raises:
+        TypeError, ValueError: an argument is not possible.
+
+    A refused request is answered with 429 and Retry-After, and with problem details if the client accepts JSON. A
+    refused handshake is answered in the same way by a server that can, and with 403 otherwise. An error in one of the
+    functions is an error of the application, and nothing is counted then.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        limit: Any,
+        *,
+        key: Callable[[Connection], Any] | None = None,
+        cost: int | Callable[[Connection], Any] = 1,
+        exempt: Iterable[str] | Callable[[Connection], Any] = (),
+        methods: Iterable[str] | None = None,
+        shared: str | None = None,
+        trusted_proxies: Iterable[str] = (),
+        count_if: Callable[[Connection, int], Any] | None = None,
+        on_refused: Callable[[Connection, Ruling], Any] | None = None,
+        messages: Any = None,
+        headers: Style = "draft",
+        shadow: bool = False,
+        fail_open: bool = True,
+        clock: Any = None,
+        max_keys: int | None = None,
+    ) -> None:
+        check_style(headers)
+        for name, function in (("key", key), ("count_if", count_if), ("on_refused", on_refused)):
+            check_function(name, function)
+        self._app = app
+        self._limiters = Limiters(shared, clock=clock, max_keys=max_keys)
+        self._limit_of: Callable[[Connection], Any] | None = limit if callable(limit) else None
+        self._limiter = None if callable(limit) else self._limiters.get(limit)
+        self._messages = None if messages is None else self._limiters.get(messages, "messages")
+        self._key = key
+        self._cost_of = cost if callable(cost) else None
+        self._cost = 1 if callable(cost) else checked_int(cost, "cost")
+        self._exempt = exempt if callable(exempt) else _in_paths(exempt)
+        self._methods = None if methods is None else _methods(methods)
+        self._client_address = ClientAddress(trusted_proxies)
+        self._count_if, self._on_refused = count_if, on_refused
+        self._headers: Style = headers
+        # Without a function to call, the decision does not need a coroutine, which is a third of the whole cost.
+        functions = (self._limit_of, key, self._cost_of, self._exempt, self._methods)
+        self._plain = all(function is None for function in functions)
+        self._guard = Guard(fail_open=fail_open, shadow=shadow)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        connection = Connection(scope, self._client_address)
+        if self._plain and self._limiter is not None:
+            ruling: Ruling | None = self._guard.decide(self._limiter, connection.address, self._cost)
+        else:
+            ruling = await self._decide(connection)
+        if ruling is None:
+            await self._app(scope, receive, send)
+        elif not ruling.allowed:
+            await self._refuse(connection, ruling, receive, send)
+        elif self._count_if is not None:
+            await self._serve_and_count(self._count_if, connection, ruling, receive, send)
+        else:
+            await self._serve(connection, ruling, receive, send)
+
+    def clear(self) -> None:
+        """Forget all keys, for tests. A limiter that was given as `limit` is cleared, too."""
+        self._limiters.clear()
+        if self._limiter is not None:
+            self._limiter.clear()
+
+    async def _decide(self, connection: Connection) -> Ruling | None:
+        """Return the decision, or None if the request is not limited."""
+        if self._methods is not None and connection.method not in self._methods:
+            return None
+        if self._exempt is not None and await resolved(self._exempt(connection)):
+            return None
+        limiter: AnyLimiter | None = self._limiter
+        if self._limit_of is not None:
+            limit = await resolved(self._limit_of(connection))
+            limiter = None if limit is None else self._limiters.get(limit)
+        if limiter is None:
+            return None
+        key = connection.address if self._key is None else await resolved(self._key(connection))
+        cost = self._cost if self._cost_of is None else await resolved(self._cost_of(connection))
+        return self._guard.decide(limiter, key, cost)
+
+    def _serve(self, connection: Connection, ruling: Ruling, receive: Receive, send: Send) -> Awaitable[None]:
+        if self._messages is not None and connection.kind == "websocket":
+            receive = self._limited_messages(self._messages, ruling, receive, send)
+        return self._app(connection.scope, receive, self._with_fields(ruling, send))
+
+    async def _serve_and_count(
+        self,
+        count_if: Callable[[Connection, int], Any],
+        connection: Connection,
+        ruling: Ruling,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        status = 500  # of an application that raises before it answers
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] in ANSWERS:
+                status = message.get("status", SWITCHING_PROTOCOLS)
+            await send(message)
+
+        try:
+            await self._serve(connection, ruling, receive, send_and_note)
+        finally:
+            if not await resolved(count_if(connection, status)):
+                ruling.refund()
+
+    def _with_fields(self, ruling: Ruling, send: Send) -> Send:
+        """Return `send` with the fields about limits, unless the application set such fields itself."""
+        fields = self._fields(ruling)
+        if not fields:
+            return send
+
+        def send_with_fields(message: Message) -> Awaitable[None]:
+            if message["type"] in ANSWERS:
+                headers = message.get("headers") or ()
+                for name, _ in headers:
+                    if name.lower() == fields[0][0]:
+                        break
+                else:
+                    message["headers"] = [*headers, *fields]
+            return send(message)
+
+        return send_with_fields
+
+    def _limited_messages(self, limiter: AnyLimiter, ruling: Ruling, receive: Receive, send: Send) -> Receive:
+        closed = False
+
+        async def receive_limited() -> Message:
+            nonlocal closed
+            message = {} if closed else await receive()
+            if not closed and message["type"] == "websocket.receive":
+                closed = not self._guard.decide(limiter, ruling.key).allowed
+                if closed:
+                    await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "too many messages"})
+            return {"type": "websocket.disconnect", "code": POLICY_VIOLATION} if closed else message
+
+        return receive_limited
+
+    async def _refuse(self, connection: Connection, ruling: Ruling, receive: Receive, send: Send) -> None:
+        if connection.kind == "websocket" and "websocket.http.response" not in connection.scope.get("extensions", {}):
+            await receive()  # websocket.connect
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+            return
+        if connection.kind == "http" and self._on_refused is not None:
+            answer = await resolved(self._on_refused(connection, ruling))
+            await answer(connection.scope, receive, self._with_fields(ruling, send))
+            return
+        fields = self._fields(ruling)
+        content_type, body = refusal(ruling.status, connection.headers.get("accept", ""))
+        headers = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body)), *fields]
+        prefix = "websocket." if connection.kind == "websocket" else ""
+        await send({"type": f"{prefix}http.response.start", "status": ruling.status, "headers": headers})
+        await send({"type": f"{prefix}http.response.body", "body": b"" if connection.method == "HEAD" else body})
+
+    def _fields(self, ruling: Ruling) -> Fields:
+        return limit_fields(ruling.decision, ruling.limiter, self._headers) if ruling.decision is not None else []
+
+
+def _methods(methods: Iterable[str]) -> set[str]:
+    if isinstance(methods, str):
+        raise TypeError(f"methods: expected a list such as ['POST'], got {methods!r}")
+    return {method.upper() for method in methods}
+
+
+def _in_paths(paths: Iterable[str]) -> Callable[[Connection], bool] | None:
+    given = [paths] if isinstance(paths, str) else list(paths)
+    if isinstance(paths, str) or not all(isinstance(path, str) and path.startswith("/") for path in given):
+        raise TypeError(
+            f"exempt: expected a list of paths such as ['/health', '/static/*'], or a function, got {paths!r}"
+        )
+    exact = {path for path in given if not path.endswith("*")}
+    beginnings = tuple(path[:-1] for path in given if path.endswith("*"))
+    if not given:
+        return None
+    return lambda connection: connection.path in exact or connection.path.startswith(beginnings)
