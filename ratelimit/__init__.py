@@ -1,11 +1,13 @@
 """Rate limits: exact, lock-free, and in one call. Start with `TokenBucket("100/minute").allow(key)`."""
 
+from typing import TYPE_CHECKING
+
 from ._core import Limiter
 from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import All
-from .errors import CorruptTable, CostExceedsLimit, RateLimitError, TableFull, WaitError, WaitTimeout
+from .errors import CorruptTable, CostExceedsLimit, LimitExceeded, RateLimitError, TableFull, WaitError, WaitTimeout
 from .language import parse
 from .quota import Quota
 from .table import Table
@@ -17,6 +19,7 @@ __all__ = [
     "Decision",
     "FixedWindow",
     "LeakyBucket",
+    "LimitExceeded",
     "Limiter",
     "Quota",
     "RateLimitError",
@@ -31,3 +34,19 @@ __all__ = [
     "parse",
 ]
 __version__ = "0.1.0"  # the only place: pyproject.toml reads it from here
+
+if TYPE_CHECKING:
+    from .contrib._decorators import RateLimitDecorator as RateLimitDecorator
+    from .contrib._decorators import RateLimitException as RateLimitException
+    from .contrib._decorators import limits as limits
+    from .contrib._decorators import rate_limited as rate_limited
+    from .contrib._decorators import sleep_and_retry as sleep_and_retry
+else:
+
+    def __getattr__(name):
+        """Import a name of the abandoned package ratelimit when it is used."""
+        if name in ("RateLimitDecorator", "RateLimitException", "limits", "rate_limited", "sleep_and_retry"):
+            from .contrib import _decorators
+
+            return getattr(_decorators, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,8 +1,8 @@
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal, Protocol, Self, TypeAlias
+from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ _Keys: TypeAlias = (
 )
 _Integers: TypeAlias = int | np.integer[Any] | npt.NDArray[np.integer[Any]] | list[int] | tuple[int, ...]
 _Seconds: TypeAlias = float | Fraction | Decimal | timedelta
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _OnFull: TypeAlias = Literal["deny", "allow", "raise"]
 
 _Counts: TypeAlias = Literal["keep", "scale", "reset"]
@@ -102,6 +103,20 @@ class Limiter(Attachment):
         """
     def refund(self, key: _Key, cost: int = 1) -> None:
         """Give `cost` back, at most what was spent."""
+    async def allow_async(self, key: _Key, /) -> bool:
+        """Do what `allow` does; for tables that are reached over a network."""
+    async def hit_async(
+        self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None, now: int | None = None
+    ) -> Decision:
+        """Do what `hit` does; for tables that are reached over a network."""
+    async def peek_async(
+        self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None, now: int | None = None
+    ) -> Decision:
+        """Do what `peek` does; for tables that are reached over a network."""
+    async def reserve_async(self, key: _Key, cost: int = 1, *, max_delay: _Seconds | None = None) -> Reservation:
+        """Do what `reserve` does; for tables that are reached over a network."""
+    async def refund_async(self, key: _Key, cost: int = 1) -> None:
+        """Do what `refund` does; for tables that are reached over a network."""
     def reset(self, key: _Key) -> None:
         """Forget the key: make it like one never seen."""
     def change(self, quota: Quota | str, *, counts: _Counts = "keep") -> None:
@@ -145,6 +160,24 @@ class Limiter(Attachment):
         """
     def wait_async(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> Coroutine[Any, Any, None]:
         """Wait as `wait` does, without blocking the event loop. A cancelled wait gives its turn back."""
+    def limited(
+        self,
+        *,
+        key: Callable[..., _Key] | None = None,
+        cost: int | Callable[..., int] = 1,
+        wait: bool = False,
+        timeout: _Seconds | None = None,
+        default: Any = ...,
+    ) -> Callable[[_Function], _Function]:
+        """Return a decorator that limits the calls of a function or of a coroutine function.
+
+        Args:
+            key: a function of the call's arguments that returns the key; by default the name of the decorated function.
+            cost: a whole number, or a function of the call's arguments.
+            wait: wait until the call is allowed, instead of refusing it.
+            timeout: seconds that a call may have to wait.
+            default: the value that a refused call returns; by default it raises LimitExceeded.
+        """
     def slots(self) -> npt.NDArray[np.void]:
         """Return the live slots: a read-only structured array with a row for each.
 

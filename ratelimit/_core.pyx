@@ -15,9 +15,9 @@ from ._limiter.attachment cimport ALLOW, DENY, RAISE, is_stale, revision_of
 from ._limiter.batch cimport Batch
 from ._limiter.compiled_rule cimport CompiledRule
 from ._limiter.keys cimport hash_key
-from ._limiter.reservation cimport reservation_of
+from ._limiter.reservation cimport place_of, reservation_of
 
-from ._limiter import waiting
+from ._limiter import decorator, waiting
 from ._limiter.decision import VERDICT
 from ._limiter.parameters import check_arguments, options_of, read_parameters, text_of
 from .quota import seconds_to_ns
@@ -144,9 +144,9 @@ cdef class Limiter(Attachment):
         status = perform(&self.attached, self.rule, &request, hashed, &out)
         if status == FULL:
             delay = 0 if self.when_full == ALLOW else wait_ns(out.now, out.at)
-            return reservation_of([], self.allows_when_full(key), request.cost, out.now, delay)
+            return reservation_of([], self.allows_when_full(key), (request.cost,), out.now, delay)
         return reservation_of(
-            [(self, hashed, out.at)], status == DONE, request.cost, out.now, wait_ns(out.now, out.at)
+            [place_of(self, 0, hashed, &out)], status == DONE, (request.cost,), out.now, wait_ns(out.now, out.at)
         )
 
     def refund(self, key, cost=1):
@@ -158,6 +158,26 @@ cdef class Limiter(Attachment):
         request.cost = checked_cost(cost, "cost")
         self.prepare(&request, None)
         perform(&self.attached, self.rule, &request, hashed, &out)
+
+    async def allow_async(self, key, /):
+        """Do what `allow` does; for tables that are reached over a network."""
+        return self.allow(key)
+
+    async def hit_async(self, key, cost=1, *, quota=None, now=None):
+        """Do what `hit` does; for tables that are reached over a network."""
+        return self.hit(key, cost, quota=quota, now=now)
+
+    async def peek_async(self, key, cost=1, *, quota=None, now=None):
+        """Do what `peek` does; for tables that are reached over a network."""
+        return self.peek(key, cost, quota=quota, now=now)
+
+    async def reserve_async(self, key, cost=1, *, max_delay=None):
+        """Do what `reserve` does; for tables that are reached over a network."""
+        return self.reserve(key, cost, max_delay=max_delay)
+
+    async def refund_async(self, key, cost=1):
+        """Do what `refund` does; for tables that are reached over a network."""
+        self.refund(key, cost)
 
     def reset(self, key):
         """Forget the key: make it like one never seen."""
@@ -223,6 +243,18 @@ cdef class Limiter(Attachment):
     def wait_async(self, key, cost=1, timeout=None):
         """Wait as `wait` does, without blocking the event loop. A cancelled wait gives its turn back."""
         return waiting.wait_async(self, key, cost, timeout)
+
+    def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=decorator.UNSET):
+        """Return a decorator that limits the calls of a function or of a coroutine function.
+
+        Args:
+            key: a function of the call's arguments that returns the key; by default the name of the decorated function.
+            cost: a whole number, or a function of the call's arguments.
+            wait: wait until the call is allowed, instead of refusing it.
+            timeout: seconds that a call may have to wait.
+            default: the value that a refused call returns; by default it raises LimitExceeded.
+        """
+        return decorator.limit_calls(self, key, cost, wait, timeout, default)
 
     def __and__(self, other):
         """Return both limits as one, an All."""

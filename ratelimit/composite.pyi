@@ -1,10 +1,10 @@
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
-from ._core import Limiter, _Clock, _Integers, _Key, _Keys, _Seconds
+from ._core import Limiter, _Clock, _Function, _Integers, _Key, _Keys, _Seconds
 from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
 from .quota import Quota
@@ -36,8 +36,14 @@ class All:
         """The clock= that all limiters have, or None for ratelimit's own."""
     def allow(self, key: _Key, /) -> bool:
         """Spend 1 from all limiters if all admit it; return whether they did."""
-    def hit(self, key: _Key, cost: int = 1, *, now: int | None = None) -> Decision:
-        """Spend `cost` from all limiters if all admit it; return a Decision, as Limiter.hit does."""
+    def hit(self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
+        """Spend from all limiters if all admit it; return a Decision, as Limiter.hit does.
+
+        Args:
+            key, now: as for Limiter.hit.
+            cost: the cost for every limiter.
+            costs: instead, a cost for each of `limiters`, in their order: such as one request and its tokens.
+        """
     def bind(self, keys: Sequence[_Key], *, quotas: Sequence[Quota | str | None] | None = None) -> Bound:
         """Prepare a request with a different key for each limiter, such as a user, an address and a service.
 
@@ -47,12 +53,45 @@ class All:
 
         Returns: a Bound, which can be hit any number of times.
         """
-    def peek(self, key: _Key, cost: int = 1, *, now: int | None = None) -> Decision:
+    def peek(self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
         """Return the Decision that `hit` would make, without changing anything."""
-    def reserve(self, key: _Key, cost: int = 1, *, max_delay: _Seconds | None = None) -> Reservation:
-        """Book a turn with all limiters, for the moment at which the last of them is ready; return a Reservation."""
-    def refund(self, key: _Key, cost: int = 1) -> None:
-        """Give `cost` back to all limiters, at most what was spent."""
+    def reserve(
+        self,
+        key: _Key,
+        cost: int = 1,
+        *,
+        costs: Sequence[int] | None = None,
+        max_delay: _Seconds | None = None,
+    ) -> Reservation:
+        """Book a turn with all limiters, for the moment at which the last of them is ready; return a Reservation.
+
+        Args:
+            key, cost, costs: as for `hit`.
+            max_delay: seconds. Nothing is booked if the wait would be longer.
+        """
+    def refund(self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None) -> None:
+        """Give a cost back to all limiters, at most what was spent: `cost`, or one of `costs` for each limiter."""
+    async def allow_async(self, key: _Key, /) -> bool:
+        """Do what `allow` does; for tables that are reached over a network."""
+    async def hit_async(
+        self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None
+    ) -> Decision:
+        """Do what `hit` does; for tables that are reached over a network."""
+    async def peek_async(
+        self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None
+    ) -> Decision:
+        """Do what `peek` does; for tables that are reached over a network."""
+    async def reserve_async(
+        self,
+        key: _Key,
+        cost: int = 1,
+        *,
+        costs: Sequence[int] | None = None,
+        max_delay: _Seconds | None = None,
+    ) -> Reservation:
+        """Do what `reserve` does; for tables that are reached over a network."""
+    async def refund_async(self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None) -> None:
+        """Do what `refund` does; for tables that are reached over a network."""
     def reset(self, key: _Key) -> None:
         """Forget the key in all limiters."""
     def clear(self) -> None:
@@ -65,10 +104,32 @@ class All:
         self, keys: _Keys, costs: _Integers | None = None, *, now: _Integers | None = None
     ) -> npt.NDArray[np.void]:
         """Decide a batch in order and return all fields of the decisions, as Limiter.hit_many does."""
-    def wait(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> None:
-        """Block until `cost` is spent from all limiters, as Limiter.wait does."""
-    def wait_async(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> Coroutine[Any, Any, None]:
+    def wait(
+        self, key: _Key, cost: int = 1, timeout: _Seconds | None = None, *, costs: Sequence[int] | None = None
+    ) -> None:
+        """Block until the cost is spent from all limiters, as Limiter.wait does; `costs` as for `hit`."""
+    def wait_async(
+        self, key: _Key, cost: int = 1, timeout: _Seconds | None = None, *, costs: Sequence[int] | None = None
+    ) -> Coroutine[Any, Any, None]:
         """Wait as `wait` does, without blocking the event loop."""
+    def limited(
+        self,
+        *,
+        key: Callable[..., _Key] | None = None,
+        cost: int | Callable[..., int] = 1,
+        wait: bool = False,
+        timeout: _Seconds | None = None,
+        default: Any = ...,
+    ) -> Callable[[_Function], _Function]:
+        """Return a decorator that limits the calls of a function or of a coroutine function.
+
+        Args:
+            key: a function of the call's arguments that returns the key; by default the name of the decorated function.
+            cost: a whole number, or a function of the call's arguments.
+            wait: wait until the call is allowed, instead of refusing it.
+            timeout: seconds that a call may have to wait.
+            default: the value that a refused call returns; by default it raises LimitExceeded.
+        """
     def now_ns(self) -> int:
         """Return the time by the limiters' clock, in nanoseconds since the epoch."""
     def __and__(self, other: Limiter | All) -> All: ...
@@ -91,7 +152,7 @@ class Bound:
     @property
     def keys(self) -> tuple[_Key, ...]:
         """The keys, one for each limiter."""
-    def hit(self, cost: int = 1, *, now: int | None = None) -> Decision:
-        """Spend `cost` from all if it may, all or nothing: as All.hit."""
-    def peek(self, cost: int = 1, *, now: int | None = None) -> Decision:
+    def hit(self, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
+        """Spend from all limiters if all admit it, as All.hit does."""
+    def peek(self, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
         """Return the Decision that `hit` would make, without changing anything."""

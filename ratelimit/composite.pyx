@@ -18,10 +18,10 @@ from ._limiter.arguments cimport checked_cost, checked_integers, data_of, hashes
 from ._limiter.attachment cimport ALLOW, RAISE, WhenFull, is_stale
 from ._limiter.compiled_rule cimport CompiledRule
 from ._limiter.decision cimport Decision
-from ._limiter.reservation cimport reservation_of
+from ._limiter.reservation cimport place_of, reservation_of
 
 from . import _core
-from ._limiter import waiting
+from ._limiter import decorator, waiting
 from ._limiter.decision import VERDICT
 from .quota import seconds_to_ns
 
@@ -48,11 +48,12 @@ cdef inline uint64_t wait_of(const Part* part) noexcept nogil:
 
 cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
     """Return the cost for a limiter in all its parts; one that occurs twice with the same key is spent from twice."""
-    cdef uint64_t cost = parts[of].request.cost
-    cdef int times = 0, k
+    cdef uint64_t cost = 0
+    cdef int k
     for k in range(size):
-        times += parts[k].hashed == parts[of].hashed and parts[k].table.seed[1] == parts[of].table.seed[1]
-    return cost * times if cost < NEVER // MAX_LIMITS else NEVER
+        if parts[k].hashed == parts[of].hashed and parts[k].table.seed[1] == parts[of].table.seed[1]:
+            cost += min(parts[k].request.cost, NEVER // MAX_LIMITS)
+    return cost
 
 
 cdef int look_all(Part* parts, int size) noexcept nogil:
@@ -80,6 +81,9 @@ cdef void take_back(const Part* part) noexcept nogil:
     if part.out.status == DONE:
         undo.verb = CANCEL
         undo.at = part.out.at
+        undo.whole = True
+        undo.last_only = False
+        undo.found, undo.booked = part.out.before, part.out.after
         perform(part.table, part.rule, &undo, part.hashed, &ignored)
 
 
@@ -177,8 +181,9 @@ cdef class All:
         self.limiters = tuple(flat)
         self.size = len(flat)
 
-    cdef int gather(self, Part* parts, object cost, object now) except -1:
+    cdef int gather(self, Part* parts, object cost, object costs, object now) except -1:
         """Fill in the request of each part, except for the key."""
+        cdef tuple own = None if costs is None else costs_of(costs, cost, self.size)
         cdef Limiter first = self.limiters[0], limiter
         cdef int i
         first.prepare(&parts[0].request, now)
@@ -195,12 +200,15 @@ cdef class All:
                 parts[i].request = parts[0].request
                 if now is None and limiter.clock is None:
                     parts[i].request.now += limiter.anchor - first.anchor
+        if own is not None:
+            for i in range(self.size):
+                parts[i].request.cost = own[i]
         return 0
 
-    cdef int start(self, Part* parts, object key, object cost, object now) except -1:
+    cdef int start(self, Part* parts, object key, object cost, object costs, object now) except -1:
         cdef Limiter limiter
         cdef int i
-        self.gather(parts, cost, now)
+        self.gather(parts, cost, costs, now)
         for i in range(self.size):
             limiter = self.limiters[i]
             parts[i].hashed = limiter.hash_of(key)
@@ -215,15 +223,21 @@ cdef class All:
         """Spend 1 from all limiters if all admit it; return whether they did."""
         cdef Part[MAX_LIMITS] parts
         cdef int refusing
-        self.start(parts, key, 1, None)
+        self.start(parts, key, 1, None, None)
         refusing = spend_all(parts, self.size)
         self.check_full(parts, refusing, key)
         return refusing < 0
 
-    def hit(self, key, cost=1, *, now=None):
-        """Spend `cost` from all limiters if all admit it; return a Decision, as Limiter.hit does."""
+    def hit(self, key, cost=1, *, costs=None, now=None):
+        """Spend from all limiters if all admit it; return a Decision, as Limiter.hit does.
+
+        Args:
+            key, now: as for Limiter.hit.
+            cost: the cost for every limiter.
+            costs: instead, a cost for each of `limiters`, in their order: such as one request and its tokens.
+        """
         cdef Part[MAX_LIMITS] parts
-        self.start(parts, key, cost, now)
+        self.start(parts, key, cost, costs, now)
         return self.decision(parts, spend_all(parts, self.size), key)
 
     def bind(self, keys, *, quotas=None):
@@ -237,10 +251,10 @@ cdef class All:
         """
         return Bound(self, keys, quotas)
 
-    def peek(self, key, cost=1, *, now=None):
+    def peek(self, key, cost=1, *, costs=None, now=None):
         """Return the Decision that `hit` would make, without changing anything."""
         cdef Part[MAX_LIMITS] parts
-        self.start(parts, key, cost, now)
+        self.start(parts, key, cost, costs, now)
         return self.decision(parts, look_all(parts, self.size), key)
 
     cdef Decision decision(self, Part* parts, int refusing, object key):
@@ -252,29 +266,37 @@ cdef class All:
         decision.more_after_ = more_after(parts[chosen].rule, &parts[chosen].out, decision.verdict.remaining)
         return decision
 
-    def reserve(self, key, cost=1, *, max_delay=None):
-        """Book a turn with all limiters, for the moment at which the last of them is ready; return a Reservation."""
+    def reserve(self, key, cost=1, *, costs=None, max_delay=None):
+        """Book a turn with all limiters, for the moment at which the last of them is ready; return a Reservation.
+
+        Args:
+            key, cost, costs: as for `hit`.
+            max_delay: seconds. Nothing is booked if the wait would be longer.
+        """
         cdef Part[MAX_LIMITS] parts
+        cdef uint64_t[MAX_LIMITS] spent
         cdef uint64_t patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
-        cdef uint64_t wait, delay, spent
+        cdef uint64_t wait, delay
         cdef int i
-        self.start(parts, key, cost, None)
-        spent = parts[0].request.cost
+        self.start(parts, key, cost, costs, None)
+        for i in range(self.size):
+            spent[i] = parts[i].request.cost
+        booked = tuple([spent[i] for i in range(self.size)])
         while True:
             for i in range(self.size):
                 parts[i].request.verb = HIT
-                parts[i].request.cost = spent
+                parts[i].request.cost = spent[i]
             wait = wait_for_all(parts, self.size)
             for i in range(self.size):
                 if parts[i].out.status == FULL and refuses(&parts[i]):
                     count_add(&parts[i].table.header.full, 1)
                     self.check_full(parts, i, key)
-                    return reservation_of([], False, spent, parts[0].request.now, wait)
+                    return reservation_of([], False, booked, parts[0].request.now, wait)
             if wait >= NEVER or wait > patience:
-                return reservation_of([], False, spent, parts[0].request.now, wait)
+                return reservation_of([], False, booked, parts[0].request.now, wait)
             for i in range(self.size):
                 parts[i].request.verb = RESERVE
-                parts[i].request.cost = spent
+                parts[i].request.cost = spent[i]
                 parts[i].request.at = parts[i].request.now + wait
                 # a leaky bucket that occurs twice assigns two turns, one after the other
                 parts[i].request.patience = NEVER if parts[i].rule.algorithm == LEAKY_BUCKET else wait
@@ -285,13 +307,35 @@ cdef class All:
         for i in range(self.size):
             if parts[i].out.status == DONE:
                 delay = max(delay, wait_ns(parts[i].request.now, parts[i].out.at))
-                places.insert(0, (self.limiters[i], parts[i].hashed, parts[i].out.at))
-        return reservation_of(places, True, spent, parts[0].request.now, delay)
+                places.insert(0, place_of(self.limiters[i], i, parts[i].hashed, &parts[i].out))
+        return reservation_of(places, True, booked, parts[0].request.now, delay)
 
-    def refund(self, key, cost=1):
-        """Give `cost` back to all limiters, at most what was spent."""
-        for limiter in self.limiters:
-            limiter.refund(key, cost)
+    def refund(self, key, cost=1, *, costs=None):
+        """Give a cost back to all limiters, at most what was spent: `cost`, or one of `costs` for each limiter."""
+        if costs is None:
+            costs = (cost,) * self.size
+        for limiter, own in zip(self.limiters, costs_of(costs, 1, self.size)):
+            limiter.refund(key, own)
+
+    async def allow_async(self, key, /):
+        """Do what `allow` does; for tables that are reached over a network."""
+        return self.allow(key)
+
+    async def hit_async(self, key, cost=1, *, costs=None, now=None):
+        """Do what `hit` does; for tables that are reached over a network."""
+        return self.hit(key, cost, costs=costs, now=now)
+
+    async def peek_async(self, key, cost=1, *, costs=None, now=None):
+        """Do what `peek` does; for tables that are reached over a network."""
+        return self.peek(key, cost, costs=costs, now=now)
+
+    async def reserve_async(self, key, cost=1, *, costs=None, max_delay=None):
+        """Do what `reserve` does; for tables that are reached over a network."""
+        return self.reserve(key, cost, costs=costs, max_delay=max_delay)
+
+    async def refund_async(self, key, cost=1, *, costs=None):
+        """Do what `refund` does; for tables that are reached over a network."""
+        self.refund(key, cost, costs=costs)
 
     def reset(self, key):
         """Forget the key in all limiters."""
@@ -308,14 +352,20 @@ cdef class All:
         return self.hit_many(keys, costs, now=now)["allowed"].copy()
 
     def hit_many(self, keys, costs=None, *, now=None):
-        """Decide a batch in order and return all fields of the decisions, as Limiter.hit_many does."""
+        """Decide a batch in order and return all fields of the decisions, as Limiter.hit_many does.
+
+        Args:
+            keys, now: as for Limiter.hit_many.
+            costs: n whole numbers from 1, or one for all; or an array of shape (n, k) with a cost for each of the k
+                limiters.
+        """
         cdef Part[MAX_LIMITS] parts
         cdef int k, refusing = -1
-        self.gather(parts, 1, None)
+        self.gather(parts, 1, None, None)
         hashes_by_part = np.array([hashes_of(&(<Limiter>limiter).attached.seed[0], keys) for limiter in self.limiters])
         cdef const uint64_t[:, ::1] hashes = hashes_by_part
         cdef Py_ssize_t i = 0, size = hashes.shape[1]
-        cdef const uint64_t[:] amounts = checked_integers(1 if costs is None else costs, "costs", size, 1)
+        cdef const uint64_t[:, :] amounts = cost_rows(1 if costs is None else costs, size, self.size)
         cdef bint now_given = now is not None
         cdef const uint64_t[:] moments = checked_integers(now if now_given else 0, "now", size, 0, NEVER - 2)
         result = np.empty(size, VERDICT)
@@ -324,7 +374,7 @@ cdef class All:
             for i in range(size):
                 for k in range(self.size):
                     parts[k].hashed = hashes[k, i]
-                    parts[k].request.cost = amounts[i]
+                    parts[k].request.cost = amounts[k, i]
                     if now_given:
                         parts[k].request.now = moments[i]
                         parts[k].request.now_given = True
@@ -345,13 +395,25 @@ cdef class All:
         """Return the time by the limiters' clock, in nanoseconds since the epoch."""
         return self.limiters[0].now_ns()
 
-    def wait(self, key, cost=1, timeout=None):
-        """Block until `cost` is spent from all limiters, as Limiter.wait does."""
-        waiting.wait(self, key, cost, timeout)
+    def wait(self, key, cost=1, timeout=None, *, costs=None):
+        """Block until the cost is spent from all limiters, as Limiter.wait does; `costs` as for `hit`."""
+        waiting.wait(self, key, cost if costs is None else costs_of(costs, cost, self.size), timeout)
 
-    def wait_async(self, key, cost=1, timeout=None):
+    def wait_async(self, key, cost=1, timeout=None, *, costs=None):
         """Wait as `wait` does, without blocking the event loop."""
-        return waiting.wait_async(self, key, cost, timeout)
+        return waiting.wait_async(self, key, cost if costs is None else costs_of(costs, cost, self.size), timeout)
+
+    def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=decorator.UNSET):
+        """Return a decorator that limits the calls of a function or of a coroutine function.
+
+        Args:
+            key: a function of the call's arguments that returns the key; by default the name of the decorated function.
+            cost: a whole number, or a function of the call's arguments.
+            wait: wait until the call is allowed, instead of refusing it.
+            timeout: seconds that a call may have to wait.
+            default: the value that a refused call returns; by default it raises LimitExceeded.
+        """
+        return decorator.limit_calls(self, key, cost, wait, timeout, default)
 
     def __and__(self, other):
         """Return these limits and another one as one, an All."""
@@ -398,28 +460,28 @@ cdef class Bound:
             rules.append(None if quota is None else limiter.rule_for(quota))
         self.rules = tuple(rules)
 
-    cdef int start(self, Part* parts, object cost, object now) except -1:
+    cdef int start(self, Part* parts, object cost, object costs, object now) except -1:
         cdef int i
-        self.limits.gather(parts, cost, now)
+        self.limits.gather(parts, cost, costs, now)
         for i in range(self.limits.size):
             parts[i].hashed = self.hashes[i]
             if self.rules[i] is not None:
                 parts[i].rule = &(<CompiledRule>self.rules[i]).rule
         return 0
 
-    def hit(self, cost=1, *, now=None):
-        """Spend `cost` from all if it may, all or nothing: as All.hit."""
+    def hit(self, cost=1, *, costs=None, now=None):
+        """Spend from all limiters if all admit it, as All.hit does."""
         cdef Part[MAX_LIMITS] parts
         cdef int refusing
-        self.start(parts, cost, now)
+        self.start(parts, cost, costs, now)
         refusing = spend_all(parts, self.limits.size)
         return self.limits.decision(parts, refusing, self.keys[max(refusing, 0)])
 
-    def peek(self, cost=1, *, now=None):
+    def peek(self, cost=1, *, costs=None, now=None):
         """Return the Decision that `hit` would make, without changing anything."""
         cdef Part[MAX_LIMITS] parts
         cdef int refusing
-        self.start(parts, cost, now)
+        self.start(parts, cost, costs, now)
         refusing = look_all(parts, self.limits.size)
         return self.limits.decision(parts, refusing, self.keys[max(refusing, 0)])
 
@@ -428,6 +490,22 @@ cdef class Bound:
 
     def __repr__(self):
         return f"({self.limits!r}).bind({self.keys!r})"
+
+
+cdef tuple costs_of(object costs, object cost, int size):
+    """Return a checked cost for each limiter."""
+    if cost != 1:
+        raise TypeError(f"costs: expected without cost=, got cost={cost!r} too")
+    return tuple([checked_cost(own, "costs") for own in one_for_each(costs, "costs", size)])
+
+
+cdef object cost_rows(object costs, Py_ssize_t size, int limits):
+    """Return the costs of a batch, a row for each limiter."""
+    if getattr(costs, "ndim", 1) != 2:
+        return np.broadcast_to(checked_integers(costs, "costs", size, 1), (limits, size))
+    if costs.shape != (size, limits):
+        raise ValueError(f"costs: expected the shape {(size, limits)}, got {costs.shape}")
+    return np.array([checked_integers(costs[:, i], "costs", size, 1) for i in range(limits)])
 
 
 cdef tuple one_for_each(object given, str name, int size):

@@ -14,6 +14,21 @@ class TableFull(RateLimitError):
     """Every slot that the key could take belongs to a live key (`max_keys` is too small)."""
 
 
+class LimitExceeded(RateLimitError):
+    """A call of a function with the decorator `limited` was refused.
+
+    Attributes:
+        retry_after: seconds until the same call would be allowed; inf if it never is.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[type["LimitExceeded"], tuple[str, float]]:
+        return type(self), (str(self), self.retry_after)
+
+
 class WaitError(RateLimitError):
     """A wait cannot succeed; nothing was spent."""
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 END = 2**62  # an event that would come later never comes
 
@@ -23,6 +24,16 @@ class Answer:
     retry_after_ns: int | None
     reset_after_ns: int
     delay_ns: int
+
+
+@dataclass(frozen=True)
+class Booking:
+    """A booked turn: its moment and cost, and the key's state before and after."""
+
+    at: int
+    cost: int
+    found: Any
+    left: Any
 
 
 @dataclass(frozen=True)
@@ -53,11 +64,13 @@ class Oracle:
     Attributes:
         own: the quota of the limit. Methods take another one for a single call.
         known: whether the key has ever spent.
+        exact: false once the limiter may be stricter than its oracle.
     """
 
     def __init__(self, own: Quota) -> None:
         self.own = own
         self.known = False
+        self.exact = True
 
     def fits(self, now: int, cost: int, quota: Quota) -> bool:
         raise NotImplementedError
@@ -72,9 +85,22 @@ class Oracle:
     def refund(self, now: int, cost: int) -> None:
         raise NotImplementedError
 
-    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
-        """Give back `cost` of the `booked` requests that were reserved to act `at`."""
+    def state(self) -> Any:
         raise NotImplementedError
+
+    def restore(self, state: Any) -> None:
+        raise NotImplementedError
+
+    def give_back(self, now: int, booking: Booking, cost: int) -> None:
+        """Take back `cost` of a booking after which the key has changed."""
+        raise NotImplementedError
+
+    def cancel(self, now: int, booking: Booking, cost: int) -> None:
+        """Take back `cost` of a booking. If nothing has happened since, all of it leaves no trace."""
+        if cost == booking.cost and self.state() == booking.left:
+            self.restore(booking.found)
+        else:
+            self.give_back(now, booking, cost)
 
     def charge(self, now: int, cost: int, quota: Quota) -> None:
         """Spend without asking."""
@@ -106,14 +132,18 @@ class Oracle:
         reset = first(self.fresh, now, END) - now
         return Answer(allowed, quota.maximum, remaining, 0 if allowed else retry, reset, delay if allowed else 0)
 
-    def reserve(self, now: int, cost: int, patience: int = END) -> tuple[bool, int]:
-        """Return whether the request is booked, and for when."""
+    def reserve(self, now: int, cost: int, patience: int = END) -> tuple[Booking | None, int]:
+        """Return the booking, and the moment of the turn."""
         at = self.ready(now, cost, self.own)
         if at == END or at - now > patience:
-            return False, at
-        self.spend(at, cost, self.own)
+            return None, at
+        return self.book(at, at, cost), at
+
+    def book(self, now: int, at: int, cost: int) -> Booking:
+        found = self.state()
+        self.spend(now, cost, self.own)
         self.known = True
-        return True, at
+        return Booking(at, cost, found, self.state())
 
 
 class TokenBucket(Oracle):
@@ -138,19 +168,25 @@ class TokenBucket(Oracle):
     def fresh(self, now: int) -> bool:
         return self.full_at <= now
 
-    def give_back(self, now: int, time: Fraction) -> None:
+    def refund(self, now: int, cost: int) -> None:
+        self.advance(now, cost * self.own.interval)
+
+    def advance(self, now: int, time: Fraction) -> None:
         if self.full_at > now:
             self.full_at = max(Fraction(now), self.full_at - time)
 
-    def refund(self, now: int, cost: int) -> None:
-        self.give_back(now, cost * self.own.interval)
+    def state(self) -> Fraction:
+        return self.full_at
 
-    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
-        """Give back the booking, less the time for which later requests wait because of it."""
-        last = -((self.own.maximum * self.own.interval - self.full_at) // 1)  # when the last booked request may act
-        back = cost * self.own.interval - max(0, last - at)
+    def restore(self, state: Fraction) -> None:
+        self.full_at = state
+
+    def give_back(self, now: int, booking: Booking, cost: int) -> None:
+        """Give back at most what is left of the booking by now, less what was booked behind it for future moments."""
+        ahead = max(booking.left, now + self.own.maximum * self.own.interval)
+        back = min(cost * self.own.interval, max(Fraction(0), booking.left - now)) - max(0, self.full_at - ahead)
         if back > 0:
-            self.give_back(now, back)
+            self.advance(now, back)
 
 
 class LeakyBucket(TokenBucket):
@@ -170,16 +206,14 @@ class LeakyBucket(TokenBucket):
     def turn(self, now: int) -> int:
         return min(max(now, int(self.full_at)), END)
 
-    def reserve(self, now: int, cost: int, patience: int = END) -> tuple[bool, int]:
+    def reserve(self, now: int, cost: int, patience: int = END) -> tuple[Booking | None, int]:
         at = self.turn(now)
         if cost > self.own.maximum or at - now > patience:
-            return False, END if cost > self.own.maximum else at
-        self.spend(now, cost, self.own)
-        self.known = True
-        return True, at
+            return None, END if cost > self.own.maximum else at
+        return self.book(now, at, cost), at
 
-    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
-        if self.full_at == at + booked * self.own.interval:  # only the last in the queue gives back
+    def give_back(self, now: int, booking: Booking, cost: int) -> None:
+        if self.full_at == booking.left:  # only the last in the queue gives back
             self.refund(now, cost)
 
 
@@ -208,9 +242,19 @@ class FixedWindow(Oracle):
         if self.window(now) <= self.latest:
             self.spent[self.latest] -= min(cost, self.spent[self.latest])
 
-    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
-        if self.window(at) == self.latest:
+    def state(self) -> tuple[int, Counter[int]]:
+        return self.latest, self.spent.copy()
+
+    def restore(self, state: tuple[int, Counter[int]]) -> None:
+        self.latest, self.spent = state[0], state[1].copy()
+
+    def give_back(self, now: int, booking: Booking, cost: int) -> None:
+        """Give back to the window that was booked. The one before a future window that becomes empty had been full."""
+        if self.window(booking.at) == self.latest:
             self.refund(now, cost)
+            if self.latest > now and not self.spent[self.latest]:
+                self.latest -= self.own.period
+                self.spent[self.latest] = self.own.limit
 
 
 class FirstWindow(Oracle):
@@ -240,9 +284,18 @@ class FirstWindow(Oracle):
         if not self.over(now):
             self.spent -= min(cost, self.spent)
 
-    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
-        if self.start is not None and self.start <= at < self.start + self.own.period:
+    def state(self) -> tuple[int | None, int]:
+        return self.start, self.spent
+
+    def restore(self, state: tuple[int | None, int]) -> None:
+        self.start, self.spent = state
+
+    def give_back(self, now: int, booking: Booking, cost: int) -> None:
+        """Give back to the window that was booked. The one before a future window that becomes empty had been full."""
+        if self.start is not None and self.start <= booking.at < self.start + self.own.period:
             self.refund(now, cost)
+            if self.start > now and not self.spent:
+                self.start, self.spent = self.start - self.own.period, self.own.limit
 
 
 class SlidingWindow(FixedWindow):
@@ -265,10 +318,15 @@ class SlidingWindow(FixedWindow):
             self.spent[start] -= back
             cost -= back
 
-    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
+    def give_back(self, now: int, booking: Booking, cost: int) -> None:
+        """Give back to the window that was booked, if it is one of the two. The count before them is not known."""
         self.latest = max(self.latest, self.window(now))
-        if self.window(at) in (self.latest, self.latest - self.own.period):
-            self.spent[self.window(at)] -= min(cost, self.spent[self.window(at)])
+        window = self.window(booking.at)
+        if window in (self.latest, self.latest - self.own.period):
+            self.spent[window] -= min(cost, self.spent[window])
+        if self.latest > now and not self.spent[self.latest]:
+            self.latest -= self.own.period
+            self.spent[self.latest - self.own.period] = self.own.limit
 
 
 class SlidingLog(Oracle):
@@ -306,11 +364,16 @@ class SlidingLog(Oracle):
             for place in [place for place in last if self.log[place] + self.own.period > now][:cost]:
                 self.log[place] = -END
 
-    def cancel(self, now: int, at: int, cost: int, booked: int) -> None:
-        """Take back only the last in line, and of bookings ahead no more than the last `limit`."""
-        if at <= now:
-            self.refund(now, cost)
+    def state(self) -> None:
+        return None  # a log gives back one by one
+
+    def cancel(self, now: int, booking: Booking, cost: int) -> None:
+        """Take back only the last in line. Beyond a lap the log is stricter than this oracle."""
+        if booking.at <= now:
+            if booking.at + self.own.period > now:
+                self.refund(now, cost)
             return
-        while cost and self.log[-1] == at and len(self.log) >= self.longest - self.own.limit + 1:
+        while cost and self.log and self.log[-1] == booking.at:
             self.log.pop()
             cost -= 1
+        self.exact = self.exact and len(self.log) >= self.longest - self.own.limit

@@ -5,7 +5,7 @@ import signal
 import sys
 from importlib import import_module
 
-from .. import __version__
+from .._installation import find_conflict
 from ..errors import unknown
 
 # Each module has `main(arguments: list[str]) -> int`. It is imported only when its command runs, with what it needs.
@@ -20,6 +20,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def main() -> int:
     """Run the command that the arguments name, and return its exit status."""
+    conflict = find_conflict()
+    if conflict is not None:
+        print(f"ratelimit: {conflict}", file=sys.stderr)
+        return 2
     command, *arguments = sys.argv[1:] or ["--help"]
     if command in COMMANDS:
         return run(command, arguments)
@@ -28,6 +32,8 @@ def main() -> int:
         print("\n".join(usage))
         return 0
     if command in ("-V", "--version"):
+        from .. import __version__
+
         print(f"ratelimit {__version__}")
         return 0
     print(f"ratelimit: {unknown('command', command, COMMANDS)}", file=sys.stderr)

@@ -18,6 +18,7 @@ from .fixed_window cimport (
     fixed_refund,
     fixed_remaining,
     fixed_scaled,
+    fixed_start,
 )
 from .gcra cimport (
     gcra_admit,
@@ -28,6 +29,7 @@ from .gcra cimport (
     gcra_refund,
     gcra_remaining,
     gcra_turn,
+    later,
     to_ns,
 )
 from .rule cimport Rule
@@ -43,6 +45,7 @@ from .sliding_window cimport (
     sliding_refund,
     sliding_remaining,
     sliding_scaled,
+    sliding_unpack,
 )
 
 
@@ -99,13 +102,35 @@ cdef inline u128 refund(const Rule* rule, uint64_t now, uint64_t cost, u128 stat
     return fixed_refund(rule, now, cost, state)
 
 
-cdef inline u128 cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 state) noexcept nogil:
-    """Return the state after a booking of `cost` to act `at` is undone, as far as no later booking depends on it."""
+cdef inline u128 cancel(
+    const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 booked, u128 state
+) noexcept nogil:
+    """Return the state after `cost` of a booking is taken back, as far as that breaks no promise.
+
+    The booking was for the moment `at` and left the state `booked`. A key whose state has been another one since is
+    never better off than one that never had the booking. (A sliding log gives back in its ring, see log.pxd.)
+    """
     if is_gcra(rule):
-        return gcra_cancel(rule, now, at, cost, state)
+        return gcra_cancel(rule, now, cost, booked, state)
     if rule.algorithm == SLIDING_WINDOW:
         return sliding_cancel(rule, now, at, cost, state)
     return fixed_cancel(rule, now, at, cost, state)
+
+
+cdef inline bint is_built_upon(
+    const Rule* rule, uint64_t now, uint64_t at, u128 booked, u128 state
+) noexcept nogil:
+    """Return whether later bookings keep a booking from being taken back whole, for as long as they are there."""
+    cdef u128 clock = <u128>now * rule.unit
+    if rule.algorithm == LEAKY_BUCKET:
+        return state > booked > clock
+    if is_gcra(rule):
+        return state > later(booked, clock + rule.tolerance)
+    if at <= now:
+        return False
+    if rule.algorithm == SLIDING_WINDOW:
+        return at // rule.period + 1 < sliding_unpack(rule, state).index
+    return at < fixed_start(rule, state)
 
 
 cdef inline uint64_t remaining(const Rule* rule, uint64_t now, u128 state, u128* ring) noexcept nogil:

@@ -2,11 +2,11 @@
 
 from libc.stdint cimport uint64_t
 
-from .algorithm cimport admit, cancel, charge, ready, refund, turn, unknown
+from .algorithm cimport admit, cancel, charge, is_built_upon, ready, refund, turn, unknown
 from .atomics cimport count_add, count_load, u128, word_cas, word_load
 from .claim cimport claim, first_free_at
 from .constants cimport LEAKY_BUCKET, NEVER
-from .layout cimport Table, free_word, is_claim, ring_of, slot_word, state_of, tag_of_hash
+from .layout cimport Table, free_word, is_claim, ring_of, slot_word, state_of, storable, tag_of_hash
 from .request cimport CANCEL, CHARGE, DONE, FULL, HIT, REFUND, REFUSED, RESERVE, Outcome, Request, Status
 from .rule cimport Rule
 from .search cimport find
@@ -38,8 +38,13 @@ cdef inline bint decide(
         return True
     if request.verb == REFUND:
         after[0] = refund(rule, now, request.cost, state)
+    elif request.whole and state == request.booked:
+        after[0] = request.found  # nothing has happened since: the key is as if it had never been booked
+    elif request.last_only and is_built_upon(rule, now, request.at, request.booked, state):
+        at[0] = NEVER
+        return False
     else:
-        after[0] = cancel(rule, now, request.at, request.cost, state)
+        after[0] = cancel(rule, now, request.at, request.cost, request.booked, state)
     return after[0] != state
 
 
@@ -115,6 +120,7 @@ cdef inline Status commit(
                 continue
         elif ring != NULL and not retire(rule, slot, word, ring):
             continue
+        after = storable(after)
         if word_cas(slot, &word, slot_word(tag, after)):
             status = DONE
             break

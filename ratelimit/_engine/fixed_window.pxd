@@ -71,11 +71,18 @@ cdef inline u128 fixed_refund(const Rule* rule, uint64_t now, uint64_t cost, u12
 
 
 cdef inline u128 fixed_cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 state) noexcept nogil:
-    """Give back to the window that was booked; nothing once a later window has begun."""
+    """Give back to the window that was booked; once a later one is open, what was spent in it is no longer known.
+
+    When nothing is left of a window that has not begun, the one before it comes back. That was full, or this one would
+    not have been opened.
+    """
     cdef uint64_t start = fixed_start(rule, state)
     if state == 0 or at < start or at - start >= rule.period:
         return state
-    return fixed_refund(rule, now, cost, state)
+    state = fixed_refund(rule, now, cost, state)
+    if fixed_count(rule, state) == 0 and start > now:
+        return fixed_pack(rule, start - rule.period, rule.limit)
+    return state
 
 
 cdef inline uint64_t scaled_count(const Rule* old, const Rule* new, uint64_t count) noexcept nogil:

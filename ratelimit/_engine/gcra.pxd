@@ -63,22 +63,25 @@ cdef inline u128 gcra_refund(const Rule* rule, uint64_t now, uint64_t cost, u128
     return tat - cost * rule.interval
 
 
-cdef inline u128 gcra_cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 tat) noexcept nogil:
-    """Give back what was booked to act `at`, less what later bookings depend on (x/time/rate's rule)."""
-    cdef u128 last = 0
-    if rule.algorithm == LEAKY_BUCKET:
-        # Turns are assigned one after another: only the last in the queue can be taken back.
-        if tat != <u128>at * rule.unit + cost * rule.interval:
-            return tat
-        return gcra_refund(rule, now, cost, tat)
-    if tat > rule.tolerance:
-        last = to_ns(rule, tat - rule.tolerance)
-    if last > at:
-        last = (last - at) * rule.unit  # ticks that later bookings wait because of this one
-        if last >= cost * rule.interval:
-            return tat
-        return later(tat - (cost * rule.interval - last), <u128>now * rule.unit)
-    return gcra_refund(rule, now, cost, tat)
+cdef inline u128 gcra_cancel(const Rule* rule, uint64_t now, uint64_t cost, u128 booked, u128 tat) noexcept nogil:
+    """Take back `cost` of a booking that left the state `booked`, but no more than it still takes from other requests.
+
+    A key that never had the booking would be ahead of this one by `cost` intervals at first, and by no more than
+    `booked` is ahead of the clock: time works the rest off. Later bookings for future moments keep their moments, which
+    depend on this booking, so as much stays spent. In a leaky bucket turns follow one another: a turn that is not the
+    last cannot be given to a newcomer.
+    """
+    cdef u128 clock = <u128>now * rule.unit
+    cdef u128 left = booked - clock if booked > clock else 0
+    cdef u128 bookings = later(booked, clock + rule.tolerance)  # later states come from bookings ahead
+    cdef u128 built
+    if tat <= clock or (rule.algorithm == LEAKY_BUCKET and tat != booked):
+        return tat
+    built = tat - bookings if tat > bookings else 0
+    if cost <= left // rule.interval:
+        left = cost * rule.interval
+    left = left - built if left > built else 0
+    return tat - left if left < tat - clock else clock
 
 
 cdef inline u128 proportion(u128 amount, u128 part, u128 whole) noexcept nogil:

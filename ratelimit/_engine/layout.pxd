@@ -62,6 +62,11 @@ cdef inline u128 slot_word(uint64_t tag, u128 state) noexcept nogil:
     return <u128>tag << STATE_AND_CLAIM | state
 
 
+cdef inline u128 storable(u128 state) noexcept nogil:
+    """Return the state, or the strictest one that a slot can hold: no arithmetic on a state may reach the tag."""
+    return state if state < claim_bit() else claim_bit() - 1
+
+
 cdef inline u128 free_word() noexcept nogil:
     return slot_word(1, 0)
 

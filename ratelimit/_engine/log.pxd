@@ -8,7 +8,19 @@ from .layout cimport Table, ring_of, slot_word, state_of, tag_of
 from .request cimport CANCEL, CHARGE, DONE, Outcome, Request, Status
 from .rule cimport Rule
 from .search cimport find
-from .sliding_log cimport log_append, log_cell, log_leaves, log_leaves_back, log_number, log_pack, log_stamp
+from .sliding_log cimport (
+    log_append,
+    log_before,
+    log_cell,
+    log_gap_shift,
+    log_laps_apart,
+    log_leaves,
+    log_leaves_back,
+    log_number,
+    log_pack,
+    log_restored,
+    log_stamp,
+)
 
 
 # The next two return False if there is nothing to give back. Otherwise they decrement `left`, or leave it as it is if
@@ -18,13 +30,23 @@ from .sliding_log cimport log_append, log_cell, log_leaves, log_leaves_back, log
 cdef inline bint log_pop(
     const Table* table, const Rule* rule, u128* slot, u128 word, uint64_t at, uint64_t* left
 ) noexcept nogil:
-    """Take back the newest request, which was booked `at` a future moment; nothing if another one is the newest."""
-    cdef u128 previous
-    if log_stamp(word) != at + 1:
+    """Take back the newest request, which was booked `at` a future moment; nothing if another one is the newest.
+
+    The request before it becomes the newest. Its cell may hold a booking of the next lap, which was cancelled before
+    this one. Then the cell is restored first, while the slot still holds `word`.
+    """
+    cdef u128* cell
+    cdef u128 seen, previous
+    if (log_stamp(word) - (at + 1)) >> log_gap_shift(rule):
         return False
-    previous = state_of(word_load(log_cell(rule, log_number(word) - 1, ring_of(table, rule, slot))))
-    if log_number(previous) == 0 or log_append(rule, at, previous) != state_of(word):
+    cell = log_cell(rule, log_number(word) - 1, ring_of(table, rule, slot))
+    seen = word_load(cell)
+    previous = log_before(rule, state_of(word), seen)
+    if log_append(rule, log_stamp(word) - 1, previous) != state_of(word):
         return False
+    if log_laps_apart(rule, log_number(previous), log_number(seen)):
+        if word_load(slot) != word or not word_cas(cell, &seen, log_restored(rule, previous)):
+            return True
     left[0] -= word_cas(slot, &word, slot_word(tag_of(word), previous))
     return True
 
@@ -58,22 +80,25 @@ cdef inline bint log_forgive(
     return True
 
 
-cdef inline void log_give_back(
+cdef inline bint log_give_back(
     const Table* table, const Rule* rule, const Request* request, uint64_t hashed
 ) noexcept nogil:
-    """Refund or cancel as much of the cost as can be given back."""
-    cdef uint64_t left = min(request.cost, rule.capacity)
+    """Refund or cancel as much of the cost as can be given back. False: a booking is not the newest, and stays."""
+    cdef uint64_t cost = min(request.cost, rule.capacity), left = cost
     cdef u128 word = 0
     cdef u128* slot
+    if request.verb == CANCEL and log_leaves(rule, request.at + 1) <= request.now:
+        return True  # the booking no longer counts; what counts was spent by others
     while left:
         slot = find(table, hashed, &word)
         if slot == NULL:
-            return
+            break
         if request.verb == CANCEL and request.at > request.now:
             if not log_pop(table, rule, slot, word, request.at, &left):
-                return
+                return left < cost
         elif not log_forgive(table, rule, request.now, slot, word, &left):
-            return
+            break
+    return True
 
 
 cdef inline Status log_spend(

@@ -18,6 +18,11 @@ cdef struct Request:
     uint64_t cost
     uint64_t patience  # RESERVE: the longest delay, in nanoseconds
     uint64_t at        # RESERVE: not before; CANCEL: the moment that was booked
+    # CANCEL alone:
+    bint whole         # no part of the booking stays
+    bint last_only     # do nothing while later bookings depend on it; the outcome's `at` is NEVER then
+    u128 found         # the state that the booking found
+    u128 booked        # the state that it left
 
 cdef enum Status:
     REFUSED

@@ -63,11 +63,16 @@ cdef inline int log_gap_shift(const Rule* rule) noexcept nogil:
     return shift
 
 
+cdef inline bint log_laps_apart(const Rule* rule, uint64_t a, uint64_t b) noexcept nogil:
+    """Return whether two numbers of one cell belong to neighbouring laps; after two laps numbers repeat."""
+    return a != b and a != b + 2 * rule.capacity and b != a + 2 * rule.capacity
+
+
 cdef inline uint64_t log_stamp_of_cell(const Rule* rule, uint64_t number, u128 cell) noexcept nogil:
     """Return the stamp of the request with this number, from its cell; the next lap's is a cancelled booking."""
     cdef uint64_t stamp = log_stamp(cell)
     cdef uint64_t gap
-    if log_number(cell) == number or log_number(cell) == number + 2 * rule.capacity:
+    if not log_laps_apart(rule, number, log_number(cell)):
         return stamp
     gap = <uint64_t>(cell >> (STATE_BITS + 1)) << log_gap_shift(rule)
     return stamp - gap if stamp > gap else 0
@@ -80,6 +85,23 @@ cdef inline u128 log_retired(const Rule* rule, u128 state, u128 replaced) noexce
     if log_number(state) >= rule.capacity:
         before = min(log_stamp_of_cell(rule, log_number(state) - rule.capacity, replaced), stamp)
     return <u128>min((stamp - before) >> log_gap_shift(rule), (<uint64_t>1 << GAP_BITS) - 1) << (STATE_BITS + 1) | state
+
+
+cdef inline u128 log_before(const Rule* rule, u128 state, u128 cell) noexcept nogil:
+    """Return the state before the newest request was added, by the cell of the request before it.
+
+    Where the first lap and a later one look alike, the later one is assumed: cells of both mean the same.
+    """
+    cdef uint64_t number = log_number(state)
+    if number == rule.capacity:
+        number = 3 * rule.capacity
+    return log_pack(log_stamp_of_cell(rule, number - 1, cell), number - 1) if number > 1 else 0
+
+
+cdef inline u128 log_restored(const Rule* rule, u128 state) noexcept nogil:
+    """Restore a cell that was overwritten. The request that it replaced had left, a period before or earlier."""
+    cdef uint64_t gap = min(rule.period >> log_gap_shift(rule), (<uint64_t>1 << GAP_BITS) - 1)
+    return <u128>gap << (STATE_BITS + 1) | state
 
 
 cdef inline uint64_t log_leaves_back(const Rule* rule, uint64_t back, u128 state, u128* ring) noexcept nogil:

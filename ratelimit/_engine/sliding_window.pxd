@@ -110,13 +110,21 @@ cdef inline u128 sliding_refund(const Rule* rule, uint64_t now, uint64_t cost, u
 
 
 cdef inline u128 sliding_cancel(const Rule* rule, uint64_t now, uint64_t at, uint64_t cost, u128 state) noexcept nogil:
-    """Give back to the window that was booked, if it is one of the two."""
+    """Give back to the window that was booked, while it is in view.
+
+    When nothing is left of a window that has not begun, the one before it comes back. The count of the window before
+    that is no longer known; the limit is assumed.
+    """
     cdef Sliding seen = sliding_at(rule, now, state)
     cdef uint64_t booked = at // rule.period
     if booked == seen.index:
         seen.current -= min(cost, seen.current)
     elif booked + 1 == seen.index:
         seen.previous -= min(cost, seen.previous)
+    if seen.current == 0 and seen.index * rule.period > now:
+        seen.index -= 1
+        seen.current = seen.previous
+        seen.previous = rule.limit
     return sliding_pack(rule, seen)
 
 

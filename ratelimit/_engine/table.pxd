@@ -9,8 +9,8 @@ from .algorithm cimport admit, carried, is_fresh, ready, turn
 from .atomics cimport count_add, u128, word_cas, word_load
 from .claim cimport first_free_at
 from .commit cimport apply_horizon, commit
-from .constants cimport SLIDING_LOG
-from .layout cimport Table, free_word, is_key, ring_of, slot_word, state_of, tag_of, tag_of_hash
+from .constants cimport NEVER, SLIDING_LOG
+from .layout cimport Table, free_word, is_key, ring_of, slot_word, state_of, storable, tag_of, tag_of_hash
 from .log cimport log_give_back, log_spend
 from .request cimport CANCEL, DONE, FULL, HIT, REFUND, REFUSED, Outcome, Request, Status
 from .rule cimport Rule
@@ -25,9 +25,9 @@ cdef inline Status perform(
     if rule.algorithm != SLIDING_LOG:
         return commit(table, rule, request, hashed, out)
     if request.verb == REFUND or request.verb == CANCEL:
-        log_give_back(table, rule, request, hashed)
-        out.status = DONE
-        return DONE
+        out.status = DONE if log_give_back(table, rule, request, hashed) else REFUSED
+        out.at = request.now if out.status == DONE else NEVER
+        return out.status
     return log_spend(table, rule, request, hashed, out)
 
 
@@ -116,7 +116,7 @@ cdef inline void carry_over(
         slot = table.slots + i
         word = word_load(slot)
         while is_key(word) and not word_cas(
-            slot, &word, slot_word(tag_of(word), carried(old, new, now, scale, state_of(word)))
+            slot, &word, slot_word(tag_of(word), storable(carried(old, new, now, scale, state_of(word))))
         ):
             continue
 

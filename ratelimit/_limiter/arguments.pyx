@@ -87,7 +87,7 @@ cdef object hashes_of(const uint64_t* seed, keys):
     cdef const uint8_t[:, ::1] rows
     cdef Py_ssize_t i, size, length
     expected = (
-        "keys: expected a one-dimensional array of integers, bytes or text (dtype i, u, S or U), or a list or object "
+        "keys: expected a one-dimensional array of integers, bytes or text (dtype i, u, S, U or StringDType), or a list or object "
         "array of str, bytes and int"
     )
     if not isinstance(keys, (np.ndarray, list, tuple)):
@@ -99,7 +99,7 @@ cdef object hashes_of(const uint64_t* seed, keys):
     if size == 0:
         return result  # an empty list becomes an array of any type
     hashes = result
-    if not isinstance(keys, np.ndarray) or keys.dtype.kind in "OU":
+    if not isinstance(keys, np.ndarray) or keys.dtype.kind in "OUT":
         for i, key in enumerate(tuple(keys)):  # a copy: another thread may change the list meanwhile
             hashes[i] = hash_key(seed, key)
         return result

@@ -15,16 +15,16 @@ from .decision cimport Decision, decision_of
 from .keys cimport hash_key
 
 from .._storage.memory import boot_id
-from .._storage.metadata import slots_for, window_for
+from .._storage.metadata import COUNTS, slots_for, window_for
 from ..errors import CorruptTable, TableFull
 from ..quota import Quota
 from .parameters import read_parameters, restate
 
 cdef int64_t ANCHOR = anchor_ns()  # one for all limiters, so that several decide at one and the same moment
 cdef uint64_t BOOT = boot_id()
-COUNTS = ("keep", "scale", "reset")
 cdef enum:
     MAX_OVERRIDES = 1024  # compiled rules that are kept for quotas of single calls
+    MAX_RULES = 256  # former rules that are kept for decisions under way; each takes much less than a change of the quota
 
 cdef extern from *:
     """
@@ -77,6 +77,8 @@ cdef class Attachment:
                 revision = count_load(&self.attached.header.revision)
         self.rules.append(compiled)
         rule_publish(&self.rule, &compiled.rule)
+        if len(self.rules) > MAX_RULES:
+            del self.rules[0]
         return 0
 
     cdef CompiledRule current(self):
@@ -111,10 +113,11 @@ cdef class Attachment:
     cdef int change_quota(self, object parameters, object counts) except -1:
         """Give the table another quota."""
         cdef CompiledRule old, new
-        cdef uint64_t revision
+        cdef uint64_t revision, now
+        cdef bint scale = counts == "scale"
         if counts not in COUNTS:
             raise ValueError(f"counts: expected one of {', '.join(map(repr, COUNTS))}, got {counts!r}")
-        if counts == "scale" and self.rule.algorithm == SLIDING_LOG:
+        if scale and self.rule.algorithm == SLIDING_LOG:
             raise ValueError("counts: expected 'keep' or 'reset', got 'scale'; a SlidingLog keeps no count")
         with self.table.locked():
             self.refresh()
@@ -122,14 +125,16 @@ cdef class Attachment:
             if parameters.stored == old.parameters.stored:
                 return 0
             revision = old.rule.revision + 1
-            self.metadata.write_quota(revision, parameters.stored)
+            now = self.read_clock()
+            self.metadata.write_quota(revision, parameters.stored, now, counts)
             count_raise(&self.attached.header.revision, revision)
             self.refresh()
             new = self.current()
             if counts == "reset":
                 self.forget_keys()
             else:
-                carry_over(&self.attached, &old.rule, &new.rule, self.read_clock(), counts == "scale")
+                with nogil:
+                    carry_over(&self.attached, &old.rule, &new.rule, now, scale)
         return 0
 
     # --- what the verbs, and other Cython packages, are made of

@@ -15,7 +15,6 @@ VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("re
 
 @cython.final
 @cython.freelist(64)
-@cython.no_gc
 cdef class Decision:
     """The result of one request; true if it is allowed.
 

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import final
 
 @final
@@ -9,7 +10,8 @@ class Reservation:
         delay: seconds from the reservation until its turn. If it is not booked, the delay that it would have had, inf
             if no wait is long enough. Exact as `delay_ns`, an int or None.
         at_ns: the moment of the turn in nanoseconds since the epoch, or None.
-        cost: the cost that was booked.
+        costs: the cost that was booked, for each limiter.
+        cost: the largest of them; of a single limiter, the only one.
 
     Thread-safety: `cancel` and `settle` may be called from any thread. Only the first call has an effect.
     """
@@ -18,8 +20,11 @@ class Reservation:
     def allowed(self) -> bool:
         """Whether the turn is booked."""
     @property
+    def costs(self) -> tuple[int, ...]:
+        """The cost that was booked, for each limiter."""
+    @property
     def cost(self) -> int:
-        """The cost that was booked."""
+        """The largest of `costs`; of a single limiter, the only one."""
     @property
     def delay(self) -> float:
         """The seconds from the reservation until its turn; inf if no wait is long enough."""
@@ -31,10 +36,12 @@ class Reservation:
         """The moment of the turn in nanoseconds since the epoch; None if no wait is long enough."""
     def cancel(self) -> None:
         """Give the turn back, except for what later bookings depend on."""
-    def settle(self, actual_cost: int) -> None:
+    def settle(self, actual_cost: int | None = None, *, costs: Sequence[int] | None = None) -> None:
         """Correct the cost to the actual one: give back the difference, or spend it.
 
         Args:
-            actual_cost: a whole number from 0.
+            actual_cost: a whole number from 0, for every limiter.
+            costs: instead, a whole number from 0 for each limiter.
         """
+    def _return(self) -> bool: ...
     def __bool__(self) -> bool: ...

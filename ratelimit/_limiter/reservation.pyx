@@ -3,13 +3,50 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
-from .._engine.atomics cimport first_to_set
-from .._engine.constants cimport LEAKY_BUCKET, NEVER
-from .._engine.request cimport CANCEL, CHARGE, Outcome, Request, Verb
+from .._engine.algorithm cimport carried
+from .._engine.atomics cimport first_to_set, u128
+from .._engine.constants cimport NEVER
+from .._engine.layout cimport storable
+from .._engine.request cimport CANCEL, CHARGE, Outcome, Request
 from .._engine.table cimport perform
 from .._engine.verdict cimport seconds
 from .arguments cimport checked_cost
 from .attachment cimport Attachment
+from .compiled_rule cimport CompiledRule
+
+from .._storage.metadata import QUOTAS
+from .parameters import read_parameters
+
+
+@cython.final
+cdef class Place:
+    """A turn that was booked with one limiter."""
+
+    cdef bint follow_changes(self, uint64_t* cost) except -1:
+        """Carry the booking over the changes of the quota since, as the key's state was; False if it is forgotten.
+
+        A change is remembered for the next fifteen. Beyond that nothing is given back.
+        """
+        cdef CompiledRule old, new
+        cdef uint64_t revision = self.limiter.rule.revision
+        cdef object metadata = self.limiter.metadata
+        if self.revision == revision:
+            return True
+        if revision - self.revision >= QUOTAS:
+            return False
+        old = CompiledRule(read_parameters(metadata, self.revision))
+        while self.revision < revision:
+            self.revision += 1
+            new = CompiledRule(read_parameters(metadata, self.revision))
+            changed_ns, counts = metadata.change(self.revision)
+            if counts == "reset":
+                return False
+            self.found = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", self.found))
+            self.booked = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", self.booked))
+            if counts == "scale":
+                cost[0] = <uint64_t>(<u128>cost[0] * new.rule.limit // old.rule.limit)
+            old = new
+        return True
 
 
 @cython.final
@@ -21,7 +58,8 @@ cdef class Reservation:
         delay: seconds from the reservation until its turn. If it is not booked, the delay that it would have had, inf
             if no wait is long enough. Exact as `delay_ns`, an int or None.
         at_ns: the moment of the turn in nanoseconds since the epoch, or None.
-        cost: the cost that was booked.
+        costs: the cost that was booked, for each limiter.
+        cost: the largest of them; of a single limiter, the only one.
 
     Thread-safety: `cancel` and `settle` may be called from any thread. Only the first call has an effect.
     """
@@ -41,37 +79,75 @@ cdef class Reservation:
         """The moment of the turn in nanoseconds since the epoch; None if no wait is long enough."""
         return self.booked_at + self.delay_ if self.delay_ < NEVER else None
 
+    @property
+    def cost(self) -> int:
+        return max(self.costs)
+
     def cancel(self):
         """Give the turn back, except for what later bookings depend on."""
         if first_to_set(&self.closed):
-            self.correct(CANCEL, self.cost)
+            self.correct((0,) * len(self.costs))
 
-    def settle(self, actual_cost):
+    def settle(self, actual_cost=None, *, costs=None):
         """Correct the cost to the actual one: give back the difference, or spend it.
 
         Args:
-            actual_cost: a whole number from 0.
+            actual_cost: a whole number from 0, for every limiter.
+            costs: instead, a whole number from 0 for each limiter.
         """
-        cdef uint64_t actual = checked_cost(actual_cost, "actual_cost", 0)
-        if not first_to_set(&self.closed):
-            return
-        if actual < self.cost:
-            self.correct(CANCEL, self.cost - actual)
-        elif actual > self.cost:
-            self.correct(CHARGE, actual - self.cost)
+        if costs is None:
+            costs = (actual_cost,) * len(self.costs)
+            name = "actual_cost"
+        elif actual_cost is not None:
+            raise TypeError(f"costs: expected without actual_cost, got {actual_cost!r} too")
+        else:
+            name = "costs"
+        if not isinstance(costs, (tuple, list)):
+            raise TypeError(f"costs: expected a list or tuple, one for each limiter, got {costs!r}")
+        if len(costs) != len(self.costs):
+            raise ValueError(f"costs: expected {len(self.costs)}, one for each limiter, got {len(costs)}")
+        actual = tuple([checked_cost(cost, name, 0) for cost in costs])
+        if first_to_set(&self.closed):
+            self.correct(actual)
 
-    cdef int correct(self, Verb verb, uint64_t cost) except -1:
+    def _return(self):
+        """Cancel a turn that is yet to come where it is the last in line; return whether no part of it is left.
+
+        A turn on which later bookings depend stays booked, for another try. waiting.py calls this from one thread at a
+        time.
+        """
+        if self.places and not self.closed:
+            self.correct((0,) * len(self.costs), True)
+        if not self.places:
+            self.closed = 1
+        return not self.places
+
+    cdef int correct(self, tuple actual, bint last_only=False) except -1:
+        """Cancel or charge the difference to the actual costs; keep the places that `last_only` leaves as they are."""
         cdef Request request
         cdef Outcome out
-        cdef Attachment limiter
-        for limiter, hashed, at in self.places:
-            limiter.prepare(&request, None)
-            request.verb = verb
-            request.cost = cost
-            request.at = at
-            if limiter.rule.algorithm == LEAKY_BUCKET:  # the end of the booking is what is given back
-                request.at += (self.cost - cost) * <uint64_t>limiter.rule.interval
-            perform(&limiter.attached, limiter.rule, &request, hashed, &out)
+        cdef Place place
+        cdef uint64_t booked, wanted
+        cdef list kept = []
+        for place in self.places:
+            booked, wanted = self.costs[place.index], actual[place.index]
+            if wanted == booked:
+                continue
+            place.limiter.prepare(&request, None)
+            request.verb = CHARGE if wanted > booked else CANCEL
+            request.cost = wanted - booked if wanted > booked else booked - wanted
+            if request.verb == CANCEL and not place.follow_changes(&request.cost):
+                continue  # what was booked is forgotten, or may be
+            request.at = place.at
+            request.whole = wanted == 0
+            request.last_only = last_only
+            request.found = place.found
+            request.booked = place.booked
+            out.at = 0
+            perform(&place.limiter.attached, place.limiter.rule, &request, place.hashed, &out)
+            if last_only and out.at >= NEVER:
+                kept.append(place)
+        self.places = kept
         return 0
 
     def __bool__(self):
@@ -84,11 +160,23 @@ cdef class Reservation:
         return f"Reservation(allowed={self.allowed}, delay={self.delay}, cost={self.cost})"
 
 
-cdef Reservation reservation_of(list places, bint allowed, uint64_t cost, uint64_t now, uint64_t delay):
+cdef Place place_of(Attachment limiter, int index, uint64_t hashed, const Outcome* out):
+    cdef Place place = Place.__new__(Place)
+    place.index = index
+    place.limiter = limiter
+    place.hashed = hashed
+    place.revision = limiter.rule.revision
+    place.at = out.at
+    place.found = out.before
+    place.booked = out.after
+    return place
+
+
+cdef Reservation reservation_of(list places, bint allowed, tuple costs, uint64_t now, uint64_t delay):
     cdef Reservation place = Reservation.__new__(Reservation)
     place.places = places if allowed else []
     place.allowed = allowed
-    place.cost = cost
+    place.costs = costs
     place.booked_at = now
     place.delay_ = delay
     return place

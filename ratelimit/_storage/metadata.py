@@ -21,7 +21,18 @@ BYTES_PER_KEY = 24  # 1.5 slots, including the first page
 SMALL_TABLE = 1024  # up to here a table has max_keys slots, and a search may visit them all
 WINDOW = 256  # slots that a search may visit; the longest run seen with max_keys live keys is 130
 
-_QUOTA = np.dtype([("limit", "<u8"), ("period_ns", "<u8"), ("maximum", "<u8"), ("checksum", "<u8")])
+COUNTS = "keep", "scale", "reset"  # what a change of the quota does with what keys have spent
+
+_QUOTA = np.dtype(
+    [
+        ("limit", "<u8"),
+        ("period_ns", "<u8"),
+        ("maximum", "<u8"),
+        ("changed_ns", "<u8"),  # when it came into force
+        ("counts", "<u8"),  # the index in COUNTS
+        ("checksum", "<u8"),
+    ]
+)
 _METADATA = np.dtype(
     [
         ("magic", "S8"),
@@ -150,14 +161,29 @@ class TableMetadata:
         Raises:
             CorruptTable: the quota was not written, or is damaged.
         """
+        entry = self._entry(revision)
+        return StoredQuota(int(entry["limit"]), int(entry["period_ns"]), int(entry["maximum"]))
+
+    def _entry(self, revision: int) -> Any:
         entry = self._row["quotas"][revision % QUOTAS].copy()
         if entry["checksum"] != _checksum(entry):
             raise CorruptTable(f"{self.source} is damaged: the checksum of its quota is wrong")
-        return StoredQuota(int(entry["limit"]), int(entry["period_ns"]), int(entry["maximum"]))
+        return entry
 
-    def write_quota(self, revision: int, quota: StoredQuota) -> None:
-        """Write the quota of a revision to come."""
-        self._row["quotas"][revision % QUOTAS] = _entry(quota)
+    def change(self, revision: int) -> tuple[int, str]:
+        """Return when the quota of `revision` came into force, in nanoseconds, and what it did with the counts.
+
+        Raises:
+            CorruptTable: as for `quota`.
+        """
+        entry = self._entry(revision)
+        if entry["counts"] >= len(COUNTS):
+            raise CorruptTable(f"{self.source} is damaged: its change of the quota is not valid")
+        return int(entry["changed_ns"]), COUNTS[int(entry["counts"])]
+
+    def write_quota(self, revision: int, quota: StoredQuota, changed_ns: int, counts: str) -> None:
+        """Write the quota of a revision to come, and the change that brings it."""
+        self._row["quotas"][revision % QUOTAS] = _entry(quota, changed_ns, COUNTS.index(counts))
 
     def require(self, wanted: TableFormat, max_keys: int | None) -> None:
         """Check that a limiter's states fit the slots. Its quota may still differ.
@@ -187,10 +213,12 @@ def _clock(made: TableFormat) -> str:
     return "ratelimit's own" if made.own_clock else "one given as clock="
 
 
-def _entry(quota: StoredQuota) -> tuple[int, int, int, int]:
+def _entry(quota: StoredQuota, changed_ns: int = 0, counts: int = 0) -> Any:
     entry = np.zeros((), _QUOTA)
     entry["limit"], entry["period_ns"], entry["maximum"] = quota
-    return (*quota, _checksum(entry))
+    entry["changed_ns"], entry["counts"] = changed_ns, counts
+    entry["checksum"] = _checksum(entry)
+    return entry
 
 
 def _checksum(entry: Any) -> int:

@@ -82,7 +82,7 @@ mixed: list[str | bytes | int] = ["a", b"a", 1]
 assert_type(bucket.hit_many(mixed), npt.NDArray[np.void])
 assert_type(bucket.hit_many(("a", b"a", 1)), npt.NDArray[np.void])
 assert_type(bucket.hit_many(np.array([b"a"])), npt.NDArray[np.void])
-assert_type(bucket.table, npt.NDArray[np.void])
+assert_type(bucket.slots(), npt.NDArray[np.void])
 assert_type(len(bucket), int)
 assert_type(bucket.on_full, Literal["deny", "allow", "raise"])
 
