@@ -11,7 +11,7 @@ import time
 
 import httpx
 import pytest
-from gateway_harness import App, get, raw, reset
+from gateway_harness import App, Server, get, raw, reset
 from waiting import PATIENCE, pace, pace_async, until
 
 from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
@@ -26,18 +26,13 @@ def proxied(url, **options):
     return f"apis: {{a: {{routes: {{$default: {{proxy: {{to: {url}, {more}}}}}}}, stages: {{$default: {{}}}}}}}}"
 
 
-@pytest.fixture(scope="module")
-def front(nginx, tmp_path_factory):
-    """Run a gateway before nginx, with a route for /admin that admits no client."""
-    from gateway_harness import Server
-
-    folder = tmp_path_factory.mktemp("front")
+def before_nginx(nginx, folder, timeouts=""):
+    """Run a gateway before nginx, with a route for /admin that admits no client; yield its port."""
     server = Server(
         folder,
         f"""
 max_head: 8192
-head_timeout: 1
-body_timeout: 1
+{timeouts}
 apis:
   a:
     routes:
@@ -49,6 +44,17 @@ apis:
     )
     yield server.port
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def front(nginx, tmp_path_factory):
+    yield from before_nginx(nginx, tmp_path_factory.mktemp("front"))
+
+
+@pytest.fixture(scope="module")
+def impatient(nginx, tmp_path_factory):
+    """Run the gateway with timeouts of a second."""
+    yield from before_nginx(nginx, tmp_path_factory.mktemp("impatient"), "head_timeout: 1\nbody_timeout: 1")
 
 
 @pytest.mark.parametrize(
@@ -285,25 +291,25 @@ def test_many_requests_in_one_read(serve):
     assert re.findall(rb"HTTP/1.1 (\d+) ", answer) == [b"200"] * 201
 
 
-def test_rejects_a_head_without_end(front):
+def test_rejects_a_head_without_end(impatient):
     """It is rejected while it arrives; the bytes that follow are dropped for a while."""
-    with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
+    with socket.create_connection(("127.0.0.1", impatient), PATIENCE) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nX: ")
         with pytest.raises(ConnectionError):
             until(lambda: connection.sendall(b"x" * 4096))
 
 
 @pytest.mark.parametrize("beginning", [b"", b"G", b"GET / HTTP/1.1\r\nHost: a\r\n"])
-def test_slow_heads_time_out(front, beginning):
+def test_slow_heads_time_out(impatient, beginning):
     began = time.monotonic()
-    answer = raw(front, beginning)
+    answer = raw(impatient, beginning)
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert time.monotonic() - began > 0.9
 
 
 @pytest.mark.parametrize("framing", [b"Content-Length: 10", b"Transfer-Encoding: chunked"])
-def test_slow_bodies_time_out(front, framing):
-    answer = raw(front, b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n")
+def test_slow_bodies_time_out(impatient, framing):
+    answer = raw(impatient, b"POST / HTTP/1.1\r\nHost: a\r\n" + framing + b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert answer.endswith(b'{"message":"Request Timeout"}')
 
@@ -326,11 +332,11 @@ def test_client_that_sends_a_long_head_before_reading_gets_the_answer(front, fra
 
 
 @pytest.mark.parametrize("then", [b"\r\n", b"x"])
-def test_bytes_after_a_final_answer_do_not_keep_the_connection_open(front, then):
+def test_bytes_after_a_final_answer_do_not_keep_the_connection_open(impatient, then):
     """The rest of a request that was refused, or blank lines, keep no connection open."""
     length = b"Content-Length: 1000\r\n" if then == b"x" else b""
     began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", front), PATIENCE) as connection:
+    with socket.create_connection(("127.0.0.1", impatient), PATIENCE) as connection:
         connection.sendall(b"GET /admin HTTP/1.1\r\nHost: a\r\n" + length + b"\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 403")
         with pytest.raises(ConnectionError):
@@ -506,7 +512,7 @@ def wrong(tmp_path_factory):
         await answering(data, after)(head, reader, writer)
 
     behind = Backend(answer)
-    server = Server(tmp_path_factory.mktemp("wrong"), proxied(behind.url, timeout=0.5))
+    server = Server(tmp_path_factory.mktemp("wrong"), proxied(behind.url, timeout=2))
     yield server
     server.stop()
     behind.stop()
