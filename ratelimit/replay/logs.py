@@ -11,12 +11,14 @@ from ..quota import checked_int
 from .batch import COUNTED_KEYS
 from .engine import Engine, NoRoom, room
 from .limits import Limit
+from .reading.timestamps import LATEST
 from .report import Report
 from .trace import Trace
 
 if TYPE_CHECKING:
     from .reading.formats.base import Format
     from .reading.reader import Reader
+    from .reading.where import Where
 
 SAMPLED = 1_024  # of so many requests one is looked at to see how many keys are live
 MAX_KEYS = 1 << 18  # live keys for which there is room at first, even if there may be more
@@ -31,6 +33,10 @@ def replay_log(
     key: str = "client",
     format: "str | Format | None" = None,
     time: str = "time",
+    where: "Where | None" = None,
+    since: int = 0,
+    until: int = LATEST,
+    sample: float = 1.0,
     counted_keys: int = COUNTED_KEYS,
     progress: Callable[[int], object] = lambda size: None,
 ) -> Report:
@@ -42,6 +48,7 @@ def replay_log(
         key: what to count by, such as `client`, `client/64` or `user + path/2`; see keys.Key.
         format: a format's name (see docs/replay.md), or a Format; by default found out from the first lines.
         time: the field with the time.
+        where, since, until, sample: which requests count, see Reader.
         counted_keys: as for `replay`.
         progress: called with the number of bytes that were read.
 
@@ -54,7 +61,10 @@ def replay_log(
 
     chosen = Limit.all_of(limits)
     counted_keys = checked_int(counted_keys, "counted_keys", least=0, bits=31)
-    reader = Reader(paths(logs), key, format=format, time=time, counted_keys=counted_keys, progress=progress)
+    reader = Reader(
+        paths(logs), key, format=format, time=time, where=where, since=since, until=until, sample=sample,
+        counted_keys=counted_keys, progress=progress,
+    )  # fmt: skip
     trace, complete = recorded(reader)
     return decided(reader, trace, chosen, complete)
 

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from .measures import DurationSummary
 
+TOO_FEW = 10  # usual clients, below which a share of them means nothing
+
 
 @dataclass(frozen=True)
 class KeyCount:
@@ -107,6 +109,7 @@ class Source:
         damaged: compressed files that could be read in part only, as (file, reason).
         missing: for each field of the key that some requests do not have, how many.
         out_of_order: lines behind a younger one. They were sorted.
+        excluded: requests that the conditions left out.
     """
 
     names: list[str]
@@ -121,6 +124,7 @@ class Source:
     damaged: list[tuple[str, str]]
     missing: dict[str, int]
     out_of_order: int
+    excluded: int = 0
 
 
 @dataclass(frozen=True)
@@ -162,39 +166,110 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Point:
+    """What a limit of another number would do: the usual clients that it touches, and the requests that it refuses."""
+
+    number: int
+    touched: int
+    refused: int
+
+
+@dataclass(frozen=True)
 class Suggestion:
     """The smallest limit of one algorithm.
 
     Attributes:
         limit: its text.
-        number: requests in each period.
+        number: requests in each period of `period` seconds.
         at_once: burst, or one more than the capacity.
-        refused, share: the requests that it refuses.
+        touched: usual clients that it refuses at least once.
+        refused, share: the requests that it refuses, of all clients.
         most: the largest number that it can admit for one key in one period; the smallest limit has the smallest of
             these.
-        curve: (number, share refused) for limits with the same burst.
+        curve: limits of other numbers with the same burst.
     """
 
     algorithm: str
     limit: str
     number: int
+    period: float
     at_once: int
+    touched: int
     refused: int
     share: float
     most: int
-    curve: list[tuple[int, float]] = field(default_factory=list)
+    curve: list[Point] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Above:
+    """A client that the first suggestion would refuse.
+
+    Attributes:
+        kind: "crawler", "script", "scan", "login attack", or "" for a usual client; and the reason.
+        peak: its most requests in any interval of one period.
+        agent, target: its most frequent user agent, and method and path; "" where the log has none.
+    """
+
+    key: str
+    kind: str
+    reason: str
+    requests: int
+    refused: int
+    peak: int
+    agent: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The usual clients' peaks: the most requests of each in any interval of one period."""
+
+    median: int
+    p99: int
+    p999: int
+    largest: int
+
+
+@dataclass(frozen=True)
+class Group:
+    """The suggestion for the requests of one group, such as a path."""
+
+    name: str
+    requests: int
+    suggestion: Suggestion | None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The suggestions of `ratelimit suggest`, and the algorithms by which no limit refuses so few."""
+    """What `ratelimit suggest` found.
+
+    Attributes:
+        clients_at_most: the share of the usual clients that may be touched, and how many that are (`allowed`); None
+            when the requests were bounded.
+        refuse_at_most: the share of the requests that may be refused; None when the clients were bounded.
+        usual: clients that do not look like a program.
+        kinds: how many of the others are of each kind.
+        none: algorithms by which no limit will do.
+        above: the clients that the first suggestion refuses, by their peak.
+        groups: the suggestions by group.
+        by: the expression that groups.
+    """
 
     requests: int
     keys: int
     more_keys: bool
     source: Source
-    refuse_at_most: float
+    clients_at_most: float | None
+    refuse_at_most: float | None
+    allowed: int
     per: str
+    usual: int
+    kinds: dict[str, int]
+    peaks: Peaks
     suggestions: list[Suggestion]
     none: list[str]
+    above: list[Above]
+    by: str | None
+    groups: list[Group]
     complete: bool

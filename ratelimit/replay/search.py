@@ -1,110 +1,90 @@
-"""Search for the smallest limits that refuse no more than a given share."""
+"""Search for the smallest limits that touch few clients, or refuse few requests."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
-from functools import cache
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import TableFull
 from ..language import LimitSpec
 from ..quota import Quota
-from .limits import Limit, at_most, at_once
+from .limits import Limit
 from .logs import Rooms
-from .report import Suggestion
 from .trace import Trace
 
 BURSTS = [round(size * 10**power) for power in range(7) for size in (1, 1.5, 2, 3, 5, 7)]
 
 
 class Replays:
-    """A trace that is decided again and again."""
+    """A trace that is decided again and again.
 
-    def __init__(self, trace: Trace, rooms: Rooms) -> None:
-        self.trace, self.rooms = trace, rooms
+    Args:
+        rooms: of the trace.
+        replayed: called with the number of decisions made.
+    """
+
+    def __init__(self, trace: Trace, rooms: Rooms, replayed: Callable[[int], object] = lambda size: None) -> None:
+        self.trace, self.rooms, self.replayed = trace, rooms, replayed
 
     def __len__(self) -> int:
         return len(self.trace)
 
     def refused(self, limit: Limit) -> int:
         """How many requests the limit refuses."""
+        return int(self.refused_by_client(limit, 0).sum())
+
+    def touched(self, limit: Limit, size: int, enough: int) -> int:
+        """How many of the first `size` clients the limit refuses at least once; it stops beyond `enough`."""
+        return int(np.count_nonzero(self.refused_by_client(limit, size, enough)[:size]))
+
+    def refused_by_client(self, limit: Limit, size: int, enough: int | None = None) -> NDArray[np.int64]:
+        """For each client how many requests the limit refuses; at last, for all with other ids."""
         while True:
             limiter = limit.make(self.rooms.of(limit))
+            counts = np.zeros(size + 1, np.int64)
             try:
-                return sum(
-                    int(np.count_nonzero(~limiter.allow_many(batch.keys, now=batch.times)))
-                    for batch in self.trace.batches()
-                )
+                for batch in self.trace.batches():
+                    ids = batch.ids[~limiter.allow_many(batch.keys, now=batch.times)]
+                    self.replayed(len(batch.times))
+                    counts += np.bincount(np.minimum(ids, size), minlength=size + 1)
+                    if enough is not None and np.count_nonzero(counts[:size]) > enough:
+                        break
+                return counts
             except TableFull:
                 self.rooms.grow(limit)
 
 
 def suggest(
-    trace: Replays, algorithm: str, allowed: int, period_ns: int, replayed: Callable[[int], object]
-) -> Suggestion | None:
-    """Find the smallest limit that refuses at most `allowed` requests of the trace.
+    measure: Callable[[Limit], int], algorithm: str, allowed: int, period_ns: int, below: int
+) -> LimitSpec | None:
+    """Find the smallest limit of which `measure` is at most `allowed`.
 
-    For windows it is the smallest number. A bucket has two: for each of a row of bursts the smallest rate is
-    looked for, and the pair that can admit least in a period is taken; then the burst is lowered as far as it goes.
-    Each number is found by bisection: a larger one never refuses more in these algorithms, up to single
-    requests in the sliding window's estimate. None when no limit does, up to the number of requests.
+    For windows it is the smallest number. A bucket has two: its rate begins at the number of the sliding log, which is
+    what clients send in a period; the burst is the smallest with that rate; then the rate is lowered as far as it goes
+    with that burst. Each number is found by bisection: a larger one never refuses more in these algorithms, up to
+    single requests in the sliding window's estimate. None when no limit with a number less than `below` does.
     """
-    # With as many as there are requests no window refuses one of them; of a bucket's rate, more is useless.
-    too_many = smallest(lambda number: not accepted(algorithm, number, period_ns, None), len(trace) + 1)
 
-    @cache
-    def refused(number: int, burst: int | None) -> int:
-        count = trace.refused(Limit((part(algorithm, number, period_ns, burst),)))
-        replayed(len(trace))
-        return count
+    def number_for(algorithm: str, below: int, burst: int | None = None) -> int:
+        below = smallest(lambda number: not accepted(algorithm, number, period_ns, burst), below)
+        found = smallest(lambda number: holds(algorithm, number, burst), below)
+        return 0 if found == below else found
 
-    def number_for(burst: int | None, below: int) -> int:
-        return smallest(lambda number: refused(number, burst) <= allowed, below)
+    def holds(algorithm: str, number: int, burst: int | None) -> bool:
+        return measure(Limit((part(algorithm, number, period_ns, burst),))) <= allowed
 
-    burst: int | None = None
-    if algorithm in ("token-bucket", "leaky-bucket"):
-        number, least = too_many, 2 * too_many  # of number + burst
-        for candidate in BURSTS:
-            if candidate + 1 >= least:
-                break
-            below = min(least - candidate, too_many)
-            found = number_for(candidate, below)
-            if found < below:
-                number, burst, least = found, candidate, found + candidate
-        if burst is not None:
-            burst = smallest(lambda size: refused(number, size) <= allowed, burst + 1)
-    else:
-        number = number_for(None, too_many)
-    if number == too_many:
+    if algorithm not in ("token-bucket", "leaky-bucket"):
+        number = number_for(algorithm, below)
+        return part(algorithm, number, period_ns, None) if number else None
+    rate = number_for("sliding-log", below) or number_for("fixed-window", below)
+    burst = smallest(lambda size: holds(algorithm, rate, size), below) if rate else below
+    if burst == below:
         return None
-    best = part(algorithm, number, period_ns, burst)
-    return Suggestion(
-        algorithm,
-        str(best),
-        number,
-        at_once(best),
-        refused(number, burst),
-        refused(number, burst) / max(len(trace), 1),
-        at_most(best),
-    )
-
-
-def curve(
-    trace: Replays, found: Suggestion, numbers: Iterable[int], period_ns: int, replayed: Callable[[int], object]
-) -> Suggestion:
-    """Return the suggestion with a curve: the share that limits of these numbers refuse."""
-    burst = found.at_once if found.algorithm in ("token-bucket", "leaky-bucket") else None
-    points = []
-    for number in numbers:
-        points.append(
-            (number, trace.refused(Limit((part(found.algorithm, number, period_ns, burst),))) / max(len(trace), 1))
-        )
-        replayed(len(trace))
-    return Suggestion(**{**asdict(found), "curve": points})
+    return part(algorithm, number_for(algorithm, rate + 1, burst), period_ns, burst)
 
 
 def part(algorithm: str, number: int, period_ns: int, burst: int | None) -> LimitSpec:
-    """`burst` is the most at one moment; a leaky bucket's capacity is one less, for one is served."""
+    """Make a limit. `burst` is the most at one moment; a leaky bucket's capacity is one less, for one is served."""
     quota = Quota(number, period_ns / 1e9 if period_ns % 10**9 else period_ns // 10**9)
     if burst is None:
         return LimitSpec(algorithm, quota)
@@ -138,12 +118,7 @@ def smallest(holds: Callable[[int], bool], below: int) -> int:
     return high
 
 
-def grid(found: list[Suggestion], period_ns: int) -> list[int]:
-    """Round numbers from well below all that were found to well above, as far as all have such limits."""
-    numbers = [one.number for one in found]
-    low, high = max(min(numbers) // 8, 1), 3 * max(numbers)
-    return [
-        number
-        for number in sorted({1, *BURSTS})
-        if low <= number <= high and all(accepted(one.algorithm, number, period_ns, None) for one in found)
-    ]
+def grid(numbers: list[int]) -> list[int]:
+    """Round numbers from well below all of these to well above."""
+    low, high = max(min(numbers) // 3, 1), 4 * max(numbers)
+    return [number for number in sorted({1, *BURSTS}) if low <= number <= high]

@@ -13,6 +13,7 @@ from functools import partial
 import pytest
 
 from ratelimit.language import ALGORITHMS
+from ratelimit.replay import answer as answer_module
 from ratelimit.replay import replay_log
 from ratelimit.replay.cli import replay as replay_command
 from ratelimit.replay.cli import suggest as suggest_command
@@ -174,10 +175,10 @@ def test_curve_shows_the_refusals_of_each_limit(answer, trace):
     assert len(answer["suggestions"]) == 5
     for found in answer["suggestions"]:
         assert len(found["curve"]) > 4
-        number, share = found["curve"][2]
+        number, refused = found["curve"][2]["number"], found["curve"][2]["refused"]
         limit = found["limit"].replace(f" {found['number']}/", f" {number}/")
-        assert trace.refused(Limit.parse(limit)) / len(trace) == share
-        shares = [share for _, share in found["curve"]]
+        assert trace.refused(Limit.parse(limit)) == refused
+        shares = [point["refused"] for point in found["curve"]]
         assert shares == sorted(shares, reverse=True)
 
 
@@ -197,14 +198,14 @@ def test_suggests_no_limit_when_none_fits(tmp_path, capsys):
 
 
 def test_interrupted_search_prints_what_it_found(made_log, monkeypatch, capsys):
-    whole = suggest_command.suggest
+    whole = answer_module.suggest
 
-    def interrupted(trace, algorithm, *rest):
+    def interrupted(measure, algorithm, *rest):
         if algorithm == "sliding-window":
             raise KeyboardInterrupt
-        return whole(trace, algorithm, *rest)
+        return whole(measure, algorithm, *rest)
 
-    monkeypatch.setattr(suggest_command, "suggest", interrupted)
+    monkeypatch.setattr(answer_module, "suggest", interrupted)
     chosen = [word for name in ("fixed-window", "sliding-window") for word in ("--algorithm", name)]
     assert suggest_command.main([str(made_log), *chosen]) == 1
     printed = capsys.readouterr().out
@@ -217,7 +218,7 @@ def test_interrupted_search_prints_what_it_found(made_log, monkeypatch, capsys):
 def test_rejects_invalid_shares(share, made_log, capsys):
     with pytest.raises(SystemExit):
         suggest_command.main([str(made_log), "--refuse-at-most", share])
-    assert "must be a share such as 0.1% or 0.001" in capsys.readouterr().err
+    assert "expected a share such as 0.1% or 0.001" in capsys.readouterr().err
 
 
 def test_search_finds_the_smallest_number():
@@ -387,7 +388,7 @@ def test_suggest_reports_unusual_lines_as_replay_does(tmp_path, capsys):
     page = tmp_path / "page.html"
     assert suggest_command.main([str(log)]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("2 requests by 1 client; the smallest limits")
+    assert printed.startswith("too small a sample for an answer: 1 usual client\n2 requests by 1 client; ")
     assert suggest_command.main([str(log), "--html", str(page)]) == 0
     for said in ("1 of 3 lines could not be read and are left out", "line was out of order, and sorted"):
         assert said in printed
@@ -437,3 +438,59 @@ def test_suggested_sliding_log_fits_its_maximum(tmp_path, capsys):
         assert ("sliding-log: no limit refuses so few" in printed) == none
         assert ("sliding-log 30000/minute" in printed) != none
         assert f"fixed-window {requests}/minute" in printed
+
+
+# --- which requests count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "requests"),
+    [
+        (["--where", "path ^= /login"], 2),
+        (["--where", "path ^= /login and status >= 400"], 1),
+        (["--where", "status = 404 or (method != GET and not path $= n)"], 1),
+        (["--where", "path *= og or agent ~ '^curl/[0-9]'"], 3),
+        (["--where", "size < 100"], 2),
+        (["--where", 'agent = "-"'], 1),
+        (["--since", "2026-01-05T00:02"], 2),
+        (["--until", "2026-01-05 00:02:00"], 1),
+        (["--since", "2026-01-05T00:02", "--until", "2026-01-05T00:03"], 1),
+    ],
+)
+def test_conditions_choose_requests(arguments, requests, tmp_path, capsys):
+    log = tmp_path / "log"
+    log.write_text(
+        '192.0.2.1 - - [05/Jan/2026:00:01:00 +0000] "POST /login HTTP/1.1" 401 50 "-" "-"\n'
+        '192.0.2.1 - - [05/Jan/2026:00:02:00 +0000] "GET /login?next=x HTTP/1.1" 200 500 "-" "x"\n'
+        '192.0.2.2 - - [05/Jan/2026:00:03:00 +0000] "GET /no HTTP/1.1" 404 9 "-" "curl/8"\n'
+    )
+    assert replay_command.main([str(log), *arguments, "--json", "-"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["requests"], report["source"]["excluded"]) == (requests, 3 - requests)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--where", "path"], "--where 'path': expected one of = != ^= "),
+        (["--where", "path = /x y"], "expected 'and' or 'or', got 'y'"),
+        (["--where", "status > many"], "expected a number after >"),
+        (["--where", "(path = /x"], "expected ')', got the end"),
+        (["--where", "path ~ '['"], "expected a regular expression in RE2's syntax after ~"),
+        (["--where", "colour = red"], "no field 'colour' (choose from client"),
+        (["--since", "soon"], "--since: expected a time such as 2026-01-05T12:00, got 'soon'"),
+        (["--since", "2030-01-01 00:00"], "requests is left by --where, --since, --until and --sample"),
+    ],
+)
+def test_rejects_wrong_conditions(arguments, says, made_log, capsys):
+    assert replay_command.main([str(made_log), *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_sample_has_all_requests_of_its_clients(made_log):
+    whole = replay_log(made_log, LIMITS[1::2])
+    part = replay_log(made_log, LIMITS[1::2], sample=0.25)
+    assert 0.2 < part.keys / whole.keys < 0.3
+    requests = {key.key: (key.requests, key.refused) for key in whole.outcomes[0].top}
+    assert all(requests[key.key] == (key.requests, key.refused) for key in part.outcomes[0].top)
+    assert part.requests + part.source.excluded == whole.requests

@@ -33,6 +33,10 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
         "--pattern", metavar="REGEX", help="the format as a regular expression with groups such as (?P<client>...)"
     )
     parser.add_argument("--time", default="time", metavar="FIELD", help="the field with the time, in JSON and CSV")
+    parser.add_argument("--where", metavar="CONDITION", help="only these requests: 'path ^= /login and status >= 400'")
+    parser.add_argument("--since", metavar="TIME", help="only requests from this time on, such as 2026-01-05T12:00")
+    parser.add_argument("--until", metavar="TIME", help="only requests before this time")
+    parser.add_argument("--sample", type=share_of, metavar="SHARE", help="only so many of the keys, such as 10%%")
     parser.add_argument("--no-progress", action="store_true", help="no progress bar, even on a terminal")
 
 
@@ -49,6 +53,7 @@ def reading(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             "key": options.key,
             "format": format_option(options),
             "time": options.time,
+            **conditions(options),
             "progress": progress,
         }
 
@@ -60,6 +65,33 @@ def format_option(options: argparse.Namespace) -> Any:
     from ..reading.formats.described import from_log_format, from_pattern
 
     return from_log_format(options.log_format) if options.log_format is not None else from_pattern(options.pattern)
+
+
+def conditions(options: argparse.Namespace) -> dict[str, Any]:
+    """Which requests count, by the options."""
+    from ..reading.timestamps import BROKEN, LATEST, from_text
+    from ..reading.where import Where
+
+    times = {"since": 0, "until": LATEST}
+    for name in times:
+        text = getattr(options, name)
+        if text is not None:
+            times[name] = from_text(text)
+            if times[name] == BROKEN:
+                raise ValueError(f"--{name}: expected a time such as 2026-01-05T12:00, got {text!r}")
+    where = None if options.where is None else Where(options.where)
+    return {"where": where, **times, "sample": 1.0 if options.sample is None else options.sample}
+
+
+def share_of(text: str) -> float:
+    """Parse "0.1%" or "0.001"."""
+    try:
+        share = float(text.removesuffix("%").strip()) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"expected a share such as 0.1% or 0.001, below 1, got {text!r}")
+    return share
 
 
 def check_outputs(options: argparse.Namespace) -> None:

@@ -1,44 +1,66 @@
-"""`ratelimit suggest`: the smallest limits that refuse no more than a given share."""
+"""`ratelimit suggest`: the smallest limits that touch few clients."""
 
 import argparse
 import json
+import re
 from dataclasses import asdict
 
 from ...language import ALGORITHMS
 from ...quota import Quota
-from ..logs import Rooms, recorded
-from ..render.text import suggestions
-from ..report import Answer, Suggestion
-from ..search import Replays, curve, grid, suggest
-from .common import ERRORS, add_log_arguments, check_outputs, progress_bar, reading, refusal, say, width, write
+from ..answer import Inquiry
+from ..logs import recorded
+from ..render.configuration import FORMS, configuration
+from ..render.text import headline, suggestions
+from ..report import Answer
+from .common import (
+    ERRORS,
+    add_log_arguments,
+    check_outputs,
+    progress_bar,
+    reading,
+    refusal,
+    say,
+    share_of,
+    width,
+    write,
+)
 
 
-def share_of(text: str) -> float:
-    """Parse "0.1%" or "0.001"."""
-    try:
-        share = float(text.removesuffix("%").strip()) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        share = -1
-    if not 0 <= share < 1:
-        raise argparse.ArgumentTypeError(f"must be a share such as 0.1% or 0.001, below 1, not {text!r}")
-    return share
+def grouping(text: str) -> str:
+    """Check how requests are grouped: "path/1", "method", or both with +."""
+    if not all(re.fullmatch(r" *(?:method|path(?:/[1-9]\d*)?) *", term) for term in text.split("+")):
+        raise argparse.ArgumentTypeError(f"expected path/1, method or 'method + path/2', got {text!r}")
+    return text
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; return 0, 1 if it was interrupted, or 2 if the arguments are wrong."""
     parser = argparse.ArgumentParser(
         prog="ratelimit suggest",
-        description="The smallest limit by each algorithm that refuses no more than a given share.",
+        description="Find the smallest limit by each algorithm that touches few of the clients that are not programs.",
     )
     add_log_arguments(parser)
+    bound = parser.add_mutually_exclusive_group()
+    bound.add_argument(
+        "--clients-at-most",
+        type=share_of,
+        metavar="SHARE",
+        help="how many of the clients that do not look like programs may be refused anything; default: 0.1%%",
+    )
+    bound.add_argument(
+        "--refuse-at-most", type=share_of, metavar="SHARE", help="how many requests may be refused, whoever sends them"
+    )
     parser.add_argument(
-        "--refuse-at-most", type=share_of, default=0.001, metavar="SHARE", help="such as 0.1%%, which is the default"
+        "--by", type=grouping, metavar="FIELDS", help="a limit for each path/1, method or 'method + path/2'"
     )
     parser.add_argument(
         "--per", default="minute", metavar="PERIOD", help="second, minute, '10 seconds', hour, ...; default: minute"
     )
     parser.add_argument(
         "--algorithm", action="append", choices=list(ALGORITHMS), help="may be repeated; by default each"
+    )
+    parser.add_argument(
+        "--as", dest="form", choices=list(FORMS), help="print the first limit as configuration, and nothing else"
     )
     parser.add_argument("--json", metavar="FILE", help="write the answer as JSON, to standard output for -")
     parser.add_argument("--html", metavar="FILE", help="write the answer as one page that needs nothing else")
@@ -49,46 +71,41 @@ def main(arguments: list[str]) -> int:
         with reading(options) as how:
             from ..reading.reader import Reader
 
-            reader = Reader(options.logs, **how)
+            reader = Reader(options.logs, profile=True, **how)
             trace, complete = recorded(reader)
     except ERRORS as error:
         return refusal("suggest", error)
-    found: list[Suggestion] = []
-    none: list[str] = []
-    replays = Replays(trace, Rooms(trace, None if reader.more_keys else reader.distinct))
+    if options.clients_at_most is None and options.refuse_at_most is None:
+        options.clients_at_most = 0.001
     with progress_bar(None, not options.no_progress, unit=" decisions") as replayed:
-        try:
-            for algorithm in (options.algorithm or ALGORITHMS) if len(trace) else ():
-                one = suggest(replays, algorithm, int(options.refuse_at_most * len(trace)), period_ns, replayed)
-                if one is None:
-                    none.append(algorithm)
-                else:
-                    found.append(one)
-            numbers = grid(found, period_ns) if found else []
-            for i, one in enumerate(found):
-                found[i] = curve(replays, one, numbers, period_ns, replayed)
-        except KeyboardInterrupt:
-            complete = False
-    answer = Answer(
-        len(trace),
-        reader.distinct,
-        reader.more_keys,
-        reader.source(),
-        options.refuse_at_most,
-        options.per,
-        found,
-        none,
-        complete,
-    )
+        inquiry = Inquiry(
+            reader,
+            trace,
+            options.algorithm or list(ALGORITHMS),
+            period_ns,
+            clients_at_most=options.clients_at_most,
+            refuse_at_most=options.refuse_at_most,
+            per=options.per,
+            by=options.by,
+            replayed=replayed,
+        )
+        answer = inquiry.answer(complete)
     try:
         if "-" not in (options.json, options.html):
-            say(suggestions(answer, width()))
+            say(configured(answer, options.form) if options.form else suggestions(answer, width()))
         if options.json:
             write(options.json, json.dumps(asdict(answer), indent=1))
         if options.html:
             from ..render.html import suggestions_page
 
             write(options.html, suggestions_page(answer))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return refusal("suggest", error)
-    return 0 if complete else 1
+    return 0 if answer.complete else 1
+
+
+def configured(answer: Answer, form: str) -> str:
+    """The first suggestion as configuration."""
+    if not answer.suggestions:
+        raise ValueError(headline(answer))
+    return configuration(answer.suggestions[0], form)

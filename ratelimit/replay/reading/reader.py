@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,8 @@ from .formats.detect import format_of
 from .formats.fields import shown
 from .keys import Key
 from .names import Names, Numbering
-from .timestamps import BROKEN, times_of
+from .timestamps import BROKEN, LATEST, times_of
+from .where import Where
 
 SHOWN = 5  # broken lines
 SHOWN_SIZE = 120
@@ -35,6 +37,9 @@ class Reader:
         format: the format's name, or a Format; by default found out from each source's first lines.
         time: the field with the time; by default `time` or another usual name.
         counted_keys: how many keys get an id, and have their name kept.
+        where: which requests count, see Where; by default all.
+        since, until: nanoseconds; requests before, or from then on, do not count.
+        sample: the share of the keys that count, with all of their requests.
         profile: whether batches have what `suggest` needs to tell abuse from use.
         progress: called with the number of bytes that were read.
     """
@@ -47,6 +52,10 @@ class Reader:
         format: "str | Format | None" = None,
         time: str = "time",
         counted_keys: int = COUNTED_KEYS,
+        where: Where | None = None,
+        since: int = 0,
+        until: int = LATEST,
+        sample: float = 1.0,
         profile: bool = False,
         progress: Callable[[int], object] = lambda size: None,
     ) -> None:
@@ -61,7 +70,10 @@ class Reader:
         self.missing = dict.fromkeys(self.key.fields, 0)  # of the key: requests that do not have the field
         self.formats: dict[str, Format] = {}  # by source
         self._names = Names()  # by id
-        self._wanted = list(dict.fromkeys([time, *self.key.fields, *(PROFILE if profile else ())]))
+        self.where, self.since, self.until, self.sample = where, since, until, sample
+        self.excluded = 0
+        filtered = where.fields if where else ()
+        self._wanted = list(dict.fromkeys([time, *self.key.fields, *filtered, *(PROFILE if profile else ())]))
 
     def batches(self) -> Iterator[Batch]:
         """All requests, as they come.
@@ -113,6 +125,7 @@ class Reader:
             damaged=self.condition.damaged,
             missing={field: missing for field, missing in self.missing.items() if missing},
             out_of_order=self.out_of_order,
+            excluded=self.excluded,
         )
 
     def _batches_of(self, source: str) -> Iterator[Batch]:
@@ -132,7 +145,7 @@ class Reader:
             yield batch
 
     def _check_fields(self, form: Format, source: str) -> None:
-        for field in (self.time, *self.key.fields):
+        for field in (self.time, *self.key.fields, *(self.where.fields if self.where else ())):
             if not form.has(field):
                 advice = (
                     "; take a log with times, or one that syslog or a container runtime wrote"
@@ -150,16 +163,33 @@ class Reader:
         self.lines += len(block)
         self._note_broken(block, rows, good, form)
         if not good.all():
-            keep = pa.array(good)
-            rows = Rows({name: column.filter(keep) for name, column in rows.fields.items()}, rows.lines[good])
-            times = times[good]
+            rows, times = _chosen(rows, good), times[good]
+        rows, times = self._filtered(rows, times)
         self.requests += len(times)
         for field in self.missing:
             self.missing[field] += _missing(rows.fields[field])
         codes, names = self.key.of(rows.fields)
         hashes = np.array([hash(name) for name in names], np.int64).view(np.uint64)
+        if self.sample < 1:
+            chosen = np.array([crc32(name) for name in names], np.float64) < self.sample * 2.0**32
+            keep = chosen[codes]
+            self.excluded += int(np.count_nonzero(~keep))
+            self.requests -= int(np.count_nonzero(~keep))
+            places, codes = np.unique(codes[keep], return_inverse=True)
+            hashes, names, times = hashes[places], [names[place] for place in places.tolist()], times[keep]
+            rows = _chosen(rows, keep)
         ids = self._ids(hashes, names)
         return Batch(times, hashes[codes], ids[codes], *(self._profiled(rows) if self.profile else ()))
+
+    def _filtered(self, rows: Rows, times: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
+        """The requests that `where`, `since` and `until` let through."""
+        keep = (times >= self.since) & (times < self.until)
+        if self.where is not None and len(times):
+            keep &= self.where.mask(rows.fields).to_numpy(zero_copy_only=False)
+        if keep.all():
+            return rows, times
+        self.excluded += int(np.count_nonzero(~keep))
+        return _chosen(rows, keep), times[keep]
 
     def _ids(self, hashes: NDArray[np.uint64], names: list[bytes]) -> NDArray[np.int32]:
         ids: NDArray[np.int32] = self.key_ids.of(hashes)
@@ -202,6 +232,8 @@ class Reader:
                     self.broken_lines.append((block.source, block.first + number, text))
 
     def _why_nothing(self) -> str:
+        if self.excluded:
+            return f"none of {self.excluded:,} requests is left by --where, --since, --until and --sample"
         if self.broken:
             forms = ", ".join(form.name for form in self.formats.values())
             source, number, line = self.broken_lines[0]
@@ -209,6 +241,11 @@ class Reader:
         if self.condition.damaged:
             return f"nothing could be read; {self.condition.damaged[0][1]}"
         return "expected a log, got only blank lines" if self.blank else "expected a log, got an empty file"
+
+
+def _chosen(rows: Rows, keep: NDArray[np.bool_]) -> Rows:
+    mask = pa.array(keep)
+    return Rows({name: column.filter(mask) for name, column in rows.fields.items()}, rows.lines[keep])
 
 
 def splitter(start: bytes) -> Splitter | None:

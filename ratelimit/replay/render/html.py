@@ -4,7 +4,20 @@ from html import escape
 
 from ..report import Answer, Outcome, Report, Source
 from .charts import curves, histogram, most_in_a_period, over_time
-from .text import answer_keys, duration, keys, moment, notes, percent, printable, short, suggestion_notes
+from .text import (
+    answer_keys,
+    duration,
+    headline,
+    keys,
+    kinds,
+    moment,
+    notes,
+    peaks_line,
+    percent,
+    printable,
+    short,
+    suggestion_notes,
+)
 
 STYLE = """
 :root { color-scheme: light dark;
@@ -77,34 +90,95 @@ def page(report: Report) -> str:
 
 
 def suggestions_page(answer: Answer) -> str:
-    """Render the suggestions of `ratelimit suggest`."""
-    share = percent(answer.refuse_at_most)
+    """Render the answer of `ratelimit suggest`."""
+    title = headline(answer)
+    return document(
+        title,
+        f"<h1>{escape(title)}</h1>"
+        f'<p class="soft"><span id="requests">{answer.requests:,}</span> requests by '
+        f"{escape(answer_keys(answer))} from {', '.join(map(escape, answer.source.names))}; "
+        f"{escape(kinds(answer))}.</p>",
+        f"<p>{escape(peaks_line(answer).capitalize())}.</p>" if answer.usual else "",
+        noted(suggestion_notes(answer), answer.source),
+        suggested(answer) if answer.suggestions else "",
+        clients_above(answer) if answer.above else "",
+        curve_chart(answer),
+        group_table(answer) if answer.groups else "",
+    )
+
+
+def suggested(answer: Answer) -> str:
+    """The suggestions, and how to write the first one elsewhere."""
     rows = "".join(
-        f"<tr><td>{escape(one.limit)}</td><td>{one.refused:,}</td><td>{percent(one.share)}</td><td>{one.most:,}</td></tr>"
+        f"<tr><td>{escape(one.limit)}</td><td>{one.touched:,}</td><td>{one.refused:,}</td><td>{percent(one.share)}</td>"
+        f"<td>{one.most:,}</td></tr>"
         for one in answer.suggestions
     )
+    return (
+        '<div class="scroll"><table id="suggestions"><thead><tr><th scope="col">smallest limit</th>'
+        '<th scope="col">clients touched</th><th scope="col">requests refused</th><th scope="col">share</th>'
+        f'<th scope="col">never more in a {escape(answer.per)} than</th></tr></thead><tbody>{rows}'
+        f"</tbody></table></div>"
+    )
+
+
+def clients_above(answer: Answer) -> str:
+    """The clients that the first suggestion refuses, and what they look like."""
+    rows = "".join(
+        f'<tr><td class="key">{escape(printable(one.key))}</td><td class="key">{escape(one.kind or "usual")}</td>'
+        f"<td>{one.peak:,}</td><td>{one.requests:,}</td><td>{one.refused:,}</td>"
+        f'<td class="key">{escape(printable("; ".join(filter(None, [one.reason, one.agent, one.target]))))}</td></tr>'
+        for one in answer.above
+    )
+    return (
+        f"<h2>Above {escape(answer.suggestions[0].limit)}</h2>"
+        '<div class="scroll"><table id="above"><thead><tr><th scope="col" class="key">key</th>'
+        '<th scope="col" class="key">'
+        f'looks like</th><th scope="col">in a {escape(answer.per)}</th>'
+        f'<th scope="col">requests</th><th scope="col">refused'
+        f'</th><th scope="col" class="key">because</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
+
+
+def curve_chart(answer: Answer) -> str:
+    """The clients touched, or the requests refused, against the limit."""
     drawn = [one for one in answer.suggestions if one.curve]
-    text = f"share of requests refused against the limit per {answer.per}, by " + ", ".join(one.limit for one in drawn)
+    if not drawn:
+        return ""
+    by_clients = answer.clients_at_most is not None
+    what = "clients touched" if by_clients else "requests refused"
+    total = max(answer.usual if by_clients else answer.requests, 1)
+    lines = [
+        [(point.number, (point.touched if by_clients else point.refused) / total) for point in one.curve]
+        for one in drawn
+    ]
+    text = f"share of {what} against the limit per {answer.per}, by " + ", ".join(one.limit for one in drawn)
     legend = "".join(
         f'<span><svg viewBox="0 0 34 12" aria-hidden="true"><path class="curve c{kind}" d="M1 6H33"/>'
         f'<circle class="c{kind}" cx="17" cy="6" r="3.5"/></svg>{escape(short(one.limit))}</span>'
         for kind, one in enumerate(drawn, 1)
     )
-    return document(
-        f"Limits that refuse at most {share}",
-        f"<h1>The smallest limits that refuse at most {share}</h1>"
-        f'<p class="soft"><span id="requests">{answer.requests:,}</span> requests by '
-        f"{escape(answer_keys(answer))} from {', '.join(map(escape, answer.source.names))}.</p>",
-        noted(suggestion_notes(answer), answer.source),
-        '<div class="scroll"><table id="suggestions"><thead><tr><th scope="col">smallest limit</th>'
-        '<th scope="col">refused</th><th scope="col">share</th>'
-        f'<th scope="col">never more in a {escape(answer.per)} than</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>",
-        f'<h2>Refused, against the limit</h2><p class="legend">{legend}</p>'
-        f'<div class="scroll">{curves([one.curve for one in drawn], answer.refuse_at_most, answer.per, text)}</div>'
-        '<p class="soft">Both axes are logarithmic. A point on the bottom line refuses no requests, or hardly any.</p>'
-        if drawn
-        else "",
+    target = answer.clients_at_most if by_clients else answer.refuse_at_most
+    return (
+        f'<h2>{what.capitalize()}, against the limit</h2><p class="legend">{legend}</p>'
+        f'<div class="scroll">{curves(lines, target or 0.0, answer.per, text)}</div>'
+        '<p class="soft">Both axes are logarithmic; the bottom line is zero. Where one line hides another, '
+        "both have the same values.</p>"
+    )
+
+
+def group_table(answer: Answer) -> str:
+    """The suggestions by group."""
+    rows = "".join(
+        f'<tr><td class="key">{escape(printable(group.name))}</td><td>{group.requests:,}</td>'
+        f'<td class="key">{escape(group.suggestion.limit if group.suggestion else "too few clients")}</td></tr>'
+        for group in answer.groups
+    )
+    return (
+        f'<h2>By {escape(answer.by or "")}</h2><div class="scroll"><table id="groups"><thead><tr>'
+        f'<th scope="col" class="key">'
+        f'group</th><th scope="col">requests</th><th scope="col" class="key">smallest limit</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 

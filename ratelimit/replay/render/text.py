@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from ..report import Answer, Outcome, Report, Source
+from ..report import TOO_FEW, Answer, Outcome, Point, Report, Source
+from .configuration import FORMS
 
 LONGEST = 60  # characters of a key
 
@@ -52,6 +53,8 @@ def source_notes(source: Source) -> list[str]:
         f"{several(missing, 'request')} without {field}; they count as one key, '-'"
         for field, missing in source.missing.items()
     ]
+    if source.excluded:
+        lines.append(f"{several(source.excluded, 'request')} left out by the conditions")
     if source.broken:
         lines.append(f"{source.broken:,} of {several(source.lines, 'line')} could not be read and are left out")
     skipped = [several(source.blank, "blank line")] if source.blank else []
@@ -231,26 +234,105 @@ def short(limit: str) -> str:
 
 
 def suggestions(answer: Answer, width: int | None = None) -> str:
-    """Render suggestions for a terminal, or to fit `width`."""
-    lines = []
-    if answer.requests:
-        lines.append(
-            f"{several(answer.requests, 'request')} by {answer_keys(answer)}; the smallest limits "
-            f"that refuse at most {percent(answer.refuse_at_most)} ({int(answer.refuse_at_most * answer.requests):,})"
-        )
-    lines = [fit(line, width) for line in (*lines, *suggestion_notes(answer), *broken_lines(answer.source))]
-    rows = [[one.limit, f"{one.refused:,}", percent(one.share), f"{one.most:,}"] for one in answer.suggestions]
-    if rows:
-        lines += ["", columns(["smallest limit", "refused", "", f"never more in a {answer.per} than"], rows, width)]
-    drawn = [one for one in answer.suggestions if one.curve]
-    if drawn:
-        points = [
-            [f"{number:,}/{answer.per}", *(percent(one.curve[i][1]) for one in drawn)]
-            for i, (number, _) in enumerate(drawn[0].curve)
+    """Render the answer of `suggest` for a terminal, or to fit `width`."""
+    head = [headline(answer), f"{several(answer.requests, 'request')} by {answer_keys(answer)}; {kinds(answer)}"]
+    head += [source_line(answer.source), *suggestion_notes(answer), *broken_lines(answer.source)]
+    parts = ["\n".join(fit(line, width) for line in head)]
+    if answer.usual:
+        parts.append(fit(peaks_line(answer), width))
+    if answer.suggestions:
+        rows = [
+            [one.limit, f"{one.touched:,}", f"{one.refused:,}", percent(one.share), f"{one.most:,}"]
+            for one in answer.suggestions
         ]
-        head = ["refused by", *(short(one.limit) for one in drawn)]
-        lines += ["", columns(head, points, width)]
+        names = ["smallest limit", "clients touched", "requests refused", "", f"never more in a {answer.per} than"]
+        parts.append(columns(names, rows, width))
+    parts += [above(answer, width)] if answer.above else []
+    parts += [curves(answer, width)] if any(one.curve for one in answer.suggestions) else []
+    parts += [groups(answer, width)] if answer.groups else []
+    if answer.suggestions:
+        parts.append(fit(f"as configuration: --as {', '.join(FORMS)}", width))
+    return "\n\n".join(parts)
+
+
+def headline(answer: Answer) -> str:
+    """The answer in one sentence."""
+    if not answer.suggestions:
+        if answer.clients_at_most is not None and answer.usual < TOO_FEW:
+            return f"too small a sample for an answer: {several(answer.usual, usual_name(answer))}"
+        return "no limit will do"
+    best = answer.suggestions[0]
+    if answer.clients_at_most is None:
+        return f"{best.limit} refuses {percent(best.share)} of the requests"
+    return f"{best.limit} touches {best.touched:,} of {several(answer.usual, usual_name(answer))}"
+
+
+def usual_name(answer: Answer) -> str:
+    return "usual client" if answer.source.key.partition("/")[0] == "client" else "usual key"
+
+
+def kinds(answer: Answer) -> str:
+    """What the other keys look like."""
+    counted = [several(number, kind) for kind, number in answer.kinds.items()]
+    if not counted:
+        return "none of them looks like a program"
+    return f"by their looks {', '.join(counted)}, the others are usual"
+
+
+def peaks_line(answer: Answer) -> str:
+    """The distribution of the usual clients' peaks."""
+    peaks = answer.peaks
+    return (
+        f"most requests of a {usual_name(answer)} in any {answer.per}: {peaks.median:,} (median), "
+        f"{peaks.p99:,} (99 %), {peaks.p999:,} (99.9 %), {peaks.largest:,} (largest)"
+    )
+
+
+def above(answer: Answer, width: int | None) -> str:
+    """The clients that the first suggestion refuses."""
+    rows = [
+        [shown(one.key), f"{one.peak:,}", f"{one.requests:,}", f"{one.refused:,}", one.kind or "usual"]
+        for one in answer.above
+    ]
+    lines = [
+        columns(
+            [f"above {answer.suggestions[0].limit}", f"in a {answer.per}", "requests", "refused", "kind"], rows, width
+        )
+    ]
+    for one in answer.above:
+        facts = [one.reason, one.agent if one.agent not in one.reason else "", one.target]
+        lines.append(fit(f"  {shown(one.key)}: {'; '.join(shown(fact) for fact in facts if fact)}", width))
     return "\n".join(lines)
+
+
+def curves(answer: Answer, width: int | None) -> str:
+    """What limits of other numbers do: clients touched, and the share of requests refused."""
+    drawn = [one for one in answer.suggestions if one.curve]
+    numbers = sorted({point.number for one in drawn for point in one.curve})
+    by_number = [{point.number: point for point in one.curve} for one in drawn]
+    rows = [
+        [f"{number:,}/{answer.per}", *(point_text(points.get(number), answer.requests) for points in by_number)]
+        for number in numbers
+    ]
+    return columns(["clients touched, requests refused by", *(short(one.limit) for one in drawn)], rows, width)
+
+
+def point_text(point: Point | None, requests: int) -> str:
+    return "-" if point is None else f"{point.touched:,}, {percent(point.refused / max(requests, 1))}"
+
+
+def groups(answer: Answer, width: int | None) -> str:
+    """The suggestions by group."""
+    rows = [
+        [
+            shown(group.name) or "/",
+            f"{group.requests:,}",
+            group.suggestion.limit if group.suggestion else "too few clients",
+            f"{group.suggestion.touched:,}" if group.suggestion else "-",
+        ]
+        for group in answer.groups
+    ]
+    return columns([f"by {answer.by}", "requests", "smallest limit", "clients touched"], rows, width)
 
 
 def suggestion_notes(answer: Answer) -> list[str]:
@@ -258,7 +340,15 @@ def suggestion_notes(answer: Answer) -> list[str]:
     lines = []
     if not answer.complete:
         lines.append("interrupted: this is what was known by then")
-    return [*lines, *source_notes(answer.source), *(f"{name}: no limit refuses so few" for name in answer.none)]
+    if answer.clients_at_most is not None and answer.usual >= TOO_FEW and answer.clients_at_most * answer.usual < 1:
+        lines.append(
+            f"{percent(answer.clients_at_most)} of {several(answer.usual, usual_name(answer))} is less than one; "
+            "one may be touched"
+        )
+    lines += source_notes(answer.source)
+    if answer.clients_at_most is None or answer.usual >= TOO_FEW:
+        lines += [f"{name}: no limit refuses so few" for name in answer.none]
+    return lines
 
 
 def answer_keys(answer: Answer) -> str:
