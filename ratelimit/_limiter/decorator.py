@@ -1,21 +1,26 @@
 """Limits on the calls of a function: the decorator `limiter.limited(...)`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..errors import LimitExceeded
-
-if TYPE_CHECKING:
-    from .._core import Limiter
-    from ..composite import All
+from .decision import Decision
 
 UNSET: Any = object()  # without a default, a refused call raises LimitExceeded
 
 
+class Limiting(Protocol):
+    """A limiter, or several as one, as far as its decorator needs it."""
+
+    def hit(self, key: Any, cost: int = 1) -> Decision: ...
+    def wait(self, key: Any, cost: int = 1, timeout: Any = None) -> None: ...
+    def wait_async(self, key: Any, cost: int = 1, timeout: Any = None) -> Coroutine[Any, Any, None]: ...
+
+
 def limit_calls(
-    limiter: "Limiter | All",
+    limiter: Limiting,
     key: Callable[..., Any] | None,
     cost: int | Callable[..., int],
     wait: bool,
