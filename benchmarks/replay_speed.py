@@ -43,7 +43,7 @@ def median(work: Callable[[], object]) -> float:
 
 
 def ours(moments: np.ndarray, keys: np.ndarray, limit: str) -> Callable[[], object]:
-    """The decisions alone, with as much room as `replay` gives."""
+    """Return the decisions alone, with as much room as `replay` gives."""
     chosen, distinct = Limit.parse(limit), len(np.unique(keys))
 
     def decide() -> None:
@@ -122,7 +122,7 @@ def decisions() -> None:
 
 
 def plain(log: Path) -> int:
-    """The obvious program: a regular expression, line by line, and the two fields that matter."""
+    """Run the obvious program: a regular expression, line by line, and the two relevant fields."""
     with open(log, encoding="utf-8", errors="surrogateescape") as file:
         found = [(match[1], match[2]) for line in file if (match := PLAIN.match(line))]
     return len(found)

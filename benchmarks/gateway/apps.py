@@ -23,12 +23,12 @@ def _mock():
 
 
 def mock():
-    """Method, stage and account level, all of them admitting."""
+    """Make the gateway with method, stage and account levels, all of which admit."""
     return _gateway({"GET /pets": _mock()})
 
 
 def refusing():
-    """The same, but that the method level refuses."""
+    """Make the same gateway with a method level that refuses."""
     from ratelimit.gateway import Throttle
 
     return _gateway({"GET /pets": _mock()}, {"*": Throttle(0.001, 1)})
@@ -55,13 +55,13 @@ def proxy():
 
 
 def bare():
-    """The bytes that the gateway's mock answers with, and nothing else."""
+    """Make an application that sends the bytes of the gateway's mock, and does nothing else."""
     policy = b'"method";q=1073741824;w=11, "stage";q=1073741824;w=11, "account";q=1073741824;w=11'
     return _bare(200, BODY, [(b"ratelimit-policy", policy), (b"ratelimit", b'"method";r=1073741823;t=1')])
 
 
 def bare_refusing():
-    """The bytes of the gateway's refusal, likewise."""
+    """Make an application that sends the bytes of the gateway's refusal, and does nothing else."""
     policy = b'"method";q=1;w=1000, "stage";q=1073741824;w=11, "account";q=1073741824;w=11'
     more = [
         (b"x-amzn-errortype", b"TooManyRequestsException"),

@@ -95,7 +95,7 @@ class Servers:
         return process
 
     def app(self, name):
-        """The port and the process of one application, or of the gateway's own command with a file."""
+        """Start one application, or the gateway's own command with a file; return its port and process."""
         port = free_port()
         options = ["--no-access-log", "--no-proxy-headers", "--log-level", "error"]
         command = ["uvicorn", "--app-dir", str(HERE), f"apps:{name}", "--factory", *options]
@@ -117,7 +117,7 @@ class Servers:
 
 
 def wrk(port, seconds, path="/pets"):
-    """Requests a second, and how many were refused."""
+    """Run wrk; return the requests a second, and how many were refused."""
     command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}{path}"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
@@ -161,7 +161,7 @@ def compare(servers, rounds, seconds):
 
 
 def processor_seconds(process):
-    """The processor time of a process, in user and kernel mode."""
+    """Return the processor time of a process, in user and kernel mode."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -171,7 +171,7 @@ def ratio(figures, one, other):
 
 
 def section(figures, by_processor):
-    """The targets, and the requests a second of each application."""
+    """Return the targets, and the requests a second of each application."""
 
     def target(what, one, other, bound, unit, at_least):
         remark = f"{ratio(by_processor, one, other):.3f} by processor time"

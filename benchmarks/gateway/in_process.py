@@ -29,7 +29,7 @@ async def receive():
 
 
 async def send(message):
-    """The network."""
+    """Stand in for the network."""
 
 
 async def once(app, path):

@@ -87,8 +87,8 @@ cdef object hashes_of(const uint64_t* seed, keys):
     cdef const uint8_t[:, ::1] rows
     cdef Py_ssize_t i, size, length
     expected = (
-        "keys: expected a one-dimensional array of integers, bytes or text (dtype i, u, S, U or StringDType), or a list or object "
-        "array of str, bytes and int"
+        "keys: expected a one-dimensional array of integers, bytes or text (dtype i, u, S, U or StringDType), "
+        "or a list or object array of str, bytes and int"
     )
     if not isinstance(keys, (np.ndarray, list, tuple)):
         raise TypeError(f"{expected}, got {type(keys).__name__}")

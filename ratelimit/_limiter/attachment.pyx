@@ -24,7 +24,7 @@ cdef int64_t ANCHOR = anchor_ns()  # one for all limiters, so that several decid
 cdef uint64_t BOOT = boot_id()
 cdef enum:
     MAX_OVERRIDES = 1024  # compiled rules that are kept for quotas of single calls
-    MAX_RULES = 256  # former rules that are kept for decisions under way; each takes much less than a change of the quota
+    MAX_RULES = 256  # former rules, kept for decisions in progress; small compared with a change of quota
 
 cdef extern from *:
     """

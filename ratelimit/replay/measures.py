@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from .reading.timestamps import NS
+from .._engine.constants import NS_PER_SECOND as NS
 
 NEVER = 2**62  # the wait of a request that is never admitted
 BINS = 480  # of a timeline, at most

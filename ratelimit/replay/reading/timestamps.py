@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._engine.constants import NS_PER_SECOND as NS
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
-NS = 1_000_000_000
 BROKEN = -1  # a text that is not a time, or a time before 1970
 LATEST = 2**62 - 2
 LATEST_YEAR = 2116  # the year of LATEST

@@ -6,8 +6,8 @@ from html import escape
 from itertools import pairwise
 from math import ceil, floor, log10
 
+from ..._engine.constants import NS_PER_SECOND as NS
 from ..measures import STEPS
-from ..reading.timestamps import NS
 from ..report import Largest
 from .text import duration, percent
 
