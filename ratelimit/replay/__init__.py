@@ -2,18 +2,19 @@
 
 How a log becomes a report:
 
-    reading/files.py       paths or standard input, decompressed, as blocks of whole lines
-    reading/formats.py     lines of a known format, as columns of fields      } pyarrow, in the extra
-    reading/keys.py        an expression over the fields, as one key a row     } `replay`
-    reading/timestamps.py  text as nanoseconds since the epoch
-    reading/merge.py       rows of one or several files, in order of time
-    reading/reader.py      these steps, one after the other
-    batch.py               requests as arrays: the only thing that the engine sees    } numpy alone
-    engine.py              batches, decided by every limit                            }
+    reading/files.py       paths or standard input, decompressed, as blocks of whole lines    }
+    reading/formats/       lines of a format, as columns of fields; catalogue.py lists them   } pyarrow and msgspec,
+    reading/keys.py        an expression over the fields, as one key a row                    } in the extra `replay`
+    reading/timestamps.py  text as nanoseconds since the epoch                                }
+    reading/reader.py      these steps, one after the other                                   }
+    batch.py, trace.py     requests as arrays; all of them on disk, in order of time
+    engine.py              batches, decided by every limit
     measures.py            what is counted meanwhile, in bounded memory (_counting.pyx: per key)
-    search.py              the smallest limits that refuse no more than a given share
+    arrays.py, logs.py     `replay` and `replay_log`
+    clients.py             which clients look like programs
+    search.py, answer.py   the smallest limits that touch few clients, and what they do
     report.py              the results of both commands, as dataclasses
-    render/                reports for people: text, HTML and its charts
+    render/                reports for people: text, HTML and its charts, configuration
     cli/                   the commands
 """
 
