@@ -109,7 +109,7 @@ class Inquiry:
     def search(
         self, algorithms: list[str], trace: Trace, clients: Clients, allowed: int
     ) -> "Iterator[LimitSpec | None]":
-        """The smallest limit of each algorithm; None where there is none, or too few clients for an answer."""
+        """Yield the smallest limit of each algorithm, or None if no limit fits or there are too few clients."""
         if self.clients_at_most is None:
             replays = Replays(trace, Rooms(trace, self.size), self.replayed)
             measure, below = cache(replays.refused), len(trace) + 1
@@ -129,7 +129,7 @@ class Inquiry:
             yield suggest(measure, algorithm, allowed, self.period_ns, below)
 
     def described(self, spec: LimitSpec, replays: Replays, numbers: list[int] | None = None) -> Suggestion:
-        """What a limit does, and what limits of other numbers do."""
+        """Return the effect of a limit, and of limits with other numbers."""
         burst = at_once(spec) if spec.algorithm in ("token-bucket", "leaky-bucket") else None
         refused = replays.refused_by_client(Limit((spec,)), self.size)
         curve = [
@@ -149,7 +149,7 @@ class Inquiry:
         return int(np.count_nonzero(refused[: self.size][self.usual])), int(refused.sum())
 
     def above(self, spec: LimitSpec) -> list[Above]:
-        """The clients that a limit refuses, by their peak."""
+        """Return the clients that a limit refuses, by their peak."""
         refused = self.replays.refused_by_client(Limit((spec,)), self.size)[: self.size]
         order = np.lexsort((-refused, -self.clients.peaks))
         chosen = [int(client) for client in order if refused[client]][:SHOWN]
@@ -175,7 +175,7 @@ class Inquiry:
         return rows
 
     def grouped(self) -> list[Group]:
-        """A suggestion for each of the groups with the most requests, by the first algorithm."""
+        """Return a suggestion for each of the groups with the most requests, by the first algorithm."""
         assert self.by is not None
         names: dict[str, int] = {}
         numbers = np.array(
@@ -205,7 +205,7 @@ class Inquiry:
 
 
 def group_of(target: str, by: str) -> str:
-    """The group of a target ("GET /api/v1/items"): by "method", "path", "path/N", or several of them with +."""
+    """Return the group of a target ("GET /api/v1/items"): by "method", "path", "path/N", or several joined with +."""
     method, _, path = target.partition(" ")
     parts = []
     for term in by.replace(" ", "").split("+"):
@@ -217,7 +217,7 @@ def group_of(target: str, by: str) -> str:
 
 
 def _part_of(trace: Trace, chosen: NDArray[np.bool_]) -> Trace:
-    """The requests of some clients."""
+    """Return the requests of some clients."""
     result = Trace()
     kept = np.append(chosen, False)
     for batch in trace.batches():

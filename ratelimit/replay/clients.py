@@ -1,4 +1,4 @@
-"""What each client did, and whether it looks like a program: a crawler, a script, a scan or a login attack.
+"""The behaviour of each client, and whether it looks like a program: a crawler, a script, a scan or a login attack.
 
 `Clients` counts, in one pass over a trace, what the classes are about; the rules are in `CLASSES`. A client is any key
 that limits count by.
@@ -47,7 +47,7 @@ CLASSES = [
     Class("", "clients", ""),
     Class("login attack", "login attacks", "{failed:.0%} of its requests are refused logins"),
     Class("scan", "scans", "{odd:.0%} of its requests are for files that are not there or that only scanners ask for"),
-    Class("crawler", "crawlers", "it says so: {agent}"),
+    Class("crawler", "crawlers", "by its user agent: {agent}"),
     Class("script", "scripts", "{near:.0%} of its requests are within 5 seconds of a full minute"),
 ]
 USUAL, LOGIN_ATTACK, SCAN, CRAWLER_CLASS, SCRIPT = range(5)

@@ -167,7 +167,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Point:
-    """What a limit of another number would do: the usual clients that it touches, and the requests that it refuses."""
+    """The effect of a limit with another number: the usual clients that it touches, and the requests that it refuses."""
 
     number: int
     touched: int
@@ -242,7 +242,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Answer:
-    """What `ratelimit suggest` found.
+    """The results of `ratelimit suggest`.
 
     Attributes:
         clients_at_most: the share of the usual clients that may be touched, and how many that are (`allowed`); None

@@ -32,7 +32,7 @@ def write(path, lines):
 
 
 def people(number=100, pages=5):
-    """Clients that take a few pages each, at most `pages` in a minute."""
+    """Return clients that load a few pages each, at most `pages` in a minute."""
     return [
         line(37 * one + 7 * page, f"192.0.2.{one}", f"/page/{page}") for one in range(number) for page in range(pages)
     ]
@@ -134,7 +134,7 @@ def test_groups_of_targets(by, expected):
 
 
 def test_suggest_answers_the_demo(made_log, tmp_path):
-    """Five thousand clients, four thousand of which are one scan; nobody has to be told how loud the script is."""
+    """Five thousand clients, four thousand of which are one scan; the script is recognised without an option."""
     path = tmp_path / "answer.json"
     assert suggest.main([str(made_log), "--json", str(path)]) == 0
     found = json.loads(path.read_text())

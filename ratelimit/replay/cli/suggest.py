@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
         help="how many of the clients that do not look like programs may be refused anything; default: 0.1%%",
     )
     bound.add_argument(
-        "--refuse-at-most", type=share_of, metavar="SHARE", help="how many requests may be refused, whoever sends them"
+        "--refuse-at-most", type=share_of, metavar="SHARE", help="how many requests of any client may be refused"
     )
     parser.add_argument(
         "--by", type=grouping, metavar="FIELDS", help="a limit for each path/1, method or 'method + path/2'"
@@ -105,7 +105,7 @@ def main(arguments: list[str]) -> int:
 
 
 def configured(answer: Answer, form: str) -> str:
-    """The first suggestion as configuration."""
+    """Return the first suggestion as configuration."""
     if not answer.suggestions:
         raise ValueError(headline(answer))
     return configuration(answer.suggestions[0], form)

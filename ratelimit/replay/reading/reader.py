@@ -182,7 +182,7 @@ class Reader:
         return Batch(times, hashes[codes], ids[codes], *(self._profiled(rows) if self.profile else ()))
 
     def _filtered(self, rows: Rows, times: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
-        """The requests that `where`, `since` and `until` let through."""
+        """Return the requests that `where`, `since` and `until` select."""
         keep = (times >= self.since) & (times < self.until)
         if self.where is not None and len(times):
             keep &= self.where.mask(rows.fields).to_numpy(zero_copy_only=False)

@@ -1,7 +1,7 @@
 """A suggested limit as configuration: for this library and its gateway, and for other programs.
 
-Other programs count by algorithms of their own. What they call their limit is filled in so that it comes closest, and a
-comment says where it differs.
+Other programs have their own algorithms. Their settings are those that come closest to the limit, and a comment names
+the difference.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ PERIODS = {1: "second", 60: "minute", 3_600: "hour", 86_400: "day"}
 
 
 def configuration(limit: Suggestion, form: str) -> str:
-    """A suggestion in one of FORMS."""
+    """Return a suggestion in one of FORMS."""
     return FORMS[form](limit)
 
 

@@ -108,7 +108,7 @@ def suggestions_page(answer: Answer) -> str:
 
 
 def suggested(answer: Answer) -> str:
-    """The suggestions, and how to write the first one elsewhere."""
+    """Render the suggestions, and the first one as configuration of other programs."""
     rows = "".join(
         f"<tr><td>{escape(one.limit)}</td><td>{one.touched:,}</td><td>{one.refused:,}</td><td>{percent(one.share)}</td>"
         f"<td>{one.most:,}</td></tr>"
@@ -123,7 +123,7 @@ def suggested(answer: Answer) -> str:
 
 
 def clients_above(answer: Answer) -> str:
-    """The clients that the first suggestion refuses, and what they look like."""
+    """Render the clients that the first suggestion refuses, and their class."""
     rows = "".join(
         f'<tr><td class="key">{escape(printable(one.key))}</td><td class="key">{escape(one.kind or "usual")}</td>'
         f"<td>{one.peak:,}</td><td>{one.requests:,}</td><td>{one.refused:,}</td>"
@@ -141,7 +141,7 @@ def clients_above(answer: Answer) -> str:
 
 
 def curve_chart(answer: Answer) -> str:
-    """The clients touched, or the requests refused, against the limit."""
+    """Draw the clients touched, or the requests refused, against the limit."""
     drawn = [one for one in answer.suggestions if one.curve]
     if not drawn:
         return ""
@@ -168,7 +168,7 @@ def curve_chart(answer: Answer) -> str:
 
 
 def group_table(answer: Answer) -> str:
-    """The suggestions by group."""
+    """Render the suggestions by group."""
     rows = "".join(
         f'<tr><td class="key">{escape(printable(group.name))}</td><td>{group.requests:,}</td>'
         f'<td class="key">{escape(group.suggestion.limit if group.suggestion else "too few clients")}</td></tr>'

@@ -256,7 +256,7 @@ def suggestions(answer: Answer, width: int | None = None) -> str:
 
 
 def headline(answer: Answer) -> str:
-    """The answer in one sentence."""
+    """Return the answer in one sentence."""
     if not answer.suggestions:
         if answer.clients_at_most is not None and answer.usual < TOO_FEW:
             return f"too small a sample for an answer: {several(answer.usual, usual_name(answer))}"
@@ -272,7 +272,7 @@ def usual_name(answer: Answer) -> str:
 
 
 def kinds(answer: Answer) -> str:
-    """What the other keys look like."""
+    """Return the classes of the other keys."""
     counted = [several(number, kind) for kind, number in answer.kinds.items()]
     if not counted:
         return "none of them looks like a program"
@@ -280,7 +280,7 @@ def kinds(answer: Answer) -> str:
 
 
 def peaks_line(answer: Answer) -> str:
-    """The distribution of the usual clients' peaks."""
+    """Return the distribution of the usual clients' peaks."""
     peaks = answer.peaks
     return (
         f"most requests of a {usual_name(answer)} in any {answer.per}: {peaks.median:,} (median), "
@@ -289,7 +289,7 @@ def peaks_line(answer: Answer) -> str:
 
 
 def above(answer: Answer, width: int | None) -> str:
-    """The clients that the first suggestion refuses."""
+    """Render the clients that the first suggestion refuses."""
     rows = [
         [shown(one.key), f"{one.peak:,}", f"{one.requests:,}", f"{one.refused:,}", one.kind or "usual"]
         for one in answer.above
@@ -306,7 +306,7 @@ def above(answer: Answer, width: int | None) -> str:
 
 
 def curves(answer: Answer, width: int | None) -> str:
-    """What limits of other numbers do: clients touched, and the share of requests refused."""
+    """Render the effect of limits with other numbers: clients touched, and the share of requests refused."""
     drawn = [one for one in answer.suggestions if one.curve]
     numbers = sorted({point.number for one in drawn for point in one.curve})
     by_number = [{point.number: point for point in one.curve} for one in drawn]
@@ -322,7 +322,7 @@ def point_text(point: Point | None, requests: int) -> str:
 
 
 def groups(answer: Answer, width: int | None) -> str:
-    """The suggestions by group."""
+    """Render the suggestions by group."""
     rows = [
         [
             shown(group.name) or "/",
