@@ -101,8 +101,12 @@ class Limiter(Attachment):
             key, cost: as for `hit`.
             max_delay: seconds. Nothing is booked if the wait would be longer.
         """
-    def refund(self, key: _Key, cost: int = 1) -> None:
-        """Give `cost` back, at most what was spent."""
+    def refund(self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None) -> None:
+        """Give `cost` back, at most what was spent.
+
+        Args:
+            quota: that of the call that spent it, as for `hit`.
+        """
     async def allow_async(self, key: _Key, /) -> bool:
         """Do what `allow` does; for tables that are reached over a network."""
     async def hit_async(

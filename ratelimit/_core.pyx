@@ -149,15 +149,21 @@ cdef class Limiter(Attachment):
             [place_of(self, 0, hashed, &out)], status == DONE, (request.cost,), out.now, wait_ns(out.now, out.at)
         )
 
-    def refund(self, key, cost=1):
-        """Give `cost` back, at most what was spent."""
+    def refund(self, key, cost=1, *, quota=None):
+        """Give `cost` back, at most what was spent.
+
+        Args:
+            quota: that of the call that spent it, as for `hit`.
+        """
         cdef Request request
         cdef Outcome out
+        cdef CompiledRule compiled
         cdef uint64_t hashed = hash_key(self.attached.seed, key)
         request.verb = REFUND
         request.cost = checked_cost(cost, "cost")
         self.prepare(&request, None)
-        perform(&self.attached, self.rule, &request, hashed, &out)
+        compiled = self.rule_for(quota)
+        perform(&self.attached, &compiled.rule, &request, hashed, &out)
 
     async def allow_async(self, key, /):
         """Do what `allow` does; for tables that are reached over a network."""

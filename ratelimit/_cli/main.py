@@ -43,6 +43,7 @@ def main() -> int:
 def run(command: str, arguments: list[str]) -> int:
     """Run a command; an interrupt or a closed pipe ends it without a traceback."""
     module, _ = COMMANDS[command]
+    search_last(os.getcwd(), *(os.path.dirname(os.path.abspath(one)) for one in arguments if os.path.isfile(one)))
     try:
         try:
             program = import_module(module)
@@ -60,3 +61,12 @@ def run(command: str, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards the unflushed rest at exit
         return 128 + signal.SIGPIPE
     return status
+
+
+def search_last(*folders: str) -> None:
+    """Search folders for modules after all others, so that a file beside a log or a configuration replaces no library.
+
+    With `python -m`, Python searches the working directory first.
+    """
+    last = [one for one in sys.path if os.path.abspath(one) in folders]
+    sys.path[:] = [one for one in sys.path if one not in last] + last

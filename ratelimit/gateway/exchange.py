@@ -40,7 +40,7 @@ class Outcome:
         status: of the answer.
         result: for the metrics.
         response_length: bytes of the body that were sent.
-        error, error_type: of a gateway response, its message and type.
+        error, error_type, reason: of a gateway response, its message and type, and why it was sent.
         integration_status, integration_error, integration_ns: the status of the backend or why it failed, and the
             time that it took.
     """
@@ -50,6 +50,7 @@ class Outcome:
     response_length: int = 0
     error: str = ""
     error_type: str = ""
+    reason: str = ""
     integration_status: int = 0
     integration_error: str = ""
     integration_ns: int = 0
@@ -99,7 +100,7 @@ class Exchange:
             "path": destination.path.replace(SLASH, "/"),
             "rawPath": "/" + "/".join(self.raw_segments()),
             "rawQueryString": request.raw_query.decode("latin-1"),
-            "headers": combine(request.raw_headers),
+            "headers": combine(request.vouched_headers()),
             "queryStringParameters": request.query,
             "pathParameters": dict(destination.path_variables),
             "stageVariables": dict(destination.stage_variables),
@@ -149,6 +150,7 @@ CONTEXT: dict[str, Callable[[Exchange], Any]] = {  # by the names of templates/v
     "integration.error": lambda x: x.outcome.integration_error,
     "error.message": lambda x: x.outcome.error,
     "error.responseType": lambda x: x.outcome.error_type,
+    "error.reason": lambda x: x.outcome.reason,
     "domainName": lambda x: x.request.header("host"),
     "apiId": lambda x: x.destination.api,
     "deployment": lambda x: x.destination.deployment,

@@ -4,12 +4,51 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from functools import partial
 from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
+from threading import BoundedSemaphore
 from typing import Any
 
-THREADS = ThreadPoolExecutor(100, "function")  # separate from the loop's own threads, which resolve names
+from .http.errors import Refusal
+
+
+class FunctionPool:
+    """Calls functions, with a bound on those that run or wait; sync ones run in threads of the pool.
+
+    Args:
+        name: of the threads.
+        threads: how many sync functions run at a time.
+        max_calls: how many calls may run or wait. A call counts until its function has returned, also after a timeout.
+    """
+
+    def __init__(self, name: str, threads: int = 100, max_calls: int = 1_000) -> None:
+        self._name = name
+        self._threads = ThreadPoolExecutor(threads, name)
+        self._free = BoundedSemaphore(max_calls)
+
+    async def call(self, function: Callable[..., Any], event: dict[str, Any], timeout: float) -> Any:
+        """Call a function of one event, so that other requests go on.
+
+        Raises: TimeoutError after so many seconds; Refusal when too many calls run or wait; what the function raises.
+        """
+        if not self._free.acquire(blocking=False):
+            raise Refusal("OVERLOADED", f"too many calls of a {self._name} run or wait")
+        if iscoroutinefunction(function):
+            try:
+                async with asyncio.timeout(timeout):
+                    return await function(event)
+            finally:
+                self._free.release()
+        running = self._threads.submit(copy_context().run, function, event)
+        running.add_done_callback(lambda _: self._free.release())
+        async with asyncio.timeout(timeout):
+            result = await asyncio.wrap_future(running)
+            return await result if isawaitable(result) else result
+
+
+# Each has its own, so that slow authorizers do not stop the functions, nor the other way round.
+AUTHORIZERS = FunctionPool("authorizer")
+FUNCTIONS = FunctionPool("function")
 
 
 def load_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
@@ -27,16 +66,3 @@ def load_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
     if not callable(loaded):
         raise ValueError(f"function {function!r} is not callable")
     return loaded  # type: ignore[no-any-return]
-
-
-async def call_function(function: Callable[..., Any], event: dict[str, Any], timeout: float) -> Any:
-    """Call a function of one event; a sync one runs in a thread, so that other requests go on.
-
-    Raises: TimeoutError after so many seconds, and whatever the function raises.
-    """
-    async with asyncio.timeout(timeout):
-        if iscoroutinefunction(function):
-            return await function(event)
-        run = partial(copy_context().run, function, event)
-        result = await asyncio.get_running_loop().run_in_executor(THREADS, run)
-        return await result if isawaitable(result) else result

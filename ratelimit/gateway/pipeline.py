@@ -3,7 +3,9 @@
 import logging
 from typing import Any, Protocol
 
+from .access.guard import Guard
 from .exchange import Exchange
+from .http.body import MEMORY
 from .http.errors import BadValue, ClientDisconnected, Refusal
 from .http.headers import Headers
 from .http.request import Receive, Request, Send
@@ -11,6 +13,7 @@ from .http.response import Response
 from .observability.meter import stopwatch_ns
 from .site import CompiledRoute, Site
 from .templates.gateway_responses import GatewayResponses
+from .throttling.chain import Chain
 from .throttling.levels import LEVELS
 
 log = logging.getLogger("ratelimit.gateway")
@@ -34,10 +37,13 @@ async def serve(site: Site, exchange: Exchange, transport: Transport) -> None:
     """Take one request from its route to its record."""
     route = None
     try:
+        if exchange.request.unreadable is not None:
+            raise exchange.request.unreadable
         route = transport.route(site, exchange)
-        if route.guard is not None:
-            exchange.caller = await route.guard.admit(exchange)
-        response = throttle(site, route, exchange)
+        if route.guard is None:  # a message has the caller of its handshake
+            response = throttle(site, route.chain_of(exchange.caller), route, exchange)
+        else:
+            response = await admit(site, route.guard, route, exchange)
         if response is None:
             response = route.constant or await transport.answer(route, exchange)
     except ClientDisconnected:
@@ -62,17 +68,38 @@ def begin(site: Site, scope: Any, receive: Receive, send: Send) -> Exchange:
     return Exchange(request)
 
 
-def throttle(site: Site, route: CompiledRoute, exchange: Exchange) -> Response | None:
-    """Spend one request at all levels; return the answer if a level refuses."""
+async def admit(site: Site, guard: Guard, route: CompiledRoute, exchange: Exchange) -> Response | None:
+    """Identify the client and spend its request; return the answer if it is refused.
+
+    The levels that need no identity are spent before an authorizer is asked, so that clients cannot make it work
+    without bound, and stay spent when it denies. When the caller has a plan, they are given back and spent again,
+    all or nothing together with those of the plan.
+    """
+    guard.check_address(exchange.request.client)
+    if guard.authorizer is None:
+        exchange.caller = await guard.identify(exchange)
+        return throttle(site, route.chain_of(exchange.caller), route, exchange)
+    response = throttle(site, route.chain, route, exchange)
+    if response is not None:
+        return response
+    exchange.caller = await guard.identify(exchange)
+    chain = route.chain_of(exchange.caller)
+    if chain is route.chain:
+        return None
+    if exchange.ruling is not None and route.chain is not None:
+        route.chain.give_back()
+    return throttle(site, chain, route, exchange)
+
+
+def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Exchange) -> Response | None:
+    """Spend one request at all levels of a chain; return the answer if a level refuses."""
+    if chain is None:
+        return None
     try:
-        caller = exchange.caller
-        chain = route.chain_of_plan(caller) if caller.key else route.chain
-        if chain is None:
-            return None
-        exchange.ruling = ruling = chain.hit()
+        exchange.ruling = ruling = chain.hit(site.limiter_failures, site.fails_open)
     except Exception as error:
-        log.exception("a limiter failed; on_limiter_error is %s", "fail_open" if site.fails_open else "fail_closed")
-        return None if site.fails_open else refuse(site, exchange, Refusal("LIMITER_FAILURE", repr(error)))
+        site.limiter_failures("any", error)
+        return refuse(site, exchange, Refusal("LIMITER_FAILURE", repr(error)))
     if ruling.shadow and route.meter is not None:
         route.meter.would_refuse(ruling.shadow)
     if ruling.allowed:
@@ -97,8 +124,8 @@ def refuse(site: Site, exchange: Exchange, error: Exception) -> Response:
 
 def _gateway_response(responses: GatewayResponses, exchange: Exchange, refusal: Refusal) -> Response:
     own, outcome = responses.by_type[refusal.type], exchange.outcome
-    outcome.error, outcome.error_type, outcome.result = own.message, refusal.type, own.result
-    outcome.status = own.status  # for the template
+    outcome.error, outcome.error_type, outcome.reason = own.message, refusal.type, refusal.message
+    outcome.status, outcome.result = own.status, own.result  # the status is for the template
     return own.fill(exchange, refusal.headers)
 
 
@@ -114,6 +141,7 @@ def limit_headers(site: Site, exchange: Exchange, headers: Headers) -> Headers:
 
 def record(site: Site, route: CompiledRoute | None, exchange: Exchange) -> None:
     """Count a request that has ended, and write its line."""
+    MEMORY.release(exchange.request)
     outcome = exchange.outcome
     meter = site.unrouted if route is None else route.meter
     if meter is not None:

@@ -35,6 +35,7 @@ from .templates.gateway_responses import GatewayResponses
 from .templates.template import Template
 from .templates.transform import Transform
 from .throttling.chain import Chain
+from .throttling.failures import LimiterFailures
 from .throttling.levels import Level
 from .throttling.limiters import Limiters
 from .throttling.usage_plan import UsagePlan
@@ -72,9 +73,9 @@ class CompiledRoute:
     max_body: int = 0
     constant: Response | None = None
 
-    def chain_of_plan(self, caller: Caller) -> Chain | None:
-        """Return the levels of a caller's plan, followed by those of the route."""
-        if self.plans is None:
+    def chain_of(self, caller: Caller) -> Chain | None:
+        """Return the levels of a caller's plan, if it has one, followed by those of the route."""
+        if not caller.key or self.plans is None:
             return self.chain
         return self.plans[caller.key].chain(caller.key, self.stage, self.key, self.levels, self.shadow)
 
@@ -105,6 +106,7 @@ class CompiledApi:
         is_websocket: whether it is a WebSocket API.
         selection: gives the route that a WebSocket message names.
         limits: of WebSockets.
+        origins: in lower case, whose pages may open WebSockets; empty for all.
         variants: those of its stages, by the name of the stage and whether it is the canary.
     """
 
@@ -112,6 +114,7 @@ class CompiledApi:
     is_websocket: bool
     selection: Template
     limits: WebSocketLimits
+    origins: frozenset[str]
     variants: Mapping[tuple[str, bool], Variant[CompiledRoute]]
 
 
@@ -153,6 +156,7 @@ class Site:
         self.limit_headers = configuration.headers
         self.body_timeout = configuration.body_timeout
         self.fails_open = configuration.on_limiter_error == "fail_open"
+        self.limiter_failures = LimiterFailures(configuration.on_limiter_error)
         self.tracing = Tracing() if configuration.tracing else None
         self.access_log: AccessLogWriter | None = None
         if configuration.access_log:
@@ -241,7 +245,9 @@ class _Compiler:
         authorizers = {}
         for label, one in api.authorizers.items():
             with self._problems.at("apis", name, "authorizers", label, "function"):
-                authorizers[label] = CachingAuthorizer(one.function, one.identity, one.ttl)
+                authorizers[label] = CachingAuthorizer(
+                    one.function, one.identity, one.ttl, tuple(map(Template, one.cache_key))
+                )
         given = {**self._configuration.responses, **api.responses}
         variants = {}
         for stage_name, stage in api.stages.items():
@@ -253,6 +259,7 @@ class _Compiler:
             api.type == "websocket",
             Template(api.route_selection),
             api.limits,
+            frozenset(origin.lower() for origin in api.origins),
             variants,
         )
 

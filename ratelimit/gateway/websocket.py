@@ -194,7 +194,10 @@ class Handshake:
         exchange.destination = connection.destination = match.destination
         if match.route is None:
             raise Refusal(*match.refusal)
-        connection.api = site.apis[match.destination.api]
+        connection.api = api = site.apis[match.destination.api]
+        origin = request.header("origin")
+        if api.origins and origin is not None and origin.lower() not in api.origins:
+            raise Refusal("ACCESS_DENIED", f"the origin {origin!r}")
         connection.routes = dict(site.variant(match.destination).routes)
         return match.route
 
@@ -298,7 +301,7 @@ async def ask(route: CompiledRoute, exchange: Exchange, body: bytes) -> Response
     request.scope = {**request.scope, "method": "POST" if body else "GET"}
     request.body = body
     response = await route.answer(exchange)
-    return response._replace(body=await collect(response, route.max_body))
+    return response._replace(body=await collect(request, response, route.max_body))
 
 
 def error_frame(exchange: Exchange) -> str:

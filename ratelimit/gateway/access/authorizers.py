@@ -2,12 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from typing import Any
 
 from ..exchange import Exchange
-from ..functions import call_function, load_function
+from ..functions import AUTHORIZERS, load_function
 from ..http.errors import Refusal
+from ..templates.template import Template
 
 log = logging.getLogger("ratelimit.gateway")
 MAX_CACHED_ANSWERS = 10_000
@@ -22,6 +24,7 @@ class CachingAuthorizer:
             value of an API key}`.
         identity: the header that identifies the client; a request without it is refused.
         ttl: seconds for which an answer holds for the same identity, stage and route.
+        cache_key: what else must be the same.
         clock: seconds.
 
     Raises: ValueError when the function cannot be loaded.
@@ -32,11 +35,13 @@ class CachingAuthorizer:
         function: Callable[..., Any] | str,
         identity: str,
         ttl: float,
+        cache_key: Sequence[Template] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._function = load_function(function)
         self._identity = identity
         self._ttl = ttl
+        self._cache_key = cache_key
         self._clock = clock
         self._answers: dict[tuple[str, ...], tuple[float, dict[str, Any]]] = {}
 
@@ -49,7 +54,7 @@ class CachingAuthorizer:
         name = self._identity.lower().encode()
         if sum(header == name for header, _ in request.raw_headers) > 1:
             raise Refusal("BAD_REQUEST", f"{self._identity} twice")
-        label = identity, destination.stage, destination.route
+        label = identity, destination.stage, destination.route, *(one.fill(exchange) for one in self._cache_key)
         until, answer = self._answers.get(label, (0.0, {}))
         if self._clock() >= until:
             answer = await self._call(exchange)
@@ -63,14 +68,16 @@ class CachingAuthorizer:
 
     async def _call(self, exchange: Exchange) -> dict[str, Any]:
         try:
-            answer = await call_function(self._function, exchange.event(), TIMEOUT)
+            answer = deepcopy(await AUTHORIZERS.call(self._function, exchange.event(), TIMEOUT))  # the function's own
+        except Refusal:
+            raise
         except Exception as error:
             log.exception("the authorizer failed")
             raise Refusal("AUTHORIZER_FAILURE", repr(error)) from error
         if isinstance(answer, bool):
             return {"isAuthorized": answer}
         if _is_answer(answer):
-            return dict(answer)
+            return answer  # type: ignore[no-any-return]
         log.error("the authorizer returned neither a bool nor an answer: %r", answer)
         raise Refusal("AUTHORIZER_FAILURE", "not an answer")
 

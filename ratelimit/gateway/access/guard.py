@@ -24,11 +24,15 @@ class Guard:
     authorizer: CachingAuthorizer | None
     keys: Mapping[str, str] | None
 
-    async def admit(self, exchange: Exchange) -> Caller:
-        """Identify the client; raise a Refusal if it may not use the route."""
-        request = exchange.request
-        if request.client in self.deny or (self.allow and request.client not in self.allow):
+    def check_address(self, client: str) -> None:
+        """Refuse a client by its address; one without an address is in every list of `deny`."""
+        denied = self.deny and (not client or client in self.deny)  # an unknown address might be any
+        if denied or (self.allow and client not in self.allow):
             raise Refusal("ACCESS_DENIED", "by its address")
+
+    async def identify(self, exchange: Exchange) -> Caller:
+        """The client by its credentials; a Refusal if it may not use the route."""
+        request = exchange.request
         value, context = request.header("x-api-key"), None
         if self.authorizer is not None:
             answer = await self.authorizer.ask(exchange)

@@ -11,6 +11,7 @@ from ..clients import Clients
 from ..exchange import Exchange
 from ..http.body import read_body
 from ..http.errors import Refusal
+from ..http.request import Request
 from ..http.response import Response
 from ..observability.metrics import CONTENT_TYPE, metrics_text
 from ..site import Site
@@ -20,6 +21,7 @@ from ..throttling.usage_plan import UsagePlan
 from .status import status
 
 JSON, HTML = b"application/json", b"text/html; charset=utf-8"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")  # sent without asking first
 MAX_ORDER = 65_536  # bytes
 MAX_MESSAGE = 2**20  # bytes for a WebSocket client
 POLICY = (
@@ -56,15 +58,16 @@ class Pages:
 
     async def answer(self, exchange: Exchange) -> Response:
         """Return the page, or the reply to an order."""
+        method, path = exchange.request.method, exchange.request.path
+        if method not in ("GET", "HEAD"):
+            check_origin(exchange.request)
         if exchange.destination.api:
             return await self._command(exchange)
-        method, path = exchange.request.method, exchange.request.path
         name = path[len(self._site.operator_path) + 1 :]
         page = self._pages.get(("GET" if method == "HEAD" else method, name))
         if page is None:
             raise Refusal("RESOURCE_NOT_FOUND", "no such page")
-        kind = (exchange.request.header("content-type") or "").partition(";")[0].strip()
-        if method == "POST" and kind != "application/json":
+        if method == "POST" and content_type(exchange.request) != "application/json":
             return reply(415, {"message": "the body must be application/json"})
         try:
             return await page(exchange)
@@ -73,6 +76,8 @@ class Pages:
 
     async def _command(self, exchange: Exchange) -> Response:
         """Perform a command for a WebSocket client: `/@connections/{id}`."""
+        if content_type(exchange.request) in FORMS:
+            return reply(415, {"message": "the body must not be of a type that a form can send"})
         body = await read_body(exchange.request, MAX_MESSAGE)
         id = exchange.destination.path.removeprefix("/@connections/")
         return reply(*await self._clients.command(exchange.request.method, id, body))
@@ -113,6 +118,24 @@ class Pages:
         if name not in self._site.plans:
             raise ValueError(f"plan must be one of {', '.join(self._site.plans)}, not {name!r}")
         return self._site.plans[name]
+
+
+def content_type(request: Request) -> str:
+    """The type of a request's body, without parameters."""
+    return (request.header("content-type") or "").partition(";")[0].strip().lower()
+
+
+def check_origin(request: Request) -> None:
+    """Refuse a change that a page of another site asks for.
+
+    Raises: Refusal.
+    """
+    origin, site = request.header("origin"), request.header("sec-fetch-site")
+    host = request.headers.get(b"host", b"").decode("latin-1").lower()
+    if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
+        raise Refusal("ACCESS_DENIED", f"the origin {origin!r}")
+    if site not in (None, "same-origin", "none"):
+        raise Refusal("ACCESS_DENIED", f"a request of another site: {site!r}")
 
 
 def reply(status: int, value: Any, kind: bytes = JSON) -> Response:

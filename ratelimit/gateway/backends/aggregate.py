@@ -7,8 +7,9 @@ from contextlib import aclosing
 from typing import Any
 
 from ..exchange import Exchange
-from ..http.body import read_body
+from ..http.body import MEMORY, read_body
 from ..http.errors import Refusal
+from ..http.request import Request
 from ..http.response import Response
 from .balancer import LOST, Target
 from .integration import timed_integration
@@ -38,7 +39,12 @@ class AggregateIntegration:
         await read_body(exchange.request, self._max_body)
         targets = [whole(part.target(exchange, "GET", b"")) for part in self._parts.values()]
         with timed_integration(exchange):
-            results = await asyncio.gather(*map(self._ask, self._parts.values(), targets))
+            results = await asyncio.gather(
+                *(
+                    self._ask(exchange.request, part, target)
+                    for part, target in zip(self._parts.values(), targets, strict=True)
+                )
+            )
             errors = {name: error for name, (_, error) in zip(self._parts, results, strict=True) if error}
             if len(errors) == len(self._parts):
                 late = all(error == "INTEGRATION_TIMEOUT" for error in errors.values())
@@ -50,12 +56,12 @@ class AggregateIntegration:
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body.encode()))]
         return Response(200, headers, body.encode())
 
-    async def _ask(self, part: ProxyIntegration, target: Target) -> tuple[str, Any]:
+    async def _ask(self, request: Request, part: ProxyIntegration, target: Target) -> tuple[str, Any]:
         """Return the JSON text of a backend's body, and its error or None."""
         try:
             async with asyncio.timeout(self._timeout):
                 response = await part.balancer.send(target, part.timeout)
-                body = await collect(response, self._max_body)
+                body = await collect(request, response, self._max_body)
         except Refusal as refusal:
             return "null", refusal.type
         except TimeoutError:
@@ -79,14 +85,15 @@ def json_text(body: bytes) -> str:
     return text
 
 
-async def collect(response: Response, limit: int) -> bytes:
-    """Read the whole body of an answer; a Refusal when it is larger than the limit or breaks off."""
+async def collect(request: Request, response: Response, limit: int) -> bytes:
+    """Read the whole body of an answer to a request; a Refusal when it is larger than the limit or breaks off."""
     if isinstance(response.body, bytes):
         return response.body
     body = bytearray()
     try:
         async with aclosing(response.body):
             async for chunk in response.body:
+                MEMORY.take(request, len(chunk))
                 body += chunk
                 if len(body) > limit:
                     raise Refusal("INTEGRATION_FAILURE", f"more than {limit} bytes")

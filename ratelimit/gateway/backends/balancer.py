@@ -25,6 +25,7 @@ class Target(NamedTuple):
     path: bytes  # with the query, encoded
     headers: Headers
     body: "bytes | AsyncIterable[bytes]"
+    client: str = ""  # its address
 
 
 class Balancer:
@@ -92,7 +93,7 @@ class Balancer:
             extensions={"timeout": {"connect": to_connect, "read": timeout, "write": timeout}},
         )
         try:
-            status, headers, body = await address.pool.ask(request)
+            status, headers, body = await address.pool.ask(request, target.client)
             assert not isinstance(body, bytes)
             if not 200 <= status <= 599:
                 await body.aclose()
@@ -106,6 +107,8 @@ class Balancer:
             if empty or int(dict(headers).get(b"content-length", MAX_BUFFERED + 1)) <= MAX_BUFFERED:
                 async with aclosing(body):
                     body = b"".join([chunk async for chunk in body])
+        except httpcore.LocalProtocolError:  # an error of our own, before anything was sent
+            raise
         except (*LOST, asyncio.CancelledError):
             self.failed(address)
             raise

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..exchange import Exchange
-from ..functions import call_function, load_function
+from ..functions import FUNCTIONS, load_function
 from ..http.body import read_body
 from ..http.errors import BadValue, Refusal
 from ..http.headers import combine, header_value
@@ -44,7 +44,7 @@ class FunctionIntegration:
             text, encoded = base64.b64encode(body).decode(), True
         event = exchange.event(text, encoded)
         if self._transform:
-            event["headers"] = combine(self._transform.headers(exchange.request.raw_headers, exchange))
+            event["headers"] = combine(self._transform.headers(exchange.request.vouched_headers(), exchange))
             event["rawPath"] = self._transform.path(event["rawPath"], exchange)
         with timed_integration(exchange):
             response = response_of(await self._call(exchange, event))
@@ -53,7 +53,9 @@ class FunctionIntegration:
 
     async def _call(self, exchange: Exchange, event: dict[str, Any]) -> Any:
         try:
-            return await call_function(self._function, event, self._timeout)
+            return await FUNCTIONS.call(self._function, event, self._timeout)
+        except Refusal:
+            raise
         except TimeoutError as error:
             raise Refusal("INTEGRATION_TIMEOUT", "the function takes too long") from error
         except Exception as error:

@@ -3,16 +3,18 @@
 import asyncio
 import socket
 import ssl
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpcore
 
+from ..http.errors import Refusal
 from ..http.response import Response
 from .httpcore_compat import Connection
 
 MAX_CONNECTIONS = 1_000
+MAX_PER_CLIENT = MAX_CONNECTIONS // 2
 MAX_IDLE = 100
 IDLE_SECONDS = 30
 # For a slow client, the answer of its backend waits in this process within bounds, and not by megabytes in the kernel.
@@ -37,18 +39,29 @@ class Pool:
         self._idle: deque[Connection] = deque()  # the one used last at the right end
         self._lent: set[Connection] = set()
         self._room = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._lent_to: Counter[str] = Counter()  # by client
 
     @property
     def busy(self) -> bool:
         """Whether a request is under way, or an answer's body not read to its end."""
         return bool(self._lent)
 
-    async def ask(self, request: httpcore.Request) -> Response:
+    async def ask(self, request: httpcore.Request, client: str = "") -> Response:
         """Return the answer. When its body is closed, the connection is available to other requests.
 
-        Raises: an error of httpcore, as it is.
+        Args:
+            client: its address; no client has more than half of the connections.
+
+        Raises: an error of httpcore, as it is; a Refusal for a client that has its share already.
         """
-        await self._room.acquire()
+        if self._lent_to.get(client, 0) >= MAX_PER_CLIENT:
+            raise Refusal("OVERLOADED", "too many requests of one client to one backend")
+        self._lent_to[client] += 1
+        try:
+            await self._room.acquire()
+        except BaseException:
+            self._return(client)
+            raise
         connection = None
         try:
             connection = await self._take()
@@ -56,9 +69,14 @@ class Pool:
                 request.stream = until_closed(request.stream, connection)
             answer = await connection.handle_async_request(request)
         except BaseException:
-            await self.give_back(connection)
+            await self.give_back(connection, client)
             raise
-        return Response(answer.status, answer.headers, LentBody(self, connection, answer.stream))
+        return Response(answer.status, answer.headers, LentBody(self, connection, client, answer.stream))
+
+    def _return(self, client: str) -> None:
+        self._lent_to[client] -= 1
+        if not self._lent_to[client]:
+            del self._lent_to[client]
 
     async def _take(self) -> Connection:
         connection = Connection(self._origin, self._context, IDLE_SECONDS, socket_options=SOCKET_OPTIONS)
@@ -74,9 +92,10 @@ class Pool:
         self._lent.add(connection)
         return connection
 
-    async def give_back(self, connection: Connection | None) -> None:
+    async def give_back(self, connection: Connection | None, client: str) -> None:
         """Take a connection back, for reuse if its answer was read to the end; close idle ones that have expired."""
         self._room.release()
+        self._return(client)
         if connection is None:
             return
         self._lent.discard(connection)
@@ -108,9 +127,10 @@ async def until_closed(body: Any, connection: Connection) -> AsyncIterator[bytes
 class LentBody:
     """The body of an answer, as it comes; closing it gives its connection back."""
 
-    def __init__(self, pool: Pool, connection: Connection, stream: Any) -> None:
+    def __init__(self, pool: Pool, connection: Connection, client: str, stream: Any) -> None:
         self._pool = pool
         self._connection = connection
+        self._client = client
         self._stream = stream
         self._open = True
 
@@ -123,4 +143,4 @@ class LentBody:
             try:
                 await self._stream.aclose()
             finally:
-                await self._pool.give_back(self._connection)
+                await self._pool.give_back(self._connection, self._client)

@@ -8,6 +8,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from ..exchange import Exchange
 from ..http.body import start_body
+from ..http.forwarded import is_claim
 from ..http.headers import HOP_BY_HOP, Headers, canonical_name, end_to_end
 from ..http.paths import PRINTABLE
 from ..http.response import Response
@@ -16,9 +17,7 @@ from .address import PORTS, Address
 from .balancer import Balancer, Target
 from .integration import timed_integration
 
-NOT_TO_BACKENDS = HOP_BY_HOP | {
-    b"content-length", b"expect", b"forwarded", b"host", b"x-real-ip",
-}  # fmt: skip
+NOT_TO_BACKENDS = HOP_BY_HOP | {b"content-length", b"expect", b"host"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +38,17 @@ class Forwarding:
         passed = [
             header
             for header in end_to_end(request.raw_headers, NOT_TO_BACKENDS)
-            if not canonical_name(header[0]).startswith((b"sec-websocket-", b"x-forwarded-"))
+            if not canonical_name(header[0]).startswith(b"sec-websocket-")
+            and not is_claim(header[0])
             and not (
                 header[0] == b"x-api-key" and (exchange.caller.key or header[1].decode("latin-1") in self.api_keys)
             )
-            and not (connection and canonical_name(header[0]) == b"x-connection-id")
         ]
         if self.trace_headers is not None:
             passed = [one for one in passed if one[0] not in (b"traceparent", b"tracestate")] + self.trace_headers()
         if connection:
             passed.append((b"x-connection-id", connection.encode()))
-        chain = [value for name, value in request.raw_headers if name == b"x-forwarded-for"]
-        chain = [*(chain if request.behind_proxy else []), request.peer.encode()]
-        passed.append((b"x-forwarded-for", b", ".join(chain)))
-        passed.append((b"x-forwarded-proto", request.scheme.encode("latin-1")))
-        passed.append((b"x-forwarded-host", request.headers.get(b"host", b"")))
-        return passed
+        return passed + request.forwarded()
 
 
 class ProxyIntegration:
@@ -105,7 +99,8 @@ class ProxyIntegration:
             headers.append((b"content-length", length) if length else (b"transfer-encoding", b"chunked"))
         elif body or method in ("POST", "PUT", "PATCH"):
             headers.append((b"content-length", b"%d" % len(body)))
-        return Target(method.encode(), self._target(exchange), self._transform.headers(headers, exchange), body)
+        headers = self._transform.headers(headers, exchange)
+        return Target(method.encode(), self._target(exchange), headers, body, exchange.request.client)
 
     def _target(self, exchange: Exchange) -> bytes:
         """Return the path and the query at the backend."""

@@ -19,7 +19,7 @@ async def open_upstream(
 
     Raises: Refusal when no address can be reached.
     """
-    _, path, headers, _ = proxy.target(exchange, "GET", b"")
+    _, path, headers, *_ = proxy.target(exchange, "GET", b"")
     texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
     protocols = exchange.request.scope.get("subprotocols") or None
     problem: Exception | None = None
@@ -37,7 +37,8 @@ async def open_upstream(
             if isinstance(error, websockets.InvalidStatus) and 300 <= error.response.status_code <= 599:
                 address.fails, exchange.outcome.integration_status = 0, error.response.status_code
                 return _denial(error.response)
-            proxy.balancer.failed(address)
+            if not isinstance(error, websockets.InvalidURI):  # an error of our own
+                proxy.balancer.failed(address)
             if isinstance(error, TimeoutError):
                 raise Refusal("INTEGRATION_TIMEOUT", "the backend opens no WebSocket in time") from error
             problem = error

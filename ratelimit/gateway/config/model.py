@@ -260,6 +260,9 @@ class Authorizer:
     """The header that identifies the client. A request without it is refused with 401."""
     ttl: Annotated[Number, between(0, 3600, "seconds")] = 300.0
     """Seconds for which an answer is kept for the same identity, stage and route; 0 asks every time."""
+    cache_key: Many[TemplateText] = ()
+    """What an answer depends on besides identity, stage and route, such as `$context.httpMethod` and `$context.path`.
+    An answer that depends on more than is named here is used for requests for which it was not given."""
 
 
 @model
@@ -363,6 +366,9 @@ class Api:
     """Where a message of a WebSocket API names its route."""
     limits: Annotated[WebSocketLimits, OrEmpty()] = Field(default_factory=WebSocketLimits)
     """Bounds of the connections of a WebSocket API."""
+    origins: Texts = ()
+    """Origins whose pages may connect to a WebSocket API, such as `https://shop.example`; by default all. A client
+    that sends no Origin, which a browser always does, may connect."""
 
     def located(self, deployment: str | None = None) -> Iterator[tuple[str, Path, Route]]:
         """Yield the routes of a deployment, by default those of the API: key, path below the API, and the route."""
@@ -481,7 +487,9 @@ class Configuration:
     body_timeout: Seconds = 30.0
     """Seconds in which a client must send the body."""
     send_timeout: Seconds = 30.0
-    """Seconds after which a client that reads nothing is disconnected. For `ratelimit gateway`."""
+    """Seconds in which a client must read `min_rate` bytes each, or all that waits for it. For `ratelimit gateway`."""
+    min_rate: Annotated[Number, positive("bytes")] = 1_000.0
+    """Bytes a second that a client must read, on average over `send_timeout`. For `ratelimit gateway`."""
     access_log: Annotated[AccessLog, Shorthand("file", "The file of the log, or - for standard output.")] | None = None
     """The access log."""
     operator: Annotated[Operator, OrEmpty()] = Field(default_factory=Operator)

@@ -4,7 +4,7 @@ A setting without effect is an error if an operator may rely on it, and otherwis
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from ..routing.table import RouteKey
 from ..templates.template import Template
@@ -40,7 +40,7 @@ def _api(name: str, api: Api) -> Iterator[Problem]:
     if api.type != "rest" and api.resources:
         yield Problem(("resources",), f"expected routes: only an API of type rest has resources, not {api.type}")
     if api.type != "websocket":
-        for field in ("limits", "route_selection"):
+        for field in ("limits", "route_selection", "origins"):
             if getattr(api, field) != getattr(_PLAIN, field):
                 yield Problem((field,), f"expected only in an API of type websocket, not {api.type}")
     elif not _is_selection(api.route_selection):
@@ -243,6 +243,10 @@ def _domains(configuration: Configuration) -> Iterator[Problem]:
 
 def warnings(configuration: Configuration) -> Iterator[Problem]:
     """Yield probable mistakes."""
+    for level, count in keys_needed(configuration).items():
+        if count > configuration.max_keys:
+            message = f"expected room for the {count} keys of the level {level!r}, got {configuration.max_keys}"
+            yield Problem(("max_keys",), message)
     for name, api in configuration.apis.items():
         yield from _below(("apis", name), _api_warnings(api))
     planned = {key for plan in configuration.plans.values() for key in plan.keys}
@@ -265,12 +269,50 @@ def _api_warnings(api: Api) -> Iterator[Problem]:
         if api.type != "websocket":
             for key, path, _ in routes:
                 yield from _below(path, _spelling(key))
+            yield from _unguarded(routes)
         if deployment not in used and routes:
             yield Problem(routes[0][1][: 1 if deployment is None else 2], "no stage refers to these routes")
     asked = {route.authorizer for deployment in (None, *api.deployments) for _, _, route in api.located(deployment)}
     for name in api.authorizers:
         if name not in asked:
             yield Problem(("authorizers", name), "no route refers to this authorizer")
+
+
+def keys_needed(configuration: Configuration) -> dict[str, int]:
+    """How many keys the table of each level must have room for."""
+    needed = dict.fromkeys(("plan", "plan-method", "quota", "method", "counts"), 0)
+    for plan in configuration.plans.values():
+        keys = len(plan.keys)
+        needed["plan"] += keys if plan.throttle else 0
+        needed["plan-method"] += keys * sum(map(len, plan.route_throttles.values()))
+        needed["quota"] += 2 * keys if plan.quota else 0  # of this period, and of the last
+        needed["counts"] += 92 * keys
+    for api in configuration.apis.values():
+        for stage in api.stages.values():
+            routes = {key for deployment, _ in _variants(stage) for key in api.routes_of(deployment)}
+            needed["counts"] += 20 * len(routes)
+            needed["method"] += len(routes) if "*" in stage.route_throttles else len(stage.route_throttles)
+    return needed
+
+
+def _unguarded(routes: Sequence[tuple[str, Path, Route]]) -> Iterator[Problem]:
+    """Routes that match nearly every path, beside guarded ones: another spelling of a path leads to them."""
+    guarded = [key for key, _, route in routes if _is_guarded(route)]
+    for key, path, route in routes:
+        if not _is_guarded(route) and (key == "$default" or key.endswith("+}")):
+            prefix = "/" if key == "$default" else key.partition(" ")[2].rpartition("{")[0]
+            beside = [one for one in guarded if one.partition(" ")[2].startswith(prefix)]
+            if beside:
+                spelled = beside[0].partition(" ")[2]
+                message = (
+                    f"requests for {spelled}/ or {spelled.upper()} reach this route without the guards of "
+                    f"{beside[0]!r}; guard it, too, unless its backend distinguishes these paths"
+                )
+                yield Problem(path, message)
+
+
+def _is_guarded(route: Route) -> bool:
+    return bool(route.allow or route.deny or route.authorizer or route.api_key_required)
 
 
 def _spelling(key: str) -> Iterator[Problem]:

@@ -16,25 +16,60 @@ def check_length(request: Request, limit: int) -> None:
         raise Refusal("REQUEST_TOO_LARGE", f"{length!r} bytes", CLOSE)
 
 
+FIRST = 65_536  # bytes of a body that are read before anything is asked for on behalf of it
+
+
+class Memory:
+    """A bound on the bytes of whole bodies that are held at a time, for all requests together."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def take(self, request: Request, size: int) -> None:
+        """Account for bytes until `release`; a Refusal when there would be too many."""
+        if self.used + size > self.limit:
+            raise Refusal("OVERLOADED", "too many bytes of bodies are held", CLOSE)
+        self.used += size
+        request.held += size
+
+    def release(self, request: Request) -> None:
+        """Forget the bytes of a request that has ended."""
+        self.used -= request.held
+        request.held = 0
+
+
+MEMORY = Memory(64 * 1024 * 1024)
+
+
 async def read_body(request: Request, limit: int) -> bytes:
     """Read the whole body."""
-    body = await start_body(request, limit)
-    if not isinstance(body, bytes):
-        body = b"".join([chunk async for chunk in body])
-    request.body = body
-    return body
+    if request.body is None:
+        pieces = []
+        async for piece in _pieces(request, b"", limit):
+            MEMORY.take(request, len(piece))
+            pieces.append(piece)
+        request.body = b"".join(pieces)
+    return request.body
 
 
 async def start_body(request: Request, limit: int) -> bytes | AsyncIterator[bytes]:
-    """Read a body that came in one piece, or return its pieces; refuse one that is larger than the limit."""
+    """Read a body of a few KB, or return the pieces of a larger one, of which the first few KB are there.
+
+    So a backend's connection is lent to a request that is complete or flowing, not to one that trickles.
+    """
     if request.body is not None:
         return request.body
-    body, more = await _piece(request, limit)
-    return _pieces(request, body, limit - len(body)) if more else body
+    first, more = b"", True
+    while more and len(first) < FIRST:
+        piece, more = await _piece(request, limit - len(first))
+        first += piece
+    return _pieces(request, first, limit - len(first)) if more else first
 
 
 async def _pieces(request: Request, body: bytes, limit: int) -> AsyncIterator[bytes]:
-    yield body
+    if body:
+        yield body
     more = True
     while more:
         body, more = await _piece(request, limit)
@@ -52,7 +87,7 @@ async def _piece(request: Request, limit: int) -> tuple[bytes, bool]:
         raise Refusal("REQUEST_TIMEOUT", "the body did not come in time", CLOSE) from None
     request.waited += time.monotonic() - began
     if message["type"] == "http.disconnect":
-        raise ClientDisconnected
+        raise request.unreadable or ClientDisconnected
     body = message.get("body", b"")
     if len(body) > limit:
         raise Refusal("REQUEST_TOO_LARGE", f"{len(body)} bytes where {limit} are left", CLOSE)

@@ -62,9 +62,11 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Networks) -> st
         return peer
     client = peer
     for text in reversed(",".join(forwarded).split(",")):
+        if not text.strip():  # RFC 9110, 5.6.1: an empty element of a list is not an element
+            continue
         ip = parse_address(text)
         if ip is None:
-            return "" if text.strip() else client  # a client that the proxy cannot name must not pass for the proxy
+            return ""  # a client that the proxy cannot name must not pass for the proxy
         client = str(ip)
         if client not in trusted:
             break

@@ -8,13 +8,16 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from .errors import Refusal
+from .forwarded import forwarded, is_claim
 from .headers import CLOSE, Headers
 from .networks import Networks, client_address
+from .target import BadTarget, check_authority
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+REFUSED = "ratelimit.refused"  # the ASGI extension by which the server reports why it cannot read a request
 # A request with two of one of these could be understood in two ways.
-SINGLE = (b"host", b"content-length", b"x-api-key", b"authorization")
+SINGLE = (b"host", b"content-length", b"transfer-encoding", b"x-api-key", b"authorization")
 _run, _number = secrets.token_hex(6), itertools.count(1)
 
 
@@ -52,24 +55,27 @@ class Request:
         websocket: for an event of a WebSocket, which one.
         body: once it was read whole.
         waited: seconds that the client took for its body so far.
+        held: bytes of bodies that are in memory for it, as `http/body.py` counts them.
     """
 
     behind_proxy = False
     websocket = NO_WEBSOCKET
     body: bytes | None = None
     waited = 0.0
+    held = 0
     _id = ""
 
     def __init__(
         self, scope: Any, receive: Receive, send: Send, received_ns: int, started_ns: int, body_timeout: float
     ) -> None:
-        self.scope = scope
+        headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]  # RFC 9112, 5: once, for all
+        self.scope = {**scope, "headers": headers}
         self.receive = receive
         self.send = send
         self.received_ns = received_ns
         self.started_ns = started_ns
         self.body_timeout = body_timeout
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers: dict[bytes, bytes] = dict(headers)
         peer = scope["client"]
         self.client: str = peer[0] if peer else ""
 
@@ -132,8 +138,24 @@ class Request:
     @property
     def scheme(self) -> str:
         """ "http" or "https", by which the client came."""
-        scheme = "https" if self.scope.get("scheme") in ("https", "wss") else "http"
-        return (self.header("x-forwarded-proto") or scheme) if self.behind_proxy else scheme
+        named = self.header("x-forwarded-proto") if self.behind_proxy else None
+        if named in ("http", "https"):
+            return named
+        return "https" if self.scope.get("scheme") in ("https", "wss") else "http"
+
+    @property
+    def unreadable(self) -> Refusal | None:
+        """The answer to a request that the server cannot read to its end; None for any other."""
+        refused = (self.scope.get("extensions") or {}).get(REFUSED)
+        return None if refused is None else Refusal(refused["type"], refused["reason"], CLOSE)
+
+    def forwarded(self) -> Headers:
+        """The gateway's own X-Forwarded headers, by which a backend knows the client."""
+        return forwarded(self.raw_headers, self.peer, self.scheme, self.behind_proxy)
+
+    def vouched_headers(self) -> Headers:
+        """The headers, with the gateway's own in place of what the client claims about itself."""
+        return [header for header in self.raw_headers if not is_claim(header[0])] + self.forwarded()
 
     def header(self, name: str) -> str | None:
         """Return the last header of a name, or None."""
@@ -148,8 +170,13 @@ def check_headers(request: Request) -> None:
     coding = by_name.get(b"transfer-encoding")
     if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
         raise Refusal("BAD_REQUEST", f"transfer-encoding {coding!r} in HTTP/{version}", CLOSE)
-    if b"host" not in by_name and version == "1.1":
+    host = by_name.get(b"host")
+    if host is None and version == "1.1":
         raise Refusal("BAD_REQUEST", "no host", CLOSE)
+    try:
+        check_authority(host or b"")
+    except BadTarget as error:
+        raise Refusal("BAD_REQUEST", str(error), CLOSE) from error
     if len(by_name) != len(headers):
         names = [name for name, _ in headers]
         for name in SINGLE:

@@ -1,5 +1,6 @@
 """Host, base path, stage, variant, route: where a request leads."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -13,6 +14,7 @@ from .table import RouteTable
 T = TypeVar("T")
 MAX_CACHED_ROUTES = 4_096
 MAX_CACHED_LENGTH = 256  # bytes of a method and a path
+_PARAMETERS = re.compile(r";[^/]*")
 WEBSOCKET = "WEBSOCKET"  # in place of a method, for a handshake
 
 
@@ -173,6 +175,25 @@ class Router(Generic[T]):
             raise Refusal("BAD_REQUEST", str(error)) from error
         if root and path.startswith(root):
             path, skipped = path[len(root) :] or "/", root.count("/")
+        found = self._lead(method, path, skipped, domain)
+        if ";" in path:
+            self._check_parameters(method, path, skipped, domain, found)
+        return found
+
+    def _check_parameters(
+        self, method: str, path: str, skipped: int, domain: str, found: CanarySplit[RouteMatch[T]]
+    ) -> None:
+        """Refuse a path that leads elsewhere for a backend that cuts `;parameters` off its segments."""
+        plain = _PARAMETERS.sub("", path)
+        if "//" in plain:
+            raise Refusal("BAD_REQUEST", "a segment of the path has parameters only")
+        other = self._lead(method, plain, skipped, domain).base.destination
+        own = found.base.destination
+        if (own.api, own.stage, own.route) != (other.api, other.stage, other.route):
+            raise Refusal("BAD_REQUEST", "the path leads to another route without its parameters")
+
+    def _lead(self, method: str, path: str, skipped: int, domain: str) -> CanarySplit[RouteMatch[T]]:
+        """Where a decoded path leads."""
         api, stage = self._only, ""
         if api is None:
             base = next((one for one in self._domains.get(domain, ()) if f"{path}/".startswith(f"{one.path}/")), None)

@@ -108,6 +108,8 @@ class RouteTable:
 
     def match(self, method: str, path: str) -> Match | None:
         """Return the route of a decoded path (see `decode`), or None."""
+        if method not in METHODS:  # ANY and $default stand for those of a route key, not for TRACE and the like
+            return None
         segments = path[1:].split("/")
         key = self._full(self._root, method, segments, 0) or self._greedy(self._root, method, segments, 0)
         if key is None:

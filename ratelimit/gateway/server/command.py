@@ -19,6 +19,7 @@ from ..config.problems import ConfigurationError, Problems
 from ..config.schema import schema
 from ..site import Site
 from ..throttling.limiters import Limiters
+from .admission import raise_open_files
 from .supervisor import run
 from .worker import make_worker
 
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> int:
         parser.error("missing required FILE")
     if given.workers < 1:
         parser.error(f"--workers must be 1 or more, not {given.workers}")
-    sys.path.insert(0, os.path.dirname(os.path.abspath(given.file)))  # where its functions are looked for first
+    _look_beside(given.file)
     try:
         document = Document.read(given.file)
         _check_tls(given)
@@ -66,6 +67,12 @@ def main(arguments: list[str]) -> int:
         print(f"{given.file}: {len(configuration.apis)} APIs, {len(configuration.plans)} plans")
         return 0
     return _serve(given, configuration)
+
+
+def _look_beside(file: str) -> None:
+    """Find the functions of a configuration in its folder, but only after all else: it must not replace a library."""
+    folder = os.path.dirname(os.path.abspath(file))
+    sys.path[:] = [one for one in sys.path if os.path.abspath(one) != folder] + [folder]
 
 
 def _try_out(configuration: Configuration, check: bool) -> None:
@@ -104,6 +111,7 @@ def _check_tls(given: argparse.Namespace) -> None:
 
 def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
     """Alone, or with workers, which find each other in a folder and share tables; both end with them."""
+    raise_open_files()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # in the workers too, until they can follow
     limits = [api.limits for api in configuration.apis.values()]
 

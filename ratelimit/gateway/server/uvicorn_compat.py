@@ -5,80 +5,45 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
+from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
-NO_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+from ..http.handshake import handshake_problem, is_handshake
+from ..http.request import REFUSED
+from ..http.target import BadTarget, check_authority, parse_target
+from .admission import Admission
+from .patience import Patience
 
 websocket_log = logging.getLogger("ratelimit.gateway.websockets")
 
 
-class Patience(asyncio.Protocol):
-    """Gives a client up that takes nothing of what waits for it for `send_timeout` seconds, however slow it may be.
-
-    Not even closing ends such a connection: what was written before would have to leave first.
-    """
-
-    loop: asyncio.AbstractEventLoop
-    transport: asyncio.Transport
-    send_timeout: ClassVar[float] = 30.0
-
-    _stuck: asyncio.TimerHandle | None = None
-    _lost = False
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.watch()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if not self.transport.is_closing():
-            self._unwatch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lost = True
-        self._unwatch()
-        super().connection_lost(exc)
-
-    def watch(self) -> None:
-        """From now on something has to leave; nothing more is written before."""
-        self._unwatch()
-        if self._lost:
-            return
-        self._stuck = self.loop.call_later(self.send_timeout, self._look, self.transport.get_write_buffer_size())
-
-    def _unwatch(self) -> None:
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
-
-    def _look(self, before: int) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        if waiting >= before:
-            self.transport.abort()
-        elif waiting:
-            self.watch()
-
-
 class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
-    """Is rid of a client that does not even take the end, and of one whose handshake is none.
+    """Closes a client that does not take even the end, and holds back what comes before the handshake is answered."""
 
-    Who was let in, and who was not, the access log tells.
-    """
+    leave: Callable[[], None]
+    _early = b""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.logger = self.conn.logger = websocket_log
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.conn.handshake_exc is not None and not self.handshake_initiated:
-            self.transport.write(b"".join(self.conn.data_to_send()) or NO_HANDSHAKE)
-            self.transport.close()
-            self.watch()
+        if self.handshake_initiated and not self.handshake_complete:
+            self._early += data
+            self.transport.pause_reading()
+        else:
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.leave()
+        super().connection_lost(exc)
 
     def handle_cont(self, event: Frame) -> None:
         if event.data or event.fin:  # of empty ones there could be any number
@@ -88,7 +53,7 @@ class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
         if self.writable.is_set():
             super().handle_ping()
         else:
-            self.conn.data_to_send()  # who takes no pongs gets none, and none is kept
+            self.conn.data_to_send()  # a client that takes no pongs gets no more, and they are not kept
 
     async def send(self, message: Any) -> None:
         try:
@@ -99,6 +64,10 @@ class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
             raise ClientDisconnected from error  # while the message waited
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True  # uvicorn would log a client that was turned away as an error of ours
+        elif message["type"] == "websocket.accept" and self._early and not self.transport.is_closing():
+            data, self._early = self._early, b""
+            self.transport.resume_reading()
+            self.data_received(data)
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)
@@ -106,7 +75,7 @@ class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
 
 
 class Out:
-    """What an answer is written to. Closing it closes no connection while its request is still coming."""
+    """Writes an answer. Closing it closes no connection while its request is still coming."""
 
     def __init__(self, protocol: "BoundedProtocol") -> None:
         self.write = protocol.transport.write
@@ -114,31 +83,62 @@ class Out:
         self.close = protocol.end
 
 
-class BoundedProtocol(Patience, HttpToolsProtocol):
-    """Closes a connection whose request head is too large (431) or too slow (408), or is none (400).
+class Cycle(RequestResponseCycle):
+    """A request and its answer. When the rest of the body cannot be read, the application is to answer why."""
 
-    The parser alone would collect headers for as long as they come. Trailers and what else frames a chunked body
-    are bounded like a head, and trailers are dropped: they come too late to be checked. So is what comes behind an
-    answer: the rest of its request, or blank lines.
+    refused = False
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        return {"type": "http.disconnect"} if self.refused else message
+
+    def refuse(self, type: str, reason: str) -> None:
+        """Let the application know why no more of the body comes."""
+        self.refused, self.waiting_for_100_continue = True, False
+        self.scope.get("extensions", {})[REFUSED] = {"type": type, "reason": reason}
+        self.message_event.set()
+
+
+class BoundedProtocol(Patience, HttpToolsProtocol):
+    """Reads requests by RFC 9112, with bounds on the size of a head, its lines, and the time that it takes.
+
+    The application answers also what cannot be read: the scope of such a request has the extension `REFUSED`, a
+    gateway response's type and a reason. Trailers and chunk extensions are bounded like a head, and trailers are
+    dropped: they come too late to be checked. So is what comes behind an answer: the rest of its request, or blank
+    lines.
     """
 
+    admission: ClassVar[Admission] = Admission(10_000, 10_000)
     max_head: ClassVar[int] = 65_536
+    max_fields: ClassVar[int] = 128
     head_timeout: ClassVar[float] = 10.0
 
+    _size = 0  # bytes of the names and values of a head, which may have begun in the midst of what came at once
     _head = 0  # bytes of a head that has not ended, or since the last of a body
     _ended: Any = object()  # the scope whose head has ended; the next one is made when its head begins
     _moved = False  # whether a head or a message has ended, or there was some of a body
     _deaf = False  # whether what comes is dropped
+    _crowded = False  # whether there are too many connections, so that this one ends at once
     _timer: asyncio.TimerHandle | None = None
+    _problem: tuple[str, str] | None = None  # why the parser was stopped
+    _running: RequestResponseCycle | None = None  # that of the application; `cycle` may be one that waits behind it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._out: Any = Out(self)
-        self._start_timer()
+        reason = self.admission.enter(self._address())
+        if reason is None:
+            self._start_timer()
+        else:
+            self._crowded = True
+            self._refuse("OVERLOADED", reason)
+
+    def _address(self) -> str:
+        return self.client[0] if self.client else ""
 
     def end(self) -> None:
         """Close after an answer; while something is still coming, not at once."""
-        if not self._lost and (self._deaf or self.cycle.more_body):
+        if not self._lost and not self._crowded and (self._deaf or self.cycle.more_body):
             self._linger()
         else:
             self.transport.close()
@@ -160,7 +160,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         self.watch()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.transport = self._out
+        self._running = cycle
         if cycle.scope["http_version"] == "1.0":
             cycle.waiting_for_100_continue = False
             cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
@@ -168,74 +168,243 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self.admission.leave(self._address())
+        running = self._running
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
         super().connection_lost(exc)
+
+    # --- what comes
 
     def data_received(self, data: bytes) -> None:
         while data and not self._deaf and not self.transport.is_closing():
             part, data = data[: self.max_head - self._head], data[self.max_head - self._head :]
             self._moved = False
-            super().data_received(part)
+            self._feed(part)
+            if self._deaf:
+                return
             self._head = 0 if self._moved else self._head + len(part)
             if self._head >= self.max_head:  # with its last byte it would have ended
-                self._refuse(b"431 Request Header Fields Too Large")
-            elif (
-                self._timer is None
-                and not self._deaf
-                and (self.scope is not self._ended or self.cycle.response_complete)  # in a head, or behind an answer
-            ):
-                self._start_timer()
+                self._refuse("HEADERS_TOO_LARGE", f"more than {self.max_head} bytes")
+            elif self._timer is None and (self.scope is not self._ended or self.cycle.response_complete):
+                self._start_timer()  # in a head, or behind an answer
 
-    def handle_websocket_upgrade(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._refuse(b"400 Bad Request")  # or the answer that is owed would come within the WebSocket
+    def _feed(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._upgrade(data[upgrade.args[0] :])
+            except httptools.HttpParserError as error:
+                self._refuse(*(self._problem or ("BAD_REQUEST", str(error))))
+                return
+
+    def _upgrade(self, rest: bytes) -> bytes:
+        """Open a WebSocket, or return what is to be parsed in place of a head with another Upgrade.
+
+        The parser takes a message with an Upgrade for over at the end of its head. Where the Upgrade is ignored, a new
+        parser reads the same head without it, so that the body is framed as in any other request.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        if method == b"CONNECT":
+            self._refuse("BAD_REQUEST", "no tunnels")
+        elif is_handshake(method, version, self.headers):
+            self._open_websocket(rest)
         else:
-            self._deaf = True
-            super().handle_websocket_upgrade()
+            lines = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
+            lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            return b"\r\n".join([*lines, b"", rest])
+        return b""
+
+    def _open_websocket(self, rest: bytes) -> None:
+        cycle, scope = self.cycle, self.scope
+        problem = handshake_problem(self.headers, self.url, MAX_NUM_HEADERS, MAX_LINE_LENGTH)
+        if cycle is not None and not cycle.response_complete:  # its answer would come within the WebSocket
+            problem = "BAD_REQUEST", "a WebSocket behind a request that has no answer yet"
+        elif self._is_full():
+            problem = "OVERLOADED", "too many connections"
+        if problem is None:
+            try:
+                self._read_target()
+            except BadTarget as error:
+                problem = "BAD_REQUEST", str(error)
+        if problem is not None:
+            self._refuse(*problem)
+            return
+        self._deaf = True
+        self._stop_timer()
+        self.connections.discard(self)
+        query = b"?" + scope["query_string"] if scope["query_string"] else b""
+        lines = [b"GET %b%b HTTP/1.1" % (scope["raw_path"], query)]
+        lines += [b"%b: %b" % header for header in scope["headers"] if header[0] != b"content-length"]
+        assert self.ws_protocol_class is not None
+        protocol: Any = self.ws_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.app_state
+        )
+        protocol.leave = partial(self.admission.leave, self._address())
+        protocol.connection_made(self.transport)
+        protocol.data_received(b"\r\n".join([*lines, b"", b""]))
+        self.transport.set_protocol(protocol)
+        if rest:
+            protocol.data_received(rest)
+
+    # --- what the parser finds
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name, value = name.lower(), value.strip(b" \t")
+        self._size += len(name) + len(value) + 4
+        if len(self.headers) >= self.max_fields:
+            self._stop("HEADERS_TOO_LARGE", f"more than {self.max_fields} header lines")
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self._ended, self._moved = self.scope, True
+        self._moved = True
+        if self.parser.should_upgrade():
+            return  # see _upgrade
+        self._ended = self.scope
         self._stop_timer()
-        super().on_headers_complete()
+        size, self._size = self._size + len(self.url), 0
+        if size > self.max_head:
+            self._ended = None
+            self._stop("HEADERS_TOO_LARGE", f"more than {self.max_head} bytes")
+        version = self.parser.get_http_version()
+        if version != "1.1":
+            self.scope["http_version"] = version
+            if version != "1.0":
+                self._ended = None
+                self._stop("UNSUPPORTED_VERSION", f"HTTP/{version}")
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        try:
+            self._read_target()
+        except BadTarget as error:
+            self._ended = None
+            self._stop("BAD_REQUEST", str(error))
+        self.scope["extensions"] = {}
+        if self._is_full():
+            self.scope["extensions"][REFUSED] = {"type": "OVERLOADED", "reason": "too many connections"}
+        before, self.cycle = self.cycle, self._cycle(version != "1.0" and self.parser.should_keep_alive())
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _is_full(self) -> bool:
+        limit = self.limit_concurrency
+        return limit is not None and max(len(self.connections), len(self.tasks)) >= limit
+
+    def _cycle(self, keep_alive: bool) -> Cycle:
+        return Cycle(
+            scope=self.scope,
+            transport=self._out,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+
+    def _read_target(self) -> None:
+        """Note path and query. The authority of a target in absolute form takes the place of Host."""
+        path, query, authority = parse_target(self.url)
+        text = path.decode("ascii")
+        self.scope["path"] = self.root_path + (unquote(text) if "%" in text else text)
+        self.scope["raw_path"] = self.root_path.encode("ascii") + path
+        self.scope["query_string"] = query
+        if authority is not None:
+            for name, value in self.headers:
+                if name == b"host":
+                    check_authority(value)
+            self.headers[:] = [(name, authority if name == b"host" else value) for name, value in self.headers]
 
     def on_chunk_header(self) -> None:
         self._moved = True
-        self.headers = []  # not those of the request: what comes now are trailers
+        self.headers, self._size = [], 0  # not those of the request: what comes now are trailers
 
     def on_body(self, body: bytes) -> None:
         self._moved = True
-        super().on_body(body)
+        if not self.cycle.response_complete:
+            self.cycle.body += body
+            if len(self.cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         self._moved = True
-        super().on_message_complete()
+        if not self.parser.should_upgrade():
+            self.cycle.more_body = False
+            if not self.parser.should_keep_alive():  # a trailer may say so
+                self.cycle.keep_alive = False
+            if not self.cycle.response_complete:
+                self.cycle.message_event.set()
+
+    def _stop(self, type: str, reason: str) -> None:
+        """End parsing from within one of the parser's calls."""
+        self._problem = type, reason
+        raise ValueError(reason)
+
+    # --- what cannot be read
 
     def _start_timer(self) -> None:
-        self._timer = self.loop.call_later(self.head_timeout, self._refuse, b"408 Request Timeout")
+        reason = f"no whole head in {self.head_timeout:g} s"
+        self._timer = self.loop.call_later(self.head_timeout, self._refuse, "REQUEST_TIMEOUT", reason)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(b"400 Bad Request")
-
-    def _refuse(self, status: bytes) -> None:
+    def _refuse(self, type: str, reason: str) -> None:
+        """Read no further, and let the application answer why: at most one answer for each request, in order."""
         self._stop_timer()
-        cycle = self.cycle
-        under_way = cycle is not None and not cycle.response_complete
-        if under_way and not cycle.more_body:  # that answer comes first, and is the last
-            cycle.keep_alive, self._deaf = False, True
-        elif under_way and (cycle.response_started or self.pipeline):  # this one would stand in the midst of another
-            self.transport.close()
-        elif not self.transport.is_closing():
-            if under_way:
-                cycle.disconnected = True
-                cycle.message_event.set()
-            body = b'{"message":"%b"}' % status.partition(b" ")[2]
-            head = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-            self.transport.write(head % (status, len(body)) + body)
-            self._linger()
+        cycle: Any = self.cycle
+        if self.transport.is_closing():
+            return
+        self._deaf = True
+        if cycle is not None and cycle.more_body:  # it is within that request's body
+            if cycle.response_complete:
+                self._linger()
+            elif cycle.response_started:
+                self.transport.close()
+            else:
+                cycle.refuse(type, reason)
+            return
+        if self.scope is None or self.scope is self._ended:
+            self.on_message_begin()
+        path, _, query = self.url.partition(b"?")
+        method = self.parser.get_method().decode("ascii") if self.url else "-"
+        self.scope["method"], self.scope["path"] = method, path.decode("latin-1")
+        self.scope["raw_path"], self.scope["query_string"] = path or b"-", query
+        self.scope["extensions"] = {REFUSED: {"type": type, "reason": reason}}
+        if cycle is None or cycle.response_complete:
+            self.cycle = self._cycle(keep_alive=False)
+            self.cycle.more_body = False
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # that answer comes first, and is the last; the application only records this one
+            cycle.keep_alive = False
+            task = self.loop.create_task(self.app(self.scope, nothing, nowhere))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
+
+
+async def nothing() -> Any:
+    """Receive from a client that is not read any more."""
+    return {"type": "http.disconnect"}
+
+
+async def nowhere(message: Any) -> None:
+    """Send to a client that gets no answer."""
 
 
 async def until_closed(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:

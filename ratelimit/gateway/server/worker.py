@@ -11,8 +11,11 @@ from pathlib import Path
 
 from ..app import Gateway, background
 from ..config.load import Document
+from ..http.networks import Networks
+from .admission import Admission, max_connections
+from .patience import Patience
 from .peers import Peers
-from .uvicorn_compat import BoundedProtocol, Patience
+from .uvicorn_compat import BoundedProtocol
 
 log = logging.getLogger("ratelimit.gateway")
 State = tuple[int, int] | None  # of a file: when it was changed, and its size
@@ -28,6 +31,8 @@ def make_worker(file: str, tables: str, peers: str | None, watch: bool) -> Gatew
         watch: whether to reload when the file changes.
     """
     seen = _state(file)
+    bound = max_connections()
+    BoundedProtocol.admission = Admission(bound, max(1, bound // 2))
     document = _read(file, tables)
     with document.located():
         gateway = Gateway(document.configuration)
@@ -56,7 +61,8 @@ def _read(file: str, tables: str) -> Document:
     configuration = replace(document.configuration, tables=tables)
     BoundedProtocol.max_head = configuration.max_head
     BoundedProtocol.head_timeout = configuration.head_timeout
-    Patience.send_timeout = configuration.send_timeout
+    BoundedProtocol.admission.trusted = Networks(configuration.trusted_proxies)
+    Patience.send_timeout, Patience.min_rate = configuration.send_timeout, configuration.min_rate
     return replace(document, configuration=configuration)
 
 

@@ -14,18 +14,21 @@ TYPES: dict[str, tuple[int, str, str]] = {
     "AUTHORIZER_FAILURE": (500, "Internal Server Error", "AuthorizerConfigurationException"),
     "BAD_REQUEST": (400, "Bad Request", "BadRequestException"),
     "FUNCTION_FAILURE": (502, "Internal server error", "InternalServerErrorException"),
+    "HEADERS_TOO_LARGE": (431, "Request Header Fields Too Large", "RequestHeaderFieldsTooLargeException"),
     "INTEGRATION_FAILURE": (504, "Network error communicating with endpoint", "InternalServerErrorException"),
     "INTEGRATION_TIMEOUT": (504, "Endpoint request timed out", "InternalServerErrorException"),
     "INTERNAL_ERROR": (500, "Internal Server Error", "InternalServerErrorException"),
     "INVALID_API_KEY": (403, "Forbidden", "ForbiddenException"),
     "LIMITER_FAILURE": (503, "Service Unavailable", "ServiceUnavailableException"),
     "MISSING_AUTHENTICATION_TOKEN": (403, "Missing Authentication Token", "MissingAuthenticationTokenException"),
+    "OVERLOADED": (503, "Service Unavailable", "ServiceUnavailableException"),
     "QUOTA_EXCEEDED": (429, "Limit Exceeded", "LimitExceededException"),
     "REQUEST_TIMEOUT": (408, "Request Timeout", "RequestTimeoutException"),
     "REQUEST_TOO_LARGE": (413, "Request Too Long", "RequestEntityTooLargeException"),
     "RESOURCE_NOT_FOUND": (404, "Not Found", "NotFoundException"),
     "THROTTLED": (429, "Too Many Requests", "TooManyRequestsException"),
     "UNAUTHORIZED": (401, "Unauthorized", "UnauthorizedException"),
+    "UNSUPPORTED_VERSION": (505, "HTTP Version Not Supported", "HttpVersionNotSupportedException"),
 }
 RESULTS = {"THROTTLED": "throttled", "QUOTA_EXCEEDED": "quota_exceeded"}  # in the metrics; others are by status
 PROBLEM = "https://iana.org/assignments/http-problem-types#"

@@ -6,8 +6,8 @@ CONTEXT = (
     "requestId", "requestTime", "requestTimeEpoch", "identity.sourceIp", "identity.apiKeyId", "identity.userAgent",
     "httpMethod", "path", "routeKey", "stage", "status", "protocol", "responseLength", "responseLatency",
     "integration.status", "integration.latency", "integration.error", "error.message", "error.responseType",
-    "domainName", "apiId", "deployment", "isCanaryRequest", "throttle.level", "throttle.shadow", "connectionId",
-    "eventType",
+    "error.reason", "domainName", "apiId", "deployment", "isCanaryRequest", "throttle.level", "throttle.shadow",
+    "connectionId", "eventType",
 )  # fmt: skip
 REQUEST = ("header", "path", "querystring", "body")
 

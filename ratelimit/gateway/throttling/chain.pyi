@@ -1,4 +1,4 @@
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import final
 
 from .levels import Level
@@ -21,11 +21,18 @@ class Chain:
     """
 
     def __new__(cls, limiters: Limiters, levels: Iterable[Level], used: str = "") -> Chain: ...
-    def hit(self) -> Ruling:
+    def hit(self, report: Callable[[str, Exception], None] | None = None, fails_open: bool = False) -> Ruling:
         """Spend one request at every level, or at none.
+
+        Args:
+            report: called with the name and the exception of a level that fails, such as one whose table is full.
+            fails_open: skip such a level, and it alone; else its exception is raised. One in shadow mode is always
+                skipped where there is a `report`.
 
         Returns: a Ruling.
         """
+    def give_back(self) -> None:
+        """Take back what an admitted `hit` spent, for a request that is refused elsewhere."""
 
 @final
 class Ruling:

@@ -9,7 +9,7 @@ from ..._core cimport Limiter
 from ..._engine.constants cimport NEVER
 from ..._limiter.decision cimport Decision
 
-from ... import All
+from ... import All, TableFull
 
 cdef uint64_t SECOND = 1_000_000_000
 
@@ -41,22 +41,47 @@ cdef class Chain:
         self.counts = limiters.counters.limiter
         self.used = used
 
-    def hit(self):
+    def hit(self, report=None, bint fails_open=False):
         """Spend one request at every level, or at none.
+
+        Args:
+            report: called with the name and the exception of a level that fails, such as one whose table is full.
+            fails_open: skip such a level, and it alone; else its exception is raised. One in shadow mode is always
+                skipped where there is a `report`.
 
         Returns: a Ruling.
         """
-        cdef Ruling ruling = Ruling(True) if self.real is None else self.real.hit()
-        cdef Ruling would
+        cdef Ruling ruling, would
+        if self.real is None:
+            ruling = Ruling(True)
+        else:
+            try:
+                ruling = self.real.hit()
+            except Exception:
+                if not fails_open:
+                    raise
+                ruling = self.real.hit_each(report)
         if not ruling.allowed:
             return ruling
         if self.used:
             self.counts.allow(self.used)
         if self.shadow is not None:
-            would = self.shadow.hit()
+            try:
+                would = self.shadow.hit()
+            except Exception:
+                if report is None:
+                    raise
+                would = self.shadow.hit_each(report)
             if not would.allowed:
                 ruling.shadow = would.level
         return ruling
+
+    def give_back(self):
+        """Take back what an admitted `hit` spent, for a request that is refused elsewhere."""
+        if self.real is not None:
+            self.real.give_back(range(len(self.real.levels)))
+        if self.shadow is not None:
+            self.shadow.give_back(range(len(self.shadow.levels)))
 
 
 @cython.final
@@ -90,6 +115,39 @@ cdef class Levels:
             i, decision.verdict.allowed, decision.verdict.remaining, decision.verdict.limit, decision.more_after_
         )
 
+    cdef Ruling hit_each(self, report):
+        """Spend one request at one level after the other, all or nothing, without those that fail."""
+        cdef list spent = []
+        cdef Decision decision
+        cdef Ruling least = None, ruling
+        cdef int i
+        if self.closed >= 0:
+            return self.ruling(self.closed, False, 0, 0, NEVER)
+        for i, level in enumerate(self.levels):
+            try:
+                decision = self.limiters[i].hit(level.key, quota=level.quota)
+            except Exception as error:
+                report(level.level, error)
+                continue
+            ruling = self.ruling(
+                i, decision.verdict.allowed, decision.verdict.remaining, decision.verdict.limit, decision.more_after_
+            )
+            if not ruling.allowed:
+                self.give_back(spent)
+                return ruling
+            spent.append(i)
+            if least is None or ruling.remaining < least.remaining:
+                least = ruling
+        return Ruling(True) if least is None else least
+
+    cdef int give_back(self, indices) except -1:
+        """Give one request back to some levels."""
+        for i in indices:
+            level = self.levels[i]
+            if level.quota is not None:
+                self.limiters[i].refund(level.key, quota=level.quota)
+        return 0
+
     cdef Ruling ruling(self, int i, bint allowed, uint64_t remaining, uint64_t limit, uint64_t more):
         cdef Ruling ruling = Ruling(allowed)
         until_ns = self.levels[i].until_ns
@@ -110,7 +168,10 @@ cdef class Levels:
                 continue
             if level.quota is None:
                 return NEVER
-            after = self.limiters[i].peek(level.key, quota=level.quota).retry_after_ns
+            try:
+                after = self.limiters[i].peek(level.key, quota=level.quota).retry_after_ns
+            except TableFull:  # a level without room for the key holds nothing up
+                continue
             retry = max(retry, NEVER if after is None else after)
         return retry
 

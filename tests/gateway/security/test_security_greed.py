@@ -1,0 +1,229 @@
+"""A client that is slow, or wants more than its share, holds up no other."""
+
+import contextlib
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from fronts import Client, ask, proxied
+from gateway_harness import raw
+from waiting import until
+
+from ratelimit.gateway.server.admission import Admission
+
+UPLOAD = "def take(event):\n    return str(len(event['body'] or ''))\n"
+
+
+def status_of(answer):
+    return int(answer[9:12]) if answer else None
+
+
+def test_a_backends_connection_is_not_lent_to_a_request_that_trickles(serve, recorder):
+    """More requests than the backend has connections, each with a byte of its body: another client is served."""
+    server = serve("body_timeout: 60\n" + proxied(recorder.url))
+    with contextlib.ExitStack() as stack:
+        for _ in range(1_010):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
+            client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nx")
+        began = time.monotonic()
+        assert ask(server.port, "GET / HTTP/1.1", "Host: a")[0] == 200
+        assert time.monotonic() - began < 10
+        assert len(recorder.seen) == 1
+
+
+def test_a_client_has_only_its_share_of_a_backends_connections(serve, backend):
+    """Requests that flow, and then stop, hold half of the connections at most."""
+
+    async def silent(head, reader, writer):
+        if head.startswith(b"GET"):
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        else:
+            await reader.read()
+
+    server = serve("body_timeout: 60\n" + proxied(backend(silent).url) + "\ntrusted_proxies: 127.0.0.1\n")
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 100000\r\n\r\n"
+    refused = 0
+    with contextlib.ExitStack() as stack:
+        for _ in range(510):
+            client = stack.enter_context(Client(server.port, 60))
+            client.send(head + b"x" * 66_000)
+            client.socket.setblocking(False)
+        clients = list(stack._exit_callbacks)
+        assert len(clients) == 510
+        other = ["GET / HTTP/1.1", "Host: a", "X-Forwarded-For: 192.0.2.2"]
+        assert ask(server.port, *other, seconds=60)[2] == b"ok"
+        own = raw(server.port, head + b"x" * 66_000)
+        refused += status_of(own) == 503
+    assert refused == 1
+
+
+@pytest.fixture
+def slow_reader():
+    """Opens connections that receive into a small buffer."""
+    opened = []
+
+    def open_one(port, request):
+        reader = socket.socket()
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.settimeout(60)
+        reader.connect(("127.0.0.1", port))
+        reader.sendall(request)
+        opened.append(reader)
+        return reader
+
+    yield open_one
+    for one in opened:
+        one.close()
+
+
+async def large(head, reader, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n")
+    for _ in range(200):
+        writer.write(b"x" * 100_000)
+        await writer.drain()
+
+
+def test_a_reader_below_the_minimum_rate_is_disconnected(serve, backend, slow_reader):
+    """A few hundred bytes a second keep no connection of the backend."""
+    behind = backend(large)
+    server = serve("send_timeout: 1\n" + proxied(behind.url))
+    reader = slow_reader(server.port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    ended = threading.Event()
+
+    def trickle():
+        with contextlib.suppress(OSError):
+            while reader.recv(20):
+                ended.wait(0.1)
+        ended.set()
+
+    threading.Thread(target=trickle, daemon=True).start()
+    # The reader can still read what has arrived, so the end of the gateway is looked at.
+    until(lambda: not established(server.port))
+    ended.set()
+
+
+def test_a_reader_above_the_minimum_rate_gets_all(serve, backend, slow_reader):
+    server = serve("send_timeout: 1\n" + proxied(backend(large).url))
+    reader = slow_reader(server.port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    began, count = time.monotonic(), 0
+    while chunk := reader.recv(65_536):
+        count += len(chunk)
+        while count > (time.monotonic() - began) * 8_000_000:
+            threading.Event().wait(0.005)
+    assert count > 20_000_000
+
+
+def established(port):
+    """The connections to a port that are not closing, by the kernel's table."""
+    with open("/proc/net/tcp") as file:
+        rows = [line.split() for line in file.readlines()[1:]]
+    return [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"]
+
+
+def test_bodies_are_bounded_in_all(serve, tmp_path):
+    """Forty uploads of 10 MB to a function at once: some are answered 503, and memory stays bounded."""
+    (tmp_path / "take.py").write_text(UPLOAD)
+    server = serve('apis: {a: {routes: {POST /: {function: "take:take"}}, stages: {$default: {}}}}')
+    before = server.memory()
+    size, statuses = 10_000_000, []
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % size
+    largest = [before]
+
+    def upload():
+        with Client(server.port, 120) as client:
+            client.send(head)
+            for _ in range(100):
+                client.send(b"x" * (size // 100))
+            answer = client.answer()
+            statuses.append(answer and answer[0])
+
+    uploads = [threading.Thread(target=upload) for _ in range(40)]
+    for one in uploads:
+        one.start()
+    while any(one.is_alive() for one in uploads):
+        largest.append(server.memory())
+        threading.Event().wait(0.02)
+    assert len(statuses) == 40
+    assert set(statuses) <= {200, 503, None}
+    assert 200 in statuses or 503 in statuses
+    assert max(largest) - before < 300_000_000
+    assert ask(server.port, "POST / HTTP/1.1", "Host: a", "Content-Length: 2", body=b"hi")[2] == b"2"
+
+
+# --- connections
+
+
+def test_websockets_count_as_connections(serve):
+    """With `--limit-concurrency`, further WebSockets are refused as HTTP requests are."""
+    server = serve(
+        "apis: {a: {type: websocket, routes: {say: {mock: {}}}, stages: {prod: {}}}}", "--limit-concurrency", "20"
+    )
+    handshake = (
+        b"GET /prod HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    statuses = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
+            client.sendall(handshake)
+            statuses.append(status_of(client.recv(65_536)))
+    assert statuses.count(101) < 20
+    assert statuses.count(503) == 40 - statuses.count(101)
+
+
+def test_connections_are_bounded_by_the_open_files(tmp_path):
+    """Silent clients beyond what the process can open receive 503, and the log has one line about them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 2_000), hard))
+    text = "head_timeout: 60\napis: {a: {routes: {GET /: {mock: {body: ok}}}, stages: {$default: {}}}}"
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n" + (
+        "sys.argv = ['ratelimit', 'gateway', *sys.argv[1:]]; from ratelimit.__main__ import main; sys.exit(main())"
+    )
+    file = tmp_path / "gateway.yaml"
+    file.write_text(text)
+    from ports import free_port, until_open
+
+    port, log = free_port(), tmp_path / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", limited, str(file), "--port", str(port)], stdout=out, stderr=out
+        )
+    try:
+        until_open(port)
+        with contextlib.ExitStack() as stack:
+            silent = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 60)) for _ in range(300)]
+            told = [one for one in silent[150:] if status_of(one.recv(65_536)) == 503]
+            assert len(told) == 150
+        until(lambda: ask(port, "GET / HTTP/1.1", "Host: a", seconds=60)[0] == 200)
+        lines = log.read_text().splitlines()
+        assert len([line for line in lines if "connections refused" in line]) == 1
+        assert "Traceback" not in log.read_text()
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_a_client_has_only_its_share_of_the_connections():
+    now = [0.0]
+    admission = Admission(10, 5, clock=lambda: now[0])
+    assert [admission.enter("a") for _ in range(5)] == [None] * 5
+    assert "one client" in admission.enter("a")
+    assert [admission.enter("b") for _ in range(4)] == [None] * 4
+    assert "10 connections" in admission.enter("c")
+    for client in ("a", "a", "c"):
+        admission.leave(client)
+    assert admission.enter("c") is None
+
+
+def test_refused_connections_are_logged_once_a_minute(caplog):
+    now = [0.0]
+    admission = Admission(0, 0, clock=lambda: now[0])
+    for second in range(121):
+        now[0] = float(second)
+        admission.enter("a")
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["1", "60", "60"]

@@ -1,0 +1,300 @@
+"""Header fields are read as RFC 9110 and 9112 say, once and for all, and a backend gets no claims of a client."""
+
+import itertools
+import json
+
+import pytest
+from fronts import Client, Recorder, ask, proxied
+from gateway_harness import KEY, App, Server
+
+from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
+
+OTHER_METHODS = ["TRACE", "PURGE", "PROPFIND", "LINK", "BREW", "get", "CONNECT"]
+TAB = "\t"  # behind a coding the parser refuses one, which is safe
+BLANKS = [" ", "\t", " \t ", "   "]
+CLIENT = """
+trusted_proxies: 127.0.0.1
+operator: {allow: 127.0.0.0/8}
+apis:
+  a:
+    routes:
+      GET /denied: {deny: 203.0.113.0/24, mock: {body: passed}}
+      GET /allowed: {allow: 127.0.0.1, mock: {body: passed}}
+      GET /ip: {mock: {body: "$context.identity.sourceIp"}}
+    stages: {$default: {}}
+"""
+
+
+@pytest.fixture(scope="module")
+def passing(tmp_path_factory):
+    """A gateway that passes everything on, and the recorder behind it; one for all tests, since each start is slow."""
+    recorder = Recorder()
+    server = Server(tmp_path_factory.mktemp("passing"), proxied(recorder.url))
+    yield server, recorder
+    server.stop()
+    recorder.stop()
+
+
+@pytest.fixture
+def port(passing):
+    return passing[0].port
+
+
+@pytest.fixture
+def recorder(passing):
+    passing[1].seen.clear()
+    return passing[1]
+
+
+@pytest.fixture(scope="module")
+def identifying(tmp_path_factory):
+    """The port of a gateway behind a trusted proxy."""
+    server = Server(tmp_path_factory.mktemp("identifying"), CLIENT)
+    yield server.port
+    server.stop()
+
+
+# --- optional white space (RFC 9112, 5)
+
+
+def test_strips_white_space_around_a_value_before_anything_reads_it(serve, recorder):
+    server = serve(f"""
+api_keys: {{ann: {KEY}}}
+plans: {{gold: {{keys: ann, stages: [a/prod]}}}}
+domains: {{admin.example: {{/: admin}}, shop.example: {{/: a}}}}
+apis:
+  a:
+    routes:
+      POST /keyed: {{api_key_required: true, mock: {{body: keyed}}}}
+      $default: {{proxy: "{recorder.url}"}}
+    stages: {{prod: {{}}}}
+  admin: {{routes: {{$default: {{mock: {{body: admin}}}}}}, stages: {{$default: {{}}}}}}
+""")
+    for blank in BLANKS:
+        host = f"Host: {blank}shop.example{blank}"
+        status, _, body = ask(
+            server.port, "POST /prod/keyed HTTP/1.1", host, f"X-Api-Key: {KEY}{blank}", f"Content-Length: 0{blank}"
+        )
+        assert (status, body) == (200, b"keyed")
+        assert ask(server.port, "GET / HTTP/1.1", f"Host: admin.example{blank}")[2] == b"admin"
+        lines = [
+            "POST /prod/x HTTP/1.1",
+            host,
+            f"Transfer-Encoding: chunked{blank.replace(TAB, ' ')}",
+            f"X-Note:{blank}a b{blank}",
+        ]
+        assert ask(server.port, *lines, body=b"2\r\nhi\r\n0\r\n\r\n")[0] == 200
+        assert (recorder.seen[-1]["body"], recorder.header("x-note")) == ("hi", ["a b"])
+        assert recorder.header("x-forwarded-host") == ["shop.example"]
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_strips_white_space_whatever_server_the_application_runs_on(blank):
+    """An ASGI server may pass on what surrounds a value."""
+    configuration = Configuration(
+        {"a": Api(routes={"GET /": Route(function=lambda event: event["headers"])}, stages={"$default": Stage()})}
+    )
+    assert App(configuration).get("/", headers={"x-note": f"{blank}a{blank}"}).json()["x-note"] == "a"
+
+
+def test_a_clients_header_marks_no_backend_as_failed(serve, recorders):
+    """Two backends stay in turn, whatever blanks a client sends."""
+    behind = recorders(), recorders()
+    server = serve(proxied(f'{behind[0].url}", "{behind[1].url}').replace('to: "', 'to: ["').replace('"}', '"]}'))
+    for blank in BLANKS:
+        for line in (f"Host: x{blank}", f"Host: x\r\nX-Other: {blank}y{blank}", f"Host: x\r\nX-Empty:{blank}"):
+            assert ask(server.port, "GET / HTTP/1.1", line)[0] == 200
+    assert [len(one.seen) for one in behind] == [6, 6]
+
+
+def test_an_error_of_the_gateway_is_not_held_against_a_backend():
+    """A request that cannot be sent says nothing about its backend, which serves the next one."""
+    recorder = Recorder()
+    route = Route(proxy=Proxy([recorder.url], max_fails=1, fail_timeout=60), request={"append:header.x-a": "${p}"})
+    ask = App(Configuration({"a": Api(routes={"GET /{p}": route}, stages={"$default": Stage()})}))
+    address = ask.gateway.site.used[0]
+    assert ask.get("/fine").status_code == 200
+    for target in ("/%c2%a0", "/%e2%80%a8"):
+        assert ask.get(target).status_code in (200, 400)
+    assert (address.fails, address.down_until) == (0, 0.0)
+    recorder.stop()
+
+
+# --- whose request it is: X-Forwarded-For
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["X-Forwarded-For: 203.0.113.5"],
+        ["X-Forwarded-For: 203.0.113.5,"],
+        ["X-Forwarded-For: 203.0.113.5, ,\t, "],
+        ["X-Forwarded-For: 203.0.113.5", "X-Forwarded-For:"],
+        ["X-Forwarded-For: 203.0.113.5", "X-Forwarded-For: ,", "X-Forwarded-For: "],
+        ["X-Forwarded-For: 1.1.1.1, 203.0.113.5,,127.0.0.1,"],
+        ["X-Forwarded-For: [::ffff:203.0.113.5]:443,"],
+    ],
+)
+def test_empty_elements_of_a_list_do_not_count(identifying, lines):
+    """RFC 9110, 5.6.1: the client is the last address that is not a trusted proxy's."""
+    port = identifying
+    assert ask(port, "GET /ip HTTP/1.1", "Host: a", *lines)[2] == b"203.0.113.5"
+    assert ask(port, "GET /denied HTTP/1.1", "Host: a", *lines)[0] == 403
+    assert ask(port, "GET /allowed HTTP/1.1", "Host: a", *lines)[0] == 403
+    assert ask(port, "GET /_gateway HTTP/1.1", "Host: localhost", *lines)[0] == 404
+
+
+@pytest.mark.parametrize(
+    "client", ["unknown", "_hidden", "unix:", "203.0.113.5.evil", "1.1.1.1, unknown", "[", "-", "999"]
+)
+def test_a_client_without_an_address_is_in_every_list_of_denied(identifying, client):
+    port = identifying
+    for path, status in (("/denied", 403), ("/allowed", 403), ("/ip", 200)):
+        assert ask(port, f"GET {path} HTTP/1.1", "Host: a", f"X-Forwarded-For: {client}")[0] == status
+    assert ask(port, "GET /_gateway HTTP/1.1", "Host: localhost", f"X-Forwarded-For: {client}")[0] == 404
+
+
+# --- the host
+
+
+def test_the_authority_of_the_target_wins_over_host(serve, recorder):
+    """RFC 9112, 3.2.2."""
+    server = serve(f"""
+domains: {{admin.example: {{/: admin}}, shop.example: {{/: shop}}}}
+apis:
+  admin: {{routes: {{$default: {{proxy: "{recorder.url}"}}}}, stages: {{$default: {{}}}}}}
+  shop: {{routes: {{$default: {{mock: {{body: shop}}}}}}, stages: {{$default: {{}}}}}}
+""")
+    assert ask(server.port, "GET /x HTTP/1.1", "Host: shop.example")[2] == b"shop"
+    for absolute in ("http://admin.example/x", "HTTP://ADMIN.example:80/x?q", "https://admin.example/x"):
+        status, _, body = ask(server.port, f"GET {absolute} HTTP/1.1", "Host: shop.example")
+        assert (status, json.loads(body)["target"].partition("?")[0]) == (200, "/x")
+        assert recorder.header("x-forwarded-host")[0].lower().partition(":")[0] == "admin.example"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "a b", "a/../b?x#y", "evil@shop.example", "a, b", "a,b", "a;b", "a\\b", "a:b", "a:1:2", "a:65536", "a:-1", "a:",
+        "[::1", "::1", "[zz]", "[::1]x", "[]", "a%00", "a%2fb", "ä.example", "a\"b", "<a>", "a|b", "a^b", "{a}", "(a)",
+    ],
+)  # fmt: skip
+def test_refuses_a_host_that_is_not_one(port, recorder, host):
+    status, headers, _ = ask(port, "GET / HTTP/1.1", f"Host: {host}")
+    assert (status, headers.get("connection")) == ((200, None) if host == "a:" else (400, "close"))
+    if not host.startswith("a:") and "/" not in host and "?" not in host:
+        assert ask(port, f"GET http://{host.replace(' ', '')}/ HTTP/1.1", f"Host: {host}")[0] == 400
+
+
+@pytest.mark.parametrize(
+    "host", ["a", "A.example", "a.example.", "a_b.example", "127.0.0.1:80", "[::1]", "[::1]:8080", "xn--a-b"]
+)
+def test_accepts_a_host_that_is_one(port, recorder, host):
+    assert ask(port, "GET / HTTP/1.1", f"Host: {host}")[0] == 200
+    assert recorder.header("x-forwarded-host") == [host]
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/x#y", "/x?y#z", "http://a/x#y", "ftp://a/x", "http:///x", "http://", "//", "http://u@a/x", "http://u:p@a/",
+     "http://a b/", "http:/x", "a:80", "*", "?x", "http://[::1/x", "http://a:b/"],
+)  # fmt: skip
+def test_refuses_a_target_that_is_not_one(port, recorder, target):
+    assert ask(port, f"GET {target} HTTP/1.1", "Host: a")[0] == 400
+    assert recorder.seen == []
+
+
+@pytest.mark.parametrize(
+    ("target", "path"), [("http://a", "/"), ("http://a?x=1", "/?x=1"), ("http://a/b?c?d", "/b?c?d")]
+)
+def test_an_empty_path_of_a_target_is_the_root(port, recorder, target, path):
+    assert ask(port, f"GET {target} HTTP/1.1", "Host: a")[0] == 200
+    assert recorder.seen[-1]["target"] == path
+
+
+# --- what a client claims
+
+CLAIMS = [
+    "X-Connection-Id", "X_Connection_Id", "True-Client-IP", "X-Original-URL", "X-Rewrite-URL", "X-Original-URI", "Proxy",
+    "X-Real-IP", "Forwarded", "X-Client-IP", "X-Cluster-Client-IP", "CF-Connecting-IP", "Fastly-Client-IP", "Client-IP",
+    "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server",
+    "X-Forwarded-Prefix", "X-Forwarded", "X-Host", "X-Original-Host", "X-HTTP-Method", "X-HTTP-Method-Override",
+    "X-Method-Override", "x_http_method_override",
+]  # fmt: skip
+FUNCTION = "def show(event):\n    return event['headers']\n"
+
+
+@pytest.mark.parametrize("to", ["proxy", "function"])
+def test_claims_of_a_client_reach_no_backend(serve, recorder, tmp_path, to):
+    """Only the gateway says who the client is, and which URL and method a request has."""
+    (tmp_path / "show.py").write_text(FUNCTION)
+    target = f'proxy: "{recorder.url}"' if to == "proxy" else 'function: "show:show"'
+    port = serve(f"apis: {{a: {{routes: {{$default: {{{target}}}}}, stages: {{$default: {{}}}}}}}}").port
+    for name in CLAIMS:
+        status, _, body = ask(port, "GET / HTTP/1.1", "Host: a", f"{name}: victim", "X-Other: kept")
+        assert status == 200
+        assert b"victim" not in body, name
+        assert b"kept" in body
+
+
+def test_a_trusted_proxys_scheme_is_http_or_https(serve, recorder):
+    port = serve("trusted_proxies: 127.0.0.1\n" + proxied(recorder.url)).port
+    for claimed in ("javascript", "https, http", "HTTPS://x", ""):
+        assert ask(port, "GET / HTTP/1.1", "Host: a", f"X-Forwarded-Proto: {claimed}")[0] == 200
+        assert recorder.header("x-forwarded-proto") == ["http"]
+    assert ask(port, "GET / HTTP/1.1", "Host: a", "X-Forwarded-Proto: https")[0] == 200
+    assert recorder.header("x-forwarded-proto") == ["https"]
+
+
+# --- codings, versions, lines, methods
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Transfer-Encoding: gzip", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: identity", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: chunked", "Transfer-Encoding: gzip"],
+        ["Transfer-Encoding:", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: chunked", "Transfer-Encoding:"],
+        ["Transfer-Encoding: chunked, chunked"],
+        ["Transfer-Encoding: chunked;q=1"],
+        ["Transfer-Encoding: \"chunked\""],
+        ["Transfer-Encoding:"],
+    ],
+)  # fmt: skip
+def test_no_coding_is_lost(port, recorder, lines):
+    """A body has the chunked coding, once, or the request is refused."""
+    with Client(port) as client:
+        client.send("\r\n".join(["POST / HTTP/1.1", "Host: a", *lines, "", ""]).encode() + b"2\r\nhi\r\n0\r\n\r\n")
+        assert client.answer()[0] == 400
+        assert client.answer() is None
+    assert recorder.seen == []
+
+
+@pytest.mark.parametrize("version", ["2.0", "0.9"])
+def test_another_version_of_http_is_not_supported(port, recorder, version):
+    status, headers, _ = ask(port, f"GET / HTTP/{version}", "Host: a")
+    assert (status, headers["connection"], recorder.seen) == (505, "close", [])
+
+
+@pytest.mark.parametrize("line", ["a:", "a: b", "X-Long-Name-1: value"])
+def test_a_head_has_a_bounded_number_of_lines(port, recorder, line):
+    assert ask(port, "GET / HTTP/1.1", "Host: a", *[line] * 127)[0] == 200
+    assert ask(port, "GET / HTTP/1.1", "Host: a", *[line] * 128)[0] == 431
+    trailers = "\r\n".join(["0", *[line] * 3_000, "", ""]).encode()
+    assert ask(port, "POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", body=trailers)[0] == 431
+    assert len(recorder.seen) == 1
+
+
+def test_any_stands_for_the_methods_of_a_route_key(serve, recorder):
+    server = serve(f"""
+apis:
+  a:
+    routes: {{ANY /any: {{proxy: "{recorder.url}"}}, $default: {{proxy: "{recorder.url}"}}}}
+    stages: {{$default: {{}}}}
+""")
+    for method, path in itertools.product(OTHER_METHODS, ("/any", "/other")):
+        assert ask(server.port, f"{method} {path} HTTP/1.1", "Host: a")[0] in (400, 404)
+    assert recorder.seen == []
