@@ -35,7 +35,7 @@ nightly: $(BUILT) $(VENV)/.group-test  ## the long proofs: large models, sanitiz
 	scripts/install-packages --if-root test proofs
 	scripts/nightly
 
-lint: $(VENV)/.group-lint layers  ## style of Python and Cython, plain English, and the layers of the package
+lint: $(VENV)/.group-lint language layers  ## style of Python and Cython, plain English, and the layers of the package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/cython-lint ratelimit examples

@@ -167,7 +167,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Point:
-    """The effect of a limit with another number: the usual clients that it touches, and the requests that it refuses."""
+    """The effect of a limit with another number: the usual clients that it touches, and the refused requests."""
 
     number: int
     touched: int

@@ -31,7 +31,7 @@ class Guard:
             raise Refusal("ACCESS_DENIED", "by its address")
 
     async def identify(self, exchange: Exchange) -> Caller:
-        """The client by its credentials; a Refusal if it may not use the route."""
+        """Return the client by its credentials; raise a Refusal if it may not use the route."""
         request = exchange.request
         value, context = request.header("x-api-key"), None
         if self.authorizer is not None:

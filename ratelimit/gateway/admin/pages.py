@@ -121,7 +121,7 @@ class Pages:
 
 
 def content_type(request: Request) -> str:
-    """The type of a request's body, without parameters."""
+    """Return the type of a request's body, without parameters."""
     return (request.header("content-type") or "").partition(";")[0].strip().lower()
 
 

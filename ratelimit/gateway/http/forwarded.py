@@ -18,7 +18,7 @@ def is_claim(name: bytes) -> bool:
 
 
 def forwarded(headers: Headers, peer: str, scheme: str, trusted: bool) -> Headers:
-    """The X-Forwarded headers of a request.
+    """Return the X-Forwarded headers of a request.
 
     Args:
         headers: as the client sent them.

@@ -7,7 +7,7 @@ from .headers import Headers
 
 
 def tokens(headers: Headers, name: bytes) -> list[bytes]:
-    """The elements of a list that may be split over several header lines, in lower case, without empty ones."""
+    """Return the elements of a list that may span several header lines, in lower case, without empty ones."""
     found = (token.strip(b" \t") for one, value in headers if one == name for token in value.lower().split(b","))
     return [token for token in found if token]
 

@@ -150,11 +150,11 @@ class Request:
         return None if refused is None else Refusal(refused["type"], refused["reason"], CLOSE)
 
     def forwarded(self) -> Headers:
-        """The gateway's own X-Forwarded headers, by which a backend knows the client."""
+        """Return the gateway's own X-Forwarded headers, by which a backend knows the client."""
         return forwarded(self.raw_headers, self.peer, self.scheme, self.behind_proxy)
 
     def vouched_headers(self) -> Headers:
-        """The headers, with the gateway's own in place of what the client claims about itself."""
+        """Return the headers, with the gateway's own values in place of the client's claims about itself."""
         return [header for header in self.raw_headers if not is_claim(header[0])] + self.forwarded()
 
     def header(self, name: str) -> str | None:

@@ -108,7 +108,7 @@ def test_a_clients_header_marks_no_backend_as_failed(serve, recorders):
 
 
 def test_an_error_of_the_gateway_is_not_held_against_a_backend():
-    """A request that cannot be sent says nothing about its backend, which serves the next one."""
+    """A request that cannot be sent does not count as a failure of its backend, which serves the next one."""
     recorder = Recorder()
     route = Route(proxy=Proxy([recorder.url], max_fails=1, fail_timeout=60), request={"append:header.x-a": "${p}"})
     ask = App(Configuration({"a": Api(routes={"GET /{p}": route}, stages={"$default": Stage()})}))
@@ -226,7 +226,7 @@ FUNCTION = "def show(event):\n    return event['headers']\n"
 
 @pytest.mark.parametrize("to", ["proxy", "function"])
 def test_claims_of_a_client_reach_no_backend(serve, recorder, tmp_path, to):
-    """Only the gateway says who the client is, and which URL and method a request has."""
+    """Only the gateway determines the client, the URL and the method of a request."""
     (tmp_path / "show.py").write_text(FUNCTION)
     target = f'proxy: "{recorder.url}"' if to == "proxy" else 'function: "show:show"'
     port = serve(f"apis: {{a: {{routes: {{$default: {{{target}}}}}, stages: {{$default: {{}}}}}}}}").port
