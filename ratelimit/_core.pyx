@@ -250,7 +250,7 @@ cdef class Limiter(Attachment):
         """Wait as `wait` does, without blocking the event loop. A cancelled wait gives its turn back."""
         return waiting.wait_async(self, key, cost, timeout)
 
-    def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=decorator.UNSET):
+    def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=...):
         """Return a decorator that limits the calls of a function or of a coroutine function.
 
         Args:

@@ -403,7 +403,7 @@ cdef class All:
         """Wait as `wait` does, without blocking the event loop."""
         return waiting.wait_async(self, key, cost if costs is None else costs_of(costs, cost, self.size), timeout)
 
-    def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=decorator.UNSET):
+    def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=...):
         """Return a decorator that limits the calls of a function or of a coroutine function.
 
         Args:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from ..errors import LimitExceeded
 from .decision import Decision
 
-UNSET: Any = object()  # without a default, a refused call raises LimitExceeded
+UNSET: Any = ...  # without a default, a refused call raises LimitExceeded; a literal, so that the signature can be read
 
 
 class Limiting(Protocol):
