@@ -312,10 +312,9 @@ cdef class All:
 
     def refund(self, key, cost=1, *, costs=None):
         """Give a cost back to all limiters, at most what was spent: `cost`, or one of `costs` for each limiter."""
-        if costs is None:
-            costs = (cost,) * self.size
-        for limiter, own in zip(self.limiters, costs_of(costs, 1, self.size)):
-            limiter.refund(key, own)
+        own = (cost,) * self.size if costs is None else costs_of(costs, cost, self.size)
+        for limiter, amount in zip(self.limiters, own):
+            limiter.refund(key, amount)
 
     async def allow_async(self, key, /):
         """Do what `allow` does; for tables that are reached over a network."""
