@@ -103,7 +103,13 @@ class All:
     def hit_many(
         self, keys: _Keys, costs: _Integers | None = None, *, now: _Integers | None = None
     ) -> npt.NDArray[np.void]:
-        """Decide a batch in order and return all fields of the decisions, as Limiter.hit_many does."""
+        """Decide a batch in order and return all fields of the decisions, as Limiter.hit_many does.
+
+        Args:
+            keys, now: as for Limiter.hit_many.
+            costs: n whole numbers from 1, or one for all; or an array of shape (n, k) with a cost for each of the k
+                limiters.
+        """
     def wait(
         self, key: _Key, cost: int = 1, timeout: _Seconds | None = None, *, costs: Sequence[int] | None = None
     ) -> None:
