@@ -262,7 +262,7 @@ class Authorizer:
     """Seconds for which an answer is kept for the same identity, stage and route; 0 asks every time."""
     cache_key: Many[TemplateText] = ()
     """The values on which an answer depends besides identity, stage and route, such as `$context.httpMethod` and
-    `$context.path`. An answer that depends on more than is named here is used for requests for which it was not given."""
+    `$context.path`. An answer that depends on more than these is used for requests for which it was not given."""
 
 
 @model
