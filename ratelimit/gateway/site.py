@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._configuration.problems import Problems
 from .access.authorizers import CachingAuthorizer
 from .access.guard import Guard
 from .backends.address import Address, Addresses
@@ -19,7 +20,6 @@ from .backends.mock import MockIntegration
 from .backends.proxy import Forwarding, ProxyIntegration, address_of, parse_urls
 from .config import rules
 from .config.model import Api, Configuration, Mock, Proxy, Route, Stage, WebSocketLimits
-from .config.problems import Problems
 from .exchange import Caller, Exchange
 from .http.errors import BadValue, Refusal
 from .http.networks import Networks, parse_address

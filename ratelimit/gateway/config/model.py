@@ -10,18 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import core_schema
 
-from ..._engine.constants import NS_PER_SECOND
-from ...language import LimitSpec
-from ..routing.table import METHODS
-from ..templates.gateway_responses import TYPES
-from .base import model
-from .fields import (
+from ..._configuration.base import model
+from ..._configuration.fields import (
     ByName,
     Check,
     Day,
     Flag,
-    Function,
-    HeaderTemplates,
     Many,
     Names,
     NamesLike,
@@ -31,19 +25,20 @@ from .fields import (
     OrEmpty,
     Seconds,
     Shorthand,
-    TemplateText,
     Text,
     Texts,
-    Timeout,
-    TransformRules,
-    Variables,
     Whole,
     between,
     matching,
     no_names,
     positive,
 )
-from .problems import Path, Problem, expected, fault
+from ..._configuration.problems import Path, Problem, expected, fault
+from ..._engine.constants import NS_PER_SECOND
+from ...language import LimitSpec
+from ..routing.table import METHODS
+from ..templates.gateway_responses import TYPES
+from .fields import Function, HeaderTemplates, TemplateText, Timeout, TransformRules, Variables
 
 
 @model

@@ -6,10 +6,10 @@ A setting without effect is an error if an operator may rely on it, and otherwis
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from ..._configuration.problems import Path, Problem, Problems, dotted, expected, unknown
 from ..routing.table import RouteKey
 from ..templates.template import Template
 from .model import Api, Configuration, Plan, Route, Stage
-from .problems import Path, Problem, Problems, dotted, expected, unknown
 
 STAGE_NAME = re.compile("[A-Za-z0-9_-]{1,128}")
 WEBSOCKET_KEYS = ("$connect", "$disconnect", "$default")
