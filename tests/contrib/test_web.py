@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import web
+import web_django
 from servers import exactly
 
 from ratelimit import FixedWindow, RateLimitError, parse
@@ -13,10 +14,20 @@ from ratelimit import FixedWindow, RateLimitError, parse
 LIMIT = "fixed-window 2/minute anchor first"
 
 
-@pytest.fixture(params=web.SUBJECTS.values(), ids=web.SUBJECTS)
+@pytest.fixture(params=[*web.SUBJECTS, *web_django.SUBJECTS])
 def subject(request):
     """Return a function that makes an application with these arguments."""
-    return lambda **options: request.param(**{"limit": LIMIT} | options)
+    projects = web_django.Projects()
+
+    def make(**options):
+        options = {"limit": LIMIT} | options
+        if request.param in web.SUBJECTS:
+            return web.SUBJECTS[request.param](**options)
+        by, view, handler = web_django.SUBJECTS[request.param]
+        return by(projects, view, handler, options)
+
+    yield make
+    projects.close()
 
 
 class BrokenClock:
@@ -213,6 +224,14 @@ def test_rejects_a_wrong_argument_at_start(subject, options, message):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("app", "path", "limit"), [("wsgi_app", "/", 100), ("flask_app", "/search", 20)])
-def test_exactly_the_limit_passes_over_four_workers(serve, example, app, path, limit):
-    exactly(limit, serve("gunicorn", f"{app}:app", example(f"{app}.py")), path)
+@pytest.mark.parametrize(
+    ("server", "app", "path", "limit"),
+    [
+        ("gunicorn", "wsgi_app:app", "/", 100),
+        ("gunicorn", "flask_app:app", "/search", 20),
+        ("gunicorn", "django_app:wsgi", "/search", 20),
+        ("uvicorn", "django_app:asgi", "/search", 20),
+    ],
+)
+def test_exactly_the_limit_passes_over_four_workers(serve, example, server, app, path, limit):
+    exactly(limit, serve(server, app, example(app.partition(":")[0] + ".py")), path)
