@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check quick-tests test nightly lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test wheel clean
+.PHONY: help demo check quick-tests test nightly lint language layers format typing docs bench bench-check bench-page free-threaded dist clean
 .SECONDARY:
 
 help:  ## list the tasks
@@ -69,11 +69,8 @@ bench-page: $(BUILT) $(VENV)/.group-bench  ## measure docs/benchmarks.md again (
 free-threaded:  ## the tests that race, on a CPython without the GIL, which is built once (needs root's apt-get or its packages)
 	scripts/test-free-threaded
 
-sdist-test: $(VENV)/.group-build  ## the source distribution, tested in a fresh environment
-	scripts/test-sdist $(BIN)/python
-
-wheel: $(VENV)/.group-build  ## the wheel, in dist/, which must not be larger than it needs to be
-	scripts/build-wheel $(BIN)/python
+dist: $(VENV)/.group-build  ## the source distribution and its wheel, in dist/, each tested
+	scripts/build-dist $(BIN)/python
 
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) build dist *.egg-info docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks
