@@ -1,4 +1,4 @@
-"""What was decided, counted over all workers, in the format of Prometheus."""
+"""The numbers of decisions, counted over all workers, in the format of Prometheus."""
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction

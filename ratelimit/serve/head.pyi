@@ -1,5 +1,7 @@
 from collections.abc import Iterable
+from typing import final
 
+@final
 class Head:
     """The head of one request.
 
@@ -27,6 +29,7 @@ class Head:
     expects: bool
     http_1_1: bool
 
+@final
 class HeadReader:
     """Reads heads.
 

@@ -1,5 +1,6 @@
 """The head of an HTTP/1 request, read strictly: a form that two programs could read in two ways is refused."""
 
+cimport cython
 from libc.stdint cimport uint8_t
 from libc.string cimport memcmp
 
@@ -32,6 +33,7 @@ cdef void _classify() noexcept:
 _classify()
 
 
+@cython.final
 cdef class Head:
     """The head of one request.
 
@@ -56,6 +58,7 @@ cdef class Head:
     cdef readonly bint keep, expects, http_1_1
 
 
+@cython.final
 cdef class HeadReader:
     """Reads heads.
 

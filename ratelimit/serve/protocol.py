@@ -18,7 +18,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Answerer(Protocol):
-    """What answers requests."""
+    """Answers requests."""
 
     @property
     def reader(self) -> HeadReader: ...

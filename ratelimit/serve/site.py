@@ -1,4 +1,4 @@
-"""What a file asks for, as the objects that answer."""
+"""The objects that answer, made from a file."""
 
 from .._configuration.problems import Problems
 from ..contrib._answers import Style

@@ -10,7 +10,7 @@ from ratelimit.testing import ManualClock
 
 
 class Transport(asyncio.Transport):
-    """What a connection writes, and whether it closes."""
+    """Keeps the bytes that a connection writes."""
 
     def __init__(self, peer):
         super().__init__({"peername": peer})

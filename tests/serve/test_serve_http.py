@@ -117,7 +117,7 @@ def test_refuses_it_in_small_pieces_too(service, status, data):
     assert [answer for answer, _, _ in answers_in(connection.transport.sent)] == [status]
 
 
-def test_a_client_that_does_not_finish_its_request_is_told_so_and_closed(service):
+def test_a_request_that_does_not_end_is_answered_and_its_connection_closed(service):
     connection = service.connect()
     connection.data_received(HEAD)
     service.loop.now += REQUEST_TIMEOUT - 1

@@ -69,7 +69,7 @@ def test_an_unknown_target_is_not_found(service, target):
         ("query user", {"target": "?user=ann&x=1"}, {"target": "?x=1&user=bob"}),
     ],
 )
-def test_the_key_is_where_the_file_says(service, key, same, other):
+def test_the_key_comes_from_its_place(service, key, same, other):
     found = service(f"limits: {{api: {{limit: 1/minute, key: {key}}}}}")
 
     def status(target="", **headers):
@@ -107,7 +107,7 @@ def test_requests_without_the_key(service, absent, statuses):
 @pytest.mark.parametrize(
     ("cost", "sent"), [("2", {}), ("header x-cost", {"x_cost": "2"}), ("query n", {"target": "?n=2"})]
 )
-def test_the_cost_is_what_the_file_says(service, cost, sent):
+def test_the_cost_comes_from_its_place(service, cost, sent):
     found = service(f"limits: {{api: {{limit: 4/minute, cost: {cost}}}}}")
     sent = dict(sent)
     target = "/check/api" + sent.pop("target", "")
@@ -121,7 +121,7 @@ def test_an_impossible_cost_spends_nothing(service, cost):
     assert [found.status("/check/api") for _ in range(2)] == [200, 429]
 
 
-def test_shadow_admits_all_and_says_nothing_to_clients(service):
+def test_shadow_admits_all_without_a_word_to_clients(service):
     found = service("limits: {api: {limit: 1/minute, shadow: true}}")
     answers = [found.ask("/check/api") for _ in range(2)]
     assert [status for status, _, _ in answers] == [200, 200]

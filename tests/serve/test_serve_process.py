@@ -1,4 +1,4 @@
-"""`ratelimit serve` as processes: several workers on one port, signals, and what it says when it cannot start."""
+"""`ratelimit serve` as processes: several workers on one port, signals, and errors at the start."""
 
 import os
 import signal
@@ -87,7 +87,7 @@ def test_a_unix_socket_is_used_again_after_its_owner_was_killed(tmp_path):
         (["limits.yaml", "--workers", "0"], 2, "--workers: expected 1 or more, got 0"),
     ],
 )
-def test_says_why_it_cannot_start(tmp_path, options, status, problem):
+def test_names_the_reason_if_it_cannot_start(tmp_path, options, status, problem):
     (tmp_path / "limits.yaml").write_text("limits: {api: 5/day}")
     (tmp_path / "wrong.yaml").write_text("limits: {api: '5'}")
     found = subprocess.run(COMMAND + options, cwd=tmp_path, env=VARIABLES, capture_output=True, text=True)
