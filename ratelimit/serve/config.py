@@ -69,8 +69,8 @@ class Limit:
     limit: Annotated[Text, AfterValidator(_limit)]
     """In the language of limits, such as `100/minute; 10/second`."""
     key: Many[Places] = ("address",)
-    """The places of what is limited: `address`, `header NAME`, `query NAME` or `everyone`. `A or B` is the first of them
-    that a request has; a list is all of them together."""
+    """The places of what is limited: `address`, `header NAME`, `query NAME` or `everyone`. `A or B` is the first of
+    them that a request has; a list is all of them together."""
     cost: Annotated[Text, BeforeValidator(_cost), AfterValidator(_cost_text)] = "1"
     """The price of a request: a whole number, `header NAME` or `query NAME`."""
     absent: Literal["share", "allow", "refuse"] = "share"

@@ -1,10 +1,14 @@
 """The file of `ratelimit serve`: each field has an effect, and what cannot be is refused with its line."""
 
 import pytest
+import yaml
 from serve_harness import Service
+from servers import PACKAGE
 
 from ratelimit._configuration.problems import ConfigurationError
 from ratelimit.serve.config import read_file
+
+EXAMPLES = PACKAGE / "examples" / "serve"
 
 
 @pytest.fixture
@@ -49,6 +53,18 @@ def test_the_path_of_the_limited_request_may_follow_the_name(service):
     assert found.status("/check/api/shop/items?user=ann") == 200
     assert found.status("/check/api?user=ann") == 429
     assert found.status("/check/api/?user=bob") == 200
+
+
+def test_traefik_gets_an_answer_that_it_passes_on(service):
+    """The question is the one that its documentation describes: a GET with the request in X-Forwarded fields."""
+    example = yaml.safe_load((EXAMPLES / "traefik.yaml").read_text())
+    address = example["http"]["middlewares"]["api-limit"]["forwardAuth"]["address"]
+    target = address.removeprefix("http://127.0.0.1:9090")
+    found = service((EXAMPLES / "limits.yaml").read_text())
+    fields = {"x_forwarded_method": "POST", "x_forwarded_uri": "/shop", "x_forwarded_for": "203.0.113.7"}
+    answers = [found.ask(target, **fields) for _ in range(6)]
+    assert [status for status, _, _ in answers] == [200] * 5 + [429]
+    assert answers[-1][1]["retry-after"] == "12"
 
 
 @pytest.mark.parametrize(
