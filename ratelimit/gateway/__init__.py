@@ -4,6 +4,7 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 `ratelimit-core[gateway]`.
 """
 
+from .._configuration.problems import ConfigurationError
 from .app import Gateway
 from .config.load import read_file
 from .config.model import (
@@ -23,7 +24,6 @@ from .config.model import (
     Throttle,
     WebSocketLimits,
 )
-from .config.problems import ConfigurationError
 from .http.networks import Networks, client_address
 from .http.paths import BadPath, decode
 from .routing.canary import CanarySplit

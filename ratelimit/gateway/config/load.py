@@ -7,10 +7,10 @@ from pathlib import Path as FilePath
 
 from pydantic import TypeAdapter, ValidationError
 
+from ..._configuration.problems import ConfigurationError, lines, problems_of
+from ..._configuration.tree import Tree, located
 from . import rules
 from .model import Configuration
-from .problems import ConfigurationError, lines, problems_of
-from .tree import Tree
 
 _ADAPTER = TypeAdapter(Configuration)
 
@@ -45,7 +45,7 @@ class Document:
     def read(cls, path: str | FilePath) -> "Document":
         """Read a file. The exceptions are those of `read_file`."""
         file = str(path)
-        with _located(file, tree := Tree()):
+        with located(file, tree := Tree()):
             tree.compose(FilePath(path).read_bytes())
             configuration = _validated(tree)
             rules.check(configuration)
@@ -55,7 +55,7 @@ class Document:
     @contextmanager
     def located(self) -> Iterator[None]:
         """Add file and line to a ConfigurationError that is raised within."""
-        with _located(self.file, self.tree):
+        with located(self.file, self.tree):
             yield
 
 
@@ -64,12 +64,3 @@ def _validated(tree: Tree) -> Configuration:
         return _ADAPTER.validate_python(tree.value())
     except ValidationError as error:
         raise ConfigurationError(problems_of(error, Configuration)) from None
-
-
-@contextmanager
-def _located(file: str, tree: Tree) -> Iterator[None]:
-    try:
-        yield
-    except ConfigurationError as error:
-        problems = [problem.located(tree.line_of) for problem in error.problems]
-        raise ConfigurationError(problems, file) from error.__cause__

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 from ... import Table
+from ..._configuration.problems import ConfigurationError, Problems
 from ..backends.address import Addresses
 from ..config.load import Document
 from ..config.model import Configuration
-from ..config.problems import ConfigurationError, Problems
 from ..config.schema import schema
 from ..site import Site
 from ..throttling.limiters import Limiters
