@@ -22,6 +22,7 @@ from django.utils.module_loading import import_string
 
 from ._addresses import ClientAddress
 from ._answers import refusal
+from ._applications import application_name
 from ._policy import Limiters, Ruling, check_function, resolved
 from ._rules import Counts, Rules
 
@@ -68,9 +69,25 @@ def configured() -> Settings:
     return Settings(counts, ClientAddress(options.get("trusted_proxies", ())), options.get("enabled", True), limit)
 
 
+@lru_cache(1)
+def configured_for_drop_ins() -> Counts:
+    """Return the limiters of modules that replace others: in shared memory, unless the setting RATELIMIT has a name."""
+    options = dict(getattr(settings, "RATELIMIT", {}))
+    if "shared" in options or "clock" in options:
+        return configured().counts
+    configured()  # checks the setting
+    module = getattr(settings, "SETTINGS_MODULE", None) or "__main__"
+    counts = Counts.make(
+        shared=application_name(module), **{name: options[name] for name in COUNTS_OPTIONS if name in options}
+    )
+    _counted.add(counts.limiters)
+    return counts
+
+
 def _forget_settings(*, setting: str, **_: Any) -> None:
     if setting == "RATELIMIT":
         configured.cache_clear()
+        configured_for_drop_ins.cache_clear()
 
 
 setting_changed.connect(_forget_settings)

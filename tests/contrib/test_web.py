@@ -231,6 +231,7 @@ def test_rejects_a_wrong_argument_at_start(subject, options, message):
         ("gunicorn", "flask_app:app", "/search", 20),
         ("gunicorn", "django_app:wsgi", "/search", 20),
         ("uvicorn", "django_app:asgi", "/search", 20),
+        ("gunicorn", "drf_app:app", "/", 20),
     ],
 )
 def test_exactly_the_limit_passes_over_four_workers(serve, example, server, app, path, limit):

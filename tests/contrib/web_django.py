@@ -15,8 +15,9 @@ from django.urls import path
 
 from ratelimit.contrib import django as contrib_django
 
+INSTALLED = ["django.contrib.contenttypes", "django.contrib.auth", "rest_framework"]
 if not settings.configured:
-    settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="of the tests", INSTALLED_APPS=[], LOGGING_CONFIG=None)
+    settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="of the tests", INSTALLED_APPS=INSTALLED, LOGGING_CONFIG=None)
     django.setup()
 
 MIDDLEWARE = ["ratelimit.contrib.django.RateLimitMiddleware"]
@@ -102,3 +103,10 @@ SUBJECTS = {
     "django-view": (by_decorator, view, WSGIHandler),
     "django-async-view": (by_decorator, async_view, ASGIHandler),
 }
+
+
+def without_setting():
+    """Remove RATELIMIT from the settings, inside `override_settings()`."""
+    if hasattr(settings, "RATELIMIT"):
+        del settings.RATELIMIT
+    contrib_django._forget_settings(setting="RATELIMIT")
