@@ -165,7 +165,7 @@ class Rules:
         self._root = Node(descriptors, self.windows)
 
     def match(self, entries: Entries, override: tuple[int, str] | None = None) -> Match | None:
-        """Return the rule for a descriptor, which has a limit for exactly its entries; None if there is none.
+        """Return the rule for a descriptor, which has a limit for exactly its entries, or None.
 
         Args:
             entries: the keys and values.

@@ -121,7 +121,9 @@ def proxy(processes, app, tmp_path):
         names = {"8080": port, "8000": app, **{name.removeprefix("port_"): number for name, number in ports.items()}}
         for name in (file, "limits.lua"):
             text = re.sub(
-                r"\b(8080|8000|9090|9091)\b", lambda found: str(names.get(found[0], found[0])), (EXAMPLES / name).read_text()
+                r"\b(8080|8000|9090|9091)\b",
+                lambda found: str(names.get(found[0], found[0])),
+                (EXAMPLES / name).read_text(),
             )
             (tmp_path / name).write_text(text)
         user = "user root;" if os.geteuid() == 0 else ""
