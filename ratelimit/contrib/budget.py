@@ -27,7 +27,7 @@ class Budget:
         limits: texts such as `requests="60/minute"`, `tokens="100000/minute"`, under any names.
 
     Raises:
-        TypeError, ValueError: a limit is not possible, or there is none.
+        TypeError, ValueError: a limit is not possible, or no limit was given.
 
     Thread-safety: as for every limiter. Calls are served in the order in which they come.
     """
@@ -122,8 +122,8 @@ class Call:
         """Correct the estimates by what was used: give back the rest, or spend more, which later calls wait for.
 
         Args:
-            numbers: whole numbers from 0, such as `tokens=812`. What is not named keeps its estimate, or the number of
-                an earlier correction.
+            numbers: whole numbers from 0, such as `tokens=812`. Other limits keep their estimate, or the number of an
+                earlier correction.
         """
         for name, number in numbers.items():
             if name not in self._spent:
@@ -140,7 +140,7 @@ class Call:
 
 
 def _correct(limiter: Limiter, key: Key, more: int) -> None:
-    """Spend more, or give back if it is negative. What does not fit now is booked ahead, in parts that can be."""
+    """Spend more, or give back if it is negative. A cost that does not fit now is booked ahead, in parts."""
     if more < 0:
         limiter.refund(key, -more)
     while more > 0:
