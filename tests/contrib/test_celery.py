@@ -101,19 +101,25 @@ def test_a_task_goes_back_into_the_queue_until_its_turn(app, worker, clock):
 
 
 def test_a_retry_of_the_task_itself_is_limited_again(app, worker, clock):
+    """It counts as a retry, as the wait for its turn does not."""
+
     @app.task(name="flaky", bind=True, max_retries=1)
     @RateLimit(LIMIT, clock=clock)
     def flaky(self):
         raise self.retry(countdown=1)
 
     flaky.delay()
-    assert worker.run(worker.receive()).when == 1
-    waits = worker.receive()
-    assert waits.headers["retries"] == 1
-    assert worker.run(waits).when == 60
-    turn = worker.receive()
-    assert (turn.headers["retries"], turn.headers[TURN]) == (1, {f"{__name__}.{flaky.__wrapped__.__qualname__}": 1})
-    assert isinstance(worker.run(turn), flaky.MaxRetriesExceededError)
+    flaky.delay()
+    waits, retries = [], []
+    for _ in range(6):
+        message = worker.receive()
+        retries.append(message.headers["retries"])
+        ended = worker.run(message)
+        waits.append(getattr(ended, "when", type(ended)))
+    assert retries == [0, 0, 1, 0, 1, 1]
+    # the first runs, the second waits; the retry of the first waits; the turn of the second, and its retry waits
+    assert waits == [1, 60, 120, 1, flaky.MaxRetriesExceededError, 180]
+    assert worker.receive().headers[TURN] == {f"{__name__}.{flaky.__wrapped__.__qualname__}": 1}
 
 
 def test_keys_costs_and_tiers(app, worker, clock):
