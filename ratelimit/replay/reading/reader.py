@@ -27,6 +27,7 @@ from .where import Where
 
 SHOWN = 5  # broken lines
 SHOWN_SIZE = 120
+UNREAD = 64  # blocks at the start of a log, which may be in no known format
 DISTINCT = 200_000  # user agents, and targets, that are distinguished
 PROFILE = ("status", "agent", "method", "path")
 
@@ -141,12 +142,21 @@ class Reader:
     def _batches_of(self, source: str) -> Iterator[Batch]:
         form = self.format if isinstance(self.format, Format) else None
         newest: int | None = None
+        unknown: list[ValueError] = []  # of the first blocks, why they are in no known format
         for block in self._blocks(source, self.progress, self.condition, splitter):
             if form is None and not block.data.strip():
                 self.blank += len(block)
                 continue
             if form is None:
-                form = format_of(block, self._wanted, self.format)  # type: ignore[arg-type]
+                try:
+                    form = format_of(block, self._wanted, self.format)  # type: ignore[arg-type]
+                except ValueError as error:
+                    unknown.append(error)
+                    if self.format is not None or len(unknown) == UNREAD:
+                        raise unknown[0] from None
+                    self.lines += len(block)
+                    self._note_broken(block, self._without_blank(block, np.arange(len(block))))
+                    continue
                 self._check_fields(form, source)
             if newest is None:
                 self.formats[source], newest = form, BROKEN
@@ -160,6 +170,8 @@ class Reader:
             if len(batch.times):
                 newest = self._count_order(batch.times, newest)
             yield batch
+        if form is None and unknown:
+            raise unknown[0]
 
     def _check_fields(self, form: Format, source: str) -> None:
         for field in (self.time, *self.key.fields, *(self.where.fields if self.where else ())):
@@ -286,13 +298,13 @@ class Reader:
         self.out_of_order += int(np.count_nonzero(times < youngest[:-1]))
         return int(youngest[-1])
 
-    def _without_blank(self, block: Block, numbers: NDArray[np.int64], form: Format) -> NDArray[np.int64]:
+    def _without_blank(self, block: Block, numbers: NDArray[np.int64], form: Format | None = None) -> NDArray[np.int64]:
         """Return the lines that should be requests: neither blank nor about the log."""
         kept = []
         for number, line in zip(numbers.tolist(), block.lines.take(pa.array(numbers)).to_pylist(), strict=True):
             if not line.strip():
                 self.blank += 1
-            elif not form.is_directive(line):
+            elif form is None or not form.is_directive(line):
                 kept.append(number)
         self.lines -= len(numbers) - len(kept)
         return np.array(kept, np.int64)
@@ -330,9 +342,9 @@ def _missing(column: Any) -> int:
 
 
 def _empty(column: Any) -> NDArray[np.bool_]:
-    empty: NDArray[np.bool_] = pc.fill_null(
-        pc.or_(pc.equal(column, b""), pc.equal(column, b"-")), True
-    ).to_numpy(zero_copy_only=False)
+    empty: NDArray[np.bool_] = pc.fill_null(pc.or_(pc.equal(column, b""), pc.equal(column, b"-")), True).to_numpy(
+        zero_copy_only=False
+    )
     return empty
 
 

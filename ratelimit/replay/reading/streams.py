@@ -1,4 +1,4 @@
-"""Streams that may be compressed, several of them one after the other, as `cat access.log access.log.1.gz` makes them."""
+"""Compressed streams, also one after another and behind text, as `cat access.log access.log.1.gz` makes them."""
 
 import lzma
 import zlib
@@ -10,7 +10,7 @@ GZIP = b"\x1f\x8b\x08"
 
 
 class GzipStream:
-    """Reads text as it is, and decompresses gzip, wherever it begins: at the start, after other gzip or after a line."""
+    """Reads text as it is, and decompresses gzip where it begins: at the start, after other gzip or after a line."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -29,8 +29,8 @@ class GzipStream:
                         self._at_line = bool(size) and buffer[size - 1] == 10
                         return size
                     self._rest = bytes(memoryview(buffer)[:size])
-                    if self._rest.endswith((GZIP[:1], GZIP[:2])):  # the rest of the mark may follow
-                        self._rest += self._stream.read(2)
+                    while self._rest.endswith((GZIP[:1], GZIP[:2])) and (more := self._stream.read(2)):
+                        self._rest += more  # which may be the rest of the mark
                 else:
                     self._rest = self._stream.read(BLOCK)
                     if not self._rest:
@@ -109,5 +109,3 @@ class XzStream:
             self._rest = b""
         buffer[: len(data)] = data
         return len(data)
-
-

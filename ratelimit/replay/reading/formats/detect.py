@@ -13,7 +13,7 @@ from ..timestamps import BROKEN, times_of
 from .base import Format
 from .catalogue import CATALOGUE
 from .fields import column_of, shown
-from .json_lines import JsonLines, decoded, lookup
+from .json_lines import JsonLines, decoded, flat_names, lookup
 from .prefixes import ANYTHING, ENVELOPES, PREFIXES, Enveloped, Prefix, Prefixed, stripped
 from .tables import DELIMITERS, Csv, W3c
 
@@ -39,8 +39,9 @@ def format_of(block: Block, wanted: Iterable[str], name: str | None = None) -> F
         found = _detected(sample, [field for field in wanted if field != "time"], 0)
         if found is not None:
             return found
-    if any(decoded(text) is not None for text in lines.slice(0, SAMPLE).to_pylist()):
-        return JsonLines()  # without the fields, which an error will name
+    if names := _names(lines.slice(0, SAMPLE).to_pylist()):
+        field = next(field for field in wanted if field != "time")
+        raise ValueError(f"{block.source}: no line has a field {field!r} (choose from {shown(names)})")
     raise ValueError(f"{block.source}: unknown format; {_nearest(lines)}")
 
 
@@ -149,6 +150,12 @@ def _is_text(line: bytes) -> bool:
         return line.decode().rstrip("\r\n").replace("\t", " ").isprintable()
     except UnicodeDecodeError:
         return False
+
+
+def _names(texts: list[bytes]) -> list[str]:
+    """Return the fields of JSON lines."""
+    records = [record for text in texts if (record := decoded(text)) is not None]
+    return list(dict.fromkeys(name for record in records[:50] for name in flat_names(record)))
 
 
 def _nearest(lines: Any) -> str:
