@@ -1,7 +1,7 @@
 """The objects that answer, made from a file."""
 
 from .._configuration.problems import Problems
-from ..contrib._answers import Style
+from .._limiter.headers import Style
 from ..language import parse_limits
 from .answers import Answer, document, plain, ruled
 from .check import Check
