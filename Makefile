@@ -17,8 +17,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(BUILT)  ## decide real traffic under every algorithm (made up, or LOG=access.log), then a gateway at work
+demo: $(BUILT)  ## decide real traffic under every algorithm (made up, or LOG=access.log), then FastAPI and a gateway at work
 	$(BIN)/python examples/demo.py $(LOG)
+	$(BIN)/python examples/contrib/demo.py
 	$(BIN)/python examples/gateway/demo.py
 
 check: $(BUILT) $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-bench  ## the quick loop: style, types, unit and property tests
@@ -86,5 +87,5 @@ $(VENV)/.group-%: $(VENV)/pyvenv.cfg pyproject.toml
 	touch $@
 
 $(BUILT): $(VENV)/.group-build $(SOURCES)
-	$(BIN)/python -m pip install --quiet --quiet --no-build-isolation --editable ".[gateway,replay]"
+	$(BIN)/python -m pip install --quiet --quiet --no-build-isolation --editable ".[gateway,replay,fastapi]"
 	touch $@

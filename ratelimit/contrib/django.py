@@ -94,11 +94,11 @@ setting_changed.connect(_forget_settings)
 
 
 class RateLimitMiddleware:
-    """Limit the requests of a Django project, by the setting RATELIMIT, under WSGI and ASGI.
+    """Limit the requests of a Django project, under WSGI and ASGI. The arguments are in the dictionary RATELIMIT.
 
-    RATELIMIT is a dictionary:
+    Args:
         limit: a text such as "100/minute; 10/second", a limiter, or a function of the HttpRequest that returns either,
-            or None for no limit. The other options are optional.
+            or None for no limit. Only this one is required.
         key: a function of the request that returns what is limited: str, bytes or int. By default the client's address.
         cost: a whole number, or a function of the request.
         exempt: paths that are not limited (`"/static/*"` is all that begins so), or a function of the request.
@@ -173,12 +173,12 @@ def ratelimit(
     limits: dict[str, _Limit] = {}  # by scope: method_decorator decorates a method for each request
 
     def decorate(view: Any) -> Any:
-        name = _name(view) if scope is None else scope
+        name = view_name(view) if scope is None else scope
         limited = limits.get(name)
         if limited is None:
             limited = limits[name] = _Limit(limit, scope=name, **arguments)
 
-        if _is_async(view):
+        if is_async(view):
 
             @wraps(view)
             async def asynchronous(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -206,14 +206,14 @@ def _instance(view: Any) -> Any:
     return getattr(getattr(view, "func", view), "__self__", None)
 
 
-def _name(view: Any) -> str:
+def view_name(view: Any) -> str:
     owner = _instance(view)
     if owner is None:
         return f"{view.__module__}.{view.__qualname__}"
     return f"{type(owner).__module__}.{type(owner).__qualname__}.{view.__name__}"
 
 
-def _is_async(view: Any) -> bool:
+def is_async(view: Any) -> bool:
     """Find out whether a view returns something to await. The method `dispatch` does not look so."""
     return iscoroutinefunction(view) or (
         getattr(view, "__name__", "") == "dispatch" and getattr(_instance(view), "view_is_async", False)
