@@ -136,6 +136,7 @@ class Limiter(Attachment):
         The keys are restated one after another, in some milliseconds per million. A request that is decided meanwhile
         may be scaled too. If the process is killed half-way, the other keys keep their counts.
         """
+    def _change_rate(self, quota: Quota | str, counts: str) -> None: ...
     def clear(self) -> None:
         """Forget all keys."""
     def allow_many(

@@ -10,6 +10,8 @@ COUNTS: tuple[Literal["keep", "scale", "reset"], ...]
 class Attachment:
     """The base of every limiter. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
 
+    def _header_faults(self, used: int) -> list[str]: ...
+    def _remedy(self, wanted: Any) -> str: ...
     @property
     def clock(self) -> Any:
         """The clock that was given, or None."""

@@ -14,6 +14,8 @@
    With -DGROUPS find and claim first look at all slots as at a group: one after another, but in another order than the
    search's, as the words of a group are of different moments. Unless all can be passed, they are gone through again.
 
+   With -DOLD_REACH the header may be older than the slots, as after a power cut.
+
    -DWRONG_... are seeded errors, which the search must find; see tests/protocol/test_model.py. */
 
 #ifndef THREADS
@@ -187,6 +189,12 @@ claim:
 #endif
     do
     :: atomic { seen = slots[slot];
+#ifndef WRONG_OLD_REACH_STAYS
+        if
+        :: TAG(seen) == tag -> reach = LATER(reach, WINDOW - left + 1)
+        :: else
+        fi;
+#endif
         if
         :: TAG(seen) == tag && IS_CLAIM(seen) -> word = seen; goto settle
         :: TAG(seen) == tag && !IS_CLAIM(seen) -> goto commit
@@ -391,6 +399,13 @@ init {
     bool given;
     atomic {
         fill();
+#ifdef OLD_REACH
+        if
+        :: reach = 0
+        :: reach = 1
+        :: skip
+        fi;
+#endif
         i = 0;
         do
         :: i < THREADS ->
