@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check quick-tests test nightly lint language layers format typing docs bench bench-check bench-page free-threaded sdist-test wheel clean
+.PHONY: help demo check quick-tests test nightly lint language layers format typing docs bench bench-check bench-page free-threaded dist clean
 .SECONDARY:
 
 help:  ## list the tasks
@@ -52,7 +52,7 @@ format: $(VENV)/.group-lint  ## put Python into that style
 
 typing: $(BUILT) $(VENV)/.group-test $(VENV)/.group-bench  ## types, and stubs against the compiled modules
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit._engine.constants ratelimit._limiter.attachment ratelimit._limiter.decision ratelimit._limiter.reservation ratelimit.algorithms ratelimit.composite ratelimit.gateway.throttling.chain ratelimit.gateway.observability.meter --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
+	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit._engine.constants ratelimit._limiter.attachment ratelimit._limiter.decision ratelimit._limiter.reservation ratelimit.algorithms ratelimit.composite ratelimit.gateway.throttling.chain ratelimit.gateway.observability.meter ratelimit.serve.head --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
 
 docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html
@@ -69,11 +69,8 @@ bench-page: $(BUILT) $(VENV)/.group-bench  ## measure docs/benchmarks.md again (
 free-threaded:  ## the tests that race, on a CPython without the GIL, which is built once (needs root's apt-get or its packages)
 	scripts/test-free-threaded
 
-sdist-test: $(VENV)/.group-build  ## the source distribution, tested in a fresh environment
-	scripts/test-sdist $(BIN)/python
-
-wheel: $(VENV)/.group-build  ## the wheel, in dist/, which must not be larger than it needs to be
-	scripts/build-wheel $(BIN)/python
+dist: $(VENV)/.group-build  ## the source distribution and its wheel, in dist/, each tested
+	scripts/build-dist $(BIN)/python
 
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) build dist *.egg-info docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks
