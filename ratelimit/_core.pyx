@@ -353,7 +353,7 @@ def restored(cls, quota, options):
 
 
 cdef Limiter attached_as_it_is(cls, quota, dict options):
-    """Return a limiter that takes over the quota of its table; a table that does not exist is made with the given one."""
+    """Return a limiter that takes over the quota of its table; one that does not exist is made with the given one."""
     cdef Limiter limiter
     table = options["table"]
     limiter = cls(quota, **dict(options, table=table.following()))

@@ -251,7 +251,8 @@ cdef class Attachment:
         if found.reach > self.attached.window or (used and found.reach == 0):
             faults.append(f"the reach of its searches is {found.reach}: expected 1 to {self.attached.window}")
         if self.read is None and found.horizon > peek_ns(self.anchor) + CLOCK_TOLERANCE:
-            faults.append(f"its horizon is {(found.horizon - peek_ns(self.anchor)) // 10**9:,} seconds ahead of the clock")
+            ahead = (found.horizon - peek_ns(self.anchor)) // 10**9
+            faults.append(f"its horizon is {ahead:,} seconds ahead of the clock")
         return faults
 
     cdef int forget_keys(self) except -1:

@@ -26,7 +26,6 @@ HOLD = [
     ("table", "THREADS=2 SLOTS=2 HOMES=0 RESETS GIVEN"),
     ("table", f"THREADS=2 SLOTS=2 GROUPS {ALL_VERBS}"),
     ("table", "THREADS=2 SLOTS=3 HOMES=2 GROUPS RESETS GIVEN"),
-    ("table", "THREADS=2 SLOTS=2 OLD_REACH GIVEN CRASH"),
     ("table", "THREADS=3 SLOTS=1 GROUPS"),  # where another key alone can fill the table
     ("log", "THREADS=3 OPS=2"),
     ("log", "THREADS=2 OPS=3 REFUNDS"),
