@@ -4,6 +4,8 @@ from typing_extensions import disjoint_base
 
 from ..table import Table
 
+ENTRY_WORDS: int
+QUOTAS_OFFSET: int
 COUNTS: tuple[Literal["keep", "scale", "reset"], ...]
 
 @disjoint_base

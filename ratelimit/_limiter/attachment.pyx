@@ -6,9 +6,9 @@ from .._engine.atomics cimport count_add, count_load, count_swap, rule_publish, 
 from .._engine.clock cimport anchor_ns, clock_is_valid, is_settled, now_ns, peek_ns, settle_anchor
 from .._engine.constants cimport HEADER_OFFSET, NEVER, PAGE_BYTES, SLIDING_LOG
 from .._engine.layout cimport CLOCK_TOLERANCE, Header, distrust_header, horizon_of
-from .._engine.request cimport DONE, Outcome, Request
+from .._engine.request cimport BLOCK, DONE, FULL, Outcome, Request, Verb
 from .._engine.rule cimport Rule
-from .._engine.table cimport carry_over, forget_all, take
+from .._engine.table cimport carry_over, forget_all, perform, take
 from .arguments cimport checked_moment, data_of
 from .compiled_rule cimport CompiledRule
 from .decision cimport Decision, decision_of
@@ -46,11 +46,12 @@ cdef extern from *:
     int defer_reference_counts(object)
 
 
-def log(message, *details):
+cdef int log(str message) except -1:
     """Log what happened to a table's quota; an import of ratelimit need not import logging."""
     import logging
 
-    logging.getLogger("ratelimit").info(message, *details)
+    logging.getLogger("ratelimit").info("%s", message)
+    return 0
 
 
 cdef class Attachment:
@@ -141,10 +142,10 @@ cdef class Attachment:
                     f"{self._remedy(wanted)}"
                 )
             if older or (declared and not newer):
-                log("%s keeps %s, not %s; %s", self.table, self, wanted.quota, self._remedy(wanted))
+                log(f"{self.table} keeps {self}, not {wanted.quota}; {self._remedy(wanted)}")
                 return 0
             if self.put_in_force(current, restate(wanted.stored, current.parameters), policy):
-                log("%s has now %s, instead of %s", self.table, wanted.quota, current.parameters.quota)
+                log(f"{self.table} has now {wanted.quota}, instead of {current.parameters.quota}")
                 break
         if not declared and not older:
             self.metadata.declare(wanted.stored, count_add(&self.attached.header.declarations, 1) + 1)
@@ -258,6 +259,23 @@ cdef class Attachment:
     cdef int forget_keys(self) except -1:
         with nogil:
             forget_all(&self.attached)
+        return 0
+
+    cdef int hold(self, object key, Verb verb, uint64_t length, object quota) except -1:
+        """Block a key for `length` nanoseconds, or unblock it."""
+        cdef Request request
+        cdef Outcome out
+        cdef CompiledRule compiled
+        cdef uint64_t hashed = hash_key(self.attached.seed, key)
+        request.verb = verb
+        request.cost = 1
+        self.prepare(&request, None)
+        compiled = self.rule_for(quota)
+        request.at = min(request.now + length, NEVER - 2)
+        if verb == BLOCK:
+            count_add(&self.attached.header.blocks, 1)  # before any thread can miss the key
+        if perform(&self.attached, &compiled.rule, &request, hashed, &out) == FULL:
+            raise TableFull(f"key {key!r} cannot be blocked: every slot it could take has a live key")
         return 0
 
     cdef int prepare(self, Request* request, object now) except -1:
