@@ -222,4 +222,4 @@ class Limiter(Attachment):
     def __and__(self, other: Limiter | All) -> All: ...
 
 def restored(cls: type[Limiter], quota: Quota, options: dict[str, Any]) -> Limiter:
-    """Return an unpickled limiter, attached to its table again."""
+    """Return an unpickled limiter, attached to its table again. The quota may have changed since."""
