@@ -62,6 +62,8 @@ class SimpleRateThrottle(throttling.SimpleRateThrottle):
         if period[:1] in PERIODS and number.strip().isdecimal():
             return int(number), PERIODS[period[0]]
         quota = Quota.parse(rate)
+        if quota.is_unlimited:
+            return None, None
         seconds = Fraction(quota.period_ns, NS_PER_SECOND)
         return quota.limit, int(seconds) if seconds.denominator == 1 else float(seconds)
 

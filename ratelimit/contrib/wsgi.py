@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from .._limiter.headers import Style
 from ._addresses import ClientAddress
-from ._answers import Style, refusal
+from ._answers import refusal
 from ._policy import Ruling, check_function
 from ._rules import Counts, Rules
 
