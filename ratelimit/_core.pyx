@@ -108,7 +108,9 @@ cdef class Limiter(Attachment):
         compiled = self.rule_for(quota)
         if perform(&self.attached, &compiled.rule, &request, hashed, &out) == FULL:
             self.allows_when_full(key)
-        return self.decision(&compiled.rule, &request, &out)
+        return self.decision(
+            &compiled.rule, &request, &out, None if quota is None else compiled.parameters.quota
+        )
 
     def peek(self, key, cost=1, *, quota=None, now=None):
         """Return the Decision that `hit` would make, without changing anything."""
@@ -123,7 +125,9 @@ cdef class Limiter(Attachment):
         look(&self.attached, &compiled.rule, &request, hashed, &out)
         if out.status == FULL:
             self.allows_when_full(key)
-        return self.decision(&compiled.rule, &request, &out)
+        return self.decision(
+            &compiled.rule, &request, &out, None if quota is None else compiled.parameters.quota
+        )
 
     def reserve(self, key, cost=1, *, max_delay=None):
         """Book a turn now, for a request that waits until then; return a Reservation, true if it is booked.

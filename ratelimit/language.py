@@ -6,16 +6,14 @@ Reading a text and making limiters are two steps: `parse_limits` gives descripti
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ._engine.constants import NS_PER_SECOND
 from ._limiter.parameters import options_of
 from ._storage.metadata import TableKind
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import MAX_LIMITS, All
 from .errors import shortened, unknown
-from .quota import QUOTA, QUOTA_EXAMPLES, Quota
+from .quota import QUOTA, QUOTA_EXAMPLES, UNLIMITED, Quota
 from .table import Table
 
 if TYPE_CHECKING:
@@ -43,6 +41,7 @@ _NAMES = "|".join(name.replace("-", "[-_ ]?") for name in ALGORITHMS)
 _ALGORITHM = re.compile(rf"(?:{_NAMES})\b", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"[^\s;=]+")
 _NUMBER = re.compile(r"\d+(?:_\d+)*(?![^\s;])", re.ASCII)
+_UNLIMITED = re.compile(r"unlimited(?![^\s;])", re.ASCII | re.IGNORECASE)
 _SEMICOLON, _EQUALS = re.compile(";"), re.compile("=")
 
 
@@ -78,7 +77,7 @@ class LimitSpec:
         cls: Any = ALGORITHMS[algorithm]
         sizes = cls._parameters(quota, **given)
         object.__setattr__(self, "algorithm", algorithm)
-        object.__setattr__(self, "quota", Quota(quota.limit, Fraction(quota.period_ns, NS_PER_SECOND)))
+        object.__setattr__(self, "quota", quota.without_burst())
         object.__setattr__(self, "options", tuple(options_of(sizes).items()))
 
     @classmethod
@@ -224,7 +223,7 @@ def _read_algorithm(reader: _Reader) -> str:
     name = reader.take(_ALGORITHM)
     if name is not None:
         return next(known for known in ALGORITHMS if _letters(known) == _letters(name))
-    if reader.word()[:1].isalpha():
+    if reader.word()[:1].isalpha() and reader.word().lower() != "unlimited":
         raise reader.error(unknown("algorithm", reader.word(), ALGORITHMS))
     return DEFAULT_ALGORITHM
 
@@ -235,6 +234,8 @@ def _letters(name: str) -> str:
 
 def _read_quota(reader: _Reader) -> Quota:
     begin = reader.position
+    if reader.take(_UNLIMITED) is not None:
+        return UNLIMITED
     text = reader.take(QUOTA)
     if text is None:
         raise reader.unexpected(f"a quota {QUOTA_EXAMPLES}")

@@ -242,7 +242,7 @@ class Table:
             if self._mapping is None:
                 memory = self._open_or_create(wanted, quota)
                 self._mapping = Mapping(memory, TableMetadata(memory, repr(self)))
-            self._mapping.metadata.require(wanted, self.max_keys)
+            self._mapping.metadata.require(wanted, self.max_keys, quota.maximum == 0)
             return self._mapping
 
     def _open_or_create(self, wanted: TableFormat, quota: StoredQuota) -> Bytes:

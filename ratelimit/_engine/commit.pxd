@@ -49,6 +49,10 @@ cdef inline bint decide(
         at[0] = turn(rule, now, state)
         return admit(rule, now, request.cost, state, ring, after)
     at[0] = now
+    if rule.unlimited and request.verb in (RESERVE, CHARGE, REFUND):
+        at[0] = max(now, request.at) if request.verb == RESERVE else now
+        after[0] = state
+        return True
     if request.verb == RESERVE:
         at[0] = max(now, request.at)
         if rule.algorithm == LEAKY_BUCKET:
@@ -195,6 +199,9 @@ cdef inline Status commit(
             if ring != NULL and word_load(slot) != word:
                 continue  # the ring may have changed during the decision
             status = REFUSED
+            break
+        if slot == NULL and rule.unlimited and request.verb != BLOCK:
+            status = DONE  # without a slot, which another key may need
             break
         if slot == NULL:
             slot = claim(

@@ -83,7 +83,7 @@ cdef inline void look(
         out.after = out.before
         out.at = ready(rule, out.now, request.cost, out.before, out.ring)
         out.status = DONE if out.at <= out.now else REFUSED
-        if slot == NULL and out.status == DONE:
+        if slot == NULL and out.status == DONE and not rule.unlimited:
             out.at = first_free_at(table, rule, out.now, hashed)
             if out.at > out.now:
                 out.status = FULL

@@ -48,7 +48,7 @@ cdef class Attachment:
     cdef int hold(self, object key, Verb verb, uint64_t length, object quota) except -1
     cdef int prepare(self, Request* request, object now) except -1
     cdef bint allows_when_full(self, object key, str index=*) except -1
-    cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out)
+    cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out, object quota)
 
 
 cdef inline bint is_stale(Attachment limiter) noexcept nogil:

@@ -295,8 +295,8 @@ cdef class Attachment:
             )
         return self.when_full == ALLOW
 
-    cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out):
-        return decision_of(self, rule, request, out, self.when_full == ALLOW)
+    cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out, object quota):
+        return decision_of(self, rule, request, out, self.when_full == ALLOW, quota)
 
 
 cdef tuple parameters_in_force(object memory, object metadata):

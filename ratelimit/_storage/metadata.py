@@ -241,8 +241,11 @@ class TableMetadata:
     def version(self, version: int) -> None:
         self._row["version"] = version
 
-    def require(self, wanted: TableFormat, max_keys: int | None) -> None:
+    def require(self, wanted: TableFormat, max_keys: int | None, any_period: bool = False) -> None:
         """Check that a limiter's states fit the slots. Its quota may still differ.
+
+        Args:
+            any_period: the wanted quota is one of which the period means nothing.
 
         Raises:
             ValueError: naming the difference.
@@ -253,7 +256,7 @@ class TableMetadata:
             ("max_keys", self.max_keys, self.max_keys if max_keys is None else max_keys),
             ("clock", _clock(here), _clock(wanted)),
         ]
-        if wanted.algorithm not in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET):
+        if wanted.algorithm not in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET) and not any_period:
             pairs.append(("period in ns", here.period, wanted.period))
         for name, found, expected in pairs:
             if found != expected:

@@ -112,7 +112,8 @@ def _keys_that_fit(specs: Sequence[LimitSpec]) -> int | None:
 
     The table of a log takes at most a quarter of the shared memory that is free, and no more than by default.
     """
-    longest = max((spec.quota.limit for spec in specs if spec.algorithm == "sliding-log"), default=0)
+    logs = [spec.quota for spec in specs if spec.algorithm == "sliding-log"]
+    longest = max((quota.limit for quota in logs if not quota.is_unlimited), default=0)
     if not longest:
         return None
     memory = os.statvfs(shared_folder())

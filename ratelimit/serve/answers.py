@@ -4,7 +4,8 @@ from http import HTTPStatus
 from math import ceil, inf
 
 from .._limiter.decision import Decision
-from ..contrib._answers import MAX_TEXTS, Style, limit_fields, refusal
+from .._limiter.headers import Style, limit_fields
+from ..contrib._answers import refusal
 from ..quota import Quota
 from .check import ADMITTED, Check, Ruling
 
@@ -48,20 +49,23 @@ def ruled(check: Check, ruling: Ruling, style: Style, refused: int, accept: str)
 def _fields(check: Check, decision: Decision, style: Style) -> bytes:
     if style == "draft" and decision.allowed and check.is_single:
         return _admitted(decision)
-    return b"".join([b"%b: %b\r\n" % field for field in limit_fields(decision, check.limiter, style)])
+    return b"".join([b"%b: %b\r\n" % field for field in limit_fields(decision, style)])
 
 
+MAX_TEXTS = 1_024
 _beginnings: dict[int, tuple[Quota, bytes]] = {}  # by the id of a quota, which is not used again while it is here
 
 
 def _admitted(decision: Decision) -> bytes:
     """Return the fields of an admitted request to a single limit: the same as `limit_fields`, in half the time."""
+    if decision.unlimited:
+        return b""
     quota = decision.limiter.quota
     found = _beginnings.get(id(quota))
     if found is None:
         if len(_beginnings) >= MAX_TEXTS:
             _beginnings.clear()
-        policy, limit = limit_fields(decision, decision.limiter, "draft")
+        policy, limit = limit_fields(decision, "draft")
         beginning = b"%b: %b\r\n%b: %b;r=" % (*policy, limit[0], limit[1].partition(b";")[0])
         found = _beginnings[id(quota)] = (quota, beginning)
     more = decision.more_after
