@@ -271,6 +271,7 @@ CASES = {
     "Configuration.send_timeout": Case(TOP, 1.0, server_settings),
     "Configuration.min_rate": Case(TOP, 1.0, server_settings),
     "Configuration.body_timeout": Case(TOP, 1e-9, asking({"late": True}), FINE),
+    "Configuration.max_bodies": Case(TOP, 3, asking({"body": b"1234"}), FINE),
     "Configuration.access_log": Case(TOP, "FOLDER/a.log", logged),
     "Configuration.operator": Case(TOP, {"allow": "10.0.0.0/8"}, asking(OPERATOR)),
     "Configuration.tracing": Case(TOP, True, is_traced),

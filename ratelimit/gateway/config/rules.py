@@ -319,7 +319,7 @@ def _unguarded(routes: Sequence[tuple[str, Path, Route]]) -> Iterator[Problem]:
 
 
 def _single_address(route: Route) -> Iterator[Problem]:
-    """Settings for addresses that take turns, where there is one, which gets all requests whatever fails."""
+    """Find settings of addresses that take turns where there is one, which gets all requests whatever fails."""
     for path, proxy in route.backends():
         for name in ("max_fails", "fail_timeout"):
             if len(proxy.to) == 1 and getattr(proxy, name) != getattr(_PROXY, name):
