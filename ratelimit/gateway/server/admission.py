@@ -70,7 +70,7 @@ class Admission:
         return client_address(peer, forwarded, self.trusted) if self.trusted else peer
 
     def move(self, peer: str, client: str) -> str | None:
-        """Count a connection of a proxy as that of a client; why it is to be refused, if it is: then nothing changes."""
+        """Count a connection of a proxy as that of a client; why it is refused, if it is: then nothing changes."""
         if client == peer:
             return None
         self._by_client[client_key(client)] += 1

@@ -256,7 +256,7 @@ def test_a_client_has_only_its_share_of_the_connections():
 
 
 def test_a_connection_of_a_proxy_becomes_that_of_its_client():
-    """What is refused stays the proxy's, and nothing is counted when all have left."""
+    """A connection that is refused stays the proxy's, and nothing is counted when all have left."""
     admission, proxy = Admission(20, 2, Networks(["10.0.0.1"])), "10.0.0.1"
     assert [admission.enter(proxy) for _ in range(8)] == [None] * 8
     moves = [(client, admission.move(proxy, client)) for client in ("1.1.1.1", "1.1.1.1", "1.1.1.1", "2.2.2.2", "", "")]
