@@ -7,10 +7,13 @@ configuration and the parts that are made of it.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from .._configuration.problems import Problems
-from .access.authorizers import CachingAuthorizer
+from .access.authorizers import Authorizer, CachingAuthorizer, Identity
+from .access.cors import CorsPolicy
 from .access.guard import Guard
+from .access.jwt import JwtAuthorizer, KeySet
 from .backends.address import Address, Addresses
 from .backends.aggregate import AggregateIntegration
 from .backends.balancer import Balancer
@@ -18,12 +21,15 @@ from .backends.function import FunctionIntegration
 from .backends.integration import Integration
 from .backends.mock import MockIntegration
 from .backends.proxy import Forwarding, ProxyIntegration, address_of, parse_urls
+from .backends.remote_function import RemoteFunction
+from .config import access as config
 from .config import rules
 from .config.model import Api, Configuration, Mock, Proxy, Route, Stage, WebSocketLimits
 from .exchange import Caller, Exchange
 from .functions.events import Events
 from .functions.invocation import Function, LocalFunction
 from .functions.pool import AUTHORIZERS, FUNCTIONS, FunctionPool
+from .functions.process import FunctionProcesses, FunctionRegistry, ProcessSettings
 from .http.errors import BadValue, Refusal
 from .http.networks import Networks, parse_address
 from .http.request import Request
@@ -112,6 +118,7 @@ class CompiledApi:
         selection: gives the route that a WebSocket message names.
         limits: of WebSockets.
         origins: in lower case, whose pages may open WebSockets; empty for all.
+        cors: which pages of other sites may read its answers; None where that is left to its backends.
         variants: those of its stages, by the name of the stage and whether it is the canary.
     """
 
@@ -120,6 +127,7 @@ class CompiledApi:
     selection: Template
     limits: WebSocketLimits
     origins: frozenset[str]
+    cors: CorsPolicy | None
     variants: Mapping[tuple[str, bool], Variant[CompiledRoute]]
 
 
@@ -130,28 +138,38 @@ class Site:
         configuration: see there.
         limiters: the tables; the same over reloads, so that no count is forgotten.
         addresses: the backends' connections, likewise.
+        functions: the functions in processes of their own, likewise.
 
     Attributes:
         router: finds the route of a request.
         apis: by name.
         plans: by name.
         used: the addresses that a route may call.
+        processes: the functions in processes of their own, likewise.
         unrouted: counts requests without a route.
 
     Raises: ConfigurationError with all that does not fit together, and all that cannot be loaded or opened.
     """
 
-    def __init__(self, configuration: Configuration, limiters: Limiters, addresses: Addresses) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        limiters: Limiters,
+        addresses: Addresses,
+        functions: FunctionRegistry | None = None,
+    ) -> None:
         rules.check(configuration)
         problems = Problems()
         self.configuration = configuration
         self.now_ns = limiters.now_ns
         self.plans = {name: UsagePlan(name, plan, limiters) for name, plan in configuration.plans.items()}
-        compiler = _Compiler(configuration, limiters, addresses, self.plans, problems)
+        compiler = _Compiler(configuration, limiters, addresses, functions or FunctionRegistry(), self.plans, problems)
         self.apis = {name: compiler.api(name, api) for name, api in configuration.apis.items()}
         routed = {name: _routed(name, configuration.apis[name], api) for name, api in self.apis.items()}
         self.router = Router(routed, configuration.domains, configuration.encoded_slash)
         self.used = tuple(compiler.used)
+        self.processes = tuple(compiler.processes)
+        self.has_cors = any(api.cors is not None for api in self.apis.values())
         self.responses = GatewayResponses(configuration.responses, configuration.problem_json)
         self.plain_responses = GatewayResponses({})  # where a configured template cannot be filled in
         self.trusted_proxies = Networks(configuration.trusted_proxies) or None
@@ -217,6 +235,16 @@ def _routed(name: str, api: Api, compiled: CompiledApi) -> RoutedApi[CompiledRou
     return RoutedApi(name, stages, _missing(api))
 
 
+def _cors(api: Api) -> CorsPolicy | None:
+    cors = api.cors
+    if cors is None:
+        return None
+    return CorsPolicy(
+        cors.allow_origins, cors.allow_methods, cors.allow_headers, cors.expose_headers, cors.max_age,
+        cors.allow_credentials,
+    )  # fmt: skip
+
+
 def _missing(api: Api) -> str:
     """Return the gateway response of a path without a route."""
     return "MISSING_AUTHENTICATION_TOKEN" if api.type == "rest" else "RESOURCE_NOT_FOUND"
@@ -230,10 +258,13 @@ class _Compiler:
         configuration: Configuration,
         limiters: Limiters,
         addresses: Addresses,
+        functions: FunctionRegistry,
         plans: dict[str, UsagePlan],
         problems: Problems,
     ) -> None:
         self.used: list[Address] = []
+        self.processes: list[FunctionProcesses] = []
+        self._functions = functions
         self._problems = problems
         self._configuration = configuration
         self._limiters = limiters
@@ -249,10 +280,8 @@ class _Compiler:
     def api(self, name: str, api: Api) -> CompiledApi:
         authorizers = {}
         for label, one in api.authorizers.items():
-            with self._problems.at("apis", name, "authorizers", label, "function"):
-                function, events = self._function(one.function, AUTHORIZERS), Events(api.type)
-                cache_key = tuple(map(Template, one.cache_key))
-                authorizers[label] = CachingAuthorizer(function, events, one.identity, one.ttl, cache_key)
+            with self._problems.at("apis", name, "authorizers", label, "jwt" if one.jwt else "function"):
+                authorizers[label] = self._authorizer(api, one)
         given = {**self._configuration.responses, **api.responses}
         variants = {}
         for stage_name, stage in api.stages.items():
@@ -265,8 +294,19 @@ class _Compiler:
             Template(api.route_selection),
             api.limits,
             frozenset(origin.lower() for origin in api.origins),
+            _cors(api),
             variants,
         )
+
+    def _authorizer(self, api: Api, given: config.Authorizer) -> Authorizer:
+        identity = Identity(given.identity, given.pattern)
+        if given.jwt is not None:
+            keys = KeySet(given.jwt.keys, given.jwt.issuer)
+            return JwtAuthorizer(identity, given.jwt.issuer, tuple(given.jwt.audience), keys)
+        assert given.function is not None
+        function, cache_key = self._function(given.function, AUTHORIZERS), tuple(map(Template, given.cache_key))
+        form = given.event or ("2.0" if api.type == "http" else "1.0")
+        return CachingAuthorizer(function, Events(api.type), form, identity, given.ttl, cache_key)
 
     def _variant(
         self, api_name: str, api: Api, name: str, stage: Stage, is_canary: bool, authorizers: Mapping[str, Any]
@@ -296,7 +336,7 @@ class _Compiler:
         key: str,
         route: Route,
         variables: Mapping[str, str],
-        authorizer: CachingAuthorizer | None,
+        authorizer: Authorizer | None,
         meter: Meter,
     ) -> CompiledRoute:
         allow, deny, plans = Networks(route.allow), Networks(route.deny), self._plans.get(path, {})
@@ -312,7 +352,7 @@ class _Compiler:
         return CompiledRoute(
             key,
             integration,
-            Guard(allow, deny, authorizer, keys) if guarded else None,
+            Guard(allow, deny, authorizer, keys, frozenset(route.scopes)) if guarded else None,
             Chain(self._limiters, levels) if key != "$disconnect" else None,
             levels,
             plans if key != "$disconnect" else None,
@@ -355,7 +395,18 @@ class _Compiler:
         return AggregateIntegration(parts, route.timeout, route.max_body)
 
     def _function(self, function: Any, pool: FunctionPool) -> Function:
-        return LocalFunction(function, pool)
+        if not isinstance(function, str) or ":" in function:
+            return LocalFunction(function, pool)
+        given = self._configuration.functions[function]
+        if given.url is not None:
+            url = urlsplit(given.url)
+            return RemoteFunction(Balancer([address_of(url, True, self._address)], 1, 0.0), url.path)
+        settings = ProcessSettings(
+            function, given.handler or "", given.folder, given.code, dict(given.environment), given.timeout,
+            given.memory, tuple(given.layers),
+        )  # fmt: skip
+        self.processes.append(self._functions.of(settings))
+        return self.processes[-1]
 
     def _proxy(self, proxy: Proxy, route: Route, variables: Mapping[str, str]) -> ProxyIntegration:
         urls = parse_urls(proxy.to, variables)
