@@ -38,7 +38,7 @@ def _transform(rules: Mapping[str, str], prefix: str = "") -> Mapping[str, str]:
 
 def _function(function: Any) -> Any:
     if not callable(function) and not (isinstance(function, str) and re.fullmatch(FUNCTION, function)):
-        raise fault("a callable, a text such as 'package.module:name', or the name of one of functions")
+        raise fault("a callable, or a text such as 'package.module:name'")
     return function
 
 
