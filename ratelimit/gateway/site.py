@@ -7,13 +7,11 @@ configuration and the parts that are made of it.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from .._configuration.problems import Problems
-from .access.authorizers import Authorizer, CachingAuthorizer, Identity
+from .access.authorizers import Authorizer
 from .access.cors import CorsPolicy
 from .access.guard import Guard
-from .access.jwt import JwtAuthorizer, KeySet
 from .backends.address import Address, Addresses
 from .backends.aggregate import AggregateIntegration
 from .backends.balancer import Balancer
@@ -21,15 +19,13 @@ from .backends.function import FunctionIntegration
 from .backends.integration import Integration
 from .backends.mock import MockIntegration
 from .backends.proxy import Forwarding, ProxyIntegration, address_of, parse_urls
-from .backends.remote_function import RemoteFunction
-from .config import access as config
+from .callables import Callables, cors_of
 from .config import rules
 from .config.model import Api, Configuration, Mock, Proxy, Route, Stage, WebSocketLimits
 from .exchange import Caller, Exchange
 from .functions.events import Events
-from .functions.invocation import Function, LocalFunction
-from .functions.pool import AUTHORIZERS, FUNCTIONS, FunctionPool
-from .functions.process import FunctionProcesses, FunctionRegistry, ProcessSettings
+from .functions.pool import FUNCTIONS
+from .functions.process import FunctionProcesses, FunctionRegistry
 from .http.errors import BadValue, Refusal
 from .http.networks import Networks, parse_address
 from .http.request import Request
@@ -168,7 +164,7 @@ class Site:
         routed = {name: _routed(name, configuration.apis[name], api) for name, api in self.apis.items()}
         self.router = Router(routed, configuration.domains, configuration.encoded_slash)
         self.used = tuple(compiler.used)
-        self.processes = tuple(compiler.processes)
+        self.processes = tuple(compiler.processes())
         self.has_cors = any(api.cors is not None for api in self.apis.values())
         self.responses = GatewayResponses(configuration.responses, configuration.problem_json)
         self.plain_responses = GatewayResponses({})  # where a configured template cannot be filled in
@@ -235,16 +231,6 @@ def _routed(name: str, api: Api, compiled: CompiledApi) -> RoutedApi[CompiledRou
     return RoutedApi(name, stages, _missing(api))
 
 
-def _cors(api: Api) -> CorsPolicy | None:
-    cors = api.cors
-    if cors is None:
-        return None
-    return CorsPolicy(
-        cors.allow_origins, cors.allow_methods, cors.allow_headers, cors.expose_headers, cors.max_age,
-        cors.allow_credentials,
-    )  # fmt: skip
-
-
 def _missing(api: Api) -> str:
     """Return the gateway response of a path without a route."""
     return "MISSING_AUTHENTICATION_TOKEN" if api.type == "rest" else "RESOURCE_NOT_FOUND"
@@ -263,8 +249,7 @@ class _Compiler:
         problems: Problems,
     ) -> None:
         self.used: list[Address] = []
-        self.processes: list[FunctionProcesses] = []
-        self._functions = functions
+        self._callables = Callables(configuration, functions, self._address)
         self._problems = problems
         self._configuration = configuration
         self._limiters = limiters
@@ -277,11 +262,15 @@ class _Compiler:
             for stage in plan.stages:
                 self._plans.setdefault(stage, {}).update(dict.fromkeys(plan.keys, plans[name]))
 
+    def processes(self) -> list[FunctionProcesses]:
+        """Return the functions in processes of their own."""
+        return self._callables.processes
+
     def api(self, name: str, api: Api) -> CompiledApi:
         authorizers = {}
         for label, one in api.authorizers.items():
             with self._problems.at("apis", name, "authorizers", label, "jwt" if one.jwt else "function"):
-                authorizers[label] = self._authorizer(api, one)
+                authorizers[label] = self._callables.authorizer(api, one)
         given = {**self._configuration.responses, **api.responses}
         variants = {}
         for stage_name, stage in api.stages.items():
@@ -294,19 +283,9 @@ class _Compiler:
             Template(api.route_selection),
             api.limits,
             frozenset(origin.lower() for origin in api.origins),
-            _cors(api),
+            cors_of(api),
             variants,
         )
-
-    def _authorizer(self, api: Api, given: config.Authorizer) -> Authorizer:
-        identity = Identity(given.identity, given.pattern)
-        if given.jwt is not None:
-            keys = KeySet(given.jwt.keys, given.jwt.issuer)
-            return JwtAuthorizer(identity, given.jwt.issuer, tuple(given.jwt.audience), keys)
-        assert given.function is not None
-        function, cache_key = self._function(given.function, AUTHORIZERS), tuple(map(Template, given.cache_key))
-        form = given.event or ("2.0" if api.type == "http" else "1.0")
-        return CachingAuthorizer(function, Events(api.type), form, identity, given.ttl, cache_key)
 
     def _variant(
         self, api_name: str, api: Api, name: str, stage: Stage, is_canary: bool, authorizers: Mapping[str, Any]
@@ -386,27 +365,13 @@ class _Compiler:
             return MockIntegration(route.mock.status, route.mock.headers, route.mock.body)
         if route.function is not None:
             events = Events(api.type, route.payload_format, api.binary_media_types)
-            function = self._function(route.function, FUNCTIONS)
+            function = self._callables.function(route.function, FUNCTIONS)
             return FunctionIntegration(function, events, route.timeout, route.max_body, Transform(route.request))
         if route.proxy is not None:
             return self._proxy(route.proxy, route, variables)
         assert route.aggregate is not None
         parts = {name: self._proxy(proxy, route, variables) for name, proxy in route.aggregate.items()}
         return AggregateIntegration(parts, route.timeout, route.max_body)
-
-    def _function(self, function: Any, pool: FunctionPool) -> Function:
-        if not isinstance(function, str) or ":" in function:
-            return LocalFunction(function, pool)
-        given = self._configuration.functions[function]
-        if given.url is not None:
-            url = urlsplit(given.url)
-            return RemoteFunction(Balancer([address_of(url, True, self._address)], 1, 0.0), url.path)
-        settings = ProcessSettings(
-            function, given.handler or "", given.folder, given.code, dict(given.environment), given.timeout,
-            given.memory, tuple(given.layers),
-        )  # fmt: skip
-        self.processes.append(self._functions.of(settings))
-        return self.processes[-1]
 
     def _proxy(self, proxy: Proxy, route: Route, variables: Mapping[str, str]) -> ProxyIntegration:
         urls = parse_urls(proxy.to, variables)

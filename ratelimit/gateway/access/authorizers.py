@@ -28,7 +28,7 @@ class Authorizer(Protocol):
 
 
 class Identity:
-    """What identifies the client.
+    """The identity of a client.
 
     Args:
         sources: names of headers, or variables such as `$request.querystring.token`.

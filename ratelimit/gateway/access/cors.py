@@ -13,7 +13,7 @@ _OWN = b"access-control-"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CorsPolicy:
-    """What an API allows.
+    """The pages and requests that an API allows.
 
     Args:
         origins: such as `https://shop.example`, `https://*.example`, or `*`.

@@ -12,7 +12,7 @@ def allows(policy: Any, arn: str) -> bool:
 
     A condition is not evaluated: a statement that allows by one does not, one that denies by one does.
 
-    Raises: ValueError for what is not a policy.
+    Raises: ValueError for a value that is not a policy.
     """
     statements = policy.get("Statement") if isinstance(policy, dict) else None
     statements = [statements] if isinstance(statements, dict) else statements

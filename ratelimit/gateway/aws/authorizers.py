@@ -60,7 +60,7 @@ def cognito(arns: Any, identity: Any = None) -> dict[str, Any]:
 
 
 def from_scheme(draft: Draft, api: ApiDraft, scheme: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
-    """Return the authorizer of a security scheme; None for a scheme that is no authorizer."""
+    """Return the authorizer of a security scheme; None for a scheme without one."""
     given = scheme.get("x-amazon-apigateway-authorizer")
     if not isinstance(given, dict):
         return None

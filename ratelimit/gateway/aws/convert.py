@@ -33,7 +33,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line says about a template.
+    """The options of the command line for a template.
 
     Args:
         parameters: values of its parameters.

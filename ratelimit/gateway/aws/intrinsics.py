@@ -28,7 +28,7 @@ NO_VALUE = NoValue()
 
 
 class Invalid(Exception):
-    """An intrinsic function that cannot be evaluated; the message says why."""
+    """An intrinsic function that cannot be evaluated, and the reason."""
 
 
 class Resolver:
@@ -57,6 +57,7 @@ class Resolver:
         self._problems = problems
         self._active: list[tuple[str, str]] = []
         self._repeats = 0
+        self._place: Path = ()  # of the outermost intrinsic function that is being evaluated
         self._functions: dict[str, Callable[[Any], Any]] = {
             "Ref": self._ref, "Fn::GetAtt": self._get_att, "Fn::Sub": self._sub, "Fn::Join": self._join,
             "Fn::Select": self._select, "Fn::Split": self._split, "Fn::FindInMap": self._find_in_map,
@@ -72,7 +73,7 @@ class Resolver:
     # --- values
 
     def resolve(self, value: Any, path: Path) -> Any:
-        """Return a value without intrinsic functions. What is wrong in it is noted at its path."""
+        """Return a value without intrinsic functions. Problems are noted at its path."""
         if isinstance(value, list):
             found = [self.resolve(one, (*path, i)) for i, one in enumerate(value)]
             return [one for one in found if one is not NO_VALUE]
@@ -81,6 +82,8 @@ class Resolver:
         if len(value) == 1:
             ((name, argument),) = value.items()
             if name == "Fn::If" or name in self._functions:
+                before = self._place
+                self._place = path = path or before
                 try:
                     if name == "Fn::If":
                         return self._if(argument, (*path, name))
@@ -88,6 +91,8 @@ class Resolver:
                 except Invalid as error:
                     self._problems.add(path, str(error))
                     return ""
+                finally:
+                    self._place = before
         found_in = {}
         for name, one in value.items():
             if name.startswith("Fn::ForEach::"):

@@ -96,7 +96,7 @@ class Template:
         self._problems.raise_any()
 
     def note(self, path: Path, message: str) -> None:
-        """Note what is not done as in an account."""
+        """Note a difference from what an account does."""
         self.notes.append(Problem(path, message, line=self.tree.line_of(path)))
 
     def of_type(self, *types: str) -> Iterator[Resource]:

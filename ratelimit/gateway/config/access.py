@@ -46,7 +46,7 @@ class Authorizer:
     jwt: Jwt | None = None
     """In place of a function: JSON Web Tokens."""
     identity: Many[IdentitySource] = ("authorization",)
-    """What identifies the client: headers by name, or variables such as `$request.querystring.token`, `$context.x` and
+    """The identity of the client: headers by name, or variables such as `$request.querystring.token`, `$context.x` and
     `$stageVariables.x`. A request without one of them is refused with 401."""
     event: Literal["1.0", "2.0", "token"] | None = None
     """The form of the event: `token`, or a payload format; by default that of functions in the API."""

@@ -30,7 +30,7 @@ class FunctionProcess:
     timeout: Annotated[Number, between(0.05, 900, "seconds")] = 3.0
     """Seconds after which a call is ended."""
     memory: Annotated[Whole, positive("MB")] = 128
-    """The memory that the function is told it has, in MB."""
+    """The memory that its context reports, in MB."""
     url: Annotated[Text, matching(r"https?://[^/].*", "an address that begins with http:// or https://")] | None = None
     """Where the function runs, in place of a handler: events are posted there as JSON. An address without a path is
     that of AWS's runtime interface emulator."""
