@@ -9,10 +9,11 @@ from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, Tok
 from .composite import All
 from .errors import CorruptTable, CostExceedsLimit, LimitExceeded, RateLimitError, TableFull, WaitError, WaitTimeout
 from .language import parse
-from .quota import Quota
+from .quota import UNLIMITED, Quota
 from .table import Table
 
 __all__ = [
+    "UNLIMITED",
     "All",
     "CorruptTable",
     "CostExceedsLimit",

@@ -24,7 +24,7 @@ SHOWN = ("ratelimit-policy", "ratelimit", "retry-after")
 
 
 def main() -> None:
-    name = f"demo-{uuid.uuid4().hex}"  # a table of its own, so each run begins anew
+    name = f"demo-{uuid.uuid4().hex}"  # a table of its own, so each run begins with no counts
     with tempfile.TemporaryDirectory() as folder:
         program = APPLICATION.read_text()
         print(program)

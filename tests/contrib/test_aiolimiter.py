@@ -127,6 +127,11 @@ def test_a_cancelled_task_gives_its_turn_away(has_its_turn):
     assert run(scenario()) == 1
 
 
+def test_a_high_rate_has_larger_parts():
+    limiter = AsyncLimiter(1e9, 1)
+    assert run(moments(limiter, 1e9, 0.5, 1e6)) == [0, 0, 0.001]
+
+
 def test_capacity():
     async def scenario():
         limiter = AsyncLimiter(1)

@@ -80,6 +80,8 @@ class _LimitText:
         spec = LimitSpec.parse(value)
         if spec.algorithm != "token-bucket":
             raise fault("a token bucket, such as 'token-bucket 60/minute burst 40'")
+        if spec.quota.is_unlimited:
+            raise fault("a quota such as '60/minute'; leave the throttle out where there is no limit")
         rate = spec.quota.limit * NS_PER_SECOND / spec.quota.period_ns
         return {"rate": rate, "burst": dict(spec.options).get("burst", spec.quota.limit)}
 
