@@ -69,7 +69,7 @@ class Site:
             ruling = check.decide(head)
         except ValueError as error:
             return plain(400, str(error))
-        return ruled(check, ruling, self._style, refused, head.fields.get(ACCEPT, ""))
+        return ruled(ruling, self._style, refused, head.fields.get(ACCEPT, ""))
 
     def _page(self, path: bytes) -> Answer:
         if path == b"/health":
