@@ -13,7 +13,7 @@ from .clients import Clients
 from .config.model import Configuration
 from .exchange import Exchange
 from .functions.process import FunctionRegistry
-from .http.body import check_length
+from .http.body import MEMORY, check_length
 from .http.errors import Refusal
 from .http.headers import Headers
 from .http.request import Receive, Send, check_headers
@@ -59,6 +59,7 @@ class Gateway:
 
     def _use(self, site: Site) -> None:
         self.site = site
+        MEMORY.limit = site.configuration.max_bodies
         self.pages = Pages(site, self.limiters, self.clients, self._started_ns)
         self._http = HttpTransport(CompiledRoute("", self.pages), CompiledRoute("", Preflight(lambda: site)))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._addresses import Networks, parse_address
 from .._configuration.problems import Problems
 from .access.authorizers import Authorizer
 from .access.cors import CorsPolicy
@@ -27,7 +28,6 @@ from .functions.events import Events
 from .functions.pool import FUNCTIONS
 from .functions.process import FunctionProcesses, FunctionRegistry
 from .http.errors import BadValue, Refusal
-from .http.networks import Networks, parse_address
 from .http.request import Request
 from .http.response import Response, discard
 from .observability.access_log import AccessLogWriter

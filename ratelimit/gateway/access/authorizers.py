@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Protocol
 
 from ..exchange import Exchange
@@ -93,14 +94,14 @@ class CachingAuthorizer:
         self._ttl = ttl
         self._cache_key = cache_key
         self._clock = clock
-        self._answers: dict[tuple[str, ...], _Kept] = {}
+        self._answers: dict[bytes, _Kept] = {}
 
     async def ask(self, exchange: Exchange) -> dict[str, Any]:
         """Return the answer that authorizes the request; raise a Refusal if it does not."""
         identity, destination = self._identity.of(exchange), exchange.destination
         more = tuple(one.fill(exchange) for one in self._cache_key)
-        everywhere = ("policy", destination.stage, *identity, *more)
-        here = ("answer", destination.stage, destination.route, *identity, *more)
+        everywhere = _label("policy", destination.stage, *identity, *more)
+        here = _label("answer", destination.stage, destination.route, *identity, *more)
         answer = self._kept(everywhere) or self._kept(here)
         if answer is None:
             answer = await self._call(exchange, identity)
@@ -113,7 +114,7 @@ class CachingAuthorizer:
             raise Refusal("ACCESS_DENIED", "the authorizer denies")
         return answer
 
-    def _kept(self, label: tuple[str, ...]) -> dict[str, Any] | None:
+    def _kept(self, label: bytes) -> dict[str, Any] | None:
         kept = self._answers.get(label)
         return kept.answer if kept is not None and self._clock() < kept.until else None
 
@@ -143,6 +144,11 @@ class CachingAuthorizer:
             return _with_principal(answer)
         log.error("the authorizer returned neither a bool nor an answer: %r", answer)
         raise Refusal("AUTHORIZER_FAILURE", "not an answer")
+
+
+def _label(*dependencies: str) -> bytes:
+    """Return a short label of what an answer depends on, such as headers of 64 KB each."""
+    return sha256(repr(dependencies).encode()).digest()
 
 
 def _is_answer(answer: Any) -> bool:

@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ..._addresses import Networks
 from ..app import Gateway, background
 from ..aws.convert import Options
 from ..config.load import Document
-from ..http.networks import Networks
 from .admission import Admission, max_connections
 from .patience import Patience
 from .peers import Peers
@@ -68,7 +68,9 @@ def _read(file: str, tables: str, options: Options | None) -> Document:
     return replace(document, configuration=configuration)
 
 
-async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: State, options: Options | None) -> None:
+async def _follow(
+    gateway: Gateway, file: str, tables: str, watch: bool, seen: State, options: Options | None = None
+) -> None:
     """Reload on SIGHUP, and when the file has changed. A wrong file is logged, and changes nothing."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
