@@ -46,6 +46,8 @@ _METADATA = np.dtype(
         ("max_keys", "<u8"),
         ("seed", "<u8", 2),
         ("quotas", _QUOTA, QUOTAS),
+        ("calendar", "S96"),
+        ("calendar_checksum", "<u8"),  # of a table that has a calendar
     ]
 )
 _FIXED = slice(_METADATA.fields["algorithm"][1], _METADATA.fields["quotas"][1])  # type: ignore[index]
@@ -74,6 +76,7 @@ class TableFormat(NamedTuple):
         unit: ticks per nanosecond, for token and leaky buckets.
         period: of the windows, in nanoseconds.
         capacity: of a sliding log, in requests per key; otherwise 0.
+        calendar: the unit and zone of a calendar's windows, such as "month in Europe/Berlin".
     """
 
     algorithm: int
@@ -81,6 +84,7 @@ class TableFormat(NamedTuple):
     unit: int
     period: int
     capacity: int
+    calendar: str = ""
 
 
 def slots_for(max_keys: int) -> int:
@@ -119,7 +123,12 @@ class TableMetadata:
         row = self._row
         self.max_keys = int(row["max_keys"])
         self.format = TableFormat(
-            int(row["algorithm"]), bool(row["own_clock"]), int(row["unit"]), int(row["period"]), int(row["capacity"])
+            int(row["algorithm"]),
+            bool(row["own_clock"]),
+            int(row["unit"]),
+            int(row["period"]),
+            int(row["capacity"]),
+            self._calendar(),
         )
         self.seed: tuple[int, int] = tuple(row["seed"].tolist())
 
@@ -130,6 +139,7 @@ class TableMetadata:
         row["magic"], row["layout"] = MAGIC, LAYOUT
         for name, value in made._asdict().items():
             row[name] = value
+        row["calendar_checksum"] = zlib.crc32(made.calendar.encode())
         row["max_keys"] = max_keys
         row["seed"] = secrets.randbits(64), secrets.randbits(64)
         row["quotas"][0] = _entry(quota)
@@ -154,6 +164,14 @@ class TableMetadata:
         wanted = bytes_for(int(row["max_keys"]), int(row["capacity"]))
         if size != wanted:
             raise CorruptTable(f"{source} is damaged: expected {wanted:,} bytes, got {size:,}")
+
+    def _calendar(self) -> str:
+        text = bytes(self._row["calendar"])
+        if self._row["algorithm"] != Algorithm.CALENDAR_WINDOW:
+            return ""
+        if not text or not text.isascii() or self._row["calendar_checksum"] != zlib.crc32(text):
+            raise CorruptTable(f"{self.source} is damaged: the checksum of its calendar is wrong")
+        return text.decode()
 
     def quota(self, revision: int) -> StoredQuota:
         """Return the quota that is in force since `revision`.
@@ -202,6 +220,7 @@ class TableMetadata:
         ]
         if wanted.algorithm not in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET) and not any_period:
             pairs.append(("period in ns", here.period, wanted.period))
+            pairs.append(("calendar", here.calendar or "none", wanted.calendar or "none"))
         for name, found, expected in pairs:
             if found != expected:
                 raise ValueError(f"{self.source} was made with another {name}: expected {expected}, got {found}")
