@@ -14,6 +14,9 @@ from ratelimit import UNLIMITED, FixedWindow, LeakyBucket, Quota, SlidingLog, Sl
 from ratelimit._calendar import starts_of
 from ratelimit._limiter import compiled_rule
 from ratelimit.gateway.throttling.calendar import period_of as period_of_plan
+from ratelimit.language import LimitSpec
+from ratelimit.replay.limits import memory_ns
+from ratelimit.serve.tables import _shape
 from ratelimit.testing import ManualClock
 
 ODD = [
@@ -204,6 +207,12 @@ def test_only_a_fixed_window_has_a_calendar():
             limiter.hit("key", quota=other)
     with pytest.raises(ValueError, match="expected the period of this limiter's windows"):
         FixedWindow("5/day").hit("key", quota="9/day in UTC")
+
+
+def test_replays_and_services_read_calendars():
+    spec = LimitSpec.parse("fixed-window 5/month in Pacific/Apia")
+    assert memory_ns(spec) >= 31 * 86_400 * SECOND
+    assert _shape(1, spec) == "1-fixed-window-month-in-Pacific-Apia"
 
 
 def test_a_table_keeps_its_calendar(tmp_path):
