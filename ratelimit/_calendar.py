@@ -10,7 +10,6 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-import numpy.typing as npt
 
 from ._engine.constants import MOMENT_BITS, NS_PER_SECOND
 from .errors import shortened, unknown
@@ -90,7 +89,7 @@ def _shows(moment: datetime, day: date, zone: tzinfo) -> bool:
 
 
 @cache
-def starts_of(calendar: str) -> npt.NDArray[Any]:
+def starts_of(calendar: str) -> Any:
     """Return when each window of a calendar begins, in nanoseconds by its number, up to the end of time."""
     unit, name = read_calendar(calendar)
     zone = zone_of(name)

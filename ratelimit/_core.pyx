@@ -11,15 +11,15 @@ from ._engine.request cimport BLOCK, DONE, FULL, HIT, REFUND, RESERVE, UNBLOCK, 
 from ._engine.table cimport count_live, forget, look, perform
 from ._engine.verdict cimport Verdict, wait_ns
 from ._limiter.arguments cimport checked_cost, data_of
-from ._limiter.attachment cimport ALLOW, DENY, RAISE, is_stale, revision_of
+from ._limiter.attachment cimport ALLOW, DENY, RAISE, is_stale, parameters_in_force
 from ._limiter.batch cimport Batch
 from ._limiter.compiled_rule cimport CompiledRule
 from ._limiter.keys cimport hash_key
 from ._limiter.reservation cimport place_of, reservation_of
 
-from ._limiter import decorator, waiting
+from ._limiter import decorator
 from ._limiter.decision import VERDICT
-from ._limiter.parameters import check_arguments, options_of, read_parameters, text_of
+from ._limiter.parameters import check_arguments, options_of, restate, text_of
 from .quota import seconds_to_ns
 from .table import Table
 
@@ -73,11 +73,11 @@ cdef class Limiter(Attachment):
         memory, metadata = table.attach_existing()
         if not metadata.format.own_clock:
             raise ValueError(f"{table}: expected ratelimit's own clock, got one given as clock=; use its class")
-        parameters = read_parameters(metadata, revision_of(memory))
+        parameters, _ = parameters_in_force(memory, metadata)
         found = CLASSES[parameters.algorithm]
         if not issubclass(found, cls):
             raise ValueError(f"{table}: expected a table of a {cls.__name__}, got one of a {found.__name__}")
-        return found(parameters.quota, table=table, **options_of(parameters))
+        return attached_as_it_is(found, parameters.quota, dict(options_of(parameters), table=table))
 
     # --- the verbs
 
@@ -186,6 +186,9 @@ cdef class Limiter(Attachment):
             TableFull: the key has no slot and cannot get one, whatever `on_full` is.
         """
         cdef uint64_t length = seconds_to_ns(seconds, "seconds")
+
+        from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
+
         waiting.with_places_returned(self, key, lambda: self.hold(key, BLOCK, length, quota))
 
     def unblock(self, key):
@@ -194,6 +197,8 @@ cdef class Limiter(Attachment):
         The key has what it had when the block began, or less: never more than it would have without the block. If it
         was booked ahead by reservations in a window, it stays blocked until that window.
         """
+        from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
+
         waiting.with_places_returned(self, key, lambda: self.hold(key, UNBLOCK, 0, None))
 
     async def allow_async(self, key, /):
@@ -249,6 +254,15 @@ cdef class Limiter(Attachment):
             self.clear()
         self.change_quota(wanted, counts)
 
+    def _change_rate(self, quota, counts):
+        """Change the limit, but keep a burst or capacity that is not the limit itself, as `ratelimit table change`."""
+        self.refresh()
+        current = self.current().parameters
+        wanted = self._parameters(quota, base=current).stored
+        if "burst" in options_of(current) or "capacity" in options_of(current):
+            wanted = wanted._replace(maximum=current.limit)
+        self.change_quota(restate(wanted, current), counts)
+
     def clear(self):
         """Forget all keys."""
         self.forget_keys()
@@ -283,10 +297,14 @@ cdef class Limiter(Attachment):
         Raises: immediately, without spending: WaitTimeout if the turn comes later than `timeout` seconds,
         CostExceedsLimit if no wait is long enough, TableFull.
         """
+        from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
+
         waiting.wait(self, key, cost, timeout)
 
     def wait_async(self, key, cost=1, timeout=None):
         """Wait as `wait` does, without blocking the event loop. A cancelled wait gives its turn back."""
+        from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
+
         return waiting.wait_async(self, key, cost, timeout)
 
     def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=...):
@@ -378,5 +396,14 @@ cdef class Limiter(Attachment):
 
 
 def restored(cls, quota, options):
-    """Return an unpickled limiter, attached to its table again."""
-    return cls(quota, **options)
+    """Return an unpickled limiter, attached to its table again. The quota may have changed since."""
+    return attached_as_it_is(cls, quota, options)
+
+
+cdef Limiter attached_as_it_is(cls, quota, dict options):
+    """Return a limiter that takes over the quota of its table; one that does not exist is made with the given one."""
+    cdef Limiter limiter
+    table = options["table"]
+    limiter = cls(quota, **dict(options, table=table.following()))
+    limiter.table = table
+    return limiter

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._limiter.parameters import options_of
+from ._storage.metadata import TableKind
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import MAX_LIMITS, All
 from .errors import shortened, unknown
@@ -91,6 +92,13 @@ class LimitSpec:
             raise ValueError(f"limit {shortened(text)}: expected a single limit, got {len(specs)}")
         return specs[0]
 
+    @property
+    def kind(self) -> TableKind:
+        """The algorithm and period that a table for this limit has."""
+        cls: Any = ALGORITHMS[self.algorithm]
+        parameters = cls._parameters(self.quota, **dict(self.options))
+        return TableKind(parameters.algorithm, parameters.period)
+
     def make(self, **arguments: Any) -> "Limiter":
         """Make the limiter. The arguments are those of its class: `max_keys`, `table`, `on_full`, `clock`."""
         cls: Any = ALGORITHMS[self.algorithm]  # each class has its own options
@@ -115,7 +123,8 @@ def parse(
         text: one limit, or up to 16 with `;` between them. Each has an algorithm (by default `token-bucket`), a quota
             and options: `burst N` of a token bucket, `capacity N` of a leaky bucket, `anchor first` of a fixed window.
         table: where the keys are kept. Several limits need a table each: the first has the given one, the n-th the
-            one with `.n` appended to its name. So a table in this process's memory serves a single limit only.
+            one with `.n` appended to its name, unless one of these exists for another limit's algorithm and period. So
+            a table in this process's memory serves a single limit only.
         max_keys, on_full, clock: as for TokenBucket, and the same for each limit.
 
     Returns: a Limiter for one limit, an All for several. `str` of it is the canonical text.
@@ -156,7 +165,7 @@ def make_limiter(
     """Make the limiter of one description, or the All of several; the arguments are those of `parse`."""
     if table is not None and not isinstance(table, Table):
         raise TypeError(f"table: expected a Table, got {table!r}")
-    tables = [None if table is None else table.part(number) for number in range(1, len(specs) + 1)]
+    tables = [None] * len(specs) if table is None else table.parts([spec.kind for spec in specs])
     limiters = [
         spec.make(table=own, max_keys=max_keys, on_full=on_full, clock=clock)
         for spec, own in zip(specs, tables, strict=True)

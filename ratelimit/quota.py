@@ -3,14 +3,16 @@
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
-from fractions import Fraction
 from numbers import Integral
 from operator import index
+from typing import TYPE_CHECKING
 
-from ._calendar import UNITS, read_calendar
 from ._engine.constants import MOMENT_BITS, NS_PER_SECOND
 from .errors import shortened, unknown
+
+if TYPE_CHECKING:  # imported when a number is not whole: they take a tenth of the time of the whole package
+    from decimal import Decimal
+    from fractions import Fraction
 
 LONGEST = 200  # characters of a text that may be a quota
 MOST = 2**63 - 1  # requests
@@ -63,15 +65,14 @@ class Quota:
     calendar: str | None
 
     def __init__(
-        self, limit: int, period: int | float | Fraction | Decimal | timedelta | str, burst: int | None = None
+        self, limit: int, period: "int | float | Fraction | Decimal | timedelta | str", burst: int | None = None
     ) -> None:
         calendar = period if isinstance(period, str) and " in " in period else None
         object.__setattr__(self, "limit", checked_int(limit, "limit", least=0))
         if calendar is None:
             object.__setattr__(self, "period_ns", _period_ns(period))
         else:
-            unit, _ = read_calendar(calendar)
-            object.__setattr__(self, "period_ns", UNITS[unit] * 86_400 * NS_PER_SECOND)
+            object.__setattr__(self, "period_ns", _nominal_ns(calendar))
         object.__setattr__(self, "calendar", calendar)
         object.__setattr__(self, "burst", None if burst is None else checked_int(burst, "burst"))
 
@@ -99,9 +100,8 @@ class Quota:
             raise ValueError(f"quota {text!r}: {unknown('unit', found['unit'], _NS)}")
         if found["zone"]:
             return cls._of_calendar(text, found, unit)
-        seconds = Fraction(found["count"] or 1) * unit / NS_PER_SECOND
         try:
-            return cls(int(found["limit"]), int(seconds) if seconds.denominator == 1 else seconds)
+            return cls(int(found["limit"]), seconds_of(_exact(found["count"] or 1) * unit))
         except ValueError as error:
             raise ValueError(f"quota {text!r}: {error}") from None
 
@@ -109,7 +109,7 @@ class Quota:
     def _of_calendar(cls, text: str, found: re.Match[str], unit: int) -> "Quota":
         """Return a quota by the calendar: one unit of it, such as `"1000/month in Europe/Berlin"`."""
         name = _UNITS[unit][-1]
-        if name not in UNITS or found["count"]:
+        if name not in ("day", "week", "month", "year") or found["count"]:
             raise ValueError(f"quota {text!r}: expected one day, week, month or year in a time zone")
         try:
             return cls(int(found["limit"]), f"{name} in {found['zone']}")
@@ -134,8 +134,8 @@ class Quota:
         return Quota(self.limit, self._period)
 
     @property
-    def _period(self) -> Fraction | str:
-        return self.calendar or Fraction(self.period_ns, NS_PER_SECOND)
+    def _period(self) -> "int | Fraction | str":
+        return self.calendar or seconds_of(self.period_ns)
 
     @classmethod
     def per_second(cls, limit: int, burst: int | None = None) -> "Quota":
@@ -197,6 +197,13 @@ UNLIMITED = _unlimited()  # admits everything, and spends nothing
 _CALENDAR = {30 * 86_400 * NS_PER_SECOND, 365 * 86_400 * NS_PER_SECOND}
 
 
+def _nominal_ns(calendar: str) -> int:
+    from ._calendar import UNITS, read_calendar  # few limits follow a calendar
+
+    unit, _ = read_calendar(calendar)
+    return UNITS[unit] * 86_400 * NS_PER_SECOND
+
+
 def checked_int(value: int, name: str, least: int = 1, bits: int = 63) -> int:
     """Return the value if it is a whole number from `least` to 2**bits - 1; otherwise raise an error with its name."""
     accepted = f"{name}: expected a whole number from {least} to 2**{bits} - 1, got {value!r}"
@@ -226,10 +233,34 @@ def _period_ns(period: object) -> int:
     return int(ns)
 
 
-def _exact_ns(seconds: object, name: str, accepted: str) -> Fraction:
+def seconds_of(ns: "int | Fraction") -> "int | Fraction":
+    """Return exact seconds, as an int if they are whole."""
+    whole, rest = divmod(ns, NS_PER_SECOND)
+    if rest == 0:
+        return int(whole)
+    from fractions import Fraction
+
+    return Fraction(ns) / NS_PER_SECOND
+
+
+def _exact(number: str | int) -> "int | Fraction":
+    """Return the value of a number; a Fraction if it is not written as an int."""
+    if isinstance(number, int) or "." not in number:
+        return int(number)
+    from fractions import Fraction
+
+    return Fraction(number)
+
+
+def _exact_ns(seconds: object, name: str, accepted: str) -> "int | Fraction":
     """Return exact nanoseconds. A float is taken as the decimal number that it is written as: 0.1 is a tenth."""
+    if type(seconds) is int:
+        return seconds * NS_PER_SECOND
     if isinstance(seconds, timedelta):
-        return Fraction(seconds // timedelta(microseconds=1) * 1_000)
+        return seconds // timedelta(microseconds=1) * 1_000
+    from decimal import Decimal
+    from fractions import Fraction
+
     if isinstance(seconds, bool) or not isinstance(seconds, (Integral, float, Fraction, Decimal)):
         raise TypeError(f"{name}: expected {accepted}, got {seconds!r}")
     try:

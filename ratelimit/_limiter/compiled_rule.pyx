@@ -7,8 +7,6 @@ from .._engine.atomics cimport u128
 from .._engine.rule cimport Rule
 from .arguments cimport data_of
 
-from .._calendar import starts_of
-
 
 @cython.final
 cdef class CompiledRule:
@@ -18,6 +16,7 @@ cdef class CompiledRule:
         self.parameters = parameters
         fill(&self.rule, parameters)
         if parameters.calendar:
+            from .._calendar import starts_of  # few limits follow a calendar
             self.starts = starts_of(parameters.calendar)
             self.rule.starts = <const uint64_t*>data_of(self.starts)
             self.rule.windows = len(self.starts) - 1

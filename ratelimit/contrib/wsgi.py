@@ -43,7 +43,7 @@ class Request:
     def path(self) -> str:
         """The path, decoded."""
         raw = self.environ.get("SCRIPT_NAME", "") + self.environ.get("PATH_INFO", "")
-        text: str = raw.encode("latin-1").decode("utf-8", "replace")
+        text: str = raw.encode("latin-1", "replace").decode("utf-8", "replace")
         return text or "/"
 
     @cached_property

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from ratelimit.contrib import _policy
+from ratelimit.contrib._limits_counters import Counters
 from ratelimit.contrib._policy import Limiters
 
 
@@ -29,6 +30,15 @@ def test_a_log_takes_a_quarter_of_the_free_memory(shared_name, free_memory):
     assert limiter.allow("key")
 
 
+def test_a_moving_window_of_the_package_limits_does_so_too(shared_name, free_memory):
+    free_memory(64 * 2**20)
+    for free in (64, 32):  # two workers
+        free_memory(free * 2**20)
+        log = Counters(f"ratelimit://shared/{shared_name}").log(100, 3600)
+        assert log.allow(f"key-{free}")
+        assert 15 * 2**20 < os.stat(log.table.path).st_size <= 16 * 2**20
+
+
 def test_workers_attach_to_the_table_whatever_is_free_when_they_start(shared_name, free_memory):
     sizes = []
     for free in (64 * 2**20, 32 * 2**20, 2**40):
@@ -45,4 +55,4 @@ def test_a_table_that_was_made_with_another_bound_is_an_error(shared_name):
 
 def test_other_limits_have_the_default_bound(shared_name, free_memory):
     free_memory(64 * 2**20)
-    assert Limiters(shared_name).get("100/hour").max_keys == 1_000_000
+    assert Limiters(shared_name).get("100/hour").max_keys == 500_000

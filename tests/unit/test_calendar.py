@@ -10,9 +10,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tools import NIGHTLY
 
-from ratelimit import UNLIMITED, FixedWindow, LeakyBucket, Quota, SlidingLog, SlidingWindow, Table, TokenBucket, parse
+from ratelimit import (
+    UNLIMITED,
+    FixedWindow,
+    LeakyBucket,
+    Quota,
+    SlidingLog,
+    SlidingWindow,
+    Table,
+    TokenBucket,
+    parse,
+)
 from ratelimit._calendar import starts_of
-from ratelimit._limiter import compiled_rule
 from ratelimit.gateway.throttling.calendar import period_of as period_of_plan
 from ratelimit.language import LimitSpec
 from ratelimit.replay.limits import memory_ns
@@ -235,9 +244,7 @@ def test_new_zone_data_forgives_nothing(tmp_path, monkeypatch):
     clock = ManualClock(ns(2024, 7, 5))
     limiter = FixedWindow("5/month in Europe/Berlin", table=Table.open(tmp_path / "table"), clock=clock)
     limiter.hit("key", 5)
-    monkeypatch.setattr(
-        compiled_rule, "starts_of", lambda calendar: starts_of(calendar) + np.uint64(3 * 86_400 * SECOND)
-    )
+    monkeypatch.setattr(_calendar, "starts_of", lambda calendar: starts_of(calendar) + np.uint64(3 * 86_400 * SECOND))
     updated = FixedWindow("5/month in Europe/Berlin", table=Table.open(tmp_path / "table"), clock=clock)
     assert updated.peek("key").remaining == 0
     assert updated.peek("key").reset_after_ns - limiter.peek("key").reset_after_ns == 3 * 86_400 * SECOND
