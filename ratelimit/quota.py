@@ -3,13 +3,16 @@
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
-from fractions import Fraction
 from numbers import Integral
 from operator import index
+from typing import TYPE_CHECKING
 
 from ._engine.constants import MOMENT_BITS, NS_PER_SECOND
 from .errors import shortened, unknown
+
+if TYPE_CHECKING:  # imported when a number is not whole: they take a tenth of the time of the whole package
+    from decimal import Decimal
+    from fractions import Fraction
 
 LONGEST = 200  # characters of a text that may be a quota
 MOST = 2**63 - 1  # requests
@@ -60,7 +63,7 @@ class Quota:
     burst: int | None
 
     def __init__(
-        self, limit: int, period: int | float | Fraction | Decimal | timedelta, burst: int | None = None
+        self, limit: int, period: "int | float | Fraction | Decimal | timedelta", burst: int | None = None
     ) -> None:
         object.__setattr__(self, "limit", checked_int(limit, "limit", least=0))
         object.__setattr__(self, "period_ns", _period_ns(period))
@@ -87,9 +90,8 @@ class Quota:
         unit = _NS.get(found["unit"].lower())
         if unit is None:
             raise ValueError(f"quota {text!r}: {unknown('unit', found['unit'], _NS)}")
-        seconds = Fraction(found["count"] or 1) * unit / NS_PER_SECOND
         try:
-            return cls(int(found["limit"]), int(seconds) if seconds.denominator == 1 else seconds)
+            return cls(int(found["limit"]), seconds_of(_exact(found["count"] or 1) * unit))
         except ValueError as error:
             raise ValueError(f"quota {text!r}: {error}") from None
 
@@ -102,13 +104,13 @@ class Quota:
         """Return the same limit and period with another burst; None changes nothing."""
         if burst is None or self.is_unlimited:
             return self
-        return Quota(self.limit, Fraction(self.period_ns, NS_PER_SECOND), checked_int(burst, name))
+        return Quota(self.limit, seconds_of(self.period_ns), checked_int(burst, name))
 
     def without_burst(self) -> "Quota":
         """Return the same limit and period."""
         if self.burst is None:
             return self
-        return Quota(self.limit, Fraction(self.period_ns, NS_PER_SECOND))
+        return Quota(self.limit, seconds_of(self.period_ns))
 
     @classmethod
     def per_second(cls, limit: int, burst: int | None = None) -> "Quota":
@@ -194,10 +196,34 @@ def _period_ns(period: object) -> int:
     return int(ns)
 
 
-def _exact_ns(seconds: object, name: str, accepted: str) -> Fraction:
+def seconds_of(ns: "int | Fraction") -> "int | Fraction":
+    """Return exact seconds, as an int if they are whole."""
+    whole, rest = divmod(ns, NS_PER_SECOND)
+    if rest == 0:
+        return int(whole)
+    from fractions import Fraction
+
+    return Fraction(ns) / NS_PER_SECOND
+
+
+def _exact(number: str | int) -> "int | Fraction":
+    """Return the value of a number; a Fraction if it is not written as an int."""
+    if isinstance(number, int) or "." not in number:
+        return int(number)
+    from fractions import Fraction
+
+    return Fraction(number)
+
+
+def _exact_ns(seconds: object, name: str, accepted: str) -> "int | Fraction":
     """Return exact nanoseconds. A float is taken as the decimal number that it is written as: 0.1 is a tenth."""
+    if type(seconds) is int:
+        return seconds * NS_PER_SECOND
     if isinstance(seconds, timedelta):
-        return Fraction(seconds // timedelta(microseconds=1) * 1_000)
+        return seconds // timedelta(microseconds=1) * 1_000
+    from decimal import Decimal
+    from fractions import Fraction
+
     if isinstance(seconds, bool) or not isinstance(seconds, (Integral, float, Fraction, Decimal)):
         raise TypeError(f"{name}: expected {accepted}, got {seconds!r}")
     try:

@@ -1,16 +1,15 @@
 """From quotas to the parameters of rules: checked here once, so that no computation overflows later."""
 
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from functools import cache
 from inspect import Parameter, signature
 from math import gcd
 from typing import Any, NamedTuple
 
-from .._engine.constants import LARGEST_UNIT, LOG_CAPACITY, MOMENT_BITS, NS_PER_SECOND, STATE_BITS, Algorithm
+from .._engine.constants import LARGEST_UNIT, LOG_CAPACITY, MOMENT_BITS, STATE_BITS, Algorithm
 from .._storage.metadata import StoredQuota, TableFormat, TableMetadata, algorithm_name
 from ..errors import CorruptTable, unknown
-from ..quota import LARGEST, UNLIMITED, Quota, checked_int
+from ..quota import LARGEST, UNLIMITED, Quota, checked_int, seconds_of
 
 HIGHLY_COMPOSITE = 55_440  # divisible by 1 to 12: whole ticks for the usual limits and for overrides between them
 
@@ -186,10 +185,7 @@ def text_of(parameters: RuleParameters) -> str:
 
 def restate(stored: StoredQuota, base: RuleParameters) -> RuleParameters:
     """Return the parameters of a stored quota, for a table whose states have the format of `base`."""
-    if stored.limit == UNLIMITED.limit:
-        quota = UNLIMITED
-    else:
-        quota = Quota(stored.limit, Fraction(stored.period_ns, NS_PER_SECOND))
+    quota = UNLIMITED if stored.limit == UNLIMITED.limit else Quota(stored.limit, seconds_of(stored.period_ns))
     if base.algorithm == Algorithm.TOKEN_BUCKET:
         return token_bucket(quota, stored.maximum if stored.maximum != stored.limit else None, base=base)
     if base.algorithm == Algorithm.LEAKY_BUCKET:
@@ -210,7 +206,7 @@ def read_parameters(metadata: TableMetadata, revision: int) -> RuleParameters:
     """
     made = metadata.format
     try:
-        quota = Quota(1, Fraction(made.period, NS_PER_SECOND))
+        quota = Quota(1, seconds_of(made.period))
         base = RuleParameters(quota, made.algorithm, 1, made.period, made.unit, capacity=made.capacity)
         return restate(metadata.quota(revision), base)
     except CorruptTable:
@@ -238,5 +234,5 @@ def _window(algorithm: int, quota: Quota, count_bits: int, base: RuleParameters 
 
 def _require_period(quota: Quota, base: RuleParameters | None) -> None:
     if base is not None and quota.period_ns != base.period:
-        example = Quota(base.limit, Fraction(base.period, NS_PER_SECOND))
+        example = Quota(base.limit, seconds_of(base.period))
         raise ValueError(f"quota {quota}: expected the period of this limiter's windows, as in {example}")
