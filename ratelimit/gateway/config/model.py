@@ -483,8 +483,8 @@ class Configuration:
     body_timeout: Seconds = 30.0
     """Seconds in which a client must send the body."""
     max_bodies: Annotated[Whole, positive("bytes")] = 64 * 1024 * 1024
-    """The most bytes of whole bodies that are in memory at a time, for functions, aggregates and messages; in each
-    worker. Beyond them the answer is 503."""
+    """The most bytes of bodies that are in memory at a time, in each worker: whole ones for functions, aggregates and
+    messages, and the first 64 KB for backends. Beyond them the answer is 503."""
     send_timeout: Seconds = 30.0
     """Seconds in which a client must read `min_rate` bytes each, or all that waits for it. For `ratelimit gateway`."""
     min_rate: Annotated[Number, positive("bytes")] = 1_000.0
