@@ -4,13 +4,15 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 `ratelimit-core[gateway]`.
 """
 
+from .._addresses import Networks, client_address
 from .._configuration.problems import ConfigurationError
 from .app import Gateway
+from .config.access import Authorizer, Cors, Jwt
+from .config.functions import FunctionProcess
 from .config.load import read_file
 from .config.model import (
     AccessLog,
     Api,
-    Authorizer,
     CalendarQuota,
     Canary,
     Configuration,
@@ -24,7 +26,6 @@ from .config.model import (
     Throttle,
     WebSocketLimits,
 )
-from .http.networks import Networks, client_address
 from .http.paths import BadPath, decode
 from .routing.canary import CanarySplit
 from .routing.table import Match, RouteKey, RouteTable
@@ -44,8 +45,11 @@ __all__ = [
     "Chain",
     "Configuration",
     "ConfigurationError",
+    "Cors",
+    "FunctionProcess",
     "Gateway",
     "GatewayResponse",
+    "Jwt",
     "Level",
     "Limiters",
     "Match",

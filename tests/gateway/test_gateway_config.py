@@ -383,7 +383,7 @@ def test_bounds_what_a_file_expands_to_and_what_an_error_echoes(tmp_path, text, 
             "aggregate: {errors: 'http://127.0.0.1/'}",
             "aggregate.errors: expected another name: the answer lists failed",
         ),
-        ("function: json", "function: expected a callable, or a text such as 'package.module:name', got 'json'"),
+        ("function: json", "function: unknown function 'json'"),
         ("aggregate: {a: 'ws://127.0.0.1/'}", "aggregate.a.to[0]: expected an http or https address in an API of this"),
         ("proxy: [5, 'http://a']", "proxy.to[0]: expected an address that begins with http://"),
         ("proxy: []", "proxy.to: expected at least one address, got []"),
@@ -609,6 +609,11 @@ def test_rejects_a_throttle_of_disconnect(tmp_path):
             "apis.a.authorizers.b: no route refers to this authorizer",
         ),
         (
+            "apis: {a: {stages: {x: }, routes: {GET /: {proxy: {to: 'http://b/',\nmax_fails: 3}}}}}",
+            2,
+            "apis.a.routes['GET /'].proxy.max_fails: expected several addresses with it: a single one is never left out",
+        ),
+        (
             f"apis: {{a: {{stages: {{x: }}}}}}\napi_keys:\n  ann: {'a' * 20}",
             3,
             "api_keys.ann: no plan has this key, so it opens no route",
@@ -748,8 +753,8 @@ def test_functions_are_imported_from_the_folder_of_the_file(tmp_path, monkeypatc
         (lambda: Route(function=5), "function: expected a callable, or a text such as 'package.module:name', got 5"),
         (lambda: Throttle("5", 1), "rate: expected a number, got '5'"),
         (
-            lambda: Authorizer("auth"),
-            "function: expected a callable, or a text such as 'package.module:name', got 'auth'",
+            lambda: Authorizer("auth."),
+            "function: expected a callable, or a text such as 'package.module:name', got 'auth.'",
         ),
         (
             lambda: CalendarQuota(5, "DAY", start="2026-01-31"),

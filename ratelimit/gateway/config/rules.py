@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from ..._configuration.problems import Path, Problem, Problems, dotted, expected, unknown
 from ..routing.table import RouteKey
 from ..templates.template import Template
-from .model import Api, Configuration, Plan, Route, Stage
+from .model import Api, Configuration, Plan, Proxy, Route, Stage
 
 STAGE_NAME = re.compile("[A-Za-z0-9_-]{1,128}")
 WEBSOCKET_KEYS = ("$connect", "$disconnect", "$default")
@@ -21,6 +21,7 @@ def check(configuration: Configuration) -> None:
     problems = Problems()
     for name, api in configuration.apis.items():
         problems.extend(_below(("apis", name), _api(name, api)))
+        problems.extend(_below(("apis", name), _functions(api, configuration)))
     problems.extend(_api_keys(configuration))
     for name, plan in configuration.plans.items():
         problems.extend(_below(("plans", name), _plan(plan, configuration)))
@@ -33,12 +34,26 @@ def _below(path: Path, problems: Iterable[Problem]) -> Iterator[Problem]:
     return (problem._replace(path=(*path, *problem.path)) for problem in problems)
 
 
+def _functions(api: Api, configuration: Configuration) -> Iterator[Problem]:
+    """Names of functions that do not exist."""
+    named: list[tuple[Path, object]] = [
+        (("authorizers", name, "function"), one.function) for name, one in api.authorizers.items()
+    ]
+    for deployment in (None, *api.deployments):
+        named += [((*path, "function"), route.function) for _, path, route in api.located(deployment)]
+    for path, function in named:
+        if isinstance(function, str) and ":" not in function and function not in configuration.functions:
+            yield Problem(path, unknown("function", function, list(configuration.functions)))
+
+
 # --- one API
 
 
 def _api(name: str, api: Api) -> Iterator[Problem]:
     if api.type != "rest" and api.resources:
         yield Problem(("resources",), f"expected routes: only an API of type rest has resources, not {api.type}")
+    if api.type != "http" and api.cors is not None:
+        yield Problem(("cors",), f"expected only in an API of type http, not {api.type}")
     if api.type != "rest" and api.binary_media_types:
         yield Problem(("binary_media_types",), f"expected only in an API of type rest, not {api.type}")
     if api.type != "websocket":
@@ -58,6 +73,8 @@ def _api(name: str, api: Api) -> Iterator[Problem]:
             yield from _below(path, _websocket_route(key, route) if api.type == "websocket" else _route(key, route))
             if route.authorizer is not None and route.authorizer not in api.authorizers:
                 yield Problem((*path, "authorizer"), unknown("authorizer", route.authorizer, api.authorizers))
+            elif route.scopes and (route.authorizer is None or api.authorizers[route.authorizer].jwt is None):
+                yield Problem((*path, "scopes"), "expected with an authorizer that has jwt: no other knows scopes")
 
 
 def _stage_variables(stage: str, api: Api, deployment: str | None, variables: Collection[str]) -> Iterator[Problem]:
@@ -152,7 +169,7 @@ def _websocket_route(key: str, route: Route) -> Iterator[Problem]:
     """Check a route of a WebSocket API: clients are checked at $connect; messages have no status and no headers."""
     connect, websocket = key == "$connect", route.proxy is not None and route.proxy.websocket
     if not connect:
-        for name in ("api_key_required", "authorizer", "allow", "deny"):
+        for name in ("api_key_required", "authorizer", "scopes", "allow", "deny"):
             if getattr(route, name):
                 yield Problem((name,), f"expected only at $connect: no message is checked by the {name} of a route")
         if route.mock is not None and route.mock.headers:
@@ -172,6 +189,7 @@ def _websocket_route(key: str, route: Route) -> Iterator[Problem]:
 
 
 _PLAIN = Api(stages={"plain": Stage()})
+_PROXY = Proxy(to=["http://localhost/"])
 
 
 # --- keys, plans and domains
@@ -270,6 +288,8 @@ def _api_warnings(api: Api) -> Iterator[Problem]:
     used |= {_canary_deployment(stage) or stage.deployment for stage in api.stages.values()}
     for deployment in (None, *api.deployments):
         routes = list(api.located(deployment))
+        for _, path, route in routes:
+            yield from _below(path, _single_address(route))
         if api.type != "websocket":
             for key, path, _ in routes:
                 yield from _below(path, _spelling(key))
@@ -313,6 +333,14 @@ def _unguarded(routes: Sequence[tuple[str, Path, Route]]) -> Iterator[Problem]:
                     f"{beside[0]!r}; guard it, too, unless its backend distinguishes these paths"
                 )
                 yield Problem(path, message)
+
+
+def _single_address(route: Route) -> Iterator[Problem]:
+    """Find settings of addresses that take turns where there is one, which gets all requests whatever fails."""
+    for path, proxy in route.backends():
+        for name in ("max_fails", "fail_timeout"):
+            if len(proxy.to) == 1 and getattr(proxy, name) != getattr(_PROXY, name):
+                yield Problem((*path, name), "expected several addresses with it: a single one is never left out")
 
 
 def _is_guarded(route: Route) -> bool:
