@@ -7,6 +7,7 @@ of them, or cannot be decoded so, is decoded whole and looked through for every 
 import json
 import re
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -44,7 +45,20 @@ class JsonLines(Format):
         texts = lines.to_pylist()
         if self._decoder is None:
             self._settle(texts, list(wanted))
-        read, records = [], []
+        try:
+            records = list(map(self._decoder, texts))
+            read = list(range(len(texts)))
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, TypeError):  # of a null
+            read, records = self._one_by_one(texts)
+        return Rows(
+            {name: part_of(name, column.values(records, texts, read)) for name, column in self._columns.items()},
+            np.array(read, np.int64),
+        )
+
+    def _one_by_one(self, texts: list[bytes | None]) -> tuple[list[int], list[Any]]:
+        """Return the indices of the lines that could be decoded, and their records."""
+        read: list[int] = []
+        records: list[Any] = []
         for index, text in enumerate(texts):
             if text is None:
                 continue
@@ -56,10 +70,7 @@ class JsonLines(Format):
                     continue
             read.append(index)
             records.append(record)
-        return Rows(
-            {name: part_of(name, column.values(records, texts, read)) for name, column in self._columns.items()},
-            np.array(read, np.int64),
-        )
+        return read, records
 
     def _settle(self, texts: list[bytes | None], wanted: list[str]) -> None:
         """Find out under which names this log has the fields, and make a decoder of those alone."""
@@ -90,6 +101,13 @@ class _Column:
 
     def values(self, records: list[Any], texts: list[bytes | None], read: list[int]) -> Any:
         """Return the field of these records, each decoded completely (dict) or as far as was settled (Struct)."""
+        if len(self.paths) == 1 and all(step in _ATTRIBUTES for step in self.paths[0]):
+            try:
+                usual = list(map(attrgetter(".".join(_ATTRIBUTES[step] for step in self.paths[0])), records))
+                if set(map(type, usual)) <= {str}:
+                    return pa.array(usual, pa.string()).cast(pa.binary())
+            except (AttributeError, pa.ArrowInvalid, UnicodeEncodeError):
+                pass  # not all records have it as a text
         values: list[Any] = [None] * len(records)
         for path in reversed(self.paths):
             values = (
