@@ -16,6 +16,7 @@ class Decision:
     Attributes:
         allowed: whether the cost was spent (by `peek`: would be).
         limit: the most that can be spent at one moment.
+        spent: the cost that was spent, 0 for a refusal.
         unlimited: whether no limit applies; `limit` and `remaining` are then 2**62.
         remaining: the largest cost that can still be spent now.
         retry_after: the wait after which the same request is allowed if no other comes first: 0 if it was allowed,
@@ -34,6 +35,9 @@ class Decision:
     @property
     def limit(self) -> int:
         """The most that can be spent at one moment."""
+    @property
+    def spent(self) -> int:
+        """The cost that was spent; 0 for a refusal. (By `peek`: that would be.)"""
     @property
     def unlimited(self) -> bool:
         """Whether no limit applies: `limit` and `remaining` are then 2**62."""

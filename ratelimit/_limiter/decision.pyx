@@ -25,6 +25,7 @@ cdef class Decision:
     Attributes:
         allowed: whether the cost was spent (by `peek`: would be).
         limit: the most that can be spent at one moment.
+        spent: the cost that was spent, 0 for a refusal.
         unlimited: whether no limit applies; `limit` and `remaining` are then 2**62.
         remaining: the largest cost that can still be spent now.
         retry_after: the wait after which the same request is allowed if no other comes first: 0 if it was allowed,
@@ -46,6 +47,11 @@ cdef class Decision:
     def limit(self) -> int:
         """The most that can be spent at one moment."""
         return self.verdict.limit
+
+    @property
+    def spent(self) -> int:
+        """The cost that was spent; 0 for a refusal. (By `peek`: that would be.)"""
+        return self.spent_
 
     @property
     def unlimited(self) -> bool:
@@ -152,5 +158,6 @@ cdef Decision decision_of(
     if quota is not None:
         decision.own_quotas = (quota,)
     fill_verdict(rule, request, out, allow_when_full, &decision.verdict)
+    decision.spent_ = request.cost if decision.verdict.allowed else 0
     decision.more_after_ = more_after(rule, out, decision.verdict.remaining)
     return decision
