@@ -7,10 +7,11 @@ from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import All
-from .errors import CorruptTable, CostExceedsLimit, LimitExceeded, RateLimitError, TableFull, WaitError, WaitTimeout
+from .errors import CorruptTable, CostExceedsLimit, LimitExceeded, RateLimitError, TableFull, TableUnreachable, WaitError, WaitTimeout
 from .language import parse
 from .quota import Quota
 from .table import Table
+from ._remote import construct as _construct  # the classes make limiters for tables on an engine, too
 
 __all__ = [
     "All",
@@ -28,6 +29,7 @@ __all__ = [
     "SlidingWindow",
     "Table",
     "TableFull",
+    "TableUnreachable",
     "TokenBucket",
     "WaitError",
     "WaitTimeout",

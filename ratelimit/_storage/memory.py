@@ -36,9 +36,11 @@ class Storage(ABC):
 
     Attributes:
         path: the file, or None for memory that ends with the process.
+        is_remote: whether an engine on another host keeps the keys, and here is only a copy of the metadata.
     """
 
     path: Path | None = None
+    is_remote = False
 
     @abstractmethod
     def open(self) -> Bytes:
