@@ -46,7 +46,7 @@ def shared_name():
 
 
 # Fixtures that start a program, and the marker of the tests that use one.
-MARKERS = {"nginx": "proxy", "proxy_before": "proxy", "browser": "browser"}
+MARKERS = {"nginx": "proxy", "proxy_before": "proxy", "proxy": "proxy", "browser": "browser"}
 
 
 def pytest_collection_modifyitems(items):

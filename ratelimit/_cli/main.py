@@ -11,6 +11,7 @@ from ..errors import unknown
 # Each module has `main(arguments: list[str]) -> int`. It is imported only when its command runs, with what it needs.
 COMMANDS: dict[str, tuple[str, str]] = {
     "gateway": ("ratelimit.gateway.server.command", "serve an API gateway from a configuration file"),
+    "serve": ("ratelimit.serve.command", "answer questions about limits: for nginx, Envoy, Caddy, Traefik and HAProxy"),
     "table": ("ratelimit._cli.table", "list, inspect, change and remove shared tables"),
     "bench": ("ratelimit.bench.command", "measure the cost of a decision on this machine, beside other libraries"),
     "replay": ("ratelimit.replay.cli.replay", "replay a log through limits and report the refused requests"),

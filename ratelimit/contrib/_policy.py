@@ -1,23 +1,27 @@
 """A limit as an adapter receives it: text, a limiter, or a function of the request; and the decision by it."""
 
 import logging
+import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from inspect import isawaitable
 from typing import Any, NamedTuple
 
 from .._core import Limiter
 from .._limiter.decision import Decision
+from .._storage.memory import SHARED_FOLDER
+from .._storage.metadata import BYTES_PER_KEY
 from ..composite import All
-from ..language import make_limiter, parse_limits
+from ..language import LimitSpec, make_limiter, parse_limits
 from ..quota import checked_int
 from ..table import Table
 
 log = logging.getLogger("ratelimit.contrib")
 MAX_TEXTS = 1_024  # limits with different texts that a function of the request may return
 LONGEST_SUFFIX = 120  # characters of a table's name that describe the limit
+MOST_KEYS = 1_000_000  # of a log in shared memory, as by default
 PAUSE = 60  # seconds between two reports of a limiter that fails
 AnyLimiter = Limiter | All
 Key = str | bytes | int
@@ -72,25 +76,49 @@ class Limiters:
         canonical = "; ".join(map(str, specs))
         made = self._by_limit.get((purpose, canonical))
         if made is None:
-            table = self._table(f"{purpose} {canonical}".strip())
-            max_keys = None if table else self._max_keys
-            made = make_limiter(specs, table=table, max_keys=max_keys, on_full="raise", clock=self._clock)
+            made = self._attach(specs, f"{purpose} {canonical}".strip())
             made = self._by_limit.setdefault((purpose, canonical), made)
         return made
 
-    def _table(self, description: str) -> Table | None:
+    def _attach(self, specs: Sequence[LimitSpec], description: str) -> AnyLimiter:
+        options: dict[str, Any] = {"on_full": "raise", "clock": self._clock}
         if self._shared is None:
-            return None
+            return make_limiter(specs, max_keys=self._max_keys, **options)
+        name = self._table_name(description)
+        fitting = _keys_that_fit(specs) if self._max_keys is None else self._max_keys
+        # An operator may have changed the limit by `ratelimit table change`.
+        table = Table.shared(name, max_keys=fitting, if_changed="keep")
+        try:
+            return make_limiter(specs, table=table, **options)
+        except ValueError:
+            if self._max_keys is not None:
+                raise
+        # The table exists, and was made when more or less memory was free.
+        return make_limiter(specs, table=Table.shared(name, if_changed="keep"), **options)
+
+    def _table_name(self, description: str) -> str:
         suffix = re.sub(r"[^A-Za-z0-9_]+", "-", description)
         if len(suffix) > LONGEST_SUFFIX:
             suffix = blake2b(description.encode(), digest_size=16).hexdigest()
-        # An operator may have changed the limit by `ratelimit table change`.
-        return Table.shared(f"{self._shared}.{suffix}", max_keys=self._max_keys, if_changed="keep")
+        return f"{self._shared}.{suffix}"
 
     def clear(self) -> None:
         """Forget all keys of all limits that were made here; for tests."""
         for limiter in list(self._by_limit.values()):
             limiter.clear()
+
+
+def _keys_that_fit(specs: Sequence[LimitSpec]) -> int | None:
+    """Return a bound for the keys of logs, which need room for each request of each key; None for the default.
+
+    The table of a log takes at most a quarter of the shared memory that is free.
+    """
+    longest = max((spec.quota.limit for spec in specs if spec.algorithm == "sliding-log"), default=0)
+    if not longest:
+        return None
+    memory = os.statvfs(SHARED_FOLDER)
+    keys = memory.f_bavail * memory.f_frsize // (4 * BYTES_PER_KEY * (1 + longest))
+    return max(1, min(keys, MOST_KEYS))
 
 
 class Ruling(NamedTuple):

@@ -14,6 +14,7 @@ from ..quota import checked_int
 from ._addresses import ClientAddress
 from ._answers import Fields, Style, check_style, limit_fields, refusal
 from ._policy import AnyLimiter, Guard, Limiters, Ruling, check_function, resolved
+from ._rules import in_paths, method_set
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -144,8 +145,8 @@ class RateLimitMiddleware:
         self._key = key
         self._cost_of = cost if callable(cost) else None
         self._cost = 1 if callable(cost) else checked_int(cost, "cost")
-        self._exempt = exempt if callable(exempt) else _in_paths(exempt)
-        self._methods = None if methods is None else _methods(methods)
+        self._exempt = exempt if callable(exempt) else in_paths(exempt)
+        self._methods = None if methods is None else method_set(methods)
         self._client_address = ClientAddress(trusted_proxies)
         self._count_if, self._on_refused = count_if, on_refused
         self._headers: Style = headers
@@ -271,22 +272,3 @@ class RateLimitMiddleware:
 
     def _fields(self, ruling: Ruling) -> Fields:
         return limit_fields(ruling.decision, ruling.limiter, self._headers) if ruling.decision is not None else []
-
-
-def _methods(methods: Iterable[str]) -> set[str]:
-    if isinstance(methods, str):
-        raise TypeError(f"methods: expected a list such as ['POST'], got {methods!r}")
-    return {method.upper() for method in methods}
-
-
-def _in_paths(paths: Iterable[str]) -> Callable[[Connection], bool] | None:
-    given = [paths] if isinstance(paths, str) else list(paths)
-    if isinstance(paths, str) or not all(isinstance(path, str) and path.startswith("/") for path in given):
-        raise TypeError(
-            f"exempt: expected a list of paths such as ['/health', '/static/*'], or a function, got {paths!r}"
-        )
-    exact = {path for path in given if not path.endswith("*")}
-    beginnings = tuple(path[:-1] for path in given if path.endswith("*"))
-    if not given:
-        return None
-    return lambda connection: connection.path in exact or connection.path.startswith(beginnings)

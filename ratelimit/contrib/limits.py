@@ -11,12 +11,9 @@ Import this module once, so that limits knows the scheme. Beside the strategies 
 and `leaky-bucket`. A request that is refused is not counted.
 """
 
-import os
 import re
-import sys
 import time
 from functools import lru_cache
-from hashlib import blake2b
 from math import ceil
 from typing import Any, cast
 
@@ -37,6 +34,7 @@ from ..algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, To
 from ..errors import CorruptTable, RateLimitError
 from ..quota import Quota
 from ..table import Table
+from ._applications import application_name
 
 URI = re.compile(r"(?:async\+)?ratelimit://(?:shared/(?P<name>[^/?#]+)|(?P<path>/[^?#]+))?")
 LARGEST_FIRST = 2**17 - 1  # the highest count of a window that starts with a key's first request
@@ -59,11 +57,7 @@ def default_uri(application: str) -> str:
     Args:
         application: the name of the application's module.
     """
-    module = sys.modules.get(application)
-    path = os.path.realpath(getattr(module, "__file__", None) or os.getcwd())
-    digest = blake2b(f"{os.getuid()}:{path}".encode(), digest_size=8).hexdigest()
-    stem = re.sub(r"[^A-Za-z0-9_]+", "-", os.path.splitext(os.path.basename(path))[0]).strip("-")
-    return f"ratelimit://shared/{stem or 'app'}-{digest}"
+    return f"ratelimit://shared/{application_name(application)}"
 
 
 def _limit_in(key: str) -> tuple[int, int] | None:

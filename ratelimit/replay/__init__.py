@@ -6,7 +6,8 @@ How a log becomes a report:
     reading/formats/       lines of a format, as columns of fields; catalogue.py lists them   } pyarrow and msgspec,
     reading/keys.py        an expression over the fields, as one key a row                    } in the extra `replay`
     reading/timestamps.py  text as nanoseconds since the epoch                                }
-    reading/reader.py      these steps, one after the other                                   }
+    reading/usual.py       the usual lines of combined logs, without these steps (_scanning.pyx)  }
+    reading/reader.py      all this, one after the other                                       }
     batch.py, trace.py     requests as arrays; all of them on disk, in order of time
     engine.py              batches, decided by every limit
     measures.py            what is counted meanwhile, in bounded memory (_counting.pyx: per key)

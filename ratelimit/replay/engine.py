@@ -147,7 +147,7 @@ class LimitRun:
         self.limit = limit
         self.limiter = limit.make(max_keys)
         self.sliding = [SlidingCounts(part.quota.period_ns, counted_keys) for part in limit.parts]
-        self.refused_by_key = np.zeros(1024, np.int64)
+        self.refused_by_key = np.zeros(1024, np.uint32)
         self.admitted = self.refused = 0
         self.waits = DurationHistogram()
         self.delays = DurationHistogram() if any(part.algorithm == "leaky-bucket" for part in limit.parts) else None
@@ -186,9 +186,13 @@ class LimitRun:
         refused_over_time: list[int],
         order: NDArray[np.intp] | None,
     ) -> Outcome:
-        refused = grown(self.refused_by_key, len(requests))[: len(requests)]
-        seen = requests > 0
-        shares = refused[seen] / requests[seen]
+        # Of a million clients usually few are refused anything: only those are looked at one by one.
+        touched = np.flatnonzero(self.refused_by_key[: len(requests)])
+        refused = self.refused_by_key[touched].astype(np.int64)
+        shares = refused / requests[touched]
+        untouched = int(np.count_nonzero(requests)) - len(touched)
+        by_share = _by_share(shares)
+        by_share[0] += untouched
         top = np.argsort(-refused, kind="stable")[:TOP].tolist()
         allowed = None
         if self.kept is not None:
@@ -199,10 +203,10 @@ class LimitRun:
             limit=str(self.limit),
             admitted=self.admitted,
             refused=self.refused,
-            keys_refused=int(np.count_nonzero(refused)),
-            keys_by_share=list(zip(SHARES, _by_share(shares), strict=True)),
-            fairness=jain(1 - shares),
-            top=[KeyCount(name(key), int(requests[key]), int(refused[key])) for key in top if refused[key]],
+            keys_refused=len(touched),
+            keys_by_share=list(zip(SHARES, by_share, strict=True)),
+            fairness=jain(1 - shares, untouched),
+            top=[KeyCount(name(int(touched[i])), int(requests[touched[i]]), int(refused[i])) for i in top],
             waits=self.waits.summary(),
             delays=self.delays.summary() if self.delays else None,
             largest=[

@@ -6,6 +6,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..quota import checked_int
 from .batch import COUNTED_KEYS
@@ -115,7 +116,7 @@ class Rooms:
     """
 
     def __init__(self, trace: Trace, distinct: int | None) -> None:
-        self._times = np.concatenate([np.empty(0, np.int64), *(batch.times[::SAMPLED] for batch in trace.batches())])
+        self._times = _sample(trace)
         self._distinct = len(trace) if distinct is None else distinct
         self._growth: Counter[Limit] = Counter()
 
@@ -129,6 +130,15 @@ class Rooms:
     def grow(self, limit: Limit) -> None:
         """Give a limit more room from now on."""
         self._growth[limit] += 1
+
+
+def _sample(trace: Trace) -> NDArray[np.int64]:
+    """Return the time of one in SAMPLED requests."""
+    times, skipped = [np.empty(0, np.int64)], 0
+    for batch in trace.batches():
+        times.append(batch.times[skipped::SAMPLED].copy())  # a view would keep all times in memory
+        skipped = (skipped - len(batch.times)) % SAMPLED
+    return np.concatenate(times)
 
 
 def paths(logs: "str | PathLike[str] | Iterable[str | PathLike[str]]") -> list[str]:

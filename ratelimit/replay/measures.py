@@ -1,11 +1,14 @@
 """The counters of a replay, in memory that does not grow with its length."""
 
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .._engine.constants import NS_PER_SECOND as NS
+
+Integer = TypeVar("Integer", bound=np.integer[Any])
 
 NEVER = 2**62  # the wait of a request that is never admitted
 BINS = 480  # of a timeline, at most
@@ -118,17 +121,20 @@ class DurationHistogram:
         return min(2 ** ((bin - 1) / STEPS), self.largest) / NS if bin else 0.0
 
 
-def jain(shares: NDArray[np.float64]) -> float:
+def jain(shares: NDArray[np.float64], whole: int = 0) -> float:
     """Jain's fairness index: 1 when all get the same share, 1/n when one of n gets everything.
 
     Source: Jain, Chiu and Hawe, "A quantitative measure of fairness and discrimination" (DEC TR-301, 1984).
+
+    Args:
+        whole: how many there are besides, whose share is 1.
     """
-    squares = float((shares**2).sum())
-    return float(shares.sum()) ** 2 / (len(shares) * squares) if squares else 1.0
+    squares = float((shares**2).sum()) + whole
+    return (float(shares.sum()) + whole) ** 2 / ((len(shares) + whole) * squares) if squares else 1.0
 
 
-def grown(counts: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+def grown(counts: NDArray[Integer], size: int) -> NDArray[Integer]:
     """Return the same counts with room for `size` of them, or half as much room again if that is more."""
     if len(counts) >= size:
         return counts
-    return np.concatenate([counts, np.zeros(max(size, len(counts) * 3 // 2) - len(counts), np.int64)])
+    return np.concatenate([counts, np.zeros(max(size, len(counts) * 3 // 2) - len(counts), counts.dtype)])

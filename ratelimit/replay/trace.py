@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .batch import BATCH_SIZE, Batch, together
 
 RUN_SIZE = 1 << 18  # requests that are sorted in memory
-MERGED = 1 << 19  # requests of all runs that are in memory while they are merged
+MERGED = 1 << 18  # requests of all runs that are in memory while they are merged
 SMALLEST_PIECE = 1 << 10
 
 
@@ -80,7 +80,7 @@ class Trace:
                 len(self._runs),
                 len(batch.times),
                 first,
-                [one[:0] for one in batch],
+                [np.empty(0, one.dtype) for one in batch],
                 [len(one) > 0 for one in batch],
             )
         )

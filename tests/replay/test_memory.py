@@ -31,13 +31,13 @@ LIMITS = [
 
 @pytest.fixture
 def big_log(tmp_path):
-    """Write the same day repeatedly, with other addresses for the scan, so that the number of keys grows."""
+    """Write the same day repeatedly, the latest first, with other addresses for the scan, so that the number of keys grows."""
     path = tmp_path / "big.log"
     lines = [line(request) for request in day(7, 0)]
     days = 0
     with open(path, "w", encoding="ascii") as file:
         while file.tell() < MEGABYTES * 1_000_000:
-            date = time.strftime("%d/%b/%Y", time.gmtime(START + days * DAY))
+            date = time.strftime("%d/%b/%Y", time.gmtime(START + (2_000 - days) * DAY))
             scan = f"2001:db8:{days:x}:1:"
             file.writelines(
                 one.replace("05/Jan/2026", date).replace("06/Jan/2026", date).replace("2001:db8:bad:1:", scan)

@@ -20,6 +20,7 @@ def test_help_lists_the_commands():
     assert listed.returncode == 0
     assert [line.split()[0] for line in listed.stdout.splitlines()[2:]] == [
         "gateway",
+        "serve",
         "table",
         "bench",
         "replay",
@@ -32,7 +33,7 @@ def test_an_unknown_command_is_named():
     wrong = run("reply")
     assert wrong.returncode == 2
     assert wrong.stderr == (
-        "ratelimit: unknown command 'reply' (choose from gateway, table, bench, replay, suggest); did you mean 'replay'?\n"
+        "ratelimit: unknown command 'reply' (choose from gateway, serve, table, bench, replay, suggest); did you mean 'replay'?\n"
     )
 
 

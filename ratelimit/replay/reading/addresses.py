@@ -11,7 +11,7 @@ _V6_PORT = re.compile(r"([0-9A-Fa-f:]+(?:%\w+)?)[:#]\d{1,5}")
 _NAME_PORT = re.compile(r"([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+):\d{1,5}")
 
 
-@lru_cache(1 << 16)
+@lru_cache(1 << 12)
 def address(text: bytes, v4: int = 32, v6: int = 128) -> bytes:
     """Return the first bits of an address in its canonical form; any other text is not changed.
 

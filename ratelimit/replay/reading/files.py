@@ -8,12 +8,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from .._scanning import count_lines
 
 BLOCK = 1 << 20  # bytes: with this many, a block's lines are still in the processor's cache when they are parsed
 LONGEST = 1 << 20  # bytes of a line; a longer one is cut off
@@ -35,15 +38,17 @@ class Block:
     """
 
     def __init__(self, source: str, first: int, data: bytes) -> None:
-        ends: NDArray[np.int32] = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")).astype(np.int32) + 1
-        offsets = np.concatenate([np.zeros(1, np.int32), ends])
         self.source, self.first, self.data = source, first, data
-        self.lines: Any = pa.Array.from_buffers(
-            pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(data)]
-        )
+        self._size = count_lines(data)
 
     def __len__(self) -> int:
-        return len(self.lines)
+        return self._size
+
+    @cached_property
+    def lines(self) -> Any:
+        ends: NDArray[np.int32] = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord("\n")).astype(np.int32) + 1
+        offsets = np.concatenate([np.zeros(1, np.int32), ends])
+        return pa.Array.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(self.data)])
 
 
 @dataclass
@@ -173,7 +178,7 @@ def _whole_lines(pieces: Iterator[bytes], source: str, condition: Condition) -> 
 
 
 def _without_colour(data: bytes) -> bytes:
-    return COLOUR.sub(b"", data) if b"\x1b[" in data else data
+    return COLOUR.sub(b"", data) if b"\x1b" in data else data
 
 
 class _XzStream:

@@ -29,6 +29,12 @@ class Term:
     numbers: tuple[int, ...] = ()
     index: int | None = None
 
+    @property
+    def bits(self) -> tuple[int, int]:
+        """How many bits count of an IPv4 address, and of an IPv6 address."""
+        v4, v6 = self.numbers if len(self.numbers) == 2 else 2 * (self.numbers or (128,))
+        return min(v4, 32), v6
+
     def values(self, distinct: "list[bytes | None]") -> list[bytes]:
         """Return the key's part for each distinct value of the field."""
         present = [value or MISSING for value in distinct]
@@ -37,8 +43,8 @@ class Term:
         if self.field == "path" and self.numbers:
             return [path_prefix(value, self.numbers[0]) for value in present]
         if self.numbers or self.index is not None or self.field in ADDRESSES:
-            v4, v6 = self.numbers if len(self.numbers) == 2 else 2 * (self.numbers or (128,))
-            return [address(value, min(v4, 32), v6) for value in present]
+            v4, v6 = self.bits
+            return [address(value, v4, v6) for value in present]
         return present
 
 

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from .._counting import KeyIds
-from ..batch import COUNTED_KEYS, UNKNOWN, Batch, key_text
+from .._scanning import first_rows, hash_texts
+from ..batch import COUNTED_KEYS, UNKNOWN, Batch, key_text, together
 from ..report import Source
 from .files import Block, Condition, Splitter, read_blocks
 from .formats import records, tables
@@ -20,6 +21,7 @@ from .formats.fields import shown
 from .keys import Key
 from .names import Names, Numbering
 from .timestamps import BROKEN, LATEST, times_of
+from .usual import Usual, UsualLines
 from .where import Where
 
 SHOWN = 5  # broken lines
@@ -70,6 +72,7 @@ class Reader:
         self.missing = dict.fromkeys(self.key.fields, 0)  # of the key: requests that do not have the field
         self.formats: dict[str, Format] = {}  # by source
         self._names = Names()  # by id
+        self._usual: UsualLines | None = None
         self.where, self.since, self.until, self.sample = where, since, until, sample
         self.excluded = 0
         filtered = where.fields if where else ()
@@ -130,7 +133,7 @@ class Reader:
 
     def _batches_of(self, source: str) -> Iterator[Batch]:
         form = self.format if isinstance(self.format, Format) else None
-        newest = BROKEN
+        newest: int | None = None
         for block in read_blocks(source, self.progress, self.condition, splitter):
             if form is None and not block.data.strip():
                 self.blank += len(block)
@@ -138,7 +141,12 @@ class Reader:
             if form is None:
                 form = format_of(block, self._wanted, self.format)  # type: ignore[arg-type]
                 self._check_fields(form, source)
-            self.formats[source] = form
+            if newest is None:
+                self.formats[source], newest = form, BROKEN
+                self._usual = None
+                if self.where is None and self.sample == 1 and UsualLines.fits(form, self.key, self.time):
+                    self._usual = UsualLines(self.key, self.profile)
+                    form.rows(block.lines.slice(0, 0), self._wanted)  # settles the names of the fields
             batch = self._batch(block, form)
             if len(batch.times):
                 newest = self._count_order(batch.times, newest)
@@ -157,11 +165,47 @@ class Reader:
                 )
 
     def _batch(self, block: Block, form: Format) -> Batch:
-        rows = form.rows(block.lines, self._wanted)
+        if self._usual is None:
+            self.lines += len(block)
+            return self._parsed(block, form, np.arange(len(block)))[0]
+        usual = self._usual.read(block.data)
+        self.lines += len(block)
+        batch, lines = self._counted(block, usual)
+        if len(usual.others):
+            other, other_lines = self._parsed(block, form, usual.others)
+            order = np.argsort(np.concatenate([lines, other_lines]), kind="stable")
+            batch = together([batch, other]).at(order)
+        return batch
+
+    def _counted(self, block: Block, usual: Usual) -> tuple[Batch, NDArray[np.int64]]:
+        """Return the requests of usual lines, and their line numbers in the block."""
+        ids: NDArray[np.int32] = self.key_ids.of(usual.hashes)
+        self.more_keys |= bool(ids.max(initial=0) == self.key_ids.maximum)
+        starts, sizes = usual.clients
+        new = first_rows(ids, len(self._names), self.key_ids.size)
+        if usual.canonical:
+            for row in new.tolist():
+                name = usual.canonical.get(int(usual.hashes[row]))
+                self._names.append(block.data[starts[row] : starts[row] + sizes[row]] if name is None else name)
+        else:
+            self._names.extend(block.data, starts[new], sizes[new])
+        batch = Batch(usual.times, usual.hashes, ids)
+        if usual.targets is not None and usual.agents is not None:
+            agents = self.agents.of_spans(block.data, *usual.agents)
+            batch = Batch(*batch[:3], usual.statuses, agents, self.targets.of_spans(block.data, *usual.targets))
+        keep = (usual.times >= self.since) & (usual.times < self.until)
+        kept = int(np.count_nonzero(keep))
+        self.requests += kept
+        self.excluded += len(keep) - kept
+        return (batch, usual.lines) if kept == len(keep) else (batch.at(keep), usual.lines[keep])
+
+    def _parsed(self, block: Block, form: Format, numbers: NDArray[np.int64]) -> tuple[Batch, NDArray[np.int64]]:
+        """Return the requests of some lines of a block, and their line numbers in it."""
+        lines = block.lines if len(numbers) == len(block) else block.lines.take(pa.array(numbers))
+        rows = form.rows(lines, self._wanted)
         times = times_of(rows.fields[self.time])
         good = times != BROKEN
-        self.lines += len(block)
-        self._note_broken(block, rows, good, form)
+        self._note_broken(block, rows, good, form, numbers)
         if not good.all():
             rows, times = _chosen(rows, good), times[good]
         rows, times = self._filtered(rows, times)
@@ -169,7 +213,7 @@ class Reader:
         for field in self.missing:
             self.missing[field] += _missing(rows.fields[field])
         codes, names = self.key.of(rows.fields)
-        hashes = np.array([hash(name) for name in names], np.int64).view(np.uint64)
+        hashes = hash_texts(names)
         if self.sample < 1:
             chosen = np.array([crc32(name) for name in names], np.float64) < self.sample * 2.0**32
             keep = chosen[codes]
@@ -179,7 +223,8 @@ class Reader:
             hashes, names, times = hashes[places], [names[place] for place in places.tolist()], times[keep]
             rows = _chosen(rows, keep)
         ids = self._ids(hashes, names)
-        return Batch(times, hashes[codes], ids[codes], *(self._profiled(rows) if self.profile else ()))
+        batch = Batch(times, hashes[codes], ids[codes], *(self._profiled(rows) if self.profile else ()))
+        return batch, numbers[rows.lines]
 
     def _filtered(self, rows: Rows, times: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
         """Return the requests that `where`, `since` and `until` select."""
@@ -215,10 +260,12 @@ class Reader:
         self.out_of_order += int(np.count_nonzero(times < youngest[:-1]))
         return int(youngest[-1])
 
-    def _note_broken(self, block: Block, rows: Rows, good: NDArray[np.bool_], form: Format) -> None:
-        if int(np.count_nonzero(good)) == len(block):
+    def _note_broken(
+        self, block: Block, rows: Rows, good: NDArray[np.bool_], form: Format, numbers: NDArray[np.int64]
+    ) -> None:
+        if int(np.count_nonzero(good)) == len(numbers):
             return
-        others = np.setdiff1d(np.arange(len(block)), np.concatenate([rows.lines[good], rows.parts]))
+        others = np.delete(numbers, np.concatenate([rows.lines[good], rows.parts]))
         for number, line in zip(others.tolist(), block.lines.take(pa.array(others)).to_pylist(), strict=True):
             if not line.strip():
                 self.blank += 1

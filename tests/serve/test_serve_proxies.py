@@ -1,0 +1,32 @@
+"""Real proxies with the configurations of the documentation, in front of an application."""
+
+import pytest
+
+LIMITS = "limits: {api: 5/minute}"
+pytestmark = pytest.mark.slow  # programs start
+
+
+@pytest.mark.parametrize("file", ["nginx.conf", "haproxy.cfg", "Caddyfile", "envoy-http.yaml"])
+def test_exactly_the_limit_passes_each_proxy(service, proxy, file):
+    limits = service(LIMITS)
+    server = proxy(file, port_9090=limits.port)
+    # Clients cannot choose the address that is limited.
+    answers = [server.get("/shop?x=1", {"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(8)]
+    assert [status for status, _ in answers] == [200] * 5 + [429] * 3
+    fields = answers[-1][1]
+    assert 1 <= int(fields["retry-after"]) <= 12
+    assert fields["ratelimit"].startswith('"5/minute";r=0;t=')
+    assert ("allowed", 5) in results(limits)
+    assert ("refused", 3) in results(limits)
+
+
+def results(server):
+    """Return the results of the limit `api` and their numbers, by the metrics."""
+    import http.client
+
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    lines = [line for line in text.splitlines() if line.startswith("ratelimit_serve_limit_requests_total{")]
+    return [(line.split('result="')[1].split('"')[0], int(line.rpartition(" ")[2])) for line in lines]
