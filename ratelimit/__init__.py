@@ -5,13 +5,22 @@ from typing import TYPE_CHECKING
 from ._core import Limiter
 from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
+from ._remote import construct  # noqa: F401  so that the classes make limiters for tables on an engine, too
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import All
-from .errors import CorruptTable, CostExceedsLimit, LimitExceeded, RateLimitError, TableFull, TableUnreachable, WaitError, WaitTimeout
+from .errors import (
+    CorruptTable,
+    CostExceedsLimit,
+    LimitExceeded,
+    RateLimitError,
+    TableFull,
+    TableUnreachable,
+    WaitError,
+    WaitTimeout,
+)
 from .language import parse
 from .quota import Quota
 from .table import Table
-from ._remote import construct as _construct  # the classes make limiters for tables on an engine, too
 
 __all__ = [
     "All",

@@ -119,7 +119,7 @@ class Table:
                 (TableUnreachable) or `"share"`, by a local limiter with this host's share of the limit.
             hosts: for `"share"`, how many processes share the limit.
             remember: for at most so many seconds a refused key is refused again without a request to the engine; 0
-                asks each time. What other processes give back meanwhile is noticed after that time.
+                asks each time. Quota that another process gives back meanwhile is noticed after that time.
             if_changed: as for Table.
         """
         from ._storage.valkey.storage import Options, ValkeyStorage  # so that only its users load it

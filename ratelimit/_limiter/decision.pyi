@@ -1,12 +1,11 @@
-from typing import final
-
 import numpy as np
+from typing_extensions import disjoint_base
 
 from .._core import Limiter
 
 VERDICT: np.dtype[np.void]
 
-@final
+@disjoint_base
 class Decision:
     """The result of one request; true if it is allowed.
 
@@ -23,7 +22,13 @@ class Decision:
         reset_after: the wait after which the key is like one never seen.
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
+        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
+            (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
     """
+
+    @property
+    def source(self) -> str:
+        """The place of the decision: "table", "engine", "remembered" or "fallback"."""
 
     @property
     def allowed(self) -> bool:

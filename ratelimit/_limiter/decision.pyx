@@ -30,13 +30,13 @@ cdef class Decision:
         reset_after: the wait after which the key is like one never seen.
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
-        source: what decided: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"` (the key was
-            refused before, and is still) or `"fallback"` (the engine did not answer).
+        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
+            (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
     """
 
     @property
     def source(self) -> str:
-        """What decided: "table", "engine", "remembered" or "fallback"."""
+        """The place of the decision: "table", "engine", "remembered" or "fallback"."""
         return "table"
 
     @property

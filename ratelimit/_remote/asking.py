@@ -66,9 +66,9 @@ async def ask_async(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[
 
 
 class Refusals:
-    """The last refusal of each key. Time alone ends it, so until then nobody has to ask again.
+    """The last refusal of each key. Time alone ends it, so until then no request has to be sent.
 
-    What a process gives back ends its own memory of the key; what others give back is noticed after `longest` seconds.
+    A process that gives back forgets the refusal of that key; the others notice it after `longest` seconds.
     """
 
     MOST = 10_000  # keys

@@ -317,7 +317,7 @@ class RemoteBound:
 
 def fallback(group: Requests, error: Exception) -> Decision:
     """Return the decision in place of an engine's, for the limits that it keeps."""
-    decisions = [request.limiter._fallback.decide(request, error) for request in group]
+    decisions: list[Decision] = [request.limiter._fallback.decide(request, error) for request in group]
     return min(decisions, key=lambda decision: decision.allowed)
 
 

@@ -8,9 +8,9 @@ from cpython.object cimport PyObject
 
 from .._core cimport Limiter
 
-from .._core import CLASSES
 from .._engine.constants import Algorithm
 from .._limiter.parameters import RuleParameters
+from ..algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from ..composite import All
 from .composite import RemoteAll
 from .verbs import RemoteVerbs, attach_verbs
@@ -21,7 +21,8 @@ cdef extern from "Python.h":
         newfunc tp_new
     void PyType_Modified(PyTypeObject*)
 
-cdef newfunc make_limiter = NULL, make_all = NULL
+ALGORITHMS = TokenBucket, LeakyBucket, FixedWindow, SlidingWindow, SlidingLog
+cdef newfunc make_all = NULL
 cdef dict local_new = {}
 cdef dict made_classes = {}
 MOST = (1 << 52) - 1  # of what a script counts exactly
@@ -37,7 +38,7 @@ def remote_class(cls):
     """Return the class of limiters like `cls` whose table is on an engine."""
     found = made_classes.get(cls)
     if found is None:
-        base = next(base for base in cls.__mro__ if base in set(CLASSES.values()))
+        base = next(base for base in cls.__mro__ if base in ALGORITHMS)
         bases = (RemoteVerbs, cls) if cls is base else (cls, remote_class(base))
         body = {"__doc__": cls.__doc__, "__module__": cls.__module__, "_local_class": cls, "_change": Limiter.change}
         found = made_classes[cls] = type(cls.__name__, bases, body)
@@ -76,7 +77,7 @@ cdef object new_all(type cls, object given, PyObject* named):
     return make_all(cls, given, named)
 
 
-for cls in set(CLASSES.values()):
+for cls in ALGORITHMS:
     local_new[cls] = <size_t><void*>(<PyTypeObject*>cls).tp_new
     (<PyTypeObject*>cls).tp_new = new_limiter
     PyType_Modified(<PyTypeObject*>cls)

@@ -1,4 +1,4 @@
-"""What takes the place of an engine that does not answer: the option `unreachable=` of its table."""
+"""The substitute for an engine that does not answer: the option `unreachable=` of its table."""
 
 from fractions import Fraction
 from typing import Any

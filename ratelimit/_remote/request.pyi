@@ -1,6 +1,5 @@
 from typing import Any
 
-from .._core import Limiter
 from .._limiter.decision import Decision
 
 _Booking = tuple[tuple[float, float], tuple[float, float, float], tuple[float, float, float]]
@@ -8,7 +7,7 @@ _Booking = tuple[tuple[float, float], tuple[float, float, float], tuple[float, f
 def engine_key(prefix: bytes, key: str | bytes | int) -> bytes: ...
 
 class Asked:
-    limiter: Limiter
+    limiter: Any
     key: Any
     name: bytes
     quota: Any

@@ -122,7 +122,8 @@ cdef uint64_t generation_of(Limiter limiter):
 
 
 def request_of(
-    Limiter limiter not None, key, cost=1, *, quota=None, int verb=HIT, bint brief=False, bint looks=False, max_delay=None
+    Limiter limiter not None, key, cost=1, *, quota=None, int verb=HIT, bint brief=False, bint looks=False,
+    max_delay=None
 ):
     """Put a request together, under the quota that is in force now.
 
@@ -207,7 +208,8 @@ cdef tuple numbers_of_state(const Rule* rule, u128 state):
         return <uint64_t>min(state // micro, <u128>MOST), <uint64_t>(state % micro), 0
     if rule.algorithm == SLIDING_WINDOW:
         return (
-            <uint64_t>(state >> 2 * rule.count_bits), <uint64_t>(state >> rule.count_bits) & mask, <uint64_t>state & mask
+            <uint64_t>(state >> 2 * rule.count_bits), <uint64_t>(state >> rule.count_bits) & mask,
+            <uint64_t>state & mask,
         )
     if rule.algorithm == FIRST_WINDOW:
         return <uint64_t>(state >> rule.count_bits) // 1000, <uint64_t>state & mask, 0
@@ -216,7 +218,7 @@ cdef tuple numbers_of_state(const Rule* rule, u128 state):
 
 @cython.final
 cdef class Answer:
-    """What the engine replied to one request."""
+    """The engine's reply to one request."""
 
     @property
     def done(self):
@@ -334,7 +336,7 @@ cdef class RemoteDecision(Decision):
 
     @property
     def source(self):
-        """What decided: "engine", "remembered" or "fallback"."""
+        """The place of the decision: "engine", "remembered" or "fallback"."""
         return self.source_
 
 
@@ -352,7 +354,7 @@ def decision_without_engine(Limiter limiter, bint allowed, uint64_t retry_after_
 
 
 def relabelled(Decision local, Limiter limiter):
-    """Return the decision of a local stand-in as one of the limiter that it stands in for."""
+    """Return the decision of a local substitute as one of the limiter."""
     cdef RemoteDecision decision = RemoteDecision.__new__(RemoteDecision)
     decision.limiter = limiter
     decision.source_ = "fallback"
@@ -453,4 +455,3 @@ def empty_reservation(cls, bint allowed, tuple costs, uint64_t now, uint64_t del
     made.booked_at = now
     made.delay_ = delay
     return made
-

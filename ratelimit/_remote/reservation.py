@@ -18,7 +18,7 @@ class RemotePlace(NamedTuple):
     name: bytes  # of the key
     revision: int
     booking: Any  # as an Answer has it
-    index: int  # of its cost in the reservation's
+    number: int  # of its cost in the reservation's
 
 
 class RemoteReservation(Reservation):
@@ -77,7 +77,7 @@ class RemoteReservation(Reservation):
         self._is_open = False
         found: dict[int, tuple[Any, list[Asked]]] = {}
         for place in self._places:
-            limiter, spent, wanted = place.limiter, self.costs[place.index], actual[place.index]
+            limiter, spent, wanted = place.limiter, self.costs[place.number], actual[place.number]
             limiter._refusals.forget(place.name)
             if wanted == spent:
                 continue
@@ -99,7 +99,7 @@ def booked(answers: list[Answer]) -> RemoteReservation:
     moments = [answer.at_ns for answer in answers if allowed or not answer.done]
     never = any(moment is None for moment in moments)
     delay = NEVER if never else max(moment for moment in moments if moment is not None) - now
-    made = empty_reservation(RemoteReservation, allowed, costs, now, delay)
+    made: RemoteReservation = empty_reservation(RemoteReservation, allowed, costs, now, delay)
     if allowed:
         made._places = tuple(
             RemotePlace(answer.asked.limiter, answer.asked.name, answer.revision, answer.booking, i)
@@ -113,6 +113,6 @@ def not_booked(requests: list[Asked], allowed: bool, error: Exception) -> Remote
     limiter = requests[0].limiter
     now = limiter.table.remote.clock_ns_or_zero()
     costs = tuple(request.cost for request in requests)
-    made = empty_reservation(RemoteReservation, allowed, costs, now, 0 if allowed else 10**9)
+    made: RemoteReservation = empty_reservation(RemoteReservation, allowed, costs, now, 0 if allowed else 10**9)
     made.error = error
     return made

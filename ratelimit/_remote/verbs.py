@@ -23,21 +23,31 @@ class RemoteVerbs:
     """The verbs; a class of `construct.pyx` adds them to that of an algorithm."""
 
     __slots__ = ()
+    _is_remote = True
+
+    # of the limiter's class, and what attach_verbs sets
+    table: Any
+    quota: Any
+    on_full: str
+    _local_class: type
+    _change: Any
+    _refusals: Refusals
+    _fallback: Fallback
 
     # --- one request
 
-    def allow(self: Any, key: Any, /) -> bool:
+    def allow(self, key: Any, /) -> bool:
         return self._hit(request_of(self, key, brief=True)).allowed
 
-    def hit(self: Any, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
+    def hit(self, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
         _refuse_now(self, now)
         return self._hit(request_of(self, key, cost, quota=quota))
 
-    def peek(self: Any, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
+    def peek(self, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
         _refuse_now(self, now)
         return self._hit(request_of(self, key, cost, quota=quota, looks=True))
 
-    def _hit(self: Any, request: Asked) -> Decision:
+    def _hit(self, request: Asked) -> Decision:
         decision = self._recalled(request)
         if decision is not None:
             return decision
@@ -46,18 +56,18 @@ class RemoteVerbs:
         except Failure as error:
             return self._fallback.decide(request, error)
 
-    async def allow_async(self: Any, key: Any, /) -> bool:
+    async def allow_async(self, key: Any, /) -> bool:
         return (await self._hit_async(request_of(self, key, brief=True))).allowed
 
-    async def hit_async(self: Any, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
+    async def hit_async(self, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
         _refuse_now(self, now)
         return await self._hit_async(request_of(self, key, cost, quota=quota))
 
-    async def peek_async(self: Any, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
+    async def peek_async(self, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
         _refuse_now(self, now)
         return await self._hit_async(request_of(self, key, cost, quota=quota, looks=True))
 
-    async def _hit_async(self: Any, request: Asked) -> Decision:
+    async def _hit_async(self, request: Asked) -> Decision:
         decision = self._recalled(request)
         if decision is not None:
             return decision
@@ -66,86 +76,86 @@ class RemoteVerbs:
         except Failure as error:
             return self._fallback.decide(request, error)
 
-    def _recalled(self: Any, request: Asked) -> Decision | None:
+    def _recalled(self, request: Asked) -> Decision | None:
         answer = self._refusals.recall(request)
         return None if answer is None else answer.decision("remembered")
 
-    def _decided(self: Any, answer: Answer) -> Decision:
+    def _decided(self, answer: Answer) -> Decision:
         self._refusals.note(answer)
         return answer.decision()
 
     # --- bookings
 
-    def reserve(self: Any, key: Any, cost: Any = 1, *, max_delay: Any = None) -> RemoteReservation:
+    def reserve(self, key: Any, cost: Any = 1, *, max_delay: Any = None) -> RemoteReservation:
         request = request_of(self, key, cost, verb=RESERVE, max_delay=max_delay)
         try:
             return booked(ask(self.table.remote, [[request]])[0])
         except Failure as error:
             return not_booked([request], self._fallback.book(request, error), error)
 
-    async def reserve_async(self: Any, key: Any, cost: Any = 1, *, max_delay: Any = None) -> RemoteReservation:
+    async def reserve_async(self, key: Any, cost: Any = 1, *, max_delay: Any = None) -> RemoteReservation:
         request = request_of(self, key, cost, verb=RESERVE, max_delay=max_delay)
         try:
             return booked((await ask_async(self.table.remote, [[request]]))[0])
         except Failure as error:
             return not_booked([request], self._fallback.book(request, error), error)
 
-    def wait(self: Any, key: Any, cost: Any = 1, timeout: Any = None) -> None:
+    def wait(self, key: Any, cost: Any = 1, timeout: Any = None) -> None:
         booking = self.reserve(key, cost, max_delay=timeout)
         check_turn(self, key, booking, timeout)
         sleep_through(booking)
 
-    async def wait_async(self: Any, key: Any, cost: Any = 1, timeout: Any = None) -> None:
+    async def wait_async(self, key: Any, cost: Any = 1, timeout: Any = None) -> None:
         booking = await self.reserve_async(key, cost, max_delay=timeout)
         check_turn(self, key, booking, timeout)
         await sleep_until_turn(booking)
 
     # --- corrections
 
-    def refund(self: Any, key: Any, cost: Any = 1, *, quota: Any = None) -> None:
+    def refund(self, key: Any, cost: Any = 1, *, quota: Any = None) -> None:
         request = request_of(self, key, cost, quota=quota, verb=REFUND)
         self._refusals.forget(request.name)
         with self._given_up():
             ask(self.table.remote, [[request]])
 
-    async def refund_async(self: Any, key: Any, cost: Any = 1, *, quota: Any = None) -> None:
+    async def refund_async(self, key: Any, cost: Any = 1, *, quota: Any = None) -> None:
         request = request_of(self, key, cost, quota=quota, verb=REFUND)
         self._refusals.forget(request.name)
         with self._given_up():
             await ask_async(self.table.remote, [[request]])
 
-    def reset(self: Any, key: Any) -> None:
+    def reset(self, key: Any) -> None:
         storage = self.table.remote
         name = engine_key(storage.prefix, key)
         self._refusals.forget(name)
         with self._given_up():
             storage.engine.run([("DEL", name)])
 
-    def clear(self: Any) -> None:
+    def clear(self) -> None:
         self._refusals.clear()
         forget_keys(self)
 
-    def change(self: Any, quota: Any, *, counts: str = "keep") -> None:
+    def change(self, quota: Any, *, counts: str = "keep") -> None:
         self._refusals.clear()
         self._change(quota, counts=counts)
 
-    def _given_up(self: Any) -> Any:
+    def _given_up(self) -> Any:
         """Let what gives back fail without an error while the engine is away, except with unreachable="raise"."""
         raising = self.table.remote.options.unreachable == "raise"
         return contextlib.nullcontext() if raising else contextlib.suppress(TableUnreachable)
 
     # --- batches
 
-    def allow_many(self: Any, keys: Any, costs: Any = None, *, now: Any = None) -> Any:
+    def allow_many(self, keys: Any, costs: Any = None, *, now: Any = None) -> Any:
         _refuse_now(self, now)
         decisions = self._hit_many(keys, costs, brief=True)
         return np.fromiter((decision.allowed for decision in decisions), bool, len(decisions))
 
-    def hit_many(self: Any, keys: Any, costs: Any = None, *, now: Any = None) -> Any:
+    def hit_many(self, keys: Any, costs: Any = None, *, now: Any = None) -> Any:
         _refuse_now(self, now)
         return rows_of(self._hit_many(keys, costs, brief=False))
 
-    def _hit_many(self: Any, keys: Any, costs: Any, *, brief: bool) -> list[Decision]:
+    def _hit_many(self, keys: Any, costs: Any, *, brief: bool) -> list[Decision]:
         requests = [
             request_of(self, key, cost, brief=brief) for key, cost in zip(*keys_and_costs(keys, costs), strict=True)
         ]
@@ -162,31 +172,31 @@ class RemoteVerbs:
 
     # --- what it was made with
 
-    def now_ns(self: Any) -> int:
+    def now_ns(self) -> int:
         now: int = self.table.remote.clock_ns()
         return now
 
     @property
-    def _options(self: Any) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         return options_of(current_parameters(self))
 
-    def __len__(self: Any) -> int:
+    def __len__(self) -> int:
         raise TypeError(f"len: {self.table!r} keeps its keys on an engine, which cannot count those that are live")
 
-    def slots(self: Any) -> Any:
+    def slots(self) -> Any:
         raise TypeError(f"slots: {self.table!r} keeps its keys on an engine, and not in an array")
 
     @property
-    def max_keys(self: Any) -> Any:
+    def max_keys(self) -> Any:
         raise TypeError(f"max_keys: {self.table!r} keeps its keys on an engine; its memory is the bound")
 
     @property
-    def full_count(self: Any) -> int:
+    def full_count(self) -> int:
         raise TypeError(f"full_count: {self.table!r} keeps its keys on an engine, which counts this for all")
 
     collision_count = latest_ns = full_count
 
-    def __reduce__(self: Any) -> Any:
+    def __reduce__(self) -> Any:
         options = {**self._options, "table": self.table, "on_full": self.on_full}
         return restored, (self._local_class, self.quota, options)
 
@@ -204,9 +214,7 @@ def check_turn(limiter: Any, key: Any, booking: RemoteReservation, timeout: Any)
         raise booking.error
     if booking.delay_ns is None:
         raise CostExceedsLimit(f"cost {booking.cost} for key {key!r} is more than {limiter!r} ever allows")
-    raise WaitTimeout(
-        f"key {key!r} has to wait {booking.delay:.9g} s, longer than timeout={timeout!r}", booking.delay
-    )
+    raise WaitTimeout(f"key {key!r} has to wait {booking.delay:.9g} s, longer than timeout={timeout!r}", booking.delay)
 
 
 def sleep_through(booking: RemoteReservation) -> None:

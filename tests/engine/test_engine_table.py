@@ -161,7 +161,7 @@ def test_keys_of_different_types_and_lengths_differ(table):
     assert not any(limiter.allow(key) for key in keys)
 
 
-def test_says_why_a_verb_is_not_to_be_had(table):
+def test_names_the_reason_where_a_verb_is_missing(table):
     limiter = TokenBucket("5/minute", table=table())
     for call, error in [
         (lambda: limiter.hit("k", now=1), "now: expected none, since the engine's time decides"),

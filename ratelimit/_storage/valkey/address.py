@@ -9,7 +9,7 @@ from ...errors import shortened, unknown
 
 SCHEMES = "valkey", "valkeys", "redis", "rediss"
 SENTINEL_PORT = 26379
-# Of a client's settings those that say where and as whom to connect. All others, such as retries, are ours.
+# The settings of a client that name its address and credentials. All others, such as retries, are ours.
 _SETTINGS = {
     *("host", "port", "path", "db", "username", "password", "credential_provider", "client_name"),
     *("socket_keepalive", "socket_keepalive_options", "socket_type"),
@@ -57,7 +57,7 @@ class Address(ABC):
         """Return the host and the port, where they change."""
         return {}
 
-    def has_moved(self) -> None:
+    def has_moved(self) -> None:  # noqa: B027  an address that does not change has nothing to forget
         """Forget where the engine was last found."""
 
     @abstractmethod
@@ -196,7 +196,7 @@ def _library(*names: str) -> Any:
 
 def _of_client(client: Any) -> Address:
     name = type(client).__module__.partition(".")[0]
-    pool = getattr(client, "connection_pool", None)
+    pool: Any = getattr(client, "connection_pool", None)
     kind = getattr(getattr(pool, "connection_class", None), "__name__", "")
     if name not in ("valkey", "redis") or kind not in ("Connection", "SSLConnection", "UnixDomainSocketConnection"):
         raise TypeError(

@@ -1,4 +1,4 @@
-"""What a limiter asks of an engine: decide groups of requests, each all or nothing, in one round trip.
+"""An engine as limiters use it: it decides groups of requests, each all or nothing, in one round trip.
 
 Nothing that may have been executed is sent again. A request has one deadline: connect, send and receive.
 """
@@ -127,7 +127,9 @@ class Engine:
             if connection is not None:
                 self._idle.append(connection)
 
-    def _exchange(self, connection: Any, commands: list[Command], labels: Sequence[Label], deadline: float) -> list[Any]:
+    def _exchange(
+        self, connection: Any, commands: list[Command], labels: Sequence[Label], deadline: float
+    ) -> list[Any]:
         sent = [*commands, *(("GET", key) for key, _ in labels)]
         replies = self._send(connection, sent, deadline)
         again = [i for i, reply in enumerate(replies) if isinstance(reply, self.address.exceptions.NoScriptError)]

@@ -23,7 +23,7 @@ _EXACT_POLICIES = "noeviction", "volatile-ttl"
 
 
 class Options(NamedTuple):
-    """What `Table.valkey` was given."""
+    """The arguments of `Table.valkey`."""
 
     given: Any  # the URL or the client
     name: str
@@ -116,9 +116,7 @@ class ValkeyStorage(Storage):
             seconds, micros = self.engine.run([("TIME",)])[0]
             metadata, revision = TableMetadata(self._memory, repr(self)), read_revision(self._memory)
             _, counts = metadata.change(revision)
-            metadata.write_quota(
-                revision, metadata.quota(revision), int(seconds) * 10**9 + int(micros) * 1000, counts
-            )
+            metadata.write_quota(revision, metadata.quota(revision), int(seconds) * 10**9 + int(micros) * 1000, counts)
             self.engine.run([("SET", self.label, _label_of(self._memory))])
         except BaseException:
             self._follow(before)
@@ -164,7 +162,9 @@ class ValkeyStorage(Storage):
             page = self._page(label)
             current = memory[: _METADATA.itemsize].view(_METADATA)[0]
             if page[: _METADATA.itemsize].view(_METADATA)[0]["checksum"] != current["checksum"]:
-                raise CorruptTable(f"{self!r} was removed, and made again with other properties; make the limiter again")
+                raise CorruptTable(
+                    f"{self!r} was removed, and made again with other properties; make the limiter again"
+                )
             memory[: len(page)] = page
             write_revision(memory, _REVISION.unpack_from(label)[0])
 
@@ -208,8 +208,8 @@ class ValkeyStorage(Storage):
             return  # services often forbid CONFIG
         if int(most) and policy.decode() not in _EXACT_POLICIES:
             warnings.warn(
-                f"{self!r}: the engine's maxmemory-policy is {policy.decode()}, which evicts keys that are in use and so "
-                f"gives them a second quota; set it to {' or '.join(_EXACT_POLICIES)}",
+                f"{self!r}: the engine's maxmemory-policy is {policy.decode()}, which evicts keys in use and so gives "
+                f"them a second quota; set it to {' or '.join(_EXACT_POLICIES)}",
                 stacklevel=2,
             )
 

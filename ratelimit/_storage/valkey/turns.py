@@ -1,6 +1,7 @@
 """The asyncio side of an engine: what is asked in one turn of an event loop goes as one call."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ _TURNS = 4  # of the event loop, in which a reply that has arrived reaches its r
 
 
 class Question(NamedTuple):
-    """What one caller asks, and where it waits for the replies."""
+    """The groups of one caller, and the future in which it awaits the replies."""
 
     groups: Sequence[Group]
     labels: Sequence[Label]
@@ -132,10 +133,7 @@ class Turns:
 
     async def _send(self, connection: Any, commands: list[Command]) -> list[Any]:
         self._engine.trips += 1
-        if len(commands) == 1:
-            packed = connection.pack_command(*commands[0])
-        else:
-            packed = connection.pack_commands(commands)
+        packed = connection.pack_command(*commands[0]) if len(commands) == 1 else connection.pack_commands(commands)
         await connection.send_packed_command(packed, check_health=False)
         replies = []
         for _ in commands:
@@ -158,10 +156,8 @@ class Turns:
 
 
 async def _close(connection: Any) -> None:
-    try:
+    with contextlib.suppress(Exception):
         await connection.disconnect(nowait=True)
-    except Exception:
-        pass
 
 
 def turns_of(engine: Engine) -> Turns:
