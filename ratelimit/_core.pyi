@@ -107,6 +107,28 @@ class Limiter(Attachment):
         Args:
             quota: that of the call that spent it, as for `hit`.
         """
+    def block(self, key: _Key, seconds: _Seconds, *, quota: Quota | str | None = None) -> None:
+        """Refuse all requests with this key for `seconds`; for a ban, or for the time that a server asks to wait.
+
+        Args:
+            key: str, bytes or int.
+            seconds: from 0. A block that ends later is not shortened. The refusals have the rest as `retry_after`, or
+                more if the limit itself would refuse for longer.
+            quota: that of the calls with this key, as for `hit`.
+
+        At the end the key has what it would have without the block, in whole requests. Meanwhile nothing is given back
+        by `refund`, `cancel` and `settle`, and nothing can be reserved. Those that wait in this process wait on, and
+        keep their order.
+
+        Raises:
+            TableFull: the key has no slot and cannot get one, whatever `on_full` is.
+        """
+    def unblock(self, key: _Key) -> None:
+        """End a block now; without a block, nothing happens.
+
+        The key has what it had when the block began, or less: never more than it would have without the block. If it
+        was booked ahead by reservations in a window, it stays blocked until that window.
+        """
     async def allow_async(self, key: _Key, /) -> bool:
         """Do what `allow` does; for tables that are reached over a network."""
     async def hit_async(
@@ -121,6 +143,10 @@ class Limiter(Attachment):
         """Do what `reserve` does; for tables that are reached over a network."""
     async def refund_async(self, key: _Key, cost: int = 1) -> None:
         """Do what `refund` does; for tables that are reached over a network."""
+    async def block_async(self, key: _Key, seconds: _Seconds, *, quota: Quota | str | None = None) -> None:
+        """Do what `block` does; for tables that are reached over a network."""
+    async def unblock_async(self, key: _Key) -> None:
+        """Do what `unblock` does; for tables that are reached over a network."""
     def reset(self, key: _Key) -> None:
         """Forget the key: make it like one never seen."""
     def change(self, quota: Quota | str, *, counts: _Counts = "keep") -> None:

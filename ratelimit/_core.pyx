@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from ._engine.atomics cimport count_load
 from ._engine.clock cimport peek_ns
 from ._engine.constants cimport NEVER, PAGE_BYTES, SLOT_BYTES
-from ._engine.request cimport DONE, FULL, HIT, REFUND, RESERVE, Outcome, Request, Status
+from ._engine.request cimport BLOCK, DONE, FULL, HIT, REFUND, RESERVE, UNBLOCK, Outcome, Request, Status
 from ._engine.table cimport count_live, forget, look, perform
 from ._engine.verdict cimport Verdict, wait_ns
 from ._limiter.arguments cimport checked_cost, data_of
@@ -149,9 +149,9 @@ cdef class Limiter(Attachment):
         if status == FULL:
             delay = 0 if self.when_full == ALLOW else wait_ns(out.now, out.at)
             return reservation_of([], self.allows_when_full(key), (request.cost,), out.now, delay)
-        return reservation_of(
-            [place_of(self, 0, hashed, &out)], status == DONE, (request.cost,), out.now, wait_ns(out.now, out.at)
-        )
+        delay = wait_ns(out.now, out.at)
+        places = [place_of(self, 0, hashed, &out)]
+        return reservation_of(places, status == DONE, (request.cost,), out.now, delay, out.held_until > 0)
 
     def refund(self, key, cost=1, *, quota=None):
         """Give `cost` back, at most what was spent.
@@ -168,6 +168,33 @@ cdef class Limiter(Attachment):
         self.prepare(&request, None)
         compiled = self.rule_for(quota)
         perform(&self.attached, &compiled.rule, &request, hashed, &out)
+
+    def block(self, key, seconds, *, quota=None):
+        """Refuse all requests with this key for `seconds`; for a ban, or for the time that a server asks to wait.
+
+        Args:
+            key: str, bytes or int.
+            seconds: from 0. A block that ends later is not shortened. The refusals have the rest as `retry_after`, or
+                more if the limit itself would refuse for longer.
+            quota: that of the calls with this key, as for `hit`.
+
+        At the end the key has what it would have without the block, in whole requests. Meanwhile nothing is given back
+        by `refund`, `cancel` and `settle`, and nothing can be reserved. Those that wait in this process wait on, and
+        keep their order.
+
+        Raises:
+            TableFull: the key has no slot and cannot get one, whatever `on_full` is.
+        """
+        cdef uint64_t length = seconds_to_ns(seconds, "seconds")
+        waiting.with_places_returned(self, key, lambda: self.hold(key, BLOCK, length, quota))
+
+    def unblock(self, key):
+        """End a block now; without a block, nothing happens.
+
+        The key has what it had when the block began, or less: never more than it would have without the block. If it
+        was booked ahead by reservations in a window, it stays blocked until that window.
+        """
+        waiting.with_places_returned(self, key, lambda: self.hold(key, UNBLOCK, 0, None))
 
     async def allow_async(self, key, /):
         """Do what `allow` does; for tables that are reached over a network."""
@@ -188,6 +215,14 @@ cdef class Limiter(Attachment):
     async def refund_async(self, key, cost=1):
         """Do what `refund` does; for tables that are reached over a network."""
         self.refund(key, cost)
+
+    async def block_async(self, key, seconds, *, quota=None):
+        """Do what `block` does; for tables that are reached over a network."""
+        self.block(key, seconds, quota=quota)
+
+    async def unblock_async(self, key):
+        """Do what `unblock` does; for tables that are reached over a network."""
+        self.unblock(key)
 
     def reset(self, key):
         """Forget the key: make it like one never seen."""

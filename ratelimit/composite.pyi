@@ -72,6 +72,10 @@ class All:
         """
     def refund(self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None) -> None:
         """Give a cost back to all limiters, at most what was spent: `cost`, or one of `costs` for each limiter."""
+    def block(self, key: _Key, seconds: _Seconds) -> None:
+        """Refuse all requests with this key for `seconds`, in each of the limiters, as Limiter.block does."""
+    def unblock(self, key: _Key) -> None:
+        """End a block now, in each of the limiters, as Limiter.unblock does."""
     async def allow_async(self, key: _Key, /) -> bool:
         """Do what `allow` does; for tables that are reached over a network."""
     async def hit_async(
@@ -93,6 +97,10 @@ class All:
         """Do what `reserve` does; for tables that are reached over a network."""
     async def refund_async(self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None) -> None:
         """Do what `refund` does; for tables that are reached over a network."""
+    async def block_async(self, key: _Key, seconds: _Seconds) -> None:
+        """Do what `block` does; for tables that are reached over a network."""
+    async def unblock_async(self, key: _Key) -> None:
+        """Do what `unblock` does; for tables that are reached over a network."""
     def reset(self, key: _Key) -> None:
         """Forget the key in all limiters."""
     def clear(self) -> None:

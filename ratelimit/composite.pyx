@@ -125,7 +125,7 @@ cdef uint64_t wait_for_all(Part* parts, int size) noexcept nogil:
         if parts[i].out.status == FULL and not refuses(&parts[i]):
             continue
         if parts[i].rule.algorithm == LEAKY_BUCKET and parts[i].out.status == REFUSED and parts[i].out.at < NEVER:
-            parts[i].out.at = turn(parts[i].rule, parts[i].out.now, parts[i].out.before)
+            parts[i].out.at = turn(parts[i].rule, max(parts[i].out.now, parts[i].out.held_until), parts[i].out.before)
         longest = max(longest, wait_ns(parts[i].request.now, parts[i].out.at))
     return longest
 
@@ -295,8 +295,9 @@ cdef class All:
                     count_add(&parts[i].table.header.full, 1)
                     self.check_full(parts, i, key)
                     return reservation_of([], False, booked, parts[0].request.now, wait)
-            if wait >= NEVER or wait > patience:
-                return reservation_of([], False, booked, parts[0].request.now, wait)
+            blocked = any([parts[i].out.held_until > 0 for i in range(self.size)])
+            if wait >= NEVER or wait > patience or blocked:
+                return reservation_of([], False, booked, parts[0].request.now, wait, blocked)
             for i in range(self.size):
                 parts[i].request.verb = RESERVE
                 parts[i].request.cost = spent[i]
@@ -319,6 +320,17 @@ cdef class All:
         for limiter, amount in zip(self.limiters, own):
             limiter.refund(key, amount)
 
+    def block(self, key, seconds):
+        """Refuse all requests with this key for `seconds`, in each of the limiters, as Limiter.block does."""
+        seconds_to_ns(seconds, "seconds")
+        for limiter in self.limiters:
+            limiter.block(key, seconds)
+
+    def unblock(self, key):
+        """End a block now, in each of the limiters, as Limiter.unblock does."""
+        for limiter in self.limiters:
+            limiter.unblock(key)
+
     async def allow_async(self, key, /):
         """Do what `allow` does; for tables that are reached over a network."""
         return self.allow(key)
@@ -338,6 +350,14 @@ cdef class All:
     async def refund_async(self, key, cost=1, *, costs=None):
         """Do what `refund` does; for tables that are reached over a network."""
         self.refund(key, cost, costs=costs)
+
+    async def block_async(self, key, seconds):
+        """Do what `block` does; for tables that are reached over a network."""
+        self.block(key, seconds)
+
+    async def unblock_async(self, key):
+        """Do what `unblock` does; for tables that are reached over a network."""
+        self.unblock(key)
 
     def reset(self, key):
         """Forget the key in all limiters."""

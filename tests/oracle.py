@@ -7,8 +7,10 @@ is the exact fraction, unless a test passes another one that the library has rou
 
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
 END = 2**62  # an event that would come later never comes
@@ -64,6 +66,9 @@ class Oracle:
     Attributes:
         own: the quota of the limit. Methods take another one for a single call.
         known: whether the key has ever spent.
+        end: when a block ends.
+        held: how much a block keeps as spent.
+        mode: when: at the end ("spent"), when the block began and no longer at the end ("fresh"), or ahead ("booked").
         exact: false once the limiter may be stricter than its oracle.
     """
 
@@ -71,6 +76,9 @@ class Oracle:
         self.own = own
         self.known = False
         self.exact = True
+        self.end = 0
+        self.held = 0
+        self.mode = ""
 
     def fits(self, now: int, cost: int, quota: Quota) -> bool:
         raise NotImplementedError
@@ -95,6 +103,95 @@ class Oracle:
         """Take back `cost` of a booking after which the key has changed."""
         raise NotImplementedError
 
+    def spent_at(self, moment: int) -> int:
+        """Return what counts as spent at a moment, in whole requests, rounded up."""
+        raise NotImplementedError
+
+    def renew(self, moment: int, cost: int) -> None:
+        """Become a key that is new at a moment, and spends."""
+        raise NotImplementedError
+
+    def is_ahead(self, now: int) -> bool:
+        """Return whether a window is booked that has not begun."""
+        return False
+
+    # --- a block: see Limiter.block
+
+    def block(self, now: int, end: int) -> None:
+        """Refuse until the end, or until a request would be admitted anyway, if that is later."""
+        if end <= max(now, self.end):
+            return
+        self.known = True
+        if self.lift(now) == "booked":
+            self.end = end
+            return
+        due = self.ready(now, 1, self.own)
+        self.end = min(max(end, due if due < END else 0), END - 2)
+        self.hold(now)
+
+    def hold(self, now: int) -> None:
+        """Keep what will be spent at the end; of a key that will be new then, what is spent now."""
+        self.held = self.spent_at(self.end)
+        self.mode = "booked" if self.is_ahead(now) else "spent"
+        if not self.held and self.mode == "spent":
+            self.held, self.mode = self.spent_at(now), "fresh"
+
+    def unblock(self, now: int) -> None:
+        if self.lift(now) != "booked":
+            self.end = 0
+
+    def lift(self, now: int) -> str:
+        """Take the state that the key has when its block ends now; return the mode of a block that cannot end yet."""
+        mode = self.mode if now < self.end else ""
+        if self.end:
+            if now >= self.end or mode == "booked":
+                self.renew(self.end, 0 if self.mode == "fresh" else self.held)
+            else:
+                self.lift_early(now)
+        if now >= self.end:
+            self.end = 0
+        return mode
+
+    def lift_early(self, now: int) -> None:
+        self.renew(now if self.mode == "fresh" else self.end, self.held)
+
+    def is_blocked(self, now: int) -> bool:
+        """Return whether a block is in force; one that has ended is lifted."""
+        if self.end and now >= self.end:
+            self.lift(now)
+        return self.end > now
+
+    def after_block(self) -> "Oracle":
+        after = deepcopy(self)
+        after.lift(self.end)
+        return after
+
+    # --- what a test calls
+
+    def take_back(self, now: int, booking: Booking, cost: int) -> None:
+        if not self.is_blocked(now):
+            self.cancel(now, booking, cost)
+
+    def give(self, now: int, cost: int) -> None:
+        if not self.is_blocked(now):
+            self.refund(now, cost)
+
+    def settle_up(self, now: int, cost: int) -> None:
+        """Spend without asking; during a block, what it keeps grows."""
+        self.known = True
+        if not self.is_blocked(now):
+            self.charge(now, cost, self.own)
+        elif self.lift(now) == "booked":
+            self.held += cost
+        else:
+            self.charge(now, cost, self.own)
+            due = self.ready(now, 1, self.own)
+            self.end = min(max(self.end, due if due < END else 0), END - 2)
+            self.hold(now)
+
+    def is_new(self, now: int) -> bool:
+        return not self.is_blocked(now) and self.fresh(now)
+
     def cancel(self, now: int, booking: Booking, cost: int) -> None:
         """Take back `cost` of a booking. If nothing has happened since, all of it leaves no trace."""
         if cost == booking.cost and self.state() == booking.left:
@@ -115,17 +212,26 @@ class Oracle:
 
     def peek(self, now: int, cost: int, quota: Quota | None = None) -> Answer:
         quota = quota or self.own
+        if self.is_blocked(now):
+            return self.refusal(now, cost, quota)
         ready = self.ready(now, cost, quota)
         return self.answer(now, quota, ready <= now, None if ready == END else ready - now, self.turn(now) - now)
 
     def hit(self, now: int, cost: int, quota: Quota | None = None) -> Answer:
         quota = quota or self.own
-        if not self.fits(now, cost, quota):
+        if self.is_blocked(now) or not self.fits(now, cost, quota):
             return self.peek(now, cost, quota)
         turn = self.turn(now)
         self.spend(now, cost, quota)
         self.known = True
         return self.answer(now, quota, True, 0, turn - now)
+
+    def refusal(self, now: int, cost: int, quota: Quota) -> Answer:
+        """Answer a request on a blocked key."""
+        after = self.after_block()
+        ready = after.ready(self.end, cost, quota)
+        retry = None if ready == END else ready - now
+        return Answer(False, quota.maximum, 0, retry, first(after.fresh, self.end, END) - now, 0)
 
     def answer(self, now: int, quota: Quota, allowed: bool, retry: int | None, delay: int) -> Answer:
         remaining = first(lambda cost: not self.fits(now, cost, quota), 1, quota.maximum + 1) - 1
@@ -134,6 +240,8 @@ class Oracle:
 
     def reserve(self, now: int, cost: int, patience: int = END) -> tuple[Booking | None, int]:
         """Return the booking, and the moment of the turn."""
+        if self.is_blocked(now):
+            return None, self.after_block().reserve(self.end, cost)[1]
         at = self.ready(now, cost, self.own)
         if at == END or at - now > patience:
             return None, at
@@ -175,6 +283,12 @@ class TokenBucket(Oracle):
         if self.full_at > now:
             self.full_at = max(Fraction(now), self.full_at - time)
 
+    def spent_at(self, moment: int) -> int:
+        return ceil(max(0, self.full_at - moment) / self.own.interval)
+
+    def renew(self, moment: int, cost: int) -> None:
+        self.full_at = moment + cost * self.own.interval
+
     def state(self) -> Fraction:
         return self.full_at
 
@@ -207,6 +321,8 @@ class LeakyBucket(TokenBucket):
         return min(max(now, int(self.full_at)), END)
 
     def reserve(self, now: int, cost: int, patience: int = END) -> tuple[Booking | None, int]:
+        if self.is_blocked(now):
+            return super().reserve(now, cost, patience)
         at = self.turn(now)
         if cost > self.own.maximum or at - now > patience:
             return None, END if cost > self.own.maximum else at
@@ -242,8 +358,19 @@ class FixedWindow(Oracle):
         if self.window(now) <= self.latest:
             self.spent[self.latest] -= min(cost, self.spent[self.latest])
 
+    def spent_at(self, moment: int) -> int:
+        return self.spent[self.latest] if self.window(moment) <= self.latest else 0
+
+    def renew(self, moment: int, cost: int) -> None:
+        self.latest = self.window(moment)
+        self.spent = Counter({self.latest: cost})
+
+    def is_ahead(self, now: int) -> bool:
+        return self.latest > now
+
     def state(self) -> tuple[int, Counter[int]]:
-        return self.latest, self.spent.copy()
+        last = (self.latest, self.latest - self.own.period)
+        return self.latest, Counter({window: self.spent[window] for window in last})
 
     def restore(self, state: tuple[int, Counter[int]]) -> None:
         self.latest, self.spent = state[0], state[1].copy()
@@ -284,6 +411,20 @@ class FirstWindow(Oracle):
         if not self.over(now):
             self.spent -= min(cost, self.spent)
 
+    def spent_at(self, moment: int) -> int:
+        return 0 if self.over(moment) else self.spent
+
+    def renew(self, moment: int, cost: int) -> None:
+        """Begin a window; without a cost, end a full one, so that the next one begins at the next request."""
+        self.start, self.spent = (moment, cost) if cost else (moment - self.own.period, self.own.limit)
+
+    def is_ahead(self, now: int) -> bool:
+        return self.start is not None and self.start > now
+
+    def lift_early(self, now: int) -> None:
+        """Begin the window now: when it began is not kept."""
+        self.renew(now, self.held)
+
     def state(self) -> tuple[int | None, int]:
         return self.start, self.spent
 
@@ -309,6 +450,17 @@ class SlidingWindow(FixedWindow):
     def fresh(self, now: int) -> bool:
         start = self.window(now)
         return start >= self.latest and not self.spent[start] and not self.spent[start - self.own.period]
+
+    def spent_at(self, moment: int) -> int:
+        start, period = self.window(moment), self.own.period
+        if self.latest > start:
+            return self.spent[self.latest]
+        return self.spent[start] + ceil(self.spent[start - period] * Fraction(start + period - moment, period))
+
+    def lift_early(self, now: int) -> None:
+        """Count what the previous window would lose by the end of the block as if that window had been full."""
+        back = ceil(Fraction(max(self.held, self.own.limit) * (self.end - now), self.own.period))
+        self.renew(now, self.held if self.mode == "fresh" else min(self.held + back, max(self.held, self.own.limit)))
 
     def refund(self, now: int, cost: int) -> None:
         """Give back to the current window first, and the rest to the one before."""
@@ -363,6 +515,12 @@ class SlidingLog(Oracle):
             last = range(max(0, len(self.log) - self.own.limit), len(self.log))
             for place in [place for place in last if self.log[place] + self.own.period > now][:cost]:
                 self.log[place] = -END
+
+    def hold(self, now: int) -> None:
+        """Keep everything."""
+
+    def renew(self, moment: int, cost: int) -> None:
+        """Have kept everything."""
 
     def state(self) -> None:
         return None  # a log gives back one by one

@@ -3,7 +3,7 @@
 import json
 
 
-def pet(event):
+def pet(event, context):
     """One pet."""
     return {"id": event["pathParameters"]["id"], "name": "Rex"}
 

@@ -11,15 +11,18 @@ with an earlier clock reading is not forgiven what the key had spent.
 
 from libc.stdint cimport uint64_t
 
-from .algorithm cimport fresh_at, is_fresh, live_above
-from .atomics cimport count_add, count_raise, u128, word_cas, word_load
+from .algorithm cimport is_fresh, live_above
+from .atomics cimport count_add, count_load, count_raise, u128, word_cas, word_load
+from .block cimport slot_fresh_at
 from .constants cimport NEVER
 from .layout cimport (
+    TICKET_BITS,
     Table,
     claim_bit,
     following,
     free_word,
     home,
+    is_block,
     is_claim,
     is_key,
     onward,
@@ -67,6 +70,13 @@ cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* 
     return slot
 
 
+cdef inline bint is_vacant(const Table* table, const Rule* rule, uint64_t now, u128* slot, u128 word) noexcept nogil:
+    """Return whether a new key may take the slot, which is not being claimed."""
+    if is_key(word):
+        return is_fresh(rule, now, state_of(word))
+    return not is_block(word) or slot_fresh_at(table, rule, now, slot, word) <= now
+
+
 cdef inline u128* claim(
     const Table* table, const Rule* rule, uint64_t now, uint64_t hashed, bint* evicted_claim, u128* word
 ) noexcept nogil:
@@ -78,6 +88,7 @@ cdef inline u128* claim(
     cdef u128 seen, expected = 0, claimed_word = 0, mine
     cdef u128 floor = live_above(rule, now)
     cdef uint64_t visited, reach, skipped
+    cdef bint blocks = count_load(&table.header.blocks) != 0  # a group does not show whether they have ended
     while True:
         chosen = claimed = NULL
         slot = home(table, hashed)
@@ -91,13 +102,13 @@ cdef inline u128* claim(
             if is_claim(seen):
                 if claimed == NULL:
                     claimed, claimed_word = slot, seen
-            elif chosen == NULL and (not is_key(seen) or is_fresh(rule, now, state_of(seen))):
+            elif chosen == NULL and is_vacant(table, rule, now, slot, seen):
                 chosen, expected = slot, seen
             if seen == 0:
                 break
             slot = following(table, slot)
             visited += 1
-            if visited % GROUP == 0 and chosen == NULL:
+            if visited % GROUP == 0 and chosen == NULL and not blocks:
                 skipped = skip_live(table, slot, table.window - visited, tag, floor)
                 slot = onward(table, slot, skipped)
                 visited += skipped
@@ -109,9 +120,9 @@ cdef inline u128* claim(
         if chosen == NULL:
             return NULL
         count_raise(&table.header.reach, visits_to(table, hashed, chosen))
-        if is_key(expected):
+        if is_key(expected) or is_block(expected):
             count_raise(&table.header.horizon, now)
-        mine = slot_word(tag, claim_bit() | (count_add(&table.header.tickets, 1) & ((<uint64_t>1 << 63) - 1)))
+        mine = slot_word(tag, claim_bit() | (count_add(&table.header.tickets, 1) & ((<uint64_t>1 << TICKET_BITS) - 1)))
         if word_cas(chosen, &expected, mine):
             evicted_claim[0] = evicted_claim[0] or is_claim(expected)
             word[0] = mine
@@ -127,10 +138,10 @@ cdef inline uint64_t first_free_at(const Table* table, const Rule* rule, uint64_
     cdef u128 word
     while visited < table.window and first > now:
         word = word_load(slot)
-        first = min(first, fresh_at(rule, now, state_of(word)) if is_key(word) else now)
+        first = min(first, slot_fresh_at(table, rule, now, slot, word))
         slot = following(table, slot)
         visited += 1
-        if visited % GROUP == 0 and first > now:
+        if visited % GROUP == 0 and first > now and not count_load(&table.header.blocks):
             # a key that is live just before `first` is not fresh any earlier
             skipped = skip_live(table, slot, table.window - visited, 0, live_above(rule, first - 1))
             slot = onward(table, slot, skipped)

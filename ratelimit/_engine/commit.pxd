@@ -4,10 +4,26 @@ from libc.stdint cimport uint64_t
 
 from .algorithm cimport admit, cancel, charge, is_built_upon, ready, refund, turn, unknown
 from .atomics cimport count_add, count_load, u128, word_cas, word_load
+from .block cimport BOOKED, after_block, block_count, block_end, block_mode, block_pack, block_word, blocked, find_block
+from .block cimport unblocked
 from .claim cimport claim, first_free_at
-from .constants cimport LEAKY_BUCKET, NEVER
-from .layout cimport Table, free_word, is_claim, ring_of, slot_word, state_of, storable, tag_of_hash
-from .request cimport CANCEL, CHARGE, DONE, FULL, HIT, REFUND, REFUSED, RESERVE, Outcome, Request, Status
+from .constants cimport LEAKY_BUCKET, NEVER, SLIDING_LOG
+from .layout cimport Table, free_word, is_claim, ring_of, slot_word, state_of, storable, tag_of, tag_of_hash
+from .request cimport (
+    BLOCK,
+    CANCEL,
+    CHARGE,
+    DONE,
+    FULL,
+    HIT,
+    REFUND,
+    REFUSED,
+    RESERVE,
+    UNBLOCK,
+    Outcome,
+    Request,
+    Status,
+)
 from .rule cimport Rule
 from .search cimport find
 from .sliding_log cimport log_cell, log_number, log_retired
@@ -36,6 +52,11 @@ cdef inline bint decide(
     if request.verb == CHARGE:
         after[0] = charge(rule, now, request.cost, state)
         return True
+    if request.verb == BLOCK:
+        after[0] = blocked(rule, now, request.at, state, ring)
+        return request.at > now
+    if request.verb == UNBLOCK:
+        return False
     if request.verb == REFUND:
         after[0] = refund(rule, now, request.cost, state)
     elif request.whole and state == request.booked:
@@ -81,6 +102,57 @@ cdef inline bint retire(const Rule* rule, u128* slot, u128 word, u128* ring) noe
     return word_cas(cell, &seen, log_retired(rule, state_of(word), seen)) or state_of(seen) == state_of(word)
 
 
+cdef inline void retire_into(const Rule* rule, u128 state, u128* ring) noexcept nogil:
+    """Copy a newest request that is in no slot into its cell: that of a sliding log while its key is blocked."""
+    cdef u128* cell = log_cell(rule, log_number(state), ring)
+    cdef u128 seen = word_load(cell)
+    word_cas(cell, &seen, log_retired(rule, state, seen))
+
+
+cdef inline bint perform_blocked(
+    const Table* table, const Rule* rule, const Request* request, uint64_t now, u128* slot, u128 word, Outcome* out
+) noexcept nogil:
+    """Carry out a request on a blocked key. False: it has to be found again, since the block has ended.
+
+    Nothing is given back during a block. A charge is added to the count that the block keeps.
+    """
+    cdef u128* ring = ring_of(table, rule, slot)
+    cdef u128 block = state_of(word), state = unblocked(rule, now, block, ring), after
+    cdef uint64_t tag = tag_of(word), end = block_end(block)
+    cdef bint is_booked = rule.algorithm != SLIDING_LOG and block_mode(block) == BOOKED
+    out.now = now
+    out.at = now
+    out.ring = ring
+    out.held_until = end
+    out.before = out.after = after_block(rule, block, ring)
+    out.status = REFUSED
+    if now >= end or (request.verb == UNBLOCK and not is_booked):
+        word_cas(slot, &word, slot_word(tag, storable(state)))
+        return False
+    if request.verb == BLOCK and request.at > end:
+        out.status = DONE
+        if is_booked:
+            after = block_pack(request.at, BOOKED, block_count(block))
+        else:
+            after = blocked(rule, now, request.at, state, ring)
+        return word_cas(slot, &word, block_word(tag, after))
+    if request.verb == CHARGE:
+        out.status = DONE
+        if is_booked:
+            after = block_pack(end, BOOKED, min(block_count(block) + request.cost, NEVER))
+        else:
+            after = charge(rule, now, request.cost, state)
+            if rule.algorithm == SLIDING_LOG:
+                retire_into(rule, after, ring)
+            after = blocked(rule, now, end, storable(after), ring)
+        return word_cas(slot, &word, block_word(tag, after))
+    if request.verb == HIT or request.verb == RESERVE:
+        out.at = ready(rule, end, request.cost, out.before, ring)
+        if request.verb == RESERVE and rule.algorithm == LEAKY_BUCKET and request.cost <= rule.limit:
+            out.at = turn(rule, end, out.before)
+    return True
+
+
 cdef inline Status commit(
     const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
 ) noexcept nogil:
@@ -94,11 +166,17 @@ cdef inline Status commit(
     cdef Status status
     while True:
         slot = find(table, hashed, &word)
+        if slot == NULL and count_load(&table.header.blocks):
+            slot = find_block(table, hashed, &word)
+            if slot != NULL:
+                if perform_blocked(table, rule, request, now, slot, word, out):
+                    return out.status
+                continue
         state = state_of(word)
         ring = ring_of(table, rule, slot)
         if slot == NULL or (ring != NULL and log_number(state) < rule.capacity):
             horizon = apply_horizon(table, rule, request, slot == NULL, &now, &state, &ring)
-        if slot == NULL and (request.verb == REFUND or request.verb == CANCEL):
+        if slot == NULL and request.verb in (REFUND, CANCEL, UNBLOCK):
             status = REFUSED
             break
         if not decide(rule, request, now, state, ring, &after, &at):
@@ -121,7 +199,7 @@ cdef inline Status commit(
         elif ring != NULL and not retire(rule, slot, word, ring):
             continue
         after = storable(after)
-        if word_cas(slot, &word, slot_word(tag, after)):
+        if word_cas(slot, &word, block_word(tag, after) if request.verb == BLOCK else slot_word(tag, after)):
             status = DONE
             break
         count_add(&table.header.collisions, 1)
@@ -131,4 +209,5 @@ cdef inline Status commit(
     out.before = state
     out.after = after if status == DONE else state
     out.ring = ring
+    out.held_until = 0
     return status

@@ -21,7 +21,7 @@ cdef struct Header:
     uint64_t horizon     # nanoseconds; see claim.pxd
     uint64_t revision    # of the quota in force, see metadata.py
     uint64_t reach       # slots that a search has to visit, see search.pxd
-    uint64_t padding     # the counters below are written often, and have a cache line of their own
+    uint64_t blocks      # keys that were ever blocked; the counters below are written often, on their own cache line
     uint64_t tickets     # claims so far: makes each claim's word different from all before
     uint64_t full        # decisions that found no slot
     uint64_t collisions  # compare-and-swaps that failed because another thread changed the slot
@@ -36,6 +36,8 @@ cdef struct Table:
 
 cdef enum:
     STATE_AND_CLAIM = 80  # bits
+    TICKET_BITS = 45      # of a claim; a word with the claim bit and more is a blocked key, see block.pxd
+    EARLIEST_END = 1 << 28  # of a block, in nanoseconds, so that it has more bits than a ticket
 
 
 # --- the word of a slot
@@ -77,11 +79,17 @@ cdef inline bint holds(u128 word, uint64_t tag) noexcept nogil:
 
 
 cdef inline bint is_claim(u128 word) noexcept nogil:
-    return word & claim_bit() != 0
+    return word & claim_bit() != 0 and state_of(word) >> TICKET_BITS == 0
+
+
+cdef inline bint is_block(u128 word) noexcept nogil:
+    """Return whether the slot is a key's that is blocked."""
+    return word & claim_bit() != 0 and state_of(word) >> TICKET_BITS != 0
 
 
 cdef inline bint is_key(u128 word) noexcept nogil:
-    return tag_of(word) > 1 and not is_claim(word)
+    """Return whether the slot is a key's that is not blocked."""
+    return tag_of(word) > 1 and word & claim_bit() == 0
 
 
 # --- the place of a slot

@@ -5,12 +5,13 @@ Each is lock-free and may be called from any number of threads and processes at 
 
 from libc.stdint cimport uint64_t
 
-from .algorithm cimport admit, carried, is_fresh, ready, turn
-from .atomics cimport count_add, u128, word_cas, word_load
-from .claim cimport first_free_at
-from .commit cimport apply_horizon, commit
+from .algorithm cimport admit, carried, ready, turn
+from .atomics cimport count_add, count_load, u128, word_cas, word_load
+from .block cimport after_block, block_end, block_word, find_block, recounted
+from .claim cimport first_free_at, is_vacant
+from .commit cimport apply_horizon, commit, perform_blocked
 from .constants cimport NEVER, SLIDING_LOG
-from .layout cimport Table, free_word, is_key, ring_of, slot_word, state_of, storable, tag_of, tag_of_hash
+from .layout cimport Table, free_word, is_block, is_key, ring_of, slot_word, state_of, storable, tag_of, tag_of_hash
 from .log cimport log_give_back, log_spend
 from .request cimport CANCEL, DONE, FULL, HIT, REFUND, REFUSED, Outcome, Request, Status
 from .rule cimport Rule
@@ -64,11 +65,19 @@ cdef inline void look(
     """Return the outcome that a hit would have; writes nothing."""
     cdef u128 word = 0
     cdef u128* slot
-    out.now = request.now
     while True:
+        out.now = request.now
+        out.held_until = 0
         slot = find(table, hashed, &word)
+        if slot == NULL and count_load(&table.header.blocks):
+            slot = find_block(table, hashed, &word)
+            if slot != NULL and request.now < block_end(state_of(word)):
+                perform_blocked(table, rule, request, request.now, slot, word, out)
+                return
         out.before = state_of(word)
         out.ring = ring_of(table, rule, slot)
+        if slot != NULL and is_block(word):
+            out.before = after_block(rule, out.before, out.ring)
         if slot == NULL or (out.ring != NULL and log_number(out.before) < rule.capacity):
             apply_horizon(table, rule, request, slot == NULL, &out.now, &out.before, &out.ring)
         out.after = out.before
@@ -87,11 +96,13 @@ cdef inline void look(
 cdef inline void forget(const Table* table, uint64_t hashed) noexcept nogil:
     """Make the key like one never seen."""
     cdef u128 word = 0
-    cdef u128* slot = find(table, hashed, &word)
-    while slot != NULL:
-        if word_cas(slot, &word, free_word()):
-            return
+    cdef u128* slot
+    while True:
         slot = find(table, hashed, &word)
+        if slot == NULL and count_load(&table.header.blocks):
+            slot = find_block(table, hashed, &word)
+        if slot == NULL or word_cas(slot, &word, free_word()):
+            return
 
 
 cdef inline void forget_all(const Table* table) noexcept nogil:
@@ -119,13 +130,17 @@ cdef inline void carry_over(
             slot, &word, slot_word(tag_of(word), storable(carried(old, new, now, scale, state_of(word))))
         ):
             continue
+        while scale and is_block(word) and not word_cas(
+            slot, &word, block_word(tag_of(word), recounted(old, new, state_of(word)))
+        ):
+            continue
 
 
 cdef inline uint64_t count_live(const Table* table, const Rule* rule, uint64_t now) noexcept nogil:
     """Return how many keys have a state that differs from a fresh key's."""
     cdef uint64_t live = 0, i
-    cdef u128 word
+    cdef u128* slot
     for i in range(table.size):
-        word = word_load(table.slots + i)
-        live += is_key(word) and not is_fresh(rule, now, state_of(word))
+        slot = table.slots + i
+        live += not is_vacant(table, rule, now, slot, word_load(slot))
     return live

@@ -29,14 +29,17 @@ cdef inline double seconds(uint64_t ns) noexcept nogil:
 cdef inline void fill_verdict(
     const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full, Verdict* verdict
 ) noexcept nogil:
+    cdef uint64_t since = max(out.now, out.held_until)
     verdict.limit = rule.limit
     verdict.allowed = out.status == DONE or (out.status == FULL and allow_when_full)
-    verdict.remaining = 0 if out.status == FULL else remaining(rule, out.now, out.after, out.ring)
-    verdict.reset_after_ns = fresh_at(rule, out.now, out.after) - out.now
+    verdict.remaining = 0
+    if out.status != FULL and out.held_until == 0:
+        verdict.remaining = remaining(rule, out.now, out.after, out.ring)
+    verdict.reset_after_ns = fresh_at(rule, since, out.after) - out.now
     verdict.delay_ns = out.at - out.now if out.status == DONE else 0
     verdict.retry_after_ns = 0
     if out.status == REFUSED:
-        verdict.retry_after_ns = wait_ns(out.now, ready(rule, out.now, request.cost, out.before, out.ring))
+        verdict.retry_after_ns = wait_ns(out.now, ready(rule, since, request.cost, out.before, out.ring))
     elif not verdict.allowed:
         verdict.retry_after_ns = wait_ns(out.now, out.at)
 
@@ -47,4 +50,4 @@ cdef inline uint64_t more_after(const Rule* rule, const Outcome* out, uint64_t l
         return wait_ns(out.now, out.at)
     if left >= rule.limit:
         return 0
-    return wait_ns(out.now, ready(rule, out.now, left + 1, out.after, out.ring))
+    return wait_ns(out.now, ready(rule, max(out.now, out.held_until), left + 1, out.after, out.ring))

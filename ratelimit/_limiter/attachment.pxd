@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from .._engine.atomics cimport count_load
 from .._engine.layout cimport Table
-from .._engine.request cimport Outcome, Request
+from .._engine.request cimport Outcome, Request, Verb
 from .._engine.rule cimport Rule
 from .compiled_rule cimport CompiledRule
 from .decision cimport Decision
@@ -40,6 +40,7 @@ cdef class Attachment:
     cdef int reconcile_quota(self, object wanted) except -1
     cdef int change_quota(self, object parameters, object counts) except -1
     cdef int forget_keys(self) except -1
+    cdef int hold(self, object key, Verb verb, uint64_t length, object quota) except -1
     cdef int prepare(self, Request* request, object now) except -1
     cdef bint allows_when_full(self, object key, str index=*) except -1
     cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out)

@@ -2,13 +2,13 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from .._engine.atomics cimport count_load, count_raise, rule_publish, u128
+from .._engine.atomics cimport count_add, count_load, count_raise, rule_publish, u128
 from .._engine.clock cimport anchor_ns, clock_is_valid, now_ns, settle_anchor
-from .._engine.constants cimport HEADER_OFFSET, PAGE_BYTES, SLIDING_LOG
+from .._engine.constants cimport HEADER_OFFSET, NEVER, PAGE_BYTES, SLIDING_LOG
 from .._engine.layout cimport Header
-from .._engine.request cimport DONE, Outcome, Request
+from .._engine.request cimport BLOCK, DONE, FULL, Outcome, Request, Verb
 from .._engine.rule cimport Rule
-from .._engine.table cimport carry_over, forget_all, take
+from .._engine.table cimport carry_over, forget_all, perform, take
 from .arguments cimport checked_moment, data_of
 from .compiled_rule cimport CompiledRule
 from .decision cimport Decision, decision_of
@@ -154,6 +154,23 @@ cdef class Attachment:
     cdef int forget_keys(self) except -1:
         with nogil:
             forget_all(&self.attached)
+        return 0
+
+    cdef int hold(self, object key, Verb verb, uint64_t length, object quota) except -1:
+        """Block a key for `length` nanoseconds, or unblock it."""
+        cdef Request request
+        cdef Outcome out
+        cdef CompiledRule compiled
+        cdef uint64_t hashed = hash_key(self.attached.seed, key)
+        request.verb = verb
+        request.cost = 1
+        self.prepare(&request, None)
+        compiled = self.rule_for(quota)
+        request.at = min(request.now + length, NEVER - 2)
+        if verb == BLOCK:
+            count_add(&self.attached.header.blocks, 1)  # before any thread can miss the key
+        if perform(&self.attached, &compiled.rule, &request, hashed, &out) == FULL:
+            raise TableFull(f"key {key!r} cannot be blocked: every slot it could take has a live key")
         return 0
 
     cdef int prepare(self, Request* request, object now) except -1:

@@ -18,7 +18,7 @@ cdef class Place:
 
 cdef class Reservation:
     cdef list places
-    cdef readonly bint allowed
+    cdef readonly bint allowed, blocked
     cdef readonly tuple costs
     cdef uint64_t booked_at, delay_
     cdef uint64_t closed  # set by the first cancel or settle
@@ -27,4 +27,6 @@ cdef class Reservation:
 
 
 cdef Place place_of(Attachment limiter, int index, uint64_t hashed, const Outcome* out)
-cdef Reservation reservation_of(list places, bint allowed, tuple costs, uint64_t now, uint64_t delay)
+cdef Reservation reservation_of(
+    list places, bint allowed, tuple costs, uint64_t now, uint64_t delay, bint blocked=*
+)

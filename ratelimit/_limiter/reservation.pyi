@@ -9,6 +9,7 @@ class Reservation:
 
     Attributes:
         allowed: whether the turn is booked.
+        blocked: whether it is not, because the key is blocked; then nothing can be booked before `delay` is over.
         delay: seconds from the reservation until its turn. If it is not booked, the delay that it would have had, inf
             if no wait is long enough. Exact as `delay_ns`, an int or None.
         at_ns: the moment of the turn in nanoseconds since the epoch, or None.
@@ -21,6 +22,9 @@ class Reservation:
     @property
     def allowed(self) -> bool:
         """Whether the turn is booked."""
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing was booked because the key is blocked."""
     @property
     def costs(self) -> tuple[int, ...]:
         """The cost that was booked, for each limiter."""

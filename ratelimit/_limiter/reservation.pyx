@@ -54,6 +54,7 @@ cdef class Reservation:
 
     Attributes:
         allowed: whether the turn is booked.
+        blocked: whether it is not, because the key is blocked; then nothing can be booked before `delay` is over.
         delay: seconds from the reservation until its turn. If it is not booked, the delay that it would have had, inf
             if no wait is long enough. Exact as `delay_ns`, an int or None.
         at_ns: the moment of the turn in nanoseconds since the epoch, or None.
@@ -175,11 +176,14 @@ cdef Place place_of(Attachment limiter, int index, uint64_t hashed, const Outcom
     return place
 
 
-cdef Reservation reservation_of(list places, bint allowed, tuple costs, uint64_t now, uint64_t delay):
+cdef Reservation reservation_of(
+    list places, bint allowed, tuple costs, uint64_t now, uint64_t delay, bint blocked=False
+):
     cdef Reservation place = Reservation.__new__(Reservation)
     place.places = places if allowed else []
     place.allowed = allowed
     place.costs = costs
     place.booked_at = now
     place.delay_ = delay
+    place.blocked = blocked
     return place

@@ -12,6 +12,7 @@ import threading
 import time
 from bisect import insort
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
@@ -19,6 +20,7 @@ from .._engine.constants import NS_PER_SECOND
 from ..errors import CostExceedsLimit, TableFull, WaitTimeout
 from ..quota import Quota, seconds_to_ns
 from .reservation import Reservation
+from .signals import AsyncSignal, Signal, sleep_by
 
 Key = str | bytes | int
 Cost = int | tuple[int, ...]  # one for all limiters, or one for each
@@ -40,12 +42,6 @@ class Waitable(Protocol):
     def reserve(self, key: Key, cost: int = 1, *, max_delay: float | None = None, **costs: Any) -> Reservation: ...
 
 
-class Signal(Protocol):
-    """The event that wakes a sleeping waiter."""
-
-    def set(self) -> None: ...
-
-
 class Waiter:
     """One call of `wait` or `wait_async`, until its turn."""
 
@@ -59,7 +55,10 @@ class Waiter:
 
 
 class Place(NamedTuple):
-    """A booked place; places sort by the moment of their turn, and then by when they were booked."""
+    """A place; places sort by the moment of their turn, and then by when they were booked.
+
+    While the key is blocked nothing can be booked: then the place is one at the end of the block, yet to be booked.
+    """
 
     at_ns: int
     number: int
@@ -141,8 +140,16 @@ class Line:
         if quotas == self.quotas:
             return
         self.quotas = quotas
+        self.return_all()
+        self.book_again()
+
+    def return_all(self) -> None:
+        """Give all places back, the last one first. Each waiter has to be given another one."""
         for place in sorted((place for queue in self.queues.values() for place in queue.places), reverse=True):
             place.booking.cancel()
+
+    def book_again(self) -> None:
+        """Book all places again, in the order of arrival."""
         waiters = sorted((w for queue in self.queues.values() for w in queue.waiters), key=lambda w: w.number)
         for queue in self.queues.values():
             queue.places.clear()
@@ -262,7 +269,7 @@ async def wait_async(limiter: Waitable, key: Key, cost: Cost, timeout: float | N
     try:
         while line is not None and (left := _turn(line, waiter, given)) != 0:
             if given and left is not None:
-                await _sleep_by(limiter.clock, left)
+                await sleep_by(limiter.clock, left)
             else:
                 await signal.wait(left)
     except BaseException:
@@ -270,33 +277,24 @@ async def wait_async(limiter: Waitable, key: Key, cost: Cost, timeout: float | N
         raise
 
 
-async def _sleep_by(clock: object, seconds: float) -> None:
-    """Sleep by a clock that was given: by its own `sleep`, if it has one, and in its event loop."""
-    sleep = getattr(clock, "sleep", None)
-    if sleep is not None:
-        sleep(seconds)
-    await asyncio.sleep(0 if sleep is not None else seconds)
-
-
-class AsyncSignal:
-    """A threading.Event for one task; any thread may set it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._event = asyncio.Event()
-
-    def set(self) -> None:
-        if not self._loop.is_closed():  # a waiter of a closed loop leaves when its coroutine is collected
-            self._loop.call_soon_threadsafe(self._event.set)
-
-    async def wait(self, seconds: float | None) -> None:
-        timer = None if seconds is None else self._loop.call_later(seconds, self._event.set)
+def with_places_returned(limiter: Waitable, key: Key, act: Callable[[], object]) -> None:
+    """Act on a key while no waiter of this process has a place for it. Then they get places again, in their order."""
+    with _lock:
+        lines = [
+            line
+            for waitable, by_key in list(_lines.items())
+            if waitable is limiter or limiter in getattr(waitable, "limiters", ())
+            for label, line in list(by_key.items())
+            if label == (type(key), key)
+        ]
+        for line in lines:
+            line.return_all()
         try:
-            await self._event.wait()
+            act()
         finally:
-            if timer is not None:
-                timer.cancel()
-        self._event.clear()
+            for line in lines:
+                line.book_again()
+                line.close_if_empty()
 
 
 def _join(limiter: Waitable, key: Key, waiter: Waiter) -> tuple[Line | None, Waiter]:
@@ -310,7 +308,8 @@ def _join(limiter: Waitable, key: Key, waiter: Waiter) -> tuple[Line | None, Wai
         line = lines.get((type(key), key)) or Line(limiter, key)
         line.join(waiter)
         queue = line.queues[waiter.cost]
-        if queue.first() is waiter and line.seconds_until(queue.places[0].at_ns) == 0:
+        place = queue.places[0]
+        if queue.first() is waiter and place.booking.allowed and line.seconds_until(place.at_ns) == 0:
             line.serve(waiter)
             return None, waiter
         lines[type(key), key] = line
@@ -332,6 +331,11 @@ def _turn(line: Line, waiter: Waiter, given: bool) -> float | None:
         if not first and not given:
             return None
         left = line.seconds_until(queue.place_of(waiter).at_ns)
+        while left == 0 and first and not queue.places[0].booking.allowed:  # the block has ended
+            line.book_again()
+            if waiter.error is not None:
+                raise waiter.error
+            left = line.seconds_until(queue.place_of(waiter).at_ns)
         if left == 0 and first:
             line.serve(waiter)
             line.close_if_empty()
@@ -358,6 +362,8 @@ def _book(limiter: Waitable, key: Key, cost: Cost, timeout: float | None) -> Res
     if booking.delay_ns is None:
         raise CostExceedsLimit(f"cost {cost} for key {key!r} is more than {limiter!r} ever allows")
     if timeout is None or booking.delay_ns <= seconds_to_ns(timeout, "timeout"):  # the delay was not the reason
+        if booking.blocked:
+            return booking
         raise TableFull(
             f"no slot for key {key!r}: every slot it could take has a live key, the first one for {booking.delay:.9g} s"
         )

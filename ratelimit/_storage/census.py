@@ -8,6 +8,7 @@ import numpy.typing as npt
 from .metadata import window_for
 
 _CLAIM = np.uint64(1 << 15)
+_TICKET_BITS = np.uint64(45)  # of a claim; a word with the claim bit and more is a blocked key
 
 
 class HasSlots(Protocol):
@@ -22,7 +23,7 @@ class Census(NamedTuple):
     """The slots of a table by what they hold.
 
     Attributes:
-        keys: slots with a key, live or not.
+        keys: slots with a key, live or not, blocked or not.
         free: slots that were used and are free again.
         unused: slots that were never used.
         claims: slots that are being claimed for a new key. At rest, these are claims of killed processes; a later new
@@ -43,8 +44,9 @@ def census(limiter: HasSlots) -> Census:
     The result is a snapshot only if no process writes to the table meanwhile; otherwise a key that moves may be counted
     twice.
     """
-    high = limiter.slots().view("<u8")[1::2].copy()  # the upper half of each slot's 128 bits: tag, claim, state
-    tag, claimed = high >> 16, (high & _CLAIM) != 0
+    low, high = limiter.slots().view("<u8").reshape(-1, 2).T.copy()  # each slot's 128 bits: tag, claim, state
+    blocked = (high & (_CLAIM - 1) != 0) | (low >> _TICKET_BITS != 0)
+    tag, claimed = high >> 16, (high & _CLAIM != 0) & ~blocked
     return Census(
         keys=int(np.count_nonzero((tag > 1) & ~claimed)),
         free=int(np.count_nonzero(tag == 1)),

@@ -173,12 +173,12 @@ def ratelimit(
     limits: dict[str, _Limit] = {}  # by scope: method_decorator decorates a method for each request
 
     def decorate(view: Any) -> Any:
-        name = _name(view) if scope is None else scope
+        name = view_name(view) if scope is None else scope
         limited = limits.get(name)
         if limited is None:
             limited = limits[name] = _Limit(limit, scope=name, **arguments)
 
-        if _is_async(view):
+        if is_async(view):
 
             @wraps(view)
             async def asynchronous(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -206,14 +206,14 @@ def _instance(view: Any) -> Any:
     return getattr(getattr(view, "func", view), "__self__", None)
 
 
-def _name(view: Any) -> str:
+def view_name(view: Any) -> str:
     owner = _instance(view)
     if owner is None:
         return f"{view.__module__}.{view.__qualname__}"
     return f"{type(owner).__module__}.{type(owner).__qualname__}.{view.__name__}"
 
 
-def _is_async(view: Any) -> bool:
+def is_async(view: Any) -> bool:
     """Find out whether a view returns something to await. The method `dispatch` does not look so."""
     return iscoroutinefunction(view) or (
         getattr(view, "__name__", "") == "dispatch" and getattr(_instance(view), "view_is_async", False)

@@ -6,14 +6,12 @@ An exchange has no reference to the site, so it may outlive a reload. It belongs
 import json
 import time
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from .http.headers import combine
-from .http.paths import PRINTABLE, SLASH
+from .http.paths import PRINTABLE
 from .http.request import Request
 from .routing.router import NOWHERE, Destination
 from .throttling.chain import Ruling
@@ -90,33 +88,6 @@ class Exchange:
     def raw_segments(self) -> list[str]:
         """Return the segments of the path within the stage, still encoded."""
         return quote(self.request.raw_path, safe=PRINTABLE)[1:].split("/")[self.destination.skipped :]
-
-    def event(self, body: str | None = None, encoded: bool = False) -> dict[str, Any]:
-        """Return the request as a function gets it. A function may change it: none of its parts is shared."""
-        request, destination, caller = self.request, self.destination, self.caller
-        event: dict[str, Any] = {
-            "routeKey": destination.route,
-            "httpMethod": request.method,
-            "path": destination.path.replace(SLASH, "/"),
-            "rawPath": "/" + "/".join(self.raw_segments()),
-            "rawQueryString": request.raw_query.decode("latin-1"),
-            "headers": combine(request.vouched_headers()),
-            "queryStringParameters": request.query,
-            "pathParameters": dict(destination.path_variables),
-            "stageVariables": dict(destination.stage_variables),
-            "requestContext": {
-                "requestId": request.id, "apiId": destination.api, "stage": destination.stage,
-                "httpMethod": request.method, "identity": {"sourceIp": request.client, "apiKeyId": caller.key or None},
-                "authorizer": deepcopy(caller.authorizer),
-            },
-            "body": body,
-            "isBase64Encoded": encoded,
-        }  # fmt: skip
-        if request.websocket.connection:
-            event["requestContext"].update(
-                connectionId=request.websocket.connection, eventType=request.websocket.type, routeKey=destination.route
-            )
-        return event
 
 
 def _inner(value: Any, path: str) -> str | None:

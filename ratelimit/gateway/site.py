@@ -21,6 +21,9 @@ from .backends.proxy import Forwarding, ProxyIntegration, address_of, parse_urls
 from .config import rules
 from .config.model import Api, Configuration, Mock, Proxy, Route, Stage, WebSocketLimits
 from .exchange import Caller, Exchange
+from .functions.events import Events
+from .functions.invocation import Function, LocalFunction
+from .functions.pool import AUTHORIZERS, FUNCTIONS, FunctionPool
 from .http.errors import BadValue, Refusal
 from .http.networks import Networks, parse_address
 from .http.request import Request
@@ -58,6 +61,7 @@ class CompiledRoute:
         response: changes to the answer.
         max_body: bytes of a request's body.
         constant: the answer, where it is the same for each request.
+        answers: whether a message of a WebSocket is answered.
     """
 
     key: str
@@ -72,6 +76,7 @@ class CompiledRoute:
     response: Transform | None = None
     max_body: int = 0
     constant: Response | None = None
+    answers: bool = True
 
     def chain_of(self, caller: Caller) -> Chain | None:
         """Return the levels of a caller's plan, if it has one, followed by those of the route."""
@@ -245,9 +250,9 @@ class _Compiler:
         authorizers = {}
         for label, one in api.authorizers.items():
             with self._problems.at("apis", name, "authorizers", label, "function"):
-                authorizers[label] = CachingAuthorizer(
-                    one.function, one.identity, one.ttl, tuple(map(Template, one.cache_key))
-                )
+                function, events = self._function(one.function, AUTHORIZERS), Events(api.type)
+                cache_key = tuple(map(Template, one.cache_key))
+                authorizers[label] = CachingAuthorizer(function, events, one.identity, one.ttl, cache_key)
         given = {**self._configuration.responses, **api.responses}
         variants = {}
         for stage_name, stage in api.stages.items():
@@ -300,7 +305,7 @@ class _Compiler:
             keys = {value: name for name, value in self._configuration.api_keys.items() if name in plans}
         guarded = allow or deny or authorizer or keys is not None
         levels = tuple(self._levels(path, api, stage, key))
-        integration = self._integration(route, variables)
+        integration = self._integration(api, route, variables)
         constant = None
         if isinstance(integration, MockIntegration) and not route.response and api.type != "websocket":
             constant = integration.constant
@@ -317,6 +322,7 @@ class _Compiler:
             Transform(route.response) or None,
             route.max_body,
             constant,
+            route.route_response,
         )
 
     def _levels(self, path: str, api: Api, stage: Stage, key: str) -> Iterator[Level]:
@@ -335,16 +341,21 @@ class _Compiler:
 
     # --- integrations
 
-    def _integration(self, route: Route, variables: Mapping[str, str]) -> Integration:
+    def _integration(self, api: Api, route: Route, variables: Mapping[str, str]) -> Integration:
         if route.mock is not None:
             return MockIntegration(route.mock.status, route.mock.headers, route.mock.body)
         if route.function is not None:
-            return FunctionIntegration(route.function, route.timeout, route.max_body, Transform(route.request))
+            events = Events(api.type, route.payload_format, api.binary_media_types)
+            function = self._function(route.function, FUNCTIONS)
+            return FunctionIntegration(function, events, route.timeout, route.max_body, Transform(route.request))
         if route.proxy is not None:
             return self._proxy(route.proxy, route, variables)
         assert route.aggregate is not None
         parts = {name: self._proxy(proxy, route, variables) for name, proxy in route.aggregate.items()}
         return AggregateIntegration(parts, route.timeout, route.max_body)
+
+    def _function(self, function: Any, pool: FunctionPool) -> Function:
+        return LocalFunction(function, pool)
 
     def _proxy(self, proxy: Proxy, route: Route, variables: Mapping[str, str]) -> ProxyIntegration:
         urls = parse_urls(proxy.to, variables)

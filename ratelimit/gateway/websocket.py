@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import websockets
@@ -52,6 +53,7 @@ class Connection:
         self._connected_ms = self._active_ms = 0
         self._active = time.monotonic()  # when something was last sent or received
         self._closed = False
+        self._close_event = 1005, ""  # the code and the reason of the close, for `$disconnect`
         self._end = 1000, ""  # the code and the reason with which the client or the gateway closes
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -81,12 +83,13 @@ class Connection:
         if self._closed:
             return
         self._closed, self._end = True, (code, reason)
+        self._close_event = self._end
         self._clients.remove(self)
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
 
     def describe(self) -> dict[str, Any]:
         """Return the state of the client for `@connections`."""
-        times = {"connectedAt": self._connected_ms, "lastActiveAt": self._active_ms}
+        times = {"connectedAt": iso(self._connected_ms), "lastActiveAt": iso(self._active_ms)}
         return {"connectionId": self.id, **times, "identity": self._client_facts}
 
     # --- its life
@@ -113,7 +116,9 @@ class Connection:
         """Take one event through the pipeline."""
         site = self._current_site()
         exchange = begin(site, self.scope, self.receive, self._send)
-        exchange.request.websocket = WebSocketEvent(self.id, event, message)
+        exchange.request.websocket = WebSocketEvent(
+            self.id, event, message, self._connected_ms or time.time_ns() // 1_000_000, *self._close_event
+        )
         if event != "CONNECT":
             exchange.destination, exchange.caller = self.destination, self.caller
         await serve(site, exchange, transport)
@@ -152,6 +157,8 @@ class Connection:
             except TimeoutError:
                 continue
             if message["type"] == "websocket.disconnect":
+                if not self._closed:
+                    self._close_event = message.get("code", 1005), message.get("reason") or ""
                 if not self._closed and message.get("code", 1005) not in UNSENT:
                     self._end = message["code"], message.get("reason") or ""
                 return
@@ -241,6 +248,7 @@ class Message:
         self._connection = connection
         self._body = body
         self._is_text = is_text
+        self._answers = True
 
     def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
         """Return the route that the message names, or else `$default`."""
@@ -252,6 +260,7 @@ class Message:
         if route is None:
             raise Refusal("RESOURCE_NOT_FOUND", "no such route")
         exchange.destination = replace(connection.destination, route=route.key)
+        self._answers = route.answers
         return route
 
     async def answer(self, route: CompiledRoute, exchange: Exchange) -> Response:
@@ -270,8 +279,10 @@ class Message:
         assert isinstance(body, bytes)
         if exchange.outcome.error_type:
             body = error_frame(exchange).encode()
-        else:
+        elif self._answers:
             exchange.outcome.response_length = len(body)
+        else:
+            return
         if body:
             await self._connection.send_body(body)
 
@@ -312,6 +323,11 @@ def error_frame(exchange: Exchange) -> str:
     if ruling is not None and ruling.retry_after_ns is not None:
         frame["retryAfter"] = -(-ruling.retry_after_ns // 1_000_000_000)
     return json.dumps(frame)
+
+
+def iso(milliseconds: int) -> str:
+    """Return a moment by ISO 8601, as the SDKs read it."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def json_or_none(text: str | None) -> Any:

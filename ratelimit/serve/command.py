@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--http", metavar="ADDRESS", help=f"HOST:PORT, :PORT of {LOOPBACK}, or unix:PATH (by default {DEFAULT})"
     )
+    parser.add_argument("--grpc", metavar="ADDRESS", help="HOST:PORT for Envoy's rate limit service")
     parser.add_argument("--workers", type=int, default=1, help="processes, which share all limits (%(default)s)")
     parser.add_argument(
         "--grace", type=float, default=10.0, help="seconds for what is under way at the end (%(default)g)"
@@ -47,6 +48,10 @@ def main(arguments: list[str]) -> int:
             limits = document.configuration
             print(f"{given.file}: {len(limits.limits)} limits, {len(limits.descriptors)} descriptors")
             return 0
+        if document.configuration.descriptors and given.grpc is None:
+            document.fail(("descriptors",), "expected --grpc ADDRESS, by which they are asked for")
+        if given.grpc is not None and not document.configuration.descriptors:
+            document.fail((), "expected domain and descriptors for --grpc")
         return _serve(given, document)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
@@ -61,13 +66,16 @@ def _serve(given: argparse.Namespace, document: Document) -> int:
     _, hard = getrlimit(RLIMIT_NOFILE)
     setrlimit(RLIMIT_NOFILE, (hard, hard))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a worker can follow
-    http = listen(given.http or DEFAULT)
+    http_address = given.http or (None if given.grpc else DEFAULT)
+    http = None if http_address is None else listen(http_address)
+    grpc = None if given.grpc is None else _grpc_address(given.grpc)
     tables = document.configuration.tables
     own = f"serve-{os.getpid()}-{secrets.token_hex(4)}"  # another container may have the same process
     if tables == "memory" and given.workers > 1:
         tables = f"shared:{own}"
-    settings = Settings(os.path.abspath(given.file), tables, http, None, given.grace)
-    logging.getLogger("ratelimit.serve").info("HTTP on %s, %d workers", given.http or DEFAULT, given.workers)
+    settings = Settings(os.path.abspath(given.file), tables, http, grpc, given.grace)
+    places = [f"{name} on {at}" for name, at in (("HTTP", http_address), ("gRPC", given.grpc)) if at]
+    logging.getLogger("ratelimit.serve").info("%s, workers: %d", ", ".join(places), given.workers)
     if given.workers == 1:
         return 1 if run(settings) else 0
     try:
@@ -95,6 +103,19 @@ def listen(address: str) -> socket.socket:
         raise OSError(f"cannot listen at {address}: {error.strerror or error}") from error
     listening.setblocking(False)
     return listening
+
+
+def _grpc_address(address: str) -> str:
+    """Return an address as gRPC reads it, at which no other program listens: gRPC itself would share it."""
+    host, port = split(address)
+    try:
+        import grpc  # noqa: F401
+        from envoy.service.ratelimit.v3 import rls_pb2  # noqa: F401
+
+        listen(address).close()
+    except ImportError as error:
+        raise ValueError(f"--grpc requires the extra: pip install 'ratelimit-core[serve]' ({error})") from None
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def split(address: str) -> tuple[str, int]:

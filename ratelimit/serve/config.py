@@ -168,7 +168,7 @@ class Configuration:
     """How many keys each limit can have live at once."""
 
     def problems(self) -> Iterator[Problem]:
-        if not self.limits and not self.descriptors:
+        if not self.limits and not self.descriptors and not self.domain:
             yield Problem((), "missing required limits or descriptors")
         if self.descriptors and not self.domain:
             yield Problem((), "missing required domain")

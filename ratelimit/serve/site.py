@@ -7,6 +7,7 @@ from .answers import Answer, document, plain, ruled
 from .check import Check
 from .config import Configuration
 from .counts import CONTENT_TYPE, FOREVER, Counters
+from .descriptors import Rules
 from .head import Head, HeadReader
 from .sources import Addresses
 from .tables import Tables
@@ -40,6 +41,7 @@ class Site:
                 limiter = tables.limiter(name, parse_limits(limit.limit))
                 counter = self.counters.of("limit", (("limit", name),))
                 self._checks[name.encode()] = Check(name, limit, limiter, addresses, counter)
+        self.rules = Rules(configuration.domain, configuration.descriptors, tables, self.counters)
         problems.raise_any()
         self._routes = {
             f"/{form}/{check.name}".encode(): (check, status)
@@ -74,5 +76,6 @@ class Site:
                 for check in self._checks.values()
                 for number, limiter in enumerate(getattr(check.limiter, "limiters", (check.limiter,)), 1)
             ]
+            limiters += self.rules.windows.limiters()
             return document(200, self.counters.text(limiters), CONTENT_TYPE)
         return plain(404, "expected /check/NAME or /auth_request/NAME with a name of the file, /health or /metrics")

@@ -79,6 +79,11 @@ class Worker:
         server = None
         if self.settings.http is not None:
             server = await loop.create_server(lambda: Connection(connections), sock=self.settings.http, backlog=BACKLOG)
+        grpc = None
+        if self.settings.grpc is not None:
+            from .rls import start  # grpcio is needed for this alone
+
+            grpc = start(self.settings.grpc, lambda: self.site)
         loop.add_signal_handler(signal.SIGHUP, self._follow, connections)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -93,7 +98,10 @@ class Worker:
             loop.remove_reader(supervisor.sentinel)
         if server is not None:
             server.close()
+        stopped = None if grpc is None else grpc.stop(self.settings.grace)
         await connections.stop(self.settings.grace)
+        if stopped is not None:
+            await asyncio.to_thread(stopped.wait)
 
     def _follow(self, connections: Connections) -> None:
         try:
@@ -118,8 +126,12 @@ def run(settings: Settings) -> int:
         log.error("%s", error)
         return CANNOT_START
     runner = asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop is not None else None)
-    with runner:
-        runner.run(worker.serve())
+    try:
+        with runner:
+            runner.run(worker.serve())
+    except OSError as error:
+        log.error("%s", error)
+        return CANNOT_START
     return 0
 
 

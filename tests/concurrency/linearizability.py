@@ -12,7 +12,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Call:
-    """`began` and `ended` are readings of one clock; `answer` is None where a verb gives none."""
+    """`began` and `ended` are readings of one clock; `answer` is None where a verb gives none.
+
+    The cost of a block is how long it lasts, in nanoseconds.
+    """
 
     began: int
     ended: int
@@ -29,7 +32,13 @@ def apply(oracle, fresh, call):
     oracle = deepcopy(oracle)
     if call.verb == "refund":
         if oracle.known:
-            oracle.refund(call.now, call.cost)
+            oracle.give(call.now, call.cost)
+        return oracle, None
+    if call.verb == "block":
+        oracle.block(call.now, call.now + call.cost)
+        return oracle, None
+    if call.verb == "unblock":
+        oracle.unblock(call.now)
         return oracle, None
     answer = oracle.hit(call.now, call.cost)
     return oracle, (answer.allowed, answer.remaining)

@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 
 import oracle
@@ -21,6 +22,15 @@ THREADS, CALLS, LIMIT = 3, 7, 3
 ENOUGH = 200 if NIGHTLY else 20  # histories in which calls really overlapped
 
 
+def act(limiter, verb, cost):
+    if verb == "refund":
+        limiter.refund("key", cost)
+    elif verb == "block":
+        limiter.block("key", Fraction(cost, SECOND))
+    else:
+        getattr(limiter, verb)("key")
+
+
 def record(algorithm, rng):
     """Record the calls of several threads on one key; return them and the number of collisions."""
     clock = ManualClock(START)
@@ -35,8 +45,8 @@ def record(algorithm, rng):
         own = []
         together.wait()
         for _ in range(CALLS):
-            verb = rng.choice(["hit"] * 6 + ["refund", "reset"])
-            cost = 1 if log else rng.randint(1, 2)
+            verb = rng.choice(["hit"] * 6 + ["refund", "reset", "block", "unblock"])
+            cost = SECOND // 4 if verb == "block" else 1 if log else rng.randint(1, 2)
             now = START + rng.choice([0, 0, 0, SECOND // 2]) if verb == "hit" else START
             answer = None
             began = time.monotonic_ns()
@@ -45,7 +55,7 @@ def record(algorithm, rng):
                 ended = time.monotonic_ns()
                 answer = (bool(row["allowed"]),) if log else (bool(row["allowed"]), int(row["remaining"]))
             else:
-                limiter.refund("key", cost) if verb == "refund" else limiter.reset("key")
+                act(limiter, verb, cost)
                 ended = time.monotonic_ns()
             own.append(Call(began, ended, verb, now, cost, answer))
         calls.extend(own)
@@ -111,6 +121,15 @@ WRONG = {
     "a reset that was forgotten": [
         Call(0, 1, "hit", START, 1, SPENT),
         Call(2, 3, "reset"),
+        Call(4, 5, "hit", START, 1, REFUSED),
+    ],
+    "a block that was forgotten": [
+        Call(0, 1, "block", START, SECOND),
+        Call(2, 3, "hit", START, 1, SPENT),
+    ],
+    "a block that unblock did not end": [
+        Call(0, 1, "block", START, SECOND),
+        Call(2, 3, "unblock", START),
         Call(4, 5, "hit", START, 1, REFUSED),
     ],
     "the wrong number left": [Call(0, 1, "hit", START, 1, (True, 1))],

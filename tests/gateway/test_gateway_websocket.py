@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from contextlib import ExitStack, suppress
+from datetime import datetime
 
 import httpx
 import pytest
@@ -29,10 +30,10 @@ import json
 from pathlib import Path
 
 def connect(event):
-    token = (event["queryStringParameters"] or {}).get("token")
+    token = event.get("queryStringParameters", {}).get("token")
     if token == "bad":
         return {"statusCode": 401, "body": "no"}
-    headers = {"Sec-WebSocket-Protocol": "chat"} if "sec-websocket-protocol" in event["headers"] else {}
+    headers = {"Sec-WebSocket-Protocol": "chat"} if "Sec-WebSocket-Protocol" in event["headers"] else {}
     return {"statusCode": 200, "headers": headers}
 
 def gone(event):
@@ -43,7 +44,7 @@ def say(event):
     return {"statusCode": 200, "body": "said " + json.loads(event["body"])["text"]}
 
 async def show(event):
-    return {"body": event["body"], "route": event["routeKey"], "encoded": event["isBase64Encoded"],
+    return {"body": event["body"], "route": event["requestContext"]["routeKey"], "encoded": event["isBase64Encoded"],
             "id": event["requestContext"]["connectionId"], "kind": event["requestContext"]["eventType"]}
 
 def fail(event):
@@ -251,7 +252,7 @@ def test_management_api_of_connections(chat):
         shown = operator.get(f"/prod/@connections/{id}").json()
         assert shown["connectionId"] == id
         assert shown["identity"]["sourceIp"] == "127.0.0.1"
-        assert abs(shown["connectedAt"] / 1000 - time.time()) < 60
+        assert abs(datetime.fromisoformat(shown["connectedAt"]).timestamp() - time.time()) < 60
         assert operator.post(f"/prod/@connections/{id}", content=b"x" * 6_000).status_code == 413
         assert operator.delete(f"/prod/@connections/{id}").status_code == 204
         with pytest.raises(websockets.ConnectionClosed):

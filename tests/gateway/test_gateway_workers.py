@@ -32,7 +32,9 @@ plans: {{gold: {{keys: ann, stages: [shop/prod, shop/dev], quota: {{limit: {limi
 
 @pytest.fixture
 def gateway_text(tmp_path):
-    (tmp_path / "pids.py").write_text("import os\n\ndef pid(event):\n    return str(os.getpid())\n")
+    (tmp_path / "pids.py").write_text(
+        "import os\n\ndef pid(event):\n    return {'statusCode': 200, 'body': str(os.getpid())}\n"
+    )
 
     def text(tables="memory", burst=1000, limit=100):
         return GATEWAY.format(tables=tables, burst=burst, limit=limit, key=KEY)

@@ -1,5 +1,7 @@
 """All verbs in any order, on several keys in a small table, against one oracle a key."""
 
+from fractions import Fraction
+
 import pytest
 from cases import ALGORITHMS, SECOND, answer_of, quota_of
 from hypothesis import settings
@@ -72,7 +74,7 @@ def machine_of(algorithm):
             place.cancel()
             place.cancel()  # which does nothing any more
             if booked and self.oracle(key).known:
-                self.oracle(key).cancel(self.clock.now_ns(), booked, cost)
+                self.oracle(key).take_back(self.clock.now_ns(), booked, cost)
                 self.forget_if_inexact(key)
 
         @rule(booking=consumes(places), actual=st.integers(0, 12))
@@ -81,11 +83,10 @@ def machine_of(algorithm):
             oracle = self.oracle(key)
             place.settle(actual)
             if booked and actual < cost and oracle.known:
-                oracle.cancel(self.clock.now_ns(), booked, cost - actual)
+                oracle.take_back(self.clock.now_ns(), booked, cost - actual)
                 self.forget_if_inexact(key)
             elif booked and actual > cost:
-                oracle.charge(self.clock.now_ns(), actual - cost, oracle.own)
-                oracle.known = True
+                oracle.settle_up(self.clock.now_ns(), actual - cost)
 
         def forget_if_inexact(self, key):
             """A log from which more than a lap was cancelled is stricter than its oracle."""
@@ -98,13 +99,24 @@ def machine_of(algorithm):
         def refund(self, key, cost):
             self.limiter.refund(key, cost)
             if self.oracle(key).known:
-                self.oracle(key).refund(self.clock.now_ns(), cost)
+                self.oracle(key).give(self.clock.now_ns(), cost)
+
+        @rule(key=keys, share=st.integers(0, 400))
+        def block(self, key, share):
+            ns = self.sizes[1] * share // 100
+            self.limiter.block(key, Fraction(ns, SECOND))
+            self.oracle(key).block(self.clock.now_ns(), self.clock.now_ns() + ns)
+
+        @rule(key=keys)
+        def unblock(self, key):
+            self.limiter.unblock(key)
+            self.oracle(key).unblock(self.clock.now_ns())
 
         @invariant()
         def counts_the_keys_that_matter(self):
             if hasattr(self, "limiter"):
                 now = self.clock.now_ns()
-                assert len(self.limiter) == sum(not oracle.fresh(now) for oracle in self.oracles.values())
+                assert len(self.limiter) == sum(not oracle.is_new(now) for oracle in self.oracles.values())
 
         @rule(key=keys)
         def reset(self, key):

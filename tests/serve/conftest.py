@@ -54,8 +54,9 @@ def processes(tmp_path):
 def service(processes, tmp_path):
     """Return a function that starts `ratelimit serve` with the text of a file."""
 
-    def start(text, *options):
+    def start(text, *options, grpc=None):
         port = free_port()
+        options = [*options, *(["--grpc", f"127.0.0.1:{grpc}"] if grpc else [])]
         (tmp_path / "limits.yaml").write_text(text)
         command = [sys.executable, "-m", "ratelimit", "serve", "limits.yaml", "--http", f"127.0.0.1:{port}", *options]
         server = Server(port)
@@ -120,7 +121,9 @@ def proxy(processes, app, tmp_path):
         names = {"8080": port, "8000": app, **{name.removeprefix("port_"): number for name, number in ports.items()}}
         for name in (file, "limits.lua"):
             text = re.sub(
-                r"\b(8080|8000|9090|9091)\b", lambda found: str(names[found[0]]), (EXAMPLES / name).read_text()
+                r"\b(8080|8000|9090|9091)\b",
+                lambda found: str(names.get(found[0], found[0])),
+                (EXAMPLES / name).read_text(),
             )
             (tmp_path / name).write_text(text)
         user = "user root;" if os.geteuid() == 0 else ""

@@ -1,7 +1,12 @@
 """Real proxies with the configurations of the documentation, in front of an application."""
 
-import pytest
+import http.client
 
+import pytest
+from ports import free_port, until_open
+from servers import PACKAGE
+
+EXAMPLES = PACKAGE / "examples" / "serve"
 LIMITS = "limits: {api: 5/minute}"
 pytestmark = pytest.mark.slow  # programs start
 
@@ -20,10 +25,22 @@ def test_exactly_the_limit_passes_each_proxy(service, proxy, file):
     assert ("refused", 3) in results(limits)
 
 
+def test_envoy_asks_by_descriptors(service, proxy):
+    port = free_port()
+    limits = service((EXAMPLES / "descriptors.yaml").read_text(), "--workers", "2", grpc=port)
+    until_open(port)
+    server = proxy("envoy-grpc.yaml", port_9091=port)
+    answers = [server.get("/shop", {"x-user": "ann"}) for _ in range(8)]
+    assert [status for status, _ in answers] == [200] * 5 + [429] * 3
+    fields = answers[-1][1]
+    assert fields["ratelimit"].startswith('"5/minute";r=0;t=')
+    assert fields["x-envoy-ratelimited"] == "true"
+    assert 1 <= int(fields["retry-after"]) <= 60
+    assert limits.get("/metrics")[0] == 200
+
+
 def results(server):
     """Return the results of the limit `api` and their numbers, by the metrics."""
-    import http.client
-
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     connection.request("GET", "/metrics")
     text = connection.getresponse().read().decode()

@@ -7,7 +7,8 @@ from copy import deepcopy
 from typing import Any
 
 from ..exchange import Exchange
-from ..functions import AUTHORIZERS, load_function
+from ..functions.events import Events
+from ..functions.invocation import Function
 from ..http.errors import Refusal
 from ..templates.template import Template
 
@@ -22,23 +23,24 @@ class CachingAuthorizer:
     Args:
         function: of an event; returns a bool, or `{"isAuthorized": bool, "context": {...}, "usageIdentifierKey": the
             value of an API key}`.
+        events: makes its events.
         identity: the header that identifies the client; a request without it is refused.
         ttl: seconds for which an answer holds for the same identity, stage and route.
         cache_key: what else must be the same.
         clock: seconds.
-
-    Raises: ValueError when the function cannot be loaded.
     """
 
     def __init__(
         self,
-        function: Callable[..., Any] | str,
+        function: Function,
+        events: Events,
         identity: str,
         ttl: float,
         cache_key: Sequence[Template] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._function = load_function(function)
+        self._function = function
+        self._events = events
         self._identity = identity
         self._ttl = ttl
         self._cache_key = cache_key
@@ -68,7 +70,9 @@ class CachingAuthorizer:
 
     async def _call(self, exchange: Exchange) -> dict[str, Any]:
         try:
-            answer = deepcopy(await AUTHORIZERS.call(self._function, exchange.event(), TIMEOUT))  # the function's own
+            answer = deepcopy(
+                await self._function.invoke(self._events.make(exchange, b""), TIMEOUT)
+            )  # the function's own
         except Refusal:
             raise
         except Exception as error:

@@ -22,6 +22,7 @@ from .status import status
 
 JSON, HTML = b"application/json", b"text/html; charset=utf-8"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")  # sent without asking first
+ERROR_TYPES = {410: b"GoneException", 413: b"PayloadTooLargeException"}
 MAX_ORDER = 65_536  # bytes
 MAX_MESSAGE = 2**20  # bytes for a WebSocket client
 POLICY = (
@@ -80,7 +81,11 @@ class Pages:
             return reply(415, {"message": "the body must not be of a type that a form can send"})
         body = await read_body(exchange.request, MAX_MESSAGE)
         id = exchange.destination.path.removeprefix("/@connections/")
-        return reply(*await self._clients.command(exchange.request.method, id, body))
+        status, value = await self._clients.command(exchange.request.method, id, body)
+        answer = reply(status, value)
+        if status in ERROR_TYPES:  # by which the SDKs raise the exception of that name
+            answer.headers.append((b"x-amzn-errortype", ERROR_TYPES[status]))
+        return answer
 
     # --- pages
 

@@ -167,6 +167,8 @@ class Route:
     """A backend: an address, a list of addresses, or an object with more settings."""
     function: Function | None = None
     """A Python function of the event, sync or async: `package.module:name`, or in Python a callable."""
+    payload_format: Annotated[Text, matching(r"[12]\.0", "1.0 or 2.0")] = "2.0"
+    """The form of the events of a function in an HTTP API: 2.0, or 1.0 as in REST APIs."""
     aggregate: Annotated[Names[Backend], Check("at least one backend", bool, minProperties=1)] | None = None
     """Backends by name. All are asked with GET, and their answers become one JSON object."""
     timeout: Timeout = 29.0
@@ -181,6 +183,8 @@ class Route:
     """Networks from which requests are refused."""
     max_body: Annotated[Whole, between(0, 2**40)] = 10 * 1024 * 1024
     """The largest body of a request, in bytes."""
+    route_response: Flag = True
+    """In a WebSocket API: send what the integration returns to the client. Without it the route is one-way."""
     request: TransformRules = Field(default_factory=no_names)
     """Changes to the request before its backend: `append:header.x`, `overwrite:header.x`, `remove:header.x`,
     `overwrite:path`."""
@@ -357,6 +361,8 @@ class Api:
     """Authorizers by name, for routes to refer to."""
     responses: Responses = Field(default_factory=no_names)
     """Answers of the gateway itself by case, such as THROTTLED or DEFAULT_4XX."""
+    binary_media_types: Texts = ()
+    """In a REST API, the content types of bodies that functions get and give in base64, such as `image/*` or `*/*`."""
     route_selection: TemplateText = "$request.body.action"
     """Where a message of a WebSocket API names its route."""
     limits: Annotated[WebSocketLimits, OrEmpty()] = Field(default_factory=WebSocketLimits)

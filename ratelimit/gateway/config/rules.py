@@ -39,6 +39,8 @@ def _below(path: Path, problems: Iterable[Problem]) -> Iterator[Problem]:
 def _api(name: str, api: Api) -> Iterator[Problem]:
     if api.type != "rest" and api.resources:
         yield Problem(("resources",), f"expected routes: only an API of type rest has resources, not {api.type}")
+    if api.type != "rest" and api.binary_media_types:
+        yield Problem(("binary_media_types",), f"expected only in an API of type rest, not {api.type}")
     if api.type != "websocket":
         for field in ("limits", "route_selection", "origins"):
             if getattr(api, field) != getattr(_PLAIN, field):
@@ -130,6 +132,8 @@ def _keys(name: str, api: Api, deployment: str | None) -> Iterator[Problem]:
 
 def _route(key: str, route: Route) -> Iterator[Problem]:
     """Check a route of an HTTP or a REST API."""
+    if not route.route_response:
+        yield Problem(("route_response",), "expected only in an API of type websocket: a request is always answered")
     try:
         segments = RouteKey.parse(key).segments
     except ValueError:

@@ -32,12 +32,12 @@ def header_value(name: str, value: str) -> bytes:
         return quote(value.strip(), safe=" !#$&'()*+,/:;=?@[]~").encode()
 
 
-def combine(headers: Headers) -> dict[str, str]:
+def combine(headers: Headers, comma: str = ", ") -> dict[str, str]:
     """Return headers by name, as text; several of one name become one list (RFC 9110, 5.3)."""
     texts: dict[str, str] = {}
     for raw, value in headers:
         name, text = raw.decode("latin-1"), value.decode("latin-1")
-        texts[name] = f"{texts[name]}, {text}" if name in texts else text
+        texts[name] = f"{texts[name]}{comma}{text}" if name in texts else text
     return texts
 
 

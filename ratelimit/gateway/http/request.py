@@ -29,11 +29,16 @@ class WebSocketEvent:
         connection: the id of the connection; empty for plain HTTP.
         type: "CONNECT", "MESSAGE" or "DISCONNECT".
         message: the JSON value of a text message.
+        connected_ms: when the client was connected, since the epoch.
+        code, reason: with which it was closed.
     """
 
     connection: str = ""
     type: str = ""
     message: Any = None
+    connected_ms: int = 0
+    code: int = 1005
+    reason: str = ""
 
 
 NO_WEBSOCKET = WebSocketEvent()

@@ -11,7 +11,7 @@ from gateway_harness import KEY, App
 from waiting import until_async
 
 from ratelimit.gateway import Api, Authorizer, CalendarQuota, Configuration, Mock, Plan, Route, Stage, Throttle
-from ratelimit.gateway.functions import FunctionPool
+from ratelimit.gateway.functions.pool import FunctionPool
 from ratelimit.gateway.http.errors import Refusal
 from ratelimit.gateway.throttling.failures import LimiterFailures
 from ratelimit.testing import ManualClock
@@ -176,13 +176,13 @@ def test_calls_that_wait_are_bounded(kind):
             return "done"
 
         function = blocking if kind == "sync" else suspended
-        calls = [asyncio.create_task(pool.call(function, {}, 60)) for _ in range(5)]
+        calls = [asyncio.create_task(pool.call(function, ({},), 60)) for _ in range(5)]
         await until_async(lambda: pool._free._value == 0)
         with pytest.raises(Refusal):
-            await pool.call(function, {}, 60)
+            await pool.call(function, ({},), 60)
         gate.set()
         opened.set()
         assert await asyncio.gather(*calls) == ["done"] * 5
-        assert await pool.call(function, {}, 60) == "done"
+        assert await pool.call(function, ({},), 60) == "done"
 
     asyncio.run(run())

@@ -154,8 +154,8 @@ def test_an_authorizers_answer_is_used_only_where_it_was_given_for():
     asked = []
 
     def authorizer(event):
-        asked.append((event["httpMethod"], event["rawPath"]))
-        return event["httpMethod"] == "GET" and event["rawPath"] == "/users/carl"
+        asked.append((event["requestContext"]["http"]["method"], event["rawPath"]))
+        return asked[-1] == ("GET", "/users/carl")
 
     for cache_key, allowed in ((["$context.httpMethod", "$context.path"], [200, 403, 403, 200]), ([], [200] * 4)):
         asked.clear()

@@ -1,0 +1,99 @@
+"""Calling a function of an event, and of a context if it takes one."""
+
+import inspect
+import time
+import uuid
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Protocol
+
+from .pool import FunctionPool
+
+
+class Function(Protocol):
+    """A function, wherever it runs."""
+
+    async def invoke(self, event: dict[str, Any], timeout: float) -> Any:
+        """Return its result.
+
+        Raises: TimeoutError after so many seconds; Refusal where it cannot be called; any other exception of the
+            function itself.
+        """
+
+
+class Context:
+    """The second argument of a handler: the attributes and methods of the context that AWS Lambda passes.
+
+    Args:
+        name: of the function.
+        deadline: by `time.monotonic`, when the call is given up.
+        memory: in MB; only reported.
+    """
+
+    function_version = "$LATEST"
+    identity = None
+    client_context = None
+
+    def __init__(self, name: str, deadline: float, memory: int = 128) -> None:
+        self.function_name = name
+        self.invoked_function_arn = f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
+        self.memory_limit_in_mb = str(memory)
+        self.aws_request_id = str(uuid.uuid4())
+        self.log_group_name = f"/aws/lambda/{name}"
+        self.log_stream_name = "local"
+        self._deadline = deadline
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the milliseconds until the call is given up."""
+        return max(0, int((self._deadline - time.monotonic()) * 1000))
+
+
+class LocalFunction:
+    """A function in the process of the gateway.
+
+    Args:
+        function: of an event, or of an event and a context; or its name as "package.module:name".
+        pool: bounds its calls.
+
+    Raises: ValueError when it cannot be loaded.
+    """
+
+    def __init__(self, function: Callable[..., Any] | str, pool: FunctionPool) -> None:
+        self._function = load_function(function)
+        self._takes_context = takes_context(self._function)
+        self._name = getattr(self._function, "__name__", "function").strip("<>")
+        self._pool = pool
+
+    async def invoke(self, event: dict[str, Any], timeout: float) -> Any:
+        arguments: tuple[Any, ...] = (event,)
+        if self._takes_context:
+            arguments = event, Context(self._name, time.monotonic() + timeout)
+        return await self._pool.call(self._function, arguments, timeout)
+
+
+def takes_context(function: Callable[..., Any]) -> bool:
+    """Whether a function takes two arguments by position."""
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # one without a signature
+        return True
+    return True
+
+
+def load_function(function: Callable[..., Any] | str) -> Callable[..., Any]:
+    """Return a function, or the one named as `"package.module:name"`.
+
+    Raises: ValueError when it cannot be imported or is not callable.
+    """
+    if not isinstance(function, str):
+        return function
+    module, _, name = function.partition(":")
+    try:
+        loaded = getattr(import_module(module), name)
+    except Exception as error:  # its module runs, and may fail in any way
+        raise ValueError(f"function {function!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not callable(loaded):
+        raise ValueError(f"function {function!r} is not callable")
+    return loaded  # type: ignore[no-any-return]
