@@ -17,8 +17,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## list the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(BUILT)  ## decide real traffic under every algorithm (made up, or LOG=access.log), then a gateway at work
+demo: $(BUILT)  ## decide real traffic under every algorithm (made up, or LOG=access.log), then FastAPI and a gateway at work
 	$(BIN)/python examples/demo.py $(LOG)
+	$(BIN)/python examples/contrib/demo.py
 	$(BIN)/python examples/gateway/demo.py
 
 check: $(BUILT) $(VENV)/.group-test $(VENV)/.group-lint $(VENV)/.group-bench  ## the quick loop: style, types, unit and property tests
@@ -52,7 +53,7 @@ format: $(VENV)/.group-lint  ## put Python into that style
 
 typing: $(BUILT) $(VENV)/.group-test $(VENV)/.group-bench  ## types, and stubs against the compiled modules
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit._engine.constants ratelimit._limiter.attachment ratelimit._limiter.decision ratelimit._limiter.reservation ratelimit.algorithms ratelimit.composite ratelimit.gateway.throttling.chain ratelimit.gateway.observability.meter ratelimit.serve.head --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
+	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit._engine.constants ratelimit._limiter.attachment ratelimit._limiter.decision ratelimit._limiter.reservation ratelimit.algorithms ratelimit.composite ratelimit.gateway.http.fields ratelimit.gateway.throttling.chain ratelimit.gateway.observability.meter ratelimit.serve.head --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
 
 docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html
@@ -86,5 +87,5 @@ $(VENV)/.group-%: $(VENV)/pyvenv.cfg pyproject.toml
 	touch $@
 
 $(BUILT): $(VENV)/.group-build $(SOURCES)
-	$(BIN)/python -m pip install --quiet --quiet --no-build-isolation --editable ".[gateway,replay]"
+	$(BIN)/python -m pip install --quiet --quiet --no-build-isolation --editable ".[gateway,replay,fastapi]"
 	touch $@

@@ -1,7 +1,11 @@
 """Sphinx: `sphinx-build -W -b html docs docs/_build`, with the package built or installed."""
 
+from django.conf import settings
+
 import ratelimit
 from ratelimit.gateway.config.schema import field_docs
+
+settings.configure()  # of Django, for the modules that read it
 
 project = "ratelimit"
 version = release = ratelimit.__version__

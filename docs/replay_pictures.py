@@ -35,12 +35,12 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_log(folder / "access.log")
-        report = replay_log(folder / "access.log", LIMITS)
+        report = replay_log(folder / "access.log", LIMITS, kinds=True)
         (folder / "replay.html").write_text(page(report), encoding="utf-8")
-        suggest([str(folder / "access.log"), "--refuse-at-most", "2%", "--html", str(folder / "suggest.html")])
+        suggest([str(folder / "access.log"), "--html", str(folder / "suggest.html")])
         for made in folder.glob("*.html"):
             made.write_text(made.read_text(encoding="utf-8").replace(f"{folder}/", ""), encoding="utf-8")
-        for kind, height in (("replay", 1_500), ("suggest", 880)):
+        for kind, height in (("replay", 1_330), ("suggest", 1_400)):
             for scheme in ("light", "dark"):
                 take(browser, folder / f"{kind}.html", height, scheme, ROOT / f"docs/pictures/{kind}-{scheme}.png")
     browser.quit()

@@ -1,7 +1,7 @@
 """Decide real traffic under every algorithm: `python examples/demo.py [LOG]`.
 
-Each line of the access log is a request, its client's address the key, and the limit the same for all. Without a
-log it makes one of its own, see traffic.py.
+Each line of the access log is a request, its client's address the key, and the limit the same for all. Then it searches
+for the limit that the log's usual clients stay within. Without a log it makes one of its own, see traffic.py.
 """
 
 import sys
@@ -11,7 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 from traffic import write_log
 
-from ratelimit.replay import Report, replay_log
+from ratelimit.replay import Report, replay_log, suggest_log
+from ratelimit.replay.render.text import suggestions
 
 QUOTA = "30/minute"
 ALGORITHMS = ["token-bucket", "leaky-bucket", "fixed-window", "sliding-window", "sliding-log"]
@@ -35,16 +36,23 @@ def show(report: Report) -> None:
         print(f"{outcome.limit:26}{outcome.admitted:10,}{outcome.refused:10,}{speed:>14}  {top}")
 
 
+def demonstrate(log: Path) -> None:
+    """Show what a limit does, and which limit the log suggests."""
+    show(decide(log))
+    print()
+    print(suggestions(suggest_log(log)))
+
+
 def main() -> None:
     if len(sys.argv) > 2 or sys.argv[1:2] in (["-h"], ["--help"]):
         sys.exit(__doc__)
     if len(sys.argv) == 2:
-        show(decide(Path(sys.argv[1])))
+        demonstrate(Path(sys.argv[1]))
         return
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "access.log"
         print(f"made {write_log(log):,} lines of traffic")
-        show(decide(log))
+        demonstrate(log)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ cdef class Asked:
 
     @property
     def cost(self):
+        """The cost of the request."""
         return self.request.cost
 
     cdef object packed(self):
@@ -227,6 +228,7 @@ cdef class Answer:
 
     @property
     def now_ns(self):
+        """The engine's moment."""
         return self.out.now
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import wraps
 from inspect import iscoroutinefunction
-from typing import Any
+from typing import Any, cast
 
 from .._engine.constants import NS_PER_SECOND
 from ..algorithms import FixedWindow
@@ -78,13 +78,20 @@ class RateLimitDecorator:
             async def limited_coroutine(*args: Any, **kwargs: Any) -> Any:
                 return await function(*args, **kwargs) if self._admits(args, kwargs) else None
 
-            return limited_coroutine
+            limited: Any = limited_coroutine
+        else:
 
-        @wraps(function)
-        def limited(*args: Any, **kwargs: Any) -> Any:
-            return function(*args, **kwargs) if self._admits(args, kwargs) else None
+            @wraps(function)
+            def limited_function(*args: Any, **kwargs: Any) -> Any:
+                return function(*args, **kwargs) if self._admits(args, kwargs) else None
 
-        return limited
+            limited = limited_function
+        limited.clear = self.clear
+        return cast(Callable[..., Any], limited)
+
+    def clear(self) -> None:
+        """Forget all calls, for tests. A decorated function has this method, too."""
+        self._limiter.clear()
 
     def _admits(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         decision = self._limiter.hit("" if self._key is None else self._key(*args, **kwargs))

@@ -173,14 +173,15 @@ class Guard:
         except (TypeError, ValueError):
             raise
         except Exception:
-            self._report(limiter)
+            self.report(limiter)
             return Ruling(limiter, key, cost, None, self.fail_open)
         if self.shadow and not decision.allowed:
             log.warning("%s would refuse key %.100r (shadow mode)", decision.limiter, key)
             return Ruling(limiter, key, cost, decision, True)
         return Ruling(limiter, key, cost, decision, decision.allowed)
 
-    def _report(self, limiter: AnyLimiter) -> None:
+    def report(self, limiter: AnyLimiter) -> None:
+        """Log the error of a limiter, at most once a minute."""
         if time.monotonic() - self._logged >= PAUSE:
             self._logged = time.monotonic()
             log.exception("%s failed; its requests are %s", limiter, "admitted" if self.fail_open else "refused")

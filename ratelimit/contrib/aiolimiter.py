@@ -21,7 +21,8 @@ from ..algorithms import TokenBucket
 from ..quota import Quota
 
 KEY = ""
-UNITS = 1_000_000  # parts of one request, since rates and amounts need not be whole numbers
+MOST_PARTS = 1_000_000  # of one request, since rates and amounts need not be whole numbers
+FINEST = 2**16  # parts in a nanosecond that a limiter can count
 ZERO_NS = 1_000_000_000 * NS_PER_SECOND  # where the time of a loop starts, which counts seconds from any zero
 
 
@@ -64,8 +65,11 @@ class AsyncLimiter:
                 raise ValueError(f"{name}: expected a number above 0, got {value!r}")
         self.max_rate = max_rate
         self.time_period = time_period
-        self._capacity = ceil(Fraction(str(max_rate)) * UNITS)
         period_ns = max(1, round(Fraction(str(time_period)) * NS_PER_SECOND))
+        self._parts = MOST_PARTS
+        while self._parts > 1 and Fraction(str(max_rate)) * self._parts > period_ns * FINEST:
+            self._parts //= 10
+        self._capacity = ceil(Fraction(str(max_rate)) * self._parts)
         quota = Quota(self._capacity, Fraction(period_ns, NS_PER_SECOND))
         self._limiter = TokenBucket(quota, max_keys=1, clock=_LoopClock())
         self._waiters: list[_Waiter] = []  # the next one first
@@ -119,7 +123,9 @@ class AsyncLimiter:
             self._serve()
 
     def _units(self, amount: float) -> int:
-        return ceil(Fraction(str(amount)) * UNITS) if amount < float("inf") else self._capacity + 1
+        if type(amount) is int:
+            return amount * self._parts
+        return ceil(Fraction(str(amount)) * self._parts) if amount < float("inf") else self._capacity + 1
 
     def _serve(self) -> None:
         """Let the waiters pass for which there is room, and come back when there is room for the next one."""

@@ -94,11 +94,11 @@ setting_changed.connect(_forget_settings)
 
 
 class RateLimitMiddleware:
-    """Limit the requests of a Django project, by the setting RATELIMIT, under WSGI and ASGI.
+    """Limit the requests of a Django project, under WSGI and ASGI. The arguments are in the dictionary RATELIMIT.
 
-    RATELIMIT is a dictionary:
+    Args:
         limit: a text such as "100/minute; 10/second", a limiter, or a function of the HttpRequest that returns either,
-            or None for no limit. The other options are optional.
+            or None for no limit. Only this one is required.
         key: a function of the request that returns what is limited: str, bytes or int. By default the client's address.
         cost: a whole number, or a function of the request.
         exempt: paths that are not limited (`"/static/*"` is all that begins so), or a function of the request.

@@ -10,7 +10,7 @@ A route has its own limit; without one that of its blueprint, and without that t
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import wraps
+from functools import partial, wraps
 from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, TypeVar, cast
 from weakref import WeakKeyDictionary, WeakSet
@@ -25,7 +25,7 @@ from ._rules import Counts, Rules
 
 T = TypeVar("T", bound=Callable[..., Any])
 
-RULINGS = "ratelimit.contrib.flask"  # in the environment of a request: its decisions so far
+ENTRY = "ratelimit.contrib.flask"  # in the environment of a request
 EXTENSION = "ratelimit"  # in app.extensions
 EXEMPT, LIMITED = "_ratelimit_exempt", "_ratelimit_limited"  # marks of functions
 OPTIONS = ("default", "shared", "trusted_proxies", "headers", "shadow", "fail_open", "enabled", "max_keys")
@@ -68,7 +68,15 @@ class _State:
         self.counts = counts
         self.default = default
         self.addresses = addresses
-        self.above: dict[Any, list[_Limit]] = {}
+        self.plans: dict[str | None, tuple[_Limit, ...]] = {}  # by endpoint: the limits before the view is called
+
+
+class _Request:
+    """The part of the extension in a request, which is in its environment."""
+
+    def __init__(self, state: _State) -> None:
+        self.state = state
+        self.rulings: list[tuple[_Limit, Ruling]] = []  # so far
 
 
 class Limiter:
@@ -139,7 +147,7 @@ class Limiter:
             counts.limiters.get(default)  # attaches to its table now, where an error is seen
         app.extensions[EXTENSION] = state = _State(counts, limit, ClientAddress(proxies))
         self._states.add(state)
-        app.before_request(self._before)
+        app.before_request(partial(self._before, state))
         app.after_request(_after)
         app.teardown_request(_teardown)
 
@@ -209,30 +217,34 @@ class Limiter:
         self._given_limits.append(rules)
         return _Limit(rules, None, None)
 
-    def _before(self) -> Any:
-        """Decide about a request before its view, by the limit of the blueprint or the default."""
-        app, request = flask.current_app, flask.request
+    def _before(self, state: _State) -> Any:
+        """Decide about a request before its view."""
+        request = _current_request()
+        request.environ[ENTRY] = _Request(state)
+        plan = state.plans.get(request.endpoint)
+        if plan is None:  # all is registered before the first request
+            plan = state.plans[request.endpoint] = self._plan(state, request)
+        return next((answer for limit in plan if (answer := _enforce(limit, request)) is not None), None)
+
+    def _plan(self, state: _State, request: flask.Request) -> tuple[_Limit, ...]:
+        """Return the limits before a view: that of its blueprint or the default, unless it has one of its own."""
+        app = flask.current_app
         view: Any = app.view_functions.get(request.endpoint or "")
         if request.endpoint and request.endpoint.rpartition(".")[2] == "static":
-            return None
-        if view in self._made and (limits := self._limits_above(view)):
-            return next((answer for limit in limits if (answer := _enforce(limit)) is not None), None)
+            return ()
+        if view in self._made:
+            # The view was registered without its limit, if the decorator is above that of the route.
+            registered = {layer for each in app.view_functions.values() for layer in _layers(each)}
+            above = tuple(limit for limit, limited in self._made[view] if limited not in registered)
+            if above:
+                return above
         if hasattr(view, LIMITED) or hasattr(view, EXEMPT):
-            return None
+            return ()
         for name in request.blueprints:
             if (blueprint := app.blueprints[name]) in self._blueprints:
                 limit_of_blueprint = self._blueprints[blueprint]
-                return None if limit_of_blueprint is None else _enforce(limit_of_blueprint)
-        default = _state().default
-        return None if default is None else _enforce(default)
-
-    def _limits_above(self, view: Any) -> list[_Limit]:
-        """Return the limits of a view that was registered without them, since the decorator is above the route's."""
-        state = _state()
-        if view not in state.above:
-            registered = {layer for each in flask.current_app.view_functions.values() for layer in _layers(each)}
-            state.above[view] = [limit for limit, limited in self._made[view] if limited not in registered]
-        return state.above[view]
+                return () if limit_of_blueprint is None else (limit_of_blueprint,)
+        return () if state.default is None else (state.default,)
 
 
 def _layers(view: Any) -> Iterator[Any]:
@@ -248,7 +260,7 @@ def _limited(view: Callable[..., Any], limit: _Limit) -> Callable[..., Any]:
 
         @wraps(view)
         async def limited_coroutine(*args: Any, **kwargs: Any) -> Any:
-            answer = _enforce(limit)
+            answer = _enforce(limit, _current_request())
             return await view(*args, **kwargs) if answer is None else answer
 
         limited: Callable[..., Any] = limited_coroutine
@@ -256,7 +268,7 @@ def _limited(view: Callable[..., Any], limit: _Limit) -> Callable[..., Any]:
 
         @wraps(view)
         def limited_function(*args: Any, **kwargs: Any) -> Any:
-            answer = _enforce(limit)
+            answer = _enforce(limit, _current_request())
             return view(*args, **kwargs) if answer is None else answer
 
         limited = limited_function
@@ -264,21 +276,20 @@ def _limited(view: Callable[..., Any], limit: _Limit) -> Callable[..., Any]:
     return limited
 
 
-def _enforce(limit: _Limit) -> Any:
-    """Decide about the current request; return the answer to a refused one, if the application makes one."""
-    if EXTENSION not in flask.current_app.extensions:  # not enabled
+def _enforce(limit: _Limit, request: flask.Request) -> Any:
+    """Decide about a request; return the answer to a refused one, if the application makes one."""
+    entry: _Request | None = request.environ.get(ENTRY)
+    if entry is None:  # not enabled
         return None
-    request = cast(Any, flask.request)._get_current_object()
-    ruling = limit.rules.decide(request, _state().counts)
+    ruling = limit.rules.decide(request, entry.state.counts)
     if ruling is None:
         return None
-    rulings = request.environ.setdefault(RULINGS, [])
     if ruling.allowed:
-        rulings.append((limit, ruling))
+        entry.rulings.append((limit, ruling))
         return None
-    for _, earlier in rulings:  # a request that one limit refuses spends nothing at the others
+    for _, earlier in entry.rulings:  # a request that one limit refuses spends nothing at the others
         earlier.refund()
-    rulings[:] = [(limit._replace(count_if=None), ruling)]
+    entry.rulings = [(limit._replace(count_if=None), ruling)]
     if limit.on_refused is not None:
         return limit.on_refused(request, ruling)
     raise RateLimitExceeded(ruling) if ruling.decision is not None else LimiterFailed(ruling)
@@ -286,33 +297,39 @@ def _enforce(limit: _Limit) -> Any:
 
 def _after(response: flask.Response) -> flask.Response:
     """Add the fields of the last decision, and give back what does not count."""
-    rulings = flask.request.environ.get(RULINGS)
-    if rulings:
-        fields = _state().counts.fields(rulings[-1][1])
+    request = _current_request()
+    entry: _Request | None = request.environ.get(ENTRY)
+    if entry is not None and entry.rulings:
+        fields = entry.state.counts.fields(entry.rulings[-1][1])
         if fields and fields[0][0] not in response.headers:
             response.headers.extend(fields)
-        _settle(response.status_code)
+        _settle(request, entry, response.status_code)
     return response
 
 
 def _teardown(error: BaseException | None) -> None:
-    _settle(500)  # of a request without an answer
+    request = _current_request()
+    entry: _Request | None = request.environ.get(ENTRY)
+    if entry is not None:
+        _settle(request, entry, 500)  # a request without an answer
 
 
-def _settle(status: int) -> None:
-    request = cast(Any, flask.request)._get_current_object()
-    for limit, ruling in request.environ.pop(RULINGS, ()):
+def _settle(request: flask.Request, entry: _Request, status: int) -> None:
+    rulings, entry.rulings = entry.rulings, []
+    for limit, ruling in rulings:
         if limit.count_if is not None and not limit.count_if(request, status):
             ruling.refund()
 
 
-def _state() -> _State:
-    state: _State = flask.current_app.extensions[EXTENSION]
-    return state
+def _current_request() -> flask.Request:
+    request: flask.Request = cast(Any, flask.request)._get_current_object()
+    return request
 
 
 def _address(request: flask.Request) -> str:
-    return _state().addresses(request.remote_addr, request.headers.getlist("X-Forwarded-For"))
+    addresses = cast(_Request, request.environ[ENTRY]).state.addresses
+    forwarded = request.headers.getlist("X-Forwarded-For") if addresses.trusts_any else ()
+    return addresses(request.remote_addr, forwarded)
 
 
 def _scope(target: Any) -> str:

@@ -16,7 +16,7 @@ from .http.body import check_length
 from .http.errors import Refusal
 from .http.request import Receive, Send, check_headers
 from .http.response import NO_BODY, BodyStream, Response, without_body
-from .pipeline import begin, client_disconnected, limit_headers, serve
+from .pipeline import begin, client_disconnected, serve
 from .site import CompiledRoute, Site
 from .throttling.limiters import Limiters
 from .throttling.usage_plan import sweep
@@ -142,17 +142,19 @@ class HttpTransport:
         if response.status in NO_BODY:
             response = await without_body(response)
         status, headers, body = response
-        send = exchange.request.send
-        try:
-            headers = limit_headers(site, exchange, headers)
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            if isinstance(body, bytes):
-                exchange.outcome.response_length = 0 if exchange.request.scope["method"] == "HEAD" else len(body)
-                await send({"type": "http.response.body", "body": body})
-            else:
+        request, ruling = exchange.request, exchange.ruling
+        if ruling is not None:
+            headers = ruling.with_limit_headers(headers, site.limit_headers)
+        start = {"type": "http.response.start", "status": status, "headers": headers}
+        if isinstance(body, bytes):
+            await request.send(start)
+            exchange.outcome.response_length = 0 if request.scope["method"] == "HEAD" else len(body)
+            await request.send({"type": "http.response.body", "body": body})
+        else:
+            try:
+                await request.send(start)
                 await self._stream(exchange, body)
-        finally:
-            if not isinstance(body, bytes):
+            finally:
                 await body.aclose()
 
     async def _stream(self, exchange: Exchange, body: BodyStream) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from .http.paths import PRINTABLE
 from .http.request import Request
-from .routing.router import NOWHERE, Destination
+from .routing.router import NOWHERE
 from .throttling.chain import Ruling
 
 
@@ -30,7 +30,6 @@ class Caller:
     authorizer: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(slots=True, eq=False)
 class Outcome:
     """The outcome of a request.
 
@@ -57,15 +56,17 @@ class Outcome:
 ANONYMOUS = Caller()
 
 
-@dataclass(slots=True, eq=False)
 class Exchange:
     """A request, its destination, its caller, the ruling of the limits, and the outcome."""
 
-    request: Request
-    destination: Destination = NOWHERE
-    caller: Caller = ANONYMOUS
-    ruling: Ruling | None = None
-    outcome: Outcome = field(default_factory=Outcome)
+    __slots__ = ("caller", "destination", "outcome", "request", "ruling")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.destination = NOWHERE
+        self.caller = ANONYMOUS
+        self.ruling: Ruling | None = None
+        self.outcome = Outcome()
 
     def lookup(self, name: str) -> Any:
         """Return the value of a `$variable`."""

@@ -12,7 +12,6 @@ from .http.request import Receive, Request, Send
 from .http.response import Response
 from .observability.meter import stopwatch_ns
 from .site import CompiledRoute, Site
-from .templates.gateway_responses import GatewayResponses
 from .throttling.chain import Chain
 from .throttling.levels import LEVELS
 
@@ -37,11 +36,10 @@ async def serve(site: Site, exchange: Exchange, transport: Transport) -> None:
     """Take one request from its route to its record."""
     route = None
     try:
-        if exchange.request.unreadable is not None:
-            raise exchange.request.unreadable
         route = transport.route(site, exchange)
         if route.guard is None:  # a message has the caller of its handshake
-            response = throttle(site, route.chain_of(exchange.caller), route, exchange)
+            chain = route.chain_of(exchange.caller) if exchange.caller.key else route.chain
+            response = throttle(site, chain, route, exchange)
         else:
             response = await admit(site, route.guard, route, exchange)
         if response is None:
@@ -111,22 +109,23 @@ def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Ex
 
 def refuse(site: Site, exchange: Exchange, error: Exception) -> Response:
     """Make the gateway's own answer to an error that stopped a request."""
-    if isinstance(error, BadValue):
-        error = Refusal("BAD_REQUEST", str(error))
-    elif not isinstance(error, Refusal):
-        log.error("the gateway failed", exc_info=error)
-        error = Refusal("INTERNAL_ERROR")
-    try:
-        return _gateway_response(site.responses_of(exchange.destination), exchange, error)
-    except BadValue:
-        return _gateway_response(site.plain_responses, exchange, error)
-
-
-def _gateway_response(responses: GatewayResponses, exchange: Exchange, refusal: Refusal) -> Response:
-    own, outcome = responses.by_type[refusal.type], exchange.outcome
+    refusal = error if isinstance(error, Refusal) else _refusal_of(error)
+    own, outcome = site.responses_of(exchange.destination).by_type[refusal.type], exchange.outcome
     outcome.error, outcome.error_type, outcome.reason = own.message, refusal.type, refusal.message
     outcome.status, outcome.result = own.status, own.result  # the status is for the template
-    return own.fill(exchange, refusal.headers)
+    if own.constant is not None and not refusal.headers:
+        return own.constant
+    try:
+        return own.fill(exchange, refusal.headers)
+    except BadValue:
+        return site.plain_responses.by_type[refusal.type].fill(exchange, refusal.headers)
+
+
+def _refusal_of(error: Exception) -> Refusal:
+    if isinstance(error, BadValue):
+        return Refusal("BAD_REQUEST", str(error))
+    log.error("the gateway failed", exc_info=error)
+    return Refusal("INTERNAL_ERROR")
 
 
 def client_disconnected(exchange: Exchange) -> None:
@@ -141,7 +140,8 @@ def limit_headers(site: Site, exchange: Exchange, headers: Headers) -> Headers:
 
 def record(site: Site, route: CompiledRoute | None, exchange: Exchange) -> None:
     """Count a request that has ended, and write its line."""
-    MEMORY.release(exchange.request)
+    if exchange.request.held:
+        MEMORY.release(exchange.request)
     outcome = exchange.outcome
     meter = site.unrouted if route is None else route.meter
     if meter is not None:

@@ -19,9 +19,10 @@ How a log becomes a report:
     cli/                   the commands
 """
 
+from .answer import suggest_log
 from .arrays import replay
 from .limits import Limit
 from .logs import replay_log
 from .report import Report
 
-__all__ = ["Limit", "Report", "replay", "replay_log"]
+__all__ = ["Limit", "Report", "replay", "replay_log", "suggest_log"]

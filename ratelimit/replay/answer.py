@@ -1,17 +1,19 @@
 """The answer of `ratelimit suggest`: limits, what they do, and the clients above them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..language import LimitSpec
+from ..language import ALGORITHMS, LimitSpec
+from ..quota import Quota
 from .batch import UNKNOWN
 from .clients import CLASSES, Clients, most_frequent
 from .limits import Limit, at_most, at_once
-from .logs import Rooms
+from .logs import Rooms, paths, recorded
 from .report import TOO_FEW, Above, Answer, Group, Peaks, Point, Suggestion
 from .search import Replays, accepted, grid, part, suggest
 from .trace import Trace
@@ -105,6 +107,13 @@ class Inquiry:
             groups=groups,
             complete=complete,
         )
+
+    def rows(self) -> Iterator[tuple[str, int, int, str]]:
+        """Yield each client with its requests, its peak and its kind; the largest peaks first."""
+        clients = self.clients
+        for number in np.lexsort((-clients.requests, -clients.peaks)).tolist():
+            kind = CLASSES[int(clients.classes[number])].name or "usual"
+            yield self.reader.name(number), int(clients.requests[number]), int(clients.peaks[number]), kind
 
     def search(
         self, algorithms: list[str], trace: Trace, clients: Clients, allowed: int
@@ -202,6 +211,35 @@ class Inquiry:
             replays = Replays(trace, Rooms(trace, self.size), self.replayed)
             result.append(Group(texts[number], len(trace), None if spec is None else self.described(spec, replays)))
         return result
+
+
+def suggest_log(
+    logs: "str | PathLike[str] | Iterable[str | PathLike[str]]",
+    *,
+    algorithms: Iterable[str] = ALGORITHMS,
+    clients_at_most: float = 0.001,
+    per: str = "minute",
+    by: str | None = None,
+    **how: Any,
+) -> Answer:
+    """Find the smallest limits that touch at most a share of the clients that do not look like programs.
+
+    Args:
+        logs: as for `replay_log`, and so are `key`, `format` and all further options.
+        algorithms: for each of them a limit is searched.
+        clients_at_most: the share of the usual clients that may be refused anything; at least one may.
+        per: the period of the limits.
+        by: how to group requests, for a limit for each group, such as "path/1".
+
+    Raises: as `replay_log`.
+    """
+    from .reading.reader import Reader
+
+    reader = Reader(paths(logs), profile=True, **how)
+    trace, complete = recorded(reader)
+    period_ns = Quota.parse(f"1/{per}").period_ns
+    inquiry = Inquiry(reader, trace, [*algorithms], period_ns, clients_at_most=clients_at_most, per=per, by=by)
+    return inquiry.answer(complete)
 
 
 def group_of(target: str, by: str) -> str:

@@ -11,7 +11,7 @@ from ._counting import SlidingCounts
 from .batch import BATCH_SIZE, COUNTED_KEYS, Batch
 from .limits import Limit, at_most, memory_ns
 from .measures import DurationHistogram, Timeline, grown, jain
-from .report import KeyCount, Largest, Outcome, Report, Source
+from .report import Counts, KeyCount, Largest, Outcome, Report, Source
 
 SPARE = 4  # times as much room as there are live keys: then a search is short
 STEP = 1_024
@@ -137,6 +137,9 @@ class Engine:
             ],
             source=source,
             complete=complete,
+            counts=Counts(
+                name, counted, grown(self.requests_by_key, counted), [run.refused_by_key for run in self.runs]
+            ),
         )
 
 
@@ -193,7 +196,7 @@ class LimitRun:
         untouched = int(np.count_nonzero(requests)) - len(touched)
         by_share = _by_share(shares)
         by_share[0] += untouched
-        top = np.argsort(-refused, kind="stable")[:TOP].tolist()
+        top = most(self.refused_by_key, touched)
         allowed = None
         if self.kept is not None:
             allowed = np.concatenate([np.empty(0, bool), *self.kept])
@@ -206,7 +209,7 @@ class LimitRun:
             keys_refused=len(touched),
             keys_by_share=list(zip(SHARES, by_share, strict=True)),
             fairness=jain(1 - shares, untouched),
-            top=[KeyCount(name(int(touched[i])), int(requests[touched[i]]), int(refused[i])) for i in top],
+            top=[KeyCount(name(key), int(requests[key]), int(self.refused_by_key[key])) for key in top],
             waits=self.waits.summary(),
             delays=self.delays.summary() if self.delays else None,
             largest=[
@@ -220,6 +223,12 @@ class LimitRun:
             seconds=self.seconds,
             allowed=allowed,
         )  # fmt: skip
+
+
+def most(refused: NDArray[np.uint32], touched: NDArray[np.intp]) -> list[int]:
+    """Return the keys most refused, of the touched ones."""
+    order = np.argsort(-refused[touched].astype(np.int64), kind="stable")[:TOP]
+    return touched[order].tolist()  # type: ignore[no-any-return]
 
 
 def _by_share(shares: NDArray[np.float64]) -> list[int]:

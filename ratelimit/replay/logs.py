@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._engine.constants import NS_PER_SECOND
 from ..quota import checked_int
 from .batch import COUNTED_KEYS
-from .engine import Engine, NoRoom, room
+from .clients import CLASSES, Clients
+from .engine import Engine, NoRoom, most, room
 from .limits import Limit
 from .reading.timestamps import LATEST
 from .report import Report
@@ -39,6 +42,7 @@ def replay_log(
     until: int = LATEST,
     sample: float = 1.0,
     counted_keys: int = COUNTED_KEYS,
+    kinds: bool = False,
     progress: Callable[[int], object] = lambda size: None,
 ) -> Report:
     """Decide the lines of logs by several limits, in memory that does not grow with the logs.
@@ -51,6 +55,7 @@ def replay_log(
         time: the field with the time.
         where, since, until, sample: which requests count, see Reader.
         counted_keys: as for `replay`.
+        kinds: whether to find out which of the refused clients look like programs.
         progress: called with the number of bytes that were read.
 
     Returns: a Report. Interrupted (KeyboardInterrupt), it reports what is known so far.
@@ -64,7 +69,7 @@ def replay_log(
     counted_keys = checked_int(counted_keys, "counted_keys", least=0, bits=31)
     reader = Reader(
         paths(logs), key, format=format, time=time, where=where, since=since, until=until, sample=sample,
-        counted_keys=counted_keys, progress=progress,
+        counted_keys=counted_keys, profile=kinds, progress=progress,
     )  # fmt: skip
     trace, complete = recorded(reader)
     return decided(reader, trace, chosen, complete)
@@ -96,7 +101,7 @@ def decided(reader: "Reader", trace: Trace, limits: list[Limit], complete: bool 
         except NoRoom as full:
             rooms.grow(full.limit)
             continue
-        return engine.report(
+        report = engine.report(
             reader.name,
             reader.distinct,
             reader.distinct,
@@ -104,6 +109,22 @@ def decided(reader: "Reader", trace: Trace, limits: list[Limit], complete: bool 
             source=reader.source(),
             complete=complete,
         )
+        return _with_kinds(report, reader, trace) if reader.profile else report
+
+
+def _with_kinds(report: Report, reader: "Reader", trace: Trace) -> Report:
+    """Return the report with what the refused clients look like."""
+    assert report.counts is not None
+    classes = Clients(trace, reader.distinct, reader.agents.texts(), reader.targets.texts(), 60 * NS_PER_SECOND).classes
+    outcomes = []
+    for outcome, refused in zip(report.outcomes, report.counts.refused, strict=True):
+        touched = np.flatnonzero(refused[: reader.distinct])
+        numbers = np.bincount(classes[touched], minlength=len(CLASSES))
+        kinds = {kind.name: int(numbers[i]) for i, kind in enumerate(CLASSES) if kind.name and numbers[i]}
+        named = {reader.name(client): CLASSES[classes[client]].name for client in most(refused, touched)}
+        top = [replace(key, kind=named[key.key]) for key in outcome.top]
+        outcomes.append(replace(outcome, kinds=kinds, top=top))
+    return replace(report, outcomes=outcomes)
 
 
 class Rooms:

@@ -1,23 +1,30 @@
 """The results of a replay."""
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .measures import DurationSummary
+from .measures import DurationSummary, grown
 
 TOO_FEW = 10  # usual clients, below which a share of them means nothing
 
 
 @dataclass(frozen=True)
 class KeyCount:
-    """One key's requests, and how many of them were refused."""
+    """One key's requests, and how many of them were refused.
+
+    Attributes:
+        kind: what it looks like: "crawler", "script", "scan" or "login attack"; "" for a usual client, and where
+            this was not looked at.
+    """
 
     key: str
     requests: int
     refused: int
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Outcome:
         keys_by_share: how many keys were refused up to which share of their requests: [(share, keys)].
         fairness: Jain's index of the keys' admitted shares; 1 is the same share for all.
         top: the keys most refused.
+        kinds: how many of the refused keys look like a program, by kind; None if this was not looked at.
         waits: how long refused requests would have had to wait.
         delays: how long admitted requests wait for their turn (leaky bucket), otherwise None.
         largest: for each quota of the limit.
@@ -79,6 +87,7 @@ class Outcome:
     refused_over_time: list[int] = field(repr=False)
     seconds: float
     allowed: NDArray[np.bool_] | None = field(repr=False, default=None)
+    kinds: dict[str, int] | None = None
 
     @property
     def requests(self) -> int:
@@ -91,6 +100,34 @@ class Outcome:
     @property
     def decisions_per_second(self) -> float:
         return self.requests / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The counts of each key, by id.
+
+    Attributes:
+        name: returns the key of an id.
+        requests: of each key; beyond `size` ids, one count for all others.
+        refused: the same of each limit.
+    """
+
+    name: Callable[[int], str]
+    size: int
+    requests: NDArray[np.int64]
+    refused: list[NDArray[np.uint32]]
+
+    def rows(self) -> Iterator[tuple[str, int, list[int]]]:
+        """Yield each key with its requests, and those that each limit refused; the most refused by the first first."""
+        first = grown(self.refused[0], self.size)[: self.size].astype(np.int64)
+        for number in np.lexsort((-self.requests[: self.size], -first)).tolist():
+            yield self.name(number), int(self.requests[number]), [_at(counts, number) for counts in self.refused]
+        if others := _at(self.requests, self.size):
+            yield "(all others)", others, [_at(counts, self.size) for counts in self.refused]
+
+
+def _at(counts: "NDArray[np.int64] | NDArray[np.uint32]", number: int) -> int:
+    return int(counts[number]) if number < len(counts) else 0
 
 
 @dataclass(frozen=True)
@@ -140,6 +177,7 @@ class Report:
         outcomes: one for each limit.
         source: the logs, if the requests were read from logs.
         complete: False if the replay was interrupted.
+        counts: those of every key.
     """
 
     requests: int
@@ -154,10 +192,12 @@ class Report:
     outcomes: list[Outcome]
     source: Source | None = None
     complete: bool = True
+    counts: Counts | None = field(repr=False, compare=False, default=None)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as numbers, strings and lists, for JSON."""
-        result = asdict(self)
+        result = asdict(replace(self, counts=None))
+        del result["counts"]
         for outcome, known in zip(result["outcomes"], self.outcomes, strict=True):
             outcome["refused_share"] = known.refused_share
             outcome["decisions_per_second"] = known.decisions_per_second

@@ -107,7 +107,7 @@ def test_a_task_that_comes_later_does_not_take_the_room_of_a_waiting_one():
 
 @pytest.mark.parametrize("has_its_turn", [False, True])
 def test_a_cancelled_task_gives_its_turn_away(has_its_turn):
-    """Also if it is cancelled between the moment of its turn and the moment at which it continues."""
+    """It may be cancelled between the moment of its turn and the moment at which it continues."""
 
     async def scenario():
         limiter = AsyncLimiter(3, 3)
@@ -125,6 +125,11 @@ def test_a_cancelled_task_gives_its_turn_away(has_its_turn):
         return round(loop.time() - began, 1)
 
     assert run(scenario()) == 1
+
+
+def test_a_high_rate_has_larger_parts():
+    limiter = AsyncLimiter(1e9, 1)
+    assert run(moments(limiter, 1e9, 0.5, 1e6)) == [0, 0, 0.001]
 
 
 def test_capacity():

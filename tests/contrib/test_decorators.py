@@ -67,6 +67,18 @@ def test_limits_by_key(seconds):
     assert [call("ann"), call("bob"), call("ann")] == ["ann", "bob", None]
 
 
+def test_a_limited_function_can_forget_its_calls(seconds):
+    @sleep_and_retry
+    @limits(calls=1, period=900, clock=seconds)
+    def called():
+        return "called"
+
+    for _ in range(3):
+        assert called() == "called"
+        called.clear()
+    assert seconds.slept == []
+
+
 def test_sleep_and_retry_sleeps_as_long_as_it_has_to(seconds, monkeypatch):
     monkeypatch.setattr(time, "sleep", seconds.sleep)
     call = sleep_and_retry(limits(calls=2, period=10, clock=seconds)(lambda value: value))

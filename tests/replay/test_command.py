@@ -1,5 +1,6 @@
 """The commands `ratelimit replay` and `ratelimit suggest`."""
 
+import csv
 import json
 import os
 import pty
@@ -13,15 +14,12 @@ from functools import partial
 import pytest
 
 from ratelimit.language import ALGORITHMS
-from ratelimit.replay import answer as answer_module
 from ratelimit.replay import replay_log
 from ratelimit.replay.cli import replay as replay_command
 from ratelimit.replay.cli import suggest as suggest_command
 from ratelimit.replay.limits import Limit
-from ratelimit.replay.logs import Rooms, recorded
 from ratelimit.replay.render.charts import histogram
 from ratelimit.replay.render.text import columns, duration, percent
-from ratelimit.replay.search import Replays, smallest
 
 LIMITS = ["--limit", "token-bucket 60/minute burst 40", "--limit", "fixed-window 60/minute"]
 RUN = [sys.executable, "-m", "ratelimit"]
@@ -32,9 +30,13 @@ def test_prints_a_table(made_log, capsys):
     printed, errors = capsys.readouterr()
     report = replay_log(made_log, LIMITS[1::2])
     assert errors == ""
-    assert printed.startswith(f"{report.requests:,} requests by {report.keys:,} clients in 1 d, 2026-01-05 00:00:0")
+    assert printed.startswith(
+        f"token-bucket 60/minute burst 40 refuses 3 of {report.keys:,} clients; "
+        "all of them look like programs: 1 login attack, 1 crawler and 1 script\n"
+        f"{report.requests:,} requests by {report.keys:,} clients in 1 d, 2026-01-05 00:00:0"
+    )
     for outcome in report.outcomes:
-        row = next(line for line in printed.splitlines() if line.startswith(outcome.limit))
+        row = next(line for line in printed.splitlines()[1:] if line.startswith(outcome.limit))
         assert row.removeprefix(outcome.limit).split()[:2] == [f"{outcome.admitted:,}", f"{outcome.refused:,}"]
         assert f"{outcome.top[0].key} " in printed
     assert "a boundary burst" in printed
@@ -53,6 +55,36 @@ def test_json_has_the_same_numbers_and_html_is_written(made_log, tmp_path, capsy
         assert told["largest"][0]["admitted"] == outcome.largest[0].admitted
         assert sum(told["refused_over_time"]) == outcome.refused
     assert f"{report.outcomes[0].refused:,}" in page.read_text(encoding="utf-8")
+
+
+def test_csv_has_a_row_for_each_key(made_log, tmp_path, capsys):
+    path = tmp_path / "keys.csv"
+    assert replay_command.main([str(made_log), *LIMITS, "--csv", str(path)]) == 0
+    report = replay_log(made_log, LIMITS[1::2])
+    head, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+    assert head == ["key", "requests", *(f"refused by {outcome.limit}" for outcome in report.outcomes)]
+    assert len({row[0] for row in rows}) == len(rows) == report.keys
+    assert sum(int(row[1]) for row in rows) == report.requests
+    for column, outcome in enumerate(report.outcomes, 2):
+        assert sum(int(row[column]) for row in rows) == outcome.refused
+    assert [row[0] for row in rows[:3]] == [key.key for key in report.outcomes[0].top]
+    capsys.readouterr()
+    assert suggest_command.main([str(made_log), "--algorithm", "fixed-window", "--csv", "-"]) == 0
+    head, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    assert (head, rows[0]) == (
+        ["key", "requests", "most in a minute", "looks like"],
+        ["203.0.113.66", "6000", "704", "login attack"],
+    )
+    assert len(rows) == report.keys
+
+
+def test_csv_has_one_row_for_all_keys_that_are_not_counted(made_log):
+    report = replay_log(made_log, "1/minute", counted_keys=10)
+    rows = [*report.counts.rows()]
+    assert len(rows) == 11
+    assert rows[-1][0] == "(all others)"
+    assert sum(row[1] for row in rows) == report.requests
+    assert sum(row[2][0] for row in rows) == report.outcomes[0].refused
 
 
 def test_reports_unusual_lines(tmp_path, capsys):
@@ -136,97 +168,6 @@ def test_too_many_live_keys_are_replayed_with_more_room(made_log, monkeypatch):
         assert (one.admitted, one.refused, one.top) == (other.admitted, other.refused, other.top)
 
 
-# --- suggest
-
-
-@pytest.fixture(scope="module")
-def trace(made_log):
-    from ratelimit.replay.reading.reader import Reader
-
-    reader = Reader([str(made_log)])
-    recording, _ = recorded(reader)
-    return Replays(recording, Rooms(recording, reader.distinct))
-
-
-@pytest.fixture(scope="module")
-def answer(made_log, tmp_path_factory):
-    path = tmp_path_factory.mktemp("suggest") / "answer.json"
-    assert suggest_command.main([str(made_log), "--refuse-at-most", "3%", "--json", str(path)]) == 0
-    return json.loads(path.read_text())
-
-
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_smaller_limit_than_the_suggested_one_refuses_too_many(algorithm, answer, trace, made_log):
-    allowed = int(0.03 * len(trace))
-    found = next(one for one in answer["suggestions"] if one["algorithm"] == algorithm)
-    number = found["number"]
-    outcome = replay_log(made_log, found["limit"]).outcomes[0]
-    assert outcome.refused == found["refused"] <= allowed
-    for smaller in {
-        found["limit"].replace(f" {number}/", f" {number - 1}/"),
-        found["limit"].replace(f"burst {found['at_once']}", f"burst {found['at_once'] - 1}"),
-        found["limit"].replace(f"capacity {found['at_once'] - 1}", f"capacity {found['at_once'] - 2}"),
-    } - {found["limit"]}:
-        assert trace.refused(Limit.parse(smaller)) > allowed
-    assert outcome.largest[0].admitted <= found["most"]
-
-
-def test_curve_shows_the_refusals_of_each_limit(answer, trace):
-    assert len(answer["suggestions"]) == 5
-    for found in answer["suggestions"]:
-        assert len(found["curve"]) > 4
-        number, refused = found["curve"][2]["number"], found["curve"][2]["refused"]
-        limit = found["limit"].replace(f" {found['number']}/", f" {number}/")
-        assert trace.refused(Limit.parse(limit)) == refused
-        shares = [point["refused"] for point in found["curve"]]
-        assert shares == sorted(shares, reverse=True)
-
-
-def test_suggests_no_limit_when_none_fits(tmp_path, capsys):
-    """No request may be refused, and 50,000 come at once: too many for a sliding log."""
-    path = tmp_path / "log.csv"
-    path.write_text("time,client\n" + "1767571200,192.0.2.1\n" * 50_000)
-    assert (
-        suggest_command.main(
-            [str(path), "--refuse-at-most", "0", "--algorithm", "sliding-log", "--algorithm", "fixed-window"]
-        )
-        == 0
-    )
-    printed = capsys.readouterr().out
-    assert "sliding-log: no limit refuses so few" in printed
-    assert "fixed-window 50000/minute" in printed
-
-
-def test_interrupted_search_prints_what_it_found(made_log, monkeypatch, capsys):
-    whole = answer_module.suggest
-
-    def interrupted(measure, algorithm, *rest):
-        if algorithm == "sliding-window":
-            raise KeyboardInterrupt
-        return whole(measure, algorithm, *rest)
-
-    monkeypatch.setattr(answer_module, "suggest", interrupted)
-    chosen = [word for name in ("fixed-window", "sliding-window") for word in ("--algorithm", name)]
-    assert suggest_command.main([str(made_log), *chosen]) == 1
-    printed = capsys.readouterr().out
-    assert "interrupted: this is what was known by then" in printed
-    assert "fixed-window " in printed
-    assert "sliding-window" not in printed
-
-
-@pytest.mark.parametrize("share", ["100%", "some", "2", "nan"])
-def test_rejects_invalid_shares(share, made_log, capsys):
-    with pytest.raises(SystemExit):
-        suggest_command.main([str(made_log), "--refuse-at-most", share])
-    assert "expected a share such as 0.1% or 0.001" in capsys.readouterr().err
-
-
-def test_search_finds_the_smallest_number():
-    for least in range(1, 40):
-        for below in range(1, 40):
-            assert smallest(lambda number: number >= least, below) == min(least, below)  # noqa: B023
-
-
 # --- words
 
 
@@ -261,7 +202,7 @@ def test_time_axis_has_at_least_two_labels(longest, labels):
     [
         (["--html", "no-such-folder/report.html"], "'no-such-folder/report.html' cannot be written"),
         (["--json", "."], "'.' cannot be written"),
-        (["--json", "-", "--html", "-"], "cannot both be standard output"),
+        (["--json", "-", "--html", "-"], "only one of --json, --html and --csv can be standard output"),
     ],
 )
 @pytest.mark.parametrize("main", [replay_command.main, suggest_command.main])
@@ -438,59 +379,3 @@ def test_suggested_sliding_log_fits_its_maximum(tmp_path, capsys):
         assert ("sliding-log: no limit refuses so few" in printed) == none
         assert ("sliding-log 30000/minute" in printed) != none
         assert f"fixed-window {requests}/minute" in printed
-
-
-# --- which requests count
-
-
-@pytest.mark.parametrize(
-    ("arguments", "requests"),
-    [
-        (["--where", "path ^= /login"], 2),
-        (["--where", "path ^= /login and status >= 400"], 1),
-        (["--where", "status = 404 or (method != GET and not path $= n)"], 1),
-        (["--where", "path *= og or agent ~ '^curl/[0-9]'"], 3),
-        (["--where", "size < 100"], 2),
-        (["--where", 'agent = "-"'], 1),
-        (["--since", "2026-01-05T00:02"], 2),
-        (["--until", "2026-01-05 00:02:00"], 1),
-        (["--since", "2026-01-05T00:02", "--until", "2026-01-05T00:03"], 1),
-    ],
-)
-def test_conditions_choose_requests(arguments, requests, tmp_path, capsys):
-    log = tmp_path / "log"
-    log.write_text(
-        '192.0.2.1 - - [05/Jan/2026:00:01:00 +0000] "POST /login HTTP/1.1" 401 50 "-" "-"\n'
-        '192.0.2.1 - - [05/Jan/2026:00:02:00 +0000] "GET /login?next=x HTTP/1.1" 200 500 "-" "x"\n'
-        '192.0.2.2 - - [05/Jan/2026:00:03:00 +0000] "GET /no HTTP/1.1" 404 9 "-" "curl/8"\n'
-    )
-    assert replay_command.main([str(log), *arguments, "--json", "-"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert (report["requests"], report["source"]["excluded"]) == (requests, 3 - requests)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--where", "path"], "--where 'path': expected one of = != ^= "),
-        (["--where", "path = /x y"], "expected 'and' or 'or', got 'y'"),
-        (["--where", "status > many"], "expected a number after >"),
-        (["--where", "(path = /x"], "expected ')', got the end"),
-        (["--where", "path ~ '['"], "expected a regular expression in RE2's syntax after ~"),
-        (["--where", "colour = red"], "no field 'colour' (choose from client"),
-        (["--since", "soon"], "--since: expected a time such as 2026-01-05T12:00, got 'soon'"),
-        (["--since", "2030-01-01 00:00"], "requests is left by --where, --since, --until and --sample"),
-    ],
-)
-def test_rejects_wrong_conditions(arguments, says, made_log, capsys):
-    assert replay_command.main([str(made_log), *arguments]) == 2
-    assert says in capsys.readouterr().err
-
-
-def test_a_sample_has_all_requests_of_its_clients(made_log):
-    whole = replay_log(made_log, LIMITS[1::2])
-    part = replay_log(made_log, LIMITS[1::2], sample=0.25)
-    assert 0.2 < part.keys / whole.keys < 0.3
-    requests = {key.key: (key.requests, key.refused) for key in whole.outcomes[0].top}
-    assert all(requests[key.key] == (key.requests, key.refused) for key in part.outcomes[0].top)
-    assert part.requests + part.source.excluded == whole.requests

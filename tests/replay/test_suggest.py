@@ -1,6 +1,7 @@
 """`suggest`: limits that touch few clients, and what the clients above them look like."""
 
 import json
+import re
 import subprocess
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from ratelimit.replay.answer import Inquiry, group_of
 from ratelimit.replay.cli import suggest
 from ratelimit.replay.logs import recorded
 from ratelimit.replay.reading.reader import Reader
+from ratelimit.replay.render.by_group import groups_configuration
 from ratelimit.replay.render.configuration import configuration
 
 MINUTE = 60 * 10**9
@@ -194,3 +196,29 @@ def test_prints_the_configuration_alone(tmp_path, capsys):
     path = write(tmp_path / "few", people(3))
     assert suggest.main([str(path), "--as", "nginx"]) == 2
     assert "too small a sample" in capsys.readouterr().err
+
+
+def test_limits_by_path_are_configuration(made_log, tmp_path):
+    """Where each group has a limit, they are printed with what distinguishes the groups."""
+    found = answer(made_log, algorithms=["sliding-log"], by="method + path/1")
+    names = {}
+    exec(groups_configuration(found, "python"), names)
+    assert str(names["limiters"]["GET /img"]).startswith("sliding-log ")
+    served = yaml.safe_load(groups_configuration(found, "serve"))["limits"]
+    assert served["get_img"] == {"limit": str(names["limiters"]["GET /img"])}
+    lines = groups_configuration(found, "nginx").splitlines()
+    expressions = dict(re.findall(r'\$client_of_(\w+) \{ "~(.*)" \$binary', "\n".join(lines)))
+    assert len(expressions) == len(names["limiters"])
+    for target, matches in (("GET /img/logo.png", True), ("GET /images", False), ("POST /img/logo.png", False)):
+        assert bool(re.match(expressions["get_img"], target)) == matches
+    http = " ".join(line for line in lines if line.startswith(("map", "limit_req_zone")))
+    rest = " ".join(line for line in lines if line.startswith(("limit_req ", "limit_req_status")))
+    config = tmp_path / "nginx.conf"
+    config.write_text(
+        f"pid {tmp_path}/pid; error_log {tmp_path}/error.log; events {{}}\n"
+        f"http {{ access_log off; {http} server {{ listen 127.0.0.1:1; location / {{ {rest} }} }} }}"
+    )
+    done = subprocess.run([program("nginx"), "-t", "-p", tmp_path, "-c", config], capture_output=True, text=True)
+    assert "syntax is ok" in done.stderr, done.stderr
+    with pytest.raises(ValueError, match="--as with --by: expected one of python, serve, nginx, got 'envoy'"):
+        groups_configuration(found, "envoy")

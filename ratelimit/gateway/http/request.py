@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from .errors import Refusal
+from .fields import stripped_by_name
 from .forwarded import forwarded, is_claim
 from .headers import CLOSE, Headers
 from .networks import Networks, client_address
-from .target import BadTarget, check_authority
+from .target import HOST_NAMES, BadTarget
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -55,6 +56,7 @@ class Request:
 
     Attributes:
         headers: the last one of each name.
+        host: in lower case, without its port; known once the headers have been checked.
         client: the address of the client; empty where it is not known.
         behind_proxy: whether it came through a trusted proxy.
         websocket: for an event of a WebSocket, which one.
@@ -63,24 +65,28 @@ class Request:
         held: bytes of bodies that are in memory for it, as `http/body.py` counts them.
     """
 
+    host = ""
     behind_proxy = False
     websocket = NO_WEBSOCKET
     body: bytes | None = None
     waited = 0.0
-    held = 0
     _id = ""
 
     def __init__(
         self, scope: Any, receive: Receive, send: Send, received_ns: int, started_ns: int, body_timeout: float
     ) -> None:
-        headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]  # RFC 9112, 5: once, for all
-        self.scope = {**scope, "headers": headers}
+        by_name = stripped_by_name(scope["headers"])
+        if by_name is None:  # RFC 9112, 5: blanks around values are removed once, for all
+            headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+            scope, by_name = {**scope, "headers": headers}, dict(headers)
+        self.scope = scope
+        self.headers = by_name
         self.receive = receive
         self.send = send
         self.received_ns = received_ns
         self.started_ns = started_ns
         self.body_timeout = body_timeout
-        self.headers: dict[bytes, bytes] = dict(headers)
+        self.held = 0
         peer = scope["client"]
         self.client: str = peer[0] if peer else ""
 
@@ -135,12 +141,6 @@ class Request:
         return dict(parse_qsl(self.raw_query.decode("latin-1"), keep_blank_values=True))
 
     @property
-    def host(self) -> str:
-        """The host in lower case, without its port."""
-        host = self.headers.get(b"host", b"").decode("latin-1").lower()
-        return (host if host.endswith("]") else host.rpartition(":")[0] or host).rstrip(".")
-
-    @property
     def scheme(self) -> str:
         """ "http" or "https", by which the client came."""
         named = self.header("x-forwarded-proto") if self.behind_proxy else None
@@ -151,8 +151,10 @@ class Request:
     @property
     def unreadable(self) -> Refusal | None:
         """The answer to a request that the server cannot read to its end; None for any other."""
-        refused = (self.scope.get("extensions") or {}).get(REFUSED)
-        return None if refused is None else Refusal(refused["type"], refused["reason"], CLOSE)
+        extensions = self.scope.get("extensions")
+        if not extensions or REFUSED not in extensions:
+            return None
+        return Refusal(extensions[REFUSED]["type"], extensions[REFUSED]["reason"], CLOSE)
 
     def forwarded(self) -> Headers:
         """Return the gateway's own X-Forwarded headers, by which a backend knows the client."""
@@ -169,21 +171,25 @@ class Request:
 
 
 def check_headers(request: Request) -> None:
-    """Refuse a request whose headers could be understood in two ways."""
-    by_name, headers = request.headers, request.scope["headers"]
-    version = request.scope.get("http_version", "1.1")
-    coding = by_name.get(b"transfer-encoding")
-    if coding is not None and (coding.lower() != b"chunked" or version == "1.0"):
-        raise Refusal("BAD_REQUEST", f"transfer-encoding {coding!r} in HTTP/{version}", CLOSE)
-    host = by_name.get(b"host")
-    if host is None and version == "1.1":
+    """Refuse a request that cannot be read, or whose headers could be understood in two ways; note its host."""
+    scope, by_name = request.scope, request.headers
+    extensions = scope.get("extensions")
+    if extensions and REFUSED in extensions:
+        refused = extensions[REFUSED]
+        raise Refusal(refused["type"], refused["reason"], CLOSE)
+    if b"transfer-encoding" in by_name:
+        coding = by_name[b"transfer-encoding"]
+        if coding.lower() != b"chunked" or request.version == "1.0":
+            raise Refusal("BAD_REQUEST", f"transfer-encoding {coding!r} in HTTP/{request.version}", CLOSE)
+    if b"host" in by_name:
+        try:
+            request.host = HOST_NAMES[by_name[b"host"]]
+        except BadTarget as error:
+            raise Refusal("BAD_REQUEST", str(error), CLOSE) from error
+    elif request.version == "1.1":
         raise Refusal("BAD_REQUEST", "no host", CLOSE)
-    try:
-        check_authority(host or b"")
-    except BadTarget as error:
-        raise Refusal("BAD_REQUEST", str(error), CLOSE) from error
-    if len(by_name) != len(headers):
-        names = [name for name, _ in headers]
+    if len(by_name) != len(scope["headers"]):
+        names = [name for name, _ in scope["headers"]]
         for name in SINGLE:
             if names.count(name) > 1:
                 raise Refusal("BAD_REQUEST", f"{name.decode()} twice", CLOSE)

@@ -5,7 +5,11 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import NamedTuple
 
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)([^?]*)(?:\?(.*))?", re.IGNORECASE)
-_AUTHORITY = re.compile(rb"(?:\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9._~-]*)(?::([0-9]{0,5}))?")
+_AUTHORITY = re.compile(rb"(\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9._~-]*)(?::([0-9]{0,5}))?")
+
+
+MAX_AUTHORITY = 260  # bytes; a name of the DNS has 253, and a port 5
+MAX_KNOWN_HOSTS = 1_024  # values of Host that are remembered
 
 
 class BadTarget(ValueError):
@@ -33,23 +37,40 @@ def parse_target(target: bytes) -> Target:
     found = _ABSOLUTE.fullmatch(target)
     if found is None or not found[1]:
         raise BadTarget("the target is neither a path nor an http or https URL with a host")
-    check_authority(found[1])
+    host_name(found[1])
     return Target(found[2] or b"/", found[3] or b"", found[1])
 
 
-def check_authority(authority: bytes) -> None:
-    """Accept the value of a Host header: a name, an IPv4 address or an IPv6 address in brackets, perhaps with a port.
+def host_name(authority: bytes) -> str:
+    """Return the host of a Host header in lower case, without its port.
+
+    The value is a name, an IPv4 address or an IPv6 address in brackets, perhaps with a port.
 
     RFC 3986 also allows percent-encodings and `!$&'()*+,;=` in a name. No host needs them, and programs read some of
     them as the end of the name, so they are refused. An empty value is allowed.
 
     Raises: BadTarget.
     """
-    found = _AUTHORITY.fullmatch(authority)
-    if found is None or int(found[2] or 0) > 65_535:
-        raise BadTarget(f"invalid host {authority!r}")
-    if found[1]:
+    found = _AUTHORITY.fullmatch(authority) if len(authority) <= MAX_AUTHORITY else None
+    if found is None or int(found[3] or 0) > 65_535:
+        raise BadTarget(f"invalid host {authority[:MAX_AUTHORITY]!r}")
+    if found[2]:
         try:
-            IPv6Address(found[1].decode())
+            IPv6Address(found[2].decode())
         except AddressValueError as error:
-            raise BadTarget(f"invalid host {authority!r}") from error
+            raise BadTarget(f"invalid host {authority[:MAX_AUTHORITY]!r}") from error
+    return found[1].decode().lower().rstrip(".")
+
+
+class _HostNames(dict[bytes, str]):
+    """The results of `host_name` for the last values of Host."""
+
+    def __missing__(self, authority: bytes) -> str:
+        name = host_name(authority)
+        if len(self) >= MAX_KNOWN_HOSTS:
+            self.clear()
+        self[authority] = name
+        return name
+
+
+HOST_NAMES = _HostNames()

@@ -164,7 +164,7 @@ class Router(Generic[T]):
                 if len(self._cache) >= MAX_CACHED_ROUTES:
                     self._cache.clear()
                 self._cache[label] = split
-        return split.choose()
+        return split.base if split.canary is None else split.choose()
 
     def _find(self, method: str, raw_path: bytes, root: str | None, domain: str) -> CanarySplit[RouteMatch[T]]:
         if method == "CONNECT":

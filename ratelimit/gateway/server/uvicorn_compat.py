@@ -17,7 +17,7 @@ from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 from ..http.handshake import handshake_problem, is_handshake
 from ..http.request import REFUSED
-from ..http.target import BadTarget, check_authority, parse_target
+from ..http.target import BadTarget, host_name, parse_target
 from .admission import Admission
 from .patience import Patience
 
@@ -325,7 +325,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         if authority is not None:
             for name, value in self.headers:
                 if name == b"host":
-                    check_authority(value)
+                    host_name(value)
             self.headers[:] = [(name, authority if name == b"host" else value) for name, value in self.headers]
 
     def on_chunk_header(self) -> None:

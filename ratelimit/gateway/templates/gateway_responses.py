@@ -71,6 +71,7 @@ class GatewayResponse:
         status: its status.
         message: its text, for the log.
         result: what the metrics count it as.
+        constant: the answer, if it has no variables and needs no more headers.
     """
 
     def __init__(self, type: str, given: Mapping[str, Given], problem_json: bool) -> None:
@@ -88,13 +89,10 @@ class GatewayResponse:
         headers = {name: text for one in reversed(sources) for name, text in one.headers.items()}
         self._headers = [(name.lower().encode(), Template(text)) for name, text in headers.items()]
         constant = not any(template.names for template in (self._body, *(template for _, template in self._headers)))
-        self._constant = self._fill(None, ()) if constant else None
+        self.constant = self.fill(None, ()) if constant else None
 
-    def fill(self, scope: Scope, more: tuple[Header, ...] = ()) -> Response:
+    def fill(self, scope: Scope | None, more: tuple[Header, ...] = ()) -> Response:
         """Return the answer to one request; raise BadValue where a value cannot be written."""
-        return self._constant if self._constant and not more else self._fill(scope, more)
-
-    def _fill(self, scope: Scope | None, more: tuple[Header, ...]) -> Response:
         content = self._body.fill(scope).encode()
         given = [(name, header_value(name.decode(), template.fill(scope))) for name, template in self._headers]
         headers = {b"content-type": self._kind, b"x-amzn-errortype": self._error_type.encode(), **dict(more)}

@@ -234,11 +234,12 @@ cdef class Ruling:
 
     def with_limit_headers(self, list headers, str style):
         """Return the headers of an answer with `fields`, which replace those of a backend with the same names."""
-        cdef list fields = self.fields(style), kept = []
+        cdef list fields = self.fields(style)
         for header in headers:
-            if not is_named(fields, header[0]):
-                kept.append(header)
-        return kept + fields
+            if is_named(fields, header[0]):
+                headers = [header for header in headers if not is_named(fields, header[0])]
+                break
+        return headers + fields
 
     cdef bytes item(self, uint64_t seconds):
         """Return the level's item of the RateLimit field, without `t` if there is no time to wait."""

@@ -1,11 +1,14 @@
 """Shared by both commands: options that select logs, progress, and the output of reports."""
 
 import argparse
+import csv
+import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +99,10 @@ def share_of(text: str) -> float:
 
 def check_outputs(options: argparse.Namespace) -> None:
     """Reject outputs that cannot be written, before the work begins."""
-    if options.json == "-" == options.html:
-        raise ValueError("--json and --html cannot both be standard output")
-    for path in (options.json, options.html):
+    outputs = [options.json, options.html, options.csv]
+    if outputs.count("-") > 1:
+        raise ValueError("only one of --json, --html and --csv can be standard output")
+    for path in outputs:
         if path not in (None, "-") and (Path(path).is_dir() or not Path(path).absolute().parent.is_dir()):
             raise ValueError(f"{path!r} cannot be written: expected a file in an existing folder")
 
@@ -148,3 +152,14 @@ def write(path: str, content: str) -> None:
         say(content)
     else:
         Path(path).write_text(content + "\n", encoding="utf-8")
+
+
+def write_csv(path: str, head: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table as RFC 4180 describes it."""
+    if path != "-":
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(chain([head], rows))
+        return
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
+    say(text.getvalue().removesuffix("\n"))

@@ -9,6 +9,7 @@ from ...language import ALGORITHMS
 from ...quota import Quota
 from ..answer import Inquiry
 from ..logs import recorded
+from ..render.by_group import groups_configuration
 from ..render.configuration import FORMS, configuration
 from ..render.text import headline, suggestions
 from ..report import Answer
@@ -23,6 +24,7 @@ from .common import (
     share_of,
     width,
     write,
+    write_csv,
 )
 
 
@@ -62,6 +64,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--as", dest="form", choices=list(FORMS), help="print the first limit as configuration, and nothing else"
     )
+    parser.add_argument(
+        "--csv", metavar="FILE", help="write all clients, with their peak and what they look like, as CSV"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the answer as JSON, to standard output for -")
     parser.add_argument("--html", metavar="FILE", help="write the answer as one page that needs nothing else")
     options = parser.parse_args(arguments)
@@ -91,10 +96,12 @@ def main(arguments: list[str]) -> int:
         )
         answer = inquiry.answer(complete)
     try:
-        if "-" not in (options.json, options.html):
+        if "-" not in (options.json, options.html, options.csv):
             say(configured(answer, options.form) if options.form else suggestions(answer, width()))
         if options.json:
             write(options.json, json.dumps(asdict(answer), indent=1))
+        if options.csv:
+            write_csv(options.csv, ["key", "requests", f"most in a {options.per}", "looks like"], inquiry.rows())
         if options.html:
             from ..render.html import suggestions_page
 
@@ -105,7 +112,9 @@ def main(arguments: list[str]) -> int:
 
 
 def configured(answer: Answer, form: str) -> str:
-    """Return the first suggestion as configuration."""
+    """Return the first suggestion as configuration, or those of the groups."""
+    if answer.by is not None:
+        return groups_configuration(answer, form)
     if not answer.suggestions:
         raise ValueError(headline(answer))
     return configuration(answer.suggestions[0], form)

@@ -44,6 +44,7 @@ class Reader:
         sample: the share of the keys that count, with all of their requests.
         profile: whether batches have what `suggest` needs to tell abuse from use.
         progress: called with the number of bytes that were read.
+        blocks: reads a source; see read_blocks.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class Reader:
         sample: float = 1.0,
         profile: bool = False,
         progress: Callable[[int], object] = lambda size: None,
+        blocks: Callable[..., Iterator[Block]] = read_blocks,
     ) -> None:
+        self._blocks = blocks
         self.sources, self.key, self.format, self.time = sources, Key.parse(key), format, time
         self.key_text, self.progress, self.profile = key, progress, profile
         self.key_ids = KeyIds(counted_keys)
@@ -134,7 +137,7 @@ class Reader:
     def _batches_of(self, source: str) -> Iterator[Batch]:
         form = self.format if isinstance(self.format, Format) else None
         newest: int | None = None
-        for block in read_blocks(source, self.progress, self.condition, splitter):
+        for block in self._blocks(source, self.progress, self.condition, splitter):
             if form is None and not block.data.strip():
                 self.blank += len(block)
                 continue

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from html import escape
 from itertools import pairwise
 from math import ceil, floor, log10
+
+from markupsafe import Markup
 
 from ..._engine.constants import NS_PER_SECOND as NS
 from ..measures import STEPS
@@ -22,7 +23,7 @@ ROUND_TIMES = [*(10.0**i for i in range(-9, 2)), 60.0, 600.0, 3_600.0, 36_000.0,
 FINE_TIMES = [*(n * 10.0**i for i in range(-9, 0) for n in (1, 2, 5)), *(s / NS for s in STEPS_OF_TIME if s >= NS)]
 
 
-def over_time(start_ns: int, bin_ns: int, requests: Sequence[int], refused: Sequence[int], text: str) -> str:
+def over_time(start_ns: int, bin_ns: int, requests: Sequence[int], refused: Sequence[int], text: str) -> Markup:
     """Draw admitted requests over time, with the refused ones on top, and a mark below the axis at each refusal."""
     height, top, foot = 168, 8, 130
     most = nice(max(requests, default=0))
@@ -30,21 +31,21 @@ def over_time(start_ns: int, bin_ns: int, requests: Sequence[int], refused: Sequ
     y = scale(0, most, foot, top)
     admitted = [all_ - no for all_, no in zip(requests, refused, strict=True)]
     parts = [grid_line(y(value), f"{value:,}") for value in (0, most // 2, most)]
-    parts.append(f'<path class="admitted" d="{steps(admitted, [0] * len(admitted), x, y)}"/>')
-    parts.append(f'<path class="refused" d="{steps(requests, admitted, x, y)}"/>')
+    parts.append(Markup(f'<path class="admitted" d="{steps(admitted, [0] * len(admitted), x, y)}"/>'))
+    parts.append(Markup(f'<path class="refused" d="{steps(requests, admitted, x, y)}"/>'))
     marks = "".join(
         f"M{x(i):.1f} {foot + 3}H{x(i + 1):.1f}v5H{x(i):.1f}z" for i, number in enumerate(refused) if number
     )
-    parts.append(f'<path class="refused" d="{marks}"/>')
+    parts.append(Markup(f'<path class="refused" d="{marks}"/>'))
     for at, label in time_ticks(start_ns, start_ns + bin_ns * len(requests)):
         place = x((at - start_ns) / bin_ns)
-        parts.append(f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{foot}" y2="{foot + 10}"/>')
+        parts.append(Markup(f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{foot}" y2="{foot + 10}"/>'))
         if LEFT + 14 <= place <= WIDTH - 30:
             parts.append(label_at(place, foot + 24, label, "middle"))
     return picture(height, text, parts)
 
 
-def most_in_a_period(rows: Sequence[tuple[str, Largest]], text: str) -> str:
+def most_in_a_period(rows: Sequence[tuple[str, Largest]], text: str) -> Markup:
     """Draw the largest number admitted in one period, in multiples of the limit, and the proved bound."""
     left, right, line = 8, 150, 46
     foot = line * len(rows) + 4
@@ -55,21 +56,20 @@ def most_in_a_period(rows: Sequence[tuple[str, Largest]], text: str) -> str:
         y = line * number
         ratio, bound = largest.admitted / largest.limit, largest.most / largest.limit
         names.append(label_at(left, y + 15, name, "start", "name"))
-        parts.append(f'<rect class="bound" x="{left}" y="{y + 21}" width="{x(bound) - left:.1f}" height="16"/>')
-        parts.append(
-            f'<rect class="admitted" x="{left}" y="{y + 21}" width="{x(min(ratio, 1)) - left:.1f}" height="16"/>'
-        )
+        parts.append(Markup(f'<rect class="bound" x="{left}" y="{y + 21}" width="{x(bound) - left:.1f}" height="16"/>'))
+        within = x(min(ratio, 1)) - left
+        parts.append(Markup(f'<rect class="admitted" x="{left}" y="{y + 21}" width="{within:.1f}" height="16"/>'))
         if ratio > 1:
             over = x(ratio) - x(1)
-            parts.append(f'<rect class="refused" x="{x(1):.1f}" y="{y + 21}" width="{over:.1f}" height="16"/>')
+            parts.append(Markup(f'<rect class="refused" x="{x(1):.1f}" y="{y + 21}" width="{over:.1f}" height="16"/>'))
         said = f"{largest.admitted:,} ({ratio:.2f} x)"
         parts.append(label_at(WIDTH - right + 8, y + 34, said, "start", "value"))
-    parts.append(f'<line class="limit" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="4" y2="{foot}"/>')
+    parts.append(Markup(f'<line class="limit" x1="{x(1):.1f}" x2="{x(1):.1f}" y1="4" y2="{foot}"/>'))
     parts.append(label_at(x(1), foot + 16, "the limit", "middle"))
     return picture(foot + 24, text, [*parts, *names])
 
 
-def histogram(pairs: Iterable[tuple[float, int]], kind: str, text: str) -> str:
+def histogram(pairs: Iterable[tuple[float, int]], kind: str, text: str) -> Markup:
     """Draw a histogram of (seconds, number) pairs on a logarithmic axis; zero seconds are on the left."""
     width, height, top, foot = WIDTH // 2, 176, 18, 136
     zero, bars = 0, dict[int, int]()
@@ -96,35 +96,39 @@ def histogram(pairs: Iterable[tuple[float, int]], kind: str, text: str) -> str:
         if len(places) > 1:
             break
     for seconds, place in places:
-        parts.append(f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{foot}" y2="{foot + 6}"/>')
+        parts.append(Markup(f'<line class="grid" x1="{place:.1f}" x2="{place:.1f}" y1="{foot}" y2="{foot + 6}"/>'))
         parts.append(label_at(place, foot + 20, duration(seconds), "middle"))
     return picture(height, text, parts, width)
 
 
-def curves(lines: Sequence[Sequence[tuple[int, float]]], target: float, per: str, text: str) -> str:
-    """Draw the share that is refused against the limit, both logarithmic, a line for each algorithm."""
-    height, top, foot = 320, 12, 270
+def curves(lines: Sequence[Sequence[tuple[int, float]]], target: float, per: str, text: str) -> Markup:
+    """Draw shares against the limit, both logarithmic, a line for each algorithm; zero is below the axis."""
+    height, top, foot, zero = 340, 12, 246, 276
+    numbers = sorted({number for line in lines for number, _ in line})
     shares = [share for line in lines for _, share in line if share]
     lowest = min([0.1, target or 1, *shares])
     decades = range(floor(log10(lowest) + 1e-9), 1)
-    x = scale(log10(lines[0][0][0]), log10(lines[0][-1][0]), LEFT + 16, WIDTH - RIGHT - 16)
+    x = scale(log10(numbers[0]), log10(numbers[-1]), LEFT + 16, WIDTH - RIGHT - 16)
     y = scale(decades[0], 0, foot, top)
     parts = [grid_line(y(power), f"{10.0 ** (power + 2):g} %") for power in decades]
+    parts.append(grid_line(zero, "0"))
     if target:
         level = y(log10(target))
-        parts.append(f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level:.1f}" y2="{level:.1f}"/>')
+        ends = f'x1="{LEFT}" x2="{WIDTH - RIGHT}"'
+        parts.append(Markup(f'<line class="limit" {ends} y1="{level:.1f}" y2="{level:.1f}"/>'))
         parts.append(label_at(WIDTH - RIGHT, level - 6, f"at most {percent(target)}", "end", "value"))
-    for number, _ in lines[0]:
-        parts.append(label_at(x(log10(number)), foot + 20, f"{number:,}", "middle"))
-    parts.append(label_at(WIDTH / 2, foot + 42, f"limit per {per}", "middle"))
+    parts += [label_at(x(log10(number)), zero + 20, f"{number:,}", "middle") for number in numbers]
+    parts.append(label_at(WIDTH / 2, zero + 42, f"limit per {per}", "middle"))
     for kind, line in enumerate(lines, 1):
-        places = [(x(log10(number)), y(log10(share)) if share else foot + 0.0, share) for number, share in line]
+        places = [(x(log10(number)), y(log10(share)) if share else zero + 0.0, share) for number, share in line]
         path = "L".join(f"{across:.1f} {down:.1f}" for across, down, _ in places)
-        parts.append(f'<path class="curve c{kind}" d="M{path}"/>')
+        parts.append(Markup(f'<path class="curve c{kind}" d="M{path}"/>'))
         for (across, down, share), (number, _) in zip(places, line, strict=True):
+            said = f"{number:,} per {per}: {percent(share)}"
             parts.append(
-                f'<circle class="c{kind}" cx="{across:.1f}" cy="{down:.1f}" r="3.5">'
-                f"<title>{number:,} per {escape(per)}: {percent(share)}</title></circle>"
+                Markup('<circle class="c{}" cx="{:.1f}" cy="{:.1f}" r="3.5"><title>{}</title></circle>').format(
+                    kind, across, down, said
+                )
             )
     return picture(height, text, parts)
 
@@ -143,11 +147,11 @@ class scale:
         return self.begin + (value - self.low) * self.slope
 
 
-def picture(height: int, text: str, parts: Iterable[str], width: int = WIDTH) -> str:
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(text)}">'
-        f"<title>{escape(text)}</title>{''.join(parts)}</svg>"
+def picture(height: int, text: str, parts: Iterable[Markup], width: int = WIDTH) -> Markup:
+    head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>').format(
+        width, height, text, text
     )
+    return head + Markup("").join(parts) + Markup("</svg>")
 
 
 def steps(upper: Sequence[int], lower: Sequence[int], x: scale, y: scale) -> str:
@@ -168,19 +172,18 @@ def steps(upper: Sequence[int], lower: Sequence[int], x: scale, y: scale) -> str
     return "".join(path)
 
 
-def bar(x: float, y: float, width: float, foot: float, kind: str, said: str) -> str:
-    return (
-        f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{foot - y:.1f}">'
-        f"<title>{said}</title></rect>"
-    )
+def bar(x: float, y: float, width: float, foot: float, kind: str, said: str) -> Markup:
+    return Markup(
+        '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>'
+    ).format(kind, x, y, width, foot - y, said)
 
 
-def label_at(x: float, y: float, text: str, anchor: str, kind: str = "tick") -> str:
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def label_at(x: float, y: float, text: str, anchor: str, kind: str = "tick") -> Markup:
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(kind, x, y, anchor, text)
 
 
-def grid_line(y: float, label: str, width: int = WIDTH) -> str:
-    line = f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+def grid_line(y: float, label: str, width: int = WIDTH) -> Markup:
+    line = Markup(f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
     return line + label_at(LEFT - 8, y + 4, label, "end")
 
 

@@ -30,12 +30,22 @@ def _gateway(limit: Suggestion) -> str:
     )
 
 
-def _nginx(limit: Suggestion) -> str:
+def _serve(limit: Suggestion) -> str:
+    return f"# ratelimit serve: ask /check/clients\nlimits:\n  clients: {limit.limit}"
+
+
+def nginx_limit(limit: Suggestion) -> tuple[str, int]:
+    """Return the rate and the burst of nginx that come closest."""
     per_minute = ceil(limit.number * 60 / limit.period)
     rate = f"{per_minute // 60}r/s" if per_minute % 60 == 0 else f"{per_minute}r/m"
+    return rate, max(limit.at_once - 1, 0)
+
+
+def _nginx(limit: Suggestion) -> str:
+    rate, burst = nginx_limit(limit)
     return (
         f"limit_req_zone $binary_remote_addr zone=clients:10m rate={rate};\n"
-        f"limit_req zone=clients burst={max(limit.at_once - 1, 0)} nodelay;\nlimit_req_status 429;"
+        f"limit_req zone=clients burst={burst} nodelay;\nlimit_req_status 429;"
     )
 
 
@@ -86,6 +96,7 @@ def _cloudflare(limit: Suggestion) -> str:
 FORMS: dict[str, Callable[[Suggestion], str]] = {
     "python": _python,
     "gateway": _gateway,
+    "serve": _serve,
     "nginx": _nginx,
     "envoy": _envoy,
     "flask-limiter": _flask,

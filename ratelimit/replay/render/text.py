@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
-from ..report import TOO_FEW, Answer, Outcome, Point, Report, Source
+from ..report import TOO_FEW, Above, Answer, Outcome, Point, Report, Source
+from .by_group import GROUP_FORMS
 from .configuration import FORMS
 
 LONGEST = 60  # characters of a key
@@ -19,15 +20,40 @@ def table(report: Report, width: int | None = None) -> str:
 
 
 def heading(report: Report) -> list[str]:
-    """Return the lines about the log, and the notes that qualify the results."""
+    """Return the answer in a sentence, the lines about the log, and the notes that qualify the results."""
     lines = [
+        verdict(report.outcomes[0], report),
         f"{several(report.requests, 'request')} by {keys(report)} in "
         f"{duration((report.last_ns - report.first_ns) / 1e9)}, "
-        f"{moment(report.first_ns)} to {moment(report.last_ns)}"
+        f"{moment(report.first_ns)} to {moment(report.last_ns)}",
     ]
     if report.source:
         lines.append(source_line(report.source))
     return lines + notes(report) + (broken_lines(report.source) if report.source else [])
+
+
+def verdict(outcome: Outcome, report: Report) -> str:
+    """Return in a sentence which clients a limit refuses."""
+    if not outcome.keys_refused:
+        return f"{outcome.limit} refuses no client"
+    said = f"{outcome.limit} refuses {outcome.keys_refused:,} of {keys(report)}"
+    return said if outcome.kinds is None else f"{said}; {looks(outcome)}"
+
+
+def looks(outcome: Outcome) -> str:
+    """Return what the refused clients look like: programs, or not."""
+    programs = sum((outcome.kinds or {}).values())
+    which = listed([several(number, kind) for kind, number in (outcome.kinds or {}).items()])
+    if not programs:
+        return "it does not look like a program" if outcome.keys_refused == 1 else "none of them looks like a program"
+    if programs == outcome.keys_refused:
+        return f"it looks like a program: {which}" if programs == 1 else f"all of them look like programs: {which}"
+    return f"{programs:,} of them {'looks like a program' if programs == 1 else 'look like programs'}: {which}"
+
+
+def listed(texts: list[str]) -> str:
+    """ "1 crawler, 2 scans and 1 script"."""
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}" if texts else ""
 
 
 def notes(report: Report) -> list[str]:
@@ -123,9 +149,11 @@ def details(outcome: Outcome, width: int | None = None) -> str:
     if outcome.top:
         rows = [
             [f"  {shown(key.key)}", f"{key.refused:,}", f"{key.requests:,}", percent(key.refused / key.requests)]
+            + ([] if outcome.kinds is None else [key.kind or "usual"])
             for key in outcome.top
         ]
-        lines.append(columns(["  most refused", "refused", "requests", ""], rows, width))
+        head = ["  most refused", "refused", "requests", "", *([] if outcome.kinds is None else ["looks like"])]
+        lines.append(columns(head, rows, width))
     return "\n".join(lines)
 
 
@@ -251,7 +279,7 @@ def suggestions(answer: Answer, width: int | None = None) -> str:
     parts += [curves(answer, width)] if any(one.curve for one in answer.suggestions) else []
     parts += [groups(answer, width)] if answer.groups else []
     if answer.suggestions:
-        parts.append(fit(f"as configuration: --as {', '.join(FORMS)}", width))
+        parts.append(fit(f"as configuration: --as {', '.join(GROUP_FORMS if answer.groups else FORMS)}", width))
     return "\n\n".join(parts)
 
 
@@ -299,10 +327,13 @@ def above(answer: Answer, width: int | None) -> str:
             [f"above {answer.suggestions[0].limit}", f"in a {answer.per}", "requests", "refused", "kind"], rows, width
         )
     ]
-    for one in answer.above:
-        facts = [one.reason, one.agent if one.agent not in one.reason else "", one.target]
-        lines.append(fit(f"  {shown(one.key)}: {'; '.join(shown(fact) for fact in facts if fact)}", width))
+    lines += [fit(f"  {shown(one.key)}: {'; '.join(map(shown, facts(one)))}", width) for one in answer.above]
     return "\n".join(lines)
+
+
+def facts(one: Above) -> list[str]:
+    """Return why a client is of its class, its user agent and its target, as far as they are known."""
+    return [fact for fact in (one.reason, one.agent if one.agent not in one.reason else "", one.target) if fact]
 
 
 def curves(answer: Answer, width: int | None) -> str:

@@ -8,6 +8,7 @@ from fronts import Client, Recorder, ask, proxied
 from gateway_harness import KEY, App, Server
 
 from ratelimit.gateway import Api, Configuration, Proxy, Route, Stage
+from ratelimit.gateway.http.target import HOST_NAMES, MAX_AUTHORITY, MAX_KNOWN_HOSTS, BadTarget
 
 OTHER_METHODS = ["TRACE", "PURGE", "PROPFIND", "LINK", "BREW", "get", "CONNECT"]
 TAB = "\t"  # behind a coding the parser refuses one, which is safe
@@ -298,3 +299,14 @@ apis:
     for method, path in itertools.product(OTHER_METHODS, ("/any", "/other")):
         assert ask(server.port, f"{method} {path} HTTP/1.1", "Host: a")[0] in (400, 404)
     assert recorder.seen == []
+
+
+def test_the_hosts_that_are_remembered_are_bounded():
+    """A client may send any number of hosts, and none of them changes what another host is."""
+    for number in range(3 * MAX_KNOWN_HOSTS):
+        assert HOST_NAMES[b"%d.Example.:80" % number] == f"{number}.example"
+        for host in (b"a b", b"%d.example," % number, b"a" * (MAX_AUTHORITY + 1)):
+            with pytest.raises(BadTarget):
+                HOST_NAMES[host]
+    assert len(HOST_NAMES) <= MAX_KNOWN_HOSTS
+    assert all(len(host) <= MAX_AUTHORITY and name.endswith(".example") for host, name in HOST_NAMES.items())

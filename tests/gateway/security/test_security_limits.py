@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import re
+import subprocess
+import sys
 import threading
 
 import httpx
 import pytest
 from gateway_harness import KEY, App
-from waiting import until_async
+from waiting import PATIENCE, until_async
 
 from ratelimit.gateway import Api, Authorizer, CalendarQuota, Configuration, Mock, Plan, Route, Stage, Throttle
 from ratelimit.gateway.functions.pool import FunctionPool
@@ -186,3 +188,37 @@ def test_calls_that_wait_are_bounded(kind):
         assert await pool.call(function, ({},), 60) == "done"
 
     asyncio.run(run())
+
+
+def test_an_interpreter_ends_while_a_function_hangs():
+    """Where SIGINT is ignored, as in the background of a shell script, no signal ends the process instead."""
+    program = """
+import asyncio, threading
+from ratelimit.gateway.functions.pool import FUNCTIONS
+
+async def main():
+    try:
+        await FUNCTIONS.call(threading.Event().wait, (), 0.05)
+    except TimeoutError:
+        print(await FUNCTIONS.call(sum, ([1, 2],), 60))
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.stdout, done.returncode) == ("3\n", 0), done.stderr
+
+
+def test_a_call_without_a_thread_takes_no_place(monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    async def calls():
+        pool = FunctionPool("test", threads=2, max_calls=1)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", start)
+            for _ in range(3):
+                with pytest.raises(Refusal):
+                    await pool.call(sum, ([1, 2],), 60)
+        return await pool.call(sum, ([1, 2],), 60)
+
+    assert asyncio.run(calls()) == 3

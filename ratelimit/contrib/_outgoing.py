@@ -1,0 +1,140 @@
+"""The limit of an HTTP client: requests wait for their turn, and for as long as the server asks."""
+
+import re
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from .._engine.constants import NS_PER_SECOND
+from ..quota import checked_int
+from ._policy import AnyLimiter, Key, Limiters, check_function
+
+LONGEST = 86_400.0  # seconds; no server makes a client wait for more
+BUSY = (429, 503)  # statuses whose Retry-After is obeyed, and whose requests may be sent again
+EPOCH = 1_000_000_000  # a reset from here on is a moment and no time to wait
+_ITEM = re.compile(r'"(?:[^"\\]|\\.)*"((?:\s*;\s*[a-z]+=[^;,\s]+)*)')  # of the field RateLimit
+_PARAMETER = re.compile(r";\s*([rt])=(\d{1,10})(?![^;\s])")
+_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
+_REMAINING = (("ratelimit-remaining", "ratelimit-reset"), ("x-ratelimit-remaining", "x-ratelimit-reset"))
+
+
+class Outgoing:
+    """The limit of one HTTP client.
+
+    Args:
+        limit: a text, a limiter, or a function of the request that returns either, or None for no limit.
+        key: a function of the request; by default `host`.
+        cost: a whole number, or a function of the request.
+        timeout: seconds that a request may have to wait for its turn.
+        retries: how often a request is sent again that the server refused with 429 or 503 and Retry-After.
+        obey: whether to wait as long as the server asks.
+        shared, clock, max_keys: as for the middlewares.
+    """
+
+    def __init__(
+        self,
+        limit: Any,
+        host: Callable[[Any], str],
+        *,
+        key: Callable[[Any], Key] | None,
+        cost: int | Callable[[Any], int],
+        timeout: float | None,
+        retries: int,
+        obey: bool,
+        shared: str | None,
+        clock: Any,
+        max_keys: int | None,
+    ) -> None:
+        check_function("key", key)
+        self.retries = checked_int(retries, "retries", least=0)
+        self.timeout = timeout
+        self._limiters = Limiters(shared, clock=clock, max_keys=max_keys)
+        self._limit_of: Callable[[Any], Any] | None = limit if callable(limit) else None
+        self._limiter = None if callable(limit) else self._limiters.get(limit)
+        self._key = host if key is None else key
+        self._cost_of = cost if callable(cost) else None
+        self._cost = 1 if callable(cost) else checked_int(cost, "cost")
+        self._obey = obey
+
+    def turn(self, request: Any) -> "Turn | None":
+        """Return what a request has to wait for, or None if it is not limited."""
+        limiter = self._limiter
+        if self._limit_of is not None:
+            limit = self._limit_of(request)
+            limiter = None if limit is None else self._limiters.get(limit)
+        if limiter is None:
+            return None
+        cost = self._cost if self._cost_of is None else self._cost_of(request)
+        return Turn(limiter, self._key(request), cost, self.timeout, self._obey)
+
+    def clear(self) -> None:
+        """Forget all keys, for tests."""
+        self._limiters.clear()
+        if self._limiter is not None:
+            self._limiter.clear()
+
+
+class Turn:
+    """A request that waits for its turn."""
+
+    def __init__(self, limiter: AnyLimiter, key: Key, cost: int, timeout: float | None, obey: bool) -> None:
+        self._limiter = limiter
+        self._key = key
+        self._cost = cost
+        self._timeout = timeout
+        self._obey = obey
+
+    def wait(self) -> None:
+        """Block until the turn; the errors are those of `Limiter.wait`."""
+        self._limiter.wait(self._key, self._cost, self._timeout)
+
+    async def wait_async(self) -> None:
+        """Do the same without blocking the event loop."""
+        await self._limiter.wait_async(self._key, self._cost, self._timeout)
+
+    def answered(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Block the key for as long as an answer asks; return whether the request was refused and may be sent again.
+
+        Args:
+            status: of the answer.
+            headers: its fields; names are looked up in lower case.
+        """
+        if not self._obey:
+            return False
+        seconds, refused = pause(status, headers, self._limiter.now_ns() / NS_PER_SECOND)
+        if seconds > 0:
+            self._limiter.block(self._key, min(seconds, LONGEST))
+        return refused
+
+
+def pause(status: int, headers: Mapping[str, str], now: float) -> tuple[float, bool]:
+    """Return for how many seconds a server wants no request, and whether it refused this one for a time that it named.
+
+    Retry-After of a refusal has precedence. Then come RateLimit (draft-ietf-httpapi-ratelimit-headers-10) and the older
+    RateLimit-Reset and X-RateLimit-Reset, if nothing remains.
+    """
+    if status in BUSY:
+        seconds = _retry_after(headers.get("retry-after", ""), now)
+        if seconds is not None:
+            return seconds, True
+    found = [0.0]
+    for item in _ITEM.finditer(headers.get("ratelimit", "")[:4_000]):
+        parameters = dict(_PARAMETER.findall(item[1]))
+        if parameters.get("r") == "0":
+            found.append(float(parameters.get("t", 0)))
+    for remaining, reset in _REMAINING:
+        moment = headers.get(reset, "").strip()
+        if headers.get(remaining, "").strip() == "0" and _NUMBER.fullmatch(moment):
+            found.append(float(moment) - now if float(moment) >= EPOCH else float(moment))
+    return max(found), False
+
+
+def _retry_after(text: str, now: float) -> float | None:
+    """Read Retry-After, a number of seconds or a date; None for anything else."""
+    text = text.strip()
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

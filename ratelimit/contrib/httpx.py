@@ -1,0 +1,107 @@
+"""Transports for httpx whose requests wait for their turn.
+
+client = httpx.Client(transport=RateLimitTransport("10/second"))
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from ._outgoing import Outgoing
+from ._policy import Key
+
+
+def _host(request: httpx.Request) -> str:
+    return request.url.netloc.decode("ascii")
+
+
+def _repeatable(request: httpx.Request) -> bool:
+    return isinstance(request.stream, httpx.ByteStream)
+
+
+class _Limited:
+    """The arguments and the limit of both transports."""
+
+    def __init__(
+        self,
+        limit: Any,
+        *,
+        key: Callable[[httpx.Request], Key] | None = None,
+        cost: int | Callable[[httpx.Request], int] = 1,
+        timeout: float | None = None,
+        retries: int = 0,
+        obey: bool = True,
+        shared: str | None = None,
+        transport: Any = None,
+        clock: Any = None,
+        max_keys: int | None = None,
+    ) -> None:
+        self._outgoing = Outgoing(
+            limit, _host, key=key, cost=cost, timeout=timeout, retries=retries, obey=obey, shared=shared, clock=clock,
+            max_keys=max_keys,
+        )  # fmt: skip
+        self._transport = transport
+
+    def clear(self) -> None:
+        """Forget all keys, for tests."""
+        self._outgoing.clear()
+
+
+class RateLimitTransport(_Limited, httpx.BaseTransport):
+    """Send requests in their turn, first come first served.
+
+    Args:
+        limit: a text such as "10/second", a limiter, or a function of the request that returns either, or None for no
+            limit.
+        key: a function of the request that returns what is limited; by default the host and the port.
+        cost: a whole number, or a function of the request.
+        timeout: seconds; if a request would have to wait for longer, it raises WaitTimeout at once.
+        retries: how often a request is sent again that the server refused with 429 or 503 and Retry-After.
+        obey: send nothing as long as Retry-After or RateLimit of an answer asks, at most for a day.
+        shared: a name in shared memory. With it, all processes of the host count together, and obey together.
+        transport: what sends the requests; by default an HTTPTransport.
+        clock, max_keys: as for every limiter.
+    """
+
+    def __init__(self, limit: Any, *, transport: httpx.BaseTransport | None = None, **options: Any) -> None:
+        super().__init__(limit, transport=httpx.HTTPTransport() if transport is None else transport, **options)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        turn = self._outgoing.turn(request)
+        tries = self._outgoing.retries
+        while True:
+            if turn is not None:
+                turn.wait()
+            response: httpx.Response = self._transport.handle_request(request)
+            refused = turn is not None and turn.answered(response.status_code, response.headers)
+            if not refused or tries == 0 or not _repeatable(request):
+                return response
+            tries -= 1
+            response.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+
+class AsyncRateLimitTransport(_Limited, httpx.AsyncBaseTransport):
+    """Do what RateLimitTransport does, for httpx.AsyncClient. The arguments are the same."""
+
+    def __init__(self, limit: Any, *, transport: httpx.AsyncBaseTransport | None = None, **options: Any) -> None:
+        super().__init__(limit, transport=httpx.AsyncHTTPTransport() if transport is None else transport, **options)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        turn = self._outgoing.turn(request)
+        tries = self._outgoing.retries
+        while True:
+            if turn is not None:
+                await turn.wait_async()
+            response: httpx.Response = await self._transport.handle_async_request(request)
+            refused = turn is not None and turn.answered(response.status_code, response.headers)
+            if not refused or tries == 0 or not _repeatable(request):
+                return response
+            tries -= 1
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()

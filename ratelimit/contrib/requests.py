@@ -1,0 +1,73 @@
+"""An adapter for requests whose requests wait for their turn.
+
+session.mount("https://", RateLimitAdapter("10/second"))
+"""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+
+from ._outgoing import Outgoing
+from ._policy import Key
+
+
+def _host(request: PreparedRequest) -> str:
+    return urlsplit(str(request.url)).netloc.rpartition("@")[2].lower()
+
+
+class RateLimitAdapter(HTTPAdapter):
+    """Send the requests of a Session in their turn, first come first served.
+
+    Args:
+        limit: a text such as "10/second", a limiter, or a function of the PreparedRequest that returns either, or None
+            for no limit.
+        key: a function of the PreparedRequest that returns what is limited; by default the host and the port.
+        cost: a whole number, or a function of the PreparedRequest.
+        timeout: seconds; if a request would have to wait for longer, it raises WaitTimeout at once.
+        retries: how often a request is sent again that the server refused with 429 or 503 and Retry-After.
+        obey: send nothing as long as Retry-After or RateLimit of an answer asks, at most for a day.
+        shared: a name in shared memory. With it, all processes of the host count together, and obey together.
+        clock, max_keys: as for every limiter.
+        options: the arguments of HTTPAdapter.
+    """
+
+    def __init__(
+        self,
+        limit: Any,
+        *,
+        key: Callable[[PreparedRequest], Key] | None = None,
+        cost: int | Callable[[PreparedRequest], int] = 1,
+        timeout: float | None = None,
+        retries: int = 0,
+        obey: bool = True,
+        shared: str | None = None,
+        clock: Any = None,
+        max_keys: int | None = None,
+        **options: Any,
+    ) -> None:
+        self._outgoing = Outgoing(
+            limit, _host, key=key, cost=cost, timeout=timeout, retries=retries, obey=obey, shared=shared, clock=clock,
+            max_keys=max_keys,
+        )  # fmt: skip
+        super().__init__(**options)
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+        turn = self._outgoing.turn(request)
+        tries = self._outgoing.retries
+        while True:
+            if turn is not None:
+                turn.wait()
+            response = super().send(request, *args, **options)
+            refused = turn is not None and turn.answered(response.status_code, response.headers)
+            if not refused or tries == 0 or not isinstance(request.body, (bytes, str, type(None))):
+                return response
+            tries -= 1
+            response.content  # noqa: B018  (reads the rest, so that the connection can be used again)
+            response.close()
+
+    def clear(self) -> None:
+        """Forget all keys, for tests."""
+        self._outgoing.clear()
