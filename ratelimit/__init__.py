@@ -19,10 +19,11 @@ from .errors import (
     WaitTimeout,
 )
 from .language import parse
-from .quota import Quota
+from .quota import UNLIMITED, Quota
 from .table import Table
 
 __all__ = [
+    "UNLIMITED",
     "All",
     "CorruptTable",
     "CostExceedsLimit",

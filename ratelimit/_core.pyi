@@ -162,6 +162,7 @@ class Limiter(Attachment):
         The keys are restated one after another, in some milliseconds per million. A request that is decided meanwhile
         may be scaled too. If the process is killed half-way, the other keys keep their counts.
         """
+    def _change_rate(self, quota: Quota | str, counts: str) -> None: ...
     def clear(self) -> None:
         """Forget all keys."""
     def allow_many(
@@ -221,4 +222,4 @@ class Limiter(Attachment):
     def __and__(self, other: Limiter | All) -> All: ...
 
 def restored(cls: type[Limiter], quota: Quota, options: dict[str, Any]) -> Limiter:
-    """Return an unpickled limiter, attached to its table again."""
+    """Return an unpickled limiter, attached to its table again. The quota may have changed since."""

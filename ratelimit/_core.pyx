@@ -11,7 +11,7 @@ from ._engine.request cimport BLOCK, DONE, FULL, HIT, REFUND, RESERVE, UNBLOCK, 
 from ._engine.table cimport count_live, forget, look, perform
 from ._engine.verdict cimport Verdict, wait_ns
 from ._limiter.arguments cimport checked_cost, data_of
-from ._limiter.attachment cimport ALLOW, DENY, RAISE, is_stale, revision_of
+from ._limiter.attachment cimport ALLOW, DENY, RAISE, is_stale, parameters_in_force
 from ._limiter.batch cimport Batch
 from ._limiter.compiled_rule cimport CompiledRule
 from ._limiter.keys cimport hash_key
@@ -19,7 +19,7 @@ from ._limiter.reservation cimport place_of, reservation_of
 
 from ._limiter import decorator, waiting
 from ._limiter.decision import VERDICT
-from ._limiter.parameters import check_arguments, options_of, read_parameters, text_of
+from ._limiter.parameters import check_arguments, options_of, restate, text_of
 from .quota import seconds_to_ns
 from .table import Table
 
@@ -77,11 +77,11 @@ cdef class Limiter(Attachment):
         memory, metadata = table.attach_existing()
         if not metadata.format.own_clock:
             raise ValueError(f"{table}: expected ratelimit's own clock, got one given as clock=; use its class")
-        parameters = read_parameters(metadata, revision_of(memory))
+        parameters, _ = parameters_in_force(memory, metadata)
         found = CLASSES[parameters.algorithm]
         if not issubclass(found, cls):
             raise ValueError(f"{table}: expected a table of a {cls.__name__}, got one of a {found.__name__}")
-        return found(parameters.quota, table=table, **options_of(parameters))
+        return attached_as_it_is(found, parameters.quota, dict(options_of(parameters), table=table))
 
     # --- the verbs
 
@@ -112,7 +112,9 @@ cdef class Limiter(Attachment):
         compiled = self.rule_for(quota)
         if perform(&self.attached, &compiled.rule, &request, hashed, &out) == FULL:
             self.allows_when_full(key)
-        return self.decision(&compiled.rule, &request, &out)
+        return self.decision(
+            &compiled.rule, &request, &out, None if quota is None else compiled.parameters.quota
+        )
 
     def peek(self, key, cost=1, *, quota=None, now=None):
         """Return the Decision that `hit` would make, without changing anything."""
@@ -127,7 +129,9 @@ cdef class Limiter(Attachment):
         look(&self.attached, &compiled.rule, &request, hashed, &out)
         if out.status == FULL:
             self.allows_when_full(key)
-        return self.decision(&compiled.rule, &request, &out)
+        return self.decision(
+            &compiled.rule, &request, &out, None if quota is None else compiled.parameters.quota
+        )
 
     def reserve(self, key, cost=1, *, max_delay=None):
         """Book a turn now, for a request that waits until then; return a Reservation, true if it is booked.
@@ -248,6 +252,15 @@ cdef class Limiter(Attachment):
         if counts == "reset" and wanted.stored == current.stored:
             self.clear()
         self.change_quota(wanted, counts)
+
+    def _change_rate(self, quota, counts):
+        """Change the limit, but keep a burst or capacity that is not the limit itself, as `ratelimit table change`."""
+        self.refresh()
+        current = self.current().parameters
+        wanted = self._parameters(quota, base=current).stored
+        if "burst" in options_of(current) or "capacity" in options_of(current):
+            wanted = wanted._replace(maximum=current.limit)
+        self.change_quota(restate(wanted, current), counts)
 
     def clear(self):
         """Forget all keys."""
@@ -378,5 +391,14 @@ cdef class Limiter(Attachment):
 
 
 def restored(cls, quota, options):
-    """Return an unpickled limiter, attached to its table again."""
-    return cls(quota, **options)
+    """Return an unpickled limiter, attached to its table again. The quota may have changed since."""
+    return attached_as_it_is(cls, quota, options)
+
+
+cdef Limiter attached_as_it_is(cls, quota, dict options):
+    """Return a limiter that takes over the quota of its table; one that does not exist is made with the given one."""
+    cdef Limiter limiter
+    table = options["table"]
+    limiter = cls(quota, **dict(options, table=table.following()))
+    limiter.table = table
+    return limiter

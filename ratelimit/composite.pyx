@@ -260,12 +260,14 @@ cdef class All:
         return self.decision(parts, look_all(parts, self.size), key)
 
     @cython.final
-    cdef Decision decision(self, Part* parts, int refusing, object key):
+    cdef Decision decision(self, Part* parts, int refusing, object key, tuple quotas=None):
         cdef Decision decision = Decision.__new__(Decision)
         cdef int chosen
         self.check_full(parts, refusing, key)
         chosen = judge(parts, self.size, refusing, &decision.verdict)
         decision.limiter = self.limiters[chosen]
+        decision.limits = self
+        decision.own_quotas = quotas
         decision.more_after_ = more_after(parts[chosen].rule, &parts[chosen].out, decision.verdict.remaining)
         return decision
 
@@ -465,7 +467,7 @@ cdef class Bound:
 
     cdef readonly All limits
     cdef readonly tuple keys
-    cdef tuple rules  # the compiled quotas, or None for the limiter's own
+    cdef tuple rules, quotas  # the compiled quotas, or None for the limiter's own
     cdef uint64_t[MAX_LIMITS] hashes
 
     def __cinit__(self, All limits not None, keys, quotas):
@@ -481,6 +483,8 @@ cdef class Bound:
             self.hashes[i] = limiter.hash_of(self.keys[i])
             rules.append(None if quota is None else limiter.rule_for(quota))
         self.rules = tuple(rules)
+        if any(rules):
+            self.quotas = tuple([None if rule is None else rule.parameters.quota for rule in rules])
 
     cdef int start(self, Part* parts, object cost, object costs, object now) except -1:
         cdef int i
@@ -497,7 +501,7 @@ cdef class Bound:
         cdef int refusing
         self.start(parts, cost, costs, now)
         refusing = spend_all(parts, self.limits.size)
-        return self.limits.decision(parts, refusing, self.keys[max(refusing, 0)])
+        return self.limits.decision(parts, refusing, self.keys[max(refusing, 0)], self.quotas)
 
     def peek(self, cost=1, *, costs=None, now=None):
         """Return the Decision that `hit` would make, without changing anything."""
@@ -505,7 +509,7 @@ cdef class Bound:
         cdef int refusing
         self.start(parts, cost, costs, now)
         refusing = look_all(parts, self.limits.size)
-        return self.limits.decision(parts, refusing, self.keys[max(refusing, 0)])
+        return self.limits.decision(parts, refusing, self.keys[max(refusing, 0)], self.quotas)
 
     def __reduce__(self):
         raise TypeError("a Bound cannot be pickled; pickle the All, and bind it again")

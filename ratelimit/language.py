@@ -6,15 +6,14 @@ Reading a text and making limiters are two steps: `parse_limits` gives descripti
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from ._engine.constants import NS_PER_SECOND
 from ._limiter.parameters import options_of
+from ._storage.metadata import TableKind
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import MAX_LIMITS, All
 from .errors import shortened, unknown
-from .quota import QUOTA, QUOTA_EXAMPLES, Quota
+from .quota import QUOTA, QUOTA_EXAMPLES, UNLIMITED, Quota
 from .table import Table
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ _NAMES = "|".join(name.replace("-", "[-_ ]?") for name in ALGORITHMS)
 _ALGORITHM = re.compile(rf"(?:{_NAMES})\b", re.ASCII | re.IGNORECASE)
 _WORD = re.compile(r"[^\s;=]+")
 _NUMBER = re.compile(r"\d+(?:_\d+)*(?![^\s;])", re.ASCII)
+_UNLIMITED = re.compile(r"unlimited(?![^\s;])", re.ASCII | re.IGNORECASE)
 _SEMICOLON, _EQUALS = re.compile(";"), re.compile("=")
 
 
@@ -77,7 +77,7 @@ class LimitSpec:
         cls: Any = ALGORITHMS[algorithm]
         sizes = cls._parameters(quota, **given)
         object.__setattr__(self, "algorithm", algorithm)
-        object.__setattr__(self, "quota", Quota(quota.limit, Fraction(quota.period_ns, NS_PER_SECOND)))
+        object.__setattr__(self, "quota", quota.without_burst())
         object.__setattr__(self, "options", tuple(options_of(sizes).items()))
 
     @classmethod
@@ -91,6 +91,13 @@ class LimitSpec:
         if len(specs) > 1:
             raise ValueError(f"limit {shortened(text)}: expected a single limit, got {len(specs)}")
         return specs[0]
+
+    @property
+    def kind(self) -> TableKind:
+        """The algorithm and period that a table for this limit has."""
+        cls: Any = ALGORITHMS[self.algorithm]
+        parameters = cls._parameters(self.quota, **dict(self.options))
+        return TableKind(parameters.algorithm, parameters.period)
 
     def make(self, **arguments: Any) -> "Limiter":
         """Make the limiter. The arguments are those of its class: `max_keys`, `table`, `on_full`, `clock`."""
@@ -116,7 +123,8 @@ def parse(
         text: one limit, or up to 16 with `;` between them. Each has an algorithm (by default `token-bucket`), a quota
             and options: `burst N` of a token bucket, `capacity N` of a leaky bucket, `anchor first` of a fixed window.
         table: where the keys are kept. Several limits need a table each: the first has the given one, the n-th the
-            one with `.n` appended to its name. So a table in this process's memory serves a single limit only.
+            one with `.n` appended to its name, unless one of these exists for another limit's algorithm and period. So
+            a table in this process's memory serves a single limit only.
         max_keys, on_full, clock: as for TokenBucket, and the same for each limit.
 
     Returns: a Limiter for one limit, an All for several. `str` of it is the canonical text.
@@ -157,7 +165,7 @@ def make_limiter(
     """Make the limiter of one description, or the All of several; the arguments are those of `parse`."""
     if table is not None and not isinstance(table, Table):
         raise TypeError(f"table: expected a Table, got {table!r}")
-    tables = [None if table is None else table.part(number) for number in range(1, len(specs) + 1)]
+    tables = [None] * len(specs) if table is None else table.parts([spec.kind for spec in specs])
     limiters = [
         spec.make(table=own, max_keys=max_keys, on_full=on_full, clock=clock)
         for spec, own in zip(specs, tables, strict=True)
@@ -215,7 +223,7 @@ def _read_algorithm(reader: _Reader) -> str:
     name = reader.take(_ALGORITHM)
     if name is not None:
         return next(known for known in ALGORITHMS if _letters(known) == _letters(name))
-    if reader.word()[:1].isalpha():
+    if reader.word()[:1].isalpha() and reader.word().lower() != "unlimited":
         raise reader.error(unknown("algorithm", reader.word(), ALGORITHMS))
     return DEFAULT_ALGORITHM
 
@@ -226,6 +234,8 @@ def _letters(name: str) -> str:
 
 def _read_quota(reader: _Reader) -> Quota:
     begin = reader.position
+    if reader.take(_UNLIMITED) is not None:
+        return UNLIMITED
     text = reader.take(QUOTA)
     if text is None:
         raise reader.unexpected(f"a quota {QUOTA_EXAMPLES}")

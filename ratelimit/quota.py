@@ -12,6 +12,7 @@ from ._engine.constants import MOMENT_BITS, NS_PER_SECOND
 from .errors import shortened, unknown
 
 LONGEST = 200  # characters of a text that may be a quota
+MOST = 2**63 - 1  # requests
 LARGEST = 1 << MOMENT_BITS  # of periods and capacities, in nanoseconds: 146 years
 
 _UNITS = {
@@ -39,10 +40,10 @@ QUOTA_EXAMPLES = "such as '100/minute', '100 per minute', '5/10s' or '10 per 2 h
 
 @dataclass(frozen=True, slots=True, init=False)
 class Quota:
-    """`limit` requests in each `period`.
+    """`limit` requests in each `period`. `UNLIMITED` is the quota without a limit.
 
     Args:
-        limit: requests, a whole number from 1 to 2**63 - 1.
+        limit: requests, a whole number from 0 to 2**63 - 1. A limit of 0 refuses everything, and for ever.
         period: seconds as int, float, Fraction or Decimal, or a timedelta; a whole number of nanoseconds
             from 1 to 2**62.
         burst: the most at one moment, for algorithms that know one (a token bucket's size, a leaky
@@ -61,7 +62,7 @@ class Quota:
     def __init__(
         self, limit: int, period: int | float | Fraction | Decimal | timedelta, burst: int | None = None
     ) -> None:
-        object.__setattr__(self, "limit", checked_int(limit, "limit"))
+        object.__setattr__(self, "limit", checked_int(limit, "limit", least=0))
         object.__setattr__(self, "period_ns", _period_ns(period))
         object.__setattr__(self, "burst", None if burst is None else checked_int(burst, "burst"))
 
@@ -69,10 +70,12 @@ class Quota:
     def parse(cls, text: str) -> "Quota":
         """Read one quota, such as `"100/minute"`, `"100 per minute"`, `"5/10s"` or `"10 per 2 hours"`.
 
-        Units: ns, us, ms, s, m, h, d, w and their names; a month is 30 days and a year 365.
+        Units: ns, us, ms, s, m, h, d, w and their names; a month is 30 days and a year 365. `"unlimited"` is UNLIMITED.
         """
         if not isinstance(text, str):
             raise TypeError(f"quota: expected a str {QUOTA_EXAMPLES} or a Quota, got {text!r}")
+        if len(text) <= LONGEST and text.strip().lower() == "unlimited":
+            return UNLIMITED
         found = QUOTA.fullmatch(text) if len(text) <= LONGEST else None
         if found is None:
             begin = QUOTA.match(text)
@@ -97,9 +100,15 @@ class Quota:
 
     def with_burst(self, burst: int | None, name: str = "burst") -> "Quota":
         """Return the same limit and period with another burst; None changes nothing."""
-        if burst is None:
+        if burst is None or self.is_unlimited:
             return self
         return Quota(self.limit, Fraction(self.period_ns, NS_PER_SECOND), checked_int(burst, name))
+
+    def without_burst(self) -> "Quota":
+        """Return the same limit and period."""
+        if self.burst is None:
+            return self
+        return Quota(self.limit, Fraction(self.period_ns, NS_PER_SECOND))
 
     @classmethod
     def per_second(cls, limit: int, burst: int | None = None) -> "Quota":
@@ -118,11 +127,18 @@ class Quota:
         return cls(limit, 86_400, burst)
 
     @property
+    def is_unlimited(self) -> bool:
+        """Whether this is UNLIMITED, whose `limit` is 2**63 and whose period means nothing."""
+        return self.limit > MOST
+
+    @property
     def period(self) -> float:
         """Seconds."""
         return self.period_ns / NS_PER_SECOND
 
     def __str__(self) -> str:
+        if self.is_unlimited:
+            return "unlimited"
         for ns in sorted(_UNITS, reverse=True):
             if self.period_ns % ns == 0 and ns not in _CALENDAR:
                 many = self.period_ns // ns
@@ -130,11 +146,22 @@ class Quota:
         raise AssertionError("every period is a whole number of nanoseconds")
 
     def __repr__(self) -> str:
+        if self.is_unlimited:
+            return "UNLIMITED"
         burst = "" if self.burst is None else f", burst={self.burst}"
         period = self.period_ns // NS_PER_SECOND if self.period_ns % NS_PER_SECOND == 0 else self.period
         return f"Quota({self.limit}, {period!r}{burst})"
 
 
+def _unlimited() -> Quota:
+    quota = object.__new__(Quota)
+    object.__setattr__(quota, "limit", MOST + 1)
+    object.__setattr__(quota, "period_ns", NS_PER_SECOND)
+    object.__setattr__(quota, "burst", None)
+    return quota
+
+
+UNLIMITED = _unlimited()  # admits everything, and spends nothing
 _CALENDAR = {30 * 86_400 * NS_PER_SECOND, 365 * 86_400 * NS_PER_SECOND}
 
 

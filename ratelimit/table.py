@@ -3,29 +3,47 @@
 import os
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+import numpy as np
+
+from ._engine.constants import PAGE_BYTES
+from ._storage.files import opened
 from ._storage.memory import (
-    SHARED_FOLDER,
     SHARED_PREFIX,
     Bytes,
     MappedFile,
     ProcessMemory,
     SharedMemory,
     Storage,
+    shared_folder,
     storage_at,
 )
-from ._storage.metadata import StoredQuota, TableFormat, TableMetadata, bytes_for
+from ._storage.metadata import (
+    TAKEN,
+    StoredQuota,
+    TableFormat,
+    TableKind,
+    TableMetadata,
+    bytes_for,
+    default_max_keys,
+    kind_of,
+)
+from ._storage.snapshot import Snapshot
 from .quota import checked_int
 
 MAX_KEYS = 1_000_000
+MAX_PARTS = 16  # limits that one description may have
 MAX_KEYS_BITS = 48  # keeps the size in bytes far below 64 bits
-IfChanged = Literal["raise", "keep", "scale", "reset"]
+IfChanged = Literal["raise", "keep", "scale", "reset", "follow"]
 Unreachable = Literal["deny", "allow", "raise", "share"]
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
+
+
+_tables: "weakref.WeakSet[Table]" = weakref.WeakSet()
 
 
 class Mapping(NamedTuple):
@@ -43,11 +61,16 @@ class Table:
     and survives restarts. A table serves one limit: all limiters on it have the same algorithm and quota.
 
     Args:
-        max_keys: how many keys may be live at once. It bounds the memory, 24 bytes per key, which is taken as it is
-            used (a file's is allocated when the table is made). The default is 1,000,000, or what an existing table
-            was made with.
-        if_changed: what to do if the table exists and has another quota: `"raise"` (ValueError), or change it to the
-            limiter's as `Limiter.change` does, with counts `"keep"`, `"scale"` or `"reset"`.
+        max_keys: how many keys may be live at once. It bounds the memory, 24 bytes per key. A table in this process
+            takes it as it is used; the default is 1,000,000. A table in shared memory or a file allocates all of it
+            when it is made; the default is what an existing table was made with, otherwise 500,000 (12 MB; a sliding
+            log with its requests gets 32 MB).
+        if_changed: what to do if the table exists and has another quota than the limiter. By default, one that no
+            limiter on the table was made with before is put in force as by `Limiter.change`, with counts `"keep"`,
+            `"scale"` or `"reset"`, and otherwise the limiter follows the table. `"follow"` always follows the table;
+            `"raise"` raises a ValueError.
+        version: of the quota, a whole number. A limiter of a higher version than all before puts its quota in force,
+            also one that was used before; a lower one follows the table.
         mode: the permissions of a new file.
 
     Thread-safety: every method may be called from any thread. Any number of processes may create and attach at once:
@@ -58,12 +81,19 @@ class Table:
         self.max_keys = None if max_keys is None else checked_int(max_keys, "max_keys", bits=MAX_KEYS_BITS)
         self.if_changed: IfChanged = "raise"
         self._storage: Storage = ProcessMemory()
+        self.version: int | None = None
         self._mapping: Mapping | None = None
-        self._lock = threading.RLock()
+        self._renew_lock()
 
     @classmethod
     def shared(
-        cls, name: str, *, max_keys: int | None = None, if_changed: IfChanged = "raise", mode: int = 0o600
+        cls,
+        name: str,
+        *,
+        max_keys: int | None = None,
+        if_changed: IfChanged = "keep",
+        version: int | None = None,
+        mode: int = 0o600,
     ) -> "Table":
         """Name a table in shared memory. It is made when the first limiter attaches.
 
@@ -71,7 +101,8 @@ class Table:
             name: up to 200 letters, digits, `_`, `.` and `-`; the first is not a `.` or `-`.
         """
         _check_name(name)
-        return cls.open(SHARED_FOLDER / (SHARED_PREFIX + name), max_keys=max_keys, if_changed=if_changed, mode=mode)
+        path = shared_folder() / (SHARED_PREFIX + name)
+        return cls.open(path, max_keys=max_keys, if_changed=if_changed, version=version, mode=mode)
 
     @classmethod
     def open(
@@ -79,7 +110,8 @@ class Table:
         path: "str | os.PathLike[str]",
         *,
         max_keys: int | None = None,
-        if_changed: IfChanged = "raise",
+        if_changed: IfChanged = "keep",
+        version: int | None = None,
         mode: int = 0o600,
     ) -> "Table":
         """Name a table in a file. It is made when the first limiter attaches."""
@@ -93,6 +125,7 @@ class Table:
         table = cls(max_keys=max_keys)
         table._storage = storage_at(path, mode)
         table.if_changed = if_changed
+        table.version = None if version is None else checked_int(version, "version", least=0)
         return table
 
     @classmethod
@@ -105,7 +138,8 @@ class Table:
         unreachable: Unreachable = "deny",
         hosts: int | None = None,
         remember: float = 1.0,
-        if_changed: IfChanged = "raise",
+        if_changed: IfChanged = "keep",
+        version: int | None = None,
     ) -> "Table":
         """Name a table on Valkey or Redis, for all hosts that use the name. It is made when the first limiter attaches.
 
@@ -120,7 +154,7 @@ class Table:
             hosts: for `"share"`, how many processes share the limit.
             remember: for at most so many seconds a refused key is refused again without a request to the engine; 0
                 asks each time. Quota that another process gives back meanwhile is noticed after that time.
-            if_changed: as for Table.
+            if_changed, version: as for Table.
         """
         from ._storage.valkey.storage import Options, ValkeyStorage  # so that only its users load it
 
@@ -137,12 +171,14 @@ class Table:
         table = cls(max_keys=1)  # of this process's copy of the metadata
         table._storage = ValkeyStorage(Options(url, name, timeout, unreachable, hosts, remember))
         table.if_changed = if_changed
+        table.version = None if version is None else checked_int(version, "version", least=0)
         return table
 
     @classmethod
     def names(cls) -> list[str]:
         """Return the names of this host's tables in shared memory."""
-        return sorted(path.name.removeprefix(SHARED_PREFIX) for path in SHARED_FOLDER.glob(f"{SHARED_PREFIX}*"))
+        found = (path.name.removeprefix(SHARED_PREFIX) for path in shared_folder().glob(f"{SHARED_PREFIX}*"))
+        return sorted(filter(_NAME.fullmatch, found))
 
     @property
     def path(self) -> Path | None:
@@ -159,24 +195,87 @@ class Table:
         """The table's keeper on another host, a ValkeyStorage; None for a table on this one."""
         return self._storage if self._storage.is_remote else None
 
-    def part(self, number: int) -> "Table":
-        """Return the table for the n-th of several limits: the first has the name itself, the n-th has `.n` appended.
+    def parts(self, kinds: Sequence[TableKind]) -> "list[Table]":
+        """Return a table for each of several limits: one that exists and was made for its algorithm and period.
+
+        So a limit that is added, removed or moved does not take the table of another. The first limit without a table
+        gets the name itself if that is free, the others the first free ones of `NAME.2`, `NAME.3` and so on.
 
         Raises:
             ValueError: this table is in the process's memory, and has no name.
         """
+        if len(kinds) == 1 and not isinstance(self._storage, MappedFile):
+            return [self]
+        if self.remote is not None:
+            return [self._remote_part(number) for number in range(1, len(kinds) + 1)]
+        names = [self._part(number) for number in range(1, 2 * MAX_PARTS + 1)]
+        existing = [table.kind() for table in names]
+        if len(kinds) == 1 and (kinds[0] not in existing or existing[0] is None):
+            return [self]
+        chosen: list[Table | None] = []
+        for kind in kinds:
+            place = existing.index(kind) if kind in existing else None
+            chosen.append(None if place is None else names[place])
+            if place is not None:
+                existing[place] = TAKEN
+        free = (table for table, kind in zip(names, existing, strict=True) if kind is None)
+        return [table or next(free) for table in chosen]
+
+    def kind(self) -> TableKind | None:
+        """Return the algorithm and the period with which the table was made; None if it does not exist."""
+        try:
+            with opened(self._storage.path or Path(), os.O_RDONLY, any_owner=True) as descriptor:
+                return kind_of(np.frombuffer(os.pread(descriptor, PAGE_BYTES, 0), np.uint8))
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return TAKEN
+
+    def _part(self, number: int) -> "Table":
         if number == 1:
             return self
-        if self.remote is not None:
-            options = self.remote.options._asdict()
-            url, name = options.pop("given"), options.pop("name")
-            return Table.valkey(url, name=f"{name}.{number}", if_changed=self.if_changed, **options)
         if not isinstance(self._storage, MappedFile):
             raise ValueError(
                 f"table: expected a shared table or a file for several limits, got {self!r}; use max_keys="
             )
-        path = self._storage.path.with_name(f"{self._storage.path.name}.{number}")
-        return Table.open(path, max_keys=self.max_keys, if_changed=self.if_changed, mode=self._storage.mode)
+        return Table.open(
+            self._storage.path.with_name(f"{self._storage.path.name}.{number}"),
+            max_keys=self.max_keys,
+            if_changed=self.if_changed,
+            version=self.version,
+            mode=self._storage.mode,
+        )
+
+    def _remote_part(self, number: int) -> "Table":
+        options = self.remote.options._asdict()
+        url, name = options.pop("given"), options.pop("name")
+        own = name if number == 1 else f"{name}.{number}"
+        return Table.valkey(url, name=own, if_changed=self.if_changed, version=self.version, **options)
+
+    def snapshot(self) -> "Table":
+        """Return a copy of an existing table in this process's memory, for `Limiter.of`.
+
+        For looking: it takes no memory of the table, and the table may belong to any user.
+        """
+        copy = self.following()
+        if isinstance(self._storage, MappedFile):
+            copy._storage = Snapshot(self._storage)
+            copy._mapping = None
+        return copy
+
+    def of_any_owner(self) -> "Table":
+        """Return the same table, attached even if another user owns it, who could end this process by truncating it."""
+        copy = self.following()
+        if isinstance(self._storage, MappedFile):
+            copy._storage = storage_at(self._storage.path, self._storage.mode)
+            copy._storage.any_owner = True
+        return copy
+
+    def following(self) -> "Table":
+        """Return the same table for a limiter that takes the quota as it is in force."""
+        other = type(self).__new__(type(self))
+        vars(other).update(vars(self), if_changed="follow", version=None)
+        return other
 
     def remove(self) -> None:
         """Unlink the table's name. Attached processes keep the table; the next one to use the name makes a new table.
@@ -200,15 +299,15 @@ class Table:
             if self._mapping is None:
                 memory = self._open_or_create(wanted, quota)
                 self._mapping = Mapping(memory, TableMetadata(memory, repr(self)))
-            self._mapping.metadata.require(wanted, self.max_keys)
+            self._mapping.metadata.require(wanted, self.max_keys, quota.maximum == 0)
             return self._mapping
 
     def _open_or_create(self, wanted: TableFormat, quota: StoredQuota) -> Bytes:
-        max_keys = self.max_keys or MAX_KEYS
+        max_keys = self.max_keys or (MAX_KEYS if self.path is None else default_max_keys(wanted.capacity))
         size = bytes_for(max_keys, wanted.capacity)
         try:
             return self._storage.open_or_create(
-                size, lambda memory: TableMetadata.write(memory, wanted, max_keys, quota)
+                size, lambda memory: TableMetadata.write(memory, wanted, max_keys, quota, self.version or 0)
             )
         except MemoryError as error:
             limit = f" with a limit of {wanted.capacity}" if wanted.capacity else ""
@@ -228,11 +327,15 @@ class Table:
                 self._mapping = Mapping(memory, TableMetadata(memory, repr(self)))
             return self._mapping
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Exclude other threads and processes that would change the quota."""
-        with self._lock, self._storage.locked():
-            yield
+    @property
+    def session(self) -> int:
+        """Identifies the attached table on this boot of the host, see `Storage`."""
+        return self._storage.session
+
+    def _renew_lock(self) -> None:
+        """Make the lock, which is of the mapping only, again: in a child, the thread that holds it may not exist."""
+        self._lock = threading.RLock()
+        _tables.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the table's name; its memory is mapped again when it is unpickled."""
@@ -241,10 +344,11 @@ class Table:
         return {name: value for name, value in vars(self).items() if name not in ("_mapping", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _mapping=None, _lock=threading.RLock())
+        vars(self).update(state, _mapping=None)
+        self._renew_lock()
 
     def __repr__(self) -> str:
-        in_process = isinstance(self._storage, ProcessMemory)
+        in_process = self.path is None and self.remote is None
         return f"Table(max_keys={self.max_keys or MAX_KEYS})" if in_process else repr(self._storage)
 
 
@@ -256,3 +360,12 @@ def _check_name(name: object) -> None:
 def _check_choice(given: object, argument: str, choices: tuple[str, ...]) -> None:
     if given not in choices:
         raise ValueError(f"{argument}: expected one of {', '.join(map(repr, choices))}, got {given!r}")
+
+
+def _renew_locks() -> None:
+    for table in list(_tables):
+        table._renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

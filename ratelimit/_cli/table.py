@@ -1,15 +1,19 @@
-"""`ratelimit table`: list, show, check, change and remove tables in shared memory and in files."""
+"""`ratelimit table`: list, show, check, change, clear and remove tables in shared memory and in files."""
 
 import argparse
+import os
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from .._core import Limiter
 from .._storage.census import census
+from .._storage.files import opened
 from .._storage.metadata import MAGIC
 from ..quota import Quota
 from ..table import Table
+from .garbage import collect, unlisted
 
 NAME = "a name in shared memory, or the path of a file, with a / in it"
 
@@ -35,10 +39,11 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    command("list", _list, "list the tables in this host's shared memory")
+    command("list", _list, "list the tables in this host's shared memory, with their size and age")
     for name, run, text in [
         ("show", _show, "show what a table holds and how full it is"),
-        ("check", _check, "check that no key has two slots; for a table that is not in use"),
+        ("check", _check, "check that no key has two slots and that the header fits; for a table that is not in use"),
+        ("clear", _clear, "forget all keys, and a horizon that a clock given as clock= has left in the future"),
         ("remove", _remove, "unlink the name; attached processes keep the table, later ones create a new table"),
     ]:
         command(name, run, text).add_argument("table", help=NAME)
@@ -48,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument(
         "--burst",
         type=int,
-        help="burst of a token bucket or capacity of a leaky bucket; by default the new limit",
+        help="burst of a token bucket or capacity of a leaky bucket; by default it stays, or is the limit if it was",
     )
     change.add_argument(
         "--counts",
@@ -56,37 +61,48 @@ def _parser() -> argparse.ArgumentParser:
         default="keep",
         help="what becomes of spent requests (by default keep)",
     )
+    gc = command("gc", _gc, "remove the tables in shared memory that no process uses, and what was left unfinished")
+    gc.add_argument("--days", type=float, default=1, help="how long a table must have decided nothing (by default 1)")
+    gc.add_argument("--dry-run", action="store_true", help="only print what would be removed")
     return parser
 
 
 def _table(options: argparse.Namespace) -> Table:
-    return Table.open(Path(options.table)) if "/" in options.table else Table.shared(options.table)
+    """Name the table. root may change that of any user: only this command would end if its owner truncated it."""
+    table = Table.open(Path(options.table)) if "/" in options.table else Table.shared(options.table)
+    return table.of_any_owner() if os.geteuid() == 0 else table
 
 
 def _list(options: argparse.Namespace) -> int:
     for name in Table.names():
+        table = Table.shared(name)
         try:
-            limiter = Limiter.of(Table.shared(name))
-            print(f"{name:30} {limiter}, {len(limiter):,} of {limiter.max_keys:,} keys live")
+            limiter = Limiter.of(table.snapshot())
+            print(
+                f"{name:30} {limiter}, {len(limiter):,} of {limiter.max_keys:,} keys live, {_size(table)}, "
+                f"{_age(limiter.latest_ns)}"
+            )
         except (OSError, ValueError) as error:
-            print(f"{name:30} {error}")
+            print(f"{name:30} {_printable(str(error))}")
+    for path in unlisted():
+        print(f"{path.name!a} is not a table of this version; `ratelimit table gc` removes old ones")
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
-    limiter = Limiter.of(_table(options))
-    assert limiter.table.path is not None
-    slots, status = census(limiter), limiter.table.path.stat()
+    table = _table(options)
+    limiter = Limiter.of(table.snapshot())
+    slots = census(limiter)
     latest = datetime.fromtimestamp(limiter.latest_ns / 1e9, UTC).isoformat(timespec="seconds")
     for name, value in [
-        ("file", limiter.table.path),
+        ("file", _printable(str(table.path))),
         ("limit", str(limiter)),
         ("keys", f"{len(limiter):,} live, at most {limiter.max_keys:,}"),
         ("slots", f"{slots.keys:,} with keys, {slots.free:,} free again, {slots.unused:,} never used"),
         ("claims", f"{slots.claims:,} unfinished"),
         ("no slot", f"{limiter.full_count:,} decisions"),
         ("collisions", f"{limiter.collision_count:,} updates repeated"),
-        ("memory", f"{status.st_blocks * 512:,} of {status.st_size:,} bytes taken"),
+        ("memory", _size(table)),
         ("decided", f"up to {latest}" if limiter.latest_ns else "nothing yet"),
     ]:
         print(f"{name:12} {value}")
@@ -94,24 +110,63 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    limiter = Limiter.of(_table(options))
+    limiter = Limiter.of(_table(options).snapshot())
     slots = census(limiter)
     print(f"{slots.keys:,} keys, {slots.duplicates:,} of them in two slots; {slots.claims:,} unfinished claims")
-    return 1 if slots.duplicates else 0
+    for fault in slots.header:
+        print(fault)
+    return 1 if slots.duplicates or slots.header else 0
+
+
+def _clear(options: argparse.Namespace) -> int:
+    Limiter.of(_table(options)).clear()
+    return 0
 
 
 def _remove(options: argparse.Namespace) -> int:
     table = _table(options)
     assert table.path is not None
-    with table.path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise ValueError(f"{table} is not a ratelimit table, and was not removed")
+    if table.path.exists():
+        with opened(table.path, os.O_RDONLY, any_owner=True) as descriptor:
+            if os.read(descriptor, len(MAGIC)) != MAGIC:
+                raise ValueError(f"{table} is not a ratelimit table, and was not removed")
     table.remove()
     return 0
 
 
 def _change(options: argparse.Namespace) -> int:
     limiter = Limiter.of(_table(options))
-    limiter.change(Quota.parse(options.quota).with_burst(options.burst), counts=options.counts)
+    if options.burst is None:
+        limiter._change_rate(Quota.parse(options.quota), options.counts)
+    else:
+        limiter.change(Quota.parse(options.quota).with_burst(options.burst), counts=options.counts)
     print(limiter)
     return 0
+
+
+def _gc(options: argparse.Namespace) -> int:
+    for path in collect(options.days * 86_400, remove=not options.dry_run):
+        print(f"{'would remove' if options.dry_run else 'removed'} {path.name!a}")
+    return 0
+
+
+def _size(table: Table) -> str:
+    assert table.path is not None
+    status = table.path.stat()
+    return f"{status.st_blocks * 512:,} of {status.st_size:,} bytes taken"
+
+
+def _age(latest_ns: int) -> str:
+    if not latest_ns:
+        return "nothing decided yet"
+    seconds = max(0, round(time.time() - latest_ns / 1e9))
+    unit, name = next((unit, name) for unit, name in _UNITS if seconds >= unit or unit == 1)
+    return f"decided {seconds // unit} {name} ago"
+
+
+_UNITS = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")]
+
+
+def _printable(text: str) -> str:
+    """Return the text without characters that could control a terminal."""
+    return text if text.isprintable() else ascii(text)

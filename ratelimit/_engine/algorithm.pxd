@@ -68,6 +68,8 @@ cdef inline bint admit(
 
 cdef inline uint64_t ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:
     """Return the first moment, from now on, at which `cost` is admitted if nothing else happens; or NEVER."""
+    if rule.unlimited:
+        return now
     if is_gcra(rule):
         return gcra_ready(rule, now, cost, state)
     if rule.algorithm == SLIDING_WINDOW:
@@ -79,7 +81,7 @@ cdef inline uint64_t ready(const Rule* rule, uint64_t now, uint64_t cost, u128 s
 
 cdef inline uint64_t turn(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
     """Return when a request that is admitted now may act: immediately, except in a leaky bucket."""
-    return gcra_turn(rule, now, state) if rule.algorithm == LEAKY_BUCKET else now
+    return gcra_turn(rule, now, state) if rule.algorithm == LEAKY_BUCKET and not rule.unlimited else now
 
 
 cdef inline u128 charge(const Rule* rule, uint64_t now, uint64_t cost, u128 state) noexcept nogil:
@@ -135,6 +137,8 @@ cdef inline bint is_built_upon(
 
 cdef inline uint64_t remaining(const Rule* rule, uint64_t now, u128 state, u128* ring) noexcept nogil:
     """Return the largest cost that would be admitted now."""
+    if rule.unlimited:
+        return NEVER
     if is_gcra(rule):
         return gcra_remaining(rule, now, state)
     if rule.algorithm == SLIDING_WINDOW:

@@ -190,6 +190,11 @@ static inline void rule_publish(void *pointer, const void *rule) {
     __atomic_store_n((const void **)pointer, rule, __ATOMIC_RELEASE);
 }
 
+/* True if the counter held `seen` and now holds `desired`. */
+static inline int count_swap(uint64_t *counter, uint64_t seen, uint64_t desired) {
+    return __atomic_compare_exchange_n(counter, &seen, desired, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 /* True for the first caller only. Relaxed: no other memory depends on the flag. */
 static inline int first_to_set(uint64_t *flag) {
     return __atomic_exchange_n(flag, 1, __ATOMIC_RELAXED) == 0;

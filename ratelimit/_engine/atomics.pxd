@@ -15,6 +15,7 @@ cdef extern from "_engine/atomics.h" nogil:
     uint64_t count_load(uint64_t* counter)
     uint64_t count_add(uint64_t* counter, uint64_t amount)
     void count_raise(uint64_t* counter, uint64_t floor)
+    bint count_swap(uint64_t* counter, uint64_t seen, uint64_t desired)
 
     void rule_publish(void* pointer, const void* rule)
     bint first_to_set(uint64_t* flag)

@@ -98,6 +98,12 @@ cdef inline u128* claim(
             seen = word_load(slot)
             if tag_of(seen) == tag:
                 word[0] = seen
+                if visited >= reach:
+                    # The header is older than the slots: a copy of a live file, or a power cut. Unless the reach is
+                    # raised, no search would find the key, and the request would begin again for ever.
+                    count_raise(&table.header.reach, visited + 1)
+                if is_block(seen):
+                    count_raise(&table.header.blocks, 1)  # for the same reason
                 return settle(table, hashed, slot, word) if is_claim(seen) else slot
             if is_claim(seen):
                 if claimed == NULL:

@@ -1,8 +1,9 @@
 """Wall time that never jumps: anchored to the Unix epoch once, then advanced by the monotonic clock.
 
-The anchor is in the table's header, so that all its processes decide by one clock. The monotonic clock restarts when
-the host does. The first process that attaches to a table after that sets a new anchor from the wall clock, which alone
-knows how much time has passed; if the wall clock went back, the anchor keeps the table's latest moment.
+The anchor is in the table's header, so that all its processes decide by one clock. It is valid for a *session*: one
+file from one start of the host to the next, since the monotonic clock restarts when the host does. The first process
+that attaches to a table in a new session sets a new anchor from the wall clock, which alone knows how much time has
+passed; if the wall clock went back, the anchor keeps the table's latest moment.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -16,7 +17,7 @@ cdef extern from "_engine/monotonic.h" nogil:
     uint64_t monotonic_ns()
 
 cdef struct Clock:
-    u128 epoch        # boot (64 bits) | what to add to the monotonic clock (64 bits)
+    u128 epoch        # session (64 bits) | what to add to the monotonic clock (64 bits)
     uint64_t latest   # at most a second behind the moment of the latest decision
 
 
@@ -31,20 +32,36 @@ cdef inline int64_t anchor_ns() noexcept nogil:
     return wall_ns() - <int64_t>monotonic_ns()
 
 
-cdef inline bint clock_is_valid(Clock* clock, uint64_t boot) noexcept nogil:
+cdef inline bint is_of_session(Clock* clock, uint64_t session, u128 epoch) noexcept nogil:
+    """Return whether an epoch is this session's.
+
+    A host that does not name its boot has the session 0. There the anchor is kept unless the clock would go back.
+    """
+    if session:
+        return <uint64_t>(epoch >> 64) == session
+    return epoch != 0 and monotonic_ns() + <uint64_t>epoch + 2 * NS_PER_SECOND >= count_load(&clock.latest)
+
+
+cdef inline bint clock_is_valid(Clock* clock, uint64_t session) noexcept nogil:
     """Return whether the clock is before the end of time; a damaged one may not be."""
     cdef u128 seen = word_load(&clock.epoch)
     if count_load(&clock.latest) >= NEVER - 1:
         return False
-    return <uint64_t>(seen >> 64) != boot or monotonic_ns() + <uint64_t>seen < NEVER - 1
+    return not is_of_session(clock, session, seen) or monotonic_ns() + <uint64_t>seen < NEVER - 1
 
 
-cdef inline int64_t settle_anchor(Clock* clock, uint64_t boot, int64_t anchor) noexcept nogil:
-    """Return the anchor of this table since `boot`: the given one, unless another process has set one."""
+cdef inline bint is_settled(Clock* clock, uint64_t session) noexcept nogil:
+    """Return whether the table was used in this session, or never."""
     cdef u128 seen = word_load(&clock.epoch)
-    while <uint64_t>(seen >> 64) != boot:
+    return seen == 0 or is_of_session(clock, session, seen)
+
+
+cdef inline int64_t settle_anchor(Clock* clock, uint64_t session, int64_t anchor) noexcept nogil:
+    """Return the anchor of this table in this session: the given one, unless another process has set one."""
+    cdef u128 seen = word_load(&clock.epoch)
+    while not is_of_session(clock, session, seen):
         anchor = max(anchor, <int64_t>(count_load(&clock.latest) - monotonic_ns()))
-        if word_cas(&clock.epoch, &seen, <u128>boot << 64 | <uint64_t>anchor):
+        if word_cas(&clock.epoch, &seen, <u128>session << 64 | <uint64_t>anchor):
             return anchor
     return <int64_t><uint64_t>seen
 

@@ -8,7 +8,19 @@ from .block cimport BOOKED, after_block, block_count, block_end, block_mode, blo
 from .block cimport unblocked
 from .claim cimport claim, first_free_at
 from .constants cimport LEAKY_BUCKET, NEVER, SLIDING_LOG
-from .layout cimport Table, free_word, is_claim, ring_of, slot_word, state_of, storable, tag_of, tag_of_hash
+from .layout cimport (
+    Table,
+    evictable_at,
+    free_word,
+    horizon_of,
+    is_claim,
+    ring_of,
+    slot_word,
+    state_of,
+    storable,
+    tag_of,
+    tag_of_hash,
+)
 from .request cimport (
     BLOCK,
     CANCEL,
@@ -37,6 +49,10 @@ cdef inline bint decide(
         at[0] = turn(rule, now, state)
         return admit(rule, now, request.cost, state, ring, after)
     at[0] = now
+    if rule.unlimited and request.verb in (RESERVE, CHARGE, REFUND):
+        at[0] = max(now, request.at) if request.verb == RESERVE else now
+        after[0] = state
+        return True
     if request.verb == RESERVE:
         at[0] = max(now, request.at)
         if rule.algorithm == LEAKY_BUCKET:
@@ -78,7 +94,7 @@ cdef inline uint64_t apply_horizon(
     earlier clock reading. (In the other algorithms the state of a key that came back is the state it would have had
     without losing its slot.)
     """
-    cdef uint64_t horizon = count_load(&table.header.horizon)
+    cdef uint64_t horizon = horizon_of(table, now[0])
     if not request.now_given:
         now[0] = max(now[0], horizon)
     if missing or (request.verb == HIT and now[0] < horizon):
@@ -184,8 +200,13 @@ cdef inline Status commit(
                 continue  # the ring may have changed during the decision
             status = REFUSED
             break
+        if slot == NULL and rule.unlimited and request.verb != BLOCK:
+            status = DONE  # without a slot, which another key may need
+            break
         if slot == NULL:
-            slot = claim(table, rule, now, hashed, &evicted_claim, &word)
+            slot = claim(
+                table, rule, evictable_at(table, now) if request.now_given else now, hashed, &evicted_claim, &word
+            )
             if slot == NULL:
                 count_add(&table.header.full, 1)
                 at = first_free_at(table, rule, now, hashed)

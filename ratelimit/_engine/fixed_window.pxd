@@ -37,7 +37,8 @@ cdef inline uint64_t window_start(const Rule* rule, uint64_t now) noexcept nogil
 
 cdef inline bint fixed_admit(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* after) noexcept nogil:
     if cost > rule.limit:
-        return False
+        after[0] = state
+        return rule.unlimited
     if fixed_over(rule, now, state):
         after[0] = fixed_pack(rule, window_start(rule, now), cost)
         return True
@@ -86,9 +87,11 @@ cdef inline u128 fixed_cancel(const Rule* rule, uint64_t now, uint64_t at, uint6
 
 
 cdef inline uint64_t scaled_count(const Rule* old, const Rule* new, uint64_t count) noexcept nogil:
-    """Return the same share of another limit, rounded up."""
-    cdef u128 share = (<u128>count * new.limit + old.limit - 1) // old.limit
+    """Return the same share of another limit, rounded up. Of a limit of zero there is no share: the count stays."""
+    cdef u128 share = count
     cdef uint64_t maximum = (<uint64_t>1 << new.count_bits) - 1
+    if old.limit and new.limit:
+        share = (share * new.limit + old.limit - 1) // old.limit
     return <uint64_t>share if share < maximum else maximum
 
 

@@ -26,7 +26,8 @@ cdef inline u128 later(u128 a, u128 b) noexcept nogil:
 cdef inline bint gcra_admit(const Rule* rule, uint64_t now, uint64_t cost, u128 tat, u128* after) noexcept nogil:
     cdef u128 clock = <u128>now * rule.unit
     if cost > rule.limit:
-        return False
+        after[0] = tat
+        return rule.unlimited
     after[0] = later(tat, clock) + cost * rule.interval
     return after[0] - clock <= rule.tolerance
 
@@ -107,7 +108,7 @@ cdef inline u128 gcra_carried(
     cdef u128 debt
     if tat <= clock:
         return tat
-    if scale:
+    if scale and old.tolerance and new.tolerance:
         debt = proportion(tat - clock, new.tolerance, old.tolerance)
     else:
         debt = proportion(tat - clock, new.interval, old.interval)

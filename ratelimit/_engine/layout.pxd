@@ -9,10 +9,11 @@ Nothing trusts the memory further than a word: whatever the bytes of a table are
 waits for another thread.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
-from .atomics cimport count_load, u128
-from .clock cimport Clock
+from .atomics cimport count_add, count_load, count_raise, count_swap, u128
+from .clock cimport Clock, peek_ns
+from .constants cimport NEVER
 from .rule cimport Rule
 
 
@@ -25,6 +26,8 @@ cdef struct Header:
     uint64_t tickets     # claims so far: makes each claim's word different from all before
     uint64_t full        # decisions that found no slot
     uint64_t collisions  # compare-and-swaps that failed because another thread changed the slot
+    uint64_t changes     # attempts to change the quota, see attachment.pyx
+    uint64_t declarations  # quotas that were declared, see metadata.py
 
 cdef struct Table:
     uint64_t seed[2]  # of the hash
@@ -33,11 +36,14 @@ cdef struct Table:
     u128* rings      # the sliding log's, `capacity` words a slot; otherwise NULL
     uint64_t size    # slots
     uint64_t window  # slots that a search may visit
+    bint own_clock   # whether the library's clock decides: monotonic time plus `anchor`
+    int64_t anchor
 
 cdef enum:
-    STATE_AND_CLAIM = 80  # bits
-    TICKET_BITS = 45      # of a claim; a word with the claim bit and more is a blocked key, see block.pxd
-    EARLIEST_END = 1 << 28  # of a block, in nanoseconds, so that it has more bits than a ticket
+    STATE_AND_CLAIM = 80         # bits
+    TICKET_BITS = 45             # of a claim; a word with the claim bit and more is a blocked key, see block.pxd
+    EARLIEST_END = 1 << 28       # of a block, in nanoseconds, so that it has more bits than a ticket
+    CLOCK_TOLERANCE = 10_000     # nanoseconds, by which the clocks of two threads never differ
 
 
 # --- the word of a slot
@@ -121,3 +127,40 @@ cdef inline uint64_t visits_to(const Table* table, uint64_t hashed, u128* slot) 
 
 cdef inline uint64_t reach_of(const Table* table) noexcept nogil:
     return min(count_load(&table.header.reach), table.window)
+
+
+# --- the clock as a bound
+
+
+cdef inline uint64_t evictable_at(const Table* table, uint64_t now) noexcept nogil:
+    """Return the moment at which a key must be fresh to lose its slot: `now`, but not before the clock reaches it.
+
+    Otherwise one request with a `now` in the future would raise the horizon to there.
+    """
+    return min(now, peek_ns(table.anchor)) if table.own_clock else now
+
+
+cdef inline uint64_t horizon_of(const Table* table, uint64_t now) noexcept nogil:
+    """Return the horizon. One that is ahead of the clock is damaged, and is lowered to the clock.
+
+    That is exact: no horizon was ever ahead of the clock when it was raised. A clock that was given as clock= is not
+    known here; its horizon is only kept below the end of time.
+    """
+    cdef uint64_t horizon = count_load(&table.header.horizon)
+    cdef uint64_t bound
+    if horizon <= now:
+        return horizon
+    bound = peek_ns(table.anchor) + CLOCK_TOLERANCE if table.own_clock else NEVER - 2
+    if horizon > bound:
+        count_swap(&table.header.horizon, horizon, bound)
+    return min(horizon, bound)
+
+
+cdef inline void distrust_header(const Table* table) noexcept nogil:
+    """Repair what may be wrong in a header that is older than the slots, as after a power cut or in a copy.
+
+    Searches go as far as any search may, and no ticket is like that of a claim that was never finished.
+    """
+    count_raise(&table.header.reach, table.window)
+    count_raise(&table.header.blocks, 1)
+    count_add(&table.header.tickets, <uint64_t>1 << 32)

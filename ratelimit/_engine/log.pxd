@@ -107,7 +107,7 @@ cdef inline Status log_spend(
     """Spend all of the cost or nothing: each step asks whether all that is left still fits, and takes one."""
     cdef Request step = request[0]
     cdef Outcome first
-    if step.cost == 1:
+    if step.cost == 1 or rule.unlimited:
         return commit(table, rule, request, hashed, out)
     if step.verb == CHARGE:
         step.cost = min(step.cost, rule.capacity)  # more than the ring holds makes no difference

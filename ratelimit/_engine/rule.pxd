@@ -10,6 +10,7 @@ cdef struct Rule:
     uint64_t revision  # of the table's quota, see metadata.py; a quota for one call has revision 0
     Algorithm algorithm
     uint64_t limit     # the most that can be spent at one moment: burst, capacity + 1, or the window's limit
+    bint unlimited     # everything is admitted, and nothing spent. `limit` is 0, so that `admit` asks only then
     uint64_t period    # nanoseconds
     # GCRA only. A tick is 1/unit of a nanosecond; the unit makes the interval a whole number of ticks.
     uint64_t unit

@@ -92,11 +92,12 @@ AVX2 static inline __m256i lanes_rotate(__m256i x, int by) {
     return _mm256_slli_epi64(x, by) | _mm256_srli_epi64(x, 64 - by);
 }
 
+/* The intrinsic adds without a sign: a lane of __m256i is signed, and must not overflow. */
 AVX2 static inline void lanes_round(SipLanes *s) {
-    s->v0 += s->v1; s->v1 = lanes_rotate(s->v1, 13); s->v1 ^= s->v0; s->v0 = lanes_rotate(s->v0, 32);
-    s->v2 += s->v3; s->v3 = lanes_rotate(s->v3, 16); s->v3 ^= s->v2;
-    s->v0 += s->v3; s->v3 = lanes_rotate(s->v3, 21); s->v3 ^= s->v0;
-    s->v2 += s->v1; s->v1 = lanes_rotate(s->v1, 17); s->v1 ^= s->v2; s->v2 = lanes_rotate(s->v2, 32);
+    s->v0 = _mm256_add_epi64(s->v0, s->v1); s->v1 = lanes_rotate(s->v1, 13); s->v1 ^= s->v0; s->v0 = lanes_rotate(s->v0, 32);
+    s->v2 = _mm256_add_epi64(s->v2, s->v3); s->v3 = lanes_rotate(s->v3, 16); s->v3 ^= s->v2;
+    s->v0 = _mm256_add_epi64(s->v0, s->v3); s->v3 = lanes_rotate(s->v3, 21); s->v3 ^= s->v0;
+    s->v2 = _mm256_add_epi64(s->v2, s->v1); s->v1 = lanes_rotate(s->v1, 17); s->v1 ^= s->v2; s->v2 = lanes_rotate(s->v2, 32);
 }
 
 AVX2 static inline void lanes_absorb(SipLanes s[2], __m256i first, __m256i second) {

@@ -127,6 +127,9 @@ cdef inline bint log_admit(
     const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring, u128* after
 ) noexcept nogil:
     """Return whether all of `cost` fits; spends one of it."""
+    if rule.unlimited:
+        after[0] = state
+        return True
     after[0] = log_append(rule, now, state)
     return log_ready(rule, now, cost, state, ring) <= now
 

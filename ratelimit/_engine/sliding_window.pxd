@@ -61,7 +61,8 @@ cdef inline bint sliding_admit(const Rule* rule, uint64_t now, uint64_t cost, u1
     cdef Sliding stored = sliding_unpack(rule, state)
     cdef Sliding seen = sliding_at(rule, now, state)
     if cost > rule.limit or not sliding_begun(rule, now, seen) or seen.current + cost > rule.limit:
-        return False
+        after[0] = state
+        return rule.unlimited
     # An empty previous window saves three multiplications.
     if seen.previous and <u128>(rule.limit - seen.current - cost) * rule.period < sliding_weight(rule, now, seen):
         return False

@@ -6,7 +6,7 @@ Each is lock-free and may be called from any number of threads and processes at 
 from libc.stdint cimport uint64_t
 
 from .algorithm cimport admit, carried, ready, turn
-from .atomics cimport count_add, count_load, u128, word_cas, word_load
+from .atomics cimport count_add, count_load, count_swap, u128, word_cas, word_load
 from .block cimport after_block, block_end, block_word, find_block, recounted
 from .claim cimport first_free_at, is_vacant
 from .commit cimport apply_horizon, commit, perform_blocked
@@ -83,7 +83,7 @@ cdef inline void look(
         out.after = out.before
         out.at = ready(rule, out.now, request.cost, out.before, out.ring)
         out.status = DONE if out.at <= out.now else REFUSED
-        if slot == NULL and out.status == DONE:
+        if slot == NULL and out.status == DONE and not rule.unlimited:
             out.at = first_free_at(table, rule, out.now, hashed)
             if out.at > out.now:
                 out.status = FULL
@@ -106,9 +106,11 @@ cdef inline void forget(const Table* table, uint64_t hashed) noexcept nogil:
 
 
 cdef inline void forget_all(const Table* table) noexcept nogil:
+    """Make every key like one never seen, for clock readings of any age: so the horizon is forgotten first."""
     cdef u128* slot
     cdef u128 word
     cdef uint64_t i
+    count_swap(&table.header.horizon, count_load(&table.header.horizon), 0)
     for i in range(table.size):
         slot = table.slots + i
         word = word_load(slot)

@@ -30,7 +30,7 @@ cdef inline void fill_verdict(
     const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full, Verdict* verdict
 ) noexcept nogil:
     cdef uint64_t since = max(out.now, out.held_until)
-    verdict.limit = rule.limit
+    verdict.limit = NEVER if rule.unlimited else rule.limit
     verdict.allowed = out.status == DONE or (out.status == FULL and allow_when_full)
     verdict.remaining = 0
     if out.status != FULL and out.held_until == 0:
@@ -48,6 +48,6 @@ cdef inline uint64_t more_after(const Rule* rule, const Outcome* out, uint64_t l
     """Return how long until more than `left` can be spent: 0 if nothing was spent, NEVER if no wait is long enough."""
     if out.status == FULL:
         return wait_ns(out.now, out.at)
-    if left >= rule.limit:
+    if left >= rule.limit and (rule.limit or rule.unlimited):
         return 0
     return wait_ns(out.now, ready(rule, max(out.now, out.held_until), left + 1, out.after, out.ring))

@@ -59,11 +59,11 @@ cdef object checked_integers(values, str name, Py_ssize_t size, least, largest=N
         return np.ndarray((size,), np.uint64, np.array([small], np.uint64), strides=(0,))
     expected = f"{name}: expected one number, or one for each of the {size} keys"
     try:
-        array = np.asarray(values)
+        array = np.array(values)  # a copy: another thread may change the array after it is checked
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{expected} ({error})") from None
     if array.dtype.kind not in "iu" and array.size:
-        numbers = np.asarray(values, object)  # Python's integers, which are not limited to 64 bits
+        numbers = np.array(values, object)  # Python's integers, which are not limited to 64 bits
         if array.dtype.kind not in "Of" or any(
             isinstance(number, bool) or not isinstance(number, (int, np.integer)) for number in numbers.flat
         ):

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from .._engine.atomics cimport count_load
-from .._engine.layout cimport Table
+from .._engine.layout cimport Header, Table
 from .._engine.request cimport Outcome, Request, Verb
 from .._engine.rule cimport Rule
 from .compiled_rule cimport CompiledRule
@@ -18,6 +18,7 @@ cdef enum WhenFull:
 
 cdef class Attachment:
     cdef Table attached
+    cdef Header found        # the header as it was before this limiter attached
     cdef const Rule* rule    # that of the current one of `rules`
     cdef WhenFull when_full
     cdef int64_t anchor      # the own clock is monotonic time plus this
@@ -34,16 +35,20 @@ cdef class Attachment:
     cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil
 
     cdef int attach(self, object wanted) except -1
+    cdef int attach_clock(self, uint64_t session) except -1
     cdef int refresh(self) except -1
     cdef CompiledRule current(self)
     cdef CompiledRule rule_for(self, object quota)
     cdef int reconcile_quota(self, object wanted) except -1
     cdef int change_quota(self, object parameters, object counts) except -1
+    cdef bint put_in_force(self, CompiledRule old, object parameters, object counts) except -1
+    cdef uint64_t propose(self, uint64_t before, object parameters, uint64_t now, object counts) except? 0
+    cdef bint write_entry(self, uint64_t revision, list values) except -1
     cdef int forget_keys(self) except -1
     cdef int hold(self, object key, Verb verb, uint64_t length, object quota) except -1
     cdef int prepare(self, Request* request, object now) except -1
     cdef bint allows_when_full(self, object key, str index=*) except -1
-    cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out)
+    cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out, object quota)
 
 
 cdef inline bint is_stale(Attachment limiter) noexcept nogil:
@@ -51,4 +56,4 @@ cdef inline bint is_stale(Attachment limiter) noexcept nogil:
     return limiter.rule.revision != count_load(&limiter.attached.header.revision)
 
 
-cdef uint64_t revision_of(object memory) except? 0
+cdef tuple parameters_in_force(object memory, object metadata)

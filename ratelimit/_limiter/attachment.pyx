@@ -1,11 +1,11 @@
 """A limiter's attachment to its table: how it maps the table, follows its quota, and reads the clock."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from .._engine.atomics cimport count_add, count_load, count_raise, rule_publish, u128
-from .._engine.clock cimport anchor_ns, clock_is_valid, now_ns, settle_anchor
+from .._engine.atomics cimport count_add, count_load, count_swap, rule_publish, u128, word_cas, word_load
+from .._engine.clock cimport anchor_ns, clock_is_valid, is_settled, now_ns, peek_ns, settle_anchor
 from .._engine.constants cimport HEADER_OFFSET, NEVER, PAGE_BYTES, SLIDING_LOG
-from .._engine.layout cimport Header
+from .._engine.layout cimport CLOCK_TOLERANCE, Header, distrust_header, horizon_of
 from .._engine.request cimport BLOCK, DONE, FULL, Outcome, Request, Verb
 from .._engine.rule cimport Rule
 from .._engine.table cimport carry_over, forget_all, perform, take
@@ -14,15 +14,23 @@ from .compiled_rule cimport CompiledRule
 from .decision cimport Decision, decision_of
 from .keys cimport hash_key
 
-from .._storage.memory import boot_id
-from .._storage.metadata import COUNTS, slots_for, window_for
+from .._storage.metadata import (
+    COUNTS,
+    ENTRY_WORDS,
+    QUOTAS_OFFSET,
+    changed_word,
+    entry_values,
+    slots_for,
+    window_for,
+)
 from ..errors import CorruptTable, TableFull
 from ..quota import Quota
 from .parameters import read_parameters, restate
 
 cdef int64_t ANCHOR = anchor_ns()  # one for all limiters, so that several decide at one and the same moment
-cdef uint64_t BOOT = boot_id()
 cdef enum:
+    QUOTAS_IN_TABLE = 16  # as QUOTAS of metadata.py
+    MAX_ATTEMPTS = 10_000  # to find a place for a quota; one is enough unless the table is damaged
     MAX_OVERRIDES = 1024  # compiled rules that are kept for quotas of single calls
     MAX_RULES = 256  # former rules, kept for decisions in progress; small compared with a change of quota
 
@@ -36,6 +44,14 @@ cdef extern from *:
     #endif
     """
     int defer_reference_counts(object)
+
+
+cdef int log(str message) except -1:
+    """Log what happened to a table's quota; an import of ratelimit need not import logging."""
+    import logging
+
+    logging.getLogger("ratelimit").info("%s", message)
+    return 0
 
 
 cdef class Attachment:
@@ -55,26 +71,32 @@ cdef class Attachment:
         capacity = self.metadata.format.capacity
         self.attached.rings = self.attached.slots + self.attached.size if capacity else NULL
         self.attached.seed = self.metadata.seed
-        if not clock_is_valid(&self.attached.header.clock, BOOT):
-            raise CorruptTable(f"{self.table} is damaged: its clock is beyond the end of time")
-        self.anchor = settle_anchor(&self.attached.header.clock, BOOT, ANCHOR)
+        self.attach_clock(self.table.session)
         defer_reference_counts(self)
         return self.refresh()
+
+    cdef int attach_clock(self, uint64_t session) except -1:
+        """Find out what time it is on this table, and check what else in the header is a time."""
+        cdef Header* header = self.attached.header
+        self.found = header[0]
+        if not clock_is_valid(&header.clock, session):
+            raise CorruptTable(f"{self.table} is damaged: its clock is beyond the end of time")
+        if not is_settled(&header.clock, session):
+            distrust_header(&self.attached)
+        self.anchor = settle_anchor(&header.clock, session, ANCHOR)
+        self.attached.anchor = self.anchor
+        self.attached.own_clock = self.read is None
+        if self.read is not None and count_load(&header.horizon) >= NEVER - 1:
+            raise CorruptTable(f"{self.table} is damaged: its horizon is beyond the end of time")
+        if self.read is None:
+            horizon_of(&self.attached, peek_ns(self.anchor))  # lowers one that is ahead of the clock
+        return 0
 
     # --- the quota
 
     cdef int refresh(self) except -1:
         """Read the quota that is in force now."""
-        cdef uint64_t revision = count_load(&self.attached.header.revision)
-        cdef CompiledRule compiled
-        while True:
-            try:
-                compiled = CompiledRule(read_parameters(self.metadata, revision), revision)
-                break
-            except CorruptTable:
-                if revision == count_load(&self.attached.header.revision):
-                    raise
-                revision = count_load(&self.attached.header.revision)
+        cdef CompiledRule compiled = CompiledRule(*parameters_in_force(self.memory, self.metadata))
         self.rules.append(compiled)
         rule_publish(&self.rule, &compiled.rule)
         if len(self.rules) > MAX_RULES:
@@ -98,44 +120,114 @@ cdef class Attachment:
         return compiled
 
     cdef int reconcile_quota(self, object wanted) except -1:
-        """Resolve a mismatch between the quota that the limiter was made with and the table's."""
-        counts = self.table.if_changed
-        current = self.current().parameters
-        if wanted.stored == current.stored:
+        """Resolve a mismatch between the quota that the limiter was made with and the table's.
+
+        A quota that no limiter was made with before, or one of a higher version, is put in force. Any other limiter
+        follows the table: it was restarted with the code of before a change.
+        """
+        policy, version = self.table.if_changed, self.table.version
+        if policy == "follow":
             return 0
-        if counts == "raise":
-            raise ValueError(
-                f"{self.table} has another quota: expected {wanted.quota!r}, got {current.quota!r}; change it with "
-                "limiter.change, or with if_changed='keep', 'scale' or 'reset'"
-            )
-        return self.change_quota(restate(wanted.stored, current), counts)
+        while True:
+            self.refresh()
+            current = self.current()
+            newer = version is not None and version > self.metadata.version
+            older = version is not None and version < self.metadata.version
+            declared = self.metadata.is_declared(wanted.stored)
+            if wanted.stored == current.parameters.stored:
+                break
+            if policy == "raise":
+                raise ValueError(
+                    f"{self.table} has another quota: expected {wanted.quota!r}, got {current.parameters.quota!r}; "
+                    f"{self._remedy(wanted)}"
+                )
+            if older or (declared and not newer):
+                log(f"{self.table} keeps {self}, not {wanted.quota}; {self._remedy(wanted)}")
+                return 0
+            if self.put_in_force(current, restate(wanted.stored, current.parameters), policy):
+                log(f"{self.table} has now {wanted.quota}, instead of {current.parameters.quota}")
+                break
+        if not declared and not older:
+            self.metadata.declare(wanted.stored, count_add(&self.attached.header.declarations, 1) + 1)
+        if newer:
+            self.metadata.version = version
+        return 0
+
+    def _remedy(self, object wanted):
+        """Return how to put another quota in force, for messages."""
+        if self.table.path is None:
+            return "change it with limiter.change"
+        name = self.table.name or self.table.path
+        return (
+            f"change it with `ratelimit table change {name} {wanted.quota}`, with limiter.change, or with a higher "
+            "version= of the table; if_changed='keep' follows changes"
+        )
 
     cdef int change_quota(self, object parameters, object counts) except -1:
         """Give the table another quota."""
-        cdef CompiledRule old, new
-        cdef uint64_t revision, now
-        cdef bint scale = counts == "scale"
+        cdef CompiledRule old
         if counts not in COUNTS:
             raise ValueError(f"counts: expected one of {', '.join(map(repr, COUNTS))}, got {counts!r}")
-        if scale and self.rule.algorithm == SLIDING_LOG:
-            raise ValueError("counts: expected 'keep' or 'reset', got 'scale'; a SlidingLog keeps no count")
-        with self.table.locked():
+        while True:
             self.refresh()
             old = self.current()
-            if parameters.stored == old.parameters.stored:
+            if parameters.stored == old.parameters.stored or self.put_in_force(old, parameters, counts):
                 return 0
-            revision = old.rule.revision + 1
-            now = self.read_clock()
-            self.metadata.write_quota(revision, parameters.stored, now, counts)
-            count_raise(&self.attached.header.revision, revision)
-            self.refresh()
-            new = self.current()
-            if counts == "reset":
-                self.forget_keys()
-            else:
-                with nogil:
-                    carry_over(&self.attached, &old.rule, &new.rule, now, scale)
-        return 0
+
+    cdef bint put_in_force(self, CompiledRule old, object parameters, object counts) except -1:
+        """Replace the quota in force by another one; False: another thread or process has replaced it first.
+
+        No lock is held, so no thread waits: for a process that is stopped, for a child that was forked in between, or
+        in a signal handler for the change that it interrupts. Of two changes at once, the later one remains.
+        """
+        cdef CompiledRule new
+        cdef uint64_t now = self.read_clock(), revision
+        cdef bint scale = counts == "scale"
+        if scale and self.rule.algorithm == SLIDING_LOG:
+            raise ValueError("counts: expected 'keep' or 'reset', got 'scale'; a SlidingLog keeps no count")
+        revision = self.propose(old.rule.revision, parameters, now, counts)
+        if not count_swap(&self.attached.header.revision, old.rule.revision, revision):
+            return False
+        new = CompiledRule(parameters, revision)
+        self.refresh()
+        if counts == "reset":
+            self.forget_keys()
+        else:
+            with nogil:
+                carry_over(&self.attached, &old.rule, &new.rule, now, scale)
+        return True
+
+    cdef uint64_t propose(self, uint64_t before, object parameters, uint64_t now, object counts) except? 0:
+        """Write the entry of a quota that is to follow the revision `before`; return its revision.
+
+        An entry belongs to the attempt with the latest ticket. A word is replaced only as long as it is of an earlier
+        one. So a thread that was stopped here for the time of sixteen changes does not damage the entry of the last.
+        """
+        cdef uint64_t revision
+        cdef uint32_t ticket
+        for _attempt in range(MAX_ATTEMPTS):
+            ticket = <uint32_t>count_add(&self.attached.header.changes, 1)
+            revision = ((before >> 32) + 1) << 32 | ticket
+            if count_load(&self.attached.header.revision) != before:
+                return revision  # too late, as the caller will see
+            if ticket % QUOTAS_IN_TABLE == before % QUOTAS_IN_TABLE:
+                continue
+            if self.write_entry(revision, entry_values(revision, parameters.stored, changed_word(now, counts), before)):
+                return revision
+        raise CorruptTable(f"{self.table} is damaged: it has no place for another quota")
+
+    cdef bint write_entry(self, uint64_t revision, list values) except -1:
+        cdef uint64_t place = revision % QUOTAS_IN_TABLE * <uint64_t>ENTRY_WORDS
+        cdef u128* entry = <u128*>(data_of(self.memory) + <uint64_t>QUOTAS_OFFSET) + place
+        cdef u128 word
+        for value in values:
+            word = word_load(entry)
+            if word != 0 and <int32_t>(<uint32_t>revision - <uint32_t>(word >> 64)) <= 0:
+                return False  # a later attempt's, or damaged
+            if not word_cas(entry, &word, <u128>revision << 64 | <uint64_t>value):
+                return False
+            entry += 1
+        return True
 
     # --- what the verbs, and other Cython packages, are made of
 
@@ -150,6 +242,19 @@ cdef class Attachment:
     cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil:
         """Spend `cost` if the quota admits it. A new key in a full table is refused, whatever `on_full` is."""
         return take(&self.attached, self.rule, hashed, now, True, cost) == DONE
+
+    def _header_faults(self, used):
+        """Return what in the header was wrong when the table was attached; `used` slots hold a key or did."""
+        cdef Header* found = &self.found
+        faults = []
+        if found.tickets < used:
+            faults.append("the header is older than the slots: a copy of a table in use, or a power cut")
+        if found.reach > self.attached.window or (used and found.reach == 0):
+            faults.append(f"the reach of its searches is {found.reach}: expected 1 to {self.attached.window}")
+        if self.read is None and found.horizon > peek_ns(self.anchor) + CLOCK_TOLERANCE:
+            ahead = (found.horizon - peek_ns(self.anchor)) // 10**9
+            faults.append(f"its horizon is {ahead:,} seconds ahead of the clock")
+        return faults
 
     cdef int forget_keys(self) except -1:
         with nogil:
@@ -190,10 +295,18 @@ cdef class Attachment:
             )
         return self.when_full == ALLOW
 
-    cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out):
-        return decision_of(self, rule, request, out, self.when_full == ALLOW)
+    cdef Decision decision(self, const Rule* rule, const Request* request, const Outcome* out, object quota):
+        return decision_of(self, rule, request, out, self.when_full == ALLOW, quota)
 
 
-cdef uint64_t revision_of(object memory) except? 0:
-    """Return how often the quota of a mapped table has changed."""
-    return count_load(&(<Header*>(data_of(memory) + HEADER_OFFSET)).revision)
+cdef tuple parameters_in_force(object memory, object metadata):
+    """Return the parameters of the quota that a mapped table has now, and their revision."""
+    cdef uint64_t* current = &(<Header*>(data_of(memory) + HEADER_OFFSET)).revision
+    cdef uint64_t revision = count_load(current)
+    while True:
+        try:
+            return read_parameters(metadata, revision), revision
+        except CorruptTable:
+            if revision == count_load(current):
+                raise
+            revision = count_load(current)  # sixteen changes came in between

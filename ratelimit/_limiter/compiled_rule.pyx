@@ -20,6 +20,7 @@ cdef class CompiledRule:
 cdef int fill(Rule* rule, object parameters) except -1:
     rule.algorithm = parameters.algorithm
     rule.limit = parameters.limit
+    rule.unlimited = parameters.unlimited
     rule.period = parameters.period
     rule.unit = parameters.unit
     rule.interval = wide(parameters.interval)

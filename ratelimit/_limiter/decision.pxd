@@ -9,8 +9,10 @@ cdef class Decision:
     cdef Verdict verdict
     cdef uint64_t more_after_
     cdef readonly object limiter
+    cdef object limits      # the All that decided, or None
+    cdef object own_quotas  # those of this call, for each limiter, or None
 
 
 cdef Decision decision_of(
-    object limiter, const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full
+    object limiter, const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full, object quota
 )

@@ -1,7 +1,10 @@
+from typing import Literal
+
 import numpy as np
 from typing_extensions import disjoint_base
 
 from .._core import Limiter
+from ..quota import Quota
 
 VERDICT: np.dtype[np.void]
 
@@ -14,6 +17,7 @@ class Decision:
     Attributes:
         allowed: whether the cost was spent (by `peek`: would be).
         limit: the most that can be spent at one moment.
+        unlimited: whether no limit applies; `limit` and `remaining` are then 2**62.
         remaining: the largest cost that can still be spent now.
         retry_after: the wait after which the same request is allowed if no other comes first: 0 if it was allowed,
             inf (in nanoseconds None) if no wait is long enough.
@@ -22,6 +26,7 @@ class Decision:
         reset_after: the wait after which the key is like one never seen.
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
+        quota: the quota that decided: that of the call, or else of the limiter.
         source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
             (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
     """
@@ -36,6 +41,9 @@ class Decision:
     @property
     def limit(self) -> int:
         """The most that can be spent at one moment."""
+    @property
+    def unlimited(self) -> bool:
+        """Whether no limit applies: `limit` and `remaining` are then 2**62."""
     @property
     def remaining(self) -> int:
         """The largest cost that can still be spent now."""
@@ -66,4 +74,18 @@ class Decision:
     @property
     def limiter(self) -> Limiter:
         """The limiter that decided; of several, the one that refused."""
+    @property
+    def quota(self) -> Quota:
+        """The quota that decided: that of the call, or else of the limiter."""
+    def _policy_quotas(self) -> tuple[Quota, ...] | None: ...
+    def headers(self, style: Literal["draft", "legacy"] = "draft") -> dict[str, str]:
+        """Return the header fields of an answer, by name.
+
+        Args:
+            style: `"draft"` for RateLimit-Policy, with all limits of an All, and RateLimit
+                (draft-ietf-httpapi-ratelimit-headers-10); `"legacy"` for X-RateLimit-Limit, -Remaining and -Reset, in
+                seconds from now.
+
+        A refusal also has Retry-After, unless no wait is long enough. Where no limit applies, there are no fields.
+        """
     def __bool__(self) -> bool: ...

@@ -9,6 +9,8 @@ from .._engine.request cimport Outcome, Request
 from .._engine.rule cimport Rule
 from .._engine.verdict cimport fill_verdict, more_after, seconds
 
+from .headers import text_fields
+
 VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
                     ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
 
@@ -22,6 +24,7 @@ cdef class Decision:
     Attributes:
         allowed: whether the cost was spent (by `peek`: would be).
         limit: the most that can be spent at one moment.
+        unlimited: whether no limit applies; `limit` and `remaining` are then 2**62.
         remaining: the largest cost that can still be spent now.
         retry_after: the wait after which the same request is allowed if no other comes first: 0 if it was allowed,
             inf (in nanoseconds None) if no wait is long enough.
@@ -30,6 +33,7 @@ cdef class Decision:
         reset_after: the wait after which the key is like one never seen.
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
+        quota: the quota that decided: that of the call, or else of the limiter.
         source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
             (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
     """
@@ -48,6 +52,11 @@ cdef class Decision:
     def limit(self) -> int:
         """The most that can be spent at one moment."""
         return self.verdict.limit
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether no limit applies: `limit` and `remaining` are then 2**62."""
+        return self.verdict.limit == NEVER
 
     @property
     def remaining(self) -> int:
@@ -94,6 +103,38 @@ cdef class Decision:
         """The seconds that an admitted request waits for its turn (leaky bucket)."""
         return seconds(self.verdict.delay_ns)
 
+    @property
+    def quota(self):
+        """The quota that decided: that of the call, or else of the limiter."""
+        if self.own_quotas is not None:
+            limiters = (self.limiter,) if self.limits is None else self.limits.limiters
+            for limiter, quota in zip(limiters, self.own_quotas):
+                if limiter is self.limiter and quota is not None:
+                    return quota
+        return self.limiter.quota
+
+    def _policy_quotas(self):
+        """Return the quotas of all limits that apply, if there are several."""
+        if self.limits is None:
+            return None
+        quotas = self.own_quotas or (None,) * len(self.limits.limiters)
+        all_quotas = [own or limiter.quota for own, limiter in zip(quotas, self.limits.limiters)]
+        return tuple([quota for quota in all_quotas if not quota.is_unlimited])
+
+    def headers(self, style="draft"):
+        """Return the header fields of an answer, by name.
+
+        Args:
+            style: `"draft"` for RateLimit-Policy, with all limits of an All, and RateLimit
+                (draft-ietf-httpapi-ratelimit-headers-10); `"legacy"` for X-RateLimit-Limit, -Remaining and -Reset, in
+                seconds from now.
+
+        A refusal also has Retry-After, unless no wait is long enough. Where no limit applies, there are no fields.
+        """
+        if style not in ("draft", "legacy"):
+            raise ValueError(f"style: expected 'draft' or 'legacy', got {style!r}")
+        return dict(text_fields(self, style))
+
     def __bool__(self):
         return self.verdict.allowed != 0
 
@@ -109,11 +150,13 @@ cdef class Decision:
 
 
 cdef Decision decision_of(
-    object limiter, const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full
+    object limiter, const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full, object quota
 ):
     # in this module, because Cython creates an object quickly only in the module of its class
     cdef Decision decision = Decision.__new__(Decision)
     decision.limiter = limiter
+    if quota is not None:
+        decision.own_quotas = (quota,)
     fill_verdict(rule, request, out, allow_when_full, &decision.verdict)
     decision.more_after_ = more_after(rule, out, decision.verdict.remaining)
     return decision

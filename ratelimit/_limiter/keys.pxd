@@ -30,7 +30,7 @@ cdef inline uint64_t hash_key(const uint64_t* seed, object key) except? 0:
         value = PyLong_AsLongLongAndOverflow(key, &overflow)
         if not overflow:
             return hash_int(seed, value)
-        wide = key.to_bytes(key.bit_length() // 8 + 1, "little", signed=True)
+        wide = int.to_bytes(key, int.bit_length(key) // 8 + 1, "little", signed=True)  # a subclass may override both
         return siphash13(seed, <uint8_t*>PyBytes_AS_STRING(wide), PyBytes_GET_SIZE(wide), WIDE_INT)
     if PyBytes_Check(key):
         return hash_bytes(seed, <uint8_t*>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))

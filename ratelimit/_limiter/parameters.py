@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from .._engine.constants import LARGEST_UNIT, LOG_CAPACITY, MOMENT_BITS, NS_PER_SECOND, STATE_BITS, Algorithm
 from .._storage.metadata import StoredQuota, TableFormat, TableMetadata, algorithm_name
 from ..errors import CorruptTable, unknown
-from ..quota import LARGEST, Quota, checked_int
+from ..quota import LARGEST, UNLIMITED, Quota, checked_int
 
 HIGHLY_COMPOSITE = 55_440  # divisible by 1 to 12: whole ticks for the usual limits and for overrides between them
 
@@ -27,6 +27,7 @@ class RuleParameters(NamedTuple):
     tolerance: int = 1
     count_bits: int = 0
     capacity: int = 0
+    unlimited: bool = False
 
     @property
     def stored(self) -> StoredQuota:
@@ -45,6 +46,9 @@ def token_bucket(quota: Quota | str, burst: int | None = None, *, base: RulePara
     rounded up by less than one tick, to the strict side.
     """
     quota = Quota.of(quota).with_burst(burst)
+    if quota.limit == 0 or quota.is_unlimited:
+        unit = base.unit if base else HIGHLY_COMPOSITE
+        return _without_limit(RuleParameters(quota, Algorithm.TOKEN_BUCKET, 0, quota.period_ns, unit), base)
     reduced = quota.limit // gcd(quota.limit, quota.period_ns)
     if base is not None:
         unit = base.unit
@@ -71,6 +75,8 @@ def leaky_bucket(
     else:
         capacity = checked_int(capacity, "capacity", least=0)
         quota = quota.with_burst(capacity or None)
+    if quota.limit == 0 or quota.is_unlimited:
+        return _without_limit(RuleParameters(quota, Algorithm.LEAKY_BUCKET, 0, quota.period_ns), base)
     return _gcra(Algorithm.LEAKY_BUCKET, quota, capacity + 1, 1, -(-quota.period_ns // quota.limit))
 
 
@@ -90,18 +96,21 @@ def fixed_window(quota: Quota | str, *, anchor: str = "epoch", base: RuleParamet
         raise ValueError(f"anchor: expected 'epoch' or 'first', got {anchor!r}")
     if anchor == "first" or (base is not None and base.algorithm == Algorithm.FIRST_WINDOW):
         return _window(Algorithm.FIRST_WINDOW, quota, STATE_BITS - MOMENT_BITS, base)
-    return _window(Algorithm.FIXED_WINDOW, quota, min(STATE_BITS - _index_bits(quota), 63), base)
+    return _window(Algorithm.FIXED_WINDOW, quota, min(STATE_BITS - _index_bits(quota, base), 63), base)
 
 
 def sliding_window(quota: Quota | str, *, base: RuleParameters | None = None) -> RuleParameters:
     """Return the rule that counts in the current window and in the previous one."""
     quota = Quota.of(quota)
-    return _window(Algorithm.SLIDING_WINDOW, quota, (STATE_BITS - _index_bits(quota)) // 2, base)
+    return _window(Algorithm.SLIDING_WINDOW, quota, (STATE_BITS - _index_bits(quota, base)) // 2, base)
 
 
 def sliding_log(quota: Quota | str, *, base: RuleParameters | None = None) -> RuleParameters:
     """Return the rule that stores the time of each request in a ring of cells."""
     quota = Quota.of(quota)
+    if quota.limit == 0 or quota.is_unlimited:
+        capacity = base.capacity if base else 1
+        return _without_limit(RuleParameters(quota, Algorithm.SLIDING_LOG, 0, quota.period_ns, capacity=capacity), base)
     _require_period(quota, base)
     if quota.limit > LOG_CAPACITY:
         raise ValueError(f"quota {quota}: expected a limit up to {LOG_CAPACITY}; a sliding log keeps each request")
@@ -109,6 +118,18 @@ def sliding_log(quota: Quota | str, *, base: RuleParameters | None = None) -> Ru
         raise ValueError(f"quota {quota}: expected a limit up to {base.capacity}, for which this log was made")
     capacity = base.capacity if base else quota.limit
     return RuleParameters(quota, Algorithm.SLIDING_LOG, quota.limit, quota.period_ns, capacity=capacity)
+
+
+def _without_limit(parameters: RuleParameters, base: RuleParameters | None) -> RuleParameters:
+    """Return the parameters of a quota that refuses or admits everything. Its states have the format of `base`.
+
+    The interval is the period, for debts from other quotas.
+    """
+    period = parameters.period
+    if base is not None and parameters.algorithm not in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET):
+        period = base.period
+    interval = period * parameters.unit
+    return parameters._replace(period=period, interval=interval, tolerance=0, unlimited=parameters.quota.is_unlimited)
 
 
 def check_arguments(
@@ -146,6 +167,8 @@ def _arguments_of(measure: Callable[..., RuleParameters]) -> tuple[list[str], li
 
 def options_of(parameters: RuleParameters) -> dict[str, int | str]:
     """Return what the algorithm's class needs beside the quota to make such a limiter; defaults are left out."""
+    if parameters.limit == 0:
+        return {"anchor": "first"} if parameters.algorithm == Algorithm.FIRST_WINDOW else {}
     if parameters.algorithm == Algorithm.TOKEN_BUCKET and parameters.limit != parameters.quota.limit:
         return {"burst": parameters.limit}
     if parameters.algorithm == Algorithm.LEAKY_BUCKET and parameters.limit - 1 != parameters.quota.limit:
@@ -163,12 +186,15 @@ def text_of(parameters: RuleParameters) -> str:
 
 def restate(stored: StoredQuota, base: RuleParameters) -> RuleParameters:
     """Return the parameters of a stored quota, for a table whose states have the format of `base`."""
-    quota = Quota(stored.limit, Fraction(stored.period_ns, NS_PER_SECOND))
+    if stored.limit == UNLIMITED.limit:
+        quota = UNLIMITED
+    else:
+        quota = Quota(stored.limit, Fraction(stored.period_ns, NS_PER_SECOND))
     if base.algorithm == Algorithm.TOKEN_BUCKET:
         return token_bucket(quota, stored.maximum if stored.maximum != stored.limit else None, base=base)
     if base.algorithm == Algorithm.LEAKY_BUCKET:
         capacity = stored.maximum - 1
-        return leaky_bucket(quota, capacity if capacity != stored.limit else None, base=base)
+        return leaky_bucket(quota, capacity if capacity not in (stored.limit, -1) else None, base=base)
     if base.algorithm == Algorithm.SLIDING_WINDOW:
         return sliding_window(quota, base=base)
     if base.algorithm == Algorithm.SLIDING_LOG:
@@ -193,12 +219,14 @@ def read_parameters(metadata: TableMetadata, revision: int) -> RuleParameters:
         raise CorruptTable(f"{metadata.source} is damaged: its quota is not valid ({error})") from None
 
 
-def _index_bits(quota: Quota) -> int:
+def _index_bits(quota: Quota, base: RuleParameters | None) -> int:
     """Return the number of bits for the number of the last window before the end of time."""
-    return (LARGEST // quota.period_ns).bit_length()
+    return (LARGEST // (base.period if base else quota.period_ns)).bit_length()
 
 
 def _window(algorithm: int, quota: Quota, count_bits: int, base: RuleParameters | None) -> RuleParameters:
+    if quota.limit == 0 or quota.is_unlimited:
+        return _without_limit(RuleParameters(quota, algorithm, 0, quota.period_ns, count_bits=count_bits), base)
     _require_period(quota, base)
     maximum = 2**count_bits - 1
     if quota.limit > maximum:

@@ -14,7 +14,7 @@ from .arguments cimport checked_cost
 from .attachment cimport Attachment
 from .compiled_rule cimport CompiledRule
 
-from .._storage.metadata import QUOTAS
+from ..errors import CorruptTable
 from .parameters import read_parameters
 
 
@@ -32,13 +32,17 @@ cdef class Place:
         cdef object metadata = self.limiter.metadata
         if self.revision == revision:
             return True
-        if revision - self.revision >= QUOTAS:
+        changes = metadata.changes(self.revision, revision)
+        if changes is None:
             return False
-        old = CompiledRule(read_parameters(metadata, self.revision))
-        while self.revision < revision:
-            self.revision += 1
-            new = CompiledRule(read_parameters(metadata, self.revision))
-            changed_ns, counts = metadata.change(self.revision)
+        try:
+            rules = [CompiledRule(read_parameters(metadata, one)) for one in [self.revision, *changes]]
+            restatements = [metadata.change(one) for one in changes]
+        except CorruptTable:
+            return False  # a change that came just now has taken the place of the first
+        self.revision = revision
+        old = rules[0]
+        for new, (changed_ns, counts) in zip(rules[1:], restatements):
             if counts == "reset":
                 return False
             self.found = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", self.found))

@@ -100,6 +100,8 @@ class Plan:
 class RemoteAll(All):
     """Several limiters as one, of which some have their table on an engine."""
 
+    _is_remote = True
+
     def allow(self, key: Any, /) -> bool:
         return self.hit(key).allowed
 

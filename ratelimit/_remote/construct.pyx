@@ -12,8 +12,6 @@ from .._engine.constants import Algorithm
 from .._limiter.parameters import RuleParameters
 from ..algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from ..composite import All
-from .composite import RemoteAll
-from .verbs import RemoteVerbs, attach_verbs
 
 cdef extern from "Python.h":
     ctypedef object (*newfunc)(type, object, PyObject*)
@@ -38,9 +36,12 @@ def remote_class(cls):
     """Return the class of limiters like `cls` whose table is on an engine."""
     found = made_classes.get(cls)
     if found is None:
+        from .verbs import RemoteVerbs  # not before: it imports asyncio
+
         base = next(base for base in cls.__mro__ if base in ALGORITHMS)
         bases = (RemoteVerbs, cls) if cls is base else (cls, remote_class(base))
-        body = {"__doc__": cls.__doc__, "__module__": cls.__module__, "_local_class": cls, "_change": Limiter.change}
+        body = {"__doc__": cls.__doc__, "__module__": cls.__module__, "_local_class": cls, "_change": Limiter.change,
+                "_change_rate_here": Limiter._change_rate}
         found = made_classes[cls] = type(cls.__name__, bases, body)
     return found
 
@@ -49,6 +50,8 @@ def check_numbers(parameters: RuleParameters, clock):
     """Refuse what an engine cannot decide exactly."""
     if clock is not None:
         raise ValueError(f"clock: expected none, since the engine's time decides, got {clock!r}")
+    if parameters.limit == 0:
+        raise ValueError(f"quota {parameters.quota}: expected a limit from 1, since an engine cannot keep others yet")
     buckets = Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET
     if parameters.algorithm not in buckets:
         if parameters.period % 1_000:
@@ -58,21 +61,31 @@ def check_numbers(parameters: RuleParameters, clock):
 
 
 cdef object new_limiter(type cls, object given, PyObject* named):
+    cdef newfunc make
     table = table_of(named)
-    cdef newfunc make = <newfunc><void*><size_t>local_new[next(base for base in cls.__mro__ if base in local_new)]
-    if table is None or issubclass(cls, RemoteVerbs):
+    make = <newfunc><void*><size_t>local_new[next(base for base in cls.__mro__ if base in local_new)]
+    if table is None or cls._is_remote:
         return make(cls, given, named)
-    limiter = make(remote_class(cls), given, named)
-    parameters = (<Limiter>limiter).current().parameters
-    check_numbers(parameters, limiter.clock)
+    limiter = table.remote.publish(lambda: make_remote(cls, given, <object>named))
+    check_numbers((<Limiter>limiter).current().parameters, limiter.clock)
+    from .verbs import attach_verbs
+
     attach_verbs(limiter)
     return limiter
+
+
+cdef object make_remote(cls, given, named):
+    """Make the object. It may put its quota in force, which its table publishes."""
+    cdef newfunc make = <newfunc><void*><size_t>local_new[next(base for base in cls.__mro__ if base in local_new)]
+    return make(remote_class(cls), given, <PyObject*>named)
 
 
 cdef object new_all(type cls, object given, PyObject* named):
     if cls is All:
         for one in given:
-            if isinstance(one, (RemoteVerbs, RemoteAll)):
+            if getattr(one, "_is_remote", False):
+                from .composite import RemoteAll
+
                 return make_all(RemoteAll, given, named)
     return make_all(cls, given, named)
 

@@ -37,7 +37,6 @@ from .._limiter.reservation cimport Reservation
 
 from .._limiter.parameters import read_parameters
 from .._storage.metadata import QUOTAS
-from .._storage.valkey.revision import write_revision
 from ..errors import CorruptTable
 from ..quota import seconds_to_ns
 
@@ -84,7 +83,7 @@ cdef class Asked:
         cdef u128 amount
         cdef tuple numbers, more
         verb = PEEK if self.looks else <int>self.request.verb
-        revision = generation_of(self.limiter) if rule.algorithm == SLIDING_LOG else self.revision
+        revision = generation_of(self.limiter) if rule.algorithm == SLIDING_LOG else self.revision >> 32
         if is_gcra(rule):
             amount = <u128>cost * rule.interval
             if amount // micro > MOST:
@@ -114,12 +113,23 @@ cdef class Asked:
 
 cdef uint64_t generation_of(Limiter limiter):
     """Return the revision that forgot all keys last, of those that are remembered."""
-    cdef uint64_t revision = limiter.rule.revision, oldest = revision - min(revision, <uint64_t>QUOTAS - 1)
-    while revision > oldest:
+    for revision in reversed(changes_since(limiter, 0)):
         if limiter.metadata.change(revision)[1] == "reset":
-            return revision
-        revision -= 1
+            return revision >> 32
     return 0
+
+
+cdef list changes_since(Limiter limiter, uint64_t number):
+    """Return the revisions after the change of this number, as far as they are remembered.
+
+    The upper half of a revision is the number of the change, which is all that the engine keeps.
+    """
+    cdef list found = []
+    cdef uint64_t revision = limiter.rule.revision
+    while revision >> 32 > number and len(found) < QUOTAS - 1:
+        found.insert(0, revision)
+        revision = limiter.metadata.previous(revision)
+    return found
 
 
 def request_of(
@@ -147,6 +157,8 @@ def request_of(
     one.request.cost = checked_cost(cost, "cost")
     one.request.patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
     one.compiled = limiter.rule_for(quota)
+    if one.compiled.rule.limit == 0:
+        raise ValueError(f"quota {quota!r}: expected a limit from 1, since an engine cannot keep others yet")
     one.revision = limiter.rule.revision
     return one
 
@@ -178,12 +190,8 @@ def current_parameters(Limiter limiter not None):
 
 def forget_keys(Limiter limiter not None):
     """Forget all keys of the limiter's table: a change to the same quota, which resets what keys have spent."""
-    with limiter.table.locked():
-        limiter.refresh()
-        revision = limiter.rule.revision + 1
-        limiter.metadata.write_quota(revision, limiter.current().parameters.stored, 0, "reset")
-        write_revision(limiter.memory, revision)
-        limiter.refresh()
+    limiter.refresh()
+    limiter.put_in_force(limiter.current(), limiter.current().parameters, "reset")
 
 
 cdef u128 state_of_numbers(const Rule* rule, const double* s) noexcept:
@@ -309,6 +317,8 @@ cdef class Answer:
         if cost is not None:
             request.cost = min(<object>cost, NEVER)
         decision.limiter = self.asked.limiter
+        if self.asked.quota is not None:
+            decision.own_quotas = (self.asked.compiled.parameters.quota,)
         decision.source_ = source
         if rule.algorithm == SLIDING_LOG:
             self.fill_for_log(&decision.verdict, &decision.more_after_)
@@ -425,12 +435,11 @@ cdef int renew(Asked one) except -1:
 cdef int restate(Answer answer) except -1:
     """Convert a key's state from the revision that it was written under, through the changes since."""
     cdef Limiter limiter = answer.asked.limiter
-    cdef uint64_t known = <uint64_t>answer.numbers[9], wanted = answer.asked.revision
-    cdef uint64_t revision = max(known, wanted - min(wanted, <uint64_t>QUOTAS - 1))  # older quotas are not remembered
-    cdef CompiledRule old = CompiledRule(read_parameters(limiter.metadata, revision)), new
+    cdef uint64_t known = <uint64_t>answer.numbers[9]
+    cdef list revisions = changes_since(limiter, known)
+    cdef CompiledRule old = CompiledRule(read_parameters(limiter.metadata, limiter.metadata.previous(revisions[0]))), new
     cdef u128 state = state_of_numbers(&old.rule, answer.numbers + 1)
-    while revision < wanted:
-        revision += 1
+    for revision in revisions:
         new = CompiledRule(read_parameters(limiter.metadata, revision))
         changed_ns, counts = limiter.metadata.change(revision)
         if counts == "reset":

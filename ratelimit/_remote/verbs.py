@@ -31,6 +31,7 @@ class RemoteVerbs:
     on_full: str
     _local_class: type
     _change: Any
+    _change_rate_here: Any
     _refusals: Refusals
     _fallback: Fallback
 
@@ -133,11 +134,21 @@ class RemoteVerbs:
 
     def clear(self) -> None:
         self._refusals.clear()
-        forget_keys(self)
+        self.table.remote.publish(lambda: forget_keys(self))
 
     def change(self, quota: Any, *, counts: str = "keep") -> None:
         self._refusals.clear()
-        self._change(quota, counts=counts)
+        self.table.remote.publish(lambda: self._change(quota, counts=counts))
+
+    def _change_rate(self, quota: Any, counts: str) -> None:
+        self._refusals.clear()
+        self.table.remote.publish(lambda: self._change_rate_here(quota, counts))
+
+    def block(self, key: Any, seconds: Any, *, quota: Any = None) -> None:
+        raise TypeError(f"block: {self.table!r} keeps its keys on an engine, where keys cannot be blocked yet")
+
+    def unblock(self, key: Any) -> None:
+        raise TypeError(f"unblock: {self.table!r} keeps its keys on an engine, where keys cannot be blocked yet")
 
     def _given_up(self) -> Any:
         """Let what gives back fail without an error while the engine is away, except with unreachable="raise"."""
@@ -203,7 +214,9 @@ class RemoteVerbs:
 
 def restored(cls: Any, quota: Any, options: dict[str, Any]) -> Any:
     """Return an unpickled limiter, attached to its table again."""
-    return cls(quota, **options)
+    table = options["table"]
+    limiter = cls(quota, **{**options, "table": table.following()})
+    return limiter
 
 
 def check_turn(limiter: Any, key: Any, booking: RemoteReservation, timeout: Any) -> None:

@@ -17,6 +17,7 @@ class HasSlots(Protocol):
     @property
     def max_keys(self) -> int: ...
     def slots(self) -> npt.NDArray[np.void]: ...
+    def _header_faults(self, used: int) -> list[str]: ...
 
 
 class Census(NamedTuple):
@@ -29,6 +30,7 @@ class Census(NamedTuple):
         claims: slots that are being claimed for a new key. At rest, these are claims of killed processes; a later new
             key takes them.
         duplicates: keys that are in two slots of one search; always 0 in a sound table.
+        header: what is wrong with the header, such as that it is older than the slots; always empty in a sound table.
     """
 
     keys: int
@@ -36,6 +38,7 @@ class Census(NamedTuple):
     unused: int
     claims: int
     duplicates: int
+    header: tuple[str, ...] = ()
 
 
 def census(limiter: HasSlots) -> Census:
@@ -47,12 +50,14 @@ def census(limiter: HasSlots) -> Census:
     low, high = limiter.slots().view("<u8").reshape(-1, 2).T.copy()  # each slot's 128 bits: tag, claim, state
     blocked = (high & (_CLAIM - 1) != 0) | (low >> _TICKET_BITS != 0)
     tag, claimed = high >> 16, (high & _CLAIM != 0) & ~blocked
+    used = int(np.count_nonzero(tag))
     return Census(
         keys=int(np.count_nonzero((tag > 1) & ~claimed)),
         free=int(np.count_nonzero(tag == 1)),
-        unused=int(np.count_nonzero(tag == 0)),
+        unused=len(tag) - used,
         claims=int(np.count_nonzero((tag > 1) & claimed)),
         duplicates=_duplicates(np.flatnonzero((tag > 1) & ~claimed), tag, window_for(limiter.max_keys)),
+        header=tuple(limiter._header_faults(used)),
     )
 
 

@@ -1,45 +1,68 @@
 """Where the bytes of a table are: in this process, in the host's shared memory, or in a file."""
 
 import errno
-import fcntl
 import mmap
 import os
-import stat
 import sys
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from .._engine.constants import LAYOUT
+from .files import free_bytes, is_sparse, missing, opened, remedy_for_permissions, reserve
+
 Bytes = npt.NDArray[np.uint8]
 
-SHARED_FOLDER = Path("/dev/shm")
-SHARED_PREFIX = "ratelimit."
+SHARED_PREFIX = f"ratelimit-{LAYOUT}."  # so that old and new workers share no table during an upgrade
+_SHARED_MEMORY = Path("/dev/shm")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
-_LINKS = 40  # symbolic links in a row, as many as Linux follows
+_INODE_FACTOR = 0x9E3779B97F4A7C15  # odd: no two inodes have the same product
+
+
+def shared_folder() -> Path:
+    """Return the folder of the tables in shared memory; where there is no /dev/shm, one of this user."""
+    if _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK | os.X_OK):
+        return _SHARED_MEMORY
+    base = os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("TMPDIR") or "/tmp"
+    return Path(base) / f"ratelimit-{os.geteuid()}"
 
 
 def boot_id() -> int:
-    """Return a number that identifies this boot of the host, never zero."""
-    return int(Path("/proc/sys/kernel/random/boot_id").read_text().replace("-", "")[:16], 16) or 1
+    """Return a number that identifies this boot of the host, or 0 if the host does not name it."""
+    try:
+        return int(_BOOT_ID.read_text().replace("-", "")[:16], 16)
+    except (OSError, ValueError):
+        return 0
+
+
+def session_of(status: os.stat_result) -> int:
+    """Return a number that identifies this file on this boot of the host, or 0 if the host does not name its boot.
+
+    A copy of a file has another number: its first page may be older than the rest of it.
+    """
+    boot = boot_id()
+    return (boot ^ status.st_ino * _INODE_FACTOR) % 2**64 or 1 if boot else 0
 
 
 class Storage(ABC):
     """Where a table is kept: everything in which the kinds of tables differ.
 
     A limiter maps a table's bytes once, and from then on reads and writes them with atomic instructions. It asks the
-    storage for nothing else than to attach, and for a lock while it changes the quota.
+    storage for nothing else than to attach.
 
     Attributes:
         path: the file, or None for memory that ends with the process.
+        session: identifies this file on this boot of the host, once it is open; 0 if the host does not name its boot.
         is_remote: whether an engine on another host keeps the keys, and here is only a copy of the metadata.
     """
 
     path: Path | None = None
+    session: int = 1
     is_remote = False
 
     @abstractmethod
@@ -54,10 +77,6 @@ class Storage(ABC):
     @abstractmethod
     def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
         """Map the table. If it does not exist, create it: `size` zero bytes, into which `initialize` has written."""
-
-    @abstractmethod
-    def locked(self) -> AbstractContextManager[None]:
-        """Exclude other processes that would change the quota. Decisions never take this lock."""
 
     @abstractmethod
     def remove(self) -> None:
@@ -79,16 +98,9 @@ class ProcessMemory(Storage):
         raise ValueError("table: expected shared memory or a file; a table in this process belongs to its limiter")
 
     def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
-        try:
-            block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
-        except (OSError, OverflowError) as error:
-            raise MemoryError(str(error)) from error
-        memory = np.frombuffer(block, np.uint8)
+        memory = private_bytes(size)
         initialize(memory)
         return memory
-
-    def locked(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def remove(self) -> None:
         raise ValueError("table: expected shared memory or a file; a table in this process is freed with its limiter")
@@ -100,6 +112,9 @@ class ProcessMemory(Storage):
 class MappedFile(Storage):
     """A file that every process maps; it outlives the processes and the host.
 
+    All of its memory is allocated when it is created, or opened as a sparse copy: to write to mapped memory that has no
+    block on a full disk would kill the process.
+
     Args:
         path: of the file; relative to the current directory.
         mode: the permissions of a new file.
@@ -110,13 +125,23 @@ class MappedFile(Storage):
     def __init__(self, path: str | os.PathLike[str], mode: int) -> None:
         self.path = Path(path).absolute()
         self.mode = mode
+        self.any_owner = False  # whether to open a file whose owner could truncate it, and thus kill this process
 
     def open(self) -> Bytes:
-        with _opened(self.path) as descriptor:
-            size = os.fstat(descriptor).st_size
-            if size == 0:
-                return np.empty(0, np.uint8)
-            return np.frombuffer(mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED), np.uint8)
+        try:
+            with opened(self.path, os.O_RDWR, any_owner=self.any_owner) as descriptor:
+                status = os.fstat(descriptor)
+                self.session = session_of(status)
+                if status.st_size == 0:
+                    return np.empty(0, np.uint8)
+                if is_sparse(status):
+                    self._reserve(descriptor, status.st_size)
+                block = mmap.mmap(descriptor, status.st_size, flags=mmap.MAP_SHARED)
+                return np.frombuffer(block, np.uint8)
+        except FileNotFoundError as error:
+            raise (error if error.strerror != os.strerror(errno.ENOENT) else missing(self)) from None
+        except PermissionError as error:
+            raise remedy_for_permissions(error, self, self.path) from None
 
     def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
         while True:
@@ -131,8 +156,9 @@ class MappedFile(Storage):
         It is filled under a temporary name and then linked to its own, which the kernel does atomically. So no process
         ever sees it half written, and one that dies in between leaves nothing but the hidden temporary file.
         """
+        unfinished = self.path.with_name(f".{self.path.name[:200]}.{os.urandom(8).hex()}")
         try:
-            descriptor, unfinished = tempfile.mkstemp(prefix=f".{self.path.name[:200]}.", dir=self.path.parent)
+            descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise type(error)(error.errno, f"cannot create the table: {error.strerror}", str(self.path)) from None
         try:
@@ -150,21 +176,20 @@ class MappedFile(Storage):
             os.close(descriptor)
 
     def _reserve(self, descriptor: int, size: int) -> None:
-        """Allocate the blocks now: writing to mapped memory on a full disk would kill the process."""
         try:
-            os.posix_fallocate(descriptor, 0, size)
+            reserve(descriptor, size)
         except OSError as error:
-            message = f"cannot create a table of {size:,} bytes: {error.strerror}"
-            raise type(error)(error.errno, message, str(self.path)) from None
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        with _opened(self.path) as descriptor:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # the kernel releases it when the process dies
-            yield
+            raise type(error)(
+                error.errno,
+                f"{self}: a table of {size:,} bytes does not fit into the {free_bytes(descriptor):,} that are free in "
+                f"{self.path.parent} ({error.strerror}); lower max_keys, remove tables, or enlarge the file system",
+            ) from None
 
     def remove(self) -> None:
-        self.path.unlink()
+        try:
+            self.path.unlink()
+        except FileNotFoundError:
+            raise missing(self) from None
 
     def __repr__(self) -> str:
         return f"Table.open({str(self.path)!r})"
@@ -178,52 +203,37 @@ class SharedMemory(MappedFile):
         """The name in shared memory, or None for a file there that was not named by `Table.shared`."""
         return self.path.name.removeprefix(SHARED_PREFIX) if self.path.name.startswith(SHARED_PREFIX) else None
 
-    def _reserve(self, descriptor: int, size: int) -> None:
-        """Check that the memory is free. Blocks are not allocated: a table takes memory as it is used."""
-        space = os.fstatvfs(descriptor)
-        free = space.f_bavail * space.f_frsize
-        if size > free:
-            raise OSError(
-                errno.ENOSPC,
-                f"a table of {size:,} bytes does not fit into the {free:,} that are free in {SHARED_FOLDER}; "
-                "lower max_keys or enlarge the file system",
-            )
-        os.ftruncate(descriptor, size)
+    def _create(self, size: int, initialize: Callable[[Bytes], None]) -> None:
+        if self.path.parent != _SHARED_MEMORY:
+            own_folder(self.path.parent)
+        super()._create(size, initialize)
 
     def __repr__(self) -> str:
         return super().__repr__() if self.name is None else f"Table.shared({self.name!r})"
 
 
+def own_folder(folder: Path) -> None:
+    """Make a folder that only this user can use.
+
+    Raises:
+        PermissionError: another user made a folder of that name.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "another user can write to the folder of the shared tables", str(folder))
+
+
+def private_bytes(size: int) -> Bytes:
+    """Return zero bytes of this process; the kernel provides each page when it is first touched."""
+    try:
+        block = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
+    except (OSError, OverflowError) as error:
+        raise MemoryError(str(error)) from error
+    return np.frombuffer(block, np.uint8)
+
+
 def storage_at(path: str | os.PathLike[str], mode: int) -> MappedFile:
     """Return the storage of the file at this path, which may be in shared memory."""
-    kind = SharedMemory if Path(path).absolute().parent == SHARED_FOLDER else MappedFile
+    kind = SharedMemory if Path(path).absolute().parent == shared_folder() else MappedFile
     return kind(path, mode)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """Open a file that this user or root owns: any other owner could truncate it, and thus kill this process.
-
-    A symbolic link as the last component is followed here and not by the kernel, and only if this user owns it.
-    """
-    for _ in range(_LINKS):
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-            break
-        except OSError as error:
-            if error.errno != errno.ELOOP:
-                raise
-        if os.lstat(path).st_uid != os.geteuid():
-            raise PermissionError(errno.EPERM, "is a symbolic link that another user owns", str(path))
-        path = path.parent / os.readlink(path)
-    else:
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file", str(path))
-        if status.st_uid not in (os.geteuid(), 0):
-            raise PermissionError(errno.EPERM, "belongs to another user, who could truncate it", str(path))
-        yield descriptor
-    finally:
-        os.close(descriptor)

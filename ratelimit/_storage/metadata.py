@@ -1,43 +1,48 @@
 """The metadata of a table, in the first half of its first page.
 
-It is written when the table is made, and checked by every process that attaches. Only the quota may change later: each
-new quota is written into the next of `QUOTAS` entries, before the header's revision makes it the one in force.
+It is written when the table is made, and checked by every process that attaches. Only the quota may change later.
+
+A *revision* is a quota that was in force, with the number of the change (32 bits) and the ticket of the attempt that
+made it (32 bits). The ticket's last digit is the place of its entry among `QUOTAS`. An entry is complete before the
+header's revision makes it the one in force. Each of its words carries the revision, and is only replaced by a
+compare-and-swap, so a process that is stopped inside a change cannot damage a later one. See attachment.pyx.
+
+*Declared* are the quotas that limiters were made with. A limiter that attaches with one that was never declared puts
+it in force. With one that was declared before, it follows the table: it was restarted after a change.
 """
 
-import secrets
+import os
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._engine.constants import HEADER_OFFSET, LARGEST_UNIT, LOG_CAPACITY, PAGE_BYTES, SLOT_BYTES, Algorithm
+from .._engine.constants import HEADER_OFFSET, LARGEST_UNIT, LAYOUT, LOG_CAPACITY, PAGE_BYTES, SLOT_BYTES, Algorithm
 from ..errors import CorruptTable
 from .memory import Bytes
 
-MAGIC, LAYOUT = b"RATELIMT", 1
+MAGIC = b"RATELIMT"
 QUOTAS = 16
+DECLARATIONS = 32  # that a table remembers
 
 BYTES_PER_KEY = 24  # 1.5 slots, including the first page
+DEFAULT_KEYS, DEFAULT_BYTES = 500_000, 32 << 20  # of a table in shared memory or a file
 SMALL_TABLE = 1024  # up to here a table has max_keys slots, and a search may visit them all
 WINDOW = 256  # slots that a search may visit; the longest run seen with max_keys live keys is 130
 
 COUNTS = "keep", "scale", "reset"  # what a change of the quota does with what keys have spent
 
-_QUOTA = np.dtype(
-    [
-        ("limit", "<u8"),
-        ("period_ns", "<u8"),
-        ("maximum", "<u8"),
-        ("changed_ns", "<u8"),  # when it came into force
-        ("counts", "<u8"),  # the index in COUNTS
-        ("checksum", "<u8"),
-    ]
-)
+# The values of an entry: limit, period_ns and maximum of the quota; when it came into force, and in the upper two bits
+# what it did with the counts; the revision before; a checksum.
+ENTRY_WORDS = 6
+_COUNTS_SHIFT = 62
+_WORD = np.dtype([("value", "<u8"), ("revision", "<u8")])
 _METADATA = np.dtype(
     [
         ("magic", "S8"),
         ("layout", "<u4"),
-        ("checksum", "<u4"),  # of the fields below, except the quotas, which have their own
+        ("checksum", "<u4"),  # of the fields below, up to the quotas
         ("algorithm", "<u8"),
         ("own_clock", "<u8"),  # 1: the library's clock, 0: one given as clock=
         ("unit", "<u8"),
@@ -45,9 +50,12 @@ _METADATA = np.dtype(
         ("capacity", "<u8"),
         ("max_keys", "<u8"),
         ("seed", "<u8", 2),
-        ("quotas", _QUOTA, QUOTAS),
+        ("quotas", _WORD, (QUOTAS, ENTRY_WORDS)),
+        ("version", "<u8"),  # of the declarations, see Table
+        ("declared", "<u8", DECLARATIONS),  # hashes of quotas; 0 in a place not yet used
     ]
 )
+QUOTAS_OFFSET: int = _METADATA.fields["quotas"][1]  # type: ignore[index]
 _FIXED = slice(_METADATA.fields["algorithm"][1], _METADATA.fields["quotas"][1])  # type: ignore[index]
 assert _METADATA.itemsize <= HEADER_OFFSET
 
@@ -83,6 +91,16 @@ class TableFormat(NamedTuple):
     capacity: int
 
 
+class TableKind(NamedTuple):
+    """The algorithm of a table, and the period of the quota that it was made with."""
+
+    algorithm: int
+    period: int
+
+
+TAKEN = TableKind(-1, -1)  # a file that is not a table of this layout, or cannot be read
+
+
 def slots_for(max_keys: int) -> int:
     """Return the number of slots of a table for so many keys."""
     return max_keys if max_keys <= SMALL_TABLE else (max_keys * BYTES_PER_KEY - PAGE_BYTES) // SLOT_BYTES
@@ -91,6 +109,14 @@ def slots_for(max_keys: int) -> int:
 def window_for(max_keys: int) -> int:
     """Return the number of slots that a search may visit."""
     return max_keys if max_keys <= SMALL_TABLE else WINDOW
+
+
+def default_max_keys(capacity: int) -> int:
+    """Return the number of keys of a table in shared memory or a file for which no number is given.
+
+    All of its memory is allocated when it is made, so it takes 12 MB, and a sliding log with its rings 32 MB at most.
+    """
+    return max(SMALL_TABLE, min(DEFAULT_KEYS, DEFAULT_BYTES // (BYTES_PER_KEY * (1 + capacity))))
 
 
 def bytes_for(max_keys: int, capacity: int) -> int:
@@ -124,15 +150,16 @@ class TableMetadata:
         self.seed: tuple[int, int] = tuple(row["seed"].tolist())
 
     @staticmethod
-    def write(memory: Bytes, made: TableFormat, max_keys: int, quota: StoredQuota) -> None:
+    def write(memory: Bytes, made: TableFormat, max_keys: int, quota: StoredQuota, version: int = 0) -> None:
         """Write the metadata of a table that no other thread or process can see yet."""
         row: Any = memory[: _METADATA.itemsize].view(_METADATA)[0]
         row["magic"], row["layout"] = MAGIC, LAYOUT
         for name, value in made._asdict().items():
             row[name] = value
         row["max_keys"] = max_keys
-        row["seed"] = secrets.randbits(64), secrets.randbits(64)
-        row["quotas"][0] = _entry(quota)
+        row["seed"] = np.frombuffer(os.urandom(16), "<u8")
+        row["quotas"][0]["value"] = entry_values(0, quota, changed_word(0, "keep"), 0)
+        row["declared"][0], row["version"] = _hash_of(quota), version
         row["checksum"] = zlib.crc32(memory[_FIXED].data)
 
     def _check(self, size: int) -> None:
@@ -140,7 +167,10 @@ class TableMetadata:
         if bytes(row["magic"]) != MAGIC:
             raise CorruptTable(f"{source} is not a ratelimit table: it does not begin with {MAGIC!r}")
         if row["layout"] != LAYOUT:
-            raise CorruptTable(f"{source} has layout {row['layout']}; this version of ratelimit reads {LAYOUT}")
+            raise CorruptTable(
+                f"{source} has layout {row['layout']}; this version of ratelimit reads {LAYOUT}; use another file, or "
+                "remove this one when no process uses it: its counts start again"
+            )
         if row["checksum"] != zlib.crc32(self._fixed.data):
             raise CorruptTable(f"{source} is damaged: the checksum of its metadata is wrong")
         # A hostile file can have a correct checksum: no value may lead out of the memory or to a division by zero.
@@ -159,16 +189,9 @@ class TableMetadata:
         """Return the quota that is in force since `revision`.
 
         Raises:
-            CorruptTable: the quota was not written, or is damaged.
+            CorruptTable: the quota was not written, was replaced, or is damaged.
         """
-        entry = self._entry(revision)
-        return StoredQuota(int(entry["limit"]), int(entry["period_ns"]), int(entry["maximum"]))
-
-    def _entry(self, revision: int) -> Any:
-        entry = self._row["quotas"][revision % QUOTAS].copy()
-        if entry["checksum"] != _checksum(entry):
-            raise CorruptTable(f"{self.source} is damaged: the checksum of its quota is wrong")
-        return entry
+        return StoredQuota(*self._entry(revision)[:3])
 
     def change(self, revision: int) -> tuple[int, str]:
         """Return when the quota of `revision` came into force, in nanoseconds, and what it did with the counts.
@@ -176,17 +199,61 @@ class TableMetadata:
         Raises:
             CorruptTable: as for `quota`.
         """
-        entry = self._entry(revision)
-        if entry["counts"] >= len(COUNTS):
+        changed = self._entry(revision)[3]
+        if changed >> _COUNTS_SHIFT >= len(COUNTS):
             raise CorruptTable(f"{self.source} is damaged: its change of the quota is not valid")
-        return int(entry["changed_ns"]), COUNTS[int(entry["counts"])]
+        return changed & ((1 << _COUNTS_SHIFT) - 1), COUNTS[changed >> _COUNTS_SHIFT]
 
-    def write_quota(self, revision: int, quota: StoredQuota, changed_ns: int, counts: str) -> None:
-        """Write the quota of a revision to come, and the change that brings it."""
-        self._row["quotas"][revision % QUOTAS] = _entry(quota, changed_ns, COUNTS.index(counts))
+    def previous(self, revision: int) -> int:
+        """Return the revision before.
 
-    def require(self, wanted: TableFormat, max_keys: int | None) -> None:
+        Raises:
+            CorruptTable: as for `quota`.
+        """
+        return self._entry(revision)[4]
+
+    def changes(self, since: int, until: int) -> list[int] | None:
+        """Return the revisions after `since`, up to `until`; None if the table no longer remembers them all."""
+        found: list[int] = []
+        while until != since:
+            if len(found) == QUOTAS:
+                return None
+            found.insert(0, until)
+            try:
+                until = self._entry(until)[4]
+            except CorruptTable:
+                return None
+        return found
+
+    def _entry(self, revision: int) -> list[int]:
+        entry = self._row["quotas"][revision % QUOTAS].copy()
+        values: list[int] = entry["value"].tolist()
+        if (entry["revision"] != revision).any() or values != entry_values(revision, values[:3], *values[3:5]):
+            raise CorruptTable(f"{self.source} is damaged: the checksum of its quota is wrong")
+        return values
+
+    def is_declared(self, quota: StoredQuota) -> bool:
+        """Return whether a limiter was ever made with this quota, as far as the table remembers."""
+        return bool((self._row["declared"] == _hash_of(quota)).any())
+
+    def declare(self, quota: StoredQuota, number: int) -> None:
+        """Remember the quota, as the one of this number."""
+        self._row["declared"][number % DECLARATIONS] = _hash_of(quota)
+
+    @property
+    def version(self) -> int:
+        """The highest `version=` of a table with which a limiter was made."""
+        return int(self._row["version"])
+
+    @version.setter
+    def version(self, version: int) -> None:
+        self._row["version"] = version
+
+    def require(self, wanted: TableFormat, max_keys: int | None, any_period: bool = False) -> None:
         """Check that a limiter's states fit the slots. Its quota may still differ.
+
+        Args:
+            any_period: the wanted quota is one of which the period means nothing.
 
         Raises:
             ValueError: naming the difference.
@@ -197,7 +264,7 @@ class TableMetadata:
             ("max_keys", self.max_keys, self.max_keys if max_keys is None else max_keys),
             ("clock", _clock(here), _clock(wanted)),
         ]
-        if wanted.algorithm not in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET):
+        if wanted.algorithm not in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET) and not any_period:
             pairs.append(("period in ns", here.period, wanted.period))
         for name, found, expected in pairs:
             if found != expected:
@@ -213,13 +280,36 @@ def _clock(made: TableFormat) -> str:
     return "ratelimit's own" if made.own_clock else "one given as clock="
 
 
-def _entry(quota: StoredQuota, changed_ns: int = 0, counts: int = 0) -> Any:
-    entry = np.zeros((), _QUOTA)
-    entry["limit"], entry["period_ns"], entry["maximum"] = quota
-    entry["changed_ns"], entry["counts"] = changed_ns, counts
-    entry["checksum"] = _checksum(entry)
-    return entry
+def entry_values(revision: int, quota: Sequence[int], changed: int, previous: int) -> list[int]:
+    """Return the values of an entry's words; `changed` is of `changed_word`."""
+    values = [*quota, changed, previous]
+    return [*values, zlib.crc32(np.array([*values, revision], "<u8").data)]
 
 
-def _checksum(entry: Any) -> int:
-    return zlib.crc32(entry.tobytes()[: _QUOTA.fields["checksum"][1]])  # type: ignore[index]
+def changed_word(changed_ns: int, counts: str) -> int:
+    """Return when a quota came into force and what it did with the counts, as an entry keeps them."""
+    return changed_ns | COUNTS.index(counts) << _COUNTS_SHIFT
+
+
+def used_bytes(page: Bytes, size: int) -> int:
+    """Return the bytes of a table before the rings of a sliding log, from its first page and its size."""
+    row: Any = page[: _METADATA.itemsize].view(_METADATA)[0]
+    return min(size, bytes_for(int(row["max_keys"]) % 2**48, 0)) if bytes(row["magic"]) == MAGIC else PAGE_BYTES
+
+
+def kind_of(page: Bytes) -> TableKind:
+    """Return what the table with this first page can serve."""
+    if len(page) < _METADATA.itemsize:
+        return TAKEN
+    row: Any = page[: _METADATA.itemsize].view(_METADATA)[0]
+    sound = bytes(row["magic"]) == MAGIC and row["layout"] == LAYOUT
+    return TableKind(int(row["algorithm"]), int(row["period"])) if sound else TAKEN
+
+
+def _hash_of(quota: StoredQuota) -> int:
+    """Return 64 bits, not 0, that identify a quota."""
+    mixed = 0
+    for number in quota:
+        mixed = (mixed ^ number) * 0x9E3779B97F4A7C15 % 2**64
+        mixed ^= mixed >> 29
+    return mixed or 1

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from .._core import Limiter
 from .._limiter.decision import Decision
-from .._storage.memory import SHARED_FOLDER
-from .._storage.metadata import BYTES_PER_KEY
+from .._storage.memory import shared_folder
+from .._storage.metadata import BYTES_PER_KEY, default_max_keys
 from ..composite import All
 from ..language import LimitSpec, make_limiter, parse_limits
 from ..quota import checked_int
@@ -21,7 +21,6 @@ from ..table import Table
 log = logging.getLogger("ratelimit.contrib")
 MAX_TEXTS = 1_024  # limits with different texts that a function of the request may return
 LONGEST_SUFFIX = 120  # characters of a table's name that describe the limit
-MOST_KEYS = 1_000_000  # of a log in shared memory, as by default
 PAUSE = 60  # seconds between two reports of a limiter that fails
 AnyLimiter = Limiter | All
 Key = str | bytes | int
@@ -111,14 +110,15 @@ class Limiters:
 def _keys_that_fit(specs: Sequence[LimitSpec]) -> int | None:
     """Return a bound for the keys of logs, which need room for each request of each key; None for the default.
 
-    The table of a log takes at most a quarter of the shared memory that is free.
+    The table of a log takes at most a quarter of the shared memory that is free, and no more than by default.
     """
-    longest = max((spec.quota.limit for spec in specs if spec.algorithm == "sliding-log"), default=0)
+    logs = [spec.quota for spec in specs if spec.algorithm == "sliding-log"]
+    longest = max((quota.limit for quota in logs if not quota.is_unlimited), default=0)
     if not longest:
         return None
-    memory = os.statvfs(SHARED_FOLDER)
+    memory = os.statvfs(shared_folder())
     keys = memory.f_bavail * memory.f_frsize // (4 * BYTES_PER_KEY * (1 + longest))
-    return max(1, min(keys, MOST_KEYS))
+    return max(1, min(keys, default_max_keys(longest)))
 
 
 class Ruling(NamedTuple):

@@ -5,10 +5,10 @@ from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol
 
 from .._core import Limiter
+from .._limiter.headers import Style, check_style, text_fields
 from ..composite import All
 from ..language import parse_limits
 from ..quota import checked_int
-from ._answers import Style, check_style, text_fields
 from ._policy import Guard, Key, Limiters, Ruling, check_function, resolved
 
 
@@ -40,14 +40,14 @@ class Counts(NamedTuple):
         max_keys: int | None = None,
     ) -> "Counts":
         """Check the arguments, which are those of a middleware."""
-        check_style(headers)
+        check_style(headers, "headers")
         limiters = Limiters(shared, clock=clock, max_keys=max_keys)
         return cls(limiters, Guard(fail_open=fail_open, shadow=shadow), headers)
 
     def fields(self, ruling: Ruling) -> list[tuple[str, str]]:
         """Return the header fields about a decision."""
         decision = ruling.decision
-        return [] if decision is None else text_fields(decision, ruling.limiter, self.headers)
+        return [] if decision is None else text_fields(decision, self.headers)
 
 
 class Rules:

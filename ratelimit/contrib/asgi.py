@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
+from .._limiter.headers import Style, check_style, limit_fields
 from ..quota import checked_int
 from ._addresses import ClientAddress
-from ._answers import Fields, Style, check_style, limit_fields, refusal
+from ._answers import refusal
 from ._policy import AnyLimiter, Guard, Limiters, Ruling, check_function, resolved
 from ._rules import in_paths, method_set
 
@@ -134,7 +135,7 @@ class RateLimitMiddleware:
         clock: Any = None,
         max_keys: int | None = None,
     ) -> None:
-        check_style(headers)
+        check_style(headers, "headers")
         for name, function in (("key", key), ("count_if", count_if), ("on_refused", on_refused)):
             check_function(name, function)
         self._app = app
@@ -270,5 +271,5 @@ class RateLimitMiddleware:
         await send({"type": f"{prefix}http.response.start", "status": ruling.status, "headers": headers})
         await send({"type": f"{prefix}http.response.body", "body": b"" if connection.method == "HEAD" else body})
 
-    def _fields(self, ruling: Ruling) -> Fields:
-        return limit_fields(ruling.decision, ruling.limiter, self._headers) if ruling.decision is not None else []
+    def _fields(self, ruling: Ruling) -> list[tuple[bytes, bytes]]:
+        return limit_fields(ruling.decision, self._headers) if ruling.decision is not None else []

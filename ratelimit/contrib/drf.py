@@ -8,6 +8,7 @@ moment are forgotten. These decide at once, and all worker processes of the host
 
 import time
 from fractions import Fraction
+from functools import lru_cache
 from math import inf
 from typing import Any
 
@@ -26,6 +27,11 @@ __all__ = ["AnonRateThrottle", "LimiterFailed", "ScopedRateThrottle", "SimpleRat
 LARGEST_LOG = 43_690  # requests of a key that a log holds; a higher limit has a sliding window
 PERIODS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 ZERO_NS = 1_000_000_000 * NS_PER_SECOND  # where a timer that counts seconds from any zero starts
+
+
+@lru_cache(1_024)
+def _limit_text(requests: int, seconds: str) -> str:
+    return f"{'sliding-log' if requests <= LARGEST_LOG else 'sliding-window'} {Quota(requests, Fraction(seconds))}"
 
 
 class LimiterFailed(APIException):
@@ -56,6 +62,8 @@ class SimpleRateThrottle(throttling.SimpleRateThrottle):
         if period[:1] in PERIODS and number.strip().isdecimal():
             return int(number), PERIODS[period[0]]
         quota = Quota.parse(rate)
+        if quota.is_unlimited:
+            return None, None
         seconds = Fraction(quota.period_ns, NS_PER_SECOND)
         return quota.limit, int(seconds) if seconds.denominator == 1 else float(seconds)
 
@@ -76,8 +84,7 @@ class SimpleRateThrottle(throttling.SimpleRateThrottle):
 
     def _decide(self, key: str) -> Ruling:
         counts = configured_for_drop_ins()
-        quota = Quota(self.num_requests, Fraction(str(self.duration)))
-        text = f"{'sliding-log' if quota.limit <= LARGEST_LOG else 'sliding-window'} {quota}"
+        text = _limit_text(self.num_requests, str(self.duration))
         own_timer = type(self).timer is not time.time
         limiter = counts.limiters.get(text, "timer" if own_timer else "")
         if not own_timer:

@@ -18,10 +18,11 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.requests import HTTPConnection
 
 from .._core import Limiter
+from .._limiter.headers import Style, check_style, text_fields
 from ..composite import MAX_LIMITS, All
 from ..quota import Quota
 from ._addresses import ClientAddress
-from ._answers import TITLES, Style, check_style, text_fields
+from ._answers import TITLES
 from ._policy import AnyLimiter, Guard, Key, Limiters, Ruling, check_function, resolved
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -71,7 +72,7 @@ class RateLimit:
         clock: Any = None,
         max_keys: int | None = None,
     ) -> None:
-        check_style(headers)
+        check_style(headers, "headers")
         check_function("key", key)
         self._limiters = Limiters(shared, clock=clock, max_keys=max_keys)
         self._limit_of: Callable[[HTTPConnection], Any] | None = limit if callable(limit) else None
@@ -89,7 +90,7 @@ class RateLimit:
         if ruling is None:
             return
         decision = ruling.decision
-        fields = [] if decision is None else text_fields(decision, ruling.limiter, self._headers)
+        fields = [] if decision is None else text_fields(decision, self._headers)
         if not ruling.allowed:
             await self.refuse(connection, response, ruling, dict(fields))
         for name, value in fields:

@@ -18,8 +18,9 @@ from weakref import WeakKeyDictionary, WeakSet
 import flask
 from werkzeug.exceptions import ServiceUnavailable, TooManyRequests
 
+from .._limiter.headers import Style
 from ._addresses import ClientAddress
-from ._answers import Style, refusal
+from ._answers import refusal
 from ._policy import Ruling, check_function
 from ._rules import Counts, Rules
 

@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from .._limiter.headers import Style
 from ._addresses import ClientAddress
-from ._answers import Style, refusal
+from ._answers import refusal
 from ._policy import Ruling, check_function
 from ._rules import Counts, Rules
 
@@ -42,7 +43,7 @@ class Request:
     def path(self) -> str:
         """The path, decoded."""
         raw = self.environ.get("SCRIPT_NAME", "") + self.environ.get("PATH_INFO", "")
-        text: str = raw.encode("latin-1").decode("utf-8", "replace")
+        text: str = raw.encode("latin-1", "replace").decode("utf-8", "replace")
         return text or "/"
 
     @cached_property

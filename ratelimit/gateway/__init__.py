@@ -4,6 +4,7 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 `ratelimit-core[gateway]`.
 """
 
+from .._addresses import Networks, client_address
 from .._configuration.problems import ConfigurationError
 from .app import Gateway
 from .config.load import read_file
@@ -24,7 +25,6 @@ from .config.model import (
     Throttle,
     WebSocketLimits,
 )
-from .http.networks import Networks, client_address
 from .http.paths import BadPath, decode
 from .routing.canary import CanarySplit
 from .routing.table import Match, RouteKey, RouteTable

@@ -12,7 +12,7 @@ from .backends.balancer import LOST
 from .clients import Clients
 from .config.model import Configuration
 from .exchange import Exchange
-from .http.body import check_length
+from .http.body import MEMORY, check_length
 from .http.errors import Refusal
 from .http.request import Receive, Send, check_headers
 from .http.response import NO_BODY, BodyStream, Response, without_body
@@ -56,6 +56,7 @@ class Gateway:
 
     def _use(self, site: Site) -> None:
         self.site = site
+        MEMORY.limit = site.configuration.max_bodies
         self.pages = Pages(site, self.limiters, self.clients, self._started_ns)
         self._http = HttpTransport(CompiledRoute("", self.pages))
 

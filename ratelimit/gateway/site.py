@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._addresses import Networks, parse_address
 from .._configuration.problems import Problems
 from .access.authorizers import CachingAuthorizer
 from .access.guard import Guard
@@ -25,7 +26,6 @@ from .functions.events import Events
 from .functions.invocation import Function, LocalFunction
 from .functions.pool import AUTHORIZERS, FUNCTIONS, FunctionPool
 from .http.errors import BadValue, Refusal
-from .http.networks import Networks, parse_address
 from .http.request import Request
 from .http.response import Response, discard
 from .observability.access_log import AccessLogWriter

@@ -51,6 +51,8 @@ class Limit:
 def at_once(spec: LimitSpec) -> int:
     """Return the largest number of requests that are admitted at one time."""
     options = dict(spec.options)
+    if spec.quota.limit == 0 or spec.quota.is_unlimited:
+        return spec.quota.limit
     if spec.algorithm == "leaky-bucket":
         return int(options.get("capacity", spec.quota.limit)) + 1
     return int(options.get("burst", spec.quota.limit))
@@ -59,6 +61,8 @@ def at_once(spec: LimitSpec) -> int:
 def at_most(spec: LimitSpec) -> int:
     """Return the bound that docs/algorithms proves for the requests admitted in an interval of one period."""
     limit = spec.quota.limit
+    if limit == 0 or spec.quota.is_unlimited:
+        return limit
     return {
         "token-bucket": at_once(spec) + limit,
         "leaky-bucket": at_once(spec) + limit,
@@ -71,6 +75,8 @@ def at_most(spec: LimitSpec) -> int:
 def memory_ns(spec: LimitSpec) -> int:
     """How long a request can matter: a key without requests for so long is like a new one."""
     period = spec.quota.period_ns
+    if spec.quota.limit == 0 or spec.quota.is_unlimited:
+        return 0
     if spec.algorithm in ("token-bucket", "leaky-bucket"):
         return at_once(spec) * -(-period // spec.quota.limit)
     return 2 * period if spec.algorithm == "sliding-window" else period

@@ -143,7 +143,11 @@ class Rooms:
 
     def of(self, limit: Limit) -> int:
         """Return the number of keys that the table of the limit needs, as far as it is known."""
-        logs = [part.quota.limit for part in limit.parts if part.algorithm == "sliding-log"]
+        logs = [
+            max(part.quota.limit, 1)
+            for part in limit.parts
+            if part.algorithm == "sliding-log" and not part.quota.is_unlimited
+        ]
         first: int = min([MAX_KEYS, *(max(LOG_BYTES // (24 * size), 1_024) for size in logs)])
         allowed: int = first * GROWTH ** self._growth[limit]
         return min(room(limit, self._distinct, self._times, SAMPLED), allowed)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-from .._core import Limiter
 from .._limiter.decision import Decision
 from .config import Limit
 from .counts import Counter
@@ -29,14 +28,12 @@ class Check:
     Attributes:
         name: as in the file.
         limiter: what decides.
-        is_single: whether that is one limit, and not several.
         wanted: the header fields that it needs, in lower case.
     """
 
     def __init__(self, name: str, limit: Limit, limiter: AnyLimiter, addresses: Addresses, counter: Counter) -> None:
         self.name = name
         self.limiter = limiter
-        self.is_single = isinstance(limiter, Limiter)
         places = limit.places()
         self.wanted = {field for part in places for field in wanted_fields(part)}
         self._key: Source = key_of(places, addresses)

@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     """Run the command; return 0, or 1 if it cannot start."""
     parser = argparse.ArgumentParser("ratelimit serve", description="Answer questions about the limits of a file.")
     parser.add_argument("file", help="the limits, a YAML file")
+    parser.add_argument("further", nargs="*", metavar="file", help="further domains with descriptors")
     parser.add_argument(
         "--http", metavar="ADDRESS", help=f"HOST:PORT, :PORT of {LOOPBACK}, or unix:PATH (by default {DEFAULT})"
     )
@@ -41,16 +42,16 @@ def main(arguments: list[str]) -> int:
     if given.workers < 1:
         parser.error(f"--workers: expected 1 or more, got {given.workers}")
     try:
-        document = Document.read(given.file)
+        document = Document.read(given.file, *given.further)
         with document.located():
-            Site(document.configuration, Tables("memory", document.configuration.max_keys))
+            Site(document, Tables("memory", document.configuration.max_keys))
         if given.check:
-            limits = document.configuration
-            print(f"{given.file}: {len(limits.limits)} limits, {len(limits.descriptors)} descriptors")
+            limits, descriptors = len(document.configuration.limits), sum(map(len, document.domains.values()))
+            print(f"{given.file}: {limits} limits, {descriptors} descriptors")
             return 0
-        if document.configuration.descriptors and given.grpc is None:
-            document.fail(("descriptors",), "expected --grpc ADDRESS, by which they are asked for")
-        if given.grpc is not None and not document.configuration.descriptors:
+        if document.domains and given.grpc is None:
+            document.fail((), "expected --grpc ADDRESS, by which descriptors are asked for")
+        if given.grpc is not None and not document.domains:
             document.fail((), "expected domain and descriptors for --grpc")
         return _serve(given, document)
     except ConfigurationError as error:
@@ -62,18 +63,18 @@ def main(arguments: list[str]) -> int:
 
 def _serve(given: argparse.Namespace, document: Document) -> int:
     """Serve alone or with workers, for which counts in memory are in tables that are removed at the end."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
-    _, hard = getrlimit(RLIMIT_NOFILE)
-    setrlimit(RLIMIT_NOFILE, (hard, hard))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a worker can follow
     http_address = given.http or (None if given.grpc else DEFAULT)
     http = None if http_address is None else listen(http_address)
     grpc = None if given.grpc is None else _grpc_address(given.grpc)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until a worker can follow
+    _, hard = getrlimit(RLIMIT_NOFILE)
+    setrlimit(RLIMIT_NOFILE, (hard, hard))
     tables = document.configuration.tables
     own = f"serve-{os.getpid()}-{secrets.token_hex(4)}"  # another container may have the same process
     if tables == "memory" and given.workers > 1:
         tables = f"shared:{own}"
-    settings = Settings(os.path.abspath(given.file), tables, http, grpc, given.grace)
+    settings = Settings(tuple(map(os.path.abspath, (given.file, *given.further))), tables, http, grpc, given.grace)
     places = [f"{name} on {at}" for name, at in (("HTTP", http_address), ("gRPC", given.grpc)) if at]
     logging.getLogger("ratelimit.serve").info("%s, workers: %d", ", ".join(places), given.workers)
     if given.workers == 1:

@@ -1,6 +1,6 @@
 """The configuration file of `ratelimit serve`: named limits, Envoy's descriptors, and what both need."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -191,21 +191,46 @@ def read_file(path: str | Path) -> Configuration:
 
 
 class Document:
-    """A configuration and the file that it was read from."""
+    """A configuration and the file that it was read from.
 
-    def __init__(self, file: str, tree: Tree, configuration: Configuration) -> None:
+    Attributes:
+        names: the names at the top of the file.
+        domains: the descriptors of this file and of further ones, by their domains.
+    """
+
+    def __init__(self, file: str, tree: Tree, names: Iterable[str], configuration: Configuration) -> None:
         self.file = file
         self.tree = tree
+        self.names = tuple(names)
         self.configuration = configuration
+        self.domains: dict[str, Sequence[Descriptor]] = {}
+        if configuration.domain:
+            self.domains[configuration.domain] = configuration.descriptors
 
     @classmethod
-    def read(cls, path: str | Path) -> "Document":
-        """Read a file. The exceptions are those of `read_file`."""
+    def read(cls, path: str | Path, *further: str | Path) -> "Document":
+        """Read a file, and further ones that only have a domain with its descriptors.
+
+        The exceptions are those of `read_file`.
+        """
+        document = cls._read(path)
+        for other in map(cls._read, further):
+            for name in other.names:
+                if name not in ("domain", "descriptors"):
+                    other.fail((name,), f"expected {name} in the first file, {document.file}")
+            if other.configuration.domain in document.domains:
+                other.fail(("domain",), f"expected a domain that no other file has, got {other.configuration.domain!r}")
+            document.domains |= other.domains
+        return document
+
+    @classmethod
+    def _read(cls, path: str | Path) -> "Document":
         file = str(path)
         with located(file, tree := Tree()):
             tree.compose(Path(path).read_bytes())
+            value = tree.value()
             try:
-                return cls(file, tree, _ADAPTER.validate_python(tree.value()))
+                return cls(file, tree, value, _ADAPTER.validate_python(value))
             except ValidationError as error:
                 raise ConfigurationError(problems_of(error, Configuration)) from None
 

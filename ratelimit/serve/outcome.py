@@ -1,6 +1,6 @@
 """The decision about all descriptors of a request to Envoy's rate limit service, as one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
@@ -66,7 +66,7 @@ class Outcome(NamedTuple):
     statuses: list[Status]
 
 
-def decide(rules: Rules, domain: str, questions: Sequence[Question]) -> Outcome:
+def decide(domains: Mapping[str, Rules], domain: str, questions: Sequence[Question]) -> Outcome:
     """Spend from the limits of all descriptors, or from none.
 
     Raises:
@@ -80,7 +80,8 @@ def decide(rules: Rules, domain: str, questions: Sequence[Question]) -> Outcome:
     if not all(question.entries for question in questions):
         raise BadRequest(400, "descriptors: expected entries in each")
     statuses = [NOTHING] * len(questions)
-    if domain != rules.domain:
+    rules = domains.get(domain)
+    if rules is None:
         return Outcome(False, statuses)
     parts = _parts(rules, questions)
     for position, match, _ in parts:

@@ -44,6 +44,7 @@ class Connections:
         """Close the connections that take too long, and set the time of answers."""
         now = self.loop.time()
         self.date = f"Date: {formatdate(usegmt=True)}\r\n".encode()
+        self.ending = self.date + b"\r\n"
         for connection in list(self.all):
             connection.look(now)
         self._timer = self.loop.call_later(SWEEP, self._sweep)
@@ -109,7 +110,7 @@ class Connection(asyncio.Protocol):
             answers.append(self._bytes(plain(error.status, str(error)), True))
             self._linger()
         if answers:
-            self._transport.write(b"".join(answers))
+            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
         if (self._rest or self._body) and (answers or not was_partial):
             self._since = self._connections.loop.time()
 
@@ -135,7 +136,8 @@ class Connection(asyncio.Protocol):
                 self._body -= taken
                 if not self._body:
                     answers.append(self._answer)
-                    self._end(self._last)
+                    if self._last:
+                        self._end()
                 continue
             head = site.reader.read(data, at)
             if head is None:
@@ -153,7 +155,8 @@ class Connection(asyncio.Protocol):
                     answers.append(CONTINUE)
             else:
                 answers.append(answer)
-                self._end(last)
+                if last:
+                    self._end()
 
     def _bytes(self, answer: Answer, last: bool, head: Head | None = None) -> bytes:
         lines, body = answer
@@ -163,13 +166,14 @@ class Connection(asyncio.Protocol):
             return b"%b%bConnection: close\r\n\r\n%b" % (lines, self._connections.date, body)
         if head is not None and not head.http_1_1:
             return b"%b%bConnection: keep-alive\r\n\r\n%b" % (lines, self._connections.date, body)
-        return b"%b%b\r\n%b" % (lines, self._connections.date, body)
+        return lines + self._connections.ending + body
 
     # --- the end
 
-    def _end(self, last: bool) -> None:
-        if last:
-            self._connections.loop.call_soon(self._close)  # after the answer was written
+    def _end(self) -> None:
+        """Close after the answer was written, and read nothing more until then."""
+        self._closing = True
+        self._connections.loop.call_soon(self._close)
 
     def _close(self) -> None:
         """Close when all answers are sent."""

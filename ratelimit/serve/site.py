@@ -1,11 +1,11 @@
 """The objects that answer, made from a file."""
 
 from .._configuration.problems import Problems
-from ..contrib._answers import Style
+from .._limiter.headers import Style
 from ..language import parse_limits
 from .answers import Answer, document, plain, ruled
 from .check import Check
-from .config import Configuration
+from .config import Document
 from .counts import CONTENT_TYPE, FOREVER, Counters
 from .descriptors import Rules
 from .head import Head, HeadReader
@@ -22,14 +22,15 @@ class Site:
     """A configuration at work; immutable, so a reload replaces it as a whole.
 
     Args:
-        configuration: the file.
+        document: the file.
         tables: the limiters, which a reload keeps.
 
     Raises:
         ConfigurationError: a limiter cannot be made, such as for a table of another program.
     """
 
-    def __init__(self, configuration: Configuration, tables: Tables) -> None:
+    def __init__(self, document: Document, tables: Tables) -> None:
+        configuration = document.configuration
         self.configuration = configuration
         self._style: Style = None if configuration.headers == "none" else configuration.headers
         self.counters = Counters(tables.counts(FOREVER))
@@ -41,7 +42,10 @@ class Site:
                 limiter = tables.limiter(name, parse_limits(limit.limit))
                 counter = self.counters.of("limit", (("limit", name),))
                 self._checks[name.encode()] = Check(name, limit, limiter, addresses, counter)
-        self.rules = Rules(configuration.domain, configuration.descriptors, tables, self.counters)
+        self.rules = {
+            domain: Rules(domain, descriptors, tables, self.counters)
+            for domain, descriptors in document.domains.items()
+        }
         problems.raise_any()
         self._routes = {
             f"/{form}/{check.name}".encode(): (check, status)
@@ -65,7 +69,7 @@ class Site:
             ruling = check.decide(head)
         except ValueError as error:
             return plain(400, str(error))
-        return ruled(check, ruling, self._style, refused, head.fields.get(ACCEPT, ""))
+        return ruled(ruling, self._style, refused, head.fields.get(ACCEPT, ""))
 
     def _page(self, path: bytes) -> Answer:
         if path == b"/health":
@@ -76,6 +80,6 @@ class Site:
                 for check in self._checks.values()
                 for number, limiter in enumerate(getattr(check.limiter, "limiters", (check.limiter,)), 1)
             ]
-            limiters += self.rules.windows.limiters()
+            limiters += dict(one for rules in self.rules.values() for one in rules.windows.limiters()).items()
             return document(200, self.counters.text(limiters), CONTENT_TYPE)
         return plain(404, "expected /check/NAME or /auth_request/NAME with a name of the file, /health or /metrics")

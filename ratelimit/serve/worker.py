@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .config import Document
@@ -27,14 +28,14 @@ class Settings(NamedTuple):
     """How a worker serves.
 
     Attributes:
-        file: the configuration.
+        files: the configuration.
         tables: where counts are kept, in place of the configuration's.
         http: a socket that listens, or None.
         grpc: an address such as "127.0.0.1:9091", or None.
         grace: seconds for what is under way when it stops.
     """
 
-    file: str
+    files: tuple[str, ...]
     tables: str
     http: socket.socket | None
     grpc: str | None
@@ -46,15 +47,15 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._state = _state(settings.file)
-        document = Document.read(settings.file)
+        self._state = _state(settings.files)
+        document = Document.read(*settings.files)
         self._first = document.configuration
         self._tables = Tables(settings.tables, document.configuration.max_keys)
         self.site = self._site(document)
 
     def _site(self, document: Document) -> Site:
         with document.located():
-            return Site(document.configuration, self._tables)
+            return Site(document, self._tables)
 
     def reload(self) -> Site:
         """Read the file again. Counts are kept.
@@ -62,8 +63,8 @@ class Worker:
         Raises:
             ConfigurationError, OSError: the file cannot be used; nothing is changed.
         """
-        self._state = _state(self.settings.file)
-        document = Document.read(self.settings.file)
+        self._state = _state(self.settings.files)
+        document = Document.read(*self.settings.files)
         for name in ("tables", "max_keys"):
             value, before = getattr(document.configuration, name), getattr(self._first, name)
             if value != before:
@@ -91,7 +92,7 @@ class Worker:
         if supervisor is not None:
             loop.add_reader(supervisor.sentinel, stop.set)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
-        if _state(self.settings.file) != self._state:  # a SIGHUP may have come too early
+        if _state(self.settings.files) != self._state:  # a SIGHUP may have come too early
             self._follow(connections)
         await stop.wait()
         if supervisor is not None:
@@ -106,15 +107,15 @@ class Worker:
     def _follow(self, connections: Connections) -> None:
         try:
             connections.site = self.reload()
-            log.info("reloaded %s", self.settings.file)
+            log.info("reloaded %s", self.settings.files[0])
         except Exception as error:  # whatever it is: the next change may be right
             log.error("not reloaded: %s", error)
 
 
-def _state(file: str) -> tuple[int, int]:
+def _state(files: Sequence[str]) -> list[tuple[int, int]]:
     """Return what changes when a file is written."""
-    found = os.stat(file)
-    return found.st_mtime_ns, found.st_size
+    found = map(os.stat, files)
+    return [(one.st_mtime_ns, one.st_size) for one in found]
 
 
 def run(settings: Settings) -> int:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ratelimit.contrib._addresses import LONGEST, ClientAddress, _cached_address, _cached_key
+from ratelimit._addresses import LONGEST, _key, _parsed
+from ratelimit.contrib._addresses import ClientAddress
 
 PROXIES = ["10.0.0.0/8", "2001:db8:ff::/48"]
 
@@ -42,7 +43,8 @@ def test_ignores_the_field_of_a_peer_that_is_not_trusted():
         (["198.51.100.7:4711"], "198.51.100.7"),
         (["[2001:db8:1:2::9]:4711, 10.1.2.3"], "2001:db8:1:2::/64"),
         (["6.6.6.6, no address"], "unknown"),
-        (["6.6.6.6, "], "unknown"),
+        (["198.51.100.7,", " , "], "198.51.100.7"),
+        (["6.6.6.6, unix:"], "unknown"),
         (["6.6.6.6, " + "9" * 100_000], "unknown"),
     ],
 )
@@ -60,8 +62,8 @@ def test_keeps_a_bounded_number_of_short_texts():
     for number in range(30_000):
         client_address("10.0.0.1", [f"2001:db8:{number % 65536:x}::{number:x}", "7" * (LONGEST + 1)])
         client_address("10.0.0.1", [f"host-{number}"])
-    assert _cached_key.cache_info().currsize <= 10_000
-    assert _cached_address.cache_info().currsize <= 10_000
+    assert _key.cache_info().currsize <= 10_000
+    assert _parsed.cache_info().currsize <= 10_000
 
 
 @pytest.mark.parametrize("networks", ["10.0.0.0/8", b"10.0.0.0/8"])

@@ -240,7 +240,7 @@ def test_rate_limiter_with_an_identifier_and_a_callback(clock, asynchronous):
         (lambda: RateLimit("1/minute", key="user"), "key: expected a function"),
         (lambda: RateLimit("1/minute", headers="all"), "headers: expected"),
         (lambda: RateLimiter(times=2), "missing required period"),
-        (lambda: RateLimiter(times=0, seconds=1), "limit: expected a whole number"),
+        (lambda: RateLimiter(times=-1, seconds=1), "limit: expected a whole number"),
         (lambda: RateLimiter(seconds=1, callback=5), "callback: expected a function"),
     ],
 )

@@ -45,4 +45,4 @@ def test_a_table_that_was_made_with_another_bound_is_an_error(shared_name):
 
 def test_other_limits_have_the_default_bound(shared_name, free_memory):
     free_memory(64 * 2**20)
-    assert Limiters(shared_name).get("100/hour").max_keys == 1_000_000
+    assert Limiters(shared_name).get("100/hour").max_keys == 500_000

@@ -110,9 +110,10 @@ def test_a_change_reaches_other_hosts(table):
     limiter.change("200/hour", counts="reset")
     limiter.clear()
     assert limiter.peek("k").remaining == 200
+    assert TokenBucket("100/hour", table=table(name)).quota.limit == 200, "it was made with the quota of before"
     with pytest.raises(ValueError, match="another quota"):
-        TokenBucket("100/hour", table=table(name))
-    assert TokenBucket("50/hour", table=table(name, if_changed="keep")).quota.limit == 50
+        TokenBucket("100/hour", table=table(name, if_changed="raise"))
+    assert TokenBucket("50/hour", table=table(name)).quota.limit == 50
     assert isinstance(Limiter.of(table(name)), TokenBucket)
 
 
@@ -166,6 +167,10 @@ def test_names_the_reason_where_a_verb_is_missing(table):
     for call, error in [
         (lambda: limiter.hit("k", now=1), "now: expected none, since the engine's time decides"),
         (lambda: limiter.allow_many(["k"], now=1), "now: expected none"),
+        (lambda: limiter.block("k", 5), "block: .*yet"),
+        (lambda: limiter.unblock("k"), "unblock: .*yet"),
+        (lambda: limiter.hit("k", quota="unlimited"), "limit from 1"),
+        (lambda: TokenBucket("0/second", table=table()), "limit from 1"),
         (lambda: len(limiter), "len: .*cannot count"),
         (lambda: limiter.slots(), "slots: "),
         (lambda: limiter.max_keys, "max_keys: "),

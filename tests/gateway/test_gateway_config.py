@@ -609,6 +609,11 @@ def test_rejects_a_throttle_of_disconnect(tmp_path):
             "apis.a.authorizers.b: no route refers to this authorizer",
         ),
         (
+            "apis: {a: {stages: {x: }, routes: {GET /: {proxy: {to: 'http://b/',\nmax_fails: 3}}}}}",
+            2,
+            "apis.a.routes['GET /'].proxy.max_fails: expected several addresses with it: a single one is never left out",
+        ),
+        (
             f"apis: {{a: {{stages: {{x: }}}}}}\napi_keys:\n  ann: {'a' * 20}",
             3,
             "api_keys.ann: no plan has this key, so it opens no route",

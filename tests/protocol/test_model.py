@@ -18,7 +18,6 @@ ALL_VERBS = "REFUNDS RESETS GIVEN CRASH"
 
 # Of each model what must hold, at different sizes: threads, slots, verbs.
 HOLD = [
-    ("table", "THREADS=3 SLOTS=2"),
     ("table", "THREADS=3 SLOTS=1"),
     ("table", f"THREADS=2 SLOTS=2 {ALL_VERBS}"),
     ("table", f"THREADS=2 SLOTS=2 LIMIT=2 {ALL_VERBS}"),
@@ -31,6 +30,7 @@ HOLD = [
     ("log", "THREADS=2 OPS=3 REFUNDS"),
 ]
 HOLD_NIGHTLY = [
+    ("table", "THREADS=3 SLOTS=2"),
     ("table", "THREADS=3 SLOTS=2 RESETS"),
     ("table", "THREADS=3 SLOTS=2 CRASH"),
     ("table", "THREADS=3 SLOTS=2 GROUPS"),
@@ -41,10 +41,10 @@ HOLD_NIGHTLY = [
 END = [
     ("table", "THREADS=2 SLOTS=2 RESETS"),
     ("table", "THREADS=2 SLOTS=2 GROUPS RESETS"),
-    ("table", "THREADS=3 SLOTS=1"),
+    ("table", "THREADS=2 SLOTS=2 OLD_REACH"),
     ("log", "THREADS=2 OPS=2 REFUNDS"),
 ]
-END_NIGHTLY = [("table", "THREADS=3 SLOTS=2")]
+END_NIGHTLY = [("table", "THREADS=3 SLOTS=1"), ("table", "THREADS=3 SLOTS=2")]
 
 # Seeded errors, each at a size at which it shows.
 WRONG = [
@@ -106,4 +106,10 @@ def test_every_interleaving_ends(model, sizes, tmp_path):
 def test_seeded_errors_are_found(model, error, sizes, tmp_path):
     errors, states = explore(model, f"WRONG_{error} {sizes}", tmp_path)
     print(f"{model}, {error}: found after {states:,} states")
+    assert errors > 0
+
+
+def test_a_reach_older_than_the_slots_is_raised_or_a_request_never_ends(tmp_path):
+    errors, states = explore("table", "WRONG_OLD_REACH_STAYS THREADS=2 SLOTS=2 OLD_REACH", tmp_path, cycles=True)
+    print(f"found after {states:,} states")
     assert errors > 0

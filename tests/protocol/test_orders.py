@@ -4,12 +4,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tools import needs
+from tools import NIGHTLY, needs
 
 pytestmark = pytest.mark.proof
 
 SUITES = ["first_requests", "late_request", "ring"]
-EXECUTIONS = 200_000
+EXECUTIONS = 1_000_000 if NIGHTLY else 100_000
 
 # Weaker orders, and the suites that detect them: a load that may pass the claim before it, a claim without a full
 # barrier, ...

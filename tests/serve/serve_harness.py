@@ -73,7 +73,7 @@ class Service:
         max_keys = document.configuration.max_keys
         self.tables = self.tables or Tables(self._where, min(max_keys, 1_000), clock=self.clock)
         with document.located():
-            return Site(document.configuration, self.tables)
+            return Site(document, self.tables)
 
     def reload(self, text):
         self.site = self.connections.site = self._read(text)

@@ -10,7 +10,9 @@ from ports import free_port, until_open
 from servers import PACKAGE
 
 pytestmark = pytest.mark.slow  # processes start
-RULES = (PACKAGE / "examples" / "serve" / "descriptors.yaml").read_text()
+RULES = (
+    (PACKAGE / "examples" / "serve" / "descriptors.yaml").read_text().replace("unit: minute", "unit: year")
+)  # no window ends meanwhile
 OK, OVER = rls_pb2.RateLimitResponse.OK, rls_pb2.RateLimitResponse.OVER_LIMIT
 
 
@@ -44,12 +46,12 @@ def test_the_service(ask):
     assert [answer.overall_code for answer in answers] == [OK] * 5 + [OVER] * 7  # over both workers
     limited, other = answers[0].statuses
     assert (limited.code, limited.limit_remaining, limited.current_limit.requests_per_unit) == (OK, 4, 5)
-    assert limited.current_limit.unit == rls_pb2.RateLimitResponse.RateLimit.MINUTE
-    assert 0 < limited.duration_until_reset.seconds + limited.duration_until_reset.nanos / 1e9 <= 60
+    assert limited.current_limit.unit == rls_pb2.RateLimitResponse.RateLimit.YEAR
+    assert 0 < limited.duration_until_reset.seconds + limited.duration_until_reset.nanos / 1e9 <= 365 * 86_400
     assert (other.code, other.HasField("current_limit")) == (OK, False)
     assert [status.code for status in answers[-1].statuses] == [OVER, OK]
     headers = {header.key: header.value for header in answers[-1].response_headers_to_add}
-    assert headers["ratelimit-policy"] == '"5/minute";q=5;w=60'
+    assert headers["ratelimit-policy"] == '"5/365d";q=5;w=31536000'
     assert "retry-after" in headers
     assert ask({"remote_address": "203.0.113.2", "cost": 6}).overall_code == OVER
     assert ask({"remote_address": "203.0.113.2", "cost": 5}, hits_addend=9).overall_code == OK

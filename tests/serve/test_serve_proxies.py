@@ -7,7 +7,7 @@ from ports import free_port, until_open
 from servers import PACKAGE
 
 EXAMPLES = PACKAGE / "examples" / "serve"
-LIMITS = "limits: {api: 5/minute}"
+LIMITS = "limits: {api: 5/day}"
 pytestmark = pytest.mark.slow  # programs start
 
 
@@ -19,23 +19,25 @@ def test_exactly_the_limit_passes_each_proxy(service, proxy, file):
     answers = [server.get("/shop?x=1", {"X-Forwarded-For": f"203.0.113.{n}"}) for n in range(8)]
     assert [status for status, _ in answers] == [200] * 5 + [429] * 3
     fields = answers[-1][1]
-    assert 1 <= int(fields["retry-after"]) <= 12
-    assert fields["ratelimit"].startswith('"5/minute";r=0;t=')
+    assert 1 <= int(fields["retry-after"]) <= 17_280
+    assert fields["ratelimit"].startswith('"5/day";r=0;t=')
     assert ("allowed", 5) in results(limits)
     assert ("refused", 3) in results(limits)
 
 
 def test_envoy_asks_by_descriptors(service, proxy):
     port = free_port()
-    limits = service((EXAMPLES / "descriptors.yaml").read_text(), "--workers", "2", grpc=port)
+    # The test must not see the end of a window.
+    descriptors = (EXAMPLES / "descriptors.yaml").read_text().replace("unit: minute", "unit: year")
+    limits = service(descriptors, "--workers", "2", grpc=port)
     until_open(port)
     server = proxy("envoy-grpc.yaml", port_9091=port)
     answers = [server.get("/shop", {"x-user": "ann"}) for _ in range(8)]
     assert [status for status, _ in answers] == [200] * 5 + [429] * 3
     fields = answers[-1][1]
-    assert fields["ratelimit"].startswith('"5/minute";r=0;t=')
+    assert fields["ratelimit"].startswith('"5/365d";r=0;t=')
     assert fields["x-envoy-ratelimited"] == "true"
-    assert 1 <= int(fields["retry-after"]) <= 60
+    assert int(fields["retry-after"]) >= 1
     assert limits.get("/metrics")[0] == 200
 
 

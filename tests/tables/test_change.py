@@ -4,6 +4,7 @@ import pytest
 from cases import ALGORITHMS, SECOND
 
 from ratelimit import CorruptTable, FixedWindow, LeakyBucket, Quota, SlidingLog, SlidingWindow, Table, TokenBucket
+from ratelimit._engine.constants import HEADER_OFFSET
 from ratelimit._storage.metadata import QUOTAS
 from ratelimit.testing import ManualClock
 
@@ -114,11 +115,11 @@ def test_survives_more_changes_than_the_metadata_holds(pair):
 
 
 def test_if_changed_applies_the_quota_of_a_new_limiter(place):
-    """Without if_changed, a different quota is an error."""
+    """With `raise`, a different quota is an error that names the remedy."""
     old = FixedWindow("100/day", table=place())
     old.hit("key", 50)
-    with pytest.raises(ValueError, match="if_changed="):
-        FixedWindow("200/day", table=place())
+    with pytest.raises(ValueError, match=r"ratelimit table change .* 200/day.*if_changed='keep'"):
+        FixedWindow("200/day", table=place(if_changed="raise"))
     assert old.peek("key").remaining == 50
     FixedWindow("200/day", table=place(if_changed="scale"))
     assert old.peek("key").remaining == 100
@@ -131,8 +132,8 @@ def test_a_damaged_quota_is_an_error(tmp_path, clock):
     limiter = TokenBucket("1/minute", table=Table.open(tmp_path / "t", max_keys=10), clock=clock)
     limiter.change("2/minute")
     data = bytearray((tmp_path / "t").read_bytes())
-    where = data.index((2).to_bytes(8, "little") + (60 * SECOND).to_bytes(8, "little"))
-    data[where] = 3
+    where = data.rindex((60 * SECOND).to_bytes(8, "little"), 0, HEADER_OFFSET)  # the period of the last quota
+    data[where] ^= 1
     (tmp_path / "copy").write_bytes(data)
     with pytest.raises(CorruptTable, match=r"copy'\) is damaged: the checksum of its quota"):
         TokenBucket("2/minute", table=Table.open(tmp_path / "copy"), clock=clock)

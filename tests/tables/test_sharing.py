@@ -129,7 +129,7 @@ def test_rejects_other_settings(place):
             "another clock: expected one given as clock=, got .*own",
         ),
         (
-            lambda: FixedWindow("11/day", table=place()),
+            lambda: FixedWindow("11/day", table=place(if_changed="raise")),
             r"has another quota: expected Quota\(11, 86400\), got Quota\(10, 86400\)",
         ),
         (lambda: FixedWindow("10/day", table=place(), max_keys=100), "max_keys: expected as an argument of the table"),

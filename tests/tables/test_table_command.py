@@ -1,6 +1,7 @@
 """The command `ratelimit table`."""
 
 import os
+import re
 import struct
 
 import pytest
@@ -62,4 +63,5 @@ def test_change_and_list_print_limits_as_text(capsys):
         assert main(["list"]) == 0
     finally:
         table.remove()
-    assert f"{table.name:30} token-bucket 5/minute burst 9, 0 of 8 keys live\n" in capsys.readouterr().out
+    line = rf"{table.name:30} token-bucket 5/minute burst 9, 0 of 8 keys live, [\d,]+ of 4,224 bytes taken, "
+    assert re.search(line + r"(decided 0 s ago|nothing decided yet)\n", capsys.readouterr().out)

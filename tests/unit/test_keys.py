@@ -208,3 +208,20 @@ def test_largest_unsigned_numpy_integer():
 def test_error_names_the_key_that_is_not_an_integer(key):
     with pytest.raises(TypeError, match=r"key: expected a str, bytes or int, got .* of type "):
         once().allow(key)
+
+
+@pytest.mark.parametrize("answer", [None, 7, 3.5, "x", b"", memoryview(b"abc")], ids=repr)
+def test_an_int_that_lies_about_its_bytes_is_counted_as_the_number_it_is(answer):
+    """A subclass of int may override its methods; they are not asked."""
+
+    class Lying(int):
+        def to_bytes(self, *arguments, **named):
+            return answer
+
+        def bit_length(self):
+            return 10**12
+
+    limiter = TokenBucket("1/day", max_keys=10)
+    assert limiter.allow(Lying(2**80))
+    assert not limiter.allow(2**80)
+    assert not limiter.allow_many([Lying(2**80)])[0]

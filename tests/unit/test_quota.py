@@ -94,9 +94,9 @@ def test_rejects_malformed_strings(text):
     assert repr(text) in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["0/s", f"{2**63}/s", "1/0s", "1/0.5ns", "1/200y", "1/0.0000000001s"])
+@pytest.mark.parametrize("text", [f"{2**63}/s", "1/0s", "1/0.5ns", "1/200y", "1/0.0000000001s"])
 def test_rejects_numbers_out_of_range(text):
-    """The limit is from 1 to 2**63 - 1, the period a whole number of nanoseconds from 1 to 2**62."""
+    """The limit is from 0 to 2**63 - 1, the period a whole number of nanoseconds from 1 to 2**62."""
     with pytest.raises(ValueError, match=": expected"):
         Quota.parse(text)
 
@@ -157,7 +157,6 @@ def test_rejects_periods_of_other_types(period):
 @pytest.mark.parametrize(
     ("value", "error"),
     [
-        (0, ValueError),
         (-1, ValueError),
         (2**63, ValueError),
         (1.0, TypeError),
@@ -167,7 +166,9 @@ def test_rejects_periods_of_other_types(period):
 )
 def test_rejects_limits_and_bursts_out_of_range(name, value, error):
     """They are whole numbers from 1 to 2**63 - 1."""
-    with pytest.raises(error, match=f"{name}: expected a whole number from 1 to 2\\*\\*63 - 1") as raised:
+    with pytest.raises(
+        error, match=f"{name}: expected a whole number from {0 if name == 'limit' else 1} to 2\\*\\*63 - 1"
+    ) as raised:
         Quota(**{"limit": 1, "period": 1, name: value})
     assert repr(value) in str(raised.value)
 

@@ -1,24 +1,28 @@
 """A table whose keys an engine keeps. Its metadata is one key there, the label, of which each process has a copy."""
 
-import secrets
 import struct
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from ..._engine.constants import HEADER_OFFSET
 from ...errors import CorruptTable, TableUnreachable
 from ..memory import Bytes, ProcessMemory, Storage
-from ..metadata import _METADATA, TableMetadata, bytes_for
+from ..metadata import _METADATA, QUOTAS, TableMetadata, bytes_for, changed_word, entry_values
 from .engine import Engine, Label
 from .revision import read_revision, write_revision
 
 FOLLOW_EVERY = 1.0  # seconds between two looks at the label, which go along with decisions
 _REVISION = struct.Struct("<Q")
-_LOCK_SECONDS = 10
-_UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_REPLACE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+_ATTEMPTS = 100  # to change the quota while other processes do
+T = TypeVar("T")
 _EXACT_POLICIES = "noeviction", "volatile-ttl"
 
 
@@ -50,6 +54,9 @@ class ValkeyStorage(Storage):
         self.prefix = f"rl:{options.name}:".encode()
         self.label = self.prefix + b"label"
         self._memory: Bytes | None = None
+        self._lock = threading.RLock()  # of changes, which may contain changes
+        self._is_publishing = False
+        self._opened = b""  # the label as it was then
         self._look_at = 0.0
         self._offset_ns: int | None = None
         self._checked_policy = False
@@ -79,6 +86,7 @@ class ValkeyStorage(Storage):
         self._memory[: len(page)] = page
         write_revision(self._memory, _REVISION.unpack_from(label)[0])
         self._look_at = time.monotonic() + FOLLOW_EVERY
+        self._opened = self._copy()
         return self._memory
 
     def _page(self, label: bytes) -> Bytes:
@@ -89,38 +97,55 @@ class ValkeyStorage(Storage):
         page.data[: len(body)] = body
         return page
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Exclude others that would change the quota, and publish what has changed at the end."""
-        token = secrets.token_hex(16)
-        lock = self.prefix + b"lock"
-        patience = time.monotonic() + _LOCK_SECONDS
-        while not self.engine.run([("SET", lock, token, "NX", "PX", 1000 * _LOCK_SECONDS)])[0]:
-            if time.monotonic() > patience:
-                raise TableUnreachable(f"{self!r}: another process has been changing its quota for {_LOCK_SECONDS} s")
-            time.sleep(0.01)
-        try:
-            self.pull()
-            assert self._memory is not None
-            before = _label_of(self._memory)
-            yield
-            if read_revision(self._memory) != _REVISION.unpack_from(before)[0]:
-                self._publish(before)
-        finally:
-            self.engine.run([("EVAL", _UNLOCK, 1, lock, token)])
+    def publish(self, change: Callable[[], T]) -> T:
+        """Carry out what may change the metadata here, and write the result to the engine.
 
-    def _publish(self, before: bytes) -> None:
-        """Write the label. The change has the engine's time."""
-        assert self._memory is not None
-        try:
-            seconds, micros = self.engine.run([("TIME",)])[0]
-            metadata, revision = TableMetadata(self._memory, repr(self)), read_revision(self._memory)
-            _, counts = metadata.change(revision)
-            metadata.write_quota(revision, metadata.quota(revision), int(seconds) * 10**9 + int(micros) * 1000, counts)
-            self.engine.run([("SET", self.label, _label_of(self._memory))])
-        except BaseException:
+        If another process was faster, its metadata is read and `change` is carried out again.
+        """
+        with self._lock:
+            if self._is_publishing:
+                return change()
+            self._is_publishing = True
+            try:
+                return self._publish(change)
+            finally:
+                self._is_publishing = False
+
+    def _publish(self, change: Callable[[], T]) -> T:
+        for _ in range(_ATTEMPTS):
+            before = b"" if self._memory is None else self.pull()
+            try:
+                result = change()
+                before = before or self._opened
+                if self._copy() == before:
+                    return result
+                self._set_time(before)
+                if self.engine.run([("EVAL", _REPLACE, 1, self.label, before, self._copy())])[0]:
+                    return result
+            except BaseException:
+                if before:
+                    self._follow(before)
+                raise
             self._follow(before)
-            raise
+        raise TableUnreachable(f"{self!r}: other processes change its quota all the time")
+
+    def _copy(self) -> bytes:
+        assert self._memory is not None
+        return _label_of(self._memory)
+
+    def _set_time(self, before: bytes) -> None:
+        """Give a change of the quota the engine's time."""
+        assert self._memory is not None
+        revision = read_revision(self._memory)
+        if revision == _REVISION.unpack_from(before)[0]:
+            return
+        metadata = TableMetadata(self._memory, repr(self))
+        _, counts = metadata.change(revision)
+        seconds, micros = self.engine.run([("TIME",)])[0]
+        entry = metadata._row["quotas"][revision % QUOTAS]
+        quota, previous = entry["value"].tolist()[:3], int(entry["value"][4])
+        changed = changed_word(int(seconds) * 10**9 + int(micros) * 1000, counts)
+        entry["value"] = entry_values(revision, quota, changed, previous)
 
     def remove(self) -> None:
         """Remove the label. Its keys expire by themselves."""
@@ -148,9 +173,10 @@ class ValkeyStorage(Storage):
         self._look_at = now + FOLLOW_EVERY
         return [(self.label, self._follow)]
 
-    def pull(self) -> None:
-        """Read the label now."""
+    def pull(self) -> bytes:
+        """Read the label now, and return it."""
         self._follow(self.engine.run([("GET", self.label)])[0])
+        return self._copy()
 
     def _follow(self, label: bytes | None) -> None:
         memory = self._memory

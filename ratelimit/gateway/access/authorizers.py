@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from hashlib import sha256
 from typing import Any
 
 from ..exchange import Exchange
@@ -45,7 +46,7 @@ class CachingAuthorizer:
         self._ttl = ttl
         self._cache_key = cache_key
         self._clock = clock
-        self._answers: dict[tuple[str, ...], tuple[float, dict[str, Any]]] = {}
+        self._answers: dict[bytes, tuple[float, dict[str, Any]]] = {}
 
     async def ask(self, exchange: Exchange) -> dict[str, Any]:
         """Return the answer that authorizes the request; raise a Refusal if it does not."""
@@ -56,7 +57,8 @@ class CachingAuthorizer:
         name = self._identity.lower().encode()
         if sum(header == name for header, _ in request.raw_headers) > 1:
             raise Refusal("BAD_REQUEST", f"{self._identity} twice")
-        label = identity, destination.stage, destination.route, *(one.fill(exchange) for one in self._cache_key)
+        dependencies = identity, destination.stage, destination.route, *(one.fill(exchange) for one in self._cache_key)
+        label = sha256(repr(dependencies).encode()).digest()  # of headers that may have 64 KB each
         until, answer = self._answers.get(label, (0.0, {}))
         if self._clock() >= until:
             answer = await self._call(exchange)

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..._addresses import Networks
 from ..exchange import Caller, Exchange
 from ..http.errors import Refusal
-from ..http.networks import Networks
 from .authorizers import CachingAuthorizer
 
 

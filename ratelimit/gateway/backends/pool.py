@@ -9,6 +9,7 @@ from typing import Any
 
 import httpcore
 
+from ..._addresses import client_key
 from ..http.errors import Refusal
 from ..http.response import Response
 from .httpcore_compat import Connection
@@ -54,6 +55,7 @@ class Pool:
 
         Raises: an error of httpcore, as it is; a Refusal for a client that has its share already.
         """
+        client = client_key(client)
         if self._lent_to.get(client, 0) >= MAX_PER_CLIENT:
             raise Refusal("OVERLOADED", "too many requests of one client to one backend")
         self._lent_to[client] += 1

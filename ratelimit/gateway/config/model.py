@@ -78,6 +78,8 @@ class _LimitText:
         spec = LimitSpec.parse(value)
         if spec.algorithm != "token-bucket":
             raise fault("a token bucket, such as 'token-bucket 60/minute burst 40'")
+        if spec.quota.is_unlimited:
+            raise fault("a quota such as '60/minute'; leave the throttle out where there is no limit")
         rate = spec.quota.limit * NS_PER_SECOND / spec.quota.period_ns
         return {"rate": rate, "burst": dict(spec.options).get("burst", spec.quota.limit)}
 
@@ -487,6 +489,9 @@ class Configuration:
     """Seconds in which a client must send the headers. For `ratelimit gateway`."""
     body_timeout: Seconds = 30.0
     """Seconds in which a client must send the body."""
+    max_bodies: Annotated[Whole, positive("bytes")] = 64 * 1024 * 1024
+    """The most bytes of whole bodies that are in memory at a time, for functions, aggregates and messages; in each
+    worker. Beyond them the answer is 503."""
     send_timeout: Seconds = 30.0
     """Seconds in which a client must read `min_rate` bytes each, or all that waits for it. For `ratelimit gateway`."""
     min_rate: Annotated[Number, positive("bytes")] = 1_000.0

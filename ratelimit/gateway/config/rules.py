@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from ..._configuration.problems import Path, Problem, Problems, dotted, expected, unknown
 from ..routing.table import RouteKey
 from ..templates.template import Template
-from .model import Api, Configuration, Plan, Route, Stage
+from .model import Api, Configuration, Plan, Proxy, Route, Stage
 
 STAGE_NAME = re.compile("[A-Za-z0-9_-]{1,128}")
 WEBSOCKET_KEYS = ("$connect", "$disconnect", "$default")
@@ -172,6 +172,7 @@ def _websocket_route(key: str, route: Route) -> Iterator[Problem]:
 
 
 _PLAIN = Api(stages={"plain": Stage()})
+_PROXY = Proxy(to=["http://localhost/"])
 
 
 # --- keys, plans and domains
@@ -270,6 +271,8 @@ def _api_warnings(api: Api) -> Iterator[Problem]:
     used |= {_canary_deployment(stage) or stage.deployment for stage in api.stages.values()}
     for deployment in (None, *api.deployments):
         routes = list(api.located(deployment))
+        for _, path, route in routes:
+            yield from _below(path, _single_address(route))
         if api.type != "websocket":
             for key, path, _ in routes:
                 yield from _below(path, _spelling(key))
@@ -313,6 +316,14 @@ def _unguarded(routes: Sequence[tuple[str, Path, Route]]) -> Iterator[Problem]:
                     f"{beside[0]!r}; guard it, too, unless its backend distinguishes these paths"
                 )
                 yield Problem(path, message)
+
+
+def _single_address(route: Route) -> Iterator[Problem]:
+    """Find settings of addresses that take turns where there is one, which gets all requests whatever fails."""
+    for path, proxy in route.backends():
+        for name in ("max_fails", "fail_timeout"):
+            if len(proxy.to) == 1 and getattr(proxy, name) != getattr(_PROXY, name):
+                yield Problem((*path, name), "expected several addresses with it: a single one is never left out")
 
 
 def _is_guarded(route: Route) -> bool:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote
 
+from ..._addresses import Networks, client_address
 from .errors import Refusal
 from .fields import stripped_by_name
 from .forwarded import forwarded, is_claim
 from .headers import CLOSE, Headers
-from .networks import Networks, client_address
 from .target import HOST_NAMES, BadTarget
 
 Receive = Callable[[], Awaitable[Any]]

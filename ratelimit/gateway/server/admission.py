@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
 
-from ..http.networks import Networks
+from ..._addresses import Networks, client_address, client_key
+from ..http.headers import Headers
 
 log = logging.getLogger("ratelimit.gateway")
 MAX_CONNECTIONS = 20_000
@@ -32,7 +33,7 @@ class Admission:
     Args:
         max_connections: in all.
         max_per_client: of one address.
-        trusted: proxies, whose connections belong to many clients.
+        trusted: proxies, whose connections belong to many clients. A WebSocket belongs to one of them.
         clock: seconds.
     """
 
@@ -52,23 +53,49 @@ class Admission:
         self._next_line = 0.0
 
     def enter(self, client: str) -> str | None:
-        """Count a connection until `leave`; why it is to be refused, if it is."""
+        """Count a connection of an address until `leave`; why it is to be refused, if it is."""
         self._total += 1
-        self._by_client[client] += 1
-        reason = None
+        self._by_client[client_key(client)] += 1
         if self._total > self.max_connections:
-            reason = f"more than {self.max_connections} connections"
-        elif self._by_client[client] > self.max_per_client and client not in (self.trusted or ()):
-            reason = f"more than {self.max_per_client} connections of one client"
-        if reason is not None:
-            self._refused += 1
-            if self._clock() >= self._next_line:
-                log.warning("%d connections refused: %s", self._refused, reason)
-                self._refused, self._next_line = 0, self._clock() + INTERVAL
-        return reason
+            return self._refuse(f"more than {self.max_connections} connections")
+        return self._refuse(self._too_many()) if self._is_over(client) else None
 
     def leave(self, client: str) -> None:
         self._total -= 1
-        self._by_client[client] -= 1
-        if not self._by_client[client]:
-            del self._by_client[client]
+        self._uncount(client)
+
+    def client_of(self, peer: str, headers: Headers) -> str:
+        """Return the address of the client of a connection, behind trusted proxies."""
+        forwarded = [value.decode("latin-1") for name, value in headers if name == b"x-forwarded-for"]
+        return client_address(peer, forwarded, self.trusted) if self.trusted else peer
+
+    def move(self, peer: str, client: str) -> str | None:
+        """Count a connection of a proxy as that of a client; why it is refused, if it is: then nothing changes."""
+        if client == peer:
+            return None
+        self._by_client[client_key(client)] += 1
+        if self._is_over(client):
+            self._uncount(client)
+            return self._refuse(self._too_many())
+        self._uncount(peer)
+        return None
+
+    def _is_over(self, client: str) -> bool:
+        over = self._by_client[client_key(client)] > self.max_per_client
+        return over and client not in (self.trusted or ())
+
+    def _too_many(self) -> str:
+        return f"more than {self.max_per_client} connections of one client"
+
+    def _refuse(self, reason: str) -> str:
+        self._refused += 1
+        if self._clock() >= self._next_line:
+            log.warning("%d connections refused: %s", self._refused, reason)
+            self._refused, self._next_line = 0, self._clock() + INTERVAL
+        return reason
+
+    def _uncount(self, client: str) -> None:
+        key = client_key(client)
+        self._by_client[key] -= 1
+        if not self._by_client[key]:
+            del self._by_client[key]

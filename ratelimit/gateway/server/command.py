@@ -109,18 +109,24 @@ def _check_tls(given: argparse.Namespace) -> None:
         raise ValueError(f"no key, certificate and CAs that fit: {files}: {error}") from error
 
 
+def websocket_bounds(configuration: Configuration) -> tuple[int, int]:
+    """Return the most bytes of a WebSocket frame and of a message, over all APIs."""
+    limits = [api.limits for api in configuration.apis.values()]
+    return max(limit.frame for limit in limits), max(limit.message for limit in limits)
+
+
 def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
     """Alone, or with workers, which find each other in a folder and share tables; both end with them."""
     raise_open_files()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # in the workers too, until they can follow
-    limits = [api.limits for api in configuration.apis.values()]
+    frame, message = websocket_bounds(configuration)
 
     def serve(tables: str, peers: str | None) -> int:
         return run(
             partial(make_worker, os.path.abspath(given.file), tables, peers, not given.no_watch),
             given.workers,
-            frame=max(limit.frame for limit in limits),
-            message=max(limit.message for limit in limits),
+            frame=frame,
+            message=message,
             host=given.host,
             port=given.port,
             ssl_keyfile=given.ssl_keyfile,

@@ -9,9 +9,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ..._addresses import Networks
 from ..app import Gateway, background
 from ..config.load import Document
-from ..http.networks import Networks
 from .admission import Admission, max_connections
 from .patience import Patience
 from .peers import Peers

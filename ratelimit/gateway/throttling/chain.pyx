@@ -1,17 +1,15 @@
 """The throttle chain: one atomic decision over all levels of a request, and the headers about it."""
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.unicode cimport PyUnicode_AsUTF8
+from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint64_t
 
 from ..._core cimport Limiter
 from ..._engine.constants cimport NEVER
 from ..._limiter.decision cimport Decision
+from ..._limiter.headers cimport fields_of
 
 from ... import All, TableFull
-
-cdef uint64_t SECOND = 1_000_000_000
 
 
 @cython.final
@@ -89,7 +87,8 @@ cdef class Levels:
     """Some levels as one limiter, with their keys and quotas."""
 
     cdef tuple levels, names, limiters
-    cdef object hit_all, now_ns, policy
+    cdef object hit_all, now_ns
+    cdef bytes policies
     cdef int closed  # the one that admits nothing, or -1
 
     def __cinit__(self, limiters, list levels):
@@ -101,7 +100,7 @@ cdef class Levels:
         self.now_ns = limiters.now_ns
         self.closed = next((i for i, level in enumerate(levels) if level.quota is None), -1)
         policy = ", ".join(f'"{level.level}";q={level.maximum};w={level.window}' for level in levels)
-        self.policy = (b"ratelimit-policy", policy.encode())
+        self.policies = policy.encode()
 
     cdef Ruling hit(self):
         cdef Decision decision
@@ -157,7 +156,7 @@ cdef class Levels:
         # The period may have ended meanwhile.
         ruling.more = more if until_ns is None else max(0, until_ns - self.now_ns())
         ruling.retry = ruling.more if allowed or until_ns is None else self.wait(i, ruling.more)
-        ruling.policy = self.policy
+        ruling.policies = self.policies
         return ruling
 
     cdef uint64_t wait(self, int calendar, uint64_t retry):
@@ -195,7 +194,7 @@ cdef class Ruling:
     cdef readonly str level, shadow
     cdef readonly uint64_t remaining, limit
     cdef uint64_t more, retry
-    cdef tuple policy
+    cdef bytes policies
 
     def __cinit__(self, bint allowed):
         self.allowed = allowed
@@ -216,21 +215,19 @@ cdef class Ruling:
             style: "draft" for RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), "legacy"
                 for `X-RateLimit-*`, "both" or "none". A refusal also has Retry-After, except for "none".
         """
-        cdef list fields = []
-        cdef uint64_t seconds = whole(self.more) if self.more < NEVER else 0
         if not self.level or style == "none":
-            return fields
-        if style != "legacy":
-            fields.append(self.policy)
-            fields.append((b"ratelimit", self.item(seconds)))
-        if style != "draft":
-            fields.append((b"x-ratelimit-limit", decimal(self.limit)))
-            fields.append((b"x-ratelimit-remaining", decimal(self.remaining)))
-            if self.more < NEVER:
-                fields.append((b"x-ratelimit-reset", decimal(seconds)))
-        if not self.allowed and self.retry < NEVER:
-            fields.append((b"retry-after", decimal(whole(self.retry))))
-        return fields
+            return []
+        return fields_of(
+            style != "legacy",
+            style != "draft",
+            self.policies,
+            self.level,
+            self.allowed,
+            self.limit,
+            self.remaining,
+            self.more,
+            self.retry,
+        )
 
     def with_limit_headers(self, list headers, str style):
         """Return the headers of an answer with `fields`, which replace those of a backend with the same names."""
@@ -240,19 +237,6 @@ cdef class Ruling:
                 headers = [header for header in headers if not is_named(fields, header[0])]
                 break
         return headers + fields
-
-    cdef bytes item(self, uint64_t seconds):
-        """Return the level's item of the RateLimit field, without `t` if there is no time to wait."""
-        cdef char[96] text
-        cdef char* at = text
-        at = write(at, b'"')
-        at = write(at, PyUnicode_AsUTF8(self.level))  # one of LEVELS
-        at = write(at, b'";r=')
-        at = write_decimal(at, self.remaining)
-        if seconds:
-            at = write(at, b";t=")
-            at = write_decimal(at, seconds)
-        return PyBytes_FromStringAndSize(text, at - text)
 
     def __repr__(self):
         return (
@@ -270,31 +254,3 @@ cdef bint is_named(list fields, bytes name):
         if <bytes>(<tuple>field)[0] == name:
             return True
     return False
-
-
-cdef inline uint64_t whole(uint64_t ns) noexcept:
-    """Seconds, rounded up."""
-    return (ns + SECOND - 1) // SECOND
-
-
-# By hand, because this is half of what a ruling costs when it is formatted by Python.
-
-cdef inline char* write(char* at, const char* text) noexcept:
-    while text[0]:
-        at[0] = text[0]
-        at += 1
-        text += 1
-    return at
-
-
-cdef char* write_decimal(char* at, uint64_t number) noexcept:
-    cdef uint64_t rest = number // 10
-    if rest:
-        at = write_decimal(at, rest)
-    at[0] = 48 + <char>(number - 10 * rest)  # "0" and so on
-    return at + 1
-
-
-cdef bytes decimal(uint64_t number):
-    cdef char[20] text
-    return PyBytes_FromStringAndSize(text, write_decimal(text, number) - text)

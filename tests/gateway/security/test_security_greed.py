@@ -11,8 +11,10 @@ import time
 import pytest
 from fronts import Client, ask, proxied
 from gateway_harness import raw
+from ports import free_port, until_open
 from waiting import until
 
+from ratelimit._addresses import Networks
 from ratelimit.gateway.server.admission import Admission
 
 UPLOAD = "def take(event):\n    return str(len(event['body'] or ''))\n"
@@ -176,18 +178,14 @@ def test_websockets_count_as_connections(serve):
     assert statuses.count(503) == 40 - statuses.count(101)
 
 
-def test_connections_are_bounded_by_the_open_files(tmp_path):
-    """Silent clients beyond what the process can open receive 503, and the log has one line about them."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 2_000), hard))
-    text = "head_timeout: 60\napis: {a: {routes: {GET /: {mock: {body: ok}}}, stages: {$default: {}}}}"
+@contextlib.contextmanager
+def few_files(tmp_path, text):
+    """Run a gateway that may open 256 files, so that it serves 96 connections, 48 of each client."""
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))\n" + (
         "sys.argv = ['ratelimit', 'gateway', *sys.argv[1:]]; from ratelimit.__main__ import main; sys.exit(main())"
     )
     file = tmp_path / "gateway.yaml"
     file.write_text(text)
-    from ports import free_port, until_open
-
     port, log = free_port(), tmp_path / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -195,6 +193,18 @@ def test_connections_are_bounded_by_the_open_files(tmp_path):
         )
     try:
         until_open(port)
+        yield port, log
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_connections_are_bounded_by_the_open_files(tmp_path):
+    """Silent clients beyond what the process can open receive 503, and the log has one line about them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 2_000), hard))
+    text = "head_timeout: 60\napis: {a: {routes: {GET /: {mock: {body: ok}}}, stages: {$default: {}}}}"
+    with few_files(tmp_path, text) as (port, log):
         with contextlib.ExitStack() as stack:
             silent = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 60)) for _ in range(300)]
             told = [one for one in silent[150:] if status_of(one.recv(65_536)) == 503]
@@ -203,21 +213,58 @@ def test_connections_are_bounded_by_the_open_files(tmp_path):
         lines = log.read_text().splitlines()
         assert len([line for line in lines if "connections refused" in line]) == 1
         assert "Traceback" not in log.read_text()
-    finally:
-        process.terminate()
-        process.wait(60)
+
+
+def test_websockets_behind_a_proxy_count_for_their_client(tmp_path):
+    """One client behind a trusted proxy has its share; the proxy's other clients, and its HTTP requests, go on."""
+    text = """
+trusted_proxies: 127.0.0.1
+domains: {"*": {/ws: chat, /: shop/prod}}
+apis:
+  chat: {type: websocket, routes: {say: {mock: {}}}, stages: {prod: {}}}
+  shop: {type: rest, resources: {/: {GET: {mock: {}}}}, stages: {prod: {}}}
+"""
+    handshake = (
+        "GET /ws/prod HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX-Forwarded-For: %s\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with few_files(tmp_path, text) as (port, _), contextlib.ExitStack() as stack:
+
+        def connected(client):
+            one = stack.enter_context(socket.create_connection(("127.0.0.1", port), 60))
+            one.sendall((handshake % client).encode())
+            return status_of(one.recv(65_536))
+
+        addresses = [f"2001:db8:1:1::{number:x}" for number in range(60)]  # of one network of 64 bits
+        assert [connected(address) for address in addresses].count(101) == 48
+        assert connected("6.6.6.6, [2001:db8:1:1::9]:4711") == 503
+        assert connected("203.0.113.5") == connected("2001:db8:1:2::1") == 101
+        assert ask(port, "GET / HTTP/1.1", "Host: a", "X-Forwarded-For: 2001:db8:1:1::1", seconds=60)[0] == 200
 
 
 def test_a_client_has_only_its_share_of_the_connections():
     now = [0.0]
     admission = Admission(10, 5, clock=lambda: now[0])
-    assert [admission.enter("a") for _ in range(5)] == [None] * 5
-    assert "one client" in admission.enter("a")
-    assert [admission.enter("b") for _ in range(4)] == [None] * 4
-    assert "10 connections" in admission.enter("c")
-    for client in ("a", "a", "c"):
+    a, b, c = "192.0.2.1", "2001:db8::1", "192.0.2.3"
+    assert [admission.enter(a) for _ in range(5)] == [None] * 5
+    assert "one client" in admission.enter(a)
+    assert [admission.enter(b) for _ in range(4)] == [None] * 4
+    assert "10 connections" in admission.enter(c)
+    for client in (a, a, c):
         admission.leave(client)
-    assert admission.enter("c") is None
+    assert admission.enter(c) is None
+
+
+def test_a_connection_of_a_proxy_becomes_that_of_its_client():
+    """A connection that is refused stays the proxy's, and nothing is counted when all have left."""
+    admission, proxy = Admission(20, 2, Networks(["10.0.0.1"])), "10.0.0.1"
+    assert [admission.enter(proxy) for _ in range(8)] == [None] * 8
+    moves = [(client, admission.move(proxy, client)) for client in ("1.1.1.1", "1.1.1.1", "1.1.1.1", "2.2.2.2", "", "")]
+    assert [reason is None for _, reason in moves] == [True, True, False, True, True, True]
+    assert admission.move(proxy, "") is not None
+    for client in [proxy] * 3 + [client for client, reason in moves if reason is None]:
+        admission.leave(client)
+    assert (admission._total, dict(admission._by_client)) == (0, {})
 
 
 def test_refused_connections_are_logged_once_a_minute(caplog):

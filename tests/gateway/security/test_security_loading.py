@@ -178,6 +178,20 @@ def test_an_authorizers_answer_is_used_only_where_it_was_given_for():
         assert len(asked) == len(set(asked))
 
 
+def test_answers_are_kept_without_the_identities():
+    """A client may send any number of long credentials."""
+    api = Api(
+        routes={"GET /": Route(mock=Mock(), authorizer="own")},
+        authorizers={"own": Authorizer(lambda event: True)},
+        stages={"$default": Stage()},
+    )
+    app = App(Configuration({"a": api}))
+    for number in range(5):
+        assert app.get("/", headers={"authorization": f"{number}" * 60_000}).status_code == 200
+    variant = app.gateway.site.apis["a"].variants["$default", False]
+    assert [len(label) for label in variant.routes["GET /"].guard.authorizer._answers] == [32] * 5
+
+
 # --- origins of WebSockets
 
 

@@ -1,8 +1,6 @@
-"""The connections to clients, as uvicorn makes them, with bounds: on heads, on frames, and on patience."""
+"""An HTTP connection of a client: its requests, one after the other, and the change to a WebSocket."""
 
 import asyncio
-import logging
-from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import unquote
@@ -10,93 +8,14 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
-from ..http.handshake import handshake_problem, is_handshake
-from ..http.request import REFUSED
-from ..http.target import BadTarget, host_name, parse_target
-from .admission import Admission
-from .patience import Patience
-
-websocket_log = logging.getLogger("ratelimit.gateway.websockets")
-
-
-class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
-    """Closes a client that does not take even the end, and holds back what comes before the handshake is answered."""
-
-    leave: Callable[[], None]
-    _early = b""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.logger = self.conn.logger = websocket_log
-
-    def data_received(self, data: bytes) -> None:
-        if self.handshake_initiated and not self.handshake_complete:
-            self._early += data
-            self.transport.pause_reading()
-        else:
-            super().data_received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.leave()
-        super().connection_lost(exc)
-
-    def handle_cont(self, event: Frame) -> None:
-        if event.data or event.fin:  # of empty ones there could be any number
-            super().handle_cont(event)
-
-    def handle_ping(self) -> None:
-        if self.writable.is_set():
-            super().handle_ping()
-        else:
-            self.conn.data_to_send()  # a client that takes no pongs gets no more, and they are not kept
-
-    async def send(self, message: Any) -> None:
-        try:
-            await super().send(message)
-        except RuntimeError as error:
-            if not self.close_sent:
-                raise
-            raise ClientDisconnected from error  # while the message waited
-        if message["type"] == "websocket.http.response.body":
-            self.handshake_complete = True  # uvicorn would log a client that was turned away as an error of ours
-        elif message["type"] == "websocket.accept" and self._early and not self.transport.is_closing():
-            data, self._early = self._early, b""
-            self.transport.resume_reading()
-            self.data_received(data)
-
-    def on_task_complete(self, task: asyncio.Task[None]) -> None:
-        super().on_task_complete(task)
-        self.watch()
-
-
-class Out:
-    """Writes an answer. Closing it closes no connection while its request is still coming."""
-
-    def __init__(self, protocol: "BoundedProtocol") -> None:
-        self.write = protocol.transport.write
-        self.is_closing = protocol.transport.is_closing
-        self.close = protocol.end
-
-
-class Cycle(RequestResponseCycle):
-    """A request and its answer. When the rest of the body cannot be read, the application is to answer why."""
-
-    refused = False
-
-    async def receive(self) -> Any:
-        message = await super().receive()
-        return {"type": "http.disconnect"} if self.refused else message
-
-    def refuse(self, type: str, reason: str) -> None:
-        """Let the application know why no more of the body comes."""
-        self.refused, self.waiting_for_100_continue = True, False
-        self.scope.get("extensions", {})[REFUSED] = {"type": type, "reason": reason}
-        self.message_event.set()
+from ...http.handshake import handshake_problem, is_handshake
+from ...http.request import REFUSED
+from ...http.target import BadTarget, host_name, parse_target
+from ..admission import Admission
+from ..patience import Patience
+from .cycle import Cycle, Out, nothing, nowhere, until_closed
 
 
 class BoundedProtocol(Patience, HttpToolsProtocol):
@@ -125,16 +44,14 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._out: Any = Out(self)
-        reason = self.admission.enter(self._address())
+        self._out: Any = Out(self.transport, self.end)
+        self._counted = self.client[0] if self.client else ""
+        reason = self.admission.enter(self._counted)
         if reason is None:
             self._start_timer()
         else:
             self._crowded = True
             self._refuse("OVERLOADED", reason)
-
-    def _address(self) -> str:
-        return self.client[0] if self.client else ""
 
     def end(self) -> None:
         """Close after an answer; while something is still coming, not at once."""
@@ -168,7 +85,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
-        self.admission.leave(self._address())
+        self.admission.leave(self._counted)
         running = self._running
         if running is not None and not running.response_complete:
             running.disconnected = True
@@ -221,18 +138,28 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             return b"\r\n".join([*lines, b"", rest])
         return b""
 
-    def _open_websocket(self, rest: bytes) -> None:
-        cycle, scope = self.cycle, self.scope
+    def _handshake_problem(self) -> tuple[str, str] | None:
+        """Why no WebSocket is opened, as the type of a gateway response and a reason; None when one is."""
+        if self.cycle is not None and not self.cycle.response_complete:  # its answer would come within the WebSocket
+            return "BAD_REQUEST", "a WebSocket behind a request that has no answer yet"
+        if self._is_full():
+            return "OVERLOADED", "too many connections"
         problem = handshake_problem(self.headers, self.url, MAX_NUM_HEADERS, MAX_LINE_LENGTH)
-        if cycle is not None and not cycle.response_complete:  # its answer would come within the WebSocket
-            problem = "BAD_REQUEST", "a WebSocket behind a request that has no answer yet"
-        elif self._is_full():
-            problem = "OVERLOADED", "too many connections"
-        if problem is None:
-            try:
-                self._read_target()
-            except BadTarget as error:
-                problem = "BAD_REQUEST", str(error)
+        if problem is not None:
+            return problem
+        try:
+            self._read_target()
+        except BadTarget as error:
+            return "BAD_REQUEST", str(error)
+        client = self.admission.client_of(self._counted, self.headers)
+        reason = self.admission.move(self._counted, client)
+        if reason is not None:
+            return "OVERLOADED", reason
+        self._counted = client
+        return None
+
+    def _open_websocket(self, rest: bytes) -> None:
+        scope, problem = self.scope, self._handshake_problem()
         if problem is not None:
             self._refuse(*problem)
             return
@@ -246,7 +173,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         protocol: Any = self.ws_protocol_class(  # type: ignore[call-arg]
             config=self.config, server_state=self.server_state, app_state=self.app_state
         )
-        protocol.leave = partial(self.admission.leave, self._address())
+        protocol.leave = partial(self.admission.leave, self._counted)
         protocol.connection_made(self.transport)
         protocol.data_received(b"\r\n".join([*lines, b"", b""]))
         self.transport.set_protocol(protocol)
@@ -396,22 +323,3 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             task = self.loop.create_task(self.app(self.scope, nothing, nowhere))
             task.add_done_callback(self.tasks.discard)
             self.tasks.add(task)
-
-
-async def nothing() -> Any:
-    """Receive from a client that is not read any more."""
-    return {"type": "http.disconnect"}
-
-
-async def nowhere(message: Any) -> None:
-    """Send to a client that gets no answer."""
-
-
-async def until_closed(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:
-    """Send to a client of HTTP/1.0, which knows no chunks: a body of unknown length ends with the connection."""
-    if message["type"] == "http.response.start":
-        if not any(name == b"content-length" for name, _ in message["headers"]):
-            cycle.chunked_encoding = False
-    elif cycle.chunked_encoding is False and not cycle.expected_content_length:
-        cycle.expected_content_length = len(message.get("body", b""))
-    await send(message)

@@ -1,0 +1,85 @@
+"""Files of tables, as the operating system sees them: opened safely, allocated, and described in errors."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LINKS = 40  # symbolic links in a row, as many as Linux follows
+_STEP = 1 << 20
+
+
+@contextmanager
+def opened(path: Path, flags: int, *, any_owner: bool = False) -> Iterator[int]:
+    """Open a regular file; unless any owner will do, one that this user or root owns.
+
+    Another owner could truncate a mapped file, and thus kill this process. A symbolic link as the last component is
+    followed here and not by the kernel, and only if this user owns it.
+    """
+    for _ in range(_LINKS):
+        try:
+            descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            break
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                raise OSError(errno.EINVAL, "is not a regular file", str(path)) from None
+            if error.errno != errno.ELOOP:
+                raise
+        if not any_owner and os.lstat(path).st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "is a symbolic link that another user owns", str(path))
+        path = path.parent / os.readlink(path)
+    else:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
+        if not any_owner and status.st_uid not in (os.geteuid(), 0):
+            raise PermissionError(errno.EPERM, "belongs to another user, who could truncate it", str(path))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_sparse(status: os.stat_result) -> bool:
+    """Return whether parts of a file may have no memory or disk yet. A compressed file looks like that, too."""
+    return status.st_blocks * 512 < status.st_size
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Allocate all of a file. Its content stays as it is; where the file becomes longer, it is zero."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    for start in range(os.fstat(descriptor).st_size, size, _STEP):
+        os.pwrite(descriptor, bytes(min(_STEP, size - start)), start)
+
+
+def free_bytes(descriptor: int) -> int:
+    """Return how much is free in the file system of a file."""
+    space = os.fstatvfs(descriptor)
+    return space.f_bavail * space.f_frsize
+
+
+def missing(table: object) -> FileNotFoundError:
+    """Return the error for a table that does not exist."""
+    error = FileNotFoundError(f"{table} does not exist; `ratelimit table list` prints those in shared memory")
+    error.errno = errno.ENOENT
+    return error
+
+
+def remedy_for_permissions(error: PermissionError, table: object, path: Path) -> PermissionError:
+    """Return the error for a table that this user may not use, with the owner and what to do."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return error
+    return PermissionError(
+        error.errno,
+        f"{table}: {error.strerror}; user {status.st_uid} owns it with the mode {stat.S_IMODE(status.st_mode):#o}, and "
+        f"this process is user {os.geteuid()}. Create the table as the user that its processes run as, with "
+        "mode=0o660 for a group if root created it; if another user took the name, choose another",
+        str(path),
+    )

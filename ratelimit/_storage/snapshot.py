@@ -1,0 +1,49 @@
+"""A copy of a table for a command that only looks: it takes no memory of the table, and no write permission."""
+
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+from .._engine.constants import PAGE_BYTES
+from .files import missing, opened
+from .memory import Bytes, MappedFile, Storage, private_bytes, session_of
+from .metadata import used_bytes
+
+
+class Snapshot(Storage):
+    """The bytes of a file as they are when it is opened, without the rings of a sliding log.
+
+    The file is read and not mapped, so holes stay holes, and its owner cannot end this process by truncating it.
+    Therefore it may belong to any user.
+    """
+
+    def __init__(self, original: MappedFile) -> None:
+        self.original = original
+        self.path = original.path
+
+    def open(self) -> Bytes:
+        try:
+            with opened(self.original.path, os.O_RDONLY, any_owner=True) as descriptor:
+                status = os.fstat(descriptor)
+                size, self.session = status.st_size, session_of(status)
+                if size < PAGE_BYTES:
+                    return np.zeros(size, np.uint8)
+                first = os.pread(descriptor, PAGE_BYTES, 0)
+                memory = private_bytes(size)
+                end = used_bytes(np.frombuffer(first, np.uint8), size)
+                at = 0
+                while at < end and (count := os.preadv(descriptor, [memory[at:end].data], at)) > 0:
+                    at += count
+                return memory
+        except FileNotFoundError:
+            raise missing(self) from None
+
+    def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
+        return self.open()
+
+    def remove(self) -> None:
+        self.original.remove()
+
+    def __repr__(self) -> str:
+        return repr(self.original)

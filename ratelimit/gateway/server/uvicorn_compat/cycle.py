@@ -1,0 +1,53 @@
+"""A request and its answer, between the connection and the application."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from ...http.request import REFUSED
+
+
+class Out:
+    """Writes an answer. Closing it closes no connection while its request is still coming."""
+
+    def __init__(self, transport: asyncio.Transport, end: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = end
+
+
+class Cycle(RequestResponseCycle):
+    """A request and its answer. When the rest of the body cannot be read, the application is to answer why."""
+
+    refused = False
+
+    async def receive(self) -> Any:
+        message = await super().receive()
+        return {"type": "http.disconnect"} if self.refused else message
+
+    def refuse(self, type: str, reason: str) -> None:
+        """Let the application know why no more of the body comes."""
+        self.refused, self.waiting_for_100_continue = True, False
+        self.scope.get("extensions", {})[REFUSED] = {"type": type, "reason": reason}
+        self.message_event.set()
+
+
+async def nothing() -> Any:
+    """Receive from a client that is not read any more."""
+    return {"type": "http.disconnect"}
+
+
+async def nowhere(message: Any) -> None:
+    """Send to a client that gets no answer."""
+
+
+async def until_closed(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:
+    """Send to a client of HTTP/1.0, which knows no chunks: a body of unknown length ends with the connection."""
+    if message["type"] == "http.response.start":
+        if not any(name == b"content-length" for name, _ in message["headers"]):
+            cycle.chunked_encoding = False
+    elif cycle.chunked_encoding is False and not cycle.expected_content_length:
+        cycle.expected_content_length = len(message.get("body", b""))
+    await send(message)

@@ -1,0 +1,163 @@
+"""Looks at a gateway in this process: coroutines of a gateway and its world that return what clients or operators see.
+
+The world is the folder, the port and the address of a backend that belong to one look.
+"""
+
+import asyncio
+import contextlib
+import json
+from types import SimpleNamespace
+
+import pytest
+from waiting import pace_async
+
+from ratelimit.gateway.server import command, worker
+
+SERVED = {"apis": {"a": {"routes": {"GET /": {"mock": {"body": "x"}}}, "stages": {"$default": {}}}}}
+
+
+async def ask(
+    gateway, path="/", method="GET", headers=(), body=b"", client="192.0.2.1", host="shop.example", late=False
+):
+    """Return status, headers and body of the answer to one request."""
+    sent, coming = [], [{"type": "http.request", "body": body}]
+
+    async def receive():
+        if late:
+            await pace_async(0.01)
+        return coming.pop() if coming else await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": path, "query_string": b"",
+        "raw_path": path.encode(), "client": (client, 1234), "server": ("127.0.0.1", 80),
+        "headers": [(b"host", host.encode()), *((name, value.encode()) for name, value in headers)],
+    }  # fmt: skip
+    await gateway(scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(one.get("body", b"") for one in sent[1:])
+
+
+def asking(*requests, times=1):
+    """Look at the answers to some requests."""
+
+    async def look(gateway, world):
+        return [await ask(gateway, **request) for request in (requests or ({},)) for _ in range(times)]
+
+    return look
+
+
+def talking(*messages, headers=(), path="/s"):
+    """Look at what a WebSocket client gets that sends some messages and then waits for a moment."""
+
+    async def look(gateway, world):
+        sent, closed = [], asyncio.Event()
+        coming = [{"type": "websocket.connect"}, *({"type": "websocket.receive", "text": one} for one in messages)]
+
+        async def receive():
+            if coming:
+                return coming.pop(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(closed.wait(), 0.02)
+            return {"type": "websocket.disconnect", "code": 1000}
+
+        async def send(message):
+            sent.append((message["type"], message.get("text"), message.get("code"), message.get("status")))
+            if message["type"] == "websocket.close":
+                closed.set()
+
+        scope = {
+            "type": "websocket", "path": path, "raw_path": path.encode(), "query_string": b"",
+            "client": ("192.0.2.1", 1234), "extensions": {"websocket.http.response": {}},
+            "headers": [(b"host", b"shop.example"), *((name, value.encode()) for name, value in headers)],
+        }  # fmt: skip
+        await gateway(scope, receive, send)
+        return sent
+
+    return look
+
+
+def event(**request):
+    """Look at the event of a function that returns it."""
+
+    async def look(gateway, world):
+        status, _, text = await ask(gateway, **request)
+        found = json.loads(text)
+        found.pop("requestContext")  # which has the time and an id
+        return status, found
+
+    return look
+
+
+def behind(answer, look):
+    """Look while a backend at LIVE answers each connection by `answer`, a coroutine of a writer."""
+
+    async def looking(gateway, world):
+        async def serve(reader, writer):
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                head = await reader.readuntil(b"\r\n\r\n")
+                await answer(head, writer)
+            writer.close()
+
+        server = await asyncio.start_server(serve, ["127.0.0.1", "127.0.0.2"], world.port)
+        try:
+            return await look(gateway, world)
+        finally:
+            server.close()
+            await gateway.addresses.close()
+
+    return looking
+
+
+async def seen(head, writer):
+    """Answer with the first line and the X- headers of the request."""
+    lines = [line for i, line in enumerate(head.split(b"\r\n")) if i == 0 or line.lower().startswith(b"x-a")]
+    text = b"|".join(lines)
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(text), text))
+    await writer.drain()
+
+
+async def failing(head, writer):
+    """Answer only at the first of two addresses."""
+    if writer.get_extra_info("sockname")[0] == "127.0.0.1":
+        await seen(head, writer)
+
+
+async def late(head, writer):
+    """Answer later than the timeout of the case, and sooner than the default."""
+    await pace_async(0.2)
+    await seen(head, writer)
+
+
+async def logged(gateway, world):
+    """Look at the access logs after a request."""
+    await ask(gateway)
+    return {file.name: file.read_text() for file in world.folder.glob("*.log")}
+
+
+async def files(gateway, world):
+    """Look at the files of tables."""
+    return sorted(file.name for file in world.folder.glob("tables/*"))
+
+
+async def server_settings(gateway, world):
+    """Look at what the server in front of the application receives."""
+    configuration, file = gateway.site.configuration, world.folder / "server.yaml"
+    given = {name: getattr(configuration, name) for name in ("max_head", "head_timeout", "send_timeout", "min_rate")}
+    file.write_text(json.dumps({**SERVED, **given}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "BoundedProtocol", SimpleNamespace(admission=SimpleNamespace()))
+        patch.setattr(worker, "Patience", SimpleNamespace())
+        worker._read(str(file), "memory")
+        protocol, patience = worker.BoundedProtocol, worker.Patience
+    return protocol.max_head, protocol.head_timeout, patience.send_timeout, patience.min_rate
+
+
+async def websocket_bounds(gateway, world):
+    """Look at the bounds of frames and messages that the server receives."""
+    return command.websocket_bounds(gateway.site.configuration)
+
+
+async def is_traced(gateway, world):
+    return gateway.site.tracing is not None
