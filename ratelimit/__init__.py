@@ -18,7 +18,6 @@ from .errors import (
     WaitError,
     WaitTimeout,
 )
-from .language import parse
 from .quota import UNLIMITED, Quota
 from .table import Table
 
@@ -53,10 +52,16 @@ if TYPE_CHECKING:
     from .contrib._decorators import limits as limits
     from .contrib._decorators import rate_limited as rate_limited
     from .contrib._decorators import sleep_and_retry as sleep_and_retry
+    from .language import parse
 else:
 
     def __getattr__(name):
-        """Import a name of the abandoned package ratelimit when it is used."""
+        """Import the language of limits, or a name of the abandoned package ratelimit, when it is used."""
+        if name == "parse":
+            from .language import parse
+
+            globals()[name] = parse
+            return parse
         if name in ("RateLimitDecorator", "RateLimitException", "limits", "rate_limited", "sleep_and_retry"):
             from .contrib import _decorators
 

@@ -17,7 +17,7 @@ from ._limiter.compiled_rule cimport CompiledRule
 from ._limiter.keys cimport hash_key
 from ._limiter.reservation cimport place_of, reservation_of
 
-from ._limiter import decorator, waiting
+from ._limiter import decorator
 from ._limiter.decision import VERDICT
 from ._limiter.parameters import check_arguments, options_of, restate, text_of
 from .quota import seconds_to_ns
@@ -190,6 +190,9 @@ cdef class Limiter(Attachment):
             TableFull: the key has no slot and cannot get one, whatever `on_full` is.
         """
         cdef uint64_t length = seconds_to_ns(seconds, "seconds")
+
+        from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
+
         waiting.with_places_returned(self, key, lambda: self.hold(key, BLOCK, length, quota))
 
     def unblock(self, key):
@@ -198,6 +201,8 @@ cdef class Limiter(Attachment):
         The key has what it had when the block began, or less: never more than it would have without the block. If it
         was booked ahead by reservations in a window, it stays blocked until that window.
         """
+        from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
+
         waiting.with_places_returned(self, key, lambda: self.hold(key, UNBLOCK, 0, None))
 
     async def allow_async(self, key, /):
@@ -296,10 +301,14 @@ cdef class Limiter(Attachment):
         Raises: immediately, without spending: WaitTimeout if the turn comes later than `timeout` seconds,
         CostExceedsLimit if no wait is long enough, TableFull.
         """
+        from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
+
         waiting.wait(self, key, cost, timeout)
 
     def wait_async(self, key, cost=1, timeout=None):
         """Wait as `wait` does, without blocking the event loop. A cancelled wait gives its turn back."""
+        from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
+
         return waiting.wait_async(self, key, cost, timeout)
 
     def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=...):

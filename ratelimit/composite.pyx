@@ -21,7 +21,7 @@ from ._limiter.decision cimport Decision
 from ._limiter.reservation cimport place_of, reservation_of
 
 from . import _core
-from ._limiter import decorator, waiting
+from ._limiter import decorator
 from ._limiter.decision import VERDICT
 from .quota import seconds_to_ns
 
@@ -421,10 +421,14 @@ cdef class All:
 
     def wait(self, key, cost=1, timeout=None, *, costs=None):
         """Block until the cost is spent from all limiters, as Limiter.wait does; `costs` as for `hit`."""
+        from ._limiter import waiting  # not before: it imports asyncio
+
         waiting.wait(self, key, cost if costs is None else costs_for(costs, cost, self.size), timeout)
 
     def wait_async(self, key, cost=1, timeout=None, *, costs=None):
         """Wait as `wait` does, without blocking the event loop."""
+        from ._limiter import waiting  # not before: it imports asyncio
+
         return waiting.wait_async(self, key, cost if costs is None else costs_for(costs, cost, self.size), timeout)
 
     def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=...):

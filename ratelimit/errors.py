@@ -1,7 +1,6 @@
 """The errors beyond wrong arguments, and the wording of messages."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 LONGEST_SHOWN = 200  # characters of a text in an error message
 
@@ -68,6 +67,8 @@ def shortened(text: str) -> str:
 def unknown(what: str, given: str, choices: Iterable[str]) -> str:
     """Return the message for a word that is not one of the choices."""
     known = list(choices)
+    from difflib import get_close_matches
+
     near = get_close_matches(given[:LONGEST_SHOWN].lower(), known, 1)
     suggestion = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {shortened(given)} (choose from {', '.join(known)}){suggestion}"

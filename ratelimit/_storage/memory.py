@@ -8,14 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from .._engine.constants import LAYOUT
 from .files import free_bytes, is_sparse, missing, opened, remedy_for_permissions, reserve
 
-Bytes = npt.NDArray[np.uint8]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Bytes: TypeAlias = "npt.NDArray[np.uint8]"
 
 SHARED_PREFIX = f"ratelimit-{LAYOUT}."  # so that old and new workers share no table during an upgrade
 _SHARED_MEMORY = Path("/dev/shm")

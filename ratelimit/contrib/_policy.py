@@ -5,9 +5,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from inspect import isawaitable
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._core import Limiter
 from .._limiter.decision import Decision
@@ -108,20 +109,24 @@ class Limiters:
 
 
 def _keys_that_fit(specs: Sequence[LimitSpec]) -> int | None:
-    """Return a bound for the keys of logs, which need room for each request of each key; None for the default.
-
-    The table of a log takes at most a quarter of the shared memory that is free, and no more than by default.
-    """
+    """Return a bound for the keys of the longest log; None for the default."""
     logs = [spec.quota for spec in specs if spec.algorithm == "sliding-log"]
     longest = max((quota.limit for quota in logs if not quota.is_unlimited), default=0)
-    if not longest:
-        return None
+    return log_keys_that_fit(longest) if longest else None
+
+
+def log_keys_that_fit(limit: int) -> int:
+    """Return a bound for the keys of a log in shared memory, which need room for each request of each key.
+
+    The table takes at most a quarter of the memory that is free, and no more than by default.
+    """
     memory = os.statvfs(shared_folder())
-    keys = memory.f_bavail * memory.f_frsize // (4 * BYTES_PER_KEY * (1 + longest))
-    return max(1, min(keys, default_max_keys(longest)))
+    keys = memory.f_bavail * memory.f_frsize // (4 * BYTES_PER_KEY * (1 + limit))
+    return max(1, min(keys, default_max_keys(limit)))
 
 
-class Ruling(NamedTuple):
+@dataclass(slots=True)
+class Ruling:
     """The decision of a limit about one request.
 
     Attributes:

@@ -6,7 +6,7 @@ It sees requests before the application's router does, so it covers all routers,
 """
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -167,12 +167,16 @@ class RateLimitMiddleware:
             ruling = await self._decide(connection)
         if ruling is None:
             await self._app(scope, receive, send)
-        elif not ruling.allowed:
+            return
+        if not ruling.allowed:
             await self._refuse(connection, ruling, receive, send)
-        elif self._count_if is not None:
+            return
+        if self._messages is not None and connection.kind == "websocket":
+            receive = self._limited_messages(self._messages, ruling, receive, send)
+        if self._count_if is not None:
             await self._serve_and_count(self._count_if, connection, ruling, receive, send)
         else:
-            await self._serve(connection, ruling, receive, send)
+            await self._app(scope, receive, self._with_fields(ruling, send))
 
     def clear(self) -> None:
         """Forget all keys, for tests. A limiter that was given as `limit` is cleared, too."""
@@ -196,11 +200,6 @@ class RateLimitMiddleware:
         cost = self._cost if self._cost_of is None else await resolved(self._cost_of(connection))
         return self._guard.decide(limiter, key, cost)
 
-    def _serve(self, connection: Connection, ruling: Ruling, receive: Receive, send: Send) -> Awaitable[None]:
-        if self._messages is not None and connection.kind == "websocket":
-            receive = self._limited_messages(self._messages, ruling, receive, send)
-        return self._app(connection.scope, receive, self._with_fields(ruling, send))
-
     async def _serve_and_count(
         self,
         count_if: Callable[[Connection, int], Any],
@@ -218,28 +217,16 @@ class RateLimitMiddleware:
             await send(message)
 
         try:
-            await self._serve(connection, ruling, receive, send_and_note)
+            await self._app(connection.scope, receive, self._with_fields(ruling, send_and_note))
         finally:
             if not await resolved(count_if(connection, status)):
                 ruling.refund()
 
     def _with_fields(self, ruling: Ruling, send: Send) -> Send:
-        """Return `send` with the fields about limits, unless the application set such fields itself."""
-        fields = self._fields(ruling)
-        if not fields:
-            return send
-
-        def send_with_fields(message: Message) -> Awaitable[None]:
-            if message["type"] in ANSWERS:
-                headers = message.get("headers") or ()
-                for name, _ in headers:
-                    if name.lower() == fields[0][0]:
-                        break
-                else:
-                    message["headers"] = [*headers, *fields]
-            return send(message)
-
-        return send_with_fields
+        """Return `send` with the fields about limits."""
+        decision = ruling.decision
+        fields = None if decision is None else limit_fields(decision, self._headers)
+        return partial(_send_with_fields, send, fields) if fields else send
 
     def _limited_messages(self, limiter: AnyLimiter, ruling: Ruling, receive: Receive, send: Send) -> Receive:
         closed = False
@@ -273,3 +260,16 @@ class RateLimitMiddleware:
 
     def _fields(self, ruling: Ruling) -> list[tuple[bytes, bytes]]:
         return limit_fields(ruling.decision, self._headers) if ruling.decision is not None else []
+
+
+def _send_with_fields(send: Send, fields: list[tuple[bytes, bytes]], message: Message) -> Awaitable[None]:
+    """Add the fields to an answer, unless the application set such fields itself."""
+    if message["type"] in ANSWERS:
+        headers = message.get("headers") or ()
+        first = fields[0][0]
+        for name, _ in headers:
+            if name == first or name.lower() == first:
+                break
+        else:
+            message["headers"] = [*headers, *fields]
+    return send(message)

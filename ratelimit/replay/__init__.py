@@ -3,6 +3,7 @@
 How a log becomes a report:
 
     reading/files.py       paths or standard input, decompressed, as blocks of whole lines    }
+    reading/mixed.py       further formats of a log's lines                                        }
     reading/formats/       lines of a format, as columns of fields; catalogue.py lists them   } pyarrow and msgspec,
     reading/keys.py        an expression over the fields, as one key a row                    } in the extra `replay`
     reading/timestamps.py  text as nanoseconds since the epoch                                }

@@ -207,6 +207,7 @@ class LimitRun:
             admitted=self.admitted,
             refused=self.refused,
             keys_refused=len(touched),
+            more_keys_refused=bool(self.refused_by_key[len(requests) :].any()),
             keys_by_share=list(zip(SHARES, by_share, strict=True)),
             fairness=jain(1 - shares, untouched),
             top=[KeyCount(name(key), int(requests[key]), int(self.refused_by_key[key])) for key in top],

@@ -61,7 +61,8 @@ class Outcome:
     Attributes:
         limit: its text.
         admitted, refused: requests.
-        keys_refused: keys that were refused at least once.
+        keys_refused: keys that were refused at least once; more_keys_refused, whether there are others among the keys
+            that share one count.
         keys_by_share: how many keys were refused up to which share of their requests: [(share, keys)].
         fairness: Jain's index of the keys' admitted shares; 1 is the same share for all.
         top: the keys most refused.
@@ -88,6 +89,7 @@ class Outcome:
     seconds: float
     allowed: NDArray[np.bool_] | None = field(repr=False, default=None)
     kinds: dict[str, int] | None = None
+    more_keys_refused: bool = False
 
     @property
     def requests(self) -> int:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from ratelimit.contrib import _policy
+from ratelimit.contrib._limits_counters import Counters
 from ratelimit.contrib._policy import Limiters
 
 
@@ -27,6 +28,15 @@ def test_a_log_takes_a_quarter_of_the_free_memory(shared_name, free_memory):
     size = os.stat(limiter.table.path).st_size
     assert 15 * 2**20 < size <= 16 * 2**20
     assert limiter.allow("key")
+
+
+def test_a_moving_window_of_the_package_limits_does_so_too(shared_name, free_memory):
+    free_memory(64 * 2**20)
+    for free in (64, 32):  # two workers
+        free_memory(free * 2**20)
+        log = Counters(f"ratelimit://shared/{shared_name}").log(100, 3600)
+        assert log.allow(f"key-{free}")
+        assert 15 * 2**20 < os.stat(log.table.path).st_size <= 16 * 2**20
 
 
 def test_workers_attach_to_the_table_whatever_is_free_when_they_start(shared_name, free_memory):

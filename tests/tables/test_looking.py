@@ -169,7 +169,7 @@ def test_rejects_a_folder_that_another_user_can_write_to(bare):
 
 
 def test_import_reads_nothing_of_the_host():
-    """systemd can hide /proc/sys from a service."""
+    """systemd can hide /proc/sys from a service. And modules that not every program needs are imported later."""
     program = """
 import builtins, io, pathlib
 def refuse(file, *arguments, **named):
@@ -177,7 +177,10 @@ def refuse(file, *arguments, **named):
     return real(file, *arguments, **named)
 real = io.open
 io.open = builtins.open = refuse
+import sys
 import ratelimit
 assert ratelimit.TokenBucket("1/day").allow("key")
+slow = {"asyncio", "ssl", "tempfile", "fractions", "logging"} & set(sys.modules)
+assert not slow, f"an import of ratelimit need not import {slow}"
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -29,6 +29,11 @@ def address(text: bytes, v4: int = 32, v6: int = 128) -> bytes:
     return (socket.inet_ntop(family, prefix) + end).encode()
 
 
+def is_address(text: bytes) -> bool:
+    """Return whether this is an address, in any spelling."""
+    return _packed(text.decode("latin-1").split(",")[0].strip(" \t\"'"))[0] is not None
+
+
 def _packed(text: str) -> tuple[bytes | None, str]:
     """Return the bytes of an address without its port, and its zone."""
     for form in (None, _BRACKETED, _V4_PORT, _V6_PORT):

@@ -2,7 +2,6 @@
 
 import codecs
 import io
-import lzma
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -17,8 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from .._scanning import count_lines
+from .streams import BLOCK, GzipStream, XzStream
 
-BLOCK = 1 << 20  # bytes: with this many, a block's lines are still in the processor's cache when they are parsed
 LONGEST = 1 << 20  # bytes of a line; a longer one is cut off
 MAGIC = {
     b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2", b"\x04\x22\x4d\x18": "lz4", b"\xfd7zXZ\x00": "xz",
@@ -113,9 +112,9 @@ def _named(start: bytes, kinds: dict[bytes, str]) -> str | None:
 
 
 def _decompressed(stream: IO[bytes], compression: str | None) -> Any:
-    if compression is None:
-        return stream
-    return _XzStream(stream) if compression == "xz" else pa.CompressedInputStream(pa.PythonFile(stream), compression)
+    if compression in (None, "gzip"):
+        return GzipStream(stream)
+    return XzStream(stream) if compression == "xz" else pa.CompressedInputStream(pa.PythonFile(stream), compression)
 
 
 def _pieces(stream: Any, source: str, condition: Condition) -> Iterator[bytes]:
@@ -166,7 +165,12 @@ def _encoding(start: bytes) -> tuple[str, int]:
 
 def _whole_lines(pieces: Iterator[bytes], source: str, condition: Condition) -> Iterator[bytes]:
     rest = b""
-    for piece in pieces:
+    only_returns = False
+    for number, piece in enumerate(pieces):
+        if number == 0:
+            only_returns = b"\n" not in piece and piece.count(b"\r") > 1
+        if only_returns:
+            piece = piece.replace(b"\r", b"\n")
         end = piece.rfind(b"\n") + 1
         if end:
             yield _without_colour(rest + piece[:end])
@@ -179,34 +183,6 @@ def _whole_lines(pieces: Iterator[bytes], source: str, condition: Condition) -> 
 
 def _without_colour(data: bytes) -> bytes:
     return COLOUR.sub(b"", data) if b"\x1b" in data else data
-
-
-class _XzStream:
-    """Decompresses xz, one stream after another, as CompressedInputStream does the others."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._rest = stream, b""
-        self._decompressor = lzma.LZMADecompressor()
-
-    def readinto(self, buffer: bytearray) -> int:
-        data = b""
-        while not data:
-            if self._decompressor.eof:
-                self._rest = self._decompressor.unused_data.lstrip(b"\0") or self._stream.read(BLOCK).lstrip(b"\0")
-                if not self._rest:
-                    return 0
-                self._decompressor = lzma.LZMADecompressor()
-            elif self._decompressor.needs_input and not self._rest:
-                self._rest = self._stream.read(BLOCK)
-                if not self._rest:
-                    raise OSError("the xz stream is cut short")
-            try:
-                data = self._decompressor.decompress(self._rest, len(buffer))
-            except lzma.LZMAError as error:
-                raise OSError(f"xz: {error}") from None
-            self._rest = b""
-        buffer[: len(data)] = data
-        return len(data)
 
 
 class _Counted(io.RawIOBase):

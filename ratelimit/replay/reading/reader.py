@@ -19,6 +19,7 @@ from .formats.base import Format, Rows
 from .formats.detect import format_of
 from .formats.fields import shown
 from .keys import Key
+from .mixed import Mixed
 from .names import Names, Numbering
 from .timestamps import BROKEN, LATEST, times_of
 from .usual import Usual, UsualLines
@@ -26,6 +27,7 @@ from .where import Where
 
 SHOWN = 5  # broken lines
 SHOWN_SIZE = 120
+UNREAD = 64  # blocks at the start of a log, which may be in no known format
 DISTINCT = 200_000  # user agents, and targets, that are distinguished
 PROFILE = ("status", "agent", "method", "path")
 
@@ -76,10 +78,12 @@ class Reader:
         self.formats: dict[str, Format] = {}  # by source
         self._names = Names()  # by id
         self._usual: UsualLines | None = None
+        self.others: list[Mixed] = []  # of each source, its further formats
         self.where, self.since, self.until, self.sample = where, since, until, sample
         self.excluded = 0
         filtered = where.fields if where else ()
         self._wanted = list(dict.fromkeys([time, *self.key.fields, *filtered, *(PROFILE if profile else ())]))
+        self._mixed = Mixed(self._wanted, self.key.fields, time)
 
     def batches(self) -> Iterator[Batch]:
         """All requests, as they come.
@@ -114,13 +118,14 @@ class Reader:
     def source(self) -> Source:
         """Return the description of the logs read so far."""
         taken: dict[str, dict[str, None]] = {}
-        for form in self.formats.values():
+        forms = [*self.formats.values(), *(form for mixed in self.others for form in mixed.found)]
+        for form in forms:
             for field, name in form.taken.items():
                 if field in (self.time, *self.key.fields):
                     taken.setdefault(field, {})[name] = None
         return Source(
             names=self.sources,
-            formats=list(dict.fromkeys(form.name for form in self.formats.values())),
+            formats=list(dict.fromkeys(form.name for form in forms)),
             fields={field: list(names) for field, names in taken.items()},
             key=self.key_text,
             lines=self.lines,
@@ -137,15 +142,26 @@ class Reader:
     def _batches_of(self, source: str) -> Iterator[Batch]:
         form = self.format if isinstance(self.format, Format) else None
         newest: int | None = None
+        unknown: list[ValueError] = []  # of the first blocks, why they are in no known format
         for block in self._blocks(source, self.progress, self.condition, splitter):
             if form is None and not block.data.strip():
                 self.blank += len(block)
                 continue
             if form is None:
-                form = format_of(block, self._wanted, self.format)  # type: ignore[arg-type]
+                try:
+                    form = format_of(block, self._wanted, self.format)  # type: ignore[arg-type]
+                except ValueError as error:
+                    unknown.append(error)
+                    if self.format is not None or len(unknown) == UNREAD:
+                        raise unknown[0] from None
+                    self.lines += len(block)
+                    self._note_broken(block, self._without_blank(block, np.arange(len(block))))
+                    continue
                 self._check_fields(form, source)
             if newest is None:
                 self.formats[source], newest = form, BROKEN
+                self._mixed = Mixed(self._wanted, self.key.fields, self.time)
+                self.others.append(self._mixed)
                 self._usual = None
                 if self.where is None and self.sample == 1 and UsualLines.fits(form, self.key, self.time):
                     self._usual = UsualLines(self.key, self.profile)
@@ -154,6 +170,8 @@ class Reader:
             if len(batch.times):
                 newest = self._count_order(batch.times, newest)
             yield batch
+        if form is None and unknown:
+            raise unknown[0]
 
     def _check_fields(self, form: Format, source: str) -> None:
         for field in (self.time, *self.key.fields, *(self.where.fields if self.where else ())):
@@ -168,17 +186,25 @@ class Reader:
                 )
 
     def _batch(self, block: Block, form: Format) -> Batch:
-        if self._usual is None:
-            self.lines += len(block)
-            return self._parsed(block, form, np.arange(len(block)))[0]
-        usual = self._usual.read(block.data)
         self.lines += len(block)
-        batch, lines = self._counted(block, usual)
-        if len(usual.others):
-            other, other_lines = self._parsed(block, form, usual.others)
-            order = np.argsort(np.concatenate([lines, other_lines]), kind="stable")
-            batch = together([batch, other]).at(order)
-        return batch
+        parts: list[tuple[Batch, NDArray[np.int64]]] = []
+        rest = np.arange(len(block))
+        if self._usual is not None:
+            usual = self._usual.read(block.data)
+            parts.append(self._counted(block, usual))
+            rest = usual.others
+        if len(rest) or not parts:
+            batch, lines, rest = self._parsed(block, form, rest)
+            parts.append((batch, lines))
+        rest = self._without_blank(block, rest, form) if len(rest) else rest
+        for other in self._mixed.formats(block, rest) if len(rest) and self.format is None else ():
+            batch, lines, rest = self._parsed(block, other, rest, complete=True)
+            parts.append((batch, lines))
+        self._note_broken(block, rest)
+        if len(parts) == 1:
+            return parts[0][0]
+        order = np.argsort(np.concatenate([lines for _, lines in parts]), kind="stable")
+        return together([batch for batch, _ in parts]).at(order)
 
     def _counted(self, block: Block, usual: Usual) -> tuple[Batch, NDArray[np.int64]]:
         """Return the requests of usual lines, and their line numbers in the block."""
@@ -202,13 +228,22 @@ class Reader:
         self.excluded += len(keep) - kept
         return (batch, usual.lines) if kept == len(keep) else (batch.at(keep), usual.lines[keep])
 
-    def _parsed(self, block: Block, form: Format, numbers: NDArray[np.int64]) -> tuple[Batch, NDArray[np.int64]]:
-        """Return the requests of some lines of a block, and their line numbers in it."""
+    def _parsed(
+        self, block: Block, form: Format, numbers: NDArray[np.int64], complete: bool = False
+    ) -> tuple[Batch, NDArray[np.int64], NDArray[np.int64]]:
+        """Return the requests of some lines of a block, their line numbers in it, and those that could not be read.
+
+        Args:
+            complete: whether a line without a field of the key is not a request.
+        """
         lines = block.lines if len(numbers) == len(block) else block.lines.take(pa.array(numbers))
         rows = form.rows(lines, self._wanted)
         times = times_of(rows.fields[self.time])
         good = times != BROKEN
-        self._note_broken(block, rows, good, form, numbers)
+        if complete:
+            for field in self.key.fields:
+                good &= ~_empty(rows.fields[field])
+        unread = np.delete(numbers, np.concatenate([rows.lines[good], rows.parts]))
         if not good.all():
             rows, times = _chosen(rows, good), times[good]
         rows, times = self._filtered(rows, times)
@@ -227,7 +262,7 @@ class Reader:
             rows = _chosen(rows, keep)
         ids = self._ids(hashes, names)
         batch = Batch(times, hashes[codes], ids[codes], *(self._profiled(rows) if self.profile else ()))
-        return batch, numbers[rows.lines]
+        return batch, numbers[rows.lines], unread
 
     def _filtered(self, rows: Rows, times: NDArray[np.int64]) -> tuple[Rows, NDArray[np.int64]]:
         """Return the requests that `where`, `since` and `until` select."""
@@ -263,23 +298,22 @@ class Reader:
         self.out_of_order += int(np.count_nonzero(times < youngest[:-1]))
         return int(youngest[-1])
 
-    def _note_broken(
-        self, block: Block, rows: Rows, good: NDArray[np.bool_], form: Format, numbers: NDArray[np.int64]
-    ) -> None:
-        if int(np.count_nonzero(good)) == len(numbers):
-            return
-        others = np.delete(numbers, np.concatenate([rows.lines[good], rows.parts]))
-        for number, line in zip(others.tolist(), block.lines.take(pa.array(others)).to_pylist(), strict=True):
+    def _without_blank(self, block: Block, numbers: NDArray[np.int64], form: Format | None = None) -> NDArray[np.int64]:
+        """Return the lines that should be requests: neither blank nor about the log."""
+        kept = []
+        for number, line in zip(numbers.tolist(), block.lines.take(pa.array(numbers)).to_pylist(), strict=True):
             if not line.strip():
                 self.blank += 1
-                self.lines -= 1
-            elif form.is_directive(line):
-                self.lines -= 1
-            else:
-                self.broken += 1
-                if len(self.broken_lines) < SHOWN:
-                    text = key_text(line[:SHOWN_SIZE].rstrip(b"\r\n"))
-                    self.broken_lines.append((block.source, block.first + number, text))
+            elif form is None or not form.is_directive(line):
+                kept.append(number)
+        self.lines -= len(numbers) - len(kept)
+        return np.array(kept, np.int64)
+
+    def _note_broken(self, block: Block, numbers: NDArray[np.int64]) -> None:
+        self.broken += len(numbers)
+        for number in numbers[: SHOWN - len(self.broken_lines)].tolist():
+            text = key_text(block.lines[number].as_py()[:SHOWN_SIZE].rstrip(b"\r\n"))
+            self.broken_lines.append((block.source, block.first + number, text))
 
     def _why_nothing(self) -> str:
         if self.excluded:
@@ -304,8 +338,14 @@ def splitter(start: bytes) -> Splitter | None:
 
 
 def _missing(column: Any) -> int:
-    empty = pc.or_(pc.equal(column, b""), pc.equal(column, b"-"))
-    return int(column.null_count + (pc.sum(empty).as_py() or 0))
+    return int(np.count_nonzero(_empty(column)))
+
+
+def _empty(column: Any) -> NDArray[np.bool_]:
+    empty: NDArray[np.bool_] = pc.fill_null(pc.or_(pc.equal(column, b""), pc.equal(column, b"-")), True).to_numpy(
+        zero_copy_only=False
+    )
+    return empty
 
 
 def _numbers(column: Any) -> Any:

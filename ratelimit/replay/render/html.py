@@ -28,6 +28,7 @@ from .text import (
     peaks_line,
     percent,
     printable,
+    refused_keys,
     short,
     suggestion_notes,
     verdict,
@@ -77,7 +78,7 @@ def _templates() -> Environment:
     templates.filters |= {
         "answer_keys": answer_keys, "bars": _bars, "duration": duration, "facts": _facts, "fate": _fate,
         "keys": keys, "kinds": kinds, "moment": moment, "most": _most, "percent": percent,
-        "printable": printable, "timeline": _timeline,
+        "printable": printable, "refused_keys": refused_keys, "timeline": _timeline,
         "verdict": verdict,
     }  # fmt: skip
     return templates

@@ -34,10 +34,15 @@ def heading(report: Report) -> list[str]:
 
 def verdict(outcome: Outcome, report: Report) -> str:
     """Return in a sentence which clients a limit refuses."""
-    if not outcome.keys_refused:
+    if not outcome.refused:
         return f"{outcome.limit} refuses no client"
-    said = f"{outcome.limit} refuses {outcome.keys_refused:,} of {keys(report)}"
+    said = f"{outcome.limit} refuses {refused_keys(outcome)} of {keys(report)}"
     return said if outcome.kinds is None else f"{said}; {looks(outcome)}"
+
+
+def refused_keys(outcome: Outcome) -> str:
+    """Return how many keys are refused, as far as it is known."""
+    return f"{'more than ' if outcome.more_keys_refused else ''}{outcome.keys_refused:,}"
 
 
 def looks(outcome: Outcome) -> str:
@@ -114,7 +119,7 @@ def overview(outcomes: Iterable[Outcome], width: int | None = None) -> str:
             f"{outcome.admitted:,}",
             f"{outcome.refused:,}",
             percent(outcome.refused_share),
-            f"{outcome.keys_refused:,}",
+            refused_keys(outcome),
             f"{outcome.fairness:.4f}",
             ", ".join(f"{largest.admitted:,} of {largest.limit:,}" for largest in outcome.largest),
             duration(outcome.waits.median) if outcome.refused else "-",

@@ -13,7 +13,7 @@ from ..timestamps import BROKEN, times_of
 from .base import Format
 from .catalogue import CATALOGUE
 from .fields import column_of, shown
-from .json_lines import JsonLines, decoded, lookup
+from .json_lines import JsonLines, decoded, flat_names, lookup
 from .prefixes import ANYTHING, ENVELOPES, PREFIXES, Enveloped, Prefix, Prefixed, stripped
 from .tables import DELIMITERS, Csv, W3c
 
@@ -39,7 +39,16 @@ def format_of(block: Block, wanted: Iterable[str], name: str | None = None) -> F
         found = _detected(sample, [field for field in wanted if field != "time"], 0)
         if found is not None:
             return found
+    if names := _names(lines.slice(0, SAMPLE).to_pylist()):
+        field = next(field for field in wanted if field != "time")
+        raise ValueError(f"{block.source}: no line has a field {field!r} (choose from {shown(names)})")
     raise ValueError(f"{block.source}: unknown format; {_nearest(lines)}")
+
+
+def other_format_of(lines: Any, wanted: Iterable[str]) -> Format | None:
+    """Return the format of lines that are not in their log's own format, or None."""
+    found = _detected(_not_blank(lines).slice(0, SAMPLE), [field for field in wanted if field != "time"], 1)
+    return None if isinstance(found, W3c) else found
 
 
 def _not_blank(lines: Any) -> Any:
@@ -74,23 +83,25 @@ def _detected(lines: Any, wanted: list[str], depth: int) -> Format | None:
             best, most = form, count
     texts = lines.to_pylist()
     objects = [record for text in texts if text.lstrip()[:1] == b"{" and (record := decoded(text)) is not None]
-    if objects and len(objects) >= most:
-        return _json(objects, lines, wanted, depth)
+    if objects and len(objects) >= most and (found := _json(objects, lines, wanted, depth)) is not None:
+        return found
     if best is not None:
         return best.copy()
     return None if depth else _csv(lines) or _prefixed(ANYTHING, lines, wanted, depth)
 
 
-def _json(objects: list[dict[str, Any]], lines: Any, wanted: list[str], depth: int) -> Format:
-    """JSON with the fields, or JSON around a log line."""
-    if depth < NESTED and not any(lookup(record, field) is not None for record in objects for field in wanted):
+def _json(objects: list[dict[str, Any]], lines: Any, wanted: list[str], depth: int) -> Format | None:
+    """JSON with the fields, or JSON around a log line; None if it is neither."""
+    if any(lookup(record, field) is not None for record in objects for field in wanted):
+        return JsonLines()
+    if depth < NESTED:
         for field in ENVELOPES:
             inner = [value for record in objects if isinstance(value := lookup(record, field), str)]
             if inner:
                 payload = stripped(pa.array([text.encode("utf-8", "surrogatepass") for text in inner], pa.binary()))
                 if (found := _detected(_not_blank(payload), wanted, depth + 1)) is not None:
                     return Enveloped(field, found)
-    return JsonLines()
+    return None
 
 
 def _prefixed(prefixes: list[Prefix], lines: Any, wanted: list[str], depth: int) -> Format | None:
@@ -139,6 +150,12 @@ def _is_text(line: bytes) -> bool:
         return line.decode().rstrip("\r\n").replace("\t", " ").isprintable()
     except UnicodeDecodeError:
         return False
+
+
+def _names(texts: list[bytes]) -> list[str]:
+    """Return the fields of JSON lines."""
+    records = [record for text in texts if (record := decoded(text)) is not None]
+    return list(dict.fromkeys(name for record in records[:50] for name in flat_names(record)))
 
 
 def _nearest(lines: Any) -> str:

@@ -14,8 +14,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "client": (
         "client.ip", "client.address", "client_ip", "clientip", "clientIp", "clientIP", "client_addr", "clientAddress",
         "client_address", "client-ip", "ClientIP", "ClientHost", "ClientAddr", "remote_addr", "source.ip",
-        "source.address", "request.client_ip", "request.remote_ip", "request.remote_addr", "req.remoteAddress",
-        "httpRequest.clientIp", "httpRequest.remoteIp", "requestContext.identity.sourceIp",
+        "source.address", "request.client_ip", "request.remote_ip", "request.remote_addr",
+        "request.ip", "req.remoteAddress", "req.ip", "httpRequest.clientIp", "httpRequest.remoteIp", "requestContext.identity.sourceIp",
         "requestContext.http.sourceIp", "identity.sourceIp", "sourceIp", "sourceIPAddress", "remote_ip", "remoteIp",
         "remoteIP", "remoteAddr", "remoteAddress", "remote_address", "remote_host", "remoteHost", "RemoteAddr",
         "cIp", "CIp", "c_ip", "c-ip", "properties.clientIp", "properties.clientIP", "properties.CIp",

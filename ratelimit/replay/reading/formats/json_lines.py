@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from .base import Format, Rows, part_of
 from .fields import candidates
+from .plausible import plausible
 
 SAMPLE = 1_000  # lines of the first block on which the names are settled
 DEEPEST = 4  # levels of names that are listed
@@ -64,8 +65,8 @@ class JsonLines(Format):
         """Find out under which names this log has the fields, and make a decoder of those alone."""
         sample = [record for text in texts[:SAMPLE] if text and (record := decoded(text)) is not None]
         for record in sample[:50]:
-            self._names |= dict.fromkeys(name for name in _flat(record))
-        settled = {field: _present(sample, field) for field in wanted}
+            self._names |= dict.fromkeys(name for name in flat_names(record))
+        settled = {field: _best_first(sample, field) for field in wanted}
         self.taken = {field: paths[0][0] for field, paths in settled.items() if paths}
         self._columns = {field: _Column(field, settled[field]) for field in wanted}
         tree: dict[str, Any] = {}
@@ -155,6 +156,19 @@ def _present(sample: list[dict[str, Any]], field: str) -> list[tuple[str, Path]]
     ]
 
 
+def _best_first(sample: list[dict[str, Any]], field: str) -> list[tuple[str, Path]]:
+    """Every name of a field in the sample; those whose values look like the field come first."""
+    paths = _present(sample, field)
+    if len(paths) < 2:
+        return paths
+
+    def odd(path: Path) -> bool:
+        values = (scalar(_at(record, path)) for record in sample[:50])
+        return not plausible(field, [None if value is None else str(value) for value in values])
+
+    return sorted(paths, key=lambda named: odd(named[1]))
+
+
 def _at(record: Any, path: Path) -> Any:
     for step in path:
         if type(record) is dict:
@@ -178,10 +192,11 @@ def _header(pairs: list[Any], name: str) -> Any:
     return None
 
 
-def _flat(record: dict[str, Any], before: str = "", depth: int = 1) -> Iterator[str]:
+def flat_names(record: dict[str, Any], before: str = "", depth: int = 1) -> Iterator[str]:
+    """Yield the names of the fields, also of fields within fields, as `a.b`."""
     for name, value in record.items():
         if isinstance(value, dict) and depth < DEEPEST:
-            yield from _flat(value, f"{before}{name}.", depth + 1)
+            yield from flat_names(value, f"{before}{name}.", depth + 1)
         else:
             yield before + name
 

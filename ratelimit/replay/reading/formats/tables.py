@@ -11,9 +11,11 @@ import pyarrow as pa
 
 from ..files import LONGEST
 from .base import Format, Rows, nulls, part_of
-from .fields import column_of
+from .fields import candidates, column_of
+from .plausible import plausible
 
 DELIMITERS = ",;\t|"
+SAMPLE = 50  # lines that are looked at to choose between columns
 LONGEST_RECORD = 200  # lines of one CSV record, whose quoted values may contain line feeds
 
 
@@ -32,6 +34,7 @@ class Csv(Format):
         self.columns = [name.strip() for name in next(csv.reader([text], delimiter=self.delimiter), [])]
         self.header = text
         self.taken: dict[str, str] = {}
+        self._sources: dict[str, str | None] = {}
 
     def names(self) -> list[str]:
         return self.columns
@@ -41,7 +44,7 @@ class Csv(Format):
 
     def rows(self, lines: Any, wanted: Iterable[str]) -> Rows:
         texts = lines.to_pylist()
-        sources = {field: column_of(field, self.columns) for field in wanted}
+        sources = {field: self._source(field, texts) for field in wanted}
         self.taken |= {field: source for field, source in sources.items() if source}
         places = {source: self.columns.index(source) for source in sources.values() if source}
         values: dict[str, list[bytes | None]] = {source: [] for source in places}
@@ -57,6 +60,18 @@ class Csv(Format):
             field: part_of(field, arrays[source]) if source else nulls(len(read)) for field, source in sources.items()
         }
         return Rows(fields, np.array(read, np.int64), np.array(parts, np.int64))
+
+    def _source(self, field: str, texts: list[bytes | None]) -> str | None:
+        """Return the column of a field: the first by its name whose values look like the field."""
+        if field not in self._sources:
+            names = [name for name in candidates(field) if name in self.columns]
+            if len(names) > 1:
+                sample = [record for _, _, record in self._records(texts[:SAMPLE])]
+                if not sample:
+                    return names[0]
+                names.sort(key=lambda name: not plausible(field, [row[self.columns.index(name)] for row in sample]))
+            self._sources[field] = names[0] if names else None
+        return self._sources[field]
 
     def is_directive(self, line: bytes) -> bool:
         return line.decode("utf-8-sig", "surrogateescape").rstrip("\r\n") == self.header
