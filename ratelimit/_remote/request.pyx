@@ -437,7 +437,8 @@ cdef int restate(Answer answer) except -1:
     cdef Limiter limiter = answer.asked.limiter
     cdef uint64_t known = <uint64_t>answer.numbers[9]
     cdef list revisions = changes_since(limiter, known)
-    cdef CompiledRule old = CompiledRule(read_parameters(limiter.metadata, limiter.metadata.previous(revisions[0]))), new
+    cdef CompiledRule new
+    cdef CompiledRule old = CompiledRule(read_parameters(limiter.metadata, limiter.metadata.previous(revisions[0])))
     cdef u128 state = state_of_numbers(&old.rule, answer.numbers + 1)
     for revision in revisions:
         new = CompiledRule(read_parameters(limiter.metadata, revision))
