@@ -19,6 +19,7 @@ from ratelimit import (
     SlidingWindow,
     Table,
     TokenBucket,
+    _calendar,
     parse,
 )
 from ratelimit._calendar import starts_of
