@@ -10,7 +10,7 @@ from ._engine.atomics cimport count_add
 from ._engine.constants cimport LEAKY_BUCKET, NEVER
 from ._engine.request cimport DONE, FULL, HIT, RESERVE
 from ._engine.verdict cimport Verdict, more_after, wait_ns
-from ._limiter.arguments cimport checked_cost, checked_integers, cost_rows, costs_of, data_of, hashes_of, one_for_each
+from ._limiter.arguments cimport checked_cost, checked_integers, cost_rows, data_of, hashes_of, one_for_each
 from ._limiter.attachment cimport RAISE, is_stale
 from ._limiter.compiled_rule cimport CompiledRule
 from ._limiter.decision cimport Decision
@@ -20,13 +20,13 @@ from ._limiter.reservation cimport place_of, reservation_of
 
 from . import _core
 from ._limiter import taking
+from ._limiter.arguments import costs_for
 from ._limiter.decision import VERDICT
 from .quota import seconds_to_ns
 
 MAX_LIMITS = MAX_PARTS
 
 
-@cython.final
 cdef class All(Limited):
     """Several limiters as one, as `a & b` makes them.
 
@@ -59,9 +59,10 @@ cdef class All(Limited):
         self.limiters = tuple(flat)
         self.size = len(flat)
 
+    @cython.final
     cdef int gather(self, Part* parts, object cost, object costs, object now) except -1:
         """Fill in the request of each part, except for the key."""
-        cdef tuple own = None if costs is None else costs_of(costs, cost, self.size)
+        cdef tuple own = None if costs is None else costs_for(costs, cost, self.size)
         cdef Limiter first = self.limiters[0], limiter
         cdef int i
         first.prepare(&parts[0].request, now)
@@ -83,6 +84,7 @@ cdef class All(Limited):
                 parts[i].request.cost = own[i]
         return 0
 
+    @cython.final
     cdef int start(self, Part* parts, object key, object cost, object costs, object now) except -1:
         cdef Limiter limiter
         cdef int i
@@ -92,6 +94,7 @@ cdef class All(Limited):
             parts[i].hashed = limiter.hash_of(key)
         return 0
 
+    @cython.final
     cdef int check_full(self, Part* parts, int refusing, object key, str index=None) except -1:
         if refusing >= 0 and parts[refusing].out.status == FULL:
             (<Limiter>self.limiters[refusing]).allows_when_full(key, index)
@@ -139,6 +142,7 @@ cdef class All(Limited):
         self.start(parts, key, cost, costs, now)
         return self.decision(parts, look_all(parts, self.size), key)
 
+    @cython.final
     cdef Decision decision(self, Part* parts, int refusing, object key, tuple quotas=None):
         cdef Decision decision = Decision.__new__(Decision)
         cdef int chosen
@@ -198,7 +202,7 @@ cdef class All(Limited):
 
     def refund(self, key, cost=1, *, costs=None):
         """Give a cost back to all limiters, at most what was spent: `cost`, or one of `costs` for each limiter."""
-        own = (cost,) * self.size if costs is None else costs_of(costs, cost, self.size)
+        own = (cost,) * self.size if costs is None else costs_for(costs, cost, self.size)
         for limiter, amount in zip(self.limiters, own):
             limiter.refund(key, amount)
 
@@ -306,14 +310,12 @@ cdef class All(Limited):
     def wait(self, key, cost=1, timeout=None, *, costs=None):
         """Block until the cost is spent from all limiters, as Limiter.wait does; `costs` as for `hit`."""
         from ._limiter import waiting  # not before: it imports asyncio
-
-        waiting.wait(self, key, cost if costs is None else costs_of(costs, cost, self.size), timeout)
+        waiting.wait(self, key, cost if costs is None else costs_for(costs, cost, self.size), timeout)
 
     def wait_async(self, key, cost=1, timeout=None, *, costs=None):
         """Wait as `wait` does, without blocking the event loop."""
         from ._limiter import waiting  # not before: it imports asyncio
-
-        return waiting.wait_async(self, key, cost if costs is None else costs_of(costs, cost, self.size), timeout)
+        return waiting.wait_async(self, key, cost if costs is None else costs_for(costs, cost, self.size), timeout)
 
     def __and__(self, other):
         """Return these limits and another one as one, an All."""

@@ -131,7 +131,7 @@ cdef char* data_of(object array) except NULL:
     return <char*>memory.buf
 
 
-cdef tuple costs_of(object costs, object cost, int size):
+def costs_for(costs, cost, int size):
     """Return a checked cost for each limiter."""
     if cost != 1:
         raise TypeError(f"costs: expected without cost=, got cost={cost!r} too")
