@@ -7,6 +7,7 @@ unknown: it must not pass for the proxy. As a key to limit by, an IPv6 address i
 clients are one.
 """
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -17,6 +18,7 @@ IPV6_PREFIX = 64  # one customer of a provider has all addresses of such a netwo
 LONGEST = 64  # characters of a text that may be an address
 
 Address = IPv4Address | IPv6Address
+_WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?|([^:\[\]]*):[0-9]{1,5}")
 
 
 class Networks:
@@ -59,15 +61,14 @@ def parse_address(text: str) -> Address | None:
 
 @lru_cache(10_000)
 def _parsed(text: str) -> Address | None:
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    found = _WITH_PORT.fullmatch(text)
     try:
-        ip = ip_address(text)
+        ip = ip_address(text if found is None else IPv6Address(found[1]) if found[1] else found[2])
     except ValueError:
         return None
-    return getattr(ip, "ipv4_mapped", None) or ip
+    if isinstance(ip, IPv6Address):
+        return ip.ipv4_mapped or IPv6Address(int(ip))  # without a zone, which is any text
+    return ip
 
 
 def client_address(peer: str, forwarded: Iterable[str], trusted: Networks) -> str:

@@ -76,12 +76,17 @@ def configured_for_drop_ins() -> Counts:
     if "shared" in options or "clock" in options:
         return configured().counts
     configured()  # checks the setting
-    module = getattr(settings, "SETTINGS_MODULE", None) or "__main__"
     counts = Counts.make(
-        shared=application_name(module), **{name: options[name] for name in COUNTS_OPTIONS if name in options}
+        shared=application_name(_project()), **{name: options[name] for name in COUNTS_OPTIONS if name in options}
     )
     _counted.add(counts.limiters)
     return counts
+
+
+def _project() -> str:
+    """Return the name of a module that only this project has."""
+    modules = (getattr(settings, name, None) for name in ("SETTINGS_MODULE", "ROOT_URLCONF"))
+    return next((module for module in modules if isinstance(module, str)), "__main__")
 
 
 def _forget_settings(*, setting: str, **_: Any) -> None:

@@ -1,4 +1,4 @@
-"""The demonstration of `make demo`."""
+"""The demonstration of `make demo`: the FastAPI program of the documentation, on uvicorn with four workers."""
 
 import subprocess
 import sys
@@ -10,6 +10,7 @@ from waiting import PATIENCE
 
 @pytest.mark.slow
 def test_the_demo_shows_two_limits_over_four_workers():
+    assert len((EXAMPLES / "fastapi_app.py").read_text().splitlines()) <= 20
     command = [sys.executable, EXAMPLES / "demo.py"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
     assert "GET /search, 300 times over 4 worker processes: 20 x 200, 280 x 429" in shown

@@ -207,8 +207,8 @@ def test_eight_threads_admit_exactly_the_limit(project):
 
 def test_is_shared_by_default():
     """The name of the table is that of the project and the user."""
-    name = application_name("__main__")
-    with override_settings():
+    name = application_name(__name__)
+    with override_settings(ROOT_URLCONF=__name__):
         web_django.without_setting()
         try:
             view = view_of(throttle(drf.AnonRateThrottle, rate="1/day"))

@@ -1,9 +1,8 @@
-"""Limits as dependencies: real FastAPI, in process and on uvicorn with four workers."""
+"""Limits as dependencies of real FastAPI, in process. test_demo.py has it on uvicorn with four workers."""
 
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response, WebSocket
 from fastapi.testclient import TestClient
-from servers import exactly
 from starlette.testclient import WebSocketDenialResponse
 
 from ratelimit import FixedWindow, RateLimitError
@@ -247,8 +246,3 @@ def test_rate_limiter_with_an_identifier_and_a_callback(clock, asynchronous):
 def test_rejects_a_wrong_argument_at_start(make, message):
     with pytest.raises((TypeError, ValueError), match=message):
         make()
-
-
-def test_exactly_the_limit_passes_over_four_workers(serve, example):
-    server = serve("uvicorn", "fastapi_app:app", example("fastapi_app.py"))
-    exactly(20, server, "/search")

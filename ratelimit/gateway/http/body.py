@@ -20,7 +20,7 @@ FIRST = 65_536  # bytes of a body that are read before anything is asked for on 
 
 
 class Memory:
-    """A bound on the bytes of whole bodies that are held at a time, for all requests together."""
+    """A bound on the bytes of bodies that are held at a time, for all requests together."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -63,6 +63,8 @@ async def start_body(request: Request, limit: int) -> bytes | AsyncIterator[byte
     first, more = b"", True
     while more and len(first) < FIRST:
         piece, more = await _piece(request, limit - len(first))
+        if piece:
+            MEMORY.take(request, len(piece))
         first += piece
     return _pieces(request, first, limit - len(first)) if more else first
 

@@ -3,18 +3,22 @@
 from .headers import Headers, canonical_name
 
 # Headers of this kind are dropped from every request: a backend or a function could take them for the gateway's word.
-# So is every X-Forwarded header; the gateway writes its own three.
 CLAIMS = {
-    b"cf-connecting-ip", b"client-ip", b"fastly-client-ip", b"forwarded", b"proxy", b"true-client-ip", b"x-client-ip",
-    b"x-cluster-client-ip", b"x-connection-id", b"x-host", b"x-http-method", b"x-http-method-override",
-    b"x-method-override", b"x-original-host", b"x-original-url", b"x-original-uri", b"x-real-ip", b"x-rewrite-url",
+    b"ali-cdn-real-ip", b"cdn-src-ip", b"cf-connecting-ip", b"cf-connecting-ipv6", b"client-ip", b"fastly-client-ip",
+    b"forwarded", b"front-end-https", b"proxy", b"true-client-ip", b"wl-proxy-client-ip", b"x-appengine-user-ip",
+    b"x-client-ip", b"x-cluster-client-ip", b"x-connection-id", b"x-forward-for", b"x-host", b"x-http-method",
+    b"x-http-method-override", b"x-http-path-override", b"x-method-override", b"x-originating-ip", b"x-override-url",
+    b"x-proxyuser-ip", b"x-real-host", b"x-real-ip", b"x-remote-addr", b"x-remote-ip", b"x-rewrite-url", b"x-scheme",
+    b"x-url-scheme",
 }  # fmt: skip
+# So are families of them. The gateway writes three X-Forwarded headers of its own.
+FAMILIES = (b"proxy-", b"x-azure-", b"x-envoy-", b"x-forwarded", b"x-original-")
 
 
 def is_claim(name: bytes) -> bool:
     """Whether a header claims what only the gateway may state."""
     name = canonical_name(name)
-    return name in CLAIMS or name.startswith(b"x-forwarded")
+    return name in CLAIMS or name.startswith(FAMILIES)
 
 
 def forwarded(headers: Headers, peer: str, scheme: str, trusted: bool) -> Headers:

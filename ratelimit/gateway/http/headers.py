@@ -10,8 +10,8 @@ Headers = list[Header]
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)  # of an answer after which the connection is closed
 HOP_BY_HOP = {
-    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te",
-    b"trailer", b"transfer-encoding", b"upgrade",
+    b"connection", b"http2-settings", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
+    b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
 }  # fmt: skip
 # Headers that frame a message or name its recipient: no template may write them.
 RESERVED = HOP_BY_HOP | {b"content-length", b"expect", b"host"}

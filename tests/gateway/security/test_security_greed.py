@@ -10,11 +10,13 @@ import time
 
 import pytest
 from fronts import Client, ask, proxied
-from gateway_harness import raw
+from gateway_harness import App, raw
 from ports import free_port, until_open
 from waiting import until
 
 from ratelimit._addresses import Networks
+from ratelimit.gateway import Configuration
+from ratelimit.gateway.http.body import MEMORY
 from ratelimit.gateway.server.admission import Admission
 
 UPLOAD = "def take(event):\n    return str(len(event['body'] or ''))\n"
@@ -154,6 +156,16 @@ def test_bodies_are_bounded_in_all(serve, tmp_path):
     assert 200 in statuses or 503 in statuses
     assert max(largest) - before < 300_000_000
     assert ask(server.port, "POST / HTTP/1.1", "Host: a", "Content-Length: 2", body=b"hi")[2] == b"2"
+
+
+@pytest.mark.parametrize("integration", [{"proxy": "http://127.0.0.1:1"}, {"function": lambda event: "ok"}])
+def test_bodies_in_memory_are_bounded_for_every_integration(integration):
+    """The beginning of a body counts for a backend, too: thousands of clients could leave theirs unfinished."""
+    api = {"routes": {"POST /": integration}, "stages": {"$default": {}}}
+    app = App(Configuration(apis={"a": api}, max_bodies=1_000))
+    for size, refused in ((1_000, False), (1_001, True), (1_000, False)):
+        assert (app("POST", "/", content=b"x" * size).status_code == 503) == refused
+    assert MEMORY.used == 0
 
 
 # --- connections

@@ -220,7 +220,9 @@ CLAIMS = [
     "X-Real-IP", "Forwarded", "X-Client-IP", "X-Cluster-Client-IP", "CF-Connecting-IP", "Fastly-Client-IP", "Client-IP",
     "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Server",
     "X-Forwarded-Prefix", "X-Forwarded", "X-Host", "X-Original-Host", "X-HTTP-Method", "X-HTTP-Method-Override",
-    "X-Method-Override", "x_http_method_override",
+    "X-Method-Override", "x_http_method_override", "X-Original-Forwarded-For", "X_Original_Method", "X-Originating-IP",
+    "X-Envoy-External-Address", "X-Azure-ClientIP", "CF-Connecting-IPv6", "WL-Proxy-Client-IP", "Proxy-Client-IP",
+    "X-Remote-Addr", "X-Scheme", "Front-End-Https", "X-Override-URL",
 ]  # fmt: skip
 FUNCTION = "def show(event):\n    return event['headers']\n"
 
