@@ -151,10 +151,8 @@ class Request:
     @property
     def unreadable(self) -> Refusal | None:
         """The answer to a request that the server cannot read to its end; None for any other."""
-        extensions = self.scope.get("extensions")
-        if not extensions or REFUSED not in extensions:
-            return None
-        return Refusal(extensions[REFUSED]["type"], extensions[REFUSED]["reason"], CLOSE)
+        refused = (self.scope.get("extensions") or {}).get(REFUSED)
+        return None if refused is None else Refusal(refused["type"], refused["reason"], CLOSE)
 
     def forwarded(self) -> Headers:
         """Return the gateway's own X-Forwarded headers, by which a backend knows the client."""
@@ -173,10 +171,8 @@ class Request:
 def check_headers(request: Request) -> None:
     """Refuse a request that cannot be read, or whose headers could be understood in two ways; note its host."""
     scope, by_name = request.scope, request.headers
-    extensions = scope.get("extensions")
-    if extensions and REFUSED in extensions:
-        refused = extensions[REFUSED]
-        raise Refusal(refused["type"], refused["reason"], CLOSE)
+    if scope.get("extensions") and (refusal := request.unreadable):
+        raise refusal
     if b"transfer-encoding" in by_name:
         coding = by_name[b"transfer-encoding"]
         if coding.lower() != b"chunked" or request.version == "1.0":
