@@ -11,7 +11,7 @@ from ..._addresses import Networks, client_address
 from .errors import Refusal
 from .fields import stripped_by_name
 from .forwarded import forwarded, is_claim
-from .headers import CLOSE, Headers
+from .headers import CLOSE, HOP_BY_HOP, Headers, canonical_name
 from .target import HOST_NAMES, BadTarget
 
 Receive = Callable[[], Awaitable[Any]]
@@ -159,8 +159,13 @@ class Request:
         return forwarded(self.raw_headers, self.peer, self.scheme, self.behind_proxy)
 
     def vouched_headers(self) -> Headers:
-        """Return the headers, with the gateway's own values in place of the client's claims about itself."""
-        return [header for header in self.raw_headers if not is_claim(header[0])] + self.forwarded()
+        """Return the headers about the request, with the gateway's own values in place of the client's claims."""
+        passed = [
+            header
+            for header in self.raw_headers
+            if canonical_name(header[0]) not in HOP_BY_HOP and not is_claim(header[0])
+        ]
+        return passed + self.forwarded()
 
     def header(self, name: str) -> str | None:
         """Return the last header of a name, or None."""
