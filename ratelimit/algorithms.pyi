@@ -73,7 +73,8 @@ class FixedWindow(Limiter):
     the end of one and the start of the next.
 
     Args:
-        quota: such as `"100/minute"`.
+        quota: such as `"100/minute"`. Or by the calendar of a time zone, `"1000/month in Europe/Berlin"`, for days,
+            weeks from Monday, months and years, whatever their length. Without a zone, a month is 30 days.
         anchor: `"epoch"` starts windows at multiples of the period since 1970; `"first"` starts a key's window at its
             first request.
         max_keys, table, on_full, clock: as for TokenBucket.

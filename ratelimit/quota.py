@@ -35,7 +35,7 @@ _NS = {name: ns for ns, names in _UNITS.items() for name in names} | {
 }  # a symbol has no plural: ms are milliseconds
 _DIGITS = r"\d+(?:_\d+)*"
 QUOTA = re.compile(  # `r/` is nginx's
-    rf"\s*(?P<limit>{_DIGITS})\s*(?:r?/|\bper\b)\s*(?P<count>{_DIGITS}(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*",
+    rf"\s*(?P<limit>{_DIGITS})\s*(?:r?/|\bper\b)\s*(?P<count>{_DIGITS}(?:\.\d+)?)?\s*(?P<unit>[a-z]+)\s*(?:\bin\s+(?P<zone>[\w+/-]+)\s*)?",
     re.ASCII | re.IGNORECASE,
 )
 QUOTA_EXAMPLES = "such as '100/minute', '100 per minute', '5/10s' or '10 per 2 hours'"
@@ -48,7 +48,8 @@ class Quota:
     Args:
         limit: requests, a whole number from 0 to 2**63 - 1. A limit of 0 refuses everything, and for ever.
         period: seconds as int, float, Fraction or Decimal, or a timedelta; a whole number of nanoseconds
-            from 1 to 2**62.
+            from 1 to 2**62. Or a calendar's `"day"`, `"week"`, `"month"` or `"year"`, such as `"month in
+            Europe/Berlin"`, for a FixedWindow; then `period_ns` is nominal, with months of 30 days.
         burst: the most at one moment, for algorithms that know one (a token bucket's size, a leaky
             bucket's capacity); by default theirs.
 
@@ -61,12 +62,18 @@ class Quota:
     limit: int
     period_ns: int
     burst: int | None
+    calendar: str | None
 
     def __init__(
-        self, limit: int, period: "int | float | Fraction | Decimal | timedelta", burst: int | None = None
+        self, limit: int, period: "int | float | Fraction | Decimal | timedelta | str", burst: int | None = None
     ) -> None:
+        calendar = period if isinstance(period, str) and " in " in period else None
         object.__setattr__(self, "limit", checked_int(limit, "limit", least=0))
-        object.__setattr__(self, "period_ns", _period_ns(period))
+        if calendar is None:
+            object.__setattr__(self, "period_ns", _period_ns(period))
+        else:
+            object.__setattr__(self, "period_ns", _nominal_ns(calendar))
+        object.__setattr__(self, "calendar", calendar)
         object.__setattr__(self, "burst", None if burst is None else checked_int(burst, "burst"))
 
     @classmethod
@@ -74,6 +81,7 @@ class Quota:
         """Read one quota, such as `"100/minute"`, `"100 per minute"`, `"5/10s"` or `"10 per 2 hours"`.
 
         Units: ns, us, ms, s, m, h, d, w and their names; a month is 30 days and a year 365. `"unlimited"` is UNLIMITED.
+        `"1000/month in Europe/Berlin"` is by the calendar of a time zone.
         """
         if not isinstance(text, str):
             raise TypeError(f"quota: expected a str {QUOTA_EXAMPLES} or a Quota, got {text!r}")
@@ -90,8 +98,21 @@ class Quota:
         unit = _NS.get(found["unit"].lower())
         if unit is None:
             raise ValueError(f"quota {text!r}: {unknown('unit', found['unit'], _NS)}")
+        if found["zone"]:
+            return cls._of_calendar(text, found, unit)
         try:
             return cls(int(found["limit"]), seconds_of(_exact(found["count"] or 1) * unit))
+        except ValueError as error:
+            raise ValueError(f"quota {text!r}: {error}") from None
+
+    @classmethod
+    def _of_calendar(cls, text: str, found: re.Match[str], unit: int) -> "Quota":
+        """Return a quota by the calendar: one unit of it, such as `"1000/month in Europe/Berlin"`."""
+        name = _UNITS[unit][-1]
+        if name not in ("day", "week", "month", "year") or found["count"]:
+            raise ValueError(f"quota {text!r}: expected one day, week, month or year in a time zone")
+        try:
+            return cls(int(found["limit"]), f"{name} in {found['zone']}")
         except ValueError as error:
             raise ValueError(f"quota {text!r}: {error}") from None
 
@@ -104,13 +125,17 @@ class Quota:
         """Return the same limit and period with another burst; None changes nothing."""
         if burst is None or self.is_unlimited:
             return self
-        return Quota(self.limit, seconds_of(self.period_ns), checked_int(burst, name))
+        return Quota(self.limit, self._period, checked_int(burst, name))
 
     def without_burst(self) -> "Quota":
         """Return the same limit and period."""
         if self.burst is None:
             return self
-        return Quota(self.limit, seconds_of(self.period_ns))
+        return Quota(self.limit, self._period)
+
+    @property
+    def _period(self) -> "int | Fraction | str":
+        return self.calendar or seconds_of(self.period_ns)
 
     @classmethod
     def per_second(cls, limit: int, burst: int | None = None) -> "Quota":
@@ -141,6 +166,8 @@ class Quota:
     def __str__(self) -> str:
         if self.is_unlimited:
             return "unlimited"
+        if self.calendar:
+            return f"{self.limit}/{self.calendar}"
         for ns in sorted(_UNITS, reverse=True):
             if self.period_ns % ns == 0 and ns not in _CALENDAR:
                 many = self.period_ns // ns
@@ -151,6 +178,8 @@ class Quota:
         if self.is_unlimited:
             return "UNLIMITED"
         burst = "" if self.burst is None else f", burst={self.burst}"
+        if self.calendar:
+            return f"Quota({self.limit}, {self.calendar!r}{burst})"
         period = self.period_ns // NS_PER_SECOND if self.period_ns % NS_PER_SECOND == 0 else self.period
         return f"Quota({self.limit}, {period!r}{burst})"
 
@@ -160,11 +189,19 @@ def _unlimited() -> Quota:
     object.__setattr__(quota, "limit", MOST + 1)
     object.__setattr__(quota, "period_ns", NS_PER_SECOND)
     object.__setattr__(quota, "burst", None)
+    object.__setattr__(quota, "calendar", None)
     return quota
 
 
 UNLIMITED = _unlimited()  # admits everything, and spends nothing
 _CALENDAR = {30 * 86_400 * NS_PER_SECOND, 365 * 86_400 * NS_PER_SECOND}
+
+
+def _nominal_ns(calendar: str) -> int:
+    from ._calendar import UNITS, read_calendar  # few limits follow a calendar
+
+    unit, _ = read_calendar(calendar)
+    return UNITS[unit] * 86_400 * NS_PER_SECOND
 
 
 def checked_int(value: int, name: str, least: int = 1, bits: int = 63) -> int:

@@ -63,6 +63,10 @@ class Tree:
                 break
         return int(mark.line) + 1
 
+    def names(self) -> list[str]:
+        """Return the names at the top of the file."""
+        return list(self._entries_of(self._root, ())) if isinstance(self._root, yaml.MappingNode) else []
+
     def value(self) -> Any:
         """Return the file as dicts, lists and scalars. A number or a day has its text in the file as `text`."""
         assert self._root is not None
@@ -79,12 +83,16 @@ class Tree:
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
             entries = self._entries_of(node, path)
             return {name: self._value(value, (*path, name)) for name, (_, value) in entries.items()}
+        return self._tagged(node, path)
+
+    def _tagged(self, node: yaml.Node, path: Path) -> Any:
+        """Return the value of a node with a tag of another kind; here it is an error."""
         return self._note(node, path, f"expected no tag, got {node.tag.replace(_TAG, '!!')}")
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         kind = node.tag.removeprefix(_TAG)
         if kind not in _SCALARS:
-            return self._note(node, path, f"expected no tag, got {node.tag.replace(_TAG, '!!')}")
+            return self._tagged(node, path)
         phrase, make = _SCALARS[kind]
         try:
             return make(node)

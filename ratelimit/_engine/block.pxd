@@ -13,7 +13,7 @@ from libc.stdint cimport uint64_t
 
 from .algorithm cimport charge, fresh_at, ready, unknown
 from .atomics cimport u128, word_load
-from .constants cimport FIRST_WINDOW, FIXED_WINDOW, NEVER, SLIDING_LOG, SLIDING_WINDOW
+from .constants cimport CALENDAR_WINDOW, FIRST_WINDOW, FIXED_WINDOW, NEVER, SLIDING_LOG, SLIDING_WINDOW
 from .fixed_window cimport fixed_count, fixed_over, fixed_pack, fixed_start
 from .layout cimport EARLIEST_END, Table, claim_bit, home, is_block, is_key, following, reach_of, ring_of, slot_word
 from .layout cimport state_of, tag_of, tag_of_hash
@@ -68,7 +68,7 @@ cdef inline uint64_t spent_at(const Rule* rule, uint64_t moment, u128 state) noe
     """Return what counts as spent at a moment, in whole requests, rounded up. (Not for a sliding log.)"""
     cdef Sliding seen
     cdef u128 clock, count
-    if rule.algorithm == FIXED_WINDOW or rule.algorithm == FIRST_WINDOW:
+    if rule.algorithm in (FIXED_WINDOW, FIRST_WINDOW, CALENDAR_WINDOW):
         return 0 if fixed_over(rule, moment, state) else fixed_count(rule, state)
     if rule.algorithm == SLIDING_WINDOW:
         seen = sliding_at(rule, moment, state)
@@ -83,7 +83,7 @@ cdef inline uint64_t spent_at(const Rule* rule, uint64_t moment, u128 state) noe
 cdef inline bint has_window_ahead(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
     if rule.algorithm == SLIDING_WINDOW:
         return sliding_at(rule, now, state).index * rule.period > now
-    if rule.algorithm == FIXED_WINDOW or rule.algorithm == FIRST_WINDOW:
+    if rule.algorithm in (FIXED_WINDOW, FIRST_WINDOW, CALENDAR_WINDOW):
         return state != 0 and fixed_start(rule, state) > now
     return False
 

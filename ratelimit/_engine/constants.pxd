@@ -22,6 +22,7 @@ cpdef enum Algorithm:
     FIRST_WINDOW  # a fixed window that starts at its key's first request
     SLIDING_WINDOW
     SLIDING_LOG
+    CALENDAR_WINDOW  # a fixed window that is a day, week, month or year of a time zone
 
 # The end of time. An event that would come later never comes. (In Python: 1 << MOMENT_BITS.)
 cdef extern from * nogil:

@@ -19,3 +19,4 @@ class Algorithm(IntEnum):
     FIRST_WINDOW = 3
     SLIDING_WINDOW = 4
     SLIDING_LOG = 5
+    CALENDAR_WINDOW = 6

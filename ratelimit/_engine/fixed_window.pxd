@@ -1,24 +1,56 @@
 """Fixed windows: the state is the last window that was spent in, and how much was spent.
 
 Windows aligned to the epoch are numbered: `index | count`. Windows that start at a key's first request are identified
-by their start: `start | count`. If the stored window has not begun (the clock reading is late, or the window was
-reserved), requests are refused until it begins, because what was spent before it is no longer known.
+by their start: `start | count`. Windows of a calendar are numbered by it, and their starts are in the rule. If the
+stored window has not begun (the clock reading is late, or the window was reserved), requests are refused until it
+begins, because what was spent before it is no longer known.
 """
 
 from libc.stdint cimport uint64_t
 
 from .atomics cimport u128
-from .constants cimport FIRST_WINDOW, NEVER
+from .constants cimport CALENDAR_WINDOW, FIRST_WINDOW, NEVER
 from .rule cimport Rule
 
 
+cdef inline uint64_t calendar_number(const Rule* rule, uint64_t now) noexcept nogil:
+    """Return the number of the calendar's window at a moment: the last that has begun. A skipped day has no length."""
+    cdef uint64_t low = 0, high = rule.windows, middle
+    while high - low > 1:
+        middle = (low + high) // 2
+        if rule.starts[middle] <= now:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+cdef inline uint64_t calendar_start(const Rule* rule, uint64_t number) noexcept nogil:
+    return rule.starts[min(number, rule.windows)]
+
+
 cdef inline u128 fixed_pack(const Rule* rule, uint64_t start, uint64_t count) noexcept nogil:
-    return <u128>(start if rule.algorithm == FIRST_WINDOW else start // rule.period) << rule.count_bits | count
+    cdef uint64_t window
+    if rule.algorithm == FIRST_WINDOW:
+        window = start
+    elif rule.algorithm == CALENDAR_WINDOW:
+        window = calendar_number(rule, start)
+    else:
+        window = start // rule.period
+    return <u128>window << rule.count_bits | count
 
 
 cdef inline uint64_t fixed_start(const Rule* rule, u128 state) noexcept nogil:
     cdef uint64_t window = <uint64_t>(state >> rule.count_bits)
+    if rule.algorithm == CALENDAR_WINDOW:
+        return calendar_start(rule, window)
     return window if rule.algorithm == FIRST_WINDOW else window * rule.period
+
+
+cdef inline uint64_t fixed_end(const Rule* rule, u128 state) noexcept nogil:
+    if rule.algorithm == CALENDAR_WINDOW:
+        return calendar_start(rule, <uint64_t>(state >> rule.count_bits) + 1)
+    return fixed_start(rule, state) + rule.period
 
 
 cdef inline uint64_t fixed_count(const Rule* rule, u128 state) noexcept nogil:
@@ -27,11 +59,13 @@ cdef inline uint64_t fixed_count(const Rule* rule, u128 state) noexcept nogil:
 
 cdef inline bint fixed_over(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
     """Return whether the stored window has ended, or nothing was ever spent."""
-    return state == 0 or now >= fixed_start(rule, state) + rule.period
+    return state == 0 or now >= fixed_end(rule, state)
 
 
 cdef inline uint64_t window_start(const Rule* rule, uint64_t now) noexcept nogil:
     """Return the start of the window that a request at `now` opens."""
+    if rule.algorithm == CALENDAR_WINDOW:
+        return calendar_start(rule, calendar_number(rule, now))
     return now if rule.algorithm == FIRST_WINDOW else now - now % rule.period
 
 
@@ -54,7 +88,7 @@ cdef inline uint64_t fixed_ready(const Rule* rule, uint64_t now, uint64_t cost, 
         return now
     start = fixed_start(rule, state)
     if fixed_count(rule, state) + cost > rule.limit:
-        return min(start + rule.period, NEVER)
+        return min(fixed_end(rule, state), NEVER)
     return max(now, start)
 
 
@@ -78,11 +112,11 @@ cdef inline u128 fixed_cancel(const Rule* rule, uint64_t now, uint64_t at, uint6
     not have been opened.
     """
     cdef uint64_t start = fixed_start(rule, state)
-    if state == 0 or at < start or at - start >= rule.period:
+    if state == 0 or at < start or at >= fixed_end(rule, state):
         return state
     state = fixed_refund(rule, now, cost, state)
     if fixed_count(rule, state) == 0 and start > now:
-        return fixed_pack(rule, start - rule.period, rule.limit)
+        return fixed_pack(rule, start - (1 if rule.algorithm == CALENDAR_WINDOW else rule.period), rule.limit)
     return state
 
 
@@ -114,4 +148,4 @@ cdef inline uint64_t fixed_fresh_at(const Rule* rule, uint64_t now, u128 state) 
         return now
     if fixed_count(rule, state) == 0 and rule.algorithm != FIRST_WINDOW:
         return max(now, fixed_start(rule, state))
-    return fixed_start(rule, state) + rule.period
+    return fixed_end(rule, state)

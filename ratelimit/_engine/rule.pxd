@@ -18,4 +18,6 @@ cdef struct Rule:
     u128 tolerance     # limit * interval: how far ahead of the clock a key may run
     # Windows only.
     int count_bits     # width of a request count in the state
+    const uint64_t* starts  # a calendar's: when each of its windows begins, by their number; the last is NEVER
+    uint64_t windows        # how many, without the last
     uint64_t capacity  # the sliding log's cells per key; a quota for one call may have a lower limit

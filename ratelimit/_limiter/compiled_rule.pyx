@@ -5,6 +5,7 @@ from libc.stdint cimport uint64_t
 
 from .._engine.atomics cimport u128
 from .._engine.rule cimport Rule
+from .arguments cimport data_of
 
 
 @cython.final
@@ -14,6 +15,11 @@ cdef class CompiledRule:
     def __cinit__(self, parameters, uint64_t revision=0):
         self.parameters = parameters
         fill(&self.rule, parameters)
+        if parameters.calendar:
+            from .._calendar import starts_of  # few limits follow a calendar
+            self.starts = starts_of(parameters.calendar)
+            self.rule.starts = <const uint64_t*>data_of(self.starts)
+            self.rule.windows = len(self.starts) - 1
         self.rule.revision = revision
 
 

@@ -108,8 +108,8 @@ cdef tuple texts_of(quota):
         if len(_policies) >= MAX_POLICIES:
             _policies.clear()
         name = str(quota)
-        # w counts whole seconds, so other periods have none.
-        window = "" if quota.period_ns % NS_PER_SECOND else f";w={quota.period_ns // NS_PER_SECOND}"
+        # w counts whole seconds, so other periods have none, and a calendar's differ.
+        window = "" if quota.calendar or quota.period_ns % NS_PER_SECOND else f";w={quota.period_ns // NS_PER_SECOND}"
         texts = _policies[id(quota)] = (quota, name, f'"{name}";q={quota.limit}{window}'.encode())
     return texts
 

@@ -27,6 +27,7 @@ class RuleParameters(NamedTuple):
     count_bits: int = 0
     capacity: int = 0
     unlimited: bool = False
+    calendar: str = ""
 
     @property
     def stored(self) -> StoredQuota:
@@ -35,7 +36,7 @@ class RuleParameters(NamedTuple):
 
     def format(self, own_clock: bool) -> TableFormat:
         """Return the properties of a table for this rule."""
-        return TableFormat(self.algorithm, own_clock, self.unit, self.period, self.capacity)
+        return TableFormat(self.algorithm, own_clock, self.unit, self.period, self.capacity, self.calendar)
 
 
 def token_bucket(quota: Quota | str, burst: int | None = None, *, base: RuleParameters | None = None) -> RuleParameters:
@@ -44,7 +45,7 @@ def token_bucket(quota: Quota | str, burst: int | None = None, *, base: RulePara
     Beyond that, and for an override whose interval is not a whole number of the ticks of `base`, the interval is
     rounded up by less than one tick, to the strict side.
     """
-    quota = Quota.of(quota).with_burst(burst)
+    quota = _by_length(Quota.of(quota).with_burst(burst))
     if quota.limit == 0 or quota.is_unlimited:
         unit = base.unit if base else HIGHLY_COMPOSITE
         return _without_limit(RuleParameters(quota, Algorithm.TOKEN_BUCKET, 0, quota.period_ns, unit), base)
@@ -68,7 +69,7 @@ def leaky_bucket(
 
     One request is in service and `capacity` wait; with 0, none waits.
     """
-    quota = Quota.of(quota)
+    quota = _by_length(Quota.of(quota))
     if capacity is None:
         capacity = quota.burst or quota.limit
     else:
@@ -77,6 +78,13 @@ def leaky_bucket(
     if quota.limit == 0 or quota.is_unlimited:
         return _without_limit(RuleParameters(quota, Algorithm.LEAKY_BUCKET, 0, quota.period_ns), base)
     return _gcra(Algorithm.LEAKY_BUCKET, quota, capacity + 1, 1, -(-quota.period_ns // quota.limit))
+
+
+def _by_length(quota: Quota) -> Quota:
+    """Refuse a quota by the calendar, whose periods differ in length."""
+    if quota.calendar:
+        raise ValueError(f"quota {quota}: expected a period of one length; only a FixedWindow follows a calendar")
+    return quota
 
 
 def _gcra(algorithm: int, quota: Quota, burst: int, unit: int, interval: int) -> RuleParameters:
@@ -93,20 +101,40 @@ def fixed_window(quota: Quota | str, *, anchor: str = "epoch", base: RuleParamet
     quota = Quota.of(quota)
     if anchor not in ("epoch", "first"):
         raise ValueError(f"anchor: expected 'epoch' or 'first', got {anchor!r}")
+    if base.calendar if base else quota.calendar:
+        return _calendar_window(quota, anchor, base)
     if anchor == "first" or (base is not None and base.algorithm == Algorithm.FIRST_WINDOW):
         return _window(Algorithm.FIRST_WINDOW, quota, STATE_BITS - MOMENT_BITS, base)
     return _window(Algorithm.FIXED_WINDOW, quota, min(STATE_BITS - _index_bits(quota, base), 63), base)
 
 
+def _calendar_window(quota: Quota, anchor: str, base: RuleParameters | None) -> RuleParameters:
+    """Return the rule that counts in the windows of a calendar, which has a number for each."""
+    calendar = base.calendar if base else quota.calendar or ""
+    if anchor != "epoch":
+        raise ValueError(f"anchor: expected 'epoch' with a calendar, got {anchor!r}")
+    if quota.limit == 0 or quota.is_unlimited:
+        parameters = RuleParameters(quota, Algorithm.CALENDAR_WINDOW, 0, quota.period_ns, count_bits=62)
+        return _without_limit(parameters, base)._replace(calendar=calendar)
+    if quota.calendar != calendar:
+        example = Quota(base.limit if base else 1, calendar)
+        raise ValueError(f"quota {quota}: expected the calendar of this limiter's windows, as in {example}")
+    if quota.limit >= 2**62:
+        raise ValueError(f"quota {quota}: expected a limit below 2**62 with a calendar")
+    return RuleParameters(
+        quota, Algorithm.CALENDAR_WINDOW, quota.limit, quota.period_ns, count_bits=62, calendar=calendar
+    )
+
+
 def sliding_window(quota: Quota | str, *, base: RuleParameters | None = None) -> RuleParameters:
     """Return the rule that counts in the current window and in the previous one."""
-    quota = Quota.of(quota)
+    quota = _by_length(Quota.of(quota))
     return _window(Algorithm.SLIDING_WINDOW, quota, (STATE_BITS - _index_bits(quota, base)) // 2, base)
 
 
 def sliding_log(quota: Quota | str, *, base: RuleParameters | None = None) -> RuleParameters:
     """Return the rule that stores the time of each request in a ring of cells."""
-    quota = Quota.of(quota)
+    quota = _by_length(Quota.of(quota))
     if quota.limit == 0 or quota.is_unlimited:
         capacity = base.capacity if base else 1
         return _without_limit(RuleParameters(quota, Algorithm.SLIDING_LOG, 0, quota.period_ns, capacity=capacity), base)
@@ -177,15 +205,20 @@ def options_of(parameters: RuleParameters) -> dict[str, int | str]:
 
 def text_of(parameters: RuleParameters) -> str:
     """Return the limit as `ratelimit.parse` reads it."""
-    first = parameters.algorithm == Algorithm.FIRST_WINDOW
-    algorithm = algorithm_name(Algorithm.FIXED_WINDOW if first else parameters.algorithm)
+    fixed = parameters.algorithm in (Algorithm.FIRST_WINDOW, Algorithm.CALENDAR_WINDOW)
+    algorithm = algorithm_name(Algorithm.FIXED_WINDOW if fixed else parameters.algorithm)
     options = [f"{name} {value}" for name, value in options_of(parameters).items()]
     return " ".join([algorithm, str(parameters.quota), *options])
 
 
 def restate(stored: StoredQuota, base: RuleParameters) -> RuleParameters:
     """Return the parameters of a stored quota, for a table whose states have the format of `base`."""
-    quota = UNLIMITED if stored.limit == UNLIMITED.limit else Quota(stored.limit, seconds_of(stored.period_ns))
+    if stored.limit == UNLIMITED.limit:
+        quota = UNLIMITED
+    elif base.calendar:
+        quota = Quota(stored.limit, base.calendar)
+    else:
+        quota = Quota(stored.limit, seconds_of(stored.period_ns))
     if base.algorithm == Algorithm.TOKEN_BUCKET:
         return token_bucket(quota, stored.maximum if stored.maximum != stored.limit else None, base=base)
     if base.algorithm == Algorithm.LEAKY_BUCKET:
@@ -207,7 +240,9 @@ def read_parameters(metadata: TableMetadata, revision: int) -> RuleParameters:
     made = metadata.format
     try:
         quota = Quota(1, seconds_of(made.period))
-        base = RuleParameters(quota, made.algorithm, 1, made.period, made.unit, capacity=made.capacity)
+        base = RuleParameters(
+            quota, made.algorithm, 1, made.period, made.unit, capacity=made.capacity, calendar=made.calendar
+        )
         return restate(metadata.quota(revision), base)
     except CorruptTable:
         raise
@@ -233,6 +268,6 @@ def _window(algorithm: int, quota: Quota, count_bits: int, base: RuleParameters 
 
 
 def _require_period(quota: Quota, base: RuleParameters | None) -> None:
-    if base is not None and quota.period_ns != base.period:
+    if base is not None and (quota.period_ns != base.period or quota.calendar):
         example = Quota(base.limit, seconds_of(base.period))
         raise ValueError(f"quota {quota}: expected the period of this limiter's windows, as in {example}")

@@ -12,6 +12,7 @@ cdef class Place:
     cdef uint64_t revision   # of the quota that the place was booked under
     cdef uint64_t at         # the moment of the turn
     cdef u128 found, booked  # the key's state before and after the booking
+    cdef bint rounded        # by a change of the limit, so that another state may look like the one that was booked
 
     cdef bint follow_changes(self, uint64_t* cost) except -1
 

@@ -48,7 +48,9 @@ cdef class Place:
             self.found = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", self.found))
             self.booked = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", self.booked))
             if counts == "scale":
-                cost[0] = <uint64_t>(<u128>cost[0] * new.rule.limit // old.rule.limit)
+                self.rounded = True
+                if old.rule.limit and new.rule.limit:
+                    cost[0] = <uint64_t>(<u128>cost[0] * new.rule.limit // old.rule.limit)
             old = new
         return True
 
@@ -144,7 +146,7 @@ cdef class Reservation:
             if request.verb == CANCEL and not place.follow_changes(&request.cost):
                 continue  # what was booked is forgotten, or may be
             request.at = place.at
-            request.whole = wanted == 0
+            request.whole = wanted == 0 and not place.rounded
             request.last_only = last_only
             request.found = place.found
             request.booked = place.booked

@@ -53,6 +53,8 @@ _METADATA = np.dtype(
         ("quotas", _WORD, (QUOTAS, ENTRY_WORDS)),
         ("version", "<u8"),  # of the declarations, see Table
         ("declared", "<u8", DECLARATIONS),  # hashes of quotas; 0 in a place not yet used
+        ("calendar", "S96"),
+        ("calendar_checksum", "<u8"),  # of a table that has a calendar
     ]
 )
 QUOTAS_OFFSET: int = _METADATA.fields["quotas"][1]  # type: ignore[index]
@@ -82,6 +84,7 @@ class TableFormat(NamedTuple):
         unit: ticks per nanosecond, for token and leaky buckets.
         period: of the windows, in nanoseconds.
         capacity: of a sliding log, in requests per key; otherwise 0.
+        calendar: the unit and zone of a calendar's windows, such as "month in Europe/Berlin".
     """
 
     algorithm: int
@@ -89,6 +92,7 @@ class TableFormat(NamedTuple):
     unit: int
     period: int
     capacity: int
+    calendar: str = ""
 
 
 class TableKind(NamedTuple):
@@ -145,7 +149,12 @@ class TableMetadata:
         row = self._row
         self.max_keys = int(row["max_keys"])
         self.format = TableFormat(
-            int(row["algorithm"]), bool(row["own_clock"]), int(row["unit"]), int(row["period"]), int(row["capacity"])
+            int(row["algorithm"]),
+            bool(row["own_clock"]),
+            int(row["unit"]),
+            int(row["period"]),
+            int(row["capacity"]),
+            self._calendar(),
         )
         self.seed: tuple[int, int] = tuple(row["seed"].tolist())
 
@@ -156,6 +165,7 @@ class TableMetadata:
         row["magic"], row["layout"] = MAGIC, LAYOUT
         for name, value in made._asdict().items():
             row[name] = value
+        row["calendar_checksum"] = zlib.crc32(made.calendar.encode())
         row["max_keys"] = max_keys
         row["seed"] = np.frombuffer(os.urandom(16), "<u8")
         row["quotas"][0]["value"] = entry_values(0, quota, changed_word(0, "keep"), 0)
@@ -184,6 +194,14 @@ class TableMetadata:
         wanted = bytes_for(int(row["max_keys"]), int(row["capacity"]))
         if size != wanted:
             raise CorruptTable(f"{source} is damaged: expected {wanted:,} bytes, got {size:,}")
+
+    def _calendar(self) -> str:
+        text = bytes(self._row["calendar"])
+        if self._row["algorithm"] != Algorithm.CALENDAR_WINDOW:
+            return ""
+        if not text or not text.isascii() or self._row["calendar_checksum"] != zlib.crc32(text):
+            raise CorruptTable(f"{self.source} is damaged: the checksum of its calendar is wrong")
+        return text.decode()
 
     def quota(self, revision: int) -> StoredQuota:
         """Return the quota that is in force since `revision`.
@@ -258,6 +276,7 @@ class TableMetadata:
         ]
         if wanted.algorithm not in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET) and not any_period:
             pairs.append(("period in ns", here.period, wanted.period))
+            pairs.append(("calendar", here.calendar or "none", wanted.calendar or "none"))
         for name, found, expected in pairs:
             if found != expected:
                 raise ValueError(f"{self.source} was made with another {name}: expected {expected}, got {found}")

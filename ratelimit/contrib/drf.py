@@ -62,6 +62,8 @@ class SimpleRateThrottle(throttling.SimpleRateThrottle):
         if period[:1] in PERIODS and number.strip().isdecimal():
             return int(number), PERIODS[period[0]]
         quota = Quota.parse(rate)
+        if quota.calendar:
+            raise ValueError(f"rate {rate!r}: expected a period of one length, not of a calendar")
         if quota.is_unlimited:
             return None, None
         seconds = Fraction(quota.period_ns, NS_PER_SECOND)

@@ -7,11 +7,12 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 from .._addresses import Networks, client_address
 from .._configuration.problems import ConfigurationError
 from .app import Gateway
+from .config.access import Authorizer, Cors, Jwt
+from .config.functions import FunctionProcess
 from .config.load import read_file
 from .config.model import (
     AccessLog,
     Api,
-    Authorizer,
     CalendarQuota,
     Canary,
     Configuration,
@@ -44,8 +45,11 @@ __all__ = [
     "Chain",
     "Configuration",
     "ConfigurationError",
+    "Cors",
+    "FunctionProcess",
     "Gateway",
     "GatewayResponse",
+    "Jwt",
     "Level",
     "Limiters",
     "Match",

@@ -12,8 +12,10 @@ from .backends.balancer import LOST
 from .clients import Clients
 from .config.model import Configuration
 from .exchange import Exchange
+from .functions.process import FunctionRegistry
 from .http.body import MEMORY, check_length
 from .http.errors import Refusal
+from .http.headers import Headers
 from .http.request import Receive, Send, check_headers
 from .http.response import NO_BODY, BodyStream, Response, without_body
 from .pipeline import begin, client_disconnected, serve
@@ -48,25 +50,27 @@ class Gateway:
     def __init__(self, configuration: Configuration, clock: Any = None) -> None:
         self.limiters = Limiters(configuration.tables, configuration.max_keys, clock)
         self.addresses = Addresses()
+        self.functions = FunctionRegistry()
         self.clients = Clients()
         self.services: list[AbstractAsyncContextManager[Any]] = []
         self._started_ns = self.limiters.now_ns()
-        self._use(Site(configuration, self.limiters, self.addresses))
+        self._use(Site(configuration, self.limiters, self.addresses, self.functions))
         sweep(self.site.plans.values(), self.limiters)
 
     def _use(self, site: Site) -> None:
         self.site = site
         MEMORY.limit = site.configuration.max_bodies
         self.pages = Pages(site, self.limiters, self.clients, self._started_ns)
-        self._http = HttpTransport(CompiledRoute("", self.pages))
+        self._http = HttpTransport(CompiledRoute("", self.pages), CompiledRoute("", Preflight(lambda: site)))
 
     async def load(self, configuration: Configuration) -> None:
         """Serve by another configuration from the next request on. All counts are kept.
 
         Raises: ValueError, and changes nothing, when the configuration cannot be put together.
         """
-        self._use(Site(configuration, self.limiters, self.addresses))
+        self._use(Site(configuration, self.limiters, self.addresses, self.functions))
         await self.addresses.keep(self.site.used)
+        self.functions.keep(self.site.processes)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -89,6 +93,7 @@ class Gateway:
             await send({"type": "lifespan.startup.complete"})
             await receive()
         await self.addresses.close()
+        self.functions.keep(())
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _sweep(self) -> None:
@@ -112,10 +117,12 @@ class HttpTransport:
 
     Args:
         pages: the route of the operator's pages.
+        preflight: the route of preflights.
     """
 
-    def __init__(self, pages: CompiledRoute) -> None:
+    def __init__(self, pages: CompiledRoute, preflight: CompiledRoute) -> None:
         self._pages = pages
+        self._preflight = preflight
 
     def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
         request, scope = exchange.request, exchange.request.scope
@@ -127,6 +134,10 @@ class HttpTransport:
             scope["method"], scope.get("raw_path") or request.raw_path, scope.get("root_path"), host
         )
         exchange.destination = destination = match.destination
+        if site.has_cors and scope["method"] == "OPTIONS" and destination.api:
+            cors = site.apis[destination.api].cors
+            if cors is not None and cors.is_preflight(request):
+                return self._preflight
         if match.route is not None:
             if b"content-length" in request.headers:
                 check_length(request, match.route.max_body)
@@ -146,6 +157,8 @@ class HttpTransport:
         request, ruling = exchange.request, exchange.ruling
         if ruling is not None:
             headers = ruling.with_limit_headers(headers, site.limit_headers)
+        if site.has_cors:
+            headers = with_cors(site, exchange, headers)
         start = {"type": "http.response.start", "status": status, "headers": headers}
         if isinstance(body, bytes):
             await request.send(start)
@@ -175,6 +188,26 @@ class HttpTransport:
             log.warning("the backend of route %s failed in mid-body: %r", exchange.destination.route, error)
         finally:
             leaving.cancel()
+
+
+class Preflight:
+    """The integration of preflights: what pages of other sites may do. They count at no level."""
+
+    def __init__(self, current_site: Callable[[], Site]) -> None:
+        self._current_site = current_site
+
+    async def answer(self, exchange: Exchange) -> Response:
+        """Return the answer to a preflight."""
+        api = self._current_site().apis.get(exchange.destination.api)
+        return Response(204, []) if api is None or api.cors is None else api.cors.answer(exchange.request)
+
+
+def with_cors(site: Site, exchange: Exchange, headers: Headers) -> Headers:
+    """Return the headers of an answer, with those that an API has for pages of other sites."""
+    api = site.apis.get(exchange.destination.api)
+    if api is None or api.cors is None:
+        return headers
+    return api.cors.apply(exchange.request, headers, api.cors.is_preflight(exchange.request))
 
 
 async def disconnected(receive: Receive) -> None:

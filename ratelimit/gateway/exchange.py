@@ -73,7 +73,7 @@ class Exchange:
         space, _, rest = name.partition(".")
         if space == "context":
             if rest.startswith("authorizer."):
-                return self.caller.authorizer.get(rest.removeprefix("authorizer."))
+                return _inner(self.caller.authorizer, rest.removeprefix("authorizer."))
             return CONTEXT[rest](self)
         if space == "stageVariables":
             return self.destination.stage_variables.get(rest)
@@ -94,7 +94,7 @@ class Exchange:
 def _inner(value: Any, path: str) -> str | None:
     """Look up a dotted path in a JSON value; return text."""
     for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
+        value = value.get(name) if isinstance(value, Mapping) else None
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from .._addresses import Networks, parse_address
 from .._configuration.problems import Problems
-from .access.authorizers import CachingAuthorizer
+from .access.authorizers import Authorizer
+from .access.cors import CorsPolicy
 from .access.guard import Guard
 from .backends.address import Address, Addresses
 from .backends.aggregate import AggregateIntegration
@@ -19,12 +20,13 @@ from .backends.function import FunctionIntegration
 from .backends.integration import Integration
 from .backends.mock import MockIntegration
 from .backends.proxy import Forwarding, ProxyIntegration, address_of, parse_urls
+from .callables import Callables, cors_of
 from .config import rules
 from .config.model import Api, Configuration, Mock, Proxy, Route, Stage, WebSocketLimits
 from .exchange import Caller, Exchange
 from .functions.events import Events
-from .functions.invocation import Function, LocalFunction
-from .functions.pool import AUTHORIZERS, FUNCTIONS, FunctionPool
+from .functions.pool import FUNCTIONS
+from .functions.process import FunctionProcesses, FunctionRegistry
 from .http.errors import BadValue, Refusal
 from .http.request import Request
 from .http.response import Response, discard
@@ -112,6 +114,7 @@ class CompiledApi:
         selection: gives the route that a WebSocket message names.
         limits: of WebSockets.
         origins: in lower case, whose pages may open WebSockets; empty for all.
+        cors: which pages of other sites may read its answers; None where that is left to its backends.
         variants: those of its stages, by the name of the stage and whether it is the canary.
     """
 
@@ -120,6 +123,7 @@ class CompiledApi:
     selection: Template
     limits: WebSocketLimits
     origins: frozenset[str]
+    cors: CorsPolicy | None
     variants: Mapping[tuple[str, bool], Variant[CompiledRoute]]
 
 
@@ -130,28 +134,38 @@ class Site:
         configuration: see there.
         limiters: the tables; the same over reloads, so that no count is forgotten.
         addresses: the backends' connections, likewise.
+        functions: the functions in processes of their own, likewise.
 
     Attributes:
         router: finds the route of a request.
         apis: by name.
         plans: by name.
         used: the addresses that a route may call.
+        processes: the functions in processes of their own, likewise.
         unrouted: counts requests without a route.
 
     Raises: ConfigurationError with all that does not fit together, and all that cannot be loaded or opened.
     """
 
-    def __init__(self, configuration: Configuration, limiters: Limiters, addresses: Addresses) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        limiters: Limiters,
+        addresses: Addresses,
+        functions: FunctionRegistry | None = None,
+    ) -> None:
         rules.check(configuration)
         problems = Problems()
         self.configuration = configuration
         self.now_ns = limiters.now_ns
         self.plans = {name: UsagePlan(name, plan, limiters) for name, plan in configuration.plans.items()}
-        compiler = _Compiler(configuration, limiters, addresses, self.plans, problems)
+        compiler = _Compiler(configuration, limiters, addresses, functions or FunctionRegistry(), self.plans, problems)
         self.apis = {name: compiler.api(name, api) for name, api in configuration.apis.items()}
         routed = {name: _routed(name, configuration.apis[name], api) for name, api in self.apis.items()}
         self.router = Router(routed, configuration.domains, configuration.encoded_slash)
         self.used = tuple(compiler.used)
+        self.processes = tuple(compiler.processes())
+        self.has_cors = any(api.cors is not None for api in self.apis.values())
         self.responses = GatewayResponses(configuration.responses, configuration.problem_json)
         self.plain_responses = GatewayResponses({})  # where a configured template cannot be filled in
         self.trusted_proxies = Networks(configuration.trusted_proxies) or None
@@ -230,10 +244,12 @@ class _Compiler:
         configuration: Configuration,
         limiters: Limiters,
         addresses: Addresses,
+        functions: FunctionRegistry,
         plans: dict[str, UsagePlan],
         problems: Problems,
     ) -> None:
         self.used: list[Address] = []
+        self._callables = Callables(configuration, functions, self._address)
         self._problems = problems
         self._configuration = configuration
         self._limiters = limiters
@@ -246,13 +262,15 @@ class _Compiler:
             for stage in plan.stages:
                 self._plans.setdefault(stage, {}).update(dict.fromkeys(plan.keys, plans[name]))
 
+    def processes(self) -> list[FunctionProcesses]:
+        """Return the functions in processes of their own."""
+        return self._callables.processes
+
     def api(self, name: str, api: Api) -> CompiledApi:
         authorizers = {}
         for label, one in api.authorizers.items():
-            with self._problems.at("apis", name, "authorizers", label, "function"):
-                function, events = self._function(one.function, AUTHORIZERS), Events(api.type)
-                cache_key = tuple(map(Template, one.cache_key))
-                authorizers[label] = CachingAuthorizer(function, events, one.identity, one.ttl, cache_key)
+            with self._problems.at("apis", name, "authorizers", label, "jwt" if one.jwt else "function"):
+                authorizers[label] = self._callables.authorizer(api, one)
         given = {**self._configuration.responses, **api.responses}
         variants = {}
         for stage_name, stage in api.stages.items():
@@ -265,6 +283,7 @@ class _Compiler:
             Template(api.route_selection),
             api.limits,
             frozenset(origin.lower() for origin in api.origins),
+            cors_of(api),
             variants,
         )
 
@@ -296,7 +315,7 @@ class _Compiler:
         key: str,
         route: Route,
         variables: Mapping[str, str],
-        authorizer: CachingAuthorizer | None,
+        authorizer: Authorizer | None,
         meter: Meter,
     ) -> CompiledRoute:
         allow, deny, plans = Networks(route.allow), Networks(route.deny), self._plans.get(path, {})
@@ -312,7 +331,7 @@ class _Compiler:
         return CompiledRoute(
             key,
             integration,
-            Guard(allow, deny, authorizer, keys) if guarded else None,
+            Guard(allow, deny, authorizer, keys, frozenset(route.scopes)) if guarded else None,
             Chain(self._limiters, levels) if key != "$disconnect" else None,
             levels,
             plans if key != "$disconnect" else None,
@@ -346,16 +365,13 @@ class _Compiler:
             return MockIntegration(route.mock.status, route.mock.headers, route.mock.body)
         if route.function is not None:
             events = Events(api.type, route.payload_format, api.binary_media_types)
-            function = self._function(route.function, FUNCTIONS)
+            function = self._callables.function(route.function, FUNCTIONS)
             return FunctionIntegration(function, events, route.timeout, route.max_body, Transform(route.request))
         if route.proxy is not None:
             return self._proxy(route.proxy, route, variables)
         assert route.aggregate is not None
         parts = {name: self._proxy(proxy, route, variables) for name, proxy in route.aggregate.items()}
         return AggregateIntegration(parts, route.timeout, route.max_body)
-
-    def _function(self, function: Any, pool: FunctionPool) -> Function:
-        return LocalFunction(function, pool)
 
     def _proxy(self, proxy: Proxy, route: Route, variables: Mapping[str, str]) -> ProxyIntegration:
         urls = parse_urls(proxy.to, variables)

@@ -14,7 +14,7 @@ How a log becomes a report:
     measures.py            what is counted meanwhile, in bounded memory (_counting.pyx: per key)
     arrays.py, logs.py     `replay` and `replay_log`
     clients.py             which clients look like programs
-    search.py, answer.py   the smallest limits that touch few clients, and what they do
+    search.py, answer.py   the smallest limits that touch few clients, and what they do (by client: _grouped.pyx)
     report.py              the results of both commands, as dataclasses
     render/                reports for people: text, HTML and its charts, configuration
     cli/                   the commands

@@ -1,6 +1,7 @@
 """The answer of `ratelimit suggest`: limits, what they do, and the clients above them."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from ..quota import Quota
 from .batch import UNKNOWN
 from .clients import CLASSES, Clients, most_frequent
 from .limits import Limit, at_most, at_once
-from .logs import Rooms, paths, recorded
+from .logs import paths, recorded
 from .report import TOO_FEW, Above, Answer, Group, Peaks, Point, Suggestion
 from .search import Replays, accepted, grid, part, suggest
 from .trace import Trace
@@ -55,10 +56,9 @@ class Inquiry:
         self.replayed = replayed
         self.agents, self.targets = reader.agents.texts(), reader.targets.texts()
         self.size = reader.distinct
-        self.rooms = Rooms(trace, None if reader.more_keys else reader.distinct)
         self.clients = Clients(trace, self.size, self.agents, self.targets, period_ns)
         self.usual = self.clients.usual()
-        self.replays = Replays(trace, self.rooms, replayed)
+        self.replays = Replays(trace, replayed)
         if clients_at_most is None:
             self.allowed = int((refuse_at_most or 0) * len(trace))
         else:
@@ -81,7 +81,7 @@ class Inquiry:
                     found.append(self.described(spec, self.replays))
             numbers = grid([one.number for one in found]) if found else []
             for i, spec in enumerate(specs):
-                found[i] = self.described(spec, self.replays, numbers)
+                found[i] = replace(found[i], curve=self.curve(spec, self.replays, numbers))
             above = self.above(specs[0]) if specs else []
             if self.by is not None:
                 groups = self.grouped()
@@ -120,7 +120,7 @@ class Inquiry:
     ) -> "Iterator[LimitSpec | None]":
         """Yield the smallest limit of each algorithm, or None if no limit fits or there are too few clients."""
         if self.clients_at_most is None:
-            replays = Replays(trace, Rooms(trace, self.size), self.replayed)
+            replays = Replays(trace, self.replayed)
             measure, below = cache(replays.refused), len(trace) + 1
         else:
             usual = clients.usual() & self.usual
@@ -132,27 +132,29 @@ class Inquiry:
             # than half of it, or does it touch a client whose peak is less than a half of the limit.
             peak = int(peaks[min(allowed, len(peaks) - 1)])
             part_of = _part_of(trace, usual & (clients.peaks > peak // 4))
-            replays = Replays(part_of, Rooms(part_of, self.size), self.replayed)
+            replays = Replays(part_of, self.replayed)
             measure, below = cache(lambda limit: replays.touched(limit, self.size, allowed)), 2 * peak + 2
         for algorithm in algorithms:
             yield suggest(measure, algorithm, allowed, self.period_ns, below)
 
-    def described(self, spec: LimitSpec, replays: Replays, numbers: list[int] | None = None) -> Suggestion:
-        """Return the effect of a limit, and of limits with other numbers."""
-        burst = at_once(spec) if spec.algorithm in ("token-bucket", "leaky-bucket") else None
-        refused = replays.refused_by_client(Limit((spec,)), self.size)
-        curve = [
-            Point(number, *self._effect(replays.refused_by_client(Limit((other,)), self.size)))
-            for number in numbers or []
-            if accepted(spec.algorithm, number, self.period_ns, burst)
-            and (other := part(spec.algorithm, number, self.period_ns, burst))
-        ]
-        touched, total = self._effect(refused)
+    def described(self, spec: LimitSpec, replays: Replays) -> Suggestion:
+        """Return the effect of a limit."""
+        touched, total = self._effect(replays.refused_by_client(Limit((spec,)), self.size))
         share = total / max(len(replays), 1)
         return Suggestion(
             spec.algorithm, str(spec), spec.quota.limit, spec.quota.period, at_once(spec), touched, total, share,
-            at_most(spec), curve,
+            at_most(spec),
         )  # fmt: skip
+
+    def curve(self, spec: LimitSpec, replays: Replays, numbers: list[int]) -> list[Point]:
+        """Return the effect of limits with other numbers."""
+        burst = at_once(spec) if spec.algorithm in ("token-bucket", "leaky-bucket") else None
+        return [
+            Point(number, *self._effect(replays.refused_by_client(Limit((other,)), self.size)))
+            for number in numbers
+            if accepted(spec.algorithm, number, self.period_ns, burst)
+            and (other := part(spec.algorithm, number, self.period_ns, burst))
+        ]
 
     def _effect(self, refused: NDArray[np.int64]) -> tuple[int, int]:
         return int(np.count_nonzero(refused[: self.size][self.usual])), int(refused.sum())
@@ -208,7 +210,7 @@ class Inquiry:
             else:
                 allowed = max(int(self.clients_at_most * usual), 1)
             [spec] = self.search(self.algorithms[:1], trace, clients, allowed)
-            replays = Replays(trace, Rooms(trace, self.size), self.replayed)
+            replays = Replays(trace, self.replayed)
             result.append(Group(texts[number], len(trace), None if spec is None else self.described(spec, replays)))
         return result
 

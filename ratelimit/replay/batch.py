@@ -34,11 +34,12 @@ class Batch(NamedTuple):
         columns: list[Any] = [column[where] if len(column) == size else column for column in self]
         return Batch(*columns)
 
-    def sorted(self) -> "Batch":
-        """Return the same requests by time; those with equal times keep their order."""
-        if (self.times[1:] >= self.times[:-1]).all():
+    def sorted(self, by: str = "times") -> "Batch":
+        """Return the same requests in the order of a column; those with equal values keep their order."""
+        column = getattr(self, by)
+        if (column[1:] >= column[:-1]).all():
             return self
-        return self.at(np.argsort(self.times, kind="stable"))
+        return self.at(np.argsort(column, kind="stable"))
 
 
 def together(batches: list[Batch]) -> Batch:

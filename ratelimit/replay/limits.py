@@ -79,4 +79,4 @@ def memory_ns(spec: LimitSpec) -> int:
         return 0
     if spec.algorithm in ("token-bucket", "leaky-bucket"):
         return at_once(spec) * -(-period // spec.quota.limit)
-    return 2 * period if spec.algorithm == "sliding-window" else period
+    return 2 * period if spec.algorithm == "sliding-window" or spec.quota.calendar else period

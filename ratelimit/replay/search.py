@@ -5,29 +5,35 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import TableFull
+from .._limiter import parameters
 from ..language import LimitSpec
 from ..quota import Quota
+from ._grouped import Refusals
+from .batch import Batch
 from .limits import Limit
-from .logs import Rooms
 from .trace import Trace
 
 BURSTS = [round(size * 10**power) for power in range(7) for size in (1, 1.5, 2, 3, 5, 7)]
 
 
 class Replays:
-    """A trace that is decided again and again.
+    """Requests that are decided again and again, client by client.
 
     Args:
-        rooms: of the trace.
+        trace: it has an id for each client.
         replayed: called with the number of decisions made.
     """
 
-    def __init__(self, trace: Trace, rooms: Rooms, replayed: Callable[[int], object] = lambda size: None) -> None:
-        self.trace, self.rooms, self.replayed = trace, rooms, replayed
+    def __init__(self, trace: Trace, replayed: Callable[[int], object] = lambda size: None) -> None:
+        self.replayed = replayed
+        unmerged, self._grouped = Trace(by="keys"), Trace(by="keys")
+        for batch in trace.batches():
+            unmerged.add(Batch(*batch[:3]))
+        for batch in unmerged.batches():  # they are merged only once: now the runs of the result do not overlap
+            self._grouped.add(batch)
 
     def __len__(self) -> int:
-        return len(self.trace)
+        return len(self._grouped)
 
     def refused(self, limit: Limit) -> int:
         """How many requests the limit refuses."""
@@ -35,23 +41,22 @@ class Replays:
 
     def touched(self, limit: Limit, size: int, enough: int) -> int:
         """How many of the first `size` clients the limit refuses at least once; it stops beyond `enough`."""
-        return int(np.count_nonzero(self.refused_by_client(limit, size, enough)[:size]))
+        return self._decided(limit, size, enough).touched
 
-    def refused_by_client(self, limit: Limit, size: int, enough: int | None = None) -> NDArray[np.int64]:
+    def refused_by_client(self, limit: Limit, size: int) -> NDArray[np.int64]:
         """For each client how many requests the limit refuses; at last, for all with other ids."""
-        while True:
-            limiter = limit.make(self.rooms.of(limit))
-            counts = np.zeros(size + 1, np.int64)
-            try:
-                for batch in self.trace.batches():
-                    ids = batch.ids[~limiter.allow_many(batch.keys, now=batch.times)]
-                    self.replayed(len(batch.times))
-                    counts += np.bincount(np.minimum(ids, size), minlength=size + 1)
-                    if enough is not None and np.count_nonzero(counts[:size]) > enough:
-                        break
-                return counts
-            except TableFull:
-                self.rooms.grow(limit)
+        return self._decided(limit, size, None).counts
+
+    def _decided(self, limit: Limit, size: int, enough: int | None) -> Refusals:
+        [spec] = limit.parts
+        measure = getattr(parameters, spec.algorithm.replace("-", "_"))
+        refusals = Refusals(measure(spec.quota, **dict(spec.options)), size)
+        for batch in self._grouped.batches():
+            refusals.add(batch.keys, batch.ids, batch.times)
+            self.replayed(len(batch.times))
+            if enough is not None and refusals.touched > enough:
+                break
+        return refusals
 
 
 def suggest(

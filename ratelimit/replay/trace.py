@@ -27,12 +27,16 @@ class Trace:
 
     Add batches, then read them by `batches`, as often as you like. Not thread-safe.
 
+    Args:
+        by: the column that they are sorted by.
+
     Attributes:
         requests: how many there are.
         first_ns, last_ns: the earliest and the latest time; 0 without requests.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, by: str = "times") -> None:
+        self._by = by
         self.requests = 0
         self.first_ns = self.last_ns = 0
         self._file = tempfile.TemporaryFile(dir=spill_folder())  # noqa: SIM115  (it lives as long as the trace)
@@ -55,18 +59,18 @@ class Trace:
             self._write()
 
     def batches(self) -> Iterator[Batch]:
-        """All requests in order of time, at most BATCH_SIZE at a time."""
+        """All requests in order, at most BATCH_SIZE at a time."""
         self._write()
-        for batch in _merged(self._runs):
+        for batch in _merged(self._runs, self._by):
             for begin in range(0, len(batch.times), BATCH_SIZE):
                 yield batch.at(slice(begin, begin + BATCH_SIZE))
 
     def _write(self) -> None:
         if not self._waiting:
             return
-        batch = together(self._waiting).sorted()
+        batch = together(self._waiting).sorted(self._by)
         self._waiting, self._waiting_size = [], 0
-        first, last = int(batch.times[0]), int(batch.times[-1])
+        first, last = int(batch.times.min()), int(batch.times.max())
         self.first_ns = min(self.first_ns, first) if self._runs else first
         self.last_ns = max(self.last_ns, last)
         begin = self._file.seek(0, os.SEEK_END)
@@ -79,7 +83,7 @@ class Trace:
                 begin,
                 len(self._runs),
                 len(batch.times),
-                first,
+                int(getattr(batch, self._by)[0]),
                 [np.empty(0, one.dtype) for one in batch],
                 [len(one) > 0 for one in batch],
             )
@@ -94,7 +98,7 @@ class _Run:
     begin: int
     number: int
     size: int
-    first_ns: int
+    first: int
     empty: list[NDArray[Any]]
     present: list[bool]
 
@@ -120,6 +124,10 @@ class _Head:
         self.piece = self.run.piece(self.next, size)
         self.next += size
 
+    def values(self, column: str) -> NDArray[Any]:
+        values: NDArray[Any] = getattr(self.piece, column)
+        return values
+
     @property
     def more(self) -> bool:
         """Whether requests of the run are not in memory yet."""
@@ -130,29 +138,29 @@ class _Head:
         return taken
 
 
-def _merged(runs: list[_Run]) -> Iterator[Batch]:
+def _merged(runs: list[_Run], by: str) -> Iterator[Batch]:
     piece_size = max(MERGED // max(len(runs), 1), SMALLEST_PIECE)
-    unopened = sorted(runs, key=lambda run: (run.first_ns, run.number), reverse=True)
+    unopened = sorted(runs, key=lambda run: (run.first, run.number), reverse=True)
     heads: list[_Head] = []
     while heads or unopened:
         if not heads:
             heads.append(_Head(unopened.pop(), piece_size))
-        while unopened and unopened[-1].first_ns <= max(int(head.piece.times[-1]) for head in heads):
+        while unopened and unopened[-1].first <= max(int(head.values(by)[-1]) for head in heads):
             heads.append(_Head(unopened.pop(), piece_size))
             heads.sort(key=lambda head: head.run.number)
         # Of a run that goes on, what follows may have the time of its piece's last request, but not an earlier one.
-        ends = [int(head.piece.times[-1]) for head in heads if head.more]
+        ends = [int(head.values(by)[-1]) for head in heads if head.more]
         if not ends:
-            yield together([head.piece for head in heads]).sorted()
+            yield together([head.piece for head in heads]).sorted(by)
             heads = []
             continue
         until = min(ends)
-        ready = [head.take(int(np.searchsorted(head.piece.times, until, "left"))) for head in heads]
+        ready = [head.take(int(np.searchsorted(head.values(by), until, "left"))) for head in heads]
         if any(len(batch.times) for batch in ready):
-            yield together(ready).sorted()
+            yield together(ready).sorted(by)
         else:  # all begin at that time: the first run goes first
-            head = next(head for head in heads if head.piece.times[0] == until)
-            yield head.take(int(np.searchsorted(head.piece.times, until, "right")))
+            head = next(head for head in heads if head.values(by)[0] == until)
+            yield head.take(int(np.searchsorted(head.values(by), until, "right")))
         for head in heads:
             if not len(head.piece.times) and head.more:
                 head.load()

@@ -1,6 +1,7 @@
 """The limiters of the limits in a file. A reload keeps them, so that what was spent stays spent."""
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,7 +82,9 @@ class Tables:
 def _shape(number: int, spec: LimitSpec) -> str:
     """Return the part of a table's name that differs where one table cannot hold both limits."""
     parts = [str(number), spec.algorithm]
-    if spec.algorithm in WINDOWS:
+    if spec.quota.calendar:
+        parts.append(re.sub(r"\W+", "-", spec.quota.calendar))
+    elif spec.algorithm in WINDOWS:
         seconds, rest = divmod(spec.quota.period_ns, NS_PER_SECOND)
         parts.append(f"{spec.quota.period_ns}ns" if rest else f"{seconds}s")
     if spec.algorithm == "sliding-log":

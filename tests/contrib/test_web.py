@@ -67,6 +67,16 @@ def test_ignores_the_field_of_a_client(subject, clock):
     assert [app.request(headers={"X-Forwarded-For": f"6.6.6.{number}"}).status for number in range(3)][-1] == 429
 
 
+def test_clients_without_an_address(subject, clock):
+    """A server that listens on a Unix socket has none; its proxy may be trusted."""
+    app = subject(clock=clock)
+    assert app.statuses("/", "/", "/", address="", headers={"X-Forwarded-For": "6.6.6.6"}) == [200, 200, 429]
+    trusting = subject(clock=clock, trusted_proxies=["unix"])
+    for address in ("198.51.100.1", "198.51.100.2"):
+        forwarded = {"X-Forwarded-For": f"6.6.6.6, {address}"}
+        assert trusting.statuses("/", "/", "/", address="", headers=forwarded) == [200, 200, 429]
+
+
 def test_answers_a_refused_request(subject, clock):
     app = subject(clock=clock)
     app.statuses("/", "/")

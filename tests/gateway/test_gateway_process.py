@@ -130,7 +130,7 @@ def test_file_that_is_being_written_is_not_read(monkeypatch):
             read_at.append(len(looks))
 
     monkeypatch.setattr(worker, "_state", state)
-    monkeypatch.setattr(worker, "_read", lambda file, tables: Read())
+    monkeypatch.setattr(worker, "_read", lambda file, tables, options: Read())
 
     async def follow():
         task = asyncio.create_task(worker._follow(Served(), "file", "memory", True, states[0]))

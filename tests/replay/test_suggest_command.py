@@ -9,7 +9,7 @@ from ratelimit.replay import answer as answer_module
 from ratelimit.replay import replay_log
 from ratelimit.replay.cli import suggest as suggest_command
 from ratelimit.replay.limits import Limit
-from ratelimit.replay.logs import Rooms, recorded
+from ratelimit.replay.logs import recorded
 from ratelimit.replay.search import Replays, smallest
 
 
@@ -19,7 +19,7 @@ def trace(made_log):
 
     reader = Reader([str(made_log)])
     recording, _ = recorded(reader)
-    return Replays(recording, Rooms(recording, reader.distinct))
+    return Replays(recording)
 
 
 @pytest.fixture(scope="module")

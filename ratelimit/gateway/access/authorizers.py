@@ -1,32 +1,78 @@
 """Functions that decide about a request by its credentials, and their answers, which are kept for a while."""
 
 import logging
+import re
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 from ..exchange import Exchange
-from ..functions.events import Events
+from ..functions.events import Events, method_arn
 from ..functions.invocation import Function
 from ..http.errors import Refusal
 from ..templates.template import Template
+from .policies import allows
 
 log = logging.getLogger("ratelimit.gateway")
 MAX_CACHED_ANSWERS = 10_000
 TIMEOUT = 10.0  # seconds for one answer
 
 
-class CachingAuthorizer:
-    """An authorizer and its answers.
+class Authorizer(Protocol):
+    """Decides about requests."""
+
+    async def ask(self, exchange: Exchange) -> dict[str, Any]:
+        """Return the answer that authorizes the request; raise a Refusal if it does not."""
+
+
+class Identity:
+    """The identity of a client.
 
     Args:
-        function: of an event; returns a bool, or `{"isAuthorized": bool, "context": {...}, "usageIdentifierKey": the
-            value of an API key}`.
+        sources: names of headers, or variables such as `$request.querystring.token`.
+        pattern: that the whole first value must match.
+    """
+
+    def __init__(self, sources: Sequence[str], pattern: str | None = None) -> None:
+        self._sources = [Template(one if one.startswith("$") else f"$request.header.{one}") for one in sources]
+        names = [name for one in self._sources for name in one.names]
+        headers = [name.removeprefix("request.header.") for name in names if name.startswith("request.header.")]
+        self._headers = frozenset(name.lower().encode() for name in headers)
+        self._pattern = re.compile(pattern) if pattern else None
+
+    def of(self, exchange: Exchange) -> tuple[str, ...]:
+        """Return the values of a request; raise a Refusal where one is missing, or a header occurs twice."""
+        found = [header for header, _ in exchange.request.raw_headers if header in self._headers]
+        if len(found) > len(set(found)):
+            raise Refusal("BAD_REQUEST", "a header that identifies the client occurs twice")
+        values = tuple(one.fill(exchange) for one in self._sources)
+        for source, value in zip(self._sources, values, strict=True):
+            if not value:
+                raise Refusal("UNAUTHORIZED", f"no {source.text}")
+        if self._pattern is not None and values and self._pattern.fullmatch(values[0]) is None:
+            raise Refusal("UNAUTHORIZED", "the identity does not match the pattern")
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    until: float
+    answer: dict[str, Any]
+
+
+class CachingAuthorizer:
+    """An authorizer that is a function, and its answers.
+
+    Args:
+        function: of an event; returns a bool, `{"isAuthorized": bool, "context": {...}, "usageIdentifierKey": the value
+            of an API key}`, or an IAM policy.
         events: makes its events.
-        identity: the header that identifies the client; a request without it is refused.
-        ttl: seconds for which an answer holds for the same identity, stage and route.
+        form: of the events.
+        identity: identifies the client.
+        ttl: seconds for which an answer holds for the same identity, stage and route; a policy for all routes.
         cache_key: what else must be the same.
         clock: seconds.
     """
@@ -35,63 +81,88 @@ class CachingAuthorizer:
         self,
         function: Function,
         events: Events,
-        identity: str,
+        form: str,
+        identity: Identity,
         ttl: float,
         cache_key: Sequence[Template] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._function = function
         self._events = events
+        self._form = form
         self._identity = identity
         self._ttl = ttl
         self._cache_key = cache_key
         self._clock = clock
-        self._answers: dict[bytes, tuple[float, dict[str, Any]]] = {}
+        self._answers: dict[bytes, _Kept] = {}
 
     async def ask(self, exchange: Exchange) -> dict[str, Any]:
         """Return the answer that authorizes the request; raise a Refusal if it does not."""
-        request, destination = exchange.request, exchange.destination
-        identity = request.header(self._identity)
-        if not identity:
-            raise Refusal("UNAUTHORIZED", f"no {self._identity} header")
-        name = self._identity.lower().encode()
-        if sum(header == name for header, _ in request.raw_headers) > 1:
-            raise Refusal("BAD_REQUEST", f"{self._identity} twice")
-        dependencies = identity, destination.stage, destination.route, *(one.fill(exchange) for one in self._cache_key)
-        label = sha256(repr(dependencies).encode()).digest()  # of headers that may have 64 KB each
-        until, answer = self._answers.get(label, (0.0, {}))
-        if self._clock() >= until:
-            answer = await self._call(exchange)
+        identity, destination = self._identity.of(exchange), exchange.destination
+        more = tuple(one.fill(exchange) for one in self._cache_key)
+        everywhere = _label("policy", destination.stage, *identity, *more)
+        here = _label("answer", destination.stage, destination.route, *identity, *more)
+        answer = self._kept(everywhere) or self._kept(here)
+        if answer is None:
+            answer = await self._call(exchange, identity)
             if self._ttl:
                 if len(self._answers) >= MAX_CACHED_ANSWERS:
                     self._answers.clear()
-                self._answers[label] = (self._clock() + self._ttl, answer)
-        if not answer["isAuthorized"]:
+                label = everywhere if "policyDocument" in answer else here
+                self._answers[label] = _Kept(self._clock() + self._ttl, answer)
+        if not self._allows(answer, exchange):
             raise Refusal("ACCESS_DENIED", "the authorizer denies")
         return answer
 
-    async def _call(self, exchange: Exchange) -> dict[str, Any]:
+    def _kept(self, label: bytes) -> dict[str, Any] | None:
+        kept = self._answers.get(label)
+        return kept.answer if kept is not None and self._clock() < kept.until else None
+
+    def _allows(self, answer: dict[str, Any], exchange: Exchange) -> bool:
+        if "policyDocument" not in answer:
+            return bool(answer["isAuthorized"])
         try:
-            answer = deepcopy(
-                await self._function.invoke(self._events.make(exchange, b""), TIMEOUT)
-            )  # the function's own
+            return allows(answer["policyDocument"], method_arn(exchange))
+        except ValueError as error:
+            log.error("the policy of an authorizer cannot be read: %s", error)
+            raise Refusal("AUTHORIZER_FAILURE", str(error)) from error
+
+    async def _call(self, exchange: Exchange, identity: tuple[str, ...]) -> dict[str, Any]:
+        event = self._events.for_authorizer(exchange, self._form, identity)
+        try:
+            answer = deepcopy(await self._function.invoke(event, TIMEOUT))  # the function's own
         except Refusal:
             raise
         except Exception as error:
+            if str(getattr(error, "message", error)) == "Unauthorized":  # by which a function asks for a 401
+                raise Refusal("UNAUTHORIZED", "the authorizer refuses") from error
             log.exception("the authorizer failed")
             raise Refusal("AUTHORIZER_FAILURE", repr(error)) from error
         if isinstance(answer, bool):
             return {"isAuthorized": answer}
         if _is_answer(answer):
-            return answer  # type: ignore[no-any-return]
+            return _with_principal(answer)
         log.error("the authorizer returned neither a bool nor an answer: %r", answer)
         raise Refusal("AUTHORIZER_FAILURE", "not an answer")
+
+
+def _label(*dependencies: str) -> bytes:
+    """Return a short label of what an answer depends on, such as headers of 64 KB each."""
+    return sha256(repr(dependencies).encode()).digest()
 
 
 def _is_answer(answer: Any) -> bool:
     return (
         isinstance(answer, dict)
-        and isinstance(answer.get("isAuthorized"), bool)
+        and isinstance(answer.get("isAuthorized"), bool) is not ("policyDocument" in answer)
         and isinstance(answer.get("context"), dict | None)
         and isinstance(answer.get("usageIdentifierKey"), str | None)
+        and isinstance(answer.get("principalId", ""), str)
     )
+
+
+def _with_principal(answer: dict[str, Any]) -> dict[str, Any]:
+    """Add the principal to the context, where functions and templates find it."""
+    if "principalId" not in answer:
+        return answer
+    return {**answer, "context": {"principalId": answer["principalId"], **(answer.get("context") or {})}}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..._addresses import Networks
 from ..exchange import Caller, Exchange
 from ..http.errors import Refusal
-from .authorizers import CachingAuthorizer
+from .authorizers import Authorizer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,12 +17,14 @@ class Guard:
         allow, deny: networks; with `allow`, other addresses are refused.
         authorizer: asked next.
         keys: the names of the API keys that are accepted, by value; None where no key is required.
+        scopes: of which a JSON Web Token must have one; empty for any.
     """
 
     allow: Networks
     deny: Networks
-    authorizer: CachingAuthorizer | None
+    authorizer: Authorizer | None
     keys: Mapping[str, str] | None
+    scopes: frozenset[str] = frozenset()
 
     def check_address(self, client: str) -> None:
         """Refuse a client by its address; one without an address is in every list of `deny`."""
@@ -37,6 +39,8 @@ class Guard:
         if self.authorizer is not None:
             answer = await self.authorizer.ask(exchange)
             context = answer.get("context")
+            if self.scopes and self.scopes.isdisjoint((context or {}).get("scopes", ())):
+                raise Refusal("ACCESS_DENIED", "the token has none of the scopes")
             value = answer.get("usageIdentifierKey") or value
         if self.keys is None:
             return Caller(authorizer=context or {})

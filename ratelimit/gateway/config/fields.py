@@ -11,6 +11,8 @@ from ..._configuration.problems import Problem, fault, faults
 from ..templates.template import Template
 from ..templates.transform import Transform
 
+FUNCTION = r"[\w.]+:\w+|[A-Za-z0-9_-]+"
+
 
 def _template(text: str) -> str:
     Template(text)
@@ -35,7 +37,7 @@ def _transform(rules: Mapping[str, str], prefix: str = "") -> Mapping[str, str]:
 
 
 def _function(function: Any) -> Any:
-    if not callable(function) and not (isinstance(function, str) and re.fullmatch(r"[\w.]+:\w+", function)):
+    if not callable(function) and not (isinstance(function, str) and re.fullmatch(FUNCTION, function)):
         raise fault("a callable, or a text such as 'package.module:name'")
     return function
 
@@ -44,7 +46,7 @@ TemplateText = Annotated[Text, AfterValidator(_template)]
 Function = Annotated[
     Callable[..., Any] | str,
     PlainValidator(_function),
-    WithJsonSchema({"type": "string", "pattern": r"^[\w.]+:\w+$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^(?:{FUNCTION})$"}),
 ]
 Timeout = Annotated[Number, between(0.05, 29, "seconds")]
 Variables = Names[Text]

@@ -1,14 +1,18 @@
 """From a YAML file to a configuration. Everything that is wrong in it is reported at once, with its line."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path as FilePath
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..._configuration.problems import ConfigurationError, lines, problems_of
-from ..._configuration.tree import Tree, located
+from ..._configuration.problems import ConfigurationError, Path, Problem, lines, problems_of
+from ..._configuration.tree import Tree
+from ..aws.convert import Options, convert, is_template, source_line
+from ..aws.tree import TemplateTree
 from . import rules
 from .model import Configuration
 
@@ -31,36 +35,81 @@ class Document:
 
     Args:
         file: the name of the file.
-        tree: its values with their lines.
+        line_of: gives the line of a path of the configuration.
         configuration: the configuration.
         warnings: lines about what is probably a mistake.
+        value: what a template was converted to; None for a file of our own.
     """
 
     file: str
-    tree: Tree
+    line_of: Callable[[Path], int]
     configuration: Configuration
     warnings: tuple[str, ...]
+    value: dict[str, Any] | None = None
 
     @classmethod
-    def read(cls, path: str | FilePath) -> "Document":
-        """Read a file. The exceptions are those of `read_file`."""
-        file = str(path)
-        with located(file, tree := Tree()):
-            tree.compose(FilePath(path).read_bytes())
-            configuration = _validated(tree)
+    def read(cls, path: str | FilePath, options: Options | None = None) -> "Document":
+        """Read a file, or a template with its options. The exceptions are those of `read_file`."""
+        file, content = str(path), FilePath(path).read_bytes()
+        tree, conversion = Tree(), None
+        line_of: Callable[[Path], int] = tree.line_of
+        with _located(file, lambda path: tree.line_of(path)):
+            tree.compose(content)
+            if is_template(tree.names()):
+                tree = template = TemplateTree()
+                template.compose(content)
+                conversion = convert(template, FilePath(path).parent, options or Options())
+            elif options is not None and (options.parameters or options.functions):
+                raise ValueError("--parameter and --function are for templates")
+        if conversion is not None:
+            draft = conversion.draft
+            line_of = partial(source_line, draft)
+        with _located(file, line_of):
+            configuration = _validated(tree.value() if conversion is None else conversion.value)
             rules.check(configuration)
-        warnings = [problem.located(tree.line_of) for problem in rules.warnings(configuration)]
-        return cls(file, tree, configuration, tuple(lines(warnings, file, "warning: ")))
+        found = [problem.located(line_of) for problem in rules.warnings(configuration)]
+        if conversion is not None:
+            found = conversion.notes + [one for one in found if _concerns_templates(one)]
+        configuration = with_folders(configuration, FilePath(path).parent)
+        value = None if conversion is None else conversion.value
+        return cls(file, line_of, configuration, tuple(lines(found, file, "warning: ")), value)
 
     @contextmanager
     def located(self) -> Iterator[None]:
         """Add file and line to a ConfigurationError that is raised within."""
-        with located(self.file, self.tree):
+        with _located(self.file, self.line_of):
             yield
 
 
-def _validated(tree: Tree) -> Configuration:
+@contextmanager
+def _located(file: str, line_of: Callable[[Path], int]) -> Iterator[None]:
     try:
-        return _ADAPTER.validate_python(tree.value())
+        yield
+    except ConfigurationError as error:
+        problems = [problem.located(line_of) for problem in error.problems]
+        raise ConfigurationError(problems, file) from error.__cause__
+
+
+def _concerns_templates(problem: Problem) -> bool:
+    """Whether a warning about a configuration is one about the template, too."""
+    return problem.path[:1] in (("max_keys",), ("plans",))
+
+
+def with_folders(configuration: Configuration, folder: FilePath) -> Configuration:
+    """Return a configuration whose functions have the folders that are meant relative to that of the file."""
+
+    def beside(path: str) -> str:
+        return str((folder / path).absolute())
+
+    functions = {
+        name: replace(one, folder=beside(one.folder), layers=tuple(map(beside, one.layers)))
+        for name, one in configuration.functions.items()
+    }
+    return replace(configuration, functions=functions) if functions else configuration
+
+
+def _validated(value: Any) -> Configuration:
+    try:
+        return _ADAPTER.validate_python(value)
     except ValidationError as error:
         raise ConfigurationError(problems_of(error, Configuration)) from None

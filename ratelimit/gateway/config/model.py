@@ -38,7 +38,9 @@ from ..._engine.constants import NS_PER_SECOND
 from ...language import LimitSpec
 from ..routing.table import METHODS
 from ..templates.gateway_responses import TYPES
+from .access import Authorizer, Cors
 from .fields import Function, HeaderTemplates, TemplateText, Timeout, TransformRules, Variables
+from .functions import FunctionProcess
 
 
 @model
@@ -168,7 +170,8 @@ class Route:
     proxy: Backend | None = None
     """A backend: an address, a list of addresses, or an object with more settings."""
     function: Function | None = None
-    """A Python function of the event, sync or async: `package.module:name`, or in Python a callable."""
+    """A function of the event: `package.module:name`, sync or async; the name of one of `functions`; or in Python a
+    callable."""
     payload_format: Annotated[Text, matching(r"[12]\.0", "1.0 or 2.0")] = "2.0"
     """The form of the events of a function in an HTTP API: 2.0, or 1.0 as in REST APIs."""
     aggregate: Annotated[Names[Backend], Check("at least one backend", bool, minProperties=1)] | None = None
@@ -179,6 +182,8 @@ class Route:
     """Require a key of a usage plan for the stage in the header x-api-key."""
     authorizer: Text | None = None
     """The name of the authorizer that is asked first."""
+    scopes: Texts = ()
+    """Scopes of which a JSON Web Token must have one."""
     allow: Networks = ()
     """Networks such as `10.0.0.0/8`, from which alone requests are accepted. An empty list accepts all."""
     deny: Networks = ()
@@ -248,22 +253,6 @@ class Stage:
     """A share of the traffic that goes to another deployment."""
     shadow: Flag = False
     """Count the requests that the throttles of the stage and its routes would refuse, and admit them."""
-
-
-@model
-class Authorizer:
-    """A function that decides who may use a route."""
-
-    function: Function
-    """A function of the event: `package.module:name`, or in Python a callable. It returns true, false, or
-    `{"isAuthorized": bool, "context": {...}, "usageIdentifierKey": an API key}`."""
-    identity: Annotated[Text, matching(r"[!#$%&'*+.^_`|~\w-]+", "the name of a header")] = "authorization"
-    """The header that identifies the client. A request without it is refused with 401."""
-    ttl: Annotated[Number, between(0, 3600, "seconds")] = 300.0
-    """Seconds for which an answer is kept for the same identity, stage and route; 0 asks every time."""
-    cache_key: Many[TemplateText] = ()
-    """The values on which an answer depends besides identity, stage and route, such as `$context.httpMethod` and
-    `$context.path`. An answer that depends on more than these is used for requests for which it was not given."""
 
 
 @model
@@ -363,6 +352,8 @@ class Api:
     """Authorizers by name, for routes to refer to."""
     responses: Responses = Field(default_factory=no_names)
     """Answers of the gateway itself by case, such as THROTTLED or DEFAULT_4XX."""
+    cors: Cors | None = None
+    """In an HTTP API, which pages of other sites may read its answers."""
     binary_media_types: Texts = ()
     """In a REST API, the content types of bodies that functions get and give in base64, such as `image/*` or `*/*`."""
     route_selection: TemplateText = "$request.body.action"
@@ -452,6 +443,8 @@ class Configuration:
 
     apis: Annotated[ByName[Api], Check("at least one API", bool, minProperties=1)]
     """APIs by name."""
+    functions: ByName[Annotated[FunctionProcess, OrEmpty()]] = Field(default_factory=no_names)
+    """Functions that run outside of the gateway, by name, for routes and authorizers to refer to."""
     api_keys: NamesLike[KeyName, KeyValue] = Field(default_factory=no_names, repr=False)
     """API keys by name: 20 to 128 letters and digits each."""
     plans: ByName[Plan] = Field(default_factory=no_names)

@@ -21,6 +21,7 @@ def check(configuration: Configuration) -> None:
     problems = Problems()
     for name, api in configuration.apis.items():
         problems.extend(_below(("apis", name), _api(name, api)))
+        problems.extend(_below(("apis", name), _functions(api, configuration)))
     problems.extend(_api_keys(configuration))
     for name, plan in configuration.plans.items():
         problems.extend(_below(("plans", name), _plan(plan, configuration)))
@@ -33,12 +34,26 @@ def _below(path: Path, problems: Iterable[Problem]) -> Iterator[Problem]:
     return (problem._replace(path=(*path, *problem.path)) for problem in problems)
 
 
+def _functions(api: Api, configuration: Configuration) -> Iterator[Problem]:
+    """Names of functions that do not exist."""
+    named: list[tuple[Path, object]] = [
+        (("authorizers", name, "function"), one.function) for name, one in api.authorizers.items()
+    ]
+    for deployment in (None, *api.deployments):
+        named += [((*path, "function"), route.function) for _, path, route in api.located(deployment)]
+    for path, function in named:
+        if isinstance(function, str) and ":" not in function and function not in configuration.functions:
+            yield Problem(path, unknown("function", function, list(configuration.functions)))
+
+
 # --- one API
 
 
 def _api(name: str, api: Api) -> Iterator[Problem]:
     if api.type != "rest" and api.resources:
         yield Problem(("resources",), f"expected routes: only an API of type rest has resources, not {api.type}")
+    if api.type != "http" and api.cors is not None:
+        yield Problem(("cors",), f"expected only in an API of type http, not {api.type}")
     if api.type != "rest" and api.binary_media_types:
         yield Problem(("binary_media_types",), f"expected only in an API of type rest, not {api.type}")
     if api.type != "websocket":
@@ -58,6 +73,8 @@ def _api(name: str, api: Api) -> Iterator[Problem]:
             yield from _below(path, _websocket_route(key, route) if api.type == "websocket" else _route(key, route))
             if route.authorizer is not None and route.authorizer not in api.authorizers:
                 yield Problem((*path, "authorizer"), unknown("authorizer", route.authorizer, api.authorizers))
+            elif route.scopes and (route.authorizer is None or api.authorizers[route.authorizer].jwt is None):
+                yield Problem((*path, "scopes"), "expected with an authorizer that has jwt: no other knows scopes")
 
 
 def _stage_variables(stage: str, api: Api, deployment: str | None, variables: Collection[str]) -> Iterator[Problem]:
@@ -152,7 +169,7 @@ def _websocket_route(key: str, route: Route) -> Iterator[Problem]:
     """Check a route of a WebSocket API: clients are checked at $connect; messages have no status and no headers."""
     connect, websocket = key == "$connect", route.proxy is not None and route.proxy.websocket
     if not connect:
-        for name in ("api_key_required", "authorizer", "allow", "deny"):
+        for name in ("api_key_required", "authorizer", "scopes", "allow", "deny"):
             if getattr(route, name):
                 yield Problem((name,), f"expected only at $connect: no message is checked by the {name} of a route")
         if route.mock is not None and route.mock.headers:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from . import model
+from . import access, functions, model
 
 
 def schema() -> dict[str, Any]:
@@ -28,7 +28,7 @@ def schema() -> dict[str, Any]:
 def field_docs() -> dict[str, dict[str, str]]:
     """Read the texts below the fields of each class. Pydantic can do so, too, but at each start of the gateway."""
     docs: dict[str, dict[str, str]] = {}
-    for node in ast.parse(getsource(model)).body:
+    for node in (node for module in (model, access, functions) for node in ast.parse(getsource(module)).body):
         if isinstance(node, ast.ClassDef):
             docs[node.name] = {
                 field.target.id: cleandoc(text.value.value)

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 from ..exchange import Exchange
 from ..http.headers import Headers, combine
-from ..http.paths import PRINTABLE, SLASH
+from ..http.paths import SLASH
 
-ACCOUNT = "123456789012"
+ACCOUNT, REGION = "123456789012", "us-east-1"
 TEXT_TYPES = ("text/*", "application/json", "application/*+json", "application/javascript", "application/xml",
               "application/*+xml")  # fmt: skip
 _SPELLINGS = {"dnt": "DNT", "etag": "ETag", "te": "TE", "www-authenticate": "WWW-Authenticate"}
@@ -57,6 +57,29 @@ class Events:
         event["isBase64Encoded"] = encoded
         return event
 
+    def for_authorizer(self, exchange: Exchange, form: str, identity: Sequence[str]) -> dict[str, Any]:
+        """Return the event of an authorizer.
+
+        Args:
+            exchange: the request.
+            form: "token", "1.0" or "2.0".
+            identity: the values of the identity sources.
+        """
+        arn = method_arn(exchange)
+        if form == "token":
+            return {"type": "TOKEN", "authorizationToken": identity[0] if identity else "", "methodArn": arn}
+        if form == "2.0":
+            event = _v2(exchange, exchange.request.vouched_headers(), "", self.kind)
+            return {**event, "type": "REQUEST", "routeArn": arn, "identitySource": list(identity)}
+        if self.kind == "websocket":
+            event = _websocket(exchange, b"", exchange.request.vouched_headers())
+            del event["isBase64Encoded"]
+        else:
+            event = _v1(exchange, exchange.request.vouched_headers(), "", self.kind)
+        if self.kind == "http":
+            event.update(identitySource=",".join(identity), authorizationToken=identity[0] if identity else "")
+        return {**event, "type": "REQUEST", "methodArn": arn}
+
     def _body(self, body: bytes, content_type: str) -> tuple[str | None, bool]:
         """Return the body as text, and whether it is base64."""
         if not body:
@@ -91,10 +114,19 @@ def matches(kind: str, patterns: Sequence[str]) -> bool:
 
 
 def whole_path(exchange: Exchange, path: str) -> str:
-    """Return the path, encoded, with what leads to the stage before a path within it."""
-    segments = quote(exchange.request.raw_path, safe=PRINTABLE).split("/")
-    before = "/".join(segments[: exchange.destination.skipped + 1])
-    return before + (path or "/" + "/".join(exchange.raw_segments()))
+    """Return the path, encoded, that begins with the name of the stage, unless that is `$default`."""
+    stage = exchange.destination.stage
+    within = path or "/" + "/".join(exchange.raw_segments())
+    return within if stage == "$default" else f"/{stage}{within}"
+
+
+def method_arn(exchange: Exchange) -> str:
+    """Return the name of a request in IAM policies."""
+    destination = exchange.destination
+    what = f"{exchange.request.method}{destination.path.replace(SLASH, '/')}"
+    if exchange.request.websocket.connection:
+        what = destination.route
+    return f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{destination.api}/{destination.stage}/{what}"
 
 
 def resource_of(route: str) -> str:
@@ -174,7 +206,7 @@ def authorizer_v2(given: Mapping[str, Any]) -> dict[str, Any]:
 def _v1(exchange: Exchange, headers: Headers, path: str, kind: str) -> dict[str, Any]:
     request, destination, caller = exchange.request, exchange.destination, exchange.caller
     resource = resource_of(destination.route)
-    whole = exchange.request.raw_path.decode("latin-1")
+    whole = whole_path(exchange, "")
     within = destination.path.replace(SLASH, "/")
     if kind == "http" or path:  # its path has that of the stage, too
         within = whole_path(exchange, path)

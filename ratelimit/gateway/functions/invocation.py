@@ -2,12 +2,12 @@
 
 import inspect
 import time
-import uuid
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 
 from .pool import FunctionPool
+from .runner import Context
 
 
 class Function(Protocol):
@@ -19,33 +19,6 @@ class Function(Protocol):
         Raises: TimeoutError after so many seconds; Refusal where it cannot be called; any other exception of the
             function itself.
         """
-
-
-class Context:
-    """The second argument of a handler: the attributes and methods of the context that AWS Lambda passes.
-
-    Args:
-        name: of the function.
-        deadline: by `time.monotonic`, when the call is given up.
-        memory: in MB; only reported.
-    """
-
-    function_version = "$LATEST"
-    identity = None
-    client_context = None
-
-    def __init__(self, name: str, deadline: float, memory: int = 128) -> None:
-        self.function_name = name
-        self.invoked_function_arn = f"arn:aws:lambda:us-east-1:123456789012:function:{name}"
-        self.memory_limit_in_mb = str(memory)
-        self.aws_request_id = str(uuid.uuid4())
-        self.log_group_name = f"/aws/lambda/{name}"
-        self.log_stream_name = "local"
-        self._deadline = deadline
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until the call is given up."""
-        return max(0, int((self._deadline - time.monotonic()) * 1000))
 
 
 class LocalFunction:

@@ -8,11 +8,15 @@ import signal
 import ssl
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import yaml
+
 from ... import Table
 from ..._configuration.problems import ConfigurationError, Problems
+from ..aws.convert import Options
 from ..backends.address import Addresses
 from ..config.load import Document
 from ..config.model import Configuration
@@ -26,11 +30,14 @@ from .worker import make_worker
 
 def main(arguments: list[str]) -> int:
     """Run the command; return 0, or 1 for a wrong configuration."""
+    if arguments[:1] == ["convert"]:
+        return convert(arguments[1:])
     parser = argparse.ArgumentParser("ratelimit gateway", description="Serve an API gateway by a configuration file.")
-    parser.add_argument("file", nargs="?", help="the configuration, a YAML file")
+    parser.add_argument("file", nargs="?", help="the configuration, or a template of SAM, CloudFormation or OpenAPI")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
     parser.add_argument("--port", type=_port, default=8080, help="port to listen at (%(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="processes, which share all limits (%(default)s)")
+    _add_template_options(parser)
     parser.add_argument("--check", action="store_true", help="only check the configuration")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of the file, for an editor")
     parser.add_argument("--no-watch", action="store_true", help="reload on SIGHUP only, not when the file changes")
@@ -50,7 +57,8 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--workers must be 1 or more, not {given.workers}")
     _look_beside(given.file)
     try:
-        document = Document.read(given.file)
+        options = _options(given)
+        document = Document.read(given.file, options)
         _check_tls(given)
         with document.located():
             _try_out(document.configuration, given.check)
@@ -66,7 +74,65 @@ def main(arguments: list[str]) -> int:
     if given.check:
         print(f"{given.file}: {len(configuration.apis)} APIs, {len(configuration.plans)} plans")
         return 0
-    return _serve(given, configuration)
+    if document.value is not None:
+        for line in _urls(configuration, given.port):
+            print(line, file=sys.stderr)
+    return _serve(given, configuration, options)
+
+
+def convert(arguments: list[str]) -> int:
+    """Print the configuration of a template; return 0, or 1 for a wrong template."""
+    description = "Print the configuration of a template of SAM, CloudFormation or OpenAPI."
+    parser = argparse.ArgumentParser("ratelimit gateway convert", description=description)
+    parser.add_argument("file", help="the template")
+    _add_template_options(parser)
+    given = parser.parse_args(arguments)
+    try:
+        document = Document.read(given.file, _options(given))
+        if document.value is None:
+            raise ValueError(f"{given.file} is not a template")
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
+        print(f"ratelimit gateway: {error}", file=sys.stderr)
+        return 1
+    for warning in document.warnings:
+        print(f"# {warning}")
+    print(yaml.safe_dump(document.value, sort_keys=False, allow_unicode=True, width=120), end="")
+    return 0
+
+
+def _add_template_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the template"
+    )
+    parser.add_argument(
+        "--function", action="append", default=[], metavar="NAME=URL", help="where a function of the template runs"
+    )
+
+
+def _options(given: argparse.Namespace) -> Options:
+    """Return the options for a template; raise a ValueError for one without a value."""
+    found: dict[str, dict[str, str]] = {"parameter": {}, "function": {}}
+    for kind, pairs in found.items():
+        for text in getattr(given, kind):
+            name, equals, value = text.partition("=")
+            if not equals:
+                raise ValueError(f"--{kind}: expected NAME=VALUE, got {text!r}")
+            pairs[name] = value
+    return Options(found["parameter"], found["function"])
+
+
+def _urls(configuration: Configuration, port: int) -> Iterator[str]:
+    """Yield a line for each stage of each API with its address."""
+    many = len(configuration.apis) > 1
+    for name, api in configuration.apis.items():
+        host = f"{name.lower()}.localhost" if many else "127.0.0.1"
+        scheme = "ws" if api.type == "websocket" else "http"
+        for stage in api.stages:
+            path = "/" if stage == "$default" else f"/{stage}" + ("" if api.type == "websocket" else "/")
+            yield f"{name}: {scheme}://{host}:{port}{path}"
 
 
 def _look_beside(file: str) -> None:
@@ -115,7 +181,7 @@ def websocket_bounds(configuration: Configuration) -> tuple[int, int]:
     return max(limit.frame for limit in limits), max(limit.message for limit in limits)
 
 
-def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
+def _serve(given: argparse.Namespace, configuration: Configuration, options: Options) -> int:
     """Alone, or with workers, which find each other in a folder and share tables; both end with them."""
     raise_open_files()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # in the workers too, until they can follow
@@ -123,7 +189,7 @@ def _serve(given: argparse.Namespace, configuration: Configuration) -> int:
 
     def serve(tables: str, peers: str | None) -> int:
         return run(
-            partial(make_worker, os.path.abspath(given.file), tables, peers, not given.no_watch),
+            partial(make_worker, os.path.abspath(given.file), tables, peers, not given.no_watch, options),
             given.workers,
             frame=frame,
             message=message,

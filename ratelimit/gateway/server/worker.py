@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..._addresses import Networks
 from ..app import Gateway, background
+from ..aws.convert import Options
 from ..config.load import Document
 from .admission import Admission, max_connections
 from .patience import Patience
@@ -21,7 +22,7 @@ log = logging.getLogger("ratelimit.gateway")
 State = tuple[int, int] | None  # of a file: when it was changed, and its size
 
 
-def make_worker(file: str, tables: str, peers: str | None, watch: bool) -> Gateway:
+def make_worker(file: str, tables: str, peers: str | None, watch: bool, options: Options | None = None) -> Gateway:
     """Make the application of one worker.
 
     Args:
@@ -29,16 +30,17 @@ def make_worker(file: str, tables: str, peers: str | None, watch: bool) -> Gatew
         tables: where counts are kept, in place of the configuration's.
         peers: the folder of the workers' sockets; None for a single worker.
         watch: whether to reload when the file changes.
+        options: for a template.
     """
     seen = _state(file)
     bound = max_connections()
     BoundedProtocol.admission = Admission(bound, max(1, bound // 2))
-    document = _read(file, tables)
+    document = _read(file, tables, options)
     with document.located():
         gateway = Gateway(document.configuration)
     if peers is not None:
         gateway.services.append(Peers(gateway.clients, peers))
-    gateway.services.append(background(partial(_follow, gateway, file, tables, watch, seen)))
+    gateway.services.append(background(partial(_follow, gateway, file, tables, watch, seen, options)))
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
         gateway.services.append(background(partial(_end_with, supervisor.sentinel)))
@@ -55,9 +57,9 @@ async def _end_with(sentinel: int) -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def _read(file: str, tables: str) -> Document:
+def _read(file: str, tables: str, options: Options | None) -> Document:
     """Read the file; the tables stay where they were at first."""
-    document = Document.read(file)
+    document = Document.read(file, options)
     configuration = replace(document.configuration, tables=tables)
     BoundedProtocol.max_head = configuration.max_head
     BoundedProtocol.head_timeout = configuration.head_timeout
@@ -66,7 +68,9 @@ def _read(file: str, tables: str) -> Document:
     return replace(document, configuration=configuration)
 
 
-async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: State) -> None:
+async def _follow(
+    gateway: Gateway, file: str, tables: str, watch: bool, seen: State, options: Options | None = None
+) -> None:
     """Reload on SIGHUP, and when the file has changed. A wrong file is logged, and changes nothing."""
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
@@ -83,7 +87,7 @@ async def _follow(gateway: Gateway, file: str, tables: str, watch: bool, seen: S
         asked.clear()
         seen = now
         try:
-            document = await asyncio.to_thread(_read, file, tables)  # the gateway serves meanwhile
+            document = await asyncio.to_thread(_read, file, tables, options)  # the gateway serves meanwhile
             with document.located():
                 await gateway.load(document.configuration)
             for warning in document.warnings:

@@ -146,7 +146,7 @@ def _piece(stream: Any) -> tuple[bytes, str | None]:
             raise
         # How much was written before the damage is unknown; the rest is still zeros.
         return bytes(piece.rstrip(b"\0")), str(error)
-    return bytes(piece[:size]), None
+    return bytes(memoryview(piece)[:size]), None
 
 
 def _encoding(start: bytes) -> tuple[str, int]:
@@ -173,7 +173,7 @@ def _whole_lines(pieces: Iterator[bytes], source: str, condition: Condition) -> 
             piece = piece.replace(b"\r", b"\n")
         end = piece.rfind(b"\n") + 1
         if end:
-            yield _without_colour(rest + piece[:end])
+            yield _without_colour(b"".join([rest, memoryview(piece)[:end]]))
             rest = piece[end:]
         else:
             rest = (rest + piece)[:LONGEST]

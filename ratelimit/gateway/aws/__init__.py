@@ -1,0 +1,1 @@
+"""AWS templates (SAM, CloudFormation, OpenAPI) as configurations of the gateway."""

@@ -1,0 +1,218 @@
+"""Authorizers, CORS and gateway responses of templates."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..._configuration.problems import Path
+from ..templates.gateway_responses import TYPES
+from ..templates.template import Template as Text
+from .draft import ApiDraft, Draft
+from .integrations import lowered
+from .intrinsics import REGION
+from .template import as_list, as_mapping
+
+HEADER = "$request.header.Authorization"
+
+
+def add_authorizer(draft: Draft, api: ApiDraft, name: str, made: dict[str, Any] | None, path: Path) -> None:
+    """Add an authorizer to an API, if it could be made."""
+    if made is not None:
+        api.add("authorizers", name, made, path)
+
+
+def of_function(
+    draft: Draft, uri: Any, identity: Any, ttl: Any, event: str, path: Path, pattern: Any = None
+) -> dict[str, Any]:
+    """Return an authorizer that calls a function."""
+    sources = [source for one in as_list(identity) if _is_text(draft, source := source_of(str(one)), path)]
+    made: dict[str, Any] = {"function": draft.declared(uri, path), "event": event}
+    seconds = ttl if isinstance(ttl, int | float) and not isinstance(ttl, bool) else 300
+    made["identity"] = sources or ([HEADER] if event == "token" else [])
+    made["ttl"] = min(3600, max(0, int(seconds))) if made["identity"] else 0
+    if pattern:
+        made["pattern"] = str(pattern)
+    return made
+
+
+def source_of(text: str) -> str:
+    """Return an identity source as a variable: `method.request.header.X` is `$request.header.X`."""
+    text = text.strip().removeprefix("method.").removeprefix("route.")
+    return text if text.startswith("$") else f"${text}"
+
+
+def jwt(issuer: Any, audience: Any, identity: Any = None) -> dict[str, Any]:
+    """Return an authorizer that checks JSON Web Tokens."""
+    made: dict[str, Any] = {"issuer": str(issuer)}
+    audiences = [str(one) for one in as_list(audience)]
+    if audiences:
+        made["audience"] = audiences
+    sources = [source_of(str(one)) for one in as_list(identity)]
+    return {"jwt": made, "identity": sources or [HEADER]}
+
+
+def cognito(arns: Any, identity: Any = None) -> dict[str, Any]:
+    """Return an authorizer for the tokens of a user pool."""
+    arn = str(next(iter(as_list(arns)), ""))
+    parts = arn.split(":")
+    region = parts[3] if len(parts) > 5 and parts[3] else REGION
+    return jwt(f"https://cognito-idp.{region}.amazonaws.com/{arn.rpartition('/')[2]}", None, identity)
+
+
+def from_scheme(draft: Draft, api: ApiDraft, scheme: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+    """Return the authorizer of a security scheme; None for a scheme without one."""
+    given = scheme.get("x-amazon-apigateway-authorizer")
+    if not isinstance(given, dict):
+        return None
+    kind = str(given.get("type", "")).lower()
+    ttl = given.get("authorizerResultTtlInSeconds")
+    header = f"$request.header.{scheme.get('name', 'Authorization')}"
+    if kind == "jwt":
+        settings = as_mapping(given.get("jwtConfiguration"))
+        return jwt(settings.get("issuer"), settings.get("audience"), given.get("identitySource"))
+    if kind == "cognito_user_pools":
+        return cognito(given.get("providerARNs"), header)
+    if kind not in ("token", "request"):
+        return None
+    identity = given.get("identitySource") or (header if kind == "token" else None)
+    sources = [one for text in as_list(identity) for one in str(text).split(",")]
+    event = "token" if kind == "token" else str(given.get("authorizerPayloadFormatVersion") or "1.0")
+    pattern = given.get("identityValidationExpression")
+    return of_function(draft, given.get("authorizerUri"), sources, ttl, event, path, pattern)
+
+
+def from_resource(draft: Draft, properties: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+    """Return the authorizer of a CloudFormation resource of either version."""
+    given = lowered(properties)
+    kind = str(given.get("type") or given.get("authorizerType") or "").upper()
+    identity = given.get("identitySource")
+    sources = [one for text in as_list(identity) for one in str(text).split(",")]
+    ttl = given.get("authorizerResultTtlInSeconds")
+    if kind == "JWT":
+        settings = lowered(as_mapping(given.get("jwtConfiguration")))
+        return jwt(settings.get("issuer"), settings.get("audience"), sources)
+    if kind == "COGNITO_USER_POOLS":
+        return cognito(given.get("providerARNs"), sources)
+    if kind not in ("TOKEN", "REQUEST"):
+        return None
+    event = "token" if kind == "TOKEN" else str(given.get("authorizerPayloadFormatVersion") or "1.0")
+    pattern = given.get("identityValidationExpression")
+    return of_function(draft, given.get("authorizerUri"), sources, ttl, event, path, pattern)
+
+
+def from_sam(draft: Draft, api: ApiDraft, given: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+    """Return the authorizer of `Auth.Authorizers` of a SAM API."""
+    identity = as_mapping(given.get("Identity"))
+    settings = lowered(as_mapping(given.get("JwtConfiguration")))
+    header = f"$request.header.{identity.get('Header', 'Authorization')}"
+    if settings:
+        return jwt(settings.get("issuer"), settings.get("audience"), given.get("IdentitySource"))
+    if "UserPoolArn" in given:
+        return cognito(given["UserPoolArn"], header)
+    if "FunctionArn" not in given and "AuthArn" not in given:
+        return None
+    sources = [
+        f"${kind}.{name}"
+        for kind, label in (("request.header", "Headers"), ("request.querystring", "QueryStrings"),
+                            ("stageVariables", "StageVariables"), ("context", "Context"))
+        for name in as_list(identity.get(label))
+    ] + [source_of(str(one)) for one in as_list(given.get("IdentitySource"))]  # fmt: skip
+    event = (
+        "token" if api.kind == "rest" and str(given.get("FunctionPayloadType", "TOKEN")).upper() == "TOKEN" else "1.0"
+    )
+    if api.kind == "http":
+        event = str(given.get("AuthorizerPayloadFormatVersion") or "2.0")
+    if event == "token":
+        sources = [header]
+    uri, ttl = given.get("FunctionArn", given.get("AuthArn")), identity.get("ReauthorizeEvery")
+    return of_function(draft, uri, sources, ttl, event, path, identity.get("ValidationExpression"))
+
+
+# --- CORS
+
+
+def with_cors(api: ApiDraft, given: Mapping[str, Any]) -> None:
+    """Set the CORS of an HTTP API."""
+    names = {
+        "alloworigins": "allow_origins", "allowmethods": "allow_methods", "allowheaders": "allow_headers",
+        "exposeheaders": "expose_headers", "maxage": "max_age", "allowcredentials": "allow_credentials",
+    }  # fmt: skip
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        ours = names.get(name.lower())
+        if ours in ("max_age", "allow_credentials"):
+            found[ours] = int(value) if ours == "max_age" else value in (True, "true")
+        elif ours:
+            found[ours] = [str(one) for one in as_list(value)]
+    if found.get("allow_origins"):
+        api.settings["cors"] = found
+
+
+def preflights(api: ApiDraft, cors: Any, authorizer: str | None, path: Path) -> None:
+    """Add an OPTIONS method to each path of a REST API, as SAM does for its property Cors."""
+    given = cors if isinstance(cors, dict) else {"AllowOrigin": cors}
+    paths: dict[str, list[str]] = {}
+    for key in api.routes:
+        method, _, place = key.partition(" ")
+        paths.setdefault(place, []).append(method)
+    for place, methods in paths.items():
+        if "OPTIONS" in methods or not place:
+            continue
+        every = ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"] if "ANY" in methods else methods
+        headers = {
+            "Access-Control-Allow-Origin": _unquoted(given.get("AllowOrigin")),
+            "Access-Control-Allow-Methods": _unquoted(given.get("AllowMethods"))
+            or ",".join(sorted({*every, "OPTIONS"})),
+            "Access-Control-Allow-Headers": _unquoted(given.get("AllowHeaders")),
+            "Access-Control-Max-Age": _unquoted(given.get("MaxAge")),
+            "Access-Control-Allow-Credentials": "true" if given.get("AllowCredentials") in (True, "true") else "",
+        }  # fmt: skip
+        route: dict[str, Any] = {"mock": {"headers": {name: text for name, text in headers.items() if text}}}
+        if authorizer:
+            route["authorizer"] = authorizer
+        api.add("routes", f"OPTIONS {place}", route, path)
+
+
+def _unquoted(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text[1:-1] if re.fullmatch("'.*'", text) else text
+
+
+# --- gateway responses
+
+
+def gateway_responses(draft: Draft, api: ApiDraft, given: Mapping[str, Any], path: Path) -> None:
+    """Set the gateway responses of an API: those of types that can occur here."""
+    found = api.settings.setdefault("responses", {})
+    for kind, response in given.items():
+        made = _gateway_response(draft, as_mapping(response), (*path, kind))
+        if kind in TYPES or kind in ("DEFAULT_4XX", "DEFAULT_5XX"):
+            found[kind] = made
+
+
+def _gateway_response(draft: Draft, given: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    response = lowered(given)
+    made: dict[str, Any] = {}
+    status = str(response.get("statusCode") or "")
+    if re.fullmatch("[45][0-9][0-9]", status):
+        made["status"] = int(status)
+    parameters = as_mapping(response.get("responseParameters"))
+    nested = as_mapping(parameters.get("Headers"))  # SAM's form
+    flat = {name.rpartition("header.")[2]: value for name, value in parameters.items() if "header." in name}
+    headers = {name: _unquoted(value) for name, value in {**flat, **nested}.items()}
+    body = next((str(text) for text in as_mapping(response.get("responseTemplates")).values()), None)
+    headers = {name: text for name, text in headers.items() if _is_text(draft, text, path)}
+    if headers:
+        made["headers"] = headers
+    if body is not None and _is_text(draft, body, path):
+        made["body"] = body
+    return made
+
+
+def _is_text(draft: Draft, text: str, path: Path) -> bool:
+    try:
+        Text(text)
+    except ValueError as error:
+        draft.template.note(path, f"a part of this gateway response is not emulated: {error}")
+        return False
+    return True

@@ -1,0 +1,116 @@
+"""From a template to the configuration of a gateway."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from ..._configuration.problems import ConfigurationError, Path, Problem
+from .draft import ApiDraft, Draft
+from .http import add_http_apis, add_http_parts
+from .openapi import add_document, kind_of
+from .rest import add_rest_apis, add_rest_parts
+from .serverless import add_serverless
+from .stages import add_domains, add_plans, add_stage
+from .template import Template, as_list, as_mapping
+from .tree import TemplateTree
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """The result.
+
+    Args:
+        value: the configuration, as plain values.
+        draft: gives the path in the template for a path of the configuration.
+        notes: about what differs from what an account would do.
+    """
+
+    value: dict[str, Any]
+    draft: Draft
+    notes: list[Problem]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the command line for a template.
+
+    Args:
+        parameters: values of its parameters.
+        functions: addresses of functions, by name.
+    """
+
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    functions: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_template(names: list[str]) -> bool:
+    """Whether a file with these names at its top is a template or an OpenAPI document."""
+    return bool({"Resources", "openapi", "swagger"} & set(names))
+
+
+def convert(tree: TemplateTree, folder: FilePath, options: Options) -> Conversion:
+    """Return the configuration of a template.
+
+    Raises: ConfigurationError with all that is wrong.
+    """
+    template = Template(tree, folder, options.parameters)
+    draft = Draft(template, options.functions)
+    names = tree.names()
+    if "Resources" in names:
+        add_rest_apis(draft)
+        add_http_apis(draft)
+        add_serverless(draft)
+        add_rest_parts(draft)
+        add_http_parts(draft)
+        add_plans(draft)
+    else:
+        _add_file(draft, as_mapping(tree.value()))
+    for api in draft.apis.values():
+        _finish(draft, api)
+    for name in [one for one, api in draft.apis.items() if not api.routes]:
+        template.note(draft.apis[name].path, "this API has no routes")
+        del draft.apis[name]
+    _drop_stages(draft)
+    if not draft.apis:
+        raise ConfigurationError([Problem(("Resources",), "expected an API with routes", line=1)])
+    add_domains(draft)
+    return Conversion(draft.value(), draft, template.notes)
+
+
+def _add_file(draft: Draft, document: dict[str, Any]) -> None:
+    """Add the API of an OpenAPI document that no template includes."""
+    title = str(as_mapping(document.get("info")).get("title", "api"))
+    name = "".join(char for char in title if char.isascii() and char.isalnum())[:64] or "api"
+    api = draft.apis[name] = ApiDraft(name, kind_of(document), ())
+    add_document(draft, api, document, ())
+    server = next((as_mapping(one) for one in as_list(document.get("servers"))), {})
+    base = as_mapping(as_mapping(server.get("variables")).get("basePath")).get("default") or document.get("basePath")
+    stage = str(base or "").strip("/").partition("/")[0]
+    add_stage(draft, api, stage or ("$default" if api.kind == "http" else "prod"), {}, ())
+
+
+def _finish(draft: Draft, api: ApiDraft) -> None:
+    """Apply what depends on all routes and stages."""
+    throttles = api.settings.pop("_throttles", {})
+    for stage in api.stages.values():
+        if throttles:
+            stage["route_throttles"] = {**stage.get("route_throttles", {}), **throttles}
+    if not api.settings.get("responses", True):
+        del api.settings["responses"]
+    used = {route.get("authorizer") for route in api.routes.values()}
+    for name in [one for one in api.authorizers if one not in used]:
+        del api.authorizers[name]
+
+
+def _drop_stages(draft: Draft) -> None:
+    """Leave the stages of APIs that are gone out of the plans."""
+    for name, plan in list(draft.plans.items()):
+        plan["stages"] = [stage for stage in plan["stages"] if stage.partition("/")[0] in draft.apis]
+        if not plan["stages"]:
+            del draft.plans[name]
+
+
+def source_line(draft: Draft, path: Path) -> int:
+    """Return the line in the template of a path of the configuration."""
+    return draft.template.tree.line_of(draft.source(path))

@@ -1,0 +1,208 @@
+"""The configuration that a template becomes, and where in the template each part of it comes from."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..._configuration.problems import Path
+from ..routing.table import RouteKey
+from .template import Template, as_mapping
+
+NOT_IMPLEMENTED: dict[str, dict[str, Any]] = {"mock": {"status": 501, "body": '{"message":"Not Implemented"}'}}
+METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "any", "x-amazon-apigateway-any-method")
+_FUNCTION = re.compile(r"function:([^:/]+)")
+
+
+@dataclass
+class ApiDraft:
+    """One API.
+
+    Args:
+        name: the logical id.
+        kind: http, rest or websocket.
+        path: in the template.
+        routes, stages, authorizers, settings: as in a configuration.
+        sources: the paths in the template of routes, stages and authorizers, by (section, name).
+    """
+
+    name: str
+    kind: str
+    path: Path
+    routes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    authorizers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    sources: dict[tuple[str, str], Path] = field(default_factory=dict)
+
+    def add(self, section: str, name: str, value: dict[str, Any], path: Path) -> None:
+        """Add a route, a stage or an authorizer."""
+        getattr(self, section)[name] = value
+        self.sources[section, name] = path
+
+    def value(self) -> dict[str, Any]:
+        """Return the API as in a configuration."""
+        sections = {"authorizers": self.authorizers, "routes": self.routes, "stages": self.stages}
+        return {"type": self.kind, **self.settings, **{name: one for name, one in sections.items() if one}}
+
+
+class Draft:
+    """A configuration in the making.
+
+    Args:
+        template: see there.
+        urls: addresses of functions that run elsewhere, by name.
+    """
+
+    def __init__(self, template: Template, urls: Mapping[str, str]) -> None:
+        self.template = template
+        self.apis: dict[str, ApiDraft] = {}
+        self.functions: dict[str, dict[str, Any]] = {}
+        self.api_keys: dict[str, str] = {}
+        self.plans: dict[str, dict[str, Any]] = {}
+        self.domains: dict[str, dict[str, str]] = {}
+        self.sources: dict[Path, Path] = {}  # of keys, plans, domains and functions
+        self._urls = urls
+        self._known = {}
+        for one in template.of_type("AWS::Serverless::Function", "AWS::Lambda::Function"):
+            self._known[one.name] = self._known[str(one.get("FunctionName", one.name))] = one
+
+    def route(self, api: ApiDraft, key: str, route: dict[str, Any], path: Path) -> None:
+        """Add a route to an API; note one that no request can have."""
+        if api.kind != "websocket":
+            try:
+                RouteKey.parse(key)
+            except ValueError as error:
+                self.template.note(path, f"this route cannot be served: {error}")
+                return
+        elif route.get("mock", {}).get("status") == 501:
+            route = self._without_integration(key, route, path)
+        if key not in api.routes:
+            api.add("routes", key, route, path)
+
+    def _without_integration(self, key: str, route: dict[str, Any], path: Path) -> dict[str, Any]:
+        """Return a route of a WebSocket API whose integration cannot run: clients are connected all the same."""
+        if key not in ("$connect", "$disconnect"):
+            return {**route, "mock": {"body": NOT_IMPLEMENTED["mock"]["body"]}, "route_response": True}
+        self.template.note(path, f"clients are connected without the integration of {key}")
+        return {**route, "mock": {}}
+
+    def not_implemented(self, path: Path, reason: str) -> dict[str, Any]:
+        """Return the route that answers 501, and note why."""
+        self.template.note(path, f"{reason}; the route answers 501")
+        return json.loads(json.dumps(NOT_IMPLEMENTED))  # type: ignore[no-any-return]
+
+    # --- functions
+
+    def function_route(self, uri: Any, path: Path) -> dict[str, Any]:
+        """Return the route to the function that a URI or an ARN names."""
+        name = self.function(uri, path)
+        return {"function": name} if name else self.not_implemented(path, f"the function of {uri!r} is not here")
+
+    def function(self, uri: Any, path: Path) -> str | None:
+        """Return the name of the function that an ARN, a URI or a name names; None where it cannot be run."""
+        found = _FUNCTION.search(str(uri))
+        given = found[1] if found else str(uri)
+        resource = self._known.get(given)
+        name = resource.name if resource else given
+        url = self._urls.get(name) or self._urls.get(given)
+        if url is not None:
+            self.functions[name] = {"url": url}
+            return name
+        if resource is None:
+            return None
+        if name not in self.functions:
+            made = self._made(name)
+            if made is None:
+                return None
+            self.functions[name] = made
+            self.sources["functions", name] = resource.path
+        return name
+
+    def declared(self, uri: Any, path: Path) -> str:
+        """Return the name of a function. One that cannot be run is declared, so that its calls fail."""
+        name = self.function(uri, path)
+        if name is None:
+            found = _FUNCTION.search(str(uri))
+            name = re.sub(r"[^A-Za-z0-9_-]", "-", found[1] if found else str(uri))[:128] or "missing"
+            self.functions[name] = {}
+            self.template.note(path, f"the function {name} is not here, so its calls fail: give --function {name}=URL")
+        return name
+
+    def _made(self, name: str) -> dict[str, Any] | None:
+        """Return a Python function of the template; note any other."""
+        resource = self._known[name]
+        shared = self.template.globals.get("Function") if resource.type.startswith("AWS::Serverless") else {}
+        properties = {**as_mapping(shared), **resource.properties}
+        runtime, handler = str(properties.get("Runtime", "")), properties.get("Handler")
+        code = properties.get("CodeUri", properties.get("Code", "."))
+        inline = properties.get("InlineCode") or as_mapping(code).get("ZipFile")
+        if not runtime.startswith("python") or not isinstance(handler, str):
+            kind = properties.get("PackageType") or runtime or "unknown"
+            self.template.note(resource.path, f"a function of kind {kind} is not run here: give --function {name}=URL")
+            return None
+        if not inline and (not isinstance(code, str) or code.startswith("s3:")):
+            self.template.note(resource.path, f"the code of {name} is not here: give --function {name}=URL")
+            return None
+        made: dict[str, Any] = {"handler": handler}
+        if inline:
+            made["code"] = str(inline)
+        else:
+            made["folder"] = str(code)
+            if not (self.template.folder / code).is_dir():
+                self.template.note((*resource.path, "CodeUri"), f"the folder {code} of function {name} is missing")
+        environment = self._environment(shared, resource.properties)
+        if environment:
+            made["environment"] = environment
+        made["timeout"] = _number(properties.get("Timeout"), 3)
+        made["memory"] = _number(properties.get("MemorySize"), 128)
+        layers = [folder for one in properties.get("Layers") or () if (folder := self._layer(one))]
+        return {**made, "layers": layers} if layers else made
+
+    def _environment(self, shared: Any, own: Mapping[str, Any]) -> dict[str, str]:
+        found = {}
+        for source in (as_mapping(shared), own):
+            variables = as_mapping(as_mapping(source.get("Environment")).get("Variables"))
+            found.update({str(name): _as_text(value) for name, value in variables.items()})
+        return found
+
+    def _layer(self, name: Any) -> str | None:
+        layer = self.template.resources.get(str(name))
+        uri = layer.get("ContentUri") if layer is not None else None
+        return uri if isinstance(uri, str) and not uri.startswith("s3:") else None
+
+    # --- the result
+
+    def value(self) -> dict[str, Any]:
+        """Return the configuration."""
+        sections: dict[str, Any] = {
+            "apis": {name: api.value() for name, api in self.apis.items()},
+            "functions": self.functions,
+            "api_keys": self.api_keys,
+            "plans": self.plans,
+            "domains": self.domains,
+        }
+        return {name: value for name, value in sections.items() if value}
+
+    def source(self, path: Path) -> Path:
+        """Return the path in the template from which a path of the configuration comes."""
+        if len(path) >= 2 and path[0] == "apis" and path[1] in self.apis:
+            api = self.apis[str(path[1])]
+            return api.sources.get((str(path[2]), str(path[3])), api.path) if len(path) >= 4 else api.path
+        return self.sources.get(path[:2], ())
+
+
+def _number(value: Any, default: int) -> int:
+    try:
+        return int(value) if value is not None else default
+    except (TypeError, ValueError):
+        return default
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list):
+        return json.dumps(value)
+    return "" if value is None else str(getattr(value, "text", value))

@@ -1,0 +1,219 @@
+"""Integrations: what a method or a route of a template does, as a route of the gateway."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..._configuration.problems import Path
+from ..templates.template import Template as Text
+from ..templates.transform import Transform
+from .draft import ApiDraft, Draft
+from .template import as_list, as_mapping
+
+_LAMBDA = re.compile(r":lambda:path/|^arn:[^:]+:lambda:")
+_VTL = re.compile(r"#(set|if|foreach|else|end|define|macro|\*|#)|\$input|\$util|\$!|\$\{?\w+\.(?!x)\w+\(")
+_VARIABLE = re.compile(r"(?<!\$)\{([^{}]*?)(\+?)\}")
+
+
+def lowered(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return CloudFormation's properties under OpenAPI's names: `Type` is `type`."""
+    return {name[:1].lower() + name[1:]: one for name, one in value.items()}
+
+
+def route_of(draft: Draft, api: ApiDraft, key: str, given: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the route of an integration.
+
+    Args:
+        draft: the configuration.
+        api: to which the route belongs.
+        key: the route key.
+        given: the integration, under OpenAPI's names.
+        path: in the template.
+    """
+    integration = lowered(given)
+    kind = str(integration.get("type") or integration.get("integrationType") or "").lower()
+    uri = integration.get("uri") or integration.get("integrationUri") or ""
+    subtype = integration.get("integrationSubtype")
+    if subtype:
+        return draft.not_implemented(path, f"the service integration {subtype} is not emulated")
+    if kind == "mock":
+        return _mock(draft, api, integration, path)
+    if kind == "aws_proxy" and isinstance(uri, str):
+        route = draft.function_route(uri, path)
+        if "function" in route:
+            _with_function_settings(route, api, integration)
+            _with_mappings(draft, route, integration, path)
+        return route
+    if kind in ("http_proxy", "http"):
+        return _proxy(draft, api, key, kind, integration, str(uri), path)
+    if _LAMBDA.search(str(uri)):
+        return draft.not_implemented(path, "a Lambda integration with mapping templates is not emulated")
+    service = re.search(r"apigateway:[^:]*:([\w-]+):", str(uri))
+    return draft.not_implemented(path, f"the service integration {service[1] if service else kind} is not emulated")
+
+
+def _with_function_settings(route: dict[str, Any], api: ApiDraft, integration: Mapping[str, Any]) -> None:
+    version = str(integration.get("payloadFormatVersion") or ("1.0" if api.kind == "http" else ""))
+    if api.kind == "http" and version in ("1.0", "2.0"):
+        route["payload_format"] = version
+    timeout = seconds(integration.get("timeoutInMillis"))
+    if timeout is not None:
+        route["timeout"] = timeout
+
+
+def seconds(milliseconds: Any) -> float | None:
+    """Return a timeout within the bounds of the gateway."""
+    try:
+        return min(29.0, max(0.05, int(milliseconds) / 1000)) if milliseconds is not None else None
+    except (TypeError, ValueError):
+        return None
+
+
+# --- HTTP
+
+
+def _proxy(
+    draft: Draft, api: ApiDraft, key: str, kind: str, integration: Mapping[str, Any], uri: str, path: Path
+) -> dict[str, Any]:
+    if not re.match(r"https?://[^/]", uri):
+        return draft.not_implemented(path, f"the backend {uri!r} cannot be reached from here")
+    templates = as_mapping(integration.get("requestTemplates"))
+    if kind == "http" and any(not _is_passed(text) for text in templates.values()):
+        return draft.not_implemented(path, "mapping templates (VTL) are not emulated")
+    segments = re.findall(r"\{(\w+)(\+?)\}", key)
+    renamed: dict[str, str] = {}
+    for name, source in _parameters(integration).items():
+        if name.startswith("integration.request.path.") and str(source).startswith("method.request.path."):
+            renamed[name.rpartition(".")[2]] = str(source).rpartition(".")[2]
+    known: dict[str, str] = dict(segments)
+
+    def variable(found: re.Match[str]) -> str:
+        name: str = renamed.get(found[1], found[1])
+        return "{" + name + known.get(name, "?") + "}"
+
+    address = _VARIABLE.sub(variable, uri)
+    missing = re.findall(r"\{(\w+)\?\}", address)
+    if missing:
+        return draft.not_implemented(path, f"the address has a variable {missing[0]!r} that the route has not")
+    proxy: dict[str, Any] = {"to": address}
+    timeout = seconds(integration.get("timeoutInMillis"))
+    if timeout is not None:
+        proxy["timeout"] = timeout
+    if as_mapping(integration.get("tlsConfig")).get("insecureSkipVerification"):
+        proxy["verify"] = not address.startswith("https")
+    route = {"proxy": proxy}
+    _with_mappings(draft, route, integration, path)
+    method = str(integration.get("httpMethod") or integration.get("integrationMethod") or "ANY").upper()
+    if method not in ("ANY", key.partition(" ")[0]) and not key.startswith(("ANY", "$")):
+        draft.template.note(path, f"the backend gets the method of the request, not {method}")
+    return route
+
+
+def _is_passed(text: Any) -> bool:
+    """Whether a mapping template passes the body on as it is."""
+    return re.sub(r"\s", "", str(text)) in ("", "$input.json('$')", "$input.body", '$input.json("$")')
+
+
+def _parameters(integration: Mapping[str, Any]) -> dict[str, Any]:
+    return as_mapping(integration.get("requestParameters"))
+
+
+def _with_mappings(draft: Draft, route: dict[str, Any], integration: Mapping[str, Any], path: Path) -> None:
+    """Add the mappings of headers and of the path to a route; note those that are not done."""
+    found = {}
+    for name, source in _parameters(integration).items():
+        rule, value = _rule(name, source)
+        if rule is None:
+            continue
+        try:
+            Transform({rule: value})
+        except ValueError:
+            draft.template.note(path, f"the mapping {name!r} is not emulated")
+            continue
+        found[rule] = value
+    if found:
+        route["request"] = found
+    if integration.get("responseParameters"):
+        draft.template.note(path, "mappings of answers by status are not emulated")
+
+
+def _rule(name: str, source: Any) -> tuple[str | None, str]:
+    text = str(source)
+    if re.match(r"(append|overwrite|remove):", name):
+        return name, text.replace("${request", "$request")
+    if not name.startswith("integration.request.header."):
+        return (None, "") if re.match(r"integration\.request\.(path|querystring)\.", name) else (name, text)
+    value = text
+    if re.fullmatch("'[^']*'", text):
+        value = text[1:-1]
+    elif text.startswith("method.request."):
+        value = "$" + text.removeprefix("method.")
+    elif text.startswith("context."):
+        value = f"${text}"
+    elif text.startswith("stageVariables."):
+        value = "${" + text + "}"
+    return f"overwrite:header.{name.rpartition('.')[2]}", value
+
+
+# --- mocks
+
+
+def _mock(draft: Draft, api: ApiDraft, integration: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return a mock whose templates are plain; one with VTL is not emulated."""
+    templates = as_mapping(integration.get("requestTemplates"))
+    request = str(next(iter(templates.values()), '{"statusCode": 200}'))
+    if api.kind == "websocket":
+        return {"mock": {}}
+    found = re.search(r"""["']?statusCode["']?\s*:\s*["']?(\d{3})""", request)
+    if _VTL.search(request) or found is None:
+        return draft.not_implemented(path, "mapping templates (VTL) are not emulated")
+    status = found[1]
+    response = _response(integration, status)
+    status = str(response.get("statusCode") or status)
+    headers: dict[str, str] = {}
+    for name, value in as_mapping(response.get("responseParameters")).items():
+        if re.fullmatch("'[^']*'", str(value)):
+            headers[name.rpartition("header.")[2]] = str(value)[1:-1]
+        else:
+            draft.template.note(path, f"the mapping {name!r} is not emulated")
+    templates = as_mapping(response.get("responseTemplates"))
+    body = next((str(_as_text(text)) for text in templates.values()), "")
+    if _VTL.search(body) or not _is_text(body):
+        return draft.not_implemented(path, "mapping templates (VTL) are not emulated")
+    mock: dict[str, Any] = {"status": int(status) if 200 <= int(status) <= 599 else 200}
+    kind = next(iter(templates), "application/json")
+    if kind != "application/json":
+        headers.setdefault("content-type", kind)
+    return {"mock": {**mock, **({"headers": headers} if headers else {}), **({"body": body} if body else {})}}
+
+
+def _response(integration: Mapping[str, Any], status: str) -> dict[str, Any]:
+    """Return the response that is selected for a status, or else the default one."""
+    given = integration.get("responses") or integration.get("integrationResponses") or {}
+    if isinstance(given, dict):
+        entries = [(str(pattern), lowered(as_mapping(one))) for pattern, one in given.items()]
+    else:
+        listed = [lowered(as_mapping(one)) for one in as_list(given)]
+        entries = [(str(one.get("selectionPattern") or "default"), one) for one in listed]
+    for pattern, one in entries:
+        try:
+            if pattern != "default" and re.fullmatch(pattern, status):
+                return one
+        except re.error:
+            continue
+    same = [one for _, one in entries if str(one.get("statusCode")) == status]
+    default = [one for pattern, one in entries if pattern == "default"]
+    return next(iter([*same, *default, *(one for _, one in entries)]), {})
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _is_text(text: str) -> bool:
+    try:
+        Text(text)
+    except ValueError:
+        return False
+    return True

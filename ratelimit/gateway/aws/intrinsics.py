@@ -1,0 +1,280 @@
+"""Intrinsic functions of CloudFormation, evaluated without an account."""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ..._configuration.problems import Path, Problems, unknown
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+PSEUDO: dict[str, Any] = {
+    "AWS::AccountId": ACCOUNT, "AWS::Region": REGION, "AWS::Partition": "aws", "AWS::StackName": "local",
+    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/local/0", "AWS::URLSuffix": "amazonaws.com",
+    "AWS::NotificationARNs": [],
+}  # fmt: skip
+MAX_TEXT = 1_000_000  # characters of one value
+MAX_REPEATS = 10_000  # of Fn::ForEach, in all
+_IN_SUB = re.compile(r"\$\{(!?)([^{}]*)\}")
+
+
+class NoValue:
+    """AWS::NoValue: the property is left out."""
+
+
+NO_VALUE = NoValue()
+
+
+class Invalid(Exception):
+    """An intrinsic function that cannot be evaluated, and the reason."""
+
+
+class Resolver:
+    """Evaluates the values of a template.
+
+    Args:
+        values: parameters and pseudo parameters, by name.
+        mappings: those of the template.
+        conditions: the expressions of the template.
+        reference: gives the value of a name of a resource, and of one of its attributes; raises Invalid.
+        problems: collects what is wrong.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        mappings: Mapping[str, Any],
+        conditions: Mapping[str, Any],
+        reference: Callable[[str, str | None], Any],
+        problems: Problems,
+    ) -> None:
+        self._values = values
+        self._mappings = mappings
+        self._conditions = conditions
+        self._reference = reference
+        self._problems = problems
+        self._active: list[tuple[str, str]] = []
+        self._repeats = 0
+        self._place: Path = ()  # of the outermost intrinsic function that is being evaluated
+        self._functions: dict[str, Callable[[Any], Any]] = {
+            "Ref": self._ref, "Fn::GetAtt": self._get_att, "Fn::Sub": self._sub, "Fn::Join": self._join,
+            "Fn::Select": self._select, "Fn::Split": self._split, "Fn::FindInMap": self._find_in_map,
+            "Fn::Base64": lambda value: base64.b64encode(self._text(value).encode()).decode(),
+            "Fn::GetAZs": lambda value: [f"{REGION}{zone}" for zone in "abc"],
+            "Fn::ImportValue": lambda value: self._text(value),
+            "Fn::Cidr": lambda value: [f"10.0.{i}.0/24" for i in range(256)],
+            "Fn::Length": lambda value: len(self._list(value)),
+            "Fn::ToJsonString": lambda value: self._bounded(json.dumps(self.resolve(value, ()))),
+            "Fn::Equals": self._truth, "Fn::And": self._truth, "Fn::Or": self._truth, "Fn::Not": self._truth,
+        }  # fmt: skip
+
+    # --- values
+
+    def resolve(self, value: Any, path: Path) -> Any:
+        """Return a value without intrinsic functions. Problems are noted at its path."""
+        if isinstance(value, list):
+            found = [self.resolve(one, (*path, i)) for i, one in enumerate(value)]
+            return [one for one in found if one is not NO_VALUE]
+        if not isinstance(value, dict):
+            return value
+        if len(value) == 1:
+            ((name, argument),) = value.items()
+            if name == "Fn::If" or name in self._functions:
+                before = self._place
+                self._place = path = path or before
+                try:
+                    if name == "Fn::If":
+                        return self._if(argument, (*path, name))
+                    return self._functions[name](argument)
+                except Invalid as error:
+                    self._problems.add(path, str(error))
+                    return ""
+                finally:
+                    self._place = before
+        found_in = {}
+        for name, one in value.items():
+            if name.startswith("Fn::ForEach::"):
+                found_in.update(self._for_each(one, (*path, name)))
+                continue
+            resolved = self.resolve(one, (*path, name))
+            if resolved is not NO_VALUE:
+                found_in[name] = resolved
+        return found_in
+
+    def _text(self, value: Any) -> str:
+        found = self.resolve(value, ())
+        if isinstance(found, bool):
+            return str(found).lower()
+        if isinstance(found, str | int | float):
+            return str(getattr(found, "text", found))
+        if found is NO_VALUE or found is None:
+            return ""
+        raise Invalid(f"expected text, got {type(found).__name__}")
+
+    def _list(self, value: Any) -> list[Any]:
+        found = self.resolve(value, ())
+        if not isinstance(found, list):
+            raise Invalid("expected a list")
+        return found
+
+    def _arguments(self, value: Any, least: int, most: int) -> list[Any]:
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            raise Invalid(f"expected a list of {least}" + (f" or {most} values" if most > least else " values"))
+        return value
+
+    def _bounded(self, text: str) -> str:
+        if len(text) > MAX_TEXT:
+            raise Invalid(f"expected a text of at most {MAX_TEXT} characters")
+        return text
+
+    # --- references
+
+    def _ref(self, name: Any) -> Any:
+        if not isinstance(name, str):
+            raise Invalid("expected the name of a parameter or a resource")
+        if name == "AWS::NoValue":
+            return NO_VALUE
+        return self._values[name] if name in self._values else self._follow(name, None)
+
+    def _get_att(self, given: Any) -> Any:
+        parts = given.split(".", 1) if isinstance(given, str) else given
+        if not isinstance(parts, list) or len(parts) != 2 or not isinstance(parts[0], str):
+            raise Invalid("expected the name of a resource and an attribute")
+        return self._follow(parts[0], self._text(parts[1]))
+
+    def _follow(self, name: str, attribute: str | None) -> Any:
+        with self._entered("resource", name):
+            return self._reference(name, attribute)
+
+    @contextmanager
+    def _entered(self, kind: str, name: str) -> Iterator[None]:
+        if (kind, name) in self._active:
+            names = " -> ".join(one for _, one in [*self._active, (kind, name)])
+            raise Invalid(f"circular reference: {names}")
+        self._active.append((kind, name))
+        try:
+            yield
+        finally:
+            self._active.pop()
+
+    # --- texts
+
+    def _sub(self, given: Any) -> str:
+        text, variables = given, {}
+        if isinstance(given, list):
+            text, variables = self._arguments(given, 2, 2)
+        if not isinstance(text, str) or not isinstance(variables, dict):
+            raise Invalid("expected a text, or a list of a text and its variables")
+        values = {name: self._text(value) for name, value in variables.items()}
+        pieces, size, end = [], len(text), 0
+        for found in _IN_SUB.finditer(text):
+            name = found[2].strip()
+            if found[1]:
+                value = "${" + found[2] + "}"
+            elif name.startswith("stageVariables."):  # of the gateway
+                value = found[0]
+            elif name in values:
+                value = values[name]
+            else:
+                value = self._text({"Fn::GetAtt": name} if "." in name else {"Ref": name})
+            size += len(value)
+            if size > MAX_TEXT:
+                raise Invalid(f"expected a text of at most {MAX_TEXT} characters")
+            pieces += [text[end : found.start()], value]
+            end = found.end()
+        return "".join([*pieces, text[end:]])
+
+    def _join(self, given: Any) -> str:
+        delimiter, values = self._arguments(given, 2, 2)
+        delimiter, texts, size = self._text(delimiter), [], 0
+        for value in self._list(values):
+            texts.append(self._text(value))
+            size += len(texts[-1]) + len(delimiter)
+            if size > MAX_TEXT:
+                raise Invalid(f"expected a text of at most {MAX_TEXT} characters")
+        return delimiter.join(texts)
+
+    def _split(self, given: Any) -> list[str]:
+        delimiter, text = self._arguments(given, 2, 2)
+        return self._text(text).split(self._text(delimiter) or None)
+
+    def _select(self, given: Any) -> Any:
+        index, values = self._arguments(given, 2, 2)
+        number, found = self._text(index), self._list(values)
+        if not number.isdigit():
+            raise Invalid(f"expected the number of a value, got {number!r}")
+        return found[int(number)] if int(number) < len(found) else ""  # of what is only known in an account
+
+    def _find_in_map(self, given: Any) -> Any:
+        name, first, second, *more = self._arguments(given, 3, 4)
+        value: Any = self._mappings
+        for key in (self._text(name), self._text(first), self._text(second)):
+            if not isinstance(value, dict) or key not in value:
+                if more and isinstance(more[0], dict) and "DefaultValue" in more[0]:
+                    return self.resolve(more[0]["DefaultValue"], ())
+                raise Invalid(unknown("key of Mappings", key, list(value) if isinstance(value, dict) else []))
+            value = value[key]
+        return value
+
+    # --- conditions
+
+    def condition(self, name: str) -> bool:
+        """Return whether a condition of the template holds; raise Invalid for one that does not exist."""
+        if name not in self._conditions:
+            raise Invalid(unknown("condition", name, list(self._conditions)))
+        with self._entered("condition", name):
+            return self._holds(self._conditions[name])
+
+    def _truth(self, argument: Any) -> bool:
+        raise Invalid("a condition is expected under Conditions")
+
+    def _if(self, given: Any, path: Path) -> Any:
+        name, then, other = self._arguments(given, 3, 3)
+        holds = self.condition(name) if isinstance(name, str) else self._holds(name)
+        return self.resolve(then if holds else other, (*path, 1 if holds else 2))
+
+    def _holds(self, value: Any) -> bool:
+        if not isinstance(value, dict) or len(value) != 1:
+            return self._text(value) == "true"
+        ((name, given),) = value.items()
+        if name == "Condition":
+            return self.condition(self._text(given))
+        if name == "Fn::Equals":
+            one, other = self._arguments(given, 2, 2)
+            return self._text(one) == self._text(other)
+        if name == "Fn::Not":
+            return not self._holds(self._arguments(given, 1, 1)[0])
+        if name in ("Fn::And", "Fn::Or"):
+            return (all if name == "Fn::And" else any)([self._holds(one) for one in self._arguments(given, 1, 10)])
+        return self._text(value) == "true"
+
+    # --- loops
+
+    def _for_each(self, given: Any, path: Path) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        try:
+            variable, values, body = self._arguments(given, 3, 3)
+            for value in self._list(values):
+                self._repeats += 1
+                if self._repeats > MAX_REPEATS:
+                    raise Invalid(f"expected at most {MAX_REPEATS} repetitions")
+                found.update(self.resolve(_replaced(body, variable, self._text(value)), path))
+        except Invalid as error:
+            self._problems.add(path, str(error))
+        return found
+
+
+def _replaced(value: Any, variable: str, by: str) -> Any:
+    """Return a body of Fn::ForEach with the present value in place of its variable."""
+    if isinstance(value, str):
+        plain = re.sub(r"[^A-Za-z0-9]", "", by)
+        return value.replace("${" + variable + "}", by).replace("&{" + variable + "}", plain)
+    if isinstance(value, list):
+        return [_replaced(one, variable, by) for one in value]
+    if isinstance(value, dict):
+        if value == {"Ref": variable}:
+            return by
+        return {_replaced(name, variable, by): _replaced(one, variable, by) for name, one in value.items()}
+    return value

@@ -1,0 +1,105 @@
+"""OpenAPI 3 and Swagger 2 with the extensions `x-amazon-apigateway-*`."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..._configuration.problems import Path
+from .authorizers import add_authorizer, from_scheme, gateway_responses, with_cors
+from .draft import METHODS, ApiDraft, Draft
+from .integrations import route_of
+from .template import as_list, as_mapping
+
+ANY = "x-amazon-apigateway-any-method"
+INTEGRATION = "x-amazon-apigateway-integration"
+
+
+def kind_of(document: Mapping[str, Any]) -> str:
+    """Return whether a document that no template includes is of an HTTP or a REST API."""
+    if "swagger" in document:
+        return "rest"
+    versions = {
+        str(as_mapping(operation.get(INTEGRATION)).get("payloadFormatVersion"))
+        for _, _, operation, _ in operations(document, ())
+    }
+    return "http" if "2.0" in versions or "x-amazon-apigateway-cors" in document else "rest"
+
+
+def operations(document: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str, dict[str, Any], Path]]:
+    """Yield path, method, operation, and its place in the template."""
+    for name, item in as_mapping(document.get("paths")).items():
+        for method, operation in as_mapping(item).items():
+            if method.lower() in METHODS:
+                yield name, method.lower(), as_mapping(operation), (*path, "paths", name, method)
+
+
+def key_of(path: str, method: str) -> str:
+    """Return the route key of an operation."""
+    path = path if path.startswith(("/", "$")) else f"/{path}"
+    if path in ("/$default", "$default"):
+        return "$default"
+    path = path if path == "/" else path.rstrip("/")
+    return f"{'ANY' if method in (ANY, 'any', '*') else method.upper()} {path}"
+
+
+def add_document(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path: Path) -> None:
+    """Add the routes and settings of a document to an API."""
+    schemes = {
+        **as_mapping(document.get("securityDefinitions")),
+        **as_mapping(as_mapping(document.get("components")).get("securitySchemes")),
+    }
+    keyed = {name for name, scheme in schemes.items() if _is_api_key(as_mapping(scheme))}
+    for name, scheme in schemes.items():
+        place = (*path, "components", "securitySchemes", name)
+        add_authorizer(draft, api, name, from_scheme(draft, api, as_mapping(scheme), place), place)
+    for name, method, operation, place in operations(document, path):
+        integration = as_mapping(operation.get(INTEGRATION))
+        if "$ref" in integration:
+            integration = _referred(document, str(integration["$ref"]))
+        key = key_of(name, method)
+        if integration:
+            route = route_of(draft, api, key, integration, (*place, INTEGRATION))
+        elif draft.template.is_sam:
+            continue  # an event of a function may have it
+        else:
+            route = draft.not_implemented(place, f"no {INTEGRATION}")
+        secure(draft, api, route, operation.get("security", document.get("security")), keyed, place)
+        draft.route(api, key, route, place)
+    _settings(draft, api, document, path)
+
+
+def secure(draft: Draft, api: ApiDraft, route: dict[str, Any], security: Any, keyed: set[str], path: Path) -> None:
+    """Require what one of the alternatives of `security` requires."""
+    for alternative in as_list(security):
+        for name, scopes in as_mapping(alternative).items():
+            if name in keyed:
+                route["api_key_required"] = True
+            elif name in api.authorizers:
+                route["authorizer"] = name
+                if scopes and "jwt" in api.authorizers[name]:
+                    route["scopes"] = [str(scope) for scope in scopes]
+            else:
+                draft.template.note(path, f"the security {name!r} is not checked")
+
+
+def _is_api_key(scheme: Mapping[str, Any]) -> bool:
+    plain = "x-amazon-apigateway-authtype" not in scheme and "x-amazon-apigateway-authorizer" not in scheme
+    return plain and scheme.get("type") == "apiKey" and str(scheme.get("name", "")).lower() == "x-api-key"
+
+
+def _referred(document: Mapping[str, Any], reference: str) -> dict[str, Any]:
+    value: Any = document
+    for part in reference.removeprefix("#/").split("/"):
+        value = as_mapping(value).get(part.replace("~1", "/").replace("~0", "~"))
+    return as_mapping(value)
+
+
+def _settings(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path: Path) -> None:
+    types = [str(one) for one in as_list(document.get("x-amazon-apigateway-binary-media-types"))]
+    if types and api.kind == "rest":
+        api.settings["binary_media_types"] = types
+    responses = as_mapping(document.get("x-amazon-apigateway-gateway-responses"))
+    if responses:
+        gateway_responses(draft, api, responses, (*path, "x-amazon-apigateway-gateway-responses"))
+    cors = document.get("x-amazon-apigateway-cors")
+    if cors and api.kind == "http":
+        with_cors(api, as_mapping(cors))

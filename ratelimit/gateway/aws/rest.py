@@ -1,0 +1,102 @@
+"""REST APIs of CloudFormation: `AWS::ApiGateway::*`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from .authorizers import add_authorizer, from_resource, gateway_responses
+from .draft import ApiDraft, Draft
+from .integrations import route_of
+from .openapi import add_document
+from .stages import add_stage
+from .template import Resource, as_list, as_mapping
+
+_PREFIX = "AWS::ApiGateway::"
+
+
+def add_rest_apis(draft: Draft) -> None:
+    """Add the REST APIs of CloudFormation resources, and what their documents define."""
+    template = draft.template
+    for resource in template.of_type(f"{_PREFIX}RestApi"):
+        api = draft.apis[resource.name] = ApiDraft(resource.name, "rest", resource.path)
+        types = [str(one).replace("~1", "/") for one in as_list(resource.get("BinaryMediaTypes"))]
+        if types:
+            api.settings["binary_media_types"] = types
+        body = resource.get("Body")
+        transform = as_mapping(as_mapping(body).get("Fn::Transform"))
+        if transform:
+            location = as_mapping(transform.get("Parameters")).get("Location")
+            body = template.include(location, (*resource.path, "Body"))
+        if resource.get("BodyS3Location") is not None:
+            template.note((*resource.path, "BodyS3Location"), "the definition of this API is not here")
+        add_document(draft, api, as_mapping(body), (*resource.path, "Body"))
+
+
+def add_rest_parts(draft: Draft) -> None:
+    """Add what single resources define in REST APIs, also those of SAM."""
+    for one in _of(draft, "Authorizer"):
+        add_authorizer(draft, one[0], one[1].name, from_resource(draft, one[1].properties, one[1].path), one[1].path)
+    for api, method in _of(draft, "Method"):
+        _add_method(draft, api, method)
+    for api, response in _of(draft, "GatewayResponse"):
+        kind = str(response.get("ResponseType"))
+        gateway_responses(draft, api, {kind: response.properties}, response.path)
+    for api, stage in _of(draft, "Stage"):
+        add_stage(draft, api, stage.get("StageName"), stage.properties, stage.path)
+    for api, deployment in _of(draft, "Deployment"):
+        name = deployment.get("StageName")
+        if name and name not in api.stages:
+            add_stage(draft, api, name, deployment.mapping("StageDescription"), deployment.path)
+    for api in draft.apis.values():
+        if api.kind == "rest" and not api.stages:
+            draft.template.note(api.path, "this API has no stage; it is served at the stage 'prod'")
+            add_stage(draft, api, "prod", {}, api.path)
+
+
+def _of(draft: Draft, kind: str) -> Iterator[tuple[ApiDraft, Resource]]:
+    """Yield the resources of a kind with their APIs."""
+    for resource in draft.template.of_type(_PREFIX + kind):
+        api = draft.apis.get(str(resource.get("RestApiId")))
+        if api is None:
+            draft.template.note(resource.path, f"the API {resource.get('RestApiId')!r} is not here")
+        else:
+            yield api, resource
+
+
+def _add_method(draft: Draft, api: ApiDraft, method: Resource) -> None:
+    path = _path_of(draft, method.get("ResourceId"))
+    if path is None:
+        draft.template.note(method.path, f"the path of {method.get('ResourceId')!r} is not here")
+        return
+    key = f"{str(method.get('HttpMethod', 'ANY')).upper()} {path}"
+    integration = method.mapping("Integration")
+    if integration:
+        route = route_of(draft, api, key, integration, (*method.path, "Integration"))
+    else:
+        route = draft.not_implemented(method.path, "no Integration")
+    kind = method.get("AuthorizationType", "NONE")
+    name = str(method.get("AuthorizerId", ""))
+    if kind in ("CUSTOM", "COGNITO_USER_POOLS") and name in api.authorizers:
+        route["authorizer"] = name
+        scopes = [str(one) for one in as_list(method.get("AuthorizationScopes"))]
+        if scopes and "jwt" in api.authorizers[name]:
+            route["scopes"] = scopes
+    elif kind != "NONE":
+        draft.template.note(method.path, f"the authorization {kind} is not checked")
+    if method.get("ApiKeyRequired") in (True, "true"):
+        route["api_key_required"] = True
+    draft.route(api, key, route, method.path)
+
+
+def _path_of(draft: Draft, given: Any) -> str | None:
+    """Return the path of a resource id; None for one that does not lead to the root."""
+    parts: list[str] = []
+    for _ in range(100):
+        text = str(given)
+        if text.endswith(".RootResourceId"):
+            return "/" + "/".join(reversed(parts))
+        resource = draft.template.resources.get(text)
+        if resource is None or resource.type != f"{_PREFIX}Resource":
+            return None
+        parts.append(str(resource.get("PathPart", "")))
+        given = resource.get("ParentId")
+    return None

@@ -1,0 +1,188 @@
+"""Stages, their throttles and canaries; usage plans, API keys and domain names."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..._configuration.problems import Path
+from .draft import ApiDraft, Draft
+from .integrations import lowered
+from .template import Resource, as_list, as_mapping
+
+RATE, BURST = 10_000.0, 5_000  # of an account, for a throttle with one of them
+
+
+def add_stage(draft: Draft, api: ApiDraft, name: Any, properties: Mapping[str, Any], path: Path) -> None:
+    """Add a stage, by the properties of any kind of stage."""
+    label = re.sub(r"[^A-Za-z0-9_$-]", "-", str(name or "")) or ("$default" if api.kind == "http" else "prod")
+    given = lowered(properties)
+    stage: dict[str, Any] = {}
+    variables = as_mapping(given.get("variables") or given.get("stageVariables"))
+    if variables:
+        stage["variables"] = {str(one): _as_text(value) for one, value in variables.items()}
+    throttles = _method_settings(api, given.get("methodSettings"))
+    default = throttle(lowered(as_mapping(given.get("defaultRouteSettings"))))
+    if default:
+        throttles["*"] = default
+    for key, settings in as_mapping(given.get("routeSettings")).items():
+        if limit := throttle(lowered(as_mapping(settings))):
+            throttles[key] = limit
+    known = {}
+    for key, limit in throttles.items():
+        if key == "*" or (key in api.routes and key != "$disconnect"):
+            known[key] = limit
+        else:
+            draft.template.note(path, f"the throttle of {key!r} has no route")
+    if known:
+        stage["route_throttles"] = known
+    canary = lowered(as_mapping(given.get("canarySetting")))
+    if canary:
+        stage["canary"] = _canary(canary)
+        draft.template.note(path, "the canary serves the same routes: a template has no snapshot of others")
+    api.add("stages", label, stage, path)
+
+
+def _canary(given: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {"percent": float(given.get("percentTraffic") or 0)}
+    overrides = as_mapping(given.get("stageVariableOverrides"))
+    return {**made, "variables": {name: _as_text(value) for name, value in overrides.items()}} if overrides else made
+
+
+def throttle(given: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the throttle of settings that have one."""
+    rate = given.get("throttlingRateLimit", given.get("rateLimit"))
+    burst = given.get("throttlingBurstLimit", given.get("burstLimit"))
+    if rate is None and burst is None:
+        return None
+    try:
+        return {"rate": RATE if rate is None else float(rate), "burst": BURST if burst is None else int(burst)}
+    except (TypeError, ValueError):
+        return None
+
+
+def _method_settings(api: ApiDraft, given: Any) -> dict[str, dict[str, Any]]:
+    """Return the throttles of `MethodSettings` by route key; `/*` with `*` is the default of all routes."""
+    found: dict[str, dict[str, Any]] = {}
+    for one in as_list(given):
+        settings = lowered(as_mapping(one))
+        limit = throttle(settings)
+        if limit is None:
+            continue
+        path = str(settings.get("resourcePath", "/*")).replace("~1", "/")
+        path = "/" + path.lstrip("/") if path != "/*" else "*"
+        method = str(settings.get("httpMethod", "*")).upper()
+        for key in ["*"] if (path, method) == ("*", "*") else list(api.routes):
+            verb, _, place = key.partition(" ")
+            if key == "*" or (path in ("*", place) and method in ("*", verb)):
+                found[key] = limit
+    return found
+
+
+def _as_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
+
+
+# --- usage plans and API keys
+
+
+def add_plans(draft: Draft) -> None:
+    """Add the usage plans and keys of CloudFormation resources."""
+    for key in draft.template.of_type("AWS::ApiGateway::ApiKey"):
+        add_key(draft, key.name, key.get("Value"), key.path)
+    keys: dict[str, list[str]] = {}
+    for link in draft.template.of_type("AWS::ApiGateway::UsagePlanKey"):
+        keys.setdefault(str(link.get("UsagePlanId")), []).append(str(link.get("KeyId")))
+    for plan in draft.template.of_type("AWS::ApiGateway::UsagePlan"):
+        stages = []
+        route_throttles: dict[str, Any] = {}
+        for one in as_list(plan.get("ApiStages")):
+            given = as_mapping(one)
+            stage = f"{given.get('ApiId')}/{given.get('Stage')}"
+            api = draft.apis.get(str(given.get("ApiId")))
+            if api is None or str(given.get("Stage")) not in api.stages:
+                draft.template.note(plan.path, f"the stage {stage} of this plan is not here")
+                continue
+            stages.append(stage)
+            throttles = _plan_throttles(draft, api, as_mapping(given.get("Throttle")), plan.path)
+            if throttles:
+                route_throttles[stage] = throttles
+        add_plan(draft, plan.name, plan.properties, keys.get(plan.name, []), stages, plan.path, route_throttles)
+
+
+def _plan_throttles(draft: Draft, api: ApiDraft, given: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    found = {}
+    for name, limit in given.items():
+        place, _, method = name.rpartition("/")
+        key = f"{method.upper()} {place.replace('~1', '/') or '/'}"
+        key = key if key in api.routes else key.replace(" ", " /", 1)
+        made = throttle(lowered(as_mapping(limit)))
+        if key not in api.routes or not api.routes[key].get("api_key_required"):
+            draft.template.note(path, f"the throttle of {name!r} has no route that requires an API key")
+        elif made:
+            found[key] = made
+    return found
+
+
+def add_key(draft: Draft, name: str, value: Any, path: Path) -> None:
+    """Add an API key. An account makes the value of one without a value; here it follows from the name."""
+    text = str(value or "")
+    if not re.fullmatch("[A-Za-z0-9]{20,128}", text):
+        text = hashlib.sha256(name.encode()).hexdigest()[:40]
+        draft.template.note(path, f"the value of the API key {name} is {text}")
+    draft.api_keys[name] = text
+    draft.sources["api_keys", name] = path
+
+
+def add_plan(
+    draft: Draft, name: str, properties: Mapping[str, Any], keys: list[str], stages: list[str], path: Path,
+    route_throttles: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Add a usage plan, by the properties of a resource or of SAM."""
+    known = [key for key in keys if key in draft.api_keys]
+    if not stages:
+        draft.template.note(path, "this plan has no stage")
+        return
+    made: dict[str, Any] = {"keys": known, "stages": stages}
+    limit = throttle(lowered(as_mapping(properties.get("Throttle"))))
+    if limit:
+        made["throttle"] = limit
+    quota = lowered(as_mapping(properties.get("Quota")))
+    if quota.get("limit"):
+        made["quota"] = {"limit": int(quota["limit"]), "period": str(quota.get("period", "MONTH"))}
+        if quota.get("offset"):
+            made["quota"]["offset"] = int(quota["offset"])
+    if route_throttles:
+        made["route_throttles"] = dict(route_throttles)
+    draft.plans[name] = made
+    draft.sources["plans", name] = path
+
+
+# --- domain names
+
+
+def add_domains(draft: Draft) -> None:
+    """Add the mappings of domain names; several APIs are also reached by their names."""
+    for mapping in draft.template.of_type("AWS::ApiGateway::BasePathMapping", "AWS::ApiGatewayV2::ApiMapping"):
+        api = str(mapping.get("RestApiId", mapping.get("ApiId")))
+        base = mapping.get("BasePath", mapping.get("ApiMappingKey"))
+        add_domain(draft, mapping, mapping.get("DomainName"), base, api, mapping.get("Stage"))
+    if len(draft.apis) > 1 or draft.domains:
+        first, *_ = draft.apis
+        draft.domains["*"] = {"/": first, **{f"/{name}": name for name in draft.apis}}
+        for name in draft.apis:
+            draft.domains.setdefault(f"{name.lower()}.localhost", {"/": name})
+
+
+def add_domain(draft: Draft, source: Resource, host: Any, base: Any, api: str, stage: Any) -> None:
+    """Add one host and base path."""
+    name, path = str(host or "").lower().rstrip("."), "/" + str(base or "").strip("/")
+    path = "/" if path in ("/(none)", "/") else path
+    target = f"{api}/{stage}" if stage else api
+    if api not in draft.apis or (stage and str(stage) not in draft.apis[api].stages):
+        draft.template.note(source.path, f"the API {target} of this domain is not here")
+    elif not re.fullmatch(r"[a-z0-9_.-]*[a-z0-9]", name) or not re.fullmatch(r"/|(?:/[A-Za-z0-9_.~-]+)+", path):
+        draft.template.note(source.path, f"the domain {name!r} with the path {path!r} is not served")
+    else:
+        draft.domains.setdefault(name, {})[path] = target
+        draft.sources["domains", name] = source.path

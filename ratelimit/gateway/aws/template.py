@@ -1,0 +1,236 @@
+"""A template: its parameters, and its resources without intrinsic functions."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from ..._configuration.problems import ConfigurationError, Path, Problem, Problems, expected, unknown
+from .intrinsics import ACCOUNT, PSEUDO, REGION, Invalid, Resolver
+from .tree import TemplateTree
+
+IMPLICIT = {"ServerlessRestApi": "AWS::Serverless::Api", "ServerlessHttpApi": "AWS::Serverless::HttpApi"}
+_STAGES = ("AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Stage")
+_NAMED = {  # the property that a reference to a resource gives, where the resource has it
+    **dict.fromkeys(_STAGES, "StageName"),
+    "AWS::ApiGateway::DomainName": "DomainName", "AWS::ApiGatewayV2::DomainName": "DomainName",
+    "AWS::DynamoDB::Table": "TableName", "AWS::S3::Bucket": "BucketName", "AWS::Serverless::SimpleTable": "TableName",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource of a template.
+
+    Args:
+        name: its logical id.
+        type: such as "AWS::Serverless::Function".
+        properties: without intrinsic functions.
+        path: of the properties in the file.
+    """
+
+    name: str
+    type: str
+    properties: Mapping[str, Any]
+    path: Path
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a property."""
+        value = self.properties.get(name)
+        return default if value is None else value
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Return a property that is an object; an empty one for a property of another kind."""
+        return as_mapping(self.properties.get(name))
+
+
+def as_mapping(value: Any) -> dict[str, Any]:
+    """Return an object, or an empty one for a value of another kind."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a list; a single value is a list of one, and nothing an empty list."""
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+class Template:
+    """The resources of a template.
+
+    Args:
+        tree: the file.
+        folder: of the file, for files that it includes.
+        parameters: values in place of the defaults.
+
+    Attributes:
+        resources: by logical id, without those whose condition does not hold.
+        notes: about what differs from what an account would do.
+
+    Raises: ConfigurationError with all that is wrong.
+    """
+
+    def __init__(self, tree: TemplateTree, folder: FilePath, parameters: Mapping[str, str]) -> None:
+        self.tree = tree
+        self.folder = folder
+        self.notes: list[Problem] = []
+        self._problems = Problems()
+        self._raw = as_mapping(tree.value())
+        self.is_sam = "AWS::Serverless-2016-10-31" in as_list(self._raw.get("Transform"))
+        self._given = as_mapping(self._raw.get("Resources"))
+        self._edges: dict[str, set[str]] = {}
+        self._current = ""
+        self._resolver = Resolver(
+            {**PSEUDO, **self._parameters(parameters)},
+            as_mapping(self._raw.get("Mappings")),
+            as_mapping(self._raw.get("Conditions")),
+            self._reference,
+            self._problems,
+        )
+        self._expand()
+        for name in as_mapping(self._raw.get("Conditions")):
+            with self._problems.at("Conditions", name):
+                self._holds(name)
+        self.globals = as_mapping(self._resolver.resolve(as_mapping(self._raw.get("Globals")), ("Globals",)))
+        self.resources = dict(self._resources())
+        self._check_cycles()
+        self._problems.raise_any()
+
+    def note(self, path: Path, message: str) -> None:
+        """Note a difference from what an account does."""
+        self.notes.append(Problem(path, message, line=self.tree.line_of(path)))
+
+    def of_type(self, *types: str) -> Iterator[Resource]:
+        """Yield the resources of these types."""
+        return (one for one in self.resources.values() if one.type in types)
+
+    def include(self, location: Any, path: Path) -> Any:
+        """Return the content of a local file that the template names; note a file that cannot be read."""
+        text = location if isinstance(location, str) else ""
+        file = self.folder / text
+        try:
+            tree = TemplateTree()
+            tree.compose(file.read_bytes())
+            return self._resolver.resolve(tree.value(), path)
+        except ConfigurationError as error:
+            raise ConfigurationError(Problem(path, f"{text}: {one}") for one in error.problems) from error
+        except (OSError, ValueError):
+            self.note(path, f"the file {text or location!r} is not here, so what it defines is missing")
+            return {}
+
+    # --- parameters
+
+    def _parameters(self, given: Mapping[str, str]) -> dict[str, Any]:
+        declared = as_mapping(self._raw.get("Parameters"))
+        for name in given:
+            if name not in declared and name not in PSEUDO:
+                self._problems.add(("Parameters",), unknown("parameter", name, list(declared)))
+        found: dict[str, Any] = {name: value for name, value in given.items() if name in PSEUDO}
+        for name, parameter in declared.items():
+            kind = str(as_mapping(parameter).get("Type", "String"))
+            value = given.get(name, as_mapping(parameter).get("Default"))
+            if value is None:
+                choices = as_list(as_mapping(parameter).get("AllowedValues"))
+                value = choices[0] if choices else "0" if kind == "Number" else name
+                self.note(("Parameters", name), f"the parameter has no default; {value!r} is used without --parameter")
+            value = str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
+            many = kind == "CommaDelimitedList" or kind.startswith("List<") or "Value<List<" in kind
+            found[name] = [one.strip() for one in value.split(",")] if many else value
+        return found
+
+    # --- resources
+
+    def _expand(self) -> None:
+        """Repeat what is in Fn::ForEach under Resources."""
+        for name in [one for one in self._given if one.startswith("Fn::ForEach::")]:
+            loop = self._given.pop(name)
+            self._given.update(as_mapping(self._resolver.resolve({name: loop}, ("Resources",))))
+
+    def _resources(self) -> Iterator[tuple[str, Resource]]:
+        for name, raw in self._given.items():
+            path: Path = ("Resources", name)
+            if not isinstance(raw, dict) or not isinstance(raw.get("Type"), str):
+                self._problems.add(path, expected("a resource with a Type", raw))
+                continue
+            condition = raw.get("Condition")
+            with self._problems.at(*path):
+                if condition is not None and not self._holds(str(condition)):
+                    continue
+            self._current = name
+            for other in as_list(raw.get("DependsOn")):
+                self._edges.setdefault(name, set()).add(str(other))
+                if other not in self._given and not self._is_generated(str(other)):
+                    self._problems.add((*path, "DependsOn"), unknown("resource", str(other), list(self._given)))
+            properties = self._resolver.resolve(as_mapping(raw.get("Properties")), (*path, "Properties"))
+            yield name, Resource(name, raw["Type"], as_mapping(properties), (*path, "Properties"))
+        self._current = ""
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return self._resolver.condition(condition)
+        except Invalid as error:
+            raise ValueError(str(error)) from None
+
+    def _is_generated(self, name: str) -> bool:
+        """Whether SAM makes a resource of this name."""
+        if name in IMPLICIT or name in ("ServerlessUsagePlan", "ServerlessApiKey", "ServerlessDeploymentApplication"):
+            return True
+        serverless = [one for one in self._given if self._type(one).startswith("AWS::Serverless::")]
+        return any(name.startswith(one) for one in (*serverless, *IMPLICIT))
+
+    def _type(self, name: str) -> str:
+        return str(as_mapping(self._given.get(name)).get("Type", IMPLICIT.get(name, "")))
+
+    def _reference(self, name: str, attribute: str | None) -> Any:
+        """Return what `!Ref name` or `!GetAtt name.attribute` gives."""
+        base, _, part = name.partition(".")  # SAM: `!Ref Api.Stage`
+        if name not in self._given and base in self._given and part:
+            name, attribute = base, attribute or part
+        if name not in self._given and not self._is_generated(name):
+            declared = [*as_mapping(self._raw.get("Parameters")), *self._given]
+            raise Invalid(unknown("name", name, declared))
+        if self._current and self._current != name:
+            self._edges.setdefault(self._current, set()).add(name)
+        kind, properties = self._type(name), as_mapping(as_mapping(self._given.get(name)).get("Properties"))
+        if attribute is None:
+            return self._value(name, kind, properties)
+        return self._attribute(name, kind, attribute, properties)
+
+    def _value(self, name: str, kind: str, properties: Mapping[str, Any]) -> Any:
+        if kind in _NAMED and _NAMED[kind] in properties:
+            return self._resolver.resolve(properties[_NAMED[kind]], ("Resources", name, "Properties", _NAMED[kind]))
+        if kind in ("AWS::Lambda::Alias", "AWS::Lambda::Version"):
+            return self._resolver.resolve(properties.get("FunctionName", name), ("Resources", name, "Properties"))
+        return name
+
+    def _attribute(self, name: str, kind: str, attribute: str, properties: Mapping[str, Any]) -> str:
+        if attribute in ("Arn", "Alias", "Version") and kind in ("AWS::Serverless::Function", "AWS::Lambda::Function"):
+            return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+        if attribute == "Arn" and kind == "AWS::Cognito::UserPool":
+            return f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{name}"
+        if attribute == "Stage" and kind.startswith("AWS::Serverless::"):
+            return str(self._resolver.resolve(properties.get("StageName", "Prod"), ()))
+        if attribute == "FunctionArn" or (kind.startswith("AWS::Lambda::") and attribute.endswith("Arn")):
+            return str(self._value(name, kind, properties))
+        if attribute == "Arn":
+            return f"arn:aws:{kind.split('::')[-2].lower() if '::' in kind else 'x'}:{REGION}:{ACCOUNT}:{name}"
+        return f"{name}.{attribute}"
+
+    def _check_cycles(self) -> None:
+        """Resources that refer to each other. SAM separates what its own resources refer to."""
+        done: set[str] = set()
+        for start in self._edges:
+            trail = [(start, iter(sorted(self._edges[start])))]
+            active = [start]
+            while trail and start not in done:
+                for other in trail[-1][1]:
+                    if other in active:
+                        cycle = [*active[active.index(other) :], other]
+                        if not any(self._type(one).startswith("AWS::Serverless::") for one in cycle):
+                            self._problems.add(("Resources", other), f"circular reference: {' -> '.join(cycle)}")
+                    elif other not in done and other in self._edges:
+                        trail.append((other, iter(sorted(self._edges[other]))))
+                        active.append(other)
+                        break
+                else:
+                    done.add(active.pop())
+                    trail.pop()

@@ -1,0 +1,31 @@
+"""A template as plain values with lines: the short forms of intrinsic functions become their long forms."""
+
+from typing import Any
+
+import yaml
+
+from ..._configuration.problems import Path
+from ..._configuration.tree import Tree
+
+INTRINSICS = (
+    "And", "Base64", "Cidr", "Condition", "Equals", "FindInMap", "GetAZs", "GetAtt", "If", "ImportValue", "Join",
+    "Length", "Not", "Or", "Ref", "Select", "Split", "Sub", "ToJsonString", "Transform",
+)  # fmt: skip
+
+
+class TemplateTree(Tree):
+    """The values of a template. A tag that is not an intrinsic function is an error."""
+
+    def _tagged(self, node: yaml.Node, path: Path) -> Any:
+        tag = node.tag.removeprefix("!")
+        if tag not in INTRINSICS or not node.tag.startswith("!"):
+            return super()._tagged(node, path)
+        name = tag if tag in ("Ref", "Condition") else f"Fn::{tag}"
+        below = (*path, name)
+        if isinstance(node, yaml.ScalarNode):
+            return {name: node.value.split(".", 1) if tag == "GetAtt" else node.value}
+        if isinstance(node, yaml.SequenceNode):
+            return {name: [self._value(one, (*below, i)) for i, one in enumerate(node.value)]}
+        assert isinstance(node, yaml.MappingNode)
+        entries = self._entries_of(node, below)
+        return {name: {key: self._value(value, (*below, key)) for key, (_, value) in entries.items()}}

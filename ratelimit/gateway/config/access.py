@@ -1,0 +1,82 @@
+"""Authorizers and CORS."""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from ..._configuration.base import model
+from ..._configuration.fields import Flag, Many, Number, Text, Texts, Whole, between, matching
+from ..._configuration.problems import Problem
+from ..templates.template import Template
+from .fields import Function, TemplateText
+
+IDENTITY = r"[!#$%&'*+.^_`|~\w-]+"
+
+
+def _source(text: str) -> str:
+    if text.startswith("$"):
+        Template(text)
+    return text
+
+
+IdentitySource = Annotated[Text, matching(IDENTITY, "the name of a header"), AfterValidator(_source)]
+
+
+@model
+class Jwt:
+    """The JSON Web Tokens that an authorizer accepts."""
+
+    issuer: Text
+    """The `iss` of a token."""
+    audience: Texts = ()
+    """Values of which `aud`, or `client_id` where there is no `aud`, must have one. An empty list accepts all."""
+    keys: Text | None = None
+    """The public keys, a JWKS: a URL or a file. By default the issuer's own, by its OpenID configuration."""
+
+
+@model
+class Authorizer:
+    """A function that decides who may use a route, or the tokens that are accepted."""
+
+    function: Function | None = None
+    """A function of the event: `package.module:name`, the name of one of `functions`, or in Python a callable. It
+    returns true, false, `{"isAuthorized": bool, "context": {...}, "usageIdentifierKey": an API key}`, or an IAM
+    policy."""
+    jwt: Jwt | None = None
+    """In place of a function: JSON Web Tokens."""
+    identity: Many[IdentitySource] = ("authorization",)
+    """The identity of the client: headers by name, or variables such as `$request.querystring.token`, `$context.x` and
+    `$stageVariables.x`. A request without one of them is refused with 401."""
+    event: Literal["1.0", "2.0", "token"] | None = None
+    """The form of the event: `token`, or a payload format; by default that of functions in the API."""
+    pattern: Text | None = None
+    """A regular expression that the whole identity must match; otherwise the request is refused with 401."""
+    ttl: Annotated[Number, between(0, 3600, "seconds")] = 300.0
+    """Seconds for which an answer is kept for the same identity, stage and route; a policy for the same identity and
+    stage. 0 asks every time."""
+    cache_key: Many[TemplateText] = ()
+    """The values on which an answer depends besides identity, stage and route, such as `$context.httpMethod` and
+    `$context.path`. An answer that depends on more than these is used for requests for which it was not given."""
+
+    def problems(self) -> Iterator[Problem]:
+        if (self.function is None) == (self.jwt is None):
+            yield Problem((), f"expected one of function, jwt, got {'both' if self.jwt else 'none'}")
+
+
+@model
+class Cors:
+    """Which pages of other sites may read the answers of an HTTP API; the gateway answers their preflights."""
+
+    allow_origins: Texts
+    """Origins such as `https://shop.example`, `https://*.example`, or `*`."""
+    allow_methods: Texts = ()
+    """Methods, or `*`."""
+    allow_headers: Texts = ()
+    """Headers of requests, or `*`."""
+    expose_headers: Texts = ()
+    """Headers of answers that pages may read, or `*`."""
+    max_age: Annotated[Whole, between(-1, 86_400, "seconds")] = 0
+    """Seconds for which a browser keeps the answer to a preflight."""
+    allow_credentials: Flag = False
+    """Allow cookies and other credentials."""

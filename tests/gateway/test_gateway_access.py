@@ -1,0 +1,295 @@
+"""Authorizers with policies and several identity sources, JSON Web Tokens, and pages of other sites."""
+
+import base64
+import json
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from gateway_harness import App
+
+from ratelimit.gateway import Api, Authorizer, Configuration, Cors, Jwt, Mock, Route, Stage, Throttle
+from ratelimit.gateway.access.policies import allows
+
+ARN = "arn:aws:execute-api:us-east-1:123456789012:shop/prod/GET/pets/7"
+ISSUER = "https://issuer.example"
+
+
+def statement(effect="Allow", resource="*", action="execute-api:Invoke", **more):
+    return {"Effect": effect, "Action": action, "Resource": resource, **more}
+
+
+def policy(*statements):
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def guarded(function=None, kind="rest", stage="prod", paths=("/a", "/b"), scopes=(), cors=None, **fields):
+    """A gateway whose routes show what their authorizer found."""
+    body = "$context.authorizer.principalId $context.authorizer.claims.sub"
+    given = Authorizer(function, **fields)
+    routes = {f"GET {path}": Route(mock=Mock(body=body), authorizer="own", scopes=scopes) for path in paths}
+    return App(
+        Configuration(
+            {"shop": Api(type=kind, routes=routes, authorizers={"own": given}, stages={stage: Stage()}, cors=cors)}
+        )
+    )
+
+
+# --- policies
+
+
+@pytest.mark.parametrize(
+    ("statements", "allowed"),
+    [
+        ([], False),
+        ([statement()], True),
+        ([statement(resource=ARN)], True),
+        ([statement(resource="arn:aws:execute-api:*:*:shop/prod/*/pets/*")], True),
+        ([statement(resource="arn:aws:execute-api:*:*:shop/prod/POST/*")], False),
+        ([statement(resource=[f"{ARN}7", ARN[:-1] + "?"])], True),
+        ([statement(action="*")], True),
+        ([statement(action=["s3:*", "Execute-API:*"])], True),
+        ([statement(action="s3:GetObject")], False),
+        ([statement(), statement("Deny", f"{ARN[:-1]}*")], False),
+        ([statement("Deny", "*pets/8"), statement()], True),
+        ([statement(Condition={"IpAddress": {}})], False),
+        ([statement(), statement("Deny", Condition={"IpAddress": {}})], False),
+        ([{"Effect": "Allow", "NotAction": "s3:*", "NotResource": "*POST*"}], True),
+        ([{"Effect": "Allow", "Action": "*", "NotResource": "*pets*"}], False),
+        ([statement(resource="[a-z]*")], False),
+        ([statement(resource="*" * 5_000 + "x")], False),
+    ],
+)
+def test_policies(statements, allowed):
+    assert allows(policy(*statements), ARN) is allowed
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, "Allow", {}, {"Statement": [5]}, policy({"Effect": "allow"}), policy(statement(resource=5))]
+)
+def test_policies_that_cannot_be_read(wrong):
+    with pytest.raises(ValueError, match="expected"):
+        allows(wrong, ARN)
+    app = guarded(lambda event: {"principalId": "ann", "policyDocument": wrong})
+    assert app.get("/prod/a", headers={"authorization": "x"}).status_code == 500
+
+
+def test_policy_is_kept_for_all_routes_and_decides_for_each():
+    asked = []
+
+    def authorize(event, context):
+        asked.append(event["methodArn"])
+        return {"principalId": "ann", "policyDocument": policy(statement(resource=event["methodArn"]))}
+
+    app = guarded(authorize)
+    answers = [app.get(path, headers={"authorization": "x"}) for path in ("/prod/a", "/prod/b", "/prod/a")]
+    assert [answer.status_code for answer in answers] == [200, 403, 200]
+    assert answers[0].text == "ann "
+    assert asked == ["arn:aws:execute-api:us-east-1:123456789012:shop/prod/GET/a"]
+
+
+# --- events and identities
+
+
+def test_event_of_a_token_authorizer():
+    events = []
+    app = guarded(lambda event: not events.append(event), event="token", identity="X-Token", pattern="good-[0-9]+")
+    found = [
+        app.get("/prod/a", headers={"x-token": token}).status_code for token in ("good-1", "good-", "bad good-1", "")
+    ]
+    assert found == [200, 401, 401, 401]
+    assert events == [{"type": "TOKEN", "authorizationToken": "good-1", "methodArn": ARN.replace("pets/7", "a")}]
+
+
+@pytest.mark.parametrize(("kind", "form"), [("rest", None), ("http", "1.0"), ("http", None)])
+def test_event_of_a_request_authorizer(kind, form):
+    events = []
+    identity = ["$request.header.X-Who", "$request.querystring.key"]
+    app = guarded(lambda event: not events.append(event), kind, event=form, identity=identity)
+    headers = {"x-who": "ann"}
+    assert [
+        app.get(f"/prod/a{query}", headers=headers).status_code for query in ("", "?key=1", "?key=1", "?key=2")
+    ] == [401, 200, 200, 200]
+    event, other = events
+    assert (event["type"], other["queryStringParameters"]) == ("REQUEST", {"key": "2"})
+    if (kind, form) == ("http", None):
+        assert (event["version"], event["identitySource"]) == ("2.0", ["ann", "1"])
+        assert event["routeArn"].endswith(":shop/prod/GET/a")
+        return
+    assert event["methodArn"].endswith(":shop/prod/GET/a")
+    assert (event["headers"]["X-Who"], event["httpMethod"], event["requestContext"]["stage"]) == ("ann", "GET", "prod")
+    assert event.get("identitySource") == ("ann,1" if kind == "http" else None)
+
+
+def test_authorizer_without_identity_is_asked_each_time():
+    asked = []
+    app = guarded(lambda event: not asked.append(event), identity=[], ttl=0)
+    assert (app.statuses("/prod/a", 2), len(asked)) == ([200, 200], 2)
+
+
+@pytest.mark.parametrize(
+    ("result", "status"),
+    [
+        (RuntimeError("Unauthorized"), 401),
+        (RuntimeError("down"), 500),
+        ("yes", 500),
+        ({"isAuthorized": "yes"}, 500),
+        (True, 200),
+    ],
+)
+def test_results_of_an_authorizer(result, status):
+    def authorize(event):
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    assert guarded(authorize).get("/prod/a", headers={"authorization": "x"}).status_code == status
+
+
+# --- JSON Web Tokens
+
+
+@pytest.fixture(scope="module")
+def keys():
+    """Two RSA keys; the first one is the issuer's."""
+    return [rsa.generate_private_key(65537, 2048) for _ in range(2)]
+
+
+@pytest.fixture
+def jwks(keys, tmp_path):
+    file = tmp_path / "keys.json"
+    file.write_text(
+        json.dumps({"keys": [{**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(keys[0].public_key())), "kid": "one"}]})
+    )
+    return file
+
+
+@pytest.fixture
+def tokens(jwks):
+    """A gateway that accepts tokens of the issuer, and a function that makes one."""
+    return guarded(
+        jwt=Jwt(ISSUER, audience=["shop"], keys=str(jwks)), kind="http", stage="$default", scopes=["read", "all"]
+    )
+
+
+def token(key, kid="one", algorithm="RS256", **claims):
+    claims = {"iss": ISSUER, "aud": "shop", "sub": "ann", "exp": 4e9, "scope": "read x", **claims}
+    return jwt.encode(
+        {name: value for name, value in claims.items() if value is not None}, key, algorithm, {"kid": kid}
+    )
+
+
+def status(app, text, header="authorization"):
+    return app.get("/a", headers={header: text}).status_code
+
+
+def test_accepted_token(tokens, keys):
+    good = token(keys[0])
+    for _ in range(2):
+        answer = tokens.get("/a", headers={"authorization": f"Bearer {good}"})
+        assert (answer.status_code, answer.text) == (200, " ann")
+    assert status(tokens, good) == 200
+    assert status(tokens, f"Bearer {token(keys[0], aud=['other', 'shop'])}") == 200
+    assert status(tokens, f"Bearer {token(keys[0], aud=None, client_id='shop')}") == 200
+    assert status(tokens, f"Bearer {token(keys[0], scope=None, scp=['all'])}") == 200
+    assert status(tokens, f"Bearer {token(keys[0], scope='write')}") == 403
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": "https://other.example"}, {"iss": None}, {"aud": "other"}, {"aud": None}, {"exp": 1}, {"exp": None},
+        {"exp": "4e9"}, {"nbf": 4e9}, {"iat": 4e9}, {"exp": True}, {"nbf": "x"},
+    ],
+)  # fmt: skip
+def test_refused_claims(tokens, keys, claims):
+    answer = tokens.get("/a", headers={"authorization": f"Bearer {token(keys[0], **claims)}"})
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
+
+
+def test_refused_tokens(tokens, keys, jwks):
+    good = token(keys[0])
+    head, body, signature = good.split(".")
+    none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT","kid":"one"}').rstrip(b"=").decode()
+    other = json.dumps(json.loads(base64.urlsafe_b64decode(body + "==")) | {"sub": "ben"}).encode()
+    public = jwks.read_text()
+    wrong = [
+        token(keys[1]), token(keys[0], kid="two"), f"{none}.{body}.", f"{none}.{body}.{signature}",
+        f"{head}.{base64.urlsafe_b64encode(other).rstrip(b'=').decode()}.{signature}", f"{head}.{body}", f"{head}.{body}.",
+        token(public * 2, algorithm="HS256"), "x", "a.b.c", "." * 2, f"{head}.{body}.{signature[:-4]}AAAA", good + "A" * 20_000,
+    ]  # fmt: skip
+    assert {status(tokens, f"Bearer {one}") for one in wrong} == {401}
+    assert status(tokens, f"Basic {good}") == 401
+    assert tokens.get("/a").status_code == 401
+
+
+def test_keys_that_are_away(keys, tmp_path):
+    """No token is accepted, and the keys are found once they are there."""
+    app = guarded(jwt=Jwt(ISSUER, keys=str(tmp_path / "none.json")), kind="http", stage="$default")
+    assert status(app, f"Bearer {token(keys[0])}") == 401
+
+
+# --- pages of other sites
+
+CORS = Cors(["https://shop.example", "https://*.example"], ["GET", "POST"], ["x-a"], ["x-b"], 600, True)
+PAGE = {"origin": "https://shop.example"}
+ASKING = {**PAGE, "access-control-request-method": "GET"}
+
+
+def cors_app(cors=CORS, **fields):
+    routes = {
+        "GET /": Route(mock=Mock(headers={"Access-Control-Allow-Origin": "https://other.example"}), **fields),
+        "OPTIONS /own": Route(mock=Mock(status=207)),
+    }
+    stage = Stage(route_throttles={"GET /": Throttle(0.001, 1)})
+    return App(Configuration({"a": Api(routes=routes, cors=cors, stages={"$default": stage})}))
+
+
+def test_preflights_spend_no_tokens():
+    app = cors_app(authorizer=None)
+    for path in ("/", "/", "/", "/nowhere"):
+        answer = app("OPTIONS", path, headers=ASKING)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+        assert answer.headers["access-control-allow-methods"] == "GET,POST"
+        assert answer.headers["access-control-allow-headers"] == "x-a"
+        assert answer.headers["access-control-max-age"] == "600"
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        assert answer.headers["vary"] == "Origin"
+        assert "ratelimit" not in answer.headers
+    assert app.get("/").status_code == 200
+    assert app("OPTIONS", "/own").status_code == 207  # it is not a preflight
+
+
+def test_answers_and_refusals_can_be_read():
+    app = cors_app()
+    for path, code in (("/", 200), ("/", 429), ("/nowhere", 404)):
+        answer = app.get(path, headers=PAGE)
+        assert answer.status_code == code
+        assert answer.headers.get_list("access-control-allow-origin") == ["https://shop.example"]
+        assert answer.headers["access-control-expose-headers"] == "x-b"
+    assert "access-control-expose-headers" not in app.get("/").headers
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed"),
+    [
+        (["*"], "https://any.example", "*"),
+        (["https://*.example"], "https://a.example", "https://a.example"),
+        (["https://*.example"], "https://example", None),
+        (["https://shop.example"], "HTTPS://SHOP.example", "HTTPS://SHOP.example"),
+        (["https://shop.example"], "https://shop.example.evil", None),
+        (["https://[a-z].example"], "https://a.example", None),
+        (["https://shop.example"], "null", None),
+        (["https://shop.example"], "\xff", None),
+    ],
+)
+def test_allowed_origins(origins, origin, allowed):
+    app = cors_app(Cors(origins))
+    for method, headers in (("GET", {}), ("OPTIONS", {"access-control-request-method": "\x7f?"})):
+        answer = app(
+            method,
+            "/",
+            headers={b"origin": origin.encode("latin-1"), **{k.encode(): v.encode() for k, v in headers.items()}},
+        )
+        assert answer.headers.get("access-control-allow-origin") == allowed

@@ -1,0 +1,461 @@
+"""Templates of SAM, CloudFormation and OpenAPI: what they become, what is wrong in them, and applications that run."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from waiting import PATIENCE
+from websockets.sync.client import connect
+
+from ratelimit.gateway import ConfigurationError, Throttle, read_file
+from ratelimit.gateway.aws.convert import Options
+from ratelimit.gateway.config.load import Document
+
+TEMPLATES = Path(__file__).parent / "templates"
+NONE = "mock 501"
+
+
+def load(file, functions=None, **parameters):
+    """Read a template of the folder."""
+    return Document.read(TEMPLATES / file, Options(parameters, functions or {}))
+
+
+def summary(route):
+    """The integration of a route, and its conditions of use."""
+    answer = route.function or (route.proxy and route.proxy.to[0]) or f"mock {route.mock.status}"
+    return " ".join([answer, *filter(None, [route.authorizer, *route.scopes, "key" if route.api_key_required else ""])])
+
+
+def routes(document):
+    return {
+        f"{name} {key}": summary(one)
+        for name, api in document.configuration.apis.items()
+        for key, one in api.routes.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("hello.yaml", {"ServerlessRestApi GET /hello": "HelloFunction"}),
+        ("crud.yaml", {f"ServerlessRestApi {key}": to for key, to in (("GET /", NONE), ("GET /{id}", NONE), ("POST /", "Put"))}),
+        (
+            "http-jwt.yaml",
+            {
+                "Api ANY /items": "Shop Tokens email", "Api GET /open": "Shop", "Api PUT /items/{id}": "Shop Tokens write",
+                "Api $default": "Shop",
+            },
+        ),
+        (
+            "usage-plan.yaml",
+            {
+                "Api GET /pets": "Pets key", "Api GET /open": "Pets", "Api OPTIONS /pets": "mock 200",
+                "Api OPTIONS /open": "mock 200",
+            },
+        ),
+        (
+            "rest-authorizer.yaml",
+            {
+                "Api GET /token": "Show Token", "Api GET /request": "Show Request", "Api GET /pool": "Show Pool",
+                "Api GET /open": "Show", "Api GET /iam": "Show",
+            },
+        ),
+        ("chat.yaml", {"Chat $connect": "mock 200", "Chat send": "Send", "Chat echo": "Send"}),
+        (
+            "cfn-rest.yaml",
+            {
+                "Api GET /pets": "Function key", "Api GET /pets/{id}": "http://127.0.0.1:1/pets/{id} Authorizer",
+                "Api OPTIONS /pets": "mock 200", "Api POST /pets": NONE, "Api ANY /{proxy+}": NONE,
+            },
+        ),
+        (
+            "cfn-http.yaml",
+            {
+                "Api GET /slow": "Code Simple", "Api ANY /back/{proxy+}": "http://${stageVariables.backend}:1/{proxy+}",
+                "Api POST /queue": NONE, "Api GET /private": NONE, "Quick ANY /{proxy+}": "https://shop.example/base",
+            },
+        ),
+        (
+            "petstore.yaml",
+            {
+                "PetStore GET /": "mock 200", "PetStore GET /pets": "http://petstore.example/pets key",
+                "PetStore OPTIONS /pets": "mock 204", "PetStore ANY /pets/{petId}": "http://petstore.example/pets/{petId}",
+                "PetStore POST /lambda": NONE,
+            },
+        ),
+        ("swagger.json", {"shop GET /a": f"{NONE} tokens", "shop ANY /b/{proxy+}": "http://shop.example/{proxy+}"}),
+        ("included.yaml", {"Api GET /pets": "Shop", "Http $default": "Shop"}),
+        ("sam-websocket.yaml", {"Chat $connect": "Say", "Chat $disconnect": "Say", "Chat say": "Say"}),
+        ("loops.yaml", {"Api ANY /Pets/{proxy+}": "PetsFunction", "Api ANY /Orders/{proxy+}": "OrdersFunction"}),
+    ],
+)  # fmt: skip
+def test_routes_of_a_template(file, expected):
+    assert routes(load(file)) == expected
+
+
+def test_throttles_plans_and_keys():
+    found = load("cfn-rest.yaml").configuration
+    stage = found.apis["Api"].stages["v1"]
+    assert stage.route_throttles == {"*": Throttle(5, 10), "GET /pets": Throttle(1, 2)}
+    assert (stage.variables, stage.canary.percent, stage.canary.variables) == (
+        {"colour": "red"},
+        10,
+        {"colour": "blue"},
+    )
+    plan = found.plans["Plan"]
+    assert (plan.keys, plan.stages, plan.throttle) == (("Key",), ("Api/v1",), Throttle(10, 20))
+    assert plan.route_throttles == {"Api/v1": {"GET /pets": Throttle(1, 1)}}
+    assert (plan.quota.limit, plan.quota.period, plan.quota.offset) == (100, "MONTH", 1)
+    assert found.api_keys == {"Key": "abcdefghijklmnopqrstuvwxyz"}
+
+
+def test_parameters_conditions_and_mappings():
+    found = load("cfn-rest.yaml", Stage="v2", WithKeys="false").configuration
+    assert found.apis["Api"].stages["v2"].route_throttles["*"] == Throttle(50, 100)
+    assert not found.apis["Api"].routes["GET /pets"].api_key_required
+    assert (found.plans, found.api_keys) == ({}, {})
+
+
+def test_settings_of_sam():
+    found = load("usage-plan.yaml")
+    api = found.configuration.apis["Api"]
+    assert api.stages["prod"].route_throttles == {"*": Throttle(5, 10), "GET /pets": Throttle(1, 2)}
+    assert api.binary_media_types == ("image/png", "*/*")
+    assert (api.responses["THROTTLED"].status, set(api.responses)) == (420, {"DEFAULT_4XX", "THROTTLED"})
+    assert api.routes["OPTIONS /pets"].mock.headers["Access-Control-Allow-Origin"] == "https://shop.example"
+    plan = found.configuration.plans["ApiUsagePlan"]
+    assert (plan.throttle, plan.quota.limit, plan.stages) == (Throttle(1, 3), 1000, ("Api/prod",))
+    (key,) = found.configuration.api_keys.values()
+    assert any(key in warning for warning in found.warnings)  # it cannot be found otherwise
+
+
+def test_authorizers_of_templates():
+    found = load("http-jwt.yaml", Issuer="https://issuer.example").configuration.apis["Api"]
+    jwt = found.authorizers["Tokens"].jwt
+    assert (jwt.issuer, jwt.audience) == ("https://issuer.example", ("one", "two"))
+    assert (found.cors.allow_origins, found.cors.max_age, found.cors.allow_credentials) == (
+        ("https://shop.example",),
+        600,
+        True,
+    )
+    found = load("rest-authorizer.yaml").configuration.apis["Api"].authorizers
+    token, request, pool = (found[name] for name in ("Token", "Request", "Pool"))
+    assert (token.event, token.identity, token.pattern, token.ttl) == (
+        "token",
+        ("$request.header.X-Token",),
+        "good-.*",
+        60,
+    )
+    assert (request.event, request.ttl) == ("1.0", 0)
+    assert request.identity == ("$request.header.X-Who", "$request.querystring.auth")
+    assert pool.jwt.issuer == "https://cognito-idp.us-east-1.amazonaws.com/Users"
+
+
+def test_mappings_of_an_integration():
+    route = load("cfn-rest.yaml").configuration.apis["Api"].routes["GET /pets/{id}"]
+    assert route.request == {"overwrite:header.X-Stage": "$context.stage", "overwrite:header.X-Fixed": "one"}
+    assert route.proxy.timeout == 1
+
+
+def test_domains_of_several_apis():
+    domains = load("cfn-http.yaml").configuration.domains
+    assert domains["api.shop.example"] == {"/v1": "Api/$default"}
+    assert domains["*"] == {"/": "Api", "/Api": "Api", "/Quick": "Quick"}
+    assert domains["quick.localhost"] == {"/": "Quick"}
+
+
+@pytest.mark.parametrize("file", sorted(one.name for one in TEMPLATES.iterdir() if "part" not in one.name))
+def test_convert_prints_a_file_of_our_own(file, tmp_path, capsys):
+    """It has the same meaning, and each warning has a line of the template."""
+    document = load(file)
+    assert all(re.match(rf"{re.escape(document.file)}:\d+: warning: ", one) for one in document.warnings)
+    from ratelimit.gateway.server.command import main
+
+    assert main(["convert", str(TEMPLATES / file)]) == 0
+    own = tmp_path / "own.yaml"
+    own.write_text(capsys.readouterr().out)
+    found, expected = read_file(own), document.configuration
+    assert found.apis == expected.apis
+    assert (found.plans, found.domains, found.api_keys) == (expected.plans, expected.domains, expected.api_keys)
+    assert set(found.functions) == set(expected.functions)
+
+
+# --- intrinsic functions
+
+PART = """
+Parameters: {{Name: {{Type: String, Default: ann}}, Many: {{Type: CommaDelimitedList, Default: 'a, b'}}, Two: {{Type: Number, Default: 2}}}}
+Mappings: {{Map: {{one: {{two: three}}}}}}
+Conditions:
+  Yes: !Equals [!Ref Name, ann]
+  No: !Not [!Condition Yes]
+  Both: !And [!Condition Yes, !Or [!Condition No, !Equals [a, a]]]
+Resources:
+  Api: {{Type: AWS::ApiGatewayV2::Api, Properties: {{ProtocolType: HTTP, Target: 'http://x.example', RouteKey: $default}}}}
+  Stage: {{Type: AWS::ApiGatewayV2::Stage, Properties: {{ApiId: !Ref Api, StageName: s, StageVariables: {{x: {expression}}}}}}}
+  Fun: {{Type: AWS::Lambda::Function, Properties: {{Runtime: python3.11, Handler: a.b, Code: .}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("!Ref Name", "ann"),
+        ("{Ref: Name}", "ann"),
+        ("!Ref Two", "2"),
+        ("!Ref AWS::Region", "us-east-1"),
+        ("!Ref Api", "Api"),
+        ("!Ref Stage", "s"),
+        ("!Sub '${Name}-${AWS::AccountId}-${!Literal}'", "ann-123456789012-${Literal}"),
+        ("!Sub ['${Name}${Own}', {Own: !Ref Two}]", "ann2"),
+        ("!Sub '${Fun.Arn}'", "arn:aws:lambda:us-east-1:123456789012:function:Fun"),
+        ("!GetAtt Fun.Arn", "arn:aws:lambda:us-east-1:123456789012:function:Fun"),
+        ("{'Fn::GetAtt': [Fun, Arn]}", "arn:aws:lambda:us-east-1:123456789012:function:Fun"),
+        ("!Join ['-', [a, !Ref Name]]", "a-ann"),
+        ("!Join ['-', !Ref Many]", "a-b"),
+        ("!Select [1, !Ref Many]", "b"),
+        ("!Select ['0', !Split ['/', 'x/y']]", "x"),
+        ("!FindInMap [Map, one, two]", "three"),
+        ("!FindInMap [Map, none, two, {DefaultValue: other}]", "other"),
+        ("!If [Yes, then, else]", "then"),
+        ("!If [Both, then, else]", "then"),
+        ("!If [No, then, !If [Yes, !Ref Name, else]]", "ann"),
+        ("!Base64 hi", "aGk="),
+        ("!ImportValue other-stack", "other-stack"),
+        ("{'Fn::Length': [a, b, c]}", "3"),
+        ("!ToJsonString {a: !Ref Name}", '{"a": "ann"}'),
+    ],
+)
+def test_intrinsic_functions(tmp_path, expression, value):
+    file = tmp_path / "template.yaml"
+    file.write_text(PART.format(expression=expression))
+    stages = Document.read(file).configuration.apis["Api"].stages
+    assert stages["s"].variables == {"x": value}
+
+
+def test_no_value_leaves_a_property_out(tmp_path):
+    file = tmp_path / "template.yaml"
+    file.write_text(PART.format(expression="!Ref AWS::NoValue"))
+    assert Document.read(file).configuration.apis["Api"].stages["s"].variables == {}
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("expression", "line", "problem"),
+    [
+        ("!Ref Absent", 9, "unknown name 'Absent' (choose from Name, Many, "),
+        ("!GetAtt Absent.Arn", 9, "unknown name 'Absent'"),
+        ("!GetAtt 5", 9, "expected the name of a resource and an attribute"),
+        ("!Sub '${Absent}'", 9, "unknown name 'Absent'"),
+        ("!FindInMap [Map, one, nothing]", 9, "unknown key of Mappings 'nothing'"),
+        ("!If [Nothing, a, b]", 9, "unknown condition 'Nothing'"),
+        ("!If [Yes, a]", 9, "expected a list of 3 values"),
+        ("!Join a", 9, "expected a list of 2 values"),
+        ("!Select [x, [a]]", 9, "expected the number of a value, got 'x'"),
+        ("!!python/object/apply:os.system [true]", 9, "expected no tag"),
+        ("!Exec ls", 9, "expected no tag, got !Exec"),
+        (f"!Join ['{'x' * 1000}', [{', '.join('a' * 1100)}]]", 9, "expected a text of at most 1000000 characters"),
+    ],
+)
+def test_problems_have_their_line(tmp_path, expression, line, problem):
+    file = tmp_path / "template.yaml"
+    file.write_text(PART.format(expression=expression))
+    with pytest.raises(ConfigurationError, match=re.escape(problem)) as caught:
+        Document.read(file)
+    assert str(caught.value).startswith((f"{file}:{line}: ", f"{file}:{line + 1}: "))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("Resources: {}", "expected an API with routes"),
+        ("Resources: {A: {Type: AWS::S3::Bucket}}", "expected an API with routes"),
+        ("Resources: {A: 5}", "Resources.A: expected a resource with a Type, got 5"),
+        ("Resources: [a]", "expected an API with routes"),
+        ("Conditions: {A: !Condition B, B: !Condition A}\nResources: {}", "circular reference: A -> B -> A"),
+        (
+            "Resources: {A: {Type: X::Y::Z, Properties: {B: !Ref B}}, B: {Type: X::Y::Z, DependsOn: A}}",
+            "circular reference: A -> B -> A",
+        ),
+        ("Resources: {A: {Type: X::Y::Z, DependsOn: C}}", "unknown resource 'C'"),
+        ("Resources: {A: {Type: X::Y::Z, Condition: C}}", "unknown condition 'C'"),
+        ("Resources:\n  A: &a [*a]", "expected at most 40 levels"),
+        ("Resources: &r {" + "a: {" * 60 + "}" * 61, "expected at most 40 levels"),
+        (
+            "Resources: {S: {Type: AWS::ApiGateway::Stage, Properties: {StageName: !Sub '${S}-x'}}}",
+            "circular reference: S -> S",
+        ),
+        ("openapi: 3.0.1\npaths: []", "expected an API with routes"),
+    ],
+)
+def test_templates_that_cannot_be_used(tmp_path, text, problem):
+    file = tmp_path / "template.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=re.escape(problem)):
+        Document.read(file)
+
+
+def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
+    file = tmp_path / "template.yaml"
+    aliases = "".join(f"x{i}: &x{i} [{', '.join([f'*x{i - 1}' if i else 'a'] * 10)}]\n" for i in range(9))
+    file.write_text(f"{aliases}Resources: {{A: {{Type: B::C::D, Properties: {{x: *x8}}}}}}")
+    with pytest.raises(ConfigurationError, match="expected aliases that copy at most"):
+        Document.read(file)
+    nested = "a" * 100
+    for _ in range(10):
+        nested = f"!Sub ['{'${v}' * 20}', {{v: {nested}}}]"
+    file.write_text(PART.format(expression=nested))
+    with pytest.raises(ConfigurationError, match=r"at most 1000000 characters|at most 40 levels"):
+        Document.read(file)
+
+
+def test_unknown_parameter_and_wrong_option(tmp_path):
+    with pytest.raises(ConfigurationError, match=re.escape("unknown parameter 'Stagee' (did you mean 'Stage'?")):
+        load("cfn-rest.yaml", Stagee="v1")
+    own = tmp_path / "own.yaml"
+    own.write_text("apis: {a: {routes: {GET /: {mock: {}}}, stages: {$default: }}}")
+    with pytest.raises(ValueError, match="are for templates"):
+        Document.read(own, Options({"a": "b"}))
+
+
+def test_check_needs_no_code():
+    """Missing code is a warning."""
+    command = [sys.executable, "-m", "ratelimit", "gateway", str(TEMPLATES / "hello.yaml"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0
+    assert re.search(r"hello.yaml:\d+: warning: .*the folder hello/ of function HelloFunction is missing", done.stderr)
+
+
+def test_five_hundred_routes(tmp_path):
+    """Each is served. The time is bounded by the number of routes, not by its square."""
+    events = "".join(
+        f"        E{i}: {{Type: HttpApi, Properties: {{Path: '/r{i}/{{id}}', Method: get}}}}\n" for i in range(500)
+    )
+    file = tmp_path / "template.yaml"
+    file.write_text(
+        "Transform: AWS::Serverless-2016-10-31\nResources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n"
+        f"      Runtime: python3.11\n      Handler: app.handler\n      CodeUri: .\n      Events:\n{events}"
+    )
+    assert len(Document.read(file).configuration.apis["ServerlessHttpApi"].routes) == 500
+
+
+# --- applications that run
+
+APPLICATION = """
+Transform: AWS::Serverless-2016-10-31
+Globals: {Function: {Runtime: python3.11, Handler: app.handler, Environment: {Variables: {SHARED: globally}}}}
+Resources:
+  Http:
+    Type: AWS::Serverless::HttpApi
+    Properties: {CorsConfiguration: {AllowOrigins: ['https://shop.example'], AllowMethods: [GET]}}
+  Rest:
+    Type: AWS::Serverless::Api
+    Properties:
+      StageName: prod
+      Auth: {ApiKeyRequired: true, UsagePlan: {CreateUsagePlan: PER_API, Throttle: {BurstLimit: 2, RateLimit: 0.001}}}
+  Chat:
+    Type: AWS::Serverless::WebSocketApi
+    Properties: {StageName: dev, Routes: {say: {FunctionArn: !GetAtt Two.Arn, RouteResponseSelectionExpression: $default}}}
+  One:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: one
+      Environment: {Variables: {NAME: one, STAGE: !Sub '${Rest.Stage}'}}
+      Timeout: 1
+      Events:
+        Get: {Type: HttpApi, Properties: {ApiId: !Ref Http, Path: /one, Method: GET}}
+        Slow: {Type: HttpApi, Properties: {ApiId: !Ref Http, Path: /slow, Method: GET}}
+        Exit: {Type: HttpApi, Properties: {ApiId: !Ref Http, Path: /exit, Method: GET}}
+        Rest: {Type: Api, Properties: {RestApiId: !Ref Rest, Path: /one, Method: GET}}
+  Two:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: two
+      Environment: {Variables: {NAME: two}}
+      Events:
+        Get: {Type: HttpApi, Properties: {ApiId: !Ref Http, Path: /two, Method: GET}}
+  Elsewhere:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: nodejs22.x
+      CodeUri: js
+      Events: {Get: {Type: HttpApi, Properties: {ApiId: !Ref Http, Path: /elsewhere, Method: GET}}}
+  Queue:
+    Type: AWS::Serverless::StateMachine
+    Properties: {Events: {Get: {Type: HttpApi, Properties: {ApiId: !Ref Http, Path: /machine, Method: GET}}}}
+"""
+CODE = """
+import json, os, threading
+from helper import NAME
+def handler(event, context):
+    path = event.get("rawPath", "")
+    if path == "/slow":
+        threading.Event().wait()
+    if path == "/exit":
+        os._exit(3)
+    seen = {"module": NAME, "folder": os.path.basename(os.getcwd()), "name": os.environ["NAME"], "pid": os.getpid(),
+            "shared": os.environ["SHARED"], "function": context.function_name, "stage": os.environ.get("STAGE"),
+            "left": context.get_remaining_time_in_millis()}
+    return {"statusCode": 200, "body": json.dumps(seen)}
+"""
+
+
+@pytest.fixture
+def application(serve, backend, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "app.py").write_text(CODE)
+        (tmp_path / name / "helper.py").write_text(f"NAME = 'helper of {name}'")
+
+    async def answer(head, reader, writer):
+        body = json.dumps({"statusCode": 203, "body": head.split(b" ")[1].decode()}).encode()
+        writer.write(
+            b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n".replace(b"\\r\\n", b"\r\n") % len(body) + body
+        )
+
+    return serve(APPLICATION, "--function", f"Elsewhere={backend(answer).url}")
+
+
+def test_an_application_of_three_apis(application):
+    """Two functions are called `app.handler`. Each has its own modules, folder and environment."""
+    key = re.search(r"the API key RestApiKey is (\w+)", application.log.read_text())[1]
+    with httpx.Client(base_url=application.url, timeout=PATIENCE) as client:
+        one, again, two = (client.get(path).json() for path in ("/one", "/one", "/two"))
+        assert (one["module"], one["folder"], one["name"], one["function"]) == ("helper of one", "one", "one", "One")
+        assert (two["module"], two["folder"], two["name"], two["function"]) == ("helper of two", "two", "two", "Two")
+        assert (one["shared"], two["shared"], one["stage"]) == ("globally", "globally", "prod")
+        assert (again["pid"], two["pid"] != one["pid"], one["left"] <= 1000 < two["left"]) == (one["pid"], True, True)
+        for path in ("/slow", "/exit"):  # ended at its Timeout of a second; ended by itself
+            assert (client.get(path).status_code, client.get("/one").status_code) == (502, 200)
+        answer = client.get("/elsewhere")
+        assert (answer.status_code, answer.text) == (203, "/2015-03-31/functions/function/invocations")
+        assert client.get("/machine").status_code == 501
+        rest = {"host": "rest.localhost", "x-api-key": key}
+        assert client.get("/prod/one", headers={"host": "rest.localhost"}).status_code == 403
+        assert [client.get("/prod/one", headers=rest).status_code for _ in range(3)] == [200, 200, 429]
+        assert client.get("/Rest/prod/one", headers={"x-api-key": key}).status_code == 429
+        page = {"origin": "https://shop.example", "access-control-request-method": "GET"}
+        asked = client.options("/one", headers=page)
+        assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (204, "https://shop.example")
+    with connect(f"ws://127.0.0.1:{application.port}/Chat/dev") as socket:
+        socket.send('{"action": "say"}')
+        assert json.loads(socket.recv(timeout=PATIENCE))["name"] == "two"
+
+
+def test_new_code_is_used_at_once(serve, tmp_path):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "app.py").write_text("def handler(event, context): return 'old'")
+    own = "functions: {F: {handler: app.handler, folder: code}}\napis: {a: {routes: {GET /: {function: F}}, stages: {$default: }}}"
+    server = serve(own)
+    assert httpx.get(server.url, timeout=PATIENCE).text == "old"
+    (code / "app.py").write_text("def handler(event, context): return 'new!'")
+    assert httpx.get(server.url, timeout=PATIENCE).text == "new!"
+    (code / "app.py").write_text("raise RuntimeError('broken')")
+    assert httpx.get(server.url, timeout=PATIENCE).status_code == 502
+    server.wait_for("function F cannot be loaded: broken")
