@@ -38,6 +38,8 @@ cdef class Limiter(Attachment):
     Thread-safety: every method may be called from any thread and, if the table is shared, in any process.
     """
 
+    _is_remote = False  # whether the class has the verbs for a table on an engine, see _remote
+
     def __cinit__(self, *arguments, max_keys=None, table=None, on_full="deny", clock=None, **named):
         if self._parameters is None:
             raise TypeError("Limiter cannot be instantiated; use TokenBucket or another algorithm's class")
@@ -50,6 +52,8 @@ cdef class Limiter(Attachment):
             raise ValueError(f"on_full: expected one of {', '.join(map(repr, ON_FULL))}, got {on_full!r}")
         if clock is not None and (isinstance(clock, type) or not callable(getattr(clock, "now_ns", None))):
             raise TypeError(f"clock: expected a method now_ns(), integer nanoseconds since the epoch, got {clock!r}")
+        if table is not None and table.remote is not None and not self._is_remote:
+            raise TypeError(f"table: expected one on this host for {type(self).__name__}, got {table!r}")
         self.on_full = on_full
         self.when_full = ON_FULL[on_full]
         self.clock = clock

@@ -3,6 +3,7 @@ from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import disjoint_base
 
 from ._core import Limiter, _Clock, _Function, _Integers, _Key, _Keys, _Seconds
 from ._limiter.decision import Decision
@@ -11,7 +12,7 @@ from .quota import Quota
 
 MAX_LIMITS: int
 
-@final
+@disjoint_base
 class All:
     """Several limiters as one, as `a & b` makes them.
 
@@ -170,3 +171,6 @@ class Bound:
         """Spend from all limiters if all admit it, as All.hit does."""
     def peek(self, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
         """Return the Decision that `hit` would make, without changing anything."""
+
+def costs_for(costs: Any, cost: Any, size: int) -> tuple[int, ...]:
+    """Return a checked cost for each limiter."""

@@ -148,7 +148,6 @@ cdef int judge(const Part* parts, int size, int refusing, Verdict* verdict) noex
     return chosen
 
 
-@cython.final
 cdef class All:
     """Several limiters as one, as `a & b` makes them.
 
@@ -181,9 +180,10 @@ cdef class All:
         self.limiters = tuple(flat)
         self.size = len(flat)
 
+    @cython.final
     cdef int gather(self, Part* parts, object cost, object costs, object now) except -1:
         """Fill in the request of each part, except for the key."""
-        cdef tuple own = None if costs is None else costs_of(costs, cost, self.size)
+        cdef tuple own = None if costs is None else costs_for(costs, cost, self.size)
         cdef Limiter first = self.limiters[0], limiter
         cdef int i
         first.prepare(&parts[0].request, now)
@@ -205,6 +205,7 @@ cdef class All:
                 parts[i].request.cost = own[i]
         return 0
 
+    @cython.final
     cdef int start(self, Part* parts, object key, object cost, object costs, object now) except -1:
         cdef Limiter limiter
         cdef int i
@@ -214,6 +215,7 @@ cdef class All:
             parts[i].hashed = limiter.hash_of(key)
         return 0
 
+    @cython.final
     cdef int check_full(self, Part* parts, int refusing, object key, str index=None) except -1:
         if refusing >= 0 and parts[refusing].out.status == FULL:
             (<Limiter>self.limiters[refusing]).allows_when_full(key, index)
@@ -257,6 +259,7 @@ cdef class All:
         self.start(parts, key, cost, costs, now)
         return self.decision(parts, look_all(parts, self.size), key)
 
+    @cython.final
     cdef Decision decision(self, Part* parts, int refusing, object key, tuple quotas=None):
         cdef Decision decision = Decision.__new__(Decision)
         cdef int chosen
@@ -315,7 +318,7 @@ cdef class All:
 
     def refund(self, key, cost=1, *, costs=None):
         """Give a cost back to all limiters, at most what was spent: `cost`, or one of `costs` for each limiter."""
-        own = (cost,) * self.size if costs is None else costs_of(costs, cost, self.size)
+        own = (cost,) * self.size if costs is None else costs_for(costs, cost, self.size)
         for limiter, amount in zip(self.limiters, own):
             limiter.refund(key, amount)
 
@@ -420,13 +423,13 @@ cdef class All:
         """Block until the cost is spent from all limiters, as Limiter.wait does; `costs` as for `hit`."""
         from ._limiter import waiting  # not before: it imports asyncio
 
-        waiting.wait(self, key, cost if costs is None else costs_of(costs, cost, self.size), timeout)
+        waiting.wait(self, key, cost if costs is None else costs_for(costs, cost, self.size), timeout)
 
     def wait_async(self, key, cost=1, timeout=None, *, costs=None):
         """Wait as `wait` does, without blocking the event loop."""
         from ._limiter import waiting  # not before: it imports asyncio
 
-        return waiting.wait_async(self, key, cost if costs is None else costs_of(costs, cost, self.size), timeout)
+        return waiting.wait_async(self, key, cost if costs is None else costs_for(costs, cost, self.size), timeout)
 
     def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=...):
         """Return a decorator that limits the calls of a function or of a coroutine function.
@@ -519,7 +522,7 @@ cdef class Bound:
         return f"({self.limits!r}).bind({self.keys!r})"
 
 
-cdef tuple costs_of(object costs, object cost, int size):
+def costs_for(costs, cost, int size):
     """Return a checked cost for each limiter."""
     if cost != 1:
         raise TypeError(f"costs: expected without cost=, got cost={cost!r} too")

@@ -1,13 +1,14 @@
-from typing import Literal, final
+from typing import Literal
 
 import numpy as np
+from typing_extensions import disjoint_base
 
 from .._core import Limiter
 from ..quota import Quota
 
 VERDICT: np.dtype[np.void]
 
-@final
+@disjoint_base
 class Decision:
     """The result of one request; true if it is allowed.
 
@@ -26,7 +27,13 @@ class Decision:
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
         quota: the quota that decided: that of the call, or else of the limiter.
+        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
+            (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
     """
+
+    @property
+    def source(self) -> str:
+        """The place of the decision: "table", "engine", "remembered" or "fallback"."""
 
     @property
     def allowed(self) -> bool:

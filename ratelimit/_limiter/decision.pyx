@@ -15,7 +15,6 @@ VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("re
                     ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
 
 
-@cython.final
 @cython.freelist(64)
 cdef class Decision:
     """The result of one request; true if it is allowed.
@@ -35,7 +34,14 @@ cdef class Decision:
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
         quota: the quota that decided: that of the call, or else of the limiter.
+        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
+            (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
     """
+
+    @property
+    def source(self) -> str:
+        """The place of the decision: "table", "engine", "remembered" or "fallback"."""
+        return "table"
 
     @property
     def allowed(self) -> bool:
