@@ -39,5 +39,8 @@ class Attachment(Limited):
     def full_count(self) -> int:
         """How many decisions found no slot for their key."""
     @property
+    def claim_count(self) -> int:
+        """How many slots were claimed for new keys, roughly: a repaired header counts on from a higher number."""
+    @property
     def collision_count(self) -> int:
         """How many updates were repeated because another thread had changed the slot."""

@@ -121,6 +121,11 @@ cdef class Attachment(Limited):
         return count_load(&self.attached.header.full)
 
     @property
+    def claim_count(self):
+        """How many slots were claimed for new keys, roughly: a repaired header counts on from a higher number."""
+        return count_load(&self.attached.header.tickets)
+
+    @property
     def collision_count(self):
         """How many updates were repeated because another thread had changed the slot."""
         return count_load(&self.attached.header.collisions)
