@@ -5,9 +5,19 @@ from typing import TYPE_CHECKING
 from ._core import Limiter
 from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
+from ._remote import construct  # noqa: F401  so that the classes make limiters for tables on an engine, too
 from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from .composite import All
-from .errors import CorruptTable, CostExceedsLimit, LimitExceeded, RateLimitError, TableFull, WaitError, WaitTimeout
+from .errors import (
+    CorruptTable,
+    CostExceedsLimit,
+    LimitExceeded,
+    RateLimitError,
+    TableFull,
+    TableUnreachable,
+    WaitError,
+    WaitTimeout,
+)
 from .quota import UNLIMITED, Quota
 from .table import Table
 
@@ -28,6 +38,7 @@ __all__ = [
     "SlidingWindow",
     "Table",
     "TableFull",
+    "TableUnreachable",
     "TokenBucket",
     "WaitError",
     "WaitTimeout",

@@ -9,6 +9,7 @@ from libc.stdint cimport uint64_t
 
 from ._engine.clock cimport now_ns
 from ._engine.request cimport DONE, FULL, Status
+from ._engine.search cimport fetch
 from ._engine.table cimport take
 from ._limiter.attachment cimport Attachment, is_stale
 from ._limiter.keys cimport hash_key
@@ -23,6 +24,7 @@ cdef inline bint allow(Limiter limiter, object key) except -1:
     cdef Status status
     cdef uint64_t now
     cdef uint64_t hashed = hash_key(limiter.attached.seed, key)
+    fetch(&limiter.attached, hashed)  # while the clock is read
     if is_stale(limiter):
         limiter.refresh()
     now = now_ns(&limiter.attached.header.clock, limiter.anchor) if limiter.read is None else limiter.read_clock()

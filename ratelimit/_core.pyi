@@ -44,6 +44,7 @@ class Limiter(Attachment):
     Thread-safety: every method may be called from any thread and, if the table is shared, in any process.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @classmethod
     def of(cls, table: Table) -> Self:
         """Return the limiter that an existing table serves, with the algorithm and quota that the table has.
@@ -68,15 +69,6 @@ class Limiter(Attachment):
     @property
     def table(self) -> Table:
         """The Table in which the keys are kept."""
-    @property
-    def latest_ns(self) -> int:
-        """The moment of the latest decision by the library's clock, to within a second; 0 before the first."""
-    @property
-    def full_count(self) -> int:
-        """How many decisions found no slot for their key."""
-    @property
-    def collision_count(self) -> int:
-        """How many updates were repeated because another thread had changed the slot."""
     def allow(self, key: _Key, /) -> bool:
         """Spend 1 if the quota admits it; return whether it did.
 
@@ -91,6 +83,13 @@ class Limiter(Attachment):
             cost: a whole number from 1. A cost above the limit is always refused, with `retry_after = inf`.
             quota: a quota for this call instead of the limiter's; for windows with the same period.
             now: integer nanoseconds since the epoch, instead of the clock's time.
+        """
+    def take(self, key: _Key, most: int, *, quota: Quota | str | None = None, now: int | None = None) -> Decision:
+        """Spend as much of `most` as the quota admits now; return a Decision, whose `spent` is how much that is.
+
+        Args:
+            key, quota, now: as for `hit`.
+            most: a whole number from 1. If not even 1 is admitted, the decision is a refusal, as of `hit`.
         """
     def peek(self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None, now: int | None = None) -> Decision:
         """Return the Decision that `hit` would make, without changing anything."""
@@ -135,6 +134,10 @@ class Limiter(Attachment):
         self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None, now: int | None = None
     ) -> Decision:
         """Do what `hit` does; for tables that are reached over a network."""
+    async def take_async(
+        self, key: _Key, most: int, *, quota: Quota | str | None = None, now: int | None = None
+    ) -> Decision:
+        """Do what `take` does; for tables that are reached over a network."""
     async def peek_async(
         self, key: _Key, cost: int = 1, *, quota: Quota | str | None = None, now: int | None = None
     ) -> Decision:
@@ -191,30 +194,6 @@ class Limiter(Attachment):
         """
     def wait_async(self, key: _Key, cost: int = 1, timeout: _Seconds | None = None) -> Coroutine[Any, Any, None]:
         """Wait as `wait` does, without blocking the event loop. A cancelled wait gives its turn back."""
-    def limited(
-        self,
-        *,
-        key: Callable[..., _Key] | None = None,
-        cost: int | Callable[..., int] = 1,
-        wait: bool = False,
-        timeout: _Seconds | None = None,
-        default: Any = ...,
-    ) -> Callable[[_Function], _Function]:
-        """Return a decorator that limits the calls of a function or of a coroutine function.
-
-        Args:
-            key: a function of the call's arguments that returns the key; by default the name of the decorated function.
-            cost: a whole number, or a function of the call's arguments.
-            wait: wait until the call is allowed, instead of refusing it.
-            timeout: seconds that a call may have to wait.
-            default: the value that a refused call returns; by default it raises LimitExceeded.
-        """
-    def slots(self) -> npt.NDArray[np.void]:
-        """Return the live slots: a read-only structured array with a row for each.
-
-        Fields: `tag` (0: never used; 1: free again; otherwise of a key), `state` and `state_high`, the low 64 and the
-        next 16 bits of the state, of which the highest marks a slot that is being claimed.
-        """
     def now_ns(self) -> int:
         """Return the time by this limiter's clock, in nanoseconds since the epoch."""
     def __len__(self) -> int: ...

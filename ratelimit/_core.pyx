@@ -4,9 +4,8 @@ import numpy as np
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from ._engine.atomics cimport count_load
 from ._engine.clock cimport peek_ns
-from ._engine.constants cimport NEVER, PAGE_BYTES, SLOT_BYTES
+from ._engine.constants cimport NEVER
 from ._engine.request cimport BLOCK, DONE, FULL, HIT, REFUND, RESERVE, UNBLOCK, Outcome, Request, Status
 from ._engine.table cimport count_live, forget, look, perform
 from ._engine.verdict cimport Verdict, wait_ns
@@ -17,14 +16,12 @@ from ._limiter.compiled_rule cimport CompiledRule
 from ._limiter.keys cimport hash_key
 from ._limiter.reservation cimport place_of, reservation_of
 
-from ._limiter import decorator
+from ._limiter import taking
 from ._limiter.decision import VERDICT
 from ._limiter.parameters import check_arguments, options_of, restate, text_of
 from .quota import seconds_to_ns
 from .table import Table
 
-cdef object SLOT = np.dtype({"names": ["state", "state_high", "tag"], "formats": ["<u8", "<u2", "V6"],
-                             "offsets": [0, 8, 10], "itemsize": SLOT_BYTES})
 cdef dict ON_FULL = {"deny": DENY, "allow": ALLOW, "raise": RAISE}
 
 # The modules that define these import this one.
@@ -38,7 +35,17 @@ cdef class Limiter(Attachment):
     Thread-safety: every method may be called from any thread and, if the table is shared, in any process.
     """
 
-    def __cinit__(self, *arguments, max_keys=None, table=None, on_full="deny", clock=None, **named):
+    _is_remote = False  # whether the class has the verbs for a table on an engine, see _remote
+
+    def __cinit__(self, *arguments, **named):
+        if not has_own_arguments(type(self)):
+            self._make(arguments, **named)
+
+    def __init__(self, *arguments, **named):
+        if self.rules is None:
+            self._make(arguments, **named)
+
+    def _make(self, arguments, max_keys=None, table=None, on_full="deny", clock=None, **named):
         if self._parameters is None:
             raise TypeError("Limiter cannot be instantiated; use TokenBucket or another algorithm's class")
         check_arguments(type(self), self._parameters, arguments, named)
@@ -50,6 +57,8 @@ cdef class Limiter(Attachment):
             raise ValueError(f"on_full: expected one of {', '.join(map(repr, ON_FULL))}, got {on_full!r}")
         if clock is not None and (isinstance(clock, type) or not callable(getattr(clock, "now_ns", None))):
             raise TypeError(f"clock: expected a method now_ns(), integer nanoseconds since the epoch, got {clock!r}")
+        if table is not None and table.remote is not None and not self._is_remote:
+            raise TypeError(f"table: expected one on this host for {type(self).__name__}, got {table!r}")
         self.on_full = on_full
         self.when_full = ON_FULL[on_full]
         self.clock = clock
@@ -111,6 +120,15 @@ cdef class Limiter(Attachment):
         return self.decision(
             &compiled.rule, &request, &out, None if quota is None else compiled.parameters.quota
         )
+
+    def take(self, key, most, *, quota=None, now=None):
+        """Spend as much of `most` as the quota admits now; return a Decision, whose `spent` is how much that is.
+
+        Args:
+            key, quota, now: as for `hit`.
+            most: a whole number from 1. If not even 1 is admitted, the decision is a refusal, as of `hit`.
+        """
+        return taking.take(self, key, most, quota=quota, now=now)
 
     def peek(self, key, cost=1, *, quota=None, now=None):
         """Return the Decision that `hit` would make, without changing anything."""
@@ -188,7 +206,6 @@ cdef class Limiter(Attachment):
         cdef uint64_t length = seconds_to_ns(seconds, "seconds")
 
         from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
-
         waiting.with_places_returned(self, key, lambda: self.hold(key, BLOCK, length, quota))
 
     def unblock(self, key):
@@ -198,7 +215,6 @@ cdef class Limiter(Attachment):
         was booked ahead by reservations in a window, it stays blocked until that window.
         """
         from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
-
         waiting.with_places_returned(self, key, lambda: self.hold(key, UNBLOCK, 0, None))
 
     async def allow_async(self, key, /):
@@ -208,6 +224,10 @@ cdef class Limiter(Attachment):
     async def hit_async(self, key, cost=1, *, quota=None, now=None):
         """Do what `hit` does; for tables that are reached over a network."""
         return self.hit(key, cost, quota=quota, now=now)
+
+    async def take_async(self, key, most, *, quota=None, now=None):
+        """Do what `take` does; for tables that are reached over a network."""
+        return self.take(key, most, quota=quota, now=now)
 
     async def peek_async(self, key, cost=1, *, quota=None, now=None):
         """Do what `peek` does; for tables that are reached over a network."""
@@ -298,26 +318,12 @@ cdef class Limiter(Attachment):
         CostExceedsLimit if no wait is long enough, TableFull.
         """
         from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
-
         waiting.wait(self, key, cost, timeout)
 
     def wait_async(self, key, cost=1, timeout=None):
         """Wait as `wait` does, without blocking the event loop. A cancelled wait gives its turn back."""
         from ._limiter import waiting  # not before: it imports asyncio, which takes as long as this package
-
         return waiting.wait_async(self, key, cost, timeout)
-
-    def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=...):
-        """Return a decorator that limits the calls of a function or of a coroutine function.
-
-        Args:
-            key: a function of the call's arguments that returns the key; by default the name of the decorated function.
-            cost: a whole number, or a function of the call's arguments.
-            wait: wait until the call is allowed, instead of refusing it.
-            timeout: seconds that a call may have to wait.
-            default: the value that a refused call returns; by default it raises LimitExceeded.
-        """
-        return decorator.limit_calls(self, key, cost, wait, timeout, default)
 
     def __and__(self, other):
         """Return both limits as one, an All."""
@@ -355,31 +361,6 @@ cdef class Limiter(Attachment):
         shown = [f", {name}={value!r}" for name, value in options_of(self.current().parameters).items()]
         return f"{type(self).__name__}({str(quota)!r}{''.join(shown)})"
 
-    # --- the table
-
-    def slots(self):
-        """Return the live slots: a read-only structured array with a row for each.
-
-        Fields: `tag` (0: never used; 1: free again; otherwise of a key), `state` and `state_high`, the low 64 and the
-        next 16 bits of the state, of which the highest marks a slot that is being claimed.
-        """
-        return np.frombuffer(memoryview(self.memory).toreadonly(), SLOT, self.attached.size, PAGE_BYTES)
-
-    @property
-    def full_count(self):
-        """How many decisions found no slot for their key."""
-        return count_load(&self.attached.header.full)
-
-    @property
-    def collision_count(self):
-        """How many updates were repeated because another thread had changed the slot."""
-        return count_load(&self.attached.header.collisions)
-
-    @property
-    def latest_ns(self):
-        """The moment of the latest decision by the library's clock, to within a second; 0 before the first."""
-        return count_load(&self.attached.header.clock.latest)
-
     def now_ns(self):
         """Return the time by this limiter's clock, in nanoseconds since the epoch."""
         return self.read_clock()
@@ -393,6 +374,16 @@ cdef class Limiter(Attachment):
 
     def __bool__(self):
         return True
+
+
+cdef bint has_own_arguments(cls):
+    """Return whether the arguments are a subclass's own; it calls `super().__init__` with those of the limiter."""
+    for one in cls.__mro__:
+        own = vars(one)
+        if "_parameters" in own or "__new__" in own:
+            return False
+        if "__init__" in own:
+            return True
 
 
 def restored(cls, quota, options):

@@ -1,4 +1,4 @@
-from typing import Literal, Self
+from typing import Literal
 
 from ._core import Limiter, _Clock, _OnFull
 from .quota import Quota
@@ -28,8 +28,8 @@ class TokenBucket(Limiter):
     Source: the generic cell rate algorithm, ITU-T I.371 (2004), annex A, whose single moment is a token bucket.
     """
 
-    def __new__(
-        cls,
+    def __init__(
+        self,
         quota: Quota | str,
         burst: int | None = None,
         *,
@@ -37,7 +37,7 @@ class TokenBucket(Limiter):
         table: Table | None = None,
         on_full: _OnFull = "deny",
         clock: _Clock | None = None,
-    ) -> Self: ...
+    ) -> None: ...
 
 class LeakyBucket(Limiter):
     """A queue that drains at the quota's rate: one request is served at once, and `capacity` more may wait their turn.
@@ -55,8 +55,8 @@ class LeakyBucket(Limiter):
     Source: Turner, "New directions in communications" (1986), as a queue, like nginx's `limit_req`.
     """
 
-    def __new__(
-        cls,
+    def __init__(
+        self,
         quota: Quota | str,
         capacity: int | None = None,
         *,
@@ -64,7 +64,7 @@ class LeakyBucket(Limiter):
         table: Table | None = None,
         on_full: _OnFull = "deny",
         clock: _Clock | None = None,
-    ) -> Self: ...
+    ) -> None: ...
 
 class FixedWindow(Limiter):
     """At most `limit` in each window of one period; the windows are aligned to UTC.
@@ -84,8 +84,8 @@ class FixedWindow(Limiter):
     Thread-safety and errors: as for TokenBucket.
     """
 
-    def __new__(
-        cls,
+    def __init__(
+        self,
         quota: Quota | str,
         *,
         anchor: Literal["epoch", "first"] = "epoch",
@@ -93,7 +93,7 @@ class FixedWindow(Limiter):
         table: Table | None = None,
         on_full: _OnFull = "deny",
         clock: _Clock | None = None,
-    ) -> Self: ...
+    ) -> None: ...
 
 class SlidingWindow(Limiter):
     """Two counters: what was spent in this window, and in the previous one, of which a share still counts.
@@ -113,15 +113,15 @@ class SlidingWindow(Limiter):
     millions of domains", 2017).
     """
 
-    def __new__(
-        cls,
+    def __init__(
+        self,
         quota: Quota | str,
         *,
         max_keys: int | None = None,
         table: Table | None = None,
         on_full: _OnFull = "deny",
         clock: _Clock | None = None,
-    ) -> Self: ...
+    ) -> None: ...
 
 class SlidingLog(Limiter):
     """The exact sliding window: one moment is kept for each of a key's last `limit` requests.
@@ -140,12 +140,12 @@ class SlidingLog(Limiter):
     Thread-safety and errors: as for TokenBucket.
     """
 
-    def __new__(
-        cls,
+    def __init__(
+        self,
         quota: Quota | str,
         *,
         max_keys: int | None = None,
         table: Table | None = None,
         on_full: _OnFull = "deny",
         clock: _Clock | None = None,
-    ) -> Self: ...
+    ) -> None: ...

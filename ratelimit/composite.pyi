@@ -1,18 +1,20 @@
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import disjoint_base
 
-from ._core import Limiter, _Clock, _Function, _Integers, _Key, _Keys, _Seconds
+from ._core import Limiter, _Clock, _Integers, _Key, _Keys, _Seconds
 from ._limiter.decision import Decision
+from ._limiter.limited import Limited
 from ._limiter.reservation import Reservation
 from .quota import Quota
 
 MAX_LIMITS: int
 
-@final
-class All:
+@disjoint_base
+class All(Limited):
     """Several limiters as one, as `a & b` makes them.
 
     A request is allowed if all limiters allow it, and is then spent from all of them; otherwise it is spent from none.
@@ -44,6 +46,8 @@ class All:
             cost: the cost for every limiter.
             costs: instead, a cost for each of `limiters`, in their order: such as one request and its tokens.
         """
+    def take(self, key: _Key, most: int, *, now: int | None = None) -> Decision:
+        """Spend as much of `most` as all limiters admit now, and the same from each; as Limiter.take does."""
     def bind(self, keys: Sequence[_Key], *, quotas: Sequence[Quota | str | None] | None = None) -> Bound:
         """Prepare a request with a different key for each limiter, such as a user, an address and a service.
 
@@ -81,6 +85,8 @@ class All:
         self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None
     ) -> Decision:
         """Do what `hit` does; for tables that are reached over a network."""
+    async def take_async(self, key: _Key, most: int, *, now: int | None = None) -> Decision:
+        """Do what `take` does; for tables that are reached over a network."""
     async def peek_async(
         self, key: _Key, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None
     ) -> Decision:
@@ -126,24 +132,6 @@ class All:
         self, key: _Key, cost: int = 1, timeout: _Seconds | None = None, *, costs: Sequence[int] | None = None
     ) -> Coroutine[Any, Any, None]:
         """Wait as `wait` does, without blocking the event loop."""
-    def limited(
-        self,
-        *,
-        key: Callable[..., _Key] | None = None,
-        cost: int | Callable[..., int] = 1,
-        wait: bool = False,
-        timeout: _Seconds | None = None,
-        default: Any = ...,
-    ) -> Callable[[_Function], _Function]:
-        """Return a decorator that limits the calls of a function or of a coroutine function.
-
-        Args:
-            key: a function of the call's arguments that returns the key; by default the name of the decorated function.
-            cost: a whole number, or a function of the call's arguments.
-            wait: wait until the call is allowed, instead of refusing it.
-            timeout: seconds that a call may have to wait.
-            default: the value that a refused call returns; by default it raises LimitExceeded.
-        """
     def now_ns(self) -> int:
         """Return the time by the limiters' clock, in nanoseconds since the epoch."""
     def __and__(self, other: Limiter | All) -> All: ...
@@ -170,3 +158,6 @@ class Bound:
         """Spend from all limiters if all admit it, as All.hit does."""
     def peek(self, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
         """Return the Decision that `hit` would make, without changing anything."""
+
+def costs_for(costs: Any, cost: Any, size: int) -> tuple[int, ...]:
+    """Return a checked cost for each limiter."""

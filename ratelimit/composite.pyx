@@ -6,150 +6,28 @@ from libc.stdint cimport uint64_t
 import numpy as np
 
 from ._core cimport Limiter
-from ._engine.algorithm cimport turn
 from ._engine.atomics cimport count_add
 from ._engine.constants cimport LEAKY_BUCKET, NEVER
-from ._engine.layout cimport Table
-from ._engine.request cimport CANCEL, DONE, FULL, HIT, REFUSED, RESERVE, Outcome, Request
-from ._engine.rule cimport Rule
-from ._engine.table cimport look, perform
-from ._engine.verdict cimport Verdict, fill_verdict, more_after, wait_ns
-from ._limiter.arguments cimport checked_cost, checked_integers, data_of, hashes_of
-from ._limiter.attachment cimport ALLOW, RAISE, WhenFull, is_stale
+from ._engine.request cimport DONE, FULL, HIT, RESERVE
+from ._engine.verdict cimport Verdict, more_after, wait_ns
+from ._limiter.arguments cimport checked_cost, checked_integers, cost_rows, data_of, hashes_of, one_for_each
+from ._limiter.attachment cimport RAISE, is_stale
 from ._limiter.compiled_rule cimport CompiledRule
 from ._limiter.decision cimport Decision
+from ._limiter.limited cimport Limited
+from ._limiter.parts cimport MAX_PARTS, Part, judge, look_all, perform_all, refuses, spend_all, wait_for_all
 from ._limiter.reservation cimport place_of, reservation_of
 
 from . import _core
-from ._limiter import decorator
+from ._limiter import taking
+from ._limiter.arguments import costs_for
 from ._limiter.decision import VERDICT
 from .quota import seconds_to_ns
 
-cpdef enum:
-    MAX_LIMITS = 16
+MAX_LIMITS = MAX_PARTS
 
 
-cdef struct Part:
-    const Table* table
-    const Rule* rule
-    WhenFull when_full
-    uint64_t hashed
-    Request request  # by this limiter's clock: tables that were made at other times may have other anchors
-    Outcome out
-
-
-cdef inline bint refuses(const Part* part) noexcept nogil:
-    return part.out.status == REFUSED or (part.out.status == FULL and part.when_full != ALLOW)
-
-
-cdef inline uint64_t wait_of(const Part* part) noexcept nogil:
-    return wait_ns(part.out.now, part.out.at)
-
-
-cdef uint64_t share(const Part* parts, int size, int of) noexcept nogil:
-    """Return the cost for a limiter in all its parts; one that occurs twice with the same key is spent from twice."""
-    cdef uint64_t cost = 0
-    cdef int k
-    for k in range(size):
-        if parts[k].hashed == parts[of].hashed and parts[k].table.seed[1] == parts[of].table.seed[1]:
-            cost += min(parts[k].request.cost, NEVER // MAX_LIMITS)
-    return cost
-
-
-cdef int look_all(Part* parts, int size) noexcept nogil:
-    """Return the part that refuses longest, or -1 if all admit. `at` of each outcome is when it is ready.
-
-    The cost of the part that refuses becomes its whole share, so that its verdict is about that.
-    """
-    cdef uint64_t cost, whole = 0
-    cdef int longest = -1, i
-    for i in range(size):
-        cost = parts[i].request.cost
-        parts[i].request.cost = share(parts, size, i)
-        look(parts[i].table, parts[i].rule, &parts[i].request, parts[i].hashed, &parts[i].out)
-        if refuses(&parts[i]) and (longest < 0 or wait_of(&parts[i]) > wait_of(&parts[longest])):
-            longest, whole = i, parts[i].request.cost
-        parts[i].request.cost = cost
-    if longest >= 0:
-        parts[longest].request.cost = whole
-    return longest
-
-
-cdef void take_back(const Part* part) noexcept nogil:
-    cdef Request undo = part.request
-    cdef Outcome ignored
-    if part.out.status == DONE:
-        undo.verb = CANCEL
-        undo.at = part.out.at
-        undo.whole = True
-        undo.last_only = False
-        undo.found, undo.booked = part.out.before, part.out.after
-        perform(part.table, part.rule, &undo, part.hashed, &ignored)
-
-
-cdef int perform_all(Part* parts, int size) noexcept nogil:
-    """Carry out the request on all parts and return -1, or on none and return the part that refused."""
-    cdef int i, k
-    for i in range(size):
-        perform(parts[i].table, parts[i].rule, &parts[i].request, parts[i].hashed, &parts[i].out)
-        if refuses(&parts[i]):
-            for k in range(i):
-                take_back(&parts[k])
-            return i
-    return -1
-
-
-cdef int spend_all(Part* parts, int size) noexcept nogil:
-    """Spend from all parts and return -1, or from none and return the part that refused.
-
-    All are asked first, so that a refusal writes nothing. Giving back is necessary only if another request comes
-    between asking and spending; until then, further requests may be refused because of what is given back.
-    """
-    cdef int refusing = look_all(parts, size)
-    if refusing < 0:
-        return perform_all(parts, size)
-    if parts[refusing].out.status == FULL:
-        count_add(&parts[refusing].table.header.full, 1)  # as `perform` does
-    return refusing
-
-
-cdef uint64_t wait_for_all(Part* parts, int size) noexcept nogil:
-    """Return how long until all parts can be spent from at the same moment.
-
-    In a leaky bucket that is its turn, as in Limiter.reserve, and not the moment at which the queue has room.
-    """
-    cdef uint64_t longest = 0
-    cdef int i
-    look_all(parts, size)
-    for i in range(size):
-        if parts[i].out.status == FULL and not refuses(&parts[i]):
-            continue
-        if parts[i].rule.algorithm == LEAKY_BUCKET and parts[i].out.status == REFUSED and parts[i].out.at < NEVER:
-            parts[i].out.at = turn(parts[i].rule, max(parts[i].out.now, parts[i].out.held_until), parts[i].out.before)
-        longest = max(longest, wait_ns(parts[i].request.now, parts[i].out.at))
-    return longest
-
-
-cdef int judge(const Part* parts, int size, int refusing, Verdict* verdict) noexcept nogil:
-    """Fill in the verdict of the part that refused, or of the one with the least remaining; return which it is."""
-    cdef Verdict other
-    cdef uint64_t delay = 0
-    cdef int chosen = refusing, i
-    if refusing >= 0:
-        fill_verdict(parts[refusing].rule, &parts[refusing].request, &parts[refusing].out, False, verdict)
-        return refusing
-    for i in range(size):
-        fill_verdict(parts[i].rule, &parts[i].request, &parts[i].out, parts[i].when_full == ALLOW, &other)
-        delay = max(delay, other.delay_ns)
-        if chosen < 0 or other.remaining < verdict.remaining:
-            chosen = i
-            verdict[0] = other
-    verdict.delay_ns = delay
-    return chosen
-
-
-@cython.final
-cdef class All:
+cdef class All(Limited):
     """Several limiters as one, as `a & b` makes them.
 
     A request is allowed if all limiters allow it, and is then spent from all of them; otherwise it is spent from none.
@@ -174,16 +52,17 @@ cdef class All:
             if not isinstance(one, (Limiter, All)):
                 raise TypeError(f"limiters: expected limiters, got {one!r}")
             flat.extend((<All>one).limiters if isinstance(one, All) else (one,))
-        if not 1 <= len(flat) <= MAX_LIMITS:
-            raise ValueError(f"limiters: expected from 1 to {MAX_LIMITS}, got {len(flat)}")
+        if not 1 <= len(flat) <= MAX_PARTS:
+            raise ValueError(f"limiters: expected from 1 to {MAX_PARTS}, got {len(flat)}")
         if len({id(limiter.clock) for limiter in flat}) > 1:
             raise ValueError("limiters: expected the same clock= for all, so that one moment decides")
         self.limiters = tuple(flat)
         self.size = len(flat)
 
+    @cython.final
     cdef int gather(self, Part* parts, object cost, object costs, object now) except -1:
         """Fill in the request of each part, except for the key."""
-        cdef tuple own = None if costs is None else costs_of(costs, cost, self.size)
+        cdef tuple own = None if costs is None else costs_for(costs, cost, self.size)
         cdef Limiter first = self.limiters[0], limiter
         cdef int i
         first.prepare(&parts[0].request, now)
@@ -205,6 +84,7 @@ cdef class All:
                 parts[i].request.cost = own[i]
         return 0
 
+    @cython.final
     cdef int start(self, Part* parts, object key, object cost, object costs, object now) except -1:
         cdef Limiter limiter
         cdef int i
@@ -214,6 +94,7 @@ cdef class All:
             parts[i].hashed = limiter.hash_of(key)
         return 0
 
+    @cython.final
     cdef int check_full(self, Part* parts, int refusing, object key, str index=None) except -1:
         if refusing >= 0 and parts[refusing].out.status == FULL:
             (<Limiter>self.limiters[refusing]).allows_when_full(key, index)
@@ -221,7 +102,7 @@ cdef class All:
 
     def allow(self, key, /):
         """Spend 1 from all limiters if all admit it; return whether they did."""
-        cdef Part[MAX_LIMITS] parts
+        cdef Part[MAX_PARTS] parts
         cdef int refusing
         self.start(parts, key, 1, None, None)
         refusing = spend_all(parts, self.size)
@@ -236,9 +117,13 @@ cdef class All:
             cost: the cost for every limiter.
             costs: instead, a cost for each of `limiters`, in their order: such as one request and its tokens.
         """
-        cdef Part[MAX_LIMITS] parts
+        cdef Part[MAX_PARTS] parts
         self.start(parts, key, cost, costs, now)
         return self.decision(parts, spend_all(parts, self.size), key)
+
+    def take(self, key, most, *, now=None):
+        """Spend as much of `most` as all limiters admit now, and the same from each; as Limiter.take does."""
+        return taking.take(self, key, most, now=now)
 
     def bind(self, keys, *, quotas=None):
         """Prepare a request with a different key for each limiter, such as a user, an address and a service.
@@ -253,10 +138,11 @@ cdef class All:
 
     def peek(self, key, cost=1, *, costs=None, now=None):
         """Return the Decision that `hit` would make, without changing anything."""
-        cdef Part[MAX_LIMITS] parts
+        cdef Part[MAX_PARTS] parts
         self.start(parts, key, cost, costs, now)
         return self.decision(parts, look_all(parts, self.size), key)
 
+    @cython.final
     cdef Decision decision(self, Part* parts, int refusing, object key, tuple quotas=None):
         cdef Decision decision = Decision.__new__(Decision)
         cdef int chosen
@@ -264,6 +150,7 @@ cdef class All:
         chosen = judge(parts, self.size, refusing, &decision.verdict)
         decision.limiter = self.limiters[chosen]
         decision.limits = self
+        decision.spent_ = parts[chosen].request.cost if refusing < 0 else 0
         decision.own_quotas = quotas
         decision.more_after_ = more_after(parts[chosen].rule, &parts[chosen].out, decision.verdict.remaining)
         return decision
@@ -275,8 +162,8 @@ cdef class All:
             key, cost, costs: as for `hit`.
             max_delay: seconds. Nothing is booked if the wait would be longer.
         """
-        cdef Part[MAX_LIMITS] parts
-        cdef uint64_t[MAX_LIMITS] spent
+        cdef Part[MAX_PARTS] parts
+        cdef uint64_t[MAX_PARTS] spent
         cdef uint64_t patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
         cdef uint64_t wait, delay
         cdef int i
@@ -315,7 +202,7 @@ cdef class All:
 
     def refund(self, key, cost=1, *, costs=None):
         """Give a cost back to all limiters, at most what was spent: `cost`, or one of `costs` for each limiter."""
-        own = (cost,) * self.size if costs is None else costs_of(costs, cost, self.size)
+        own = (cost,) * self.size if costs is None else costs_for(costs, cost, self.size)
         for limiter, amount in zip(self.limiters, own):
             limiter.refund(key, amount)
 
@@ -337,6 +224,10 @@ cdef class All:
     async def hit_async(self, key, cost=1, *, costs=None, now=None):
         """Do what `hit` does; for tables that are reached over a network."""
         return self.hit(key, cost, costs=costs, now=now)
+
+    async def take_async(self, key, most, *, now=None):
+        """Do what `take` does; for tables that are reached over a network."""
+        return self.take(key, most, now=now)
 
     async def peek_async(self, key, cost=1, *, costs=None, now=None):
         """Do what `peek` does; for tables that are reached over a network."""
@@ -380,7 +271,7 @@ cdef class All:
             costs: n whole numbers from 1, or one for all; or an array of shape (n, k) with a cost for each of the k
                 limiters.
         """
-        cdef Part[MAX_LIMITS] parts
+        cdef Part[MAX_PARTS] parts
         cdef int k, refusing = -1
         self.gather(parts, 1, None, None)
         hashes_by_part = np.array([hashes_of(&(<Limiter>limiter).attached.seed[0], keys) for limiter in self.limiters])
@@ -419,26 +310,12 @@ cdef class All:
     def wait(self, key, cost=1, timeout=None, *, costs=None):
         """Block until the cost is spent from all limiters, as Limiter.wait does; `costs` as for `hit`."""
         from ._limiter import waiting  # not before: it imports asyncio
-
-        waiting.wait(self, key, cost if costs is None else costs_of(costs, cost, self.size), timeout)
+        waiting.wait(self, key, cost if costs is None else costs_for(costs, cost, self.size), timeout)
 
     def wait_async(self, key, cost=1, timeout=None, *, costs=None):
         """Wait as `wait` does, without blocking the event loop."""
         from ._limiter import waiting  # not before: it imports asyncio
-
-        return waiting.wait_async(self, key, cost if costs is None else costs_of(costs, cost, self.size), timeout)
-
-    def limited(self, *, key=None, cost=1, wait=False, timeout=None, default=...):
-        """Return a decorator that limits the calls of a function or of a coroutine function.
-
-        Args:
-            key: a function of the call's arguments that returns the key; by default the name of the decorated function.
-            cost: a whole number, or a function of the call's arguments.
-            wait: wait until the call is allowed, instead of refusing it.
-            timeout: seconds that a call may have to wait.
-            default: the value that a refused call returns; by default it raises LimitExceeded.
-        """
-        return decorator.limit_calls(self, key, cost, wait, timeout, default)
+        return waiting.wait_async(self, key, cost if costs is None else costs_for(costs, cost, self.size), timeout)
 
     def __and__(self, other):
         """Return these limits and another one as one, an All."""
@@ -469,7 +346,7 @@ cdef class Bound:
     cdef readonly All limits
     cdef readonly tuple keys
     cdef tuple rules, quotas  # the compiled quotas, or None for the limiter's own
-    cdef uint64_t[MAX_LIMITS] hashes
+    cdef uint64_t[MAX_PARTS] hashes
 
     def __cinit__(self, All limits not None, keys, quotas):
         cdef Limiter limiter
@@ -498,7 +375,7 @@ cdef class Bound:
 
     def hit(self, cost=1, *, costs=None, now=None):
         """Spend from all limiters if all admit it, as All.hit does."""
-        cdef Part[MAX_LIMITS] parts
+        cdef Part[MAX_PARTS] parts
         cdef int refusing
         self.start(parts, cost, costs, now)
         refusing = spend_all(parts, self.limits.size)
@@ -506,7 +383,7 @@ cdef class Bound:
 
     def peek(self, cost=1, *, costs=None, now=None):
         """Return the Decision that `hit` would make, without changing anything."""
-        cdef Part[MAX_LIMITS] parts
+        cdef Part[MAX_PARTS] parts
         cdef int refusing
         self.start(parts, cost, costs, now)
         refusing = look_all(parts, self.limits.size)
@@ -517,30 +394,6 @@ cdef class Bound:
 
     def __repr__(self):
         return f"({self.limits!r}).bind({self.keys!r})"
-
-
-cdef tuple costs_of(object costs, object cost, int size):
-    """Return a checked cost for each limiter."""
-    if cost != 1:
-        raise TypeError(f"costs: expected without cost=, got cost={cost!r} too")
-    return tuple([checked_cost(own, "costs") for own in one_for_each(costs, "costs", size)])
-
-
-cdef object cost_rows(object costs, Py_ssize_t size, int limits):
-    """Return the costs of a batch, a row for each limiter."""
-    if getattr(costs, "ndim", 1) != 2:
-        return np.broadcast_to(checked_integers(costs, "costs", size, 1), (limits, size))
-    if costs.shape != (size, limits):
-        raise ValueError(f"costs: expected the shape {(size, limits)}, got {costs.shape}")
-    return np.array([checked_integers(costs[:, i], "costs", size, 1) for i in range(limits)])
-
-
-cdef tuple one_for_each(object given, str name, int size):
-    if not isinstance(given, (list, tuple)):
-        raise TypeError(f"{name}: expected a list or tuple, one for each limiter, got {given!r}")
-    if len(given) != size:
-        raise ValueError(f"{name}: expected {size}, one for each limiter, got {len(given)}")
-    return tuple(given)
 
 
 _core.All = All

@@ -13,6 +13,10 @@ class TableFull(RateLimitError):
     """Every slot that the key could take belongs to a live key (`max_keys` is too small)."""
 
 
+class TableUnreachable(RateLimitError):
+    """The engine that keeps the table did not answer in time, or refused. It may have carried out the request."""
+
+
 class LimitExceeded(RateLimitError):
     """A call of a function with the decorator `limited` was refused.
 

@@ -39,6 +39,7 @@ MAX_KEYS = 1_000_000
 MAX_PARTS = 16  # limits that one description may have
 MAX_KEYS_BITS = 48  # keeps the size in bytes far below 64 bits
 IfChanged = Literal["raise", "keep", "scale", "reset", "follow"]
+Unreachable = Literal["deny", "allow", "raise", "share"]
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
@@ -99,8 +100,7 @@ class Table:
         Args:
             name: up to 200 letters, digits, `_`, `.` and `-`; the first is not a `.` or `-`.
         """
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ValueError(f"name: expected up to 200 letters, digits, '_', '.' and '-', got {name!r}")
+        _check_name(name)
         path = shared_folder() / (SHARED_PREFIX + name)
         return cls.open(path, max_keys=max_keys, if_changed=if_changed, version=version, mode=mode)
 
@@ -115,9 +115,7 @@ class Table:
         mode: int = 0o600,
     ) -> "Table":
         """Name a table in a file. It is made when the first limiter attaches."""
-        if if_changed not in get_args(IfChanged):
-            accepted = ", ".join(map(repr, get_args(IfChanged)))
-            raise ValueError(f"if_changed: expected one of {accepted}, got {if_changed!r}")
+        _check_choice(if_changed, "if_changed", get_args(IfChanged))
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise TypeError(f"path: expected the name of a file, a str or a Path, got {path!r}")
         if "\0" in str(path):
@@ -126,6 +124,52 @@ class Table:
             raise ValueError(f"mode: expected permissions such as 0o600, got {mode!r}")
         table = cls(max_keys=max_keys)
         table._storage = storage_at(path, mode)
+        table.if_changed = if_changed
+        table.version = None if version is None else checked_int(version, "version", least=0)
+        return table
+
+    @classmethod
+    def valkey(
+        cls,
+        url: Any,
+        *,
+        name: str,
+        timeout: float = 0.25,
+        unreachable: Unreachable = "deny",
+        hosts: int | None = None,
+        remember: float = 1.0,
+        if_changed: IfChanged = "keep",
+        version: int | None = None,
+    ) -> "Table":
+        """Name a table on Valkey or Redis, for all hosts that use the name. It is made when the first limiter attaches.
+
+        Args:
+            url: `valkey://user:password@host:6379/0`, with TLS `valkeys://`, with Sentinel
+                `valkey+sentinel://host,host/service`; `redis` may replace `valkey`. Or a client of valkey-py or
+                redis-py, whose address and credentials are used.
+            name: as for `shared`.
+            timeout: seconds within which a decision connects, sends and receives.
+            unreachable: the answer while the engine does not reply: `"deny"`, `"allow"`, `"raise"`
+                (TableUnreachable) or `"share"`, by a local limiter with this host's share of the limit.
+            hosts: for `"share"`, how many processes share the limit.
+            remember: for at most so many seconds a refused key is refused again without a request to the engine; 0
+                asks each time. Quota that another process gives back meanwhile is noticed after that time.
+            if_changed, version: as for Table.
+        """
+        from ._storage.valkey.storage import Options, ValkeyStorage  # so that only its users load it
+
+        _check_name(name)
+        _check_choice(if_changed, "if_changed", get_args(IfChanged))
+        _check_choice(unreachable, "unreachable", get_args(Unreachable))
+        for seconds, least, argument in (timeout, 0.001, "timeout"), (remember, 0, "remember"):
+            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= 3_600:
+                raise ValueError(f"{argument}: expected seconds from {least} to 3600, got {seconds!r}")
+        if (hosts is not None) != (unreachable == "share"):
+            raise ValueError(f"hosts: expected for unreachable='share' and only for it, got hosts={hosts!r}")
+        if hosts is not None:
+            checked_int(hosts, "hosts")
+        table = cls(max_keys=1)  # of this process's copy of the metadata
+        table._storage = ValkeyStorage(Options(url, name, timeout, unreachable, hosts, remember))
         table.if_changed = if_changed
         table.version = None if version is None else checked_int(version, "version", least=0)
         return table
@@ -146,6 +190,11 @@ class Table:
         """The table's name in shared memory; None for a table elsewhere."""
         return self._storage.name if isinstance(self._storage, SharedMemory) else None
 
+    @property
+    def remote(self) -> Any:
+        """The table's keeper on another host, a ValkeyStorage; None for a table on this one."""
+        return self._storage if self._storage.is_remote else None
+
     def parts(self, kinds: Sequence[TableKind]) -> "list[Table]":
         """Return a table for each of several limits: one that exists and was made for its algorithm and period.
 
@@ -157,6 +206,8 @@ class Table:
         """
         if len(kinds) == 1 and not isinstance(self._storage, MappedFile):
             return [self]
+        if self.remote is not None:
+            return [self._remote_part(number) for number in range(1, len(kinds) + 1)]
         names = [self._part(number) for number in range(1, 2 * MAX_PARTS + 1)]
         existing = [table.kind() for table in names]
         if len(kinds) == 1 and (kinds[0] not in existing or existing[0] is None):
@@ -194,6 +245,12 @@ class Table:
             version=self.version,
             mode=self._storage.mode,
         )
+
+    def _remote_part(self, number: int) -> "Table":
+        options = self.remote.options._asdict()
+        url, name = options.pop("given"), options.pop("name")
+        own = name if number == 1 else f"{name}.{number}"
+        return Table.valkey(url, name=own, if_changed=self.if_changed, version=self.version, **options)
 
     def snapshot(self) -> "Table":
         """Return a copy of an existing table in this process's memory, for `Limiter.of`.
@@ -282,7 +339,7 @@ class Table:
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the table's name; its memory is mapped again when it is unpickled."""
-        if self.path is None:
+        if self.path is None and self.remote is None:
             raise TypeError("a table in this process's memory cannot be pickled; use Table.shared or Table.open")
         return {name: value for name, value in vars(self).items() if name not in ("_mapping", "_lock")}
 
@@ -291,7 +348,18 @@ class Table:
         self._renew_lock()
 
     def __repr__(self) -> str:
-        return f"Table(max_keys={self.max_keys or MAX_KEYS})" if self.path is None else repr(self._storage)
+        in_process = self.path is None and self.remote is None
+        return f"Table(max_keys={self.max_keys or MAX_KEYS})" if in_process else repr(self._storage)
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(f"name: expected up to 200 letters, digits, '_', '.' and '-', got {name!r}")
+
+
+def _check_choice(given: object, argument: str, choices: tuple[str, ...]) -> None:
+    if given not in choices:
+        raise ValueError(f"{argument}: expected one of {', '.join(map(repr, choices))}, got {given!r}")
 
 
 def _renew_locks() -> None:

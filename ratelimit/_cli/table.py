@@ -99,7 +99,7 @@ def _show(options: argparse.Namespace) -> int:
         ("limit", str(limiter)),
         ("keys", f"{len(limiter):,} live, at most {limiter.max_keys:,}"),
         ("slots", f"{slots.keys:,} with keys, {slots.free:,} free again, {slots.unused:,} never used"),
-        ("claims", f"{slots.claims:,} unfinished"),
+        ("claims", f"{limiter.claim_count:,} by new keys, {slots.claims:,} unfinished"),
         ("no slot", f"{limiter.full_count:,} decisions"),
         ("collisions", f"{limiter.collision_count:,} updates repeated"),
         ("memory", _size(table)),

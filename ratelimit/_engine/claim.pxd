@@ -37,6 +37,12 @@ from .rule cimport Rule
 from .search cimport GROUP, skip_live
 
 
+cdef enum:
+    # A slot that was never used is taken this near to home, even if a key before it has become fresh. Otherwise keys
+    # that are fresh again at each visit would take each other's slots for ever, while other slots stay empty.
+    UNUSED_WITHIN = 16
+
+
 cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* word) noexcept nogil:
     """Return the only slot of a claimed key. `word` becomes the settled claim, or the key's own word."""
     cdef uint64_t tag = tag_of_hash(hashed)
@@ -87,14 +93,15 @@ cdef inline u128* claim(
     cdef u128* claimed
     cdef u128 seen, expected = 0, claimed_word = 0, mine
     cdef u128 floor = live_above(rule, now)
-    cdef uint64_t visited, reach, skipped
+    cdef uint64_t visited, reach, farthest, skipped
     cdef bint blocks = count_load(&table.header.blocks) != 0  # a group does not show whether they have ended
     while True:
         chosen = claimed = NULL
         slot = home(table, hashed)
         reach = reach_of(table)
+        farthest = min(max(reach, <uint64_t>UNUSED_WITHIN), table.window)
         visited = 0
-        while visited < (reach if chosen != NULL else table.window):
+        while visited < (farthest if chosen != NULL else table.window):
             seen = word_load(slot)
             if tag_of(seen) == tag:
                 word[0] = seen
@@ -111,6 +118,8 @@ cdef inline u128* claim(
             elif chosen == NULL and is_vacant(table, rule, now, slot, seen):
                 chosen, expected = slot, seen
             if seen == 0:
+                if visited < UNUSED_WITHIN:
+                    chosen, expected = slot, seen
                 break
             slot = following(table, slot)
             visited += 1

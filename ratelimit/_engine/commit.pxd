@@ -6,7 +6,7 @@ from .algorithm cimport admit, cancel, charge, is_built_upon, ready, refund, tur
 from .atomics cimport count_add, count_load, u128, word_cas, word_load
 from .block cimport BOOKED, after_block, block_count, block_end, block_mode, block_pack, block_word, blocked, find_block
 from .block cimport unblocked
-from .claim cimport claim, first_free_at
+from .claim cimport claim
 from .constants cimport LEAKY_BUCKET, NEVER, SLIDING_LOG
 from .layout cimport (
     Table,
@@ -209,7 +209,6 @@ cdef inline Status commit(
             )
             if slot == NULL:
                 count_add(&table.header.full, 1)
-                at = first_free_at(table, rule, now, hashed)
                 status = FULL
                 break
             if not is_claim(word):

@@ -24,12 +24,15 @@ cdef inline Status perform(
 ) noexcept nogil:
     """Carry out a request."""
     if rule.algorithm != SLIDING_LOG:
-        return commit(table, rule, request, hashed, out)
-    if request.verb == REFUND or request.verb == CANCEL:
+        out.status = commit(table, rule, request, hashed, out)
+    elif request.verb == REFUND or request.verb == CANCEL:
         out.status = DONE if log_give_back(table, rule, request, hashed) else REFUSED
         out.at = request.now if out.status == DONE else NEVER
-        return out.status
-    return log_spend(table, rule, request, hashed, out)
+    else:
+        out.status = log_spend(table, rule, request, hashed, out)
+    if out.status == FULL:
+        out.at = first_free_at(table, rule, out.now, hashed)
+    return out.status
 
 
 cdef inline Status take(
@@ -56,7 +59,9 @@ cdef inline Status take(
     request.now = now
     request.now_given = now_given
     request.cost = cost
-    return perform(table, rule, &request, hashed, &out)
+    if rule.algorithm != SLIDING_LOG:
+        return commit(table, rule, &request, hashed, &out)
+    return log_spend(table, rule, &request, hashed, &out)
 
 
 cdef inline void look(

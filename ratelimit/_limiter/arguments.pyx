@@ -129,3 +129,27 @@ cdef char* data_of(object array) except NULL:
     PyObject_GetBuffer(array, &memory, PyBUF_SIMPLE)
     PyBuffer_Release(&memory)
     return <char*>memory.buf
+
+
+def costs_for(costs, cost, int size):
+    """Return a checked cost for each limiter."""
+    if cost != 1:
+        raise TypeError(f"costs: expected without cost=, got cost={cost!r} too")
+    return tuple([checked_cost(own, "costs") for own in one_for_each(costs, "costs", size)])
+
+
+cdef object cost_rows(object costs, Py_ssize_t size, int limits):
+    """Return the costs of a batch, a row for each limiter."""
+    if getattr(costs, "ndim", 1) != 2:
+        return np.broadcast_to(checked_integers(costs, "costs", size, 1), (limits, size))
+    if costs.shape != (size, limits):
+        raise ValueError(f"costs: expected the shape {(size, limits)}, got {costs.shape}")
+    return np.array([checked_integers(costs[:, i], "costs", size, 1) for i in range(limits)])
+
+
+cdef tuple one_for_each(object given, str name, int size):
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(f"{name}: expected a list or tuple, one for each limiter, got {given!r}")
+    if len(given) != size:
+        raise ValueError(f"{name}: expected {size}, one for each limiter, got {len(given)}")
+    return tuple(given)

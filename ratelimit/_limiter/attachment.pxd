@@ -8,6 +8,7 @@ from .._engine.request cimport Outcome, Request, Verb
 from .._engine.rule cimport Rule
 from .compiled_rule cimport CompiledRule
 from .decision cimport Decision
+from .limited cimport Limited
 
 
 cdef enum WhenFull:
@@ -16,7 +17,7 @@ cdef enum WhenFull:
     RAISE
 
 
-cdef class Attachment:
+cdef class Attachment(Limited):
     cdef Table attached
     cdef Header found        # the header as it was before this limiter attached
     cdef const Rule* rule    # that of the current one of `rules`

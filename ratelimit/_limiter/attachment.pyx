@@ -1,10 +1,12 @@
 """A limiter's attachment to its table: how it maps the table, follows its quota, and reads the clock."""
 
+import numpy as np
+
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from .._engine.atomics cimport count_add, count_load, count_swap, rule_publish, u128, word_cas, word_load
 from .._engine.clock cimport anchor_ns, clock_is_valid, is_settled, now_ns, peek_ns, settle_anchor
-from .._engine.constants cimport HEADER_OFFSET, NEVER, PAGE_BYTES, SLIDING_LOG
+from .._engine.constants cimport HEADER_OFFSET, NEVER, PAGE_BYTES, SLIDING_LOG, SLOT_BYTES
 from .._engine.layout cimport CLOCK_TOLERANCE, Header, distrust_header, horizon_of
 from .._engine.request cimport BLOCK, DONE, FULL, Outcome, Request, Verb
 from .._engine.rule cimport Rule
@@ -13,6 +15,7 @@ from .arguments cimport checked_moment, data_of
 from .compiled_rule cimport CompiledRule
 from .decision cimport Decision, decision_of
 from .keys cimport hash_key
+from .limited cimport Limited
 
 from .._storage.metadata import (
     COUNTS,
@@ -27,7 +30,12 @@ from ..errors import CorruptTable, TableFull
 from ..quota import Quota
 from .parameters import read_parameters, restate
 
+cdef object SLOT = np.dtype({"names": ["state", "state_high", "tag"], "formats": ["<u8", "<u2", "V6"],
+                             "offsets": [0, 8, 10], "itemsize": SLOT_BYTES})
 cdef int64_t ANCHOR = anchor_ns()  # one for all limiters, so that several decide at one and the same moment
+cdef Header NO_HEADER  # of a limiter that is not attached to a table
+cdef Rule NO_RULE
+NO_HEADER.revision = 1
 cdef enum:
     QUOTAS_IN_TABLE = 16  # as QUOTAS of metadata.py
     MAX_ATTEMPTS = 10_000  # to find a place for a quota; one is enough unless the table is damaged
@@ -54,10 +62,15 @@ cdef int log(str message) except -1:
     return 0
 
 
-cdef class Attachment:
+cdef class Attachment(Limited):
     """The base of every limiter. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
 
     _parameters = None
+
+    def __cinit__(self, *arguments, **named):
+        # until __init__, which a subclass may forget to call, every verb finds a changed quota and comes to `refresh`
+        self.attached.header = &NO_HEADER
+        self.rule = &NO_RULE
 
     cdef int attach(self, object wanted) except -1:
         """Map the table, and read its quota, which may differ from the one that is wanted."""
@@ -92,11 +105,44 @@ cdef class Attachment:
             horizon_of(&self.attached, peek_ns(self.anchor))  # lowers one that is ahead of the clock
         return 0
 
+    # --- the table
+
+    def slots(self):
+        """Return the live slots: a read-only structured array with a row for each.
+
+        Fields: `tag` (0: never used; 1: free again; otherwise of a key), `state` and `state_high`, the low 64 and the
+        next 16 bits of the state, of which the highest marks a slot that is being claimed.
+        """
+        return np.frombuffer(memoryview(self.memory).toreadonly(), SLOT, self.attached.size, PAGE_BYTES)
+
+    @property
+    def full_count(self):
+        """How many decisions found no slot for their key."""
+        return count_load(&self.attached.header.full)
+
+    @property
+    def claim_count(self):
+        """How many slots were claimed for new keys, roughly: a repaired header counts on from a higher number."""
+        return count_load(&self.attached.header.tickets)
+
+    @property
+    def collision_count(self):
+        """How many updates were repeated because another thread had changed the slot."""
+        return count_load(&self.attached.header.collisions)
+
+    @property
+    def latest_ns(self):
+        """The moment of the latest decision by the library's clock, to within a second; 0 before the first."""
+        return count_load(&self.attached.header.clock.latest)
+
     # --- the quota
 
     cdef int refresh(self) except -1:
         """Read the quota that is in force now."""
-        cdef CompiledRule compiled = CompiledRule(*parameters_in_force(self.memory, self.metadata))
+        cdef CompiledRule compiled
+        if self.rules is None:
+            raise RuntimeError(f"{type(self).__name__}.__init__: expected a call of super().__init__(quota)")
+        compiled = CompiledRule(*parameters_in_force(self.memory, self.metadata))
         self.rules.append(compiled)
         rule_publish(&self.rule, &compiled.rule)
         if len(self.rules) > MAX_RULES:

@@ -7,7 +7,7 @@ from .._engine.verdict cimport Verdict
 
 cdef class Decision:
     cdef Verdict verdict
-    cdef uint64_t more_after_
+    cdef uint64_t more_after_, spent_
     cdef readonly object limiter
     cdef object limits      # the All that decided, or None
     cdef object own_quotas  # those of this call, for each limiter, or None

@@ -1,13 +1,14 @@
-from typing import Literal, final
+from typing import Literal
 
 import numpy as np
+from typing_extensions import disjoint_base
 
 from .._core import Limiter
 from ..quota import Quota
 
 VERDICT: np.dtype[np.void]
 
-@final
+@disjoint_base
 class Decision:
     """The result of one request; true if it is allowed.
 
@@ -16,6 +17,7 @@ class Decision:
     Attributes:
         allowed: whether the cost was spent (by `peek`: would be).
         limit: the most that can be spent at one moment.
+        spent: the cost that was spent, 0 for a refusal.
         unlimited: whether no limit applies; `limit` and `remaining` are then 2**62.
         remaining: the largest cost that can still be spent now.
         retry_after: the wait after which the same request is allowed if no other comes first: 0 if it was allowed,
@@ -26,7 +28,13 @@ class Decision:
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
         quota: the quota that decided: that of the call, or else of the limiter.
+        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
+            (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
     """
+
+    @property
+    def source(self) -> str:
+        """The place of the decision: "table", "engine", "remembered" or "fallback"."""
 
     @property
     def allowed(self) -> bool:
@@ -34,6 +42,9 @@ class Decision:
     @property
     def limit(self) -> int:
         """The most that can be spent at one moment."""
+    @property
+    def spent(self) -> int:
+        """The cost that was spent; 0 for a refusal. (By `peek`: that would be.)"""
     @property
     def unlimited(self) -> bool:
         """Whether no limit applies: `limit` and `remaining` are then 2**62."""

@@ -15,7 +15,6 @@ VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("re
                     ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
 
 
-@cython.final
 @cython.freelist(64)
 cdef class Decision:
     """The result of one request; true if it is allowed.
@@ -25,6 +24,7 @@ cdef class Decision:
     Attributes:
         allowed: whether the cost was spent (by `peek`: would be).
         limit: the most that can be spent at one moment.
+        spent: the cost that was spent, 0 for a refusal.
         unlimited: whether no limit applies; `limit` and `remaining` are then 2**62.
         remaining: the largest cost that can still be spent now.
         retry_after: the wait after which the same request is allowed if no other comes first: 0 if it was allowed,
@@ -35,7 +35,14 @@ cdef class Decision:
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
         quota: the quota that decided: that of the call, or else of the limiter.
+        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
+            (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
     """
+
+    @property
+    def source(self) -> str:
+        """The place of the decision: "table", "engine", "remembered" or "fallback"."""
+        return "table"
 
     @property
     def allowed(self) -> bool:
@@ -46,6 +53,11 @@ cdef class Decision:
     def limit(self) -> int:
         """The most that can be spent at one moment."""
         return self.verdict.limit
+
+    @property
+    def spent(self) -> int:
+        """The cost that was spent; 0 for a refusal. (By `peek`: that would be.)"""
+        return self.spent_
 
     @property
     def unlimited(self) -> bool:
@@ -152,5 +164,6 @@ cdef Decision decision_of(
     if quota is not None:
         decision.own_quotas = (quota,)
     fill_verdict(rule, request, out, allow_when_full, &decision.verdict)
+    decision.spent_ = request.cost if decision.verdict.allowed else 0
     decision.more_after_ = more_after(rule, out, decision.verdict.remaining)
     return decision

@@ -1,7 +1,9 @@
 from collections.abc import Sequence
-from typing import final
+from typing import Any
 
-@final
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Reservation:
     """A turn that was booked; true if the booking succeeded.
 
@@ -47,5 +49,7 @@ class Reservation:
             actual_cost: a whole number from 0, for every limiter.
             costs: instead, a whole number from 0 for each limiter.
         """
+    def _checked_costs(self, actual_cost: Any, costs: Any) -> tuple[int, ...]:
+        """Return the arguments of `settle` as a cost for each limiter."""
     def _return(self) -> bool: ...
     def __bool__(self) -> bool: ...

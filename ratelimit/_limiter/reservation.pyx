@@ -55,7 +55,6 @@ cdef class Place:
         return True
 
 
-@cython.final
 cdef class Reservation:
     """A turn that was booked; true if the booking succeeded.
 
@@ -102,6 +101,12 @@ cdef class Reservation:
             actual_cost: a whole number from 0, for every limiter.
             costs: instead, a whole number from 0 for each limiter.
         """
+        actual = self._checked_costs(actual_cost, costs)
+        if first_to_set(&self.closed):
+            self.correct(actual)
+
+    def _checked_costs(self, actual_cost, costs):
+        """Return the arguments of `settle` as a cost for each limiter."""
         if costs is None:
             costs = (actual_cost,) * len(self.costs)
             name = "actual_cost"
@@ -113,9 +118,7 @@ cdef class Reservation:
             raise TypeError(f"costs: expected a list or tuple, one for each limiter, got {costs!r}")
         if len(costs) != len(self.costs):
             raise ValueError(f"costs: expected {len(self.costs)}, one for each limiter, got {len(costs)}")
-        actual = tuple([checked_cost(cost, name, 0) for cost in costs])
-        if first_to_set(&self.closed):
-            self.correct(actual)
+        return tuple([checked_cost(cost, name, 0) for cost in costs])
 
     def _return(self):
         """Cancel a turn that is yet to come where it is the last in line; return whether no part of it is left.

@@ -61,10 +61,12 @@ class Storage(ABC):
     Attributes:
         path: the file, or None for memory that ends with the process.
         session: identifies this file on this boot of the host, once it is open; 0 if the host does not name its boot.
+        is_remote: whether an engine on another host keeps the keys, and here is only a copy of the metadata.
     """
 
     path: Path | None = None
     session: int = 1
+    is_remote = False
 
     @abstractmethod
     def open(self) -> Bytes:

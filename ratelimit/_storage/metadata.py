@@ -222,6 +222,14 @@ class TableMetadata:
             raise CorruptTable(f"{self.source} is damaged: its change of the quota is not valid")
         return changed & ((1 << _COUNTS_SHIFT) - 1), COUNTS[changed >> _COUNTS_SHIFT]
 
+    def previous(self, revision: int) -> int:
+        """Return the revision before.
+
+        Raises:
+            CorruptTable: as for `quota`.
+        """
+        return self._entry(revision)[4]
+
     def changes(self, since: int, until: int) -> list[int] | None:
         """Return the revisions after `since`, up to `until`; None if the table no longer remembers them all."""
         found: list[int] = []

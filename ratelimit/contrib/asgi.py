@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from typing import Any
 from urllib.parse import parse_qsl
 
+from .._addresses import client_key
 from .._limiter.headers import Style, check_style, limit_fields
 from ..quota import checked_int
 from ._addresses import ClientAddress
@@ -77,7 +78,7 @@ class Connection:
         client = self.scope.get("client")
         peer = client[0] if client else None
         if not self._client_address.trusts_any:
-            return self._client_address(peer)
+            return client_key(peer or "")
         return self._client_address(peer, (self.headers.get("x-forwarded-for", ""),))
 
 

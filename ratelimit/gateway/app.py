@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from .admin.pages import Pages
@@ -26,6 +27,7 @@ from .websocket import Connection
 
 log = logging.getLogger("ratelimit.gateway")
 SWEEP_SECONDS = 3_600
+COMMANDS = "/@connections/"
 
 
 class Gateway:
@@ -138,13 +140,15 @@ class HttpTransport:
             cors = site.apis[destination.api].cors
             if cors is not None and cors.is_preflight(request):
                 return self._preflight
+        if site.websocket and COMMANDS in scope["path"] and site.is_operator(request):
+            # A connection has the only client of its id, whichever host or base path leads to its API.
+            path = COMMANDS + scope["path"].rpartition(COMMANDS)[2]
+            exchange.destination = replace(destination, api=destination.api or site.websocket, path=path)
+            return self._pages
         if match.route is not None:
             if b"content-length" in request.headers:
                 check_length(request, match.route.max_body)
             return match.route
-        is_command = destination.path.startswith("/@connections/") and site.apis[destination.api].is_websocket
-        if is_command and site.is_operator(request):
-            return self._pages
         raise Refusal(*match.refusal)
 
     async def answer(self, route: CompiledRoute, exchange: Exchange) -> Response:

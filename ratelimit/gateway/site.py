@@ -142,6 +142,8 @@ class Site:
         plans: by name.
         used: the addresses that a route may call.
         processes: the functions in processes of their own, likewise.
+        websocket: the name of a WebSocket API; empty without one.
+        has_cors: whether an API has CORS.
         unrouted: counts requests without a route.
 
     Raises: ConfigurationError with all that does not fit together, and all that cannot be loaded or opened.
@@ -165,6 +167,7 @@ class Site:
         self.router = Router(routed, configuration.domains, configuration.encoded_slash)
         self.used = tuple(compiler.used)
         self.processes = tuple(compiler.processes())
+        self.websocket = next((name for name, api in self.apis.items() if api.is_websocket), "")
         self.has_cors = any(api.cors is not None for api in self.apis.values())
         self.responses = GatewayResponses(configuration.responses, configuration.problem_json)
         self.plain_responses = GatewayResponses({})  # where a configured template cannot be filled in

@@ -31,6 +31,7 @@ class Site:
 
     def __init__(self, document: Document, tables: Tables) -> None:
         configuration = document.configuration
+        tables.discard_changes()
         self.configuration = configuration
         self._style: Style = None if configuration.headers == "none" else configuration.headers
         self.counters = Counters(tables.counts(FOREVER))

@@ -47,6 +47,10 @@ class Tables:
         """Return the windows in which events are counted; to lose a count is not a failure."""
         return self._made("counts", lambda **options: FixedWindow(quota, **{**options, "on_full": "deny"}))
 
+    def discard_changes(self) -> None:
+        """Forget the changes of a file that could not be used."""
+        self._changes.clear()
+
     def apply_changes(self) -> None:
         """Give limiters that were in use their new quotas; what was spent stays spent."""
         changes, self._changes = self._changes, []

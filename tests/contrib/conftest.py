@@ -11,8 +11,12 @@ from waiting import PATIENCE
 
 
 @pytest.fixture
-def serve():
-    """Return a function that starts an application `module:name` with four workers; it is stopped after the test."""
+def serve(shared_name):
+    """Return a function that starts an application `module:name` with four workers; it is stopped after the test.
+
+    The servers are stopped before the tables of `shared_name` are removed: a worker that starts late would make them
+    again.
+    """
     running = []
 
     def start(server, app, folder, workers=4):

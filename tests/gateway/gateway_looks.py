@@ -6,9 +6,12 @@ The world is the folder, the port and the address of a backend that belong to on
 import asyncio
 import contextlib
 import json
+from functools import cache
 from types import SimpleNamespace
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from waiting import pace_async
 
 from ratelimit.gateway.server import command, worker
@@ -149,7 +152,7 @@ async def server_settings(gateway, world):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "BoundedProtocol", SimpleNamespace(admission=SimpleNamespace()))
         patch.setattr(worker, "Patience", SimpleNamespace())
-        worker._read(str(file), "memory")
+        worker._read(str(file), "memory", None)
         protocol, patience = worker.BoundedProtocol, worker.Patience
     return protocol.max_head, protocol.head_timeout, patience.send_timeout, patience.min_rate
 
@@ -161,3 +164,28 @@ async def websocket_bounds(gateway, world):
 
 async def is_traced(gateway, world):
     return gateway.site.tracing is not None
+
+
+async def with_token(gateway, world):
+    """Look at the answer to a request with a token, whose key is where the authorizer looks for it."""
+    key = rsa_key()
+    jwk = {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())), "kid": "one"}
+    (world.folder / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
+    text = jwt.encode({"iss": "https://me", "aud": "x", "exp": 4e9, "scope": "read"}, key, "RS256", {"kid": "one"})
+    return await ask(gateway, headers=[(b"authorization", f"Bearer {text}")])
+
+
+@cache
+def rsa_key():
+    return rsa.generate_private_key(65537, 2048)
+
+
+async def in_process(gateway, world):
+    """Look at the answer of a function in a process of its own, while it runs."""
+    (world.folder / "layer").mkdir()
+    (world.folder / "layer" / "more.py").write_text("WORD = 'layer'")
+    (world.folder / "index.py").write_text("def show(event, context):\n    return 'of the folder'\n")
+    try:
+        return await ask(gateway)
+    finally:
+        gateway.functions.keep(())

@@ -5,7 +5,9 @@
 
 import asyncio
 import copy
+import importlib
 import json
+import pkgutil
 from collections import namedtuple
 from dataclasses import fields, is_dataclass
 from datetime import date
@@ -21,6 +23,7 @@ from gateway_looks import (
     event,
     failing,
     files,
+    in_process,
     is_traced,
     late,
     logged,
@@ -28,12 +31,12 @@ from gateway_looks import (
     server_settings,
     talking,
     websocket_bounds,
+    with_token,
 )
 from ports import free_port
 from waiting import pace_async
 
-from ratelimit.gateway import Configuration, Gateway
-from ratelimit.gateway.config import model
+from ratelimit.gateway import Configuration, Gateway, config
 from ratelimit.testing import ManualClock
 
 CLOSED = {"rate": 0, "burst": 0}
@@ -41,9 +44,10 @@ API, TOP = ("apis", "a"), ()
 ROUTE, STAGE, PROXY = (*API, "routes", "GET /"), (*API, "stages", "$default"), (*API, "routes", "GET /", "proxy")
 MODELS = {
     name: set(kind.model_fields) if not is_dataclass(kind) else {field.name for field in fields(kind)}
-    for name, kind in vars(model).items()
-    if isinstance(kind, type) and kind.__module__ == model.__name__ and not name.startswith("_")
-    if is_dataclass(kind) or hasattr(kind, "model_fields")
+    for module in pkgutil.iter_modules(config.__path__, f"{config.__name__}.")
+    for name, kind in vars(importlib.import_module(module.name)).items()
+    if isinstance(kind, type) and kind.__module__ == module.name and not name.startswith("_")
+    if (is_dataclass(kind) and hasattr(kind, "__pydantic_fields__")) or hasattr(kind, "model_fields")
 }
 
 
@@ -81,6 +85,11 @@ async def slow(event):
     return {"statusCode": 200}
 
 
+def version(event):
+    """Admit all, as an authorizer that returns the form of its event."""
+    return {"isAuthorized": True, "context": {"version": event["version"]}}
+
+
 class Counting:
     """An authorizer that admits all and returns how often it was asked."""
 
@@ -95,6 +104,19 @@ class Counting:
 async def statuses_of_keys(gateway, world):
     """Look at the statuses of requests with many API keys."""
     return [(await ask(gateway, headers=[(b"x-api-key", KEY + name)]))[0] for name in NAMES]
+
+
+CODE = """
+import os, sys, time
+try:
+    from more import WORD
+except ImportError:
+    WORD = ""
+def show(event, context):
+    return f"{os.environ.get('A')} {context.memory_limit_in_mb} {WORD}"
+def wait(event, context):
+    time.sleep(0.2)
+"""
 
 
 # --- the cases
@@ -127,6 +149,10 @@ AUTHORIZING = (
     (ROUTE, {"authorizer": "own", "mock": {"body": "$context.authorizer.count"}}),
 )
 OWN = (*API, "authorizers", "own")
+VERSIONED = (
+    (API, {"authorizers": {"own": {"function": version}}}),
+    (ROUTE, {"authorizer": "own", "mock": {"body": "$context.authorizer.version"}}),
+)
 SOCKET = (
     (TOP, {"apis": {"a": {"type": "websocket", "routes": {"$default": {"mock": {"body": "y"}}}, "stages": {"s": {}}}}}),
 )
@@ -140,6 +166,20 @@ IP = ((ROUTE, {"mock": {"body": "$context.identity.sourceIp"}}),)
 OPERATOR = {"path": "/_gateway", "client": "127.0.0.1", "host": "localhost"}
 
 
+PAGE = [(b"origin", "https://a.example")]
+PREFLIGHT = {"method": "OPTIONS", "headers": [*PAGE, (b"access-control-request-method", "GET")]}
+CORS = ((API, {"cors": {"allow_origins": ["https://a.example"]}}),)
+READ = (*API, "cors")
+TOKENS = (
+    (API, {"authorizers": {"own": {"jwt": {"issuer": "https://me", "keys": "FOLDER/jwks.json"}}}}),
+    (ROUTE, {"authorizer": "own"}),
+)
+JWT = (*OWN, "jwt")
+PROCESS = (
+    (TOP, {"functions": {"f": {"handler": "index.show", "code": CODE}}}),
+    (ROUTE, {"mock": None, "function": "f"}),
+)
+RUN = ("functions", "f")
 REST_GET = (
     (TOP, {"apis": {"a": {"type": "rest", "resources": {"/r": {"GET": {"mock": {}}}}, "stages": {"prod": {}}}}}),
 )
@@ -201,6 +241,29 @@ CASES = {
     "Authorizer.cache_key": Case(
         OWN, "$request.header.x-a", asking(*({"headers": [*AUTHORIZED, (b"x-a", one)]} for one in "ab")), AUTHORIZING
     ),
+    "Authorizer.jwt": Case(OWN, {"issuer": "https://other", "keys": "FOLDER/jwks.json"}, with_token, TOKENS),
+    "Authorizer.event": Case(OWN, "1.0", asking({"headers": AUTHORIZED}), VERSIONED),
+    "Authorizer.pattern": Case(OWN, "[0-9]+", asking({"headers": AUTHORIZED}), AUTHORIZING),
+    "Jwt.issuer": Case(JWT, "https://other", with_token, TOKENS),
+    "Jwt.audience": Case(JWT, "other", with_token, TOKENS),
+    "Jwt.keys": Case(JWT, "FOLDER/none.json", with_token, TOKENS),
+    "Route.scopes": Case(ROUTE, "write", with_token, TOKENS),
+    "Api.cors": Case(API, {"allow_origins": "*"}, asking({"headers": PAGE})),
+    "Cors.allow_origins": Case(READ, "https://b.example", asking(PREFLIGHT), CORS),
+    "Cors.allow_methods": Case(READ, "GET", asking(PREFLIGHT), CORS),
+    "Cors.allow_headers": Case(READ, "x-a", asking(PREFLIGHT), CORS),
+    "Cors.expose_headers": Case(READ, "x-a", asking({"headers": PAGE}), CORS),
+    "Cors.max_age": Case(READ, 600, asking(PREFLIGHT), CORS),
+    "Cors.allow_credentials": Case(READ, True, asking(PREFLIGHT), CORS),
+    "Configuration.functions": Case(TOP, {"f": {"handler": "index.none", "code": CODE}}, in_process, PROCESS),
+    "FunctionProcess.handler": Case(RUN, "index.none", in_process, PROCESS),
+    "FunctionProcess.folder": Case(RUN, "FOLDER", in_process, (*PROCESS, (RUN, {"code": None}))),
+    "FunctionProcess.code": Case(RUN, "def show(event, context):\n    return 'other'\n", in_process, PROCESS),
+    "FunctionProcess.layers": Case(RUN, ["FOLDER/layer"], in_process, PROCESS),
+    "FunctionProcess.environment": Case(RUN, {"A": "b"}, in_process, PROCESS),
+    "FunctionProcess.timeout": Case(RUN, 0.05, in_process, (*PROCESS, (RUN, {"handler": "index.wait"}))),
+    "FunctionProcess.memory": Case(RUN, 256, in_process, PROCESS),
+    "FunctionProcess.url": Case(RUN, 'http://127.0.0.1:1/', in_process, PROCESS, "handler or a url"),
     "GatewayResponse.status": Case(ANSWER, 420, asking(), THROTTLED),
     "GatewayResponse.headers": Case(ANSWER, {"x-a": "b"}, asking(), THROTTLED),
     "GatewayResponse.body": Case(ANSWER, "slower", asking(), THROTTLED),

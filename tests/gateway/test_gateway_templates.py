@@ -90,6 +90,22 @@ def routes(document):
         ("swagger.json", {"shop GET /a": f"{NONE} tokens", "shop ANY /b/{proxy+}": "http://shop.example/{proxy+}"}),
         ("included.yaml", {"Api GET /pets": "Shop", "Http $default": "Shop"}),
         ("sam-websocket.yaml", {"Chat $connect": "Say", "Chat $disconnect": "Say", "Chat say": "Say"}),
+        (
+            "odd-sam.yaml",
+            {
+                "Api GET /users/{user-id}": NONE, "Api ANY /noslash": NONE, "ServerlessRestApi ANY /": NONE,
+                "ServerlessRestApi ANY /{proxy+}": NONE, "ServerlessHttpApi $default": NONE,
+                **{f"Api OPTIONS {path}": "mock 200" for path in ("/users/{user-id}", "/noslash")},
+                **{f"ServerlessRestApi OPTIONS {path}": "mock 200" for path in ("/", "/{proxy+}")},
+            },
+        ),
+        (
+            "odd-cfn.yaml",
+            {
+                **{f"MyApi {method} /orders/{{id}}": NONE for method in ("GET", "PUT", "DELETE")},
+                "Ws $default": "mock 200", "Ws $disconnect": "mock 200",
+            },
+        ),
         ("loops.yaml", {"Api ANY /Pets/{proxy+}": "PetsFunction", "Api ANY /Orders/{proxy+}": "OrdersFunction"}),
     ],
 )  # fmt: skip
@@ -360,7 +376,8 @@ Resources:
       Auth: {ApiKeyRequired: true, UsagePlan: {CreateUsagePlan: PER_API, Throttle: {BurstLimit: 2, RateLimit: 0.001}}}
   Chat:
     Type: AWS::Serverless::WebSocketApi
-    Properties: {StageName: dev, Routes: {say: {FunctionArn: !GetAtt Two.Arn, RouteResponseSelectionExpression: $default}}}
+    Properties: {StageName: dev, Routes: {say: {FunctionArn: !GetAtt Two.Arn, RouteResponseSelectionExpression: $default}, push: {FunctionArn: !GetAtt Push.Arn}}}
+  Push: {Type: AWS::Serverless::Function, Properties: {CodeUri: push, Timeout: 30}}
   One:
     Type: AWS::Serverless::Function
     Properties:
@@ -404,6 +421,15 @@ def handler(event, context):
     return {"statusCode": 200, "body": json.dumps(seen)}
 """
 
+PUSH = """
+import boto3
+def handler(event, context):
+    to = event["requestContext"]
+    client = boto3.client("apigatewaymanagementapi", endpoint_url=f"https://{to['domainName']}/{to['stage']}")
+    client.post_to_connection(ConnectionId=to["connectionId"], Data=b"pushed")
+    return {"statusCode": 200}
+"""
+
 
 @pytest.fixture
 def application(serve, backend, tmp_path):
@@ -411,6 +437,9 @@ def application(serve, backend, tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "app.py").write_text(CODE)
         (tmp_path / name / "helper.py").write_text(f"NAME = 'helper of {name}'")
+
+    (tmp_path / "push").mkdir()
+    (tmp_path / "push" / "app.py").write_text(PUSH)
 
     async def answer(head, reader, writer):
         body = json.dumps({"statusCode": 203, "body": head.split(b" ")[1].decode()}).encode()
@@ -445,6 +474,8 @@ def test_an_application_of_three_apis(application):
     with connect(f"ws://127.0.0.1:{application.port}/Chat/dev") as socket:
         socket.send('{"action": "say"}')
         assert json.loads(socket.recv(timeout=PATIENCE))["name"] == "two"
+        socket.send('{"action": "push"}')
+        assert socket.recv(timeout=PATIENCE) == "pushed"
 
 
 def test_new_code_is_used_at_once(serve, tmp_path):

@@ -45,6 +45,14 @@ def machine_of(algorithm):
         def hit(self, key, cost):
             assert answer_of(self.limiter.hit(key, cost)) == self.oracle(key).hit(self.clock.now_ns(), cost)
 
+        @rule(key=keys, most=costs)
+        def take(self, key, most):
+            now = self.clock.now_ns()
+            amount = min(most, max(1, self.oracle(key).peek(now, 1).remaining))
+            decision = self.limiter.take(key, most)
+            assert answer_of(decision) == self.oracle(key).hit(now, amount)
+            assert decision.spent == (amount if decision.allowed else 0)
+
         @rule(key=keys)
         def allow(self, key):
             assert self.limiter.allow(key) == self.oracle(key).hit(self.clock.now_ns(), 1).allowed

@@ -32,6 +32,10 @@
 #define HOMES 1 /* how far apart the keys' home slots are */
 #endif
 
+#ifndef UNUSED_WITHIN
+#define UNUSED_WITHIN SLOTS /* so near to home, a slot that was never used is preferred to that of a fresh key */
+#endif
+
 #define WINDOW SLOTS
 #define NONE SLOTS
 
@@ -213,12 +217,13 @@ claim:
         :: TAG(seen) != tag && !IS_CLAIM(seen) ->
             if
             :: chosen == NONE && (!IS_KEY(seen) || FRESH(now, STATE(seen))) -> chosen = slot; expected = seen
+            :: chosen != NONE && seen == 0 && WINDOW - left < UNUSED_WITHIN -> chosen = slot; expected = 0
             :: else
             fi
         fi;
         slot = FOLLOWING(slot); left--;
         if
-        :: seen == 0 || left == 0 || (chosen != NONE && left <= far) -> break
+        :: seen == 0 || left == 0 || (chosen != NONE && left <= far && WINDOW - left >= UNUSED_WITHIN) -> break
         :: else
         fi }
     od;

@@ -2,7 +2,9 @@
 
 import pytest
 
+from ratelimit._configuration.problems import ConfigurationError
 from ratelimit.serve.command import main
+from ratelimit.serve.worker import Settings, Worker
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,17 @@ def test_names_the_reason_if_it_cannot_start(tmp_path, monkeypatch, capsys, opti
         found = error.code
     printed = capsys.readouterr()
     assert (found, problem in printed.out + printed.err) == (status, True), printed.err
+
+
+def test_tables_only_change_with_a_restart(tmp_path):
+    file = tmp_path / "limits.yaml"
+    file.write_text("limits: {api: 5/day}")
+    worker = Worker(Settings((str(file),), "memory", None, None, 1.0))
+    before = worker.site
+    for field, value in (("max_keys", "5"), ("tables", "shared:a")):
+        file.write_text(f"limits: {{api: 5/day}}\n{field}: {value}")
+        with pytest.raises(ConfigurationError, match=f":2: {field}: expected .* as at the start, got .*; restart"):
+            worker.reload()
+    assert worker.site is before
+    file.write_text("limits: {api: 6/day}")
+    assert worker.reload() is worker.site is not before

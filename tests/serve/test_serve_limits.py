@@ -81,6 +81,7 @@ def test_an_unknown_target_is_not_found(service, target):
         ("address", {"x_forwarded_for": "2001:db8::1"}, {"x_forwarded_for": "2001:db8:0:1::1"}),
         ("header X-User", {"x_user": "ann"}, {"X-User": "bob"}),
         ("header x-user or address", {"x_user": "ann"}, {"x_forwarded_for": "203.0.113.1"}),
+        ("header x-user or address", {"x_forwarded_for": "203.0.113.1"}, {"x_forwarded_for": "203.0.113.2"}),
         ("[header x-user, address]", {"x_user": "ann"}, {"x_user": "ann", "x_forwarded_for": "203.0.113.1"}),
         ("query user", {"target": "?user=ann&x=1"}, {"target": "?x=1&user=bob"}),
     ],
@@ -169,6 +170,15 @@ def test_a_reload_keeps_what_was_spent(service):
     assert [found.status(f"/check/{name}") for name in ("gone", "new")] == [404, 200]
     found.reload("limits: {api: sliding-window 1/minute}")  # another algorithm starts afresh
     assert found.status("/check/api") == 200
+
+
+def test_a_file_that_cannot_be_used_changes_nothing_later(service, tmp_path):
+    found = service("limits: {api: 2/minute}", where=f"file:{tmp_path}")
+    (tmp_path / "bad.1-token-bucket.tbl").write_bytes(b"not a table" * 1_000)
+    with pytest.raises(ConfigurationError, match=r"limits\.bad: .* not a ratelimit table"):
+        found.reload("limits: {api: 50/minute, bad: 1/minute}")
+    found.reload("limits: {api: 2/minute}")
+    assert [found.status("/check/api") for _ in range(3)] == [200, 200, 429]
 
 
 def test_services_share_a_table_by_its_name(service, shared_name, tmp_path):

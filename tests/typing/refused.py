@@ -1,6 +1,6 @@
 """Code that a type checker must reject: an ignore comment that is not needed is an error."""
 
-from ratelimit import All, Decision, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, Table, TokenBucket, parse
+from ratelimit import All, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, Table, TokenBucket, parse
 from ratelimit.language import LimitSpec
 
 Limiter("100/minute")  # type: ignore[call-arg]
@@ -43,10 +43,5 @@ parse("5/s").hit("a", quota="5/minute")  # type: ignore[call-arg]
 LimitSpec("token-bucket", "5/s")  # type: ignore[arg-type]
 LimitSpec.parse("5/s").algorithm = "sliding-log"  # type: ignore[misc]
 All(5)  # type: ignore[arg-type]
-Quota(5, "60")  # type: ignore[arg-type]
 Table.shared("a", if_changed="ignore")  # type: ignore[arg-type]
 Table.open("a", if_changed="")  # type: ignore[arg-type]
-
-
-class Answer(Decision):  # type: ignore[misc]
-    """A Decision is final."""

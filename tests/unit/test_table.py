@@ -233,3 +233,14 @@ def test_slots_are_reused(make):
 def test_rejects_a_name_that_no_file_can_have(path):
     with pytest.raises(ValueError, match="path: expected the name of a file, without NUL characters, got "):
         Table.open(path)
+
+
+def test_keys_that_are_fresh_at_each_visit_keep_their_slots(algorithm):
+    """They do not take each other's slots while others are unused: claims per call are few in the long run."""
+    limiter = algorithm.make("1000/second", ManualClock(), max_keys=2_000)
+    keys = np.random.default_rng(7).permutation(2_000)
+    step = 3 * SECOND  # after which a key is fresh again, whatever the algorithm
+    for turn in range(4):
+        before = limiter.claim_count
+        limiter.allow_many(keys, now=START + (turn * len(keys) + np.arange(len(keys))) * step)
+    assert limiter.claim_count - before < len(keys) // 20

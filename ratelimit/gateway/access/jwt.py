@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,6 +76,8 @@ class KeySet:
 
 
 def _fetch(url: str) -> bytes:
+    import urllib.request  # when it is used: it would make each start slower
+
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"expected an http or https address, got {url!r}")
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:

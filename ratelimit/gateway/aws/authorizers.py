@@ -8,7 +8,7 @@ from ..._configuration.problems import Path
 from ..templates.gateway_responses import TYPES
 from ..templates.template import Template as Text
 from .draft import ApiDraft, Draft
-from .integrations import lowered
+from .integrations import is_header, lowered
 from .intrinsics import REGION
 from .template import as_list, as_mapping
 
@@ -31,7 +31,11 @@ def of_function(
     made["identity"] = sources or ([HEADER] if event == "token" else [])
     made["ttl"] = min(3600, max(0, int(seconds))) if made["identity"] else 0
     if pattern:
-        made["pattern"] = str(pattern)
+        try:
+            re.compile(str(pattern))
+            made["pattern"] = str(pattern)
+        except re.error as error:
+            draft.template.note(path, f"the expression {pattern!r} is not checked: {error}")
     return made
 
 
@@ -167,7 +171,9 @@ def preflights(api: ApiDraft, cors: Any, authorizer: str | None, path: Path) -> 
             "Access-Control-Max-Age": _unquoted(given.get("MaxAge")),
             "Access-Control-Allow-Credentials": "true" if given.get("AllowCredentials") in (True, "true") else "",
         }  # fmt: skip
-        route: dict[str, Any] = {"mock": {"headers": {name: text for name, text in headers.items() if text}}}
+        route: dict[str, Any] = {
+            "mock": {"headers": {name: text for name, text in headers.items() if text and is_header(name, text)}}
+        }
         if authorizer:
             route["authorizer"] = authorizer
         api.add("routes", f"OPTIONS {place}", route, path)
@@ -201,7 +207,7 @@ def _gateway_response(draft: Draft, given: Mapping[str, Any], path: Path) -> dic
     flat = {name.rpartition("header.")[2]: value for name, value in parameters.items() if "header." in name}
     headers = {name: _unquoted(value) for name, value in {**flat, **nested}.items()}
     body = next((str(text) for text in as_mapping(response.get("responseTemplates")).values()), None)
-    headers = {name: text for name, text in headers.items() if _is_text(draft, text, path)}
+    headers = {name: text for name, text in headers.items() if is_header(name, text)}
     if headers:
         made["headers"] = headers
     if body is not None and _is_text(draft, body, path):

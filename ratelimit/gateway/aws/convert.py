@@ -1,5 +1,6 @@
 """From a template to the configuration of a gateway."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -92,6 +93,13 @@ def _add_file(draft: Draft, document: dict[str, Any]) -> None:
 
 def _finish(draft: Draft, api: ApiDraft) -> None:
     """Apply what depends on all routes and stages."""
+    for key, route in api.routes.items():
+        names = re.findall(r"\$\{stageVariables\.(\w+)\}", str(route.get("proxy", {}).get("to", "")))
+        if any(name not in stage.get("variables", {}) for name in names for stage in api.stages.values()):
+            path = api.sources["routes", key]
+            del route["proxy"]
+            route.pop("request", None)
+            route.update(draft.not_implemented(path, "a stage lacks a variable of the address"))
     throttles = api.settings.pop("_throttles", {})
     for stage in api.stages.values():
         if throttles:

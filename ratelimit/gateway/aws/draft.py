@@ -8,7 +8,7 @@ from typing import Any
 
 from ..._configuration.problems import Path
 from ..routing.table import RouteKey
-from .template import Template, as_mapping
+from .template import Template, as_list, as_mapping
 
 NOT_IMPLEMENTED: dict[str, dict[str, Any]] = {"mock": {"status": 501, "body": '{"message":"Not Implemented"}'}}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "any", "x-amazon-apigateway-any-method")
@@ -80,6 +80,14 @@ class Draft:
             route = self._without_integration(key, route, path)
         if key not in api.routes:
             api.add("routes", key, route, path)
+
+    def select(self, api: ApiDraft, expression: Any) -> None:
+        """Set where messages of a WebSocket API name their routes; note an expression that cannot be used."""
+        text = str(expression)
+        if re.search(r"\$\{?request\.(body|header|querystring)\.\w", text):
+            api.settings["route_selection"] = text
+        else:
+            self.template.note(api.path, f"messages are not routed by {text!r}, but by $request.body.action")
 
     def _without_integration(self, key: str, route: dict[str, Any], path: Path) -> dict[str, Any]:
         """Return a route of a WebSocket API whose integration cannot run: clients are connected all the same."""
@@ -157,7 +165,7 @@ class Draft:
             made["environment"] = environment
         made["timeout"] = _number(properties.get("Timeout"), 3)
         made["memory"] = _number(properties.get("MemorySize"), 128)
-        layers = [folder for one in properties.get("Layers") or () if (folder := self._layer(one))]
+        layers = [folder for one in as_list(properties.get("Layers")) if (folder := self._layer(one))]
         return {**made, "layers": layers} if layers else made
 
     def _environment(self, shared: Any, own: Mapping[str, Any]) -> dict[str, str]:

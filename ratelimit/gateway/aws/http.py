@@ -20,7 +20,7 @@ def add_http_apis(draft: Draft) -> None:
         api = draft.apis[resource.name] = ApiDraft(resource.name, kind, resource.path)
         selection = resource.get("RouteSelectionExpression")
         if kind == "websocket" and selection:
-            api.settings["route_selection"] = str(selection)
+            draft.select(api, selection)
         if resource.mapping("CorsConfiguration"):
             with_cors(api, resource.mapping("CorsConfiguration"))
         add_document(draft, api, resource.mapping("Body"), (*resource.path, "Body"))

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..._configuration.problems import Path
 from ..templates.template import Template as Text
@@ -81,7 +82,7 @@ def _proxy(
     templates = as_mapping(integration.get("requestTemplates"))
     if kind == "http" and any(not _is_passed(text) for text in templates.values()):
         return draft.not_implemented(path, "mapping templates (VTL) are not emulated")
-    segments = re.findall(r"\{(\w+)(\+?)\}", key)
+    segments = re.findall(r"\{([\w.:-]+)(\+?)\}", key)
     renamed: dict[str, str] = {}
     for name, source in _parameters(integration).items():
         if name.startswith("integration.request.path.") and str(source).startswith("method.request.path."):
@@ -93,9 +94,9 @@ def _proxy(
         return "{" + name + known.get(name, "?") + "}"
 
     address = _VARIABLE.sub(variable, uri)
-    missing = re.findall(r"\{(\w+)\?\}", address)
-    if missing:
-        return draft.not_implemented(path, f"the address has a variable {missing[0]!r} that the route has not")
+    problem = _problem_of(address)
+    if problem:
+        return draft.not_implemented(path, problem)
     proxy: dict[str, Any] = {"to": address}
     timeout = seconds(integration.get("timeoutInMillis"))
     if timeout is not None:
@@ -108,6 +109,32 @@ def _proxy(
     if method not in ("ANY", key.partition(" ")[0]) and not key.startswith(("ANY", "$")):
         draft.template.note(path, f"the backend gets the method of the request, not {method}")
     return route
+
+
+def _problem_of(address: str) -> str:
+    """Return why the gateway cannot use an address; empty for one that it can use."""
+    missing = re.findall(r"\{([^{}]*)\?\}", address)
+    if missing:
+        return f"the address has a variable {missing[0]!r} that the route has not"
+    plain = re.sub(r"\$\{stageVariables\.\w+\}", "x", address)
+    try:
+        url = urlsplit(re.sub(r"\{[\w-]+\+?\}", "x", plain))
+        whole = urlsplit(plain)
+        usable = bool(url.hostname) and (url.port or 1) > 0 and "@" not in url.netloc and not url.fragment
+    except ValueError:
+        usable = False
+    if not usable or set("{}$") & set(url.geturl()) or "{" in whole.netloc or "{" in whole.query:
+        return f"the address {address!r} cannot be used here"
+    return ""
+
+
+def is_header(name: str, text: str) -> bool:
+    """Whether a mock or a gateway response may have a header."""
+    try:
+        Transform({f"overwrite:header.{name}": text})
+    except ValueError:
+        return False
+    return True
 
 
 def _is_passed(text: Any) -> bool:
@@ -173,7 +200,7 @@ def _mock(draft: Draft, api: ApiDraft, integration: Mapping[str, Any], path: Pat
     status = str(response.get("statusCode") or status)
     headers: dict[str, str] = {}
     for name, value in as_mapping(response.get("responseParameters")).items():
-        if re.fullmatch("'[^']*'", str(value)):
+        if re.fullmatch("'[^']*'", str(value)) and is_header(name.rpartition("header.")[2], str(value)[1:-1]):
             headers[name.rpartition("header.")[2]] = str(value)[1:-1]
         else:
             draft.template.note(path, f"the mapping {name!r} is not emulated")

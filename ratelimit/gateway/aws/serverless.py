@@ -182,7 +182,7 @@ def _add_websocket(
 ) -> None:
     selection = properties.get("RouteSelectionExpression")
     if selection:
-        api.settings["route_selection"] = str(selection)
+        draft.select(api, selection)
     made = from_sam(draft, api, auth, (*resource.path, "Auth"))
     if made:
         api.add("authorizers", "connect", made, (*resource.path, "Auth"))

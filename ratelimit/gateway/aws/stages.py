@@ -56,9 +56,10 @@ def throttle(given: Mapping[str, Any]) -> dict[str, Any] | None:
     if rate is None and burst is None:
         return None
     try:
-        return {"rate": RATE if rate is None else float(rate), "burst": BURST if burst is None else int(burst)}
+        limit = {"rate": RATE if rate is None else float(rate), "burst": BURST if burst is None else int(burst)}
     except (TypeError, ValueError):
         return None
+    return limit if limit["rate"] >= 0 and limit["burst"] >= 0 else None  # -1 stands for no throttle
 
 
 def _method_settings(api: ApiDraft, given: Any) -> dict[str, dict[str, Any]]:

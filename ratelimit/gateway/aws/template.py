@@ -97,7 +97,9 @@ class Template:
 
     def note(self, path: Path, message: str) -> None:
         """Note a difference from what an account does."""
-        self.notes.append(Problem(path, message, line=self.tree.line_of(path)))
+        problem = Problem(path, message, line=self.tree.line_of(path))
+        if problem not in self.notes:
+            self.notes.append(problem)
 
     def of_type(self, *types: str) -> Iterator[Resource]:
         """Yield the resources of these types."""

@@ -1,5 +1,6 @@
 """Authorizers and CORS."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -62,6 +63,12 @@ class Authorizer:
     def problems(self) -> Iterator[Problem]:
         if (self.function is None) == (self.jwt is None):
             yield Problem((), f"expected one of function, jwt, got {'both' if self.jwt else 'none'}")
+        if self.jwt is not None and len(self.identity) != 1:
+            yield Problem(("identity",), f"expected the one place of a token, got {len(self.identity)}")
+        try:
+            re.compile(self.pattern or "")
+        except re.error as error:
+            yield Problem(("pattern",), f"expected a regular expression: {error}")
 
 
 @model

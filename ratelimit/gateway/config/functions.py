@@ -22,7 +22,7 @@ class FunctionProcess:
     folder: Text = "."
     """The folder of its code, relative to that of the file."""
     code: Text | None = None
-    """The code of a module `index`, in place of a folder."""
+    """The code of the module of the handler, in place of a folder."""
     layers: Texts = ()
     """Folders with further modules, or with a folder `python` of them."""
     environment: Names[Text] = Field(default_factory=no_names, repr=False)
@@ -38,5 +38,5 @@ class FunctionProcess:
     def problems(self) -> Iterator[Problem]:
         if self.url is not None and self.handler is not None:
             yield Problem(("url",), "expected a handler or a url, got both")
-        if self.code is not None and (self.handler or "").partition(".")[0] != "index":
-            yield Problem(("handler",), f"expected a handler in the module index, got {self.handler!r}")
+        if self.code is not None and self.handler is None:
+            yield Problem(("code",), "expected a handler with it")

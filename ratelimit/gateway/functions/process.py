@@ -41,7 +41,7 @@ class ProcessSettings:
         name: of the function.
         handler: such as "app.handler".
         folder: with its code.
-        code: of the module `index`, in place of a folder.
+        code: of the module of the handler, in place of a folder.
         environment: variables that are added to those of the gateway.
         timeout: seconds after which a call is ended.
         memory: in MB; only reported.
@@ -108,7 +108,9 @@ class FunctionProcesses:
             return os.path.abspath(self.settings.folder)
         if self._inline is None:
             self._inline = tempfile.TemporaryDirectory(prefix="ratelimit-function-")
-            Path(self._inline.name, "index.py").write_text(self.settings.code)
+            module = Path(self._inline.name, *self.settings.handler.rpartition(".")[0].split("."))
+            module.parent.mkdir(parents=True, exist_ok=True)
+            module.with_suffix(".py").write_text(self.settings.code)
         return self._inline.name
 
     def _state(self) -> int:

@@ -63,6 +63,28 @@ def failure(error: BaseException) -> dict[str, Any]:
     return {"error": {"errorMessage": str(error), "errorType": type(error).__name__}}
 
 
+def reach_gateway(event: Any, domains: set[str]) -> None:
+    """Let boto3 reach this gateway by http, where a handler writes `https://` before the domain of its event.
+
+    That is how handlers address the clients of a WebSocket API. botocore is changed once, when it has been imported.
+    """
+    context = event.get("requestContext") if isinstance(event, dict) else None
+    client = sys.modules.get("botocore.client")
+    if client is None or not isinstance(context, dict) or not context.get("connectionId"):
+        return
+    if not domains:
+        create: Any = client.ClientCreator.create_client
+
+        def create_client(*arguments: Any, **given: Any) -> Any:
+            url = given.get("endpoint_url") or ""
+            if url.startswith("https://") and url.split("/")[2] in domains:
+                given["endpoint_url"] = f"http://{url[8:]}"
+            return create(*arguments, **given)
+
+        client.ClientCreator.create_client = create_client
+    domains.add(context["domainName"])
+
+
 def main(fd: str, handler: str, folder: str, *layers: str) -> None:
     """Load a function and answer events until the gateway is gone."""
     python = [os.path.join(layer, "python") for layer in layers]
@@ -76,8 +98,11 @@ def main(fd: str, handler: str, folder: str, *layers: str) -> None:
         write(stream, failure(error))
         return
     write(stream, {})
+    domains: set[str] = set()
     while (call := read(stream)) is not None:
         context = Context(os.environ["AWS_LAMBDA_FUNCTION_NAME"], time.monotonic() + call["timeout"], call["memory"])
+        if "RATELIMIT_GATEWAY_TLS" not in os.environ:
+            reach_gateway(call["event"], domains)
         try:
             answer: Any = {"result": function(call["event"], context)}
             json.dumps(answer)

@@ -11,7 +11,7 @@ from ..._addresses import Networks, client_address
 from .errors import Refusal
 from .fields import stripped_by_name
 from .forwarded import forwarded, is_claim
-from .headers import CLOSE, Headers
+from .headers import CLOSE, HOP_BY_HOP, Headers, canonical_name
 from .target import HOST_NAMES, BadTarget
 
 Receive = Callable[[], Awaitable[Any]]
@@ -151,18 +151,21 @@ class Request:
     @property
     def unreadable(self) -> Refusal | None:
         """The answer to a request that the server cannot read to its end; None for any other."""
-        extensions = self.scope.get("extensions")
-        if not extensions or REFUSED not in extensions:
-            return None
-        return Refusal(extensions[REFUSED]["type"], extensions[REFUSED]["reason"], CLOSE)
+        refused = (self.scope.get("extensions") or {}).get(REFUSED)
+        return None if refused is None else Refusal(refused["type"], refused["reason"], CLOSE)
 
     def forwarded(self) -> Headers:
         """Return the gateway's own X-Forwarded headers, by which a backend knows the client."""
         return forwarded(self.raw_headers, self.peer, self.scheme, self.behind_proxy)
 
     def vouched_headers(self) -> Headers:
-        """Return the headers, with the gateway's own values in place of the client's claims about itself."""
-        return [header for header in self.raw_headers if not is_claim(header[0])] + self.forwarded()
+        """Return the headers about the request, with the gateway's own values in place of the client's claims."""
+        passed = [
+            header
+            for header in self.raw_headers
+            if canonical_name(header[0]) not in HOP_BY_HOP and not is_claim(header[0])
+        ]
+        return passed + self.forwarded()
 
     def header(self, name: str) -> str | None:
         """Return the last header of a name, or None."""
@@ -173,10 +176,8 @@ class Request:
 def check_headers(request: Request) -> None:
     """Refuse a request that cannot be read, or whose headers could be understood in two ways; note its host."""
     scope, by_name = request.scope, request.headers
-    extensions = scope.get("extensions")
-    if extensions and REFUSED in extensions:
-        refused = extensions[REFUSED]
-        raise Refusal(refused["type"], refused["reason"], CLOSE)
+    if scope.get("extensions") and (refusal := request.unreadable):
+        raise refusal
     if b"transfer-encoding" in by_name:
         coding = by_name[b"transfer-encoding"]
         if coding.lower() != b"chunked" or request.version == "1.0":

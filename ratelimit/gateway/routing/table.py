@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..http.paths import SLASH
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "ANY")
-_VARIABLE = re.compile(r"\{(\w+)(\+?)\}", re.ASCII)
+_VARIABLE = re.compile(r"\{([\w.:-]+)(\+?)\}", re.ASCII)
 _LITERAL = re.compile(r"[\w.~!$&'()*,;=:@-]+", re.ASCII)
 
 

@@ -184,6 +184,8 @@ def websocket_bounds(configuration: Configuration) -> tuple[int, int]:
 def _serve(given: argparse.Namespace, configuration: Configuration, options: Options) -> int:
     """Alone, or with workers, which find each other in a folder and share tables; both end with them."""
     raise_open_files()
+    if given.ssl_certfile:
+        os.environ["RATELIMIT_GATEWAY_TLS"] = "1"  # for functions/runner.py
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # in the workers too, until they can follow
     frame, message = websocket_bounds(configuration)
 

@@ -65,3 +65,12 @@ def test_a_context_that_cannot_be_copied_is_a_failure_of_the_authorizer():
 
     ask = app(lambda event: {"isAuthorized": True, "context": {"lock": threading.Lock()}})
     assert ask.get("/x/y", headers={"authorization": "ann"}).status_code == 500
+
+
+def test_an_event_has_no_headers_of_one_connection():
+    """Its body is whole: an application that read `Transfer-Encoding` in it would wait for chunks."""
+    names = ["connection", "te", "upgrade", "keep-alive", "trailer", "proxy-authorization", "http2-settings", "t_e"]
+    api = Api(routes={"GET /": Route(function=lambda event: ",".join(event["headers"]))}, stages={"$default": Stage()})
+    request = App(Configuration({"a": api}))
+    seen = request.get("/", headers=dict.fromkeys(names, "trailers")).text.split(",")
+    assert set(names) & set(seen) == {"t_e"}

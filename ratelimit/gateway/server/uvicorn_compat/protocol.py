@@ -199,19 +199,16 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         self._stop_timer()
         size, self._size = self._size + len(self.url), 0
         if size > self.max_head:
-            self._ended = None
             self._stop("HEADERS_TOO_LARGE", f"more than {self.max_head} bytes")
         version = self.parser.get_http_version()
         if version != "1.1":
             self.scope["http_version"] = version
             if version != "1.0":
-                self._ended = None
                 self._stop("UNSUPPORTED_VERSION", f"HTTP/{version}")
         self.scope["method"] = self.parser.get_method().decode("ascii")
         try:
             self._read_target()
         except BadTarget as error:
-            self._ended = None
             self._stop("BAD_REQUEST", str(error))
         self.scope["extensions"] = {}
         if self._is_full():
@@ -277,8 +274,8 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
                 self.cycle.message_event.set()
 
     def _stop(self, type: str, reason: str) -> None:
-        """End parsing from within one of the parser's calls."""
-        self._problem = type, reason
+        """End parsing from within one of the parser's calls: the head that is read is that of a refused request."""
+        self._problem, self._ended = (type, reason), None
         raise ValueError(reason)
 
     # --- what cannot be read

@@ -1,0 +1,7 @@
+from .._limiter.parameters import RuleParameters
+
+def remote_class(cls: type) -> type:
+    """Return the class of limiters like `cls` whose table is on an engine."""
+
+def check_numbers(parameters: RuleParameters, clock: object) -> None:
+    """Refuse what an engine cannot decide exactly."""

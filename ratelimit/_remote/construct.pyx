@@ -1,0 +1,99 @@
+"""Making the limiter that fits the table: where the table is on an engine, one of a subclass with other verbs.
+
+So the local path has no test of where a table is: the class of the object decides. `TokenBucket(...)` asks
+`TokenBucket.__new__` for the object, a slot of the class; an extension class can set it only from C, as here.
+"""
+
+from cpython.object cimport PyObject
+
+from .._core cimport Limiter
+
+from .._engine.constants import Algorithm
+from .._limiter.parameters import RuleParameters
+from ..algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
+from ..composite import All
+
+cdef extern from "Python.h":
+    ctypedef object (*newfunc)(type, object, PyObject*)
+    ctypedef struct PyTypeObject:
+        newfunc tp_new
+    void PyType_Modified(PyTypeObject*)
+
+ALGORITHMS = TokenBucket, LeakyBucket, FixedWindow, SlidingWindow, SlidingLog
+cdef newfunc make_all = NULL
+cdef dict local_new = {}
+cdef dict made_classes = {}
+MOST = (1 << 52) - 1  # of what a script counts exactly
+
+
+cdef object table_of(PyObject* named):
+    """Return the table that a limiter is made with, if an engine keeps it."""
+    table = None if named == NULL else (<dict>named).get("table")
+    return table if getattr(table, "remote", None) is not None else None
+
+
+def remote_class(cls):
+    """Return the class of limiters like `cls` whose table is on an engine."""
+    found = made_classes.get(cls)
+    if found is None:
+        from .verbs import RemoteVerbs  # not before: it imports asyncio
+
+        base = next(base for base in cls.__mro__ if base in ALGORITHMS)
+        bases = (RemoteVerbs, cls) if cls is base else (cls, remote_class(base))
+        body = {"__doc__": cls.__doc__, "__module__": cls.__module__, "_local_class": cls, "_change": Limiter.change,
+                "_change_rate_here": Limiter._change_rate}
+        found = made_classes[cls] = type(cls.__name__, bases, body)
+    return found
+
+
+def check_numbers(parameters: RuleParameters, clock):
+    """Refuse what an engine cannot decide exactly."""
+    if clock is not None:
+        raise ValueError(f"clock: expected none, since the engine's time decides, got {clock!r}")
+    if parameters.limit == 0:
+        raise ValueError(f"quota {parameters.quota}: expected a limit from 1, since an engine cannot keep others yet")
+    buckets = Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET
+    if parameters.algorithm not in buckets:
+        if parameters.period % 1_000:
+            raise ValueError(f"quota {parameters.quota}: expected a period of whole microseconds, an engine's unit")
+        if parameters.limit > MOST:
+            raise ValueError(f"quota {parameters.quota}: expected a limit up to {MOST}, which an engine counts exactly")
+
+
+cdef object new_limiter(type cls, object given, PyObject* named):
+    cdef newfunc make
+    table = table_of(named)
+    make = <newfunc><void*><size_t>local_new[next(base for base in cls.__mro__ if base in local_new)]
+    if table is None or cls._is_remote:
+        return make(cls, given, named)
+    limiter = table.remote.publish(lambda: make_remote(cls, given, <object>named))
+    check_numbers((<Limiter>limiter).current().parameters, limiter.clock)
+    from .verbs import attach_verbs
+
+    attach_verbs(limiter)
+    return limiter
+
+
+cdef object make_remote(cls, given, named):
+    """Make the object. It may put its quota in force, which its table publishes."""
+    cdef newfunc make = <newfunc><void*><size_t>local_new[next(base for base in cls.__mro__ if base in local_new)]
+    return make(remote_class(cls), given, <PyObject*>named)
+
+
+cdef object new_all(type cls, object given, PyObject* named):
+    if cls is All:
+        for one in given:
+            if getattr(one, "_is_remote", False):
+                from .composite import RemoteAll
+
+                return make_all(RemoteAll, given, named)
+    return make_all(cls, given, named)
+
+
+for cls in ALGORITHMS:
+    local_new[cls] = <size_t><void*>(<PyTypeObject*>cls).tp_new
+    (<PyTypeObject*>cls).tp_new = new_limiter
+    PyType_Modified(<PyTypeObject*>cls)
+make_all = (<PyTypeObject*>All).tp_new
+(<PyTypeObject*>All).tp_new = new_all
+PyType_Modified(<PyTypeObject*>All)

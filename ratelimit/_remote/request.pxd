@@ -1,0 +1,38 @@
+from libc.stdint cimport uint64_t
+
+from .._core cimport Limiter
+from .._engine.request cimport Outcome, Request
+from .._engine.verdict cimport Verdict
+from .._limiter.decision cimport Decision
+from .._limiter.compiled_rule cimport CompiledRule
+
+
+cdef class Asked:
+    cdef readonly Limiter limiter
+    cdef readonly object key          # as the caller gave it
+    cdef readonly bytes name          # the key in the engine
+    cdef readonly object quota
+    cdef CompiledRule compiled
+    cdef Request request
+    cdef bint looks                   # a hit that is not carried out
+    cdef bint brief                   # only the status matters
+    cdef uint64_t revision            # of the limiter's quota
+    cdef object booked                # of a CANCEL: (at, found, left), as in an Answer
+    cdef object restated              # (revision, state, new state), when the engine had an older state
+
+    cdef object packed(self)
+
+
+cdef class Answer:
+    cdef readonly Asked asked
+    cdef Outcome out
+    cdef double now_us
+    cdef double[12] numbers
+
+    cdef uint64_t ready_ns(self) except? 0
+    cdef int read(self) except -1
+    cdef int fill_for_log(self, Verdict* verdict, uint64_t* more) except -1
+
+
+cdef class RemoteDecision(Decision):
+    cdef str source_

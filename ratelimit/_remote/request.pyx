@@ -1,0 +1,469 @@
+"""A request in the numbers of an engine, and its answer in the terms of the local engine.
+
+The engine's moments are whole microseconds and, for buckets, ticks beyond them: exact in the doubles of its scripts.
+`_storage/valkey/scripts` has the other side.
+"""
+
+import hashlib
+import struct
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+
+from .._core cimport Limiter
+from .._engine.algorithm cimport carried, is_gcra, ready, turn
+from .._engine.atomics cimport u128
+from .._engine.constants cimport (
+    FIRST_WINDOW,
+    FIXED_WINDOW,
+    NEVER,
+    SLIDING_LOG,
+    SLIDING_WINDOW,
+)
+from .._engine.fixed_window cimport fixed_pack
+from .._engine.layout cimport storable
+from .._engine.request cimport CANCEL, CHARGE, DONE, HIT, REFUSED, Request, Verb
+from .._engine.rule cimport Rule
+from .._engine.sliding_window cimport Sliding, sliding_pack
+from .._engine.verdict cimport Verdict, fill_verdict, more_after, wait_ns
+from .._limiter.arguments cimport checked_cost
+from .._limiter.attachment cimport is_stale
+from .._limiter.compiled_rule cimport CompiledRule
+from .._limiter.decision cimport Decision
+from .._limiter.keys cimport whole_number
+from .._limiter.reservation cimport Reservation
+
+from .._limiter.parameters import read_parameters
+from .._storage.metadata import QUOTAS
+from ..errors import CorruptTable
+from ..quota import seconds_to_ns
+
+cdef enum:
+    FOREIGN = 3
+    OLDER = 4
+    NEWER = 5
+    PEEK = 5     # a verb of the engine
+    MOMENT = 8   # bytes of a reply
+    ANSWER = 96
+
+cdef uint64_t MOST = (<uint64_t>1 << 52) - 1  # see 1_arithmetic.lua
+cdef object SHORT = struct.Struct("<10d"), LONG = struct.Struct("<29d")
+cdef int LONGEST_KEY = 96  # bytes; of a longer key the engine gets a digest
+
+
+def engine_key(bytes prefix not None, key):
+    """Return the name of a key. All limits of a key are in one slot of a cluster, because the key is in braces."""
+    cdef bytes text
+    if isinstance(key, str):
+        text = b"s" + key.encode("utf-8", "surrogatepass")
+    elif isinstance(key, bytes):
+        text = b"b" + key
+    else:
+        text = b"i%d" % (key if isinstance(key, int) else whole_number(key))
+    if PyBytes_GET_SIZE(text) > LONGEST_KEY:
+        text = b"h" + hashlib.blake2b(text, digest_size=16).hexdigest().encode()
+    return b"%b{%b}" % (prefix, text)
+
+
+@cython.final
+cdef class Asked:
+    """A request of one limiter, for one key."""
+
+    @property
+    def cost(self):
+        """The cost of the request."""
+        return self.request.cost
+
+    cdef object packed(self):
+        """Return the request as 6_decide.lua reads it."""
+        cdef const Rule* rule = &self.compiled.rule
+        cdef uint64_t cost = min(self.request.cost, MOST), micro = rule.unit * 1000
+        cdef u128 amount
+        cdef tuple numbers, more
+        verb = PEEK if self.looks else <int>self.request.verb
+        revision = generation_of(self.limiter) if rule.algorithm == SLIDING_LOG else self.revision >> 32
+        if is_gcra(rule):
+            amount = <u128>cost * rule.interval
+            if amount // micro > MOST:
+                amount = <u128>MOST * micro
+            numbers = (
+                rule.algorithm, verb, revision, self.brief, micro, <uint64_t>(amount // micro),
+                <uint64_t>(amount % micro), <uint64_t>(rule.tolerance // micro), <uint64_t>(rule.tolerance % micro),
+                self.request.cost > rule.limit,
+            )
+        else:
+            numbers = (
+                rule.algorithm, verb, revision, self.brief, rule.period // 1000, cost, rule.limit, rule.capacity, 0, 0
+            )
+        if self.restated is None and (self.request.verb == HIT):
+            return SHORT.pack(*numbers)
+        if self.booked is None:
+            patience = divmod(min(self.request.patience, <uint64_t>NEVER), 1000)
+            more = (patience[0], patience[1] * rule.unit, 0, 0, 0, 0) + (0,) * 6
+        else:
+            at, found, left = self.booked
+            more = (0, 0, *at, self.request.whole, self.request.last_only, *found, *left)
+        if self.restated is None:
+            return LONG.pack(*numbers, *more, *((0,) * 7))
+        known, state, new = self.restated
+        return LONG.pack(*numbers, *more, known + 1, *state, *new)
+
+
+cdef uint64_t generation_of(Limiter limiter):
+    """Return the revision that forgot all keys last, of those that are remembered."""
+    for revision in reversed(changes_since(limiter, 0)):
+        if limiter.metadata.change(revision)[1] == "reset":
+            return revision >> 32
+    return 0
+
+
+cdef list changes_since(Limiter limiter, uint64_t number):
+    """Return the revisions after the change of this number, as far as they are remembered.
+
+    The upper half of a revision is the number of the change, which is all that the engine keeps.
+    """
+    cdef list found = []
+    cdef uint64_t revision = limiter.rule.revision
+    while revision >> 32 > number and len(found) < QUOTAS - 1:
+        found.insert(0, revision)
+        revision = limiter.metadata.previous(revision)
+    return found
+
+
+def request_of(
+    Limiter limiter not None, key, cost=1, *, quota=None, int verb=HIT, bint brief=False, bint looks=False,
+    max_delay=None
+):
+    """Put a request together, under the quota that is in force now.
+
+    Args:
+        verb: HIT, RESERVE, CHARGE or REFUND.
+        brief: only whether it is carried out matters.
+        looks: ask what would happen, without carrying it out.
+        max_delay: of a RESERVE, in seconds.
+    """
+    cdef Asked one = Asked.__new__(Asked)
+    if is_stale(limiter):
+        limiter.refresh()
+    one.limiter = limiter
+    one.key = key
+    one.name = engine_key(limiter.table.remote.prefix, key)
+    one.quota = quota
+    one.brief = brief
+    one.looks = looks
+    one.request.verb = <Verb>verb
+    one.request.cost = checked_cost(cost, "cost")
+    one.request.patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
+    one.compiled = limiter.rule_for(quota)
+    if one.compiled.rule.limit == 0:
+        raise ValueError(f"quota {quota!r}: expected a limit from 1, since an engine cannot keep others yet")
+    one.revision = limiter.rule.revision
+    return one
+
+
+def correction_of(Limiter limiter not None, bytes name, uint64_t cost, booked, bint whole, bint last_only):
+    """Put together what takes `cost` of a booking back or, without a booking, what charges it."""
+    cdef Asked one = Asked.__new__(Asked)
+    if is_stale(limiter):
+        limiter.refresh()
+    one.limiter = limiter
+    one.name = name
+    one.request.verb = CHARGE if booked is None else CANCEL
+    one.request.cost = cost
+    one.request.patience = NEVER
+    one.request.whole = whole
+    one.request.last_only = last_only
+    one.compiled = limiter.current()
+    one.revision = limiter.rule.revision
+    one.booked = booked
+    return one
+
+
+def current_parameters(Limiter limiter not None):
+    """Return the RuleParameters that are in force now."""
+    if is_stale(limiter):
+        limiter.refresh()
+    return limiter.current().parameters
+
+
+def forget_keys(Limiter limiter not None):
+    """Forget all keys of the limiter's table: a change to the same quota, which resets what keys have spent."""
+    limiter.refresh()
+    limiter.put_in_force(limiter.current(), limiter.current().parameters, "reset")
+
+
+cdef u128 state_of_numbers(const Rule* rule, const double* s) noexcept:
+    """Return a state of the engine as the local engine has it."""
+    cdef Sliding seen
+    if s[0] == 0 and s[1] == 0 and s[2] == 0:
+        return 0
+    if is_gcra(rule):
+        return <u128><uint64_t>s[0] * (rule.unit * 1000) + <uint64_t>s[1]
+    if rule.algorithm == SLIDING_WINDOW:
+        seen.index, seen.previous, seen.current = <uint64_t>s[0], <uint64_t>s[1], <uint64_t>s[2]
+        return sliding_pack(rule, seen)
+    if rule.algorithm == FIXED_WINDOW:
+        return <u128><uint64_t>s[0] << rule.count_bits | <uint64_t>s[1]
+    return fixed_pack(rule, <uint64_t>s[0] * 1000, <uint64_t>s[1])
+
+
+cdef tuple numbers_of_state(const Rule* rule, u128 state):
+    """Return a state as the engine has it."""
+    cdef uint64_t micro = rule.unit * 1000
+    cdef uint64_t mask = (<uint64_t>1 << rule.count_bits) - 1
+    if is_gcra(rule):
+        return <uint64_t>min(state // micro, <u128>MOST), <uint64_t>(state % micro), 0
+    if rule.algorithm == SLIDING_WINDOW:
+        return (
+            <uint64_t>(state >> 2 * rule.count_bits), <uint64_t>(state >> rule.count_bits) & mask,
+            <uint64_t>state & mask,
+        )
+    if rule.algorithm == FIRST_WINDOW:
+        return <uint64_t>(state >> rule.count_bits) // 1000, <uint64_t>state & mask, 0
+    return <uint64_t>(state >> rule.count_bits), <uint64_t>state & mask, 0
+
+
+@cython.final
+cdef class Answer:
+    """The engine's reply to one request."""
+
+    @property
+    def done(self):
+        """Whether it was carried out; of one that only looks, whether it would be."""
+        return self.numbers[0] == <int>DONE
+
+    @property
+    def now_ns(self):
+        """The engine's moment."""
+        return self.out.now
+
+    @property
+    def revision(self):
+        """The revision of the quota that decided."""
+        return self.asked.revision
+
+    @property
+    def booking(self):
+        """The moment of the turn and the states before and after, as the engine has them, to cancel it."""
+        return (
+            (self.numbers[7], self.numbers[8]), tuple(self.numbers[i] for i in (1, 2, 3)),
+            tuple(self.numbers[i] for i in (4, 5, 6)),
+        )
+
+    @property
+    def at_ns(self):
+        """The moment of the turn, or None for never."""
+        return self.out.at if self.out.at < NEVER else None
+
+    def older_by(self, Asked request not None, double seconds):
+        """Return the answer to a request if this refusal still refuses it after so many seconds, otherwise None."""
+        cdef Answer later = Answer.__new__(Answer)
+        cdef const Rule* rule = &request.compiled.rule
+        if request.revision != self.asked.revision:
+            return None
+        if rule.algorithm == SLIDING_LOG and (
+            request.compiled is not self.asked.compiled or request.request.cost != self.asked.request.cost
+        ):
+            return None  # what was looked up is for that cost
+        later.asked = request
+        memcpy(later.numbers, self.numbers, sizeof(self.numbers))
+        later.now_us = self.now_us + <uint64_t>(seconds * 1e6)
+        later.read()
+        return later if later.ready_ns() > later.out.now else None
+
+    cdef uint64_t ready_ns(self) except? 0:
+        """Return when the request is admitted if no other comes first."""
+        cdef const Rule* rule = &self.asked.compiled.rule
+        if rule.algorithm != SLIDING_LOG:
+            return ready(rule, self.out.now, self.asked.request.cost, self.out.before, NULL)
+        if self.asked.request.cost > rule.limit:
+            return NEVER
+        if self.numbers[9] < 0:
+            return self.out.now
+        return max(self.out.now, <uint64_t>self.numbers[9] * 1000 + rule.period)
+
+    cdef int read(self) except -1:
+        cdef const Rule* rule = &self.asked.compiled.rule
+        cdef double* numbers = self.numbers
+        self.out.now = <uint64_t>self.now_us * 1000
+        self.out.ring = NULL
+        self.out.status = DONE if numbers[0] == <int>DONE else REFUSED
+        if numbers[7] < 0:
+            self.out.at = NEVER
+        else:
+            self.out.at = <uint64_t>numbers[7] * 1000
+            if numbers[8] > 0:
+                self.out.at += (<uint64_t>numbers[8] + rule.unit - 1) // rule.unit
+        if rule.algorithm != SLIDING_LOG:
+            self.out.before = state_of_numbers(rule, numbers + 1)
+            self.out.after = state_of_numbers(rule, numbers + 4)
+            if self.asked.looks:
+                self.out.after = self.out.before
+            if self.asked.request.verb == HIT and self.out.status == DONE:
+                self.out.at = turn(rule, self.out.now, self.out.before)
+        return 0
+
+    def decision(self, str source="engine", cost=None):
+        """Return the Decision, by the functions that decide locally.
+
+        Args:
+            cost: of a refused request, the cost that was refused, if it is not the request's own.
+        """
+        cdef RemoteDecision decision = RemoteDecision.__new__(RemoteDecision)
+        cdef const Rule* rule = &self.asked.compiled.rule
+        cdef Request request = self.asked.request
+        if cost is not None:
+            request.cost = min(<object>cost, NEVER)
+        decision.limiter = self.asked.limiter
+        if self.asked.quota is not None:
+            decision.own_quotas = (self.asked.compiled.parameters.quota,)
+        decision.source_ = source
+        if rule.algorithm == SLIDING_LOG:
+            self.fill_for_log(&decision.verdict, &decision.more_after_)
+        else:
+            fill_verdict(rule, &request, &self.out, False, &decision.verdict)
+            decision.more_after_ = more_after(rule, &self.out, decision.verdict.remaining)
+        return decision
+
+    cdef int fill_for_log(self, Verdict* verdict, uint64_t* more) except -1:
+        """Do what fill_verdict does, from the entries that the engine looked up instead of a ring."""
+        cdef const Rule* rule = &self.asked.compiled.rule
+        cdef uint64_t now = self.out.now, newest = <uint64_t>self.numbers[4] * 1000
+        verdict.limit = rule.limit
+        verdict.allowed = self.out.status == DONE
+        verdict.remaining = rule.limit - min(<uint64_t>self.numbers[10], rule.limit)
+        verdict.reset_after_ns = max(now, newest + rule.period) - now if newest else 0
+        verdict.delay_ns = 0
+        verdict.retry_after_ns = 0 if verdict.allowed else wait_ns(now, self.ready_ns())
+        more[0] = 0
+        if verdict.remaining < rule.limit:
+            more[0] = wait_ns(now, max(now, <uint64_t>self.numbers[11] * 1000 + rule.period))
+        return 0
+
+
+cdef class RemoteDecision(Decision):
+    """A decision of an engine, or in its place."""
+
+    @property
+    def source(self):
+        """The place of the decision: "engine", "remembered" or "fallback"."""
+        return self.source_
+
+
+def decision_without_engine(Limiter limiter, bint allowed, uint64_t retry_after_ns, str source="fallback"):
+    """Return the decision for a request that the engine did not decide."""
+    cdef RemoteDecision decision = RemoteDecision.__new__(RemoteDecision)
+    decision.limiter = limiter
+    decision.source_ = source
+    decision.verdict.allowed = allowed
+    decision.verdict.limit = limiter.rule.limit
+    decision.verdict.remaining = 0
+    decision.verdict.retry_after_ns = 0 if allowed else retry_after_ns
+    decision.more_after_ = retry_after_ns
+    return decision
+
+
+def relabelled(Decision local, Limiter limiter):
+    """Return the decision of a local substitute as one of the limiter."""
+    cdef RemoteDecision decision = RemoteDecision.__new__(RemoteDecision)
+    decision.limiter = limiter
+    decision.source_ = "fallback"
+    decision.verdict = local.verdict
+    decision.more_after_ = local.more_after_
+    return decision
+
+
+def pack_all(list requests):
+    """Return the keys and the packed requests of a group."""
+    cdef Asked one
+    return [one.name for one in requests], [one.packed() for one in requests]
+
+
+def read_all(list requests, bytes reply):
+    """Return the answers to a group, or None if the engine has other revisions: then ask again.
+
+    Raises:
+        CorruptTable: a key has a value that this library did not write.
+    """
+    cdef Asked one
+    cdef Answer answer
+    cdef const char* data = PyBytes_AS_STRING(reply)
+    cdef double now_us
+    cdef int i = 0
+    cdef bint again = False
+    cdef list answers = []
+    if PyBytes_GET_SIZE(reply) != MOMENT + ANSWER * len(requests):
+        raise CorruptTable(f"the engine's reply has {len(reply)} bytes, expected {MOMENT + ANSWER * len(requests)}")
+    memcpy(&now_us, data, MOMENT)
+    for one in requests:
+        answer = Answer.__new__(Answer)
+        answer.asked = one
+        answer.now_us = now_us
+        memcpy(answer.numbers, data + MOMENT + ANSWER * i, ANSWER)
+        if answer.numbers[0] == FOREIGN:
+            raise CorruptTable(f"{one.limiter.table!r}: the value of {one.name!r} is not one of ratelimit")
+        if answer.numbers[0] == OLDER:
+            restate(answer)
+            again = True
+        elif answer.numbers[0] == NEWER:
+            one.limiter.table.remote.pull()
+            again = True
+        else:
+            answer.read()
+        answers.append(answer)
+        i += 1
+    if not again:
+        return answers
+    for one in requests:
+        renew(one)
+    return None
+
+
+cdef int renew(Asked one) except -1:
+    """Let the quota decide that is in force now."""
+    if is_stale(one.limiter):
+        one.limiter.refresh()
+    if one.revision != one.limiter.rule.revision:
+        one.restated = None
+        one.revision = one.limiter.rule.revision
+        one.compiled = one.limiter.rule_for(one.quota)
+    return 0
+
+
+cdef int restate(Answer answer) except -1:
+    """Convert a key's state from the revision that it was written under, through the changes since."""
+    cdef Limiter limiter = answer.asked.limiter
+    cdef uint64_t known = <uint64_t>answer.numbers[9]
+    cdef list revisions = changes_since(limiter, known)
+    cdef CompiledRule new
+    cdef CompiledRule old = CompiledRule(read_parameters(limiter.metadata, limiter.metadata.previous(revisions[0])))
+    cdef u128 state = state_of_numbers(&old.rule, answer.numbers + 1)
+    for revision in revisions:
+        new = CompiledRule(read_parameters(limiter.metadata, revision))
+        changed_ns, counts = limiter.metadata.change(revision)
+        if counts == "reset":
+            state = 0
+        else:
+            state = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", state))
+        old = new
+    answer.asked.restated = (known, tuple(answer.numbers[i] for i in (1, 2, 3)), numbers_of_state(&old.rule, state))
+    return 0
+
+
+def delayed(RemoteDecision decision not None, uint64_t delay_ns):
+    """Return the decision with another delay until the turn."""
+    decision.verdict.delay_ns = delay_ns
+    return decision
+
+
+def empty_reservation(cls, bint allowed, tuple costs, uint64_t now, uint64_t delay):
+    """Return a reservation of this class without places on this host."""
+    cdef Reservation made = cls.__new__(cls)
+    made.places = []
+    made.allowed = allowed
+    made.costs = costs
+    made.booked_at = now
+    made.delay_ = delay
+    return made

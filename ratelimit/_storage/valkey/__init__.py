@@ -1,0 +1,9 @@
+"""Tables on Valkey or Redis: the engine decides, by scripts that are exact, and this package asks it.
+
+- `address.py` turns a URL or a client into connections.
+- `breaker.py` answers at once while the engine is away.
+- `engine.py` is what limiters ask: decide groups of requests, in one round trip, within one deadline.
+- `turns.py` asks for everything that one turn of an event loop wants in one call.
+- `storage.py` keeps the table's metadata in the engine.
+- `scripts` is the decision itself, in Lua.
+"""

@@ -1,0 +1,68 @@
+-- Moments and products in exact integers. A Lua number is a double: whole numbers below 2^53 are exact.
+--
+-- A moment of a bucket is two numbers: whole microseconds, and ticks below `base`, the ticks of a microsecond.
+
+local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
+local LAST = 4611686018427387 -- microseconds; events at the end of time or later never come
+local MOST = 4503599627370495 -- the largest count and debt, 2^52 - 1
+
+local TOKEN_BUCKET, LEAKY_BUCKET, FIRST_WINDOW, SLIDING_LOG = 0, 1, 3, 5
+local HIT, RESERVE, CHARGE, REFUND, CANCEL, PEEK = 0, 1, 2, 3, 4, 5
+local REFUSED, DONE, FOREIGN, OLDER, NEWER = 0, 1, 3, 4, 5
+local SLACK = 1000 -- milliseconds that a key is kept after it is like one never seen
+
+-- A request is 10 numbers: algorithm, verb, revision, brief, and 6 of the algorithm. All but plain hits have 19 more:
+-- patience (2), the booked moment (2), whole, last only, the state that a booking found (3) and left (3); then the
+-- revision of a state, plus one, the state (3), and what the client converted it to (3).
+local NUMBERS, SHORT, LONG = 10, '<' .. string.rep('d', 10), '<' .. string.rep('d', 29)
+
+local clock = redis.call('TIME')
+local NOW = clock[1] * 1000000 + clock[2]
+
+local function before(a_us, a_lo, b_us, b_lo)
+  return a_us < b_us or (a_us == b_us and a_lo < b_lo)
+end
+
+local function plus(a_us, a_lo, b_us, b_lo, base)
+  local us, lo = a_us + b_us, a_lo + b_lo
+  if lo >= base then return us + 1, lo - base end
+  return us, lo
+end
+
+local function minus(a_us, a_lo, b_us, b_lo, base)
+  local us, lo = a_us - b_us, a_lo - b_lo
+  if lo < 0 then return us - 1, lo + base end
+  return us, lo
+end
+
+-- The difference where it is positive, otherwise zero.
+local function excess(a_us, a_lo, b_us, b_lo, base)
+  if before(b_us, b_lo, a_us, a_lo) then return minus(a_us, a_lo, b_us, b_lo, base) end
+  return 0, 0
+end
+
+-- The first whole nanosecond that is not before the moment, still in ticks.
+local function whole_ns(us, lo, base)
+  local unit = base / 1000
+  lo = ceil(lo / unit) * unit
+  if lo >= base then return us + 1, lo - base end
+  return us, lo
+end
+
+-- a * b of numbers up to 2^52, as two numbers of which the lower is below 2^52.
+local function product(a, b)
+  local a0, b0 = a % 67108864, b % 67108864
+  local a1, b1 = (a - a0) / 67108864, (b - b0) / 67108864
+  local low = a0 * b0
+  local low0 = low % 67108864
+  local middle = a1 * b0 + a0 * b1 + (low - low0) / 67108864
+  local middle0 = middle % 67108864
+  return a1 * b1 + (middle - middle0) / 67108864, middle0 * 67108864 + low0
+end
+
+-- Whether a * b < c * d.
+local function product_below(a, b, c, d)
+  local ah, al = product(a, b)
+  local ch, cl = product(c, d)
+  return before(ah, al, ch, cl)
+end

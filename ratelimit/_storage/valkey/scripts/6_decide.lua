@@ -1,0 +1,222 @@
+-- Decide groups of requests, each all or nothing, in order.
+--
+-- KEYS: the key of each request. ARGV[1]: the size of each group, a byte. ARGV[1 + i]: request i, packed doubles.
+-- Reply: packed doubles: the moment, and 12 for each request: status, the state before and after (3 each), the moment
+-- of the turn (2; -1: never), and 3 that depend on the status and the algorithm.
+
+local ALGORITHMS = { [0] = buckets, buckets, fixed, fixed, sliding }
+
+local states = {} -- key -> {state, revision, must it be written}
+local replies = { struct.pack('<d', NOW) }
+
+local function foreign(text)
+  local v = {}
+  if type(text) ~= 'string' or not string.match(text, '^[%d ]+$') then return nil end
+  for number in string.gmatch(text, '%d+') do v[#v + 1] = tonumber(number) end
+  if #v < 2 or #v > 5 then return nil end
+  return v
+end
+
+local function load(q, key)
+  local seen = states[key]
+  if seen then return seen end
+  local text = redis.pcall('GET', key)
+  if text == false then
+    seen = { s = { 0, 0, 0 }, revision = q[3] }
+  else
+    local v = foreign(text)
+    local a, b, c, revision, moved
+    if v then a, b, c, revision, moved = ALGORITHMS[q[1]].read(q, v) end
+    if not a then return nil end
+    seen = { s = { a, b, c }, revision = revision or 0, dirty = moved, q = q }
+  end
+  states[key] = seen
+  return seen
+end
+
+-- Whether the state is of the revision of the request. The client converts an older one, and sends it along.
+local function is_current(q, seen)
+  if seen.revision == q[3] then return true end
+  local s = seen.s
+  if
+    q[NUMBERS + 13] == seen.revision + 1
+    and s[1] == q[NUMBERS + 14]
+    and s[2] == q[NUMBERS + 15]
+    and s[3] == q[NUMBERS + 16]
+  then
+    seen.s = { q[NUMBERS + 17], q[NUMBERS + 18], q[NUMBERS + 19] }
+    seen.revision, seen.dirty, seen.q = q[3], true, q
+    return true
+  end
+  return false
+end
+
+local function same(a, b)
+  return a[1] == b[1] and a[2] == b[2] and a[3] == b[3]
+end
+
+-- Return the status, the state after, and the turn.
+local function decide(q, s, at_us, at_lo)
+  local algorithm, verb = ALGORITHMS[q[1]], q[2]
+  local after = s
+  if verb == HIT or verb == PEEK then
+    local ok, a, b, c = algorithm.hit(q, s)
+    return ok and DONE or REFUSED, ok and { a, b, c } or s, NOW, 0
+  end
+  if verb == RESERVE then
+    at_us, at_lo = algorithm.ready(q, s, at_us, at_lo)
+    if not at_us then return REFUSED, s, -1, 0 end
+    if before(q[NUMBERS + 1], q[NUMBERS + 2], at_us - NOW, at_lo) then return REFUSED, s, at_us, at_lo end
+    return DONE, { algorithm.book(q, s, at_us, at_lo) }, at_us, at_lo
+  end
+  if verb == CHARGE then
+    return DONE, { algorithm.charge(q, s) }, NOW, 0
+  end
+  if verb == REFUND then
+    after = { algorithm.refund(q, s) }
+  elseif q[NUMBERS + 5] == 1 and same(s, { q[NUMBERS + 10], q[NUMBERS + 11], q[NUMBERS + 12] }) then
+    after = { q[NUMBERS + 7], q[NUMBERS + 8], q[NUMBERS + 9] }
+  elseif q[NUMBERS + 6] == 1 and algorithm.built_upon(q, s) then
+    return REFUSED, s, -1, 0
+  else
+    after = { algorithm.cancel(q, s) }
+  end
+  return same(s, after) and REFUSED or DONE, after, NOW, 0
+end
+
+local function decide_log(q, key, newest, pending, at)
+  local verb = q[2]
+  if verb == HIT or verb == PEEK then
+    return log_ready(q, key, NOW, pending) == NOW and DONE or REFUSED, NOW
+  end
+  if verb == RESERVE then
+    at = log_ready(q, key, at, pending)
+    if not at then return REFUSED, -1 end
+    return before(q[NUMBERS + 1], q[NUMBERS + 2], at - NOW, 0) and REFUSED or DONE, at
+  end
+  if verb == REFUND then
+    log_refund(q, key, newest)
+  elseif verb == CANCEL and not log_cancel(q, key, newest) then
+    return REFUSED, -1
+  end
+  return DONE, NOW
+end
+
+local function request(text)
+  local q = { struct.unpack(#text > 8 * NUMBERS and LONG or SHORT, text) }
+  q[#q] = nil -- the position after the last number
+  return q
+end
+
+-- All requests of a group that books turns get one moment: that of the last one to be ready, in whole nanoseconds.
+local function common_moment(group)
+  local at_us, at_ns = NOW, 0
+  for _, one in ipairs(group) do
+    local q, us, lo = one.q, nil, nil
+    if q[1] == SLIDING_LOG then
+      us, lo = log_ready(q, one.key, NOW, 0), 0
+    else
+      us, lo = ALGORITHMS[q[1]].ready(q, one.seen.s, NOW, 0)
+    end
+    if us and q[1] <= LEAKY_BUCKET then lo = lo / q[5] * 1000 end
+    if us and before(at_us, at_ns, us, lo) then at_us, at_ns = us, lo end
+  end
+  return at_us, at_ns
+end
+
+local function perform(group)
+  local ok, pending = true, {}
+  local at_us, at_ns = NOW, 0
+  if #group > 1 and group[1].q[2] == RESERVE then at_us, at_ns = common_moment(group) end
+  for _, one in ipairs(group) do
+    local q, key = one.q, one.key
+    if q[1] == SLIDING_LOG then
+      one.status, one.at_us = decide_log(q, key, one.newest, pending[key] or 0, at_us + (at_ns > 0 and 1 or 0))
+      one.at_lo = 0
+      if one.status == DONE then pending[key] = (pending[key] or 0) + q[6] end
+    else
+      local us, lo = at_us, 0
+      if q[1] <= LEAKY_BUCKET then lo = at_ns * (q[5] / 1000) elseif at_ns > 0 then us = us + 1 end
+      one.status, one.after, one.at_us, one.at_lo = decide(q, pending[key] or one.seen.s, us, lo)
+      if one.status == DONE then pending[key] = one.after end
+    end
+    ok = ok and (one.status == DONE or q[2] > RESERVE)
+  end
+  return ok
+end
+
+local function commit(group)
+  for _, one in ipairs(group) do
+    local q, key = one.q, one.key
+    if q[2] ~= PEEK and one.status == DONE then
+      if q[1] ~= SLIDING_LOG then
+        one.seen.s, one.seen.dirty, one.seen.q = one.after, true, q
+      elseif q[2] <= CHARGE then
+        one.newest = log_push(q, key, one.at_us, one.newest)
+      end
+    end
+  end
+end
+
+local function gather(first, size)
+  local group, problem = {}, false
+  for i = first, first + size - 1 do
+    local q, key = request(ARGV[1 + i]), KEYS[i]
+    local one = { q = q, key = key, at_us = NOW, at_lo = 0 }
+    if q[1] == SLIDING_LOG then
+      one.newest = log_newest(q, key)
+      one.before = { one.newest or 0, 0, 0 }
+      if not one.newest then one.status = FOREIGN end
+    else
+      one.seen = load(q, key)
+      if not one.seen then
+        one.status = FOREIGN
+      elseif not is_current(q, one.seen) then
+        one.status, one.revision = one.seen.revision < q[3] and OLDER or NEWER, one.seen.revision
+      end
+      one.before = one.seen and one.seen.s or { 0, 0, 0 }
+    end
+    problem = problem or one.status ~= nil
+    group[#group + 1] = one
+  end
+  return group, problem
+end
+
+local function reply(one)
+  local s, after, x, y, z = one.before, one.before, one.revision or 0, 0, 0
+  if one.q[1] == SLIDING_LOG then
+    if one.status ~= FOREIGN then x, y, z = log_facts(one.q, one.key) end
+    after = { one.newest or 0, 0, 0 }
+  elseif one.status == DONE then
+    after = one.after
+  end
+  replies[#replies + 1] = struct.pack(
+    '<dddddddddddd',
+    one.status or REFUSED, s[1], s[2], s[3], after[1], after[2], after[3], one.at_us, one.at_lo, x, y, z
+  )
+end
+
+local i = 1
+for g = 1, #ARGV[1] do
+  local size = string.byte(ARGV[1], g)
+  local group, problem = gather(i, size)
+  local ok = not problem and perform(group)
+  if ok then commit(group) end
+  for _, one in ipairs(group) do
+    reply(one)
+  end
+  i = i + size
+end
+
+for key, seen in pairs(states) do
+  if seen.dirty then
+    local algorithm = ALGORITHMS[seen.q[1]]
+    local left = ceil((algorithm.fresh_at(seen.q, seen.s) - NOW) / 1000)
+    if left <= 0 then
+      redis.call('DEL', key)
+    else
+      redis.call('SET', key, algorithm.text(seen.q, seen.s, seen.revision), 'PX', left + SLACK)
+    end
+  end
+end
+return table.concat(replies)

