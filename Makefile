@@ -5,6 +5,7 @@ LOG ?=
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml $(shell find ratelimit -name "*.p[yx][xd]" -o -name "*.h")
+STUBBED := $(subst /,.,$(basename $(shell find ratelimit -name "*.pyi")))
 BUILT := $(VENV)/.built
 # cython-lint looks for pycodestyle on the path.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -53,7 +54,7 @@ format: $(VENV)/.group-lint  ## put Python into that style
 
 typing: $(BUILT) $(VENV)/.group-test $(VENV)/.group-bench  ## types, and stubs against the compiled modules
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest ratelimit._core ratelimit._engine.constants ratelimit._limiter.attachment ratelimit._limiter.decision ratelimit._limiter.headers ratelimit._limiter.reservation ratelimit.algorithms ratelimit.composite ratelimit.gateway.http.fields ratelimit.gateway.throttling.chain ratelimit.gateway.observability.meter ratelimit.serve.head --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
+	$(BIN)/python -m mypy.stubtest $(STUBBED) --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
 
 docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, final
 
 from .._limiter.decision import Decision
 
@@ -7,6 +7,7 @@ _Booking = tuple[tuple[float, float], tuple[float, float, float], tuple[float, f
 def engine_key(prefix: bytes, key: str | bytes | int) -> bytes:
     """Return the name of a key. All limits of a key are in one slot of a cluster, because the key is in braces."""
 
+@final
 class Asked:
     """A request of one limiter, for one key."""
 
@@ -44,6 +45,7 @@ def correction_of(limiter: Any, name: bytes, cost: int, booked: _Booking | None,
 def forget_keys(limiter: Any) -> None:
     """Forget all keys of the limiter's table: a change to the same quota, which resets what keys have spent."""
 
+@final
 class Answer:
     """The engine's reply to one request."""
 
@@ -72,6 +74,7 @@ class Answer:
             cost: of a refused request, the cost that was refused, if it is not the request's own.
         """
 
+@final
 class RemoteDecision(Decision):
     """A decision of an engine, or in its place."""
 

@@ -343,6 +343,7 @@ cdef class Answer:
         return 0
 
 
+@cython.final
 cdef class RemoteDecision(Decision):
     """A decision of an engine, or in its place."""
 

@@ -1,6 +1,9 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import NDArray
 
+@final
 class KeyIds:
     """Ids for keys: ids from 0, in the order of their first appearance.
 
@@ -19,6 +22,7 @@ class KeyIds:
     def known(self) -> NDArray[np.uint64]:
         """Return the keys that have an id, by id: uint64."""
 
+@final
 class SlidingCounts:
     """For each key how many requests were admitted within the last period, and the largest such number.
 

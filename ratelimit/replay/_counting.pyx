@@ -26,6 +26,7 @@ cdef inline uint64_t scatter(uint64_t key) noexcept nogil:
     return key ^ key >> 33
 
 
+@cython.final
 cdef class KeyIds:
     """Ids for keys: ids from 0, in the order of their first appearance.
 
@@ -107,6 +108,7 @@ cdef class KeyIds:
         return self.keys_[: self.size].copy()
 
 
+@cython.final
 cdef class SlidingCounts:
     """For each key how many requests were admitted within the last period, and the largest such number.
 

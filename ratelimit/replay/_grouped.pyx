@@ -8,12 +8,15 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 import numpy as np
 
+cimport cython
+
 from .._engine.algorithm cimport admit
 from .._engine.atomics cimport u128
 from .._engine.constants cimport SLIDING_LOG
 from .._limiter.compiled_rule cimport CompiledRule
 
 
+@cython.final
 cdef class Refusals:
     """Count the requests that a rule refuses, by client.
 

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ def join_spans(data: bytes, starts: NDArray[np.int32], sizes: NDArray[np.int32])
 def first_rows(ids: NDArray[np.int32], known: int, size: int) -> NDArray[np.int64]:
     """Return the first row of each id from `known` to below `size`; these ids come in ascending order."""
 
+@final
 class AddressHashes:
     """Hashes of clients, of which each address has one, however it is spelled.
 
@@ -31,6 +33,7 @@ class AddressHashes:
     ) -> tuple[NDArray[np.uint64], dict[int, bytes]]:
         """Return the hashes of these parts of the data, and the clients that count under another text, by hash."""
 
+@final
 class CombinedLines:
     """Reads lines such as `192.0.2.1 - ann [05/Jan/2026:00:00:01 +0000] "GET /a HTTP/1.1" 200 12 "-" "curl/8"`.
 

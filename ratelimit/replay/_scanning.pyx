@@ -13,6 +13,8 @@ from libc.string cimport memchr, memcmp, memcpy, strlen
 
 import numpy as np
 
+cimport cython
+
 from .._engine.hashing cimport hash_bytes
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -96,6 +98,7 @@ def first_rows(const int32_t[::1] ids, Py_ssize_t known, Py_ssize_t size):
     return result
 
 
+@cython.final
 cdef class AddressHashes:
     """Hashes of clients, of which each address has one, however it is spelled.
 
@@ -207,6 +210,7 @@ cdef inline bint is_status(const uint8_t* text, const uint8_t* end, int* size) n
     return text == end or text[0] == c" " or 9 <= text[0] <= 13 and text[0] != 11
 
 
+@cython.final
 cdef class CombinedLines:
     """Reads lines such as `192.0.2.1 - ann [05/Jan/2026:00:00:01 +0000] "GET /a HTTP/1.1" 200 12 "-" "curl/8"`.
 
