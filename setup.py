@@ -40,5 +40,6 @@ setup(
             "embedsignature": True,
             "embedsignature.format": "clinic",
         },
-    )
+    ),
+    options={"build_ext": {"parallel": os.cpu_count()}},
 )

@@ -3,12 +3,13 @@
 `RATELIMIT_NIGHTLY=1` runs the long forms: many more examples of each property, larger proofs, longer stress tests.
 """
 
+import subprocess
 import uuid
 
 import pytest
 from cases import ALGORITHMS
 from hypothesis import HealthCheck, settings
-from tools import CI, INSTALL, NIGHTLY, NOT_INSTALLED
+from tools import CI, INSTALL, NIGHTLY, NOT_INSTALLED, program
 
 from ratelimit import Table
 from ratelimit.testing import ManualClock
@@ -44,6 +45,18 @@ def shared_name():
     for left in Table.names():
         if left.startswith(name):
             Table.shared(left).remove()
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Return the files of a key and of a self-signed certificate."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return str(key), str(certificate)
 
 
 # Fixtures that start a program, and the marker of the tests that use one.

@@ -52,6 +52,8 @@ def check_numbers(parameters: RuleParameters, clock):
         raise ValueError(f"clock: expected none, since the engine's time decides, got {clock!r}")
     if parameters.limit == 0:
         raise ValueError(f"quota {parameters.quota}: expected a limit from 1, since an engine cannot keep others yet")
+    if parameters.algorithm == Algorithm.CALENDAR_WINDOW:
+        raise ValueError(f"quota {parameters.quota}: expected a period without a time zone; an engine has none yet")
     buckets = Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET
     if parameters.algorithm not in buckets:
         if parameters.period % 1_000:

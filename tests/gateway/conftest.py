@@ -11,18 +11,6 @@ from waiting import PATIENCE
 
 
 @pytest.fixture
-def certificate(tmp_path):
-    """Return the files of a key and of a self-signed certificate."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        [program("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return str(key), str(certificate)
-
-
-@pytest.fixture
 def serve(tmp_path):
     """Return a function that starts gateways; they are stopped after the test."""
     servers = []
