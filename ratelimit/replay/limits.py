@@ -10,6 +10,17 @@ from ..language import LimitSpec, make_limiter, parse_limits
 EXAMPLE = "'token-bucket 10/second burst 20'"
 
 
+class LogClock:
+    """The clock of a replay, in which each request has its own time. It is never read.
+
+    With the clock of this host, a table would keep the keys of a log from a host whose clock is ahead: they would lose
+    their slots only when this host's clock reaches the time of the log.
+    """
+
+    def now_ns(self) -> int:
+        return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """The limit of a replay: one limit, or several that must all allow a request.
@@ -42,7 +53,7 @@ class Limit:
 
     def make(self, max_keys: int, on_full: str = "raise") -> Limiter | All:
         """Make a limiter with room for so many keys at once."""
-        return make_limiter(self.parts, max_keys=max_keys, on_full=cast("Any", on_full))
+        return make_limiter(self.parts, max_keys=max_keys, on_full=cast("Any", on_full), clock=LogClock())
 
     def __str__(self) -> str:
         return "; ".join(map(str, self.parts))

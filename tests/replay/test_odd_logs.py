@@ -115,3 +115,13 @@ def test_more_clients_than_are_counted_are_more(tmp_path):
     from ratelimit.replay.render.text import table
 
     assert "refuses more than 3 of more than 3 clients" in table(report)
+
+
+def test_a_log_of_the_future_takes_no_more_room(tmp_path, monkeypatch):
+    """As from a host whose clock is ahead: keys still lose their slots in the time of the log."""
+    monkeypatch.setattr("ratelimit.replay.logs.Rooms.grow", lambda *arguments: pytest.fail("the table was full"))
+    log = tmp_path / "log.csv"
+    rows = (f"{4_000_000_000 + 10 * i},client-{i}\n" for i in range(5_000))
+    log.write_text("time,client\n" + "".join(rows))
+    report = replay_log(log, ["60/minute", "sliding-log 60/minute"])
+    assert (report.requests, report.keys) == (5_000, 5_000)
