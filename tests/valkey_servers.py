@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,10 +35,11 @@ class Server:
         self.start()
 
     def start(self):
+        self.folder = tempfile.TemporaryDirectory()  # for the snapshot that a replica gets
         self.process = subprocess.Popen(
             [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.options],
             stdout=subprocess.DEVNULL,
-            cwd="/tmp",
+            cwd=self.folder.name,
         )
         self.client = valkey.Valkey(port=self.port, socket_timeout=10)
         until(self.answers)
@@ -63,6 +65,7 @@ class Server:
         self.go_on()
         self.process.kill()
         self.process.wait()
+        self.folder.cleanup()
 
 
 def free_port():
