@@ -5,9 +5,17 @@ from .._engine.rule cimport Rule
 from .._engine.verdict cimport Verdict
 
 
+cdef enum Source:  # the place of a decision; the texts are SOURCES
+    FROM_TABLE
+    FROM_ENGINE
+    REMEMBERED
+    FALLBACK
+
+
 cdef class Decision:
     cdef Verdict verdict
     cdef uint64_t more_after_, spent_
+    cdef unsigned char source_
     cdef readonly object limiter
     cdef object limits      # the All that decided, or None
     cdef object own_quotas  # those of this call, for each limiter, or None

@@ -1,14 +1,14 @@
-from typing import Literal
+from typing import Final, Literal, final
 
 import numpy as np
-from typing_extensions import disjoint_base
 
 from .._core import Limiter
 from ..quota import Quota
 
 VERDICT: np.dtype[np.void]
+SOURCES: Final = ("table", "engine", "remembered", "fallback")
 
-@disjoint_base
+@final
 class Decision:
     """The result of one request; true if it is allowed.
 

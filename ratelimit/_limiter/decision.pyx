@@ -14,7 +14,10 @@ from .headers import text_fields
 VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
                     ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
 
+SOURCES = "table", "engine", "remembered", "fallback"  # in the order of Source
 
+
+@cython.final
 @cython.freelist(64)
 cdef class Decision:
     """The result of one request; true if it is allowed.
@@ -42,7 +45,7 @@ cdef class Decision:
     @property
     def source(self) -> str:
         """The place of the decision: "table", "engine", "remembered" or "fallback"."""
-        return "table"
+        return SOURCES[self.source_]
 
     @property
     def allowed(self) -> bool:

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Sequence
 
+from .._limiter.decision import Decision
 from .._storage.valkey.engine import Group
 from .._storage.valkey.storage import ValkeyStorage
 from .._storage.valkey.turns import turns_of
 from ..errors import TableUnreachable
-from .request import Answer, Asked, RemoteDecision, delayed, pack_all, read_all
+from .request import Answer, Asked, delayed, pack_all, read_all
 
 _ROUNDS = 8  # of asking again because the quota has changed
 
@@ -114,7 +115,7 @@ def costs_by_key(requests: Requests) -> list[int]:
     return [costs[request.name] for request in requests]
 
 
-def judged(answers: list[Answer]) -> RemoteDecision:
+def judged(answers: list[Answer]) -> Decision:
     """Return the decision of a group: that of the request that is refused longest, or has the least remaining."""
     if all(answer.done for answer in answers):
         decisions = [answer.decision() for answer in answers]

@@ -32,7 +32,3 @@ cdef class Answer:
     cdef uint64_t ready_ns(self) except? 0
     cdef int read(self) except -1
     cdef int fill_for_log(self, Verdict* verdict, uint64_t* more) except -1
-
-
-cdef class RemoteDecision(Decision):
-    cdef str source_

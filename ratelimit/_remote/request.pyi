@@ -67,23 +67,17 @@ class Answer:
         """The moment of the turn and the states before and after, as the engine has them, to cancel it."""
     def older_by(self, request: Asked, seconds: float) -> Answer | None:
         """Return the answer to a request if this refusal still refuses it after so many seconds, otherwise None."""
-    def decision(self, source: str = "engine", cost: int | None = None) -> RemoteDecision:
+    def decision(self, source: str = "engine", cost: int | None = None) -> Decision:
         """Return the Decision, by the functions that decide locally.
 
         Args:
             cost: of a refused request, the cost that was refused, if it is not the request's own.
         """
 
-@final
-class RemoteDecision(Decision):
-    """A decision of an engine, or in its place."""
-
-def decision_without_engine(
-    limiter: Any, allowed: bool, retry_after_ns: int, source: str = "fallback"
-) -> RemoteDecision:
+def decision_without_engine(limiter: Any, allowed: bool, retry_after_ns: int, source: str = "fallback") -> Decision:
     """Return the decision for a request that the engine did not decide."""
 
-def relabelled(local: Decision, limiter: Any) -> RemoteDecision:
+def relabelled(local: Decision, limiter: Any) -> Decision:
     """Return the decision of a local substitute as one of the limiter."""
 
 def pack_all(requests: list[Asked]) -> tuple[list[bytes], list[bytes]]:
@@ -96,7 +90,7 @@ def read_all(requests: list[Asked], reply: bytes) -> list[Answer] | None:
         CorruptTable: a key has a value that this library did not write.
     """
 
-def delayed(decision: RemoteDecision, delay_ns: int) -> RemoteDecision:
+def delayed(decision: Decision, delay_ns: int) -> Decision:
     """Return the decision with another delay until the turn."""
 
 def empty_reservation(cls: Any, allowed: bool, costs: tuple[int, ...], now: int, delay: int) -> Any:

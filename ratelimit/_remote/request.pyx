@@ -31,10 +31,11 @@ from .._engine.verdict cimport Verdict, fill_verdict, more_after, wait_ns
 from .._limiter.arguments cimport checked_cost
 from .._limiter.attachment cimport is_stale
 from .._limiter.compiled_rule cimport CompiledRule
-from .._limiter.decision cimport Decision
+from .._limiter.decision cimport FALLBACK, Decision
 from .._limiter.keys cimport whole_number
 from .._limiter.reservation cimport Reservation
 
+from .._limiter.decision import SOURCES
 from .._limiter.parameters import read_parameters
 from .._storage.metadata import QUOTAS
 from ..errors import CorruptTable
@@ -311,7 +312,7 @@ cdef class Answer:
         Args:
             cost: of a refused request, the cost that was refused, if it is not the request's own.
         """
-        cdef RemoteDecision decision = RemoteDecision.__new__(RemoteDecision)
+        cdef Decision decision = Decision.__new__(Decision)
         cdef const Rule* rule = &self.asked.compiled.rule
         cdef Request request = self.asked.request
         if cost is not None:
@@ -319,12 +320,13 @@ cdef class Answer:
         decision.limiter = self.asked.limiter
         if self.asked.quota is not None:
             decision.own_quotas = (self.asked.compiled.parameters.quota,)
-        decision.source_ = source
+        decision.source_ = SOURCES.index(source)
         if rule.algorithm == SLIDING_LOG:
             self.fill_for_log(&decision.verdict, &decision.more_after_)
         else:
             fill_verdict(rule, &request, &self.out, False, &decision.verdict)
             decision.more_after_ = more_after(rule, &self.out, decision.verdict.remaining)
+        decision.spent_ = request.cost if decision.verdict.allowed else 0
         return decision
 
     cdef int fill_for_log(self, Verdict* verdict, uint64_t* more) except -1:
@@ -343,21 +345,11 @@ cdef class Answer:
         return 0
 
 
-@cython.final
-cdef class RemoteDecision(Decision):
-    """A decision of an engine, or in its place."""
-
-    @property
-    def source(self):
-        """The place of the decision: "engine", "remembered" or "fallback"."""
-        return self.source_
-
-
 def decision_without_engine(Limiter limiter, bint allowed, uint64_t retry_after_ns, str source="fallback"):
     """Return the decision for a request that the engine did not decide."""
-    cdef RemoteDecision decision = RemoteDecision.__new__(RemoteDecision)
+    cdef Decision decision = Decision.__new__(Decision)
     decision.limiter = limiter
-    decision.source_ = source
+    decision.source_ = SOURCES.index(source)
     decision.verdict.allowed = allowed
     decision.verdict.limit = limiter.rule.limit
     decision.verdict.remaining = 0
@@ -368,9 +360,10 @@ def decision_without_engine(Limiter limiter, bint allowed, uint64_t retry_after_
 
 def relabelled(Decision local, Limiter limiter):
     """Return the decision of a local substitute as one of the limiter."""
-    cdef RemoteDecision decision = RemoteDecision.__new__(RemoteDecision)
+    cdef Decision decision = Decision.__new__(Decision)
     decision.limiter = limiter
-    decision.source_ = "fallback"
+    decision.source_ = FALLBACK
+    decision.spent_ = local.spent_
     decision.verdict = local.verdict
     decision.more_after_ = local.more_after_
     return decision
@@ -453,7 +446,7 @@ cdef int restate(Answer answer) except -1:
     return 0
 
 
-def delayed(RemoteDecision decision not None, uint64_t delay_ns):
+def delayed(Decision decision not None, uint64_t delay_ns):
     """Return the decision with another delay until the turn."""
     decision.verdict.delay_ns = delay_ns
     return decision

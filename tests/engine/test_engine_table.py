@@ -207,3 +207,18 @@ def test_takes_a_client(server):
         Table.valkey(object(), name="x")
     with pytest.raises(TypeError, match="client object"):
         pickle.dumps(table)
+
+
+def test_takes_what_is_left(table):
+    limiter = FixedWindow("5/hour", table=table())
+    both = limiter & TokenBucket("9/hour", table=table())
+    assert limiter.take("k", 3).spent == 3
+    assert both.take("k", 3).spent == 2
+    assert both.take("k", 3).spent == 0
+    assert asyncio.run(limiter.take_async("other", 9)).spent == 5
+    assert limiter.hit("third", 2).spent == 2
+
+
+def test_refuses_a_calendar_period(table):
+    with pytest.raises(ValueError, match="without a time zone"):
+        FixedWindow("1000/month in Europe/Berlin", table=table())

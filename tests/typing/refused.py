@@ -1,9 +1,8 @@
 """Code that a type checker must reject: an ignore comment that is not needed is an error."""
 
-from ratelimit import All, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, Table, TokenBucket, parse
+from ratelimit import All, FixedWindow, LeakyBucket, Quota, SlidingLog, Table, TokenBucket, parse
 from ratelimit.language import LimitSpec
 
-Limiter("100/minute")  # type: ignore[call-arg]
 TokenBucket()  # type: ignore[call-arg]
 TokenBucket(100)  # type: ignore[arg-type]
 TokenBucket("100/minute", burst=1.5)  # type: ignore[arg-type]
