@@ -163,10 +163,11 @@ def test_never_more_than_the_limit_in_a_window(steps):
                 day = datetime.fromtimestamp(place.at_ns // SECOND, zone).date()
                 admitted[day] = admitted.get(day, 0) + 1
                 assert admitted[day] <= 4
-                places.append(place)
+                places.append((place, day))
         elif verb == "cancel" and places:
-            place = places.pop()
+            place, day = places.pop()
             place.cancel()
+            admitted[day] -= 1  # it does not act
         elif verb == "block":
             limiter.block("key", size * 600)
         elif verb == "unblock":
