@@ -46,8 +46,8 @@ class Outgoing:
         max_keys: int | None,
     ) -> None:
         check_function("key", key)
-        self.retries = checked_int(retries, "retries", least=0)
-        self.timeout = timeout
+        self._retries = checked_int(retries, "retries", least=0)
+        self._timeout = timeout
         self._limiters = Limiters(shared, clock=clock, max_keys=max_keys)
         self._limit_of: Callable[[Any], Any] | None = limit if callable(limit) else None
         self._limiter = None if callable(limit) else self._limiters.get(limit)
@@ -56,16 +56,16 @@ class Outgoing:
         self._cost = 1 if callable(cost) else checked_int(cost, "cost")
         self._obey = obey
 
-    def turn(self, request: Any) -> "Turn | None":
-        """Return what a request has to wait for, or None if it is not limited."""
+    def turn(self, request: Any) -> "Turn":
+        """Return what a request has to wait for."""
         limiter = self._limiter
         if self._limit_of is not None:
             limit = self._limit_of(request)
             limiter = None if limit is None else self._limiters.get(limit)
         if limiter is None:
-            return None
+            return Turn(None, "", 1, None, 0, False)
         cost = self._cost if self._cost_of is None else self._cost_of(request)
-        return Turn(limiter, self._key(request), cost, self.timeout, self._obey)
+        return Turn(limiter, self._key(request), cost, self._timeout, self._retries, self._obey)
 
     def clear(self) -> None:
         """Forget all keys, for tests."""
@@ -75,36 +75,45 @@ class Outgoing:
 
 
 class Turn:
-    """A request that waits for its turn."""
+    """A request that waits for its turn, and again if it is sent again. Without a limiter there is nothing to do."""
 
-    def __init__(self, limiter: AnyLimiter, key: Key, cost: int, timeout: float | None, obey: bool) -> None:
+    def __init__(
+        self, limiter: AnyLimiter | None, key: Key, cost: int, timeout: float | None, retries: int, obey: bool
+    ) -> None:
         self._limiter = limiter
         self._key = key
         self._cost = cost
         self._timeout = timeout
+        self._retries = retries
         self._obey = obey
 
     def wait(self) -> None:
         """Block until the turn; the errors are those of `Limiter.wait`."""
-        self._limiter.wait(self._key, self._cost, self._timeout)
+        if self._limiter is not None:
+            self._limiter.wait(self._key, self._cost, self._timeout)
 
     async def wait_async(self) -> None:
         """Do the same without blocking the event loop."""
-        await self._limiter.wait_async(self._key, self._cost, self._timeout)
+        if self._limiter is not None:
+            await self._limiter.wait_async(self._key, self._cost, self._timeout)
 
-    def answered(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Block the key for as long as an answer asks; return whether the request was refused and may be sent again.
+    def comes_again(self, status: int, headers: Mapping[str, str], repeatable: bool) -> bool:
+        """Block the key for as long as an answer asks; return whether the request was refused and is to be sent again.
 
         Args:
             status: of the answer.
             headers: its fields; names are looked up in lower case.
+            repeatable: whether the body of the request can be sent again.
         """
-        if not self._obey:
+        if self._limiter is None or not self._obey:
             return False
         seconds, refused = pause(status, headers, self._limiter.now_ns() / NS_PER_SECOND)
         if seconds > 0:
             self._limiter.block(self._key, min(seconds, LONGEST))
-        return refused
+        if not refused or self._retries == 0 or not repeatable:
+            return False
+        self._retries -= 1
+        return True
 
 
 def pause(status: int, headers: Mapping[str, str], now: float) -> tuple[float, bool]:

@@ -55,15 +55,11 @@ class RateLimitMiddleware:
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         turn = self._outgoing.turn(request)
-        tries = self._outgoing.retries
         while True:
-            if turn is not None:
-                await turn.wait_async()
+            await turn.wait_async()
             response = await handler(request)
-            refused = turn is not None and turn.answered(response.status, response.headers)
-            if not refused or tries == 0 or not _repeatable(request):
+            if not turn.comes_again(response.status, response.headers, _repeatable(request)):
                 return response
-            tries -= 1
             response.release()
 
     def clear(self) -> None:

@@ -69,15 +69,11 @@ class RateLimitTransport(_Limited, httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         turn = self._outgoing.turn(request)
-        tries = self._outgoing.retries
         while True:
-            if turn is not None:
-                turn.wait()
+            turn.wait()
             response: httpx.Response = self._transport.handle_request(request)
-            refused = turn is not None and turn.answered(response.status_code, response.headers)
-            if not refused or tries == 0 or not _repeatable(request):
+            if not turn.comes_again(response.status_code, response.headers, _repeatable(request)):
                 return response
-            tries -= 1
             response.close()
 
     def close(self) -> None:
@@ -92,15 +88,11 @@ class AsyncRateLimitTransport(_Limited, httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         turn = self._outgoing.turn(request)
-        tries = self._outgoing.retries
         while True:
-            if turn is not None:
-                await turn.wait_async()
+            await turn.wait_async()
             response: httpx.Response = await self._transport.handle_async_request(request)
-            refused = turn is not None and turn.answered(response.status_code, response.headers)
-            if not refused or tries == 0 or not _repeatable(request):
+            if not turn.comes_again(response.status_code, response.headers, _repeatable(request)):
                 return response
-            tries -= 1
             await response.aclose()
 
     async def aclose(self) -> None:

@@ -56,15 +56,12 @@ class RateLimitAdapter(HTTPAdapter):
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
         turn = self._outgoing.turn(request)
-        tries = self._outgoing.retries
         while True:
-            if turn is not None:
-                turn.wait()
+            turn.wait()
             response = super().send(request, *args, **options)
-            refused = turn is not None and turn.answered(response.status_code, response.headers)
-            if not refused or tries == 0 or not isinstance(request.body, (bytes, str, type(None))):
+            repeatable = isinstance(request.body, (bytes, str, type(None)))
+            if not turn.comes_again(response.status_code, response.headers, repeatable):
                 return response
-            tries -= 1
             response.content  # noqa: B018  (reads the rest, so that the connection can be used again)
             response.close()
 
