@@ -84,6 +84,11 @@ class Rules:
         self._methods = None if methods is None else method_set(methods)
         self._scope = scope
 
+    @property
+    def limits_all(self) -> bool:
+        """Whether no request is exempt by its path, its method or a function."""
+        return self._exempt is None and self._methods is None
+
     def decide(self, request: Request, counts: Counts) -> Ruling | None:
         """Return the decision, or None if the request is not limited.
 

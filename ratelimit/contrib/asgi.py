@@ -11,12 +11,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .._addresses import client_key
-from .._limiter.headers import Style, check_style, limit_fields
-from ..quota import checked_int
+from .._limiter.headers import Style, limit_fields
 from ._addresses import ClientAddress
 from ._answers import refusal
-from ._policy import AnyLimiter, Guard, Limiters, Ruling, check_function, resolved
-from ._rules import in_paths, method_set
+from ._policy import AnyLimiter, Ruling, check_function, resolved
+from ._rules import Counts, Rules
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -136,36 +135,31 @@ class RateLimitMiddleware:
         clock: Any = None,
         max_keys: int | None = None,
     ) -> None:
-        check_style(headers, "headers")
         for name, function in (("key", key), ("count_if", count_if), ("on_refused", on_refused)):
             check_function(name, function)
         self._app = app
-        self._limiters = Limiters(shared, clock=clock, max_keys=max_keys)
-        self._limit_of: Callable[[Connection], Any] | None = limit if callable(limit) else None
-        self._limiter = None if callable(limit) else self._limiters.get(limit)
-        self._messages = None if messages is None else self._limiters.get(messages, "messages")
-        self._key = key
-        self._cost_of = cost if callable(cost) else None
-        self._cost = 1 if callable(cost) else checked_int(cost, "cost")
-        self._exempt = exempt if callable(exempt) else in_paths(exempt)
-        self._methods = None if methods is None else method_set(methods)
         self._client_address = ClientAddress(trusted_proxies)
         self._count_if, self._on_refused = count_if, on_refused
-        self._headers: Style = headers
+        self._counts = Counts.make(
+            shared=shared, headers=headers, shadow=shadow, fail_open=fail_open, clock=clock, max_keys=max_keys
+        )
+        self._limiters, self._guard, self._headers = self._counts
+        self._rules = Rules(limit, key=_address if key is None else key, cost=cost, exempt=exempt, methods=methods)
+        self._limiter = None if callable(limit) else self._limiters.get(limit)
+        self._messages = None if messages is None else self._limiters.get(messages, "messages")
+        self._cost = 1 if callable(cost) else int(cost)
         # Without a function to call, the decision does not need a coroutine, which is a third of the whole cost.
-        functions = (self._limit_of, key, self._cost_of, self._exempt, self._methods)
-        self._plain = all(function is None for function in functions)
-        self._guard = Guard(fail_open=fail_open, shadow=shadow)
+        self._is_plain = key is None and not callable(cost) and self._rules.limits_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         connection = Connection(scope, self._client_address)
-        if self._plain and self._limiter is not None:
+        if self._is_plain and self._limiter is not None:
             ruling: Ruling | None = self._guard.decide(self._limiter, connection.address, self._cost)
         else:
-            ruling = await self._decide(connection)
+            ruling = await self._rules.decide_async(connection, self._counts)
         if ruling is None:
             await self._app(scope, receive, send)
             return
@@ -182,24 +176,7 @@ class RateLimitMiddleware:
     def clear(self) -> None:
         """Forget all keys, for tests. A limiter that was given as `limit` is cleared, too."""
         self._limiters.clear()
-        if self._limiter is not None:
-            self._limiter.clear()
-
-    async def _decide(self, connection: Connection) -> Ruling | None:
-        """Return the decision, or None if the request is not limited."""
-        if self._methods is not None and connection.method not in self._methods:
-            return None
-        if self._exempt is not None and await resolved(self._exempt(connection)):
-            return None
-        limiter: AnyLimiter | None = self._limiter
-        if self._limit_of is not None:
-            limit = await resolved(self._limit_of(connection))
-            limiter = None if limit is None else self._limiters.get(limit)
-        if limiter is None:
-            return None
-        key = connection.address if self._key is None else await resolved(self._key(connection))
-        cost = self._cost if self._cost_of is None else await resolved(self._cost_of(connection))
-        return self._guard.decide(limiter, key, cost)
+        self._rules.clear()
 
     async def _serve_and_count(
         self,
@@ -274,3 +251,7 @@ def _send_with_fields(send: Send, fields: list[tuple[bytes, bytes]], message: Me
         else:
             message["headers"] = [*headers, *fields]
     return send(message)
+
+
+def _address(connection: Connection) -> str:
+    return connection.address
