@@ -1,9 +1,9 @@
 """The extension modules; everything else is in pyproject.toml."""
 
 import os
-import platform
 import sys
 from pathlib import Path
+from sysconfig import get_platform
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -14,11 +14,12 @@ debug = bool(os.environ.get("RATELIMIT_DEBUG"))  # checks of bounds and overflow
 # fifth longer than with -O3. All other modules are compiled for size. C needs no tables for unwinding.
 fast = {"_core", "algorithms", "composite", "batch", "decision", "chain", "fields", "head"}
 fast |= {"_counting", "_grouped", "_scanning", "_loops"}
+no_unwinding = "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"
 
 
 def compile_args(name: str) -> list[str]:
-    level = ["-Og", "-g"] if debug else ["-O3" if name in fast else "-Os", "-g0", "-fno-asynchronous-unwind-tables"]
-    return level + ["-mcx16"] * (platform.machine() == "x86_64")
+    level = ["-Og", "-g"] if debug else ["-O3" if name in fast else "-Os", "-g0", *no_unwinding]
+    return level + ["-mcx16"] * get_platform().endswith("x86_64")  # of the target
 
 
 # Cython's code for typed memoryviews, once for all modules: it would be a third of a wheel. Cython writes this file.
