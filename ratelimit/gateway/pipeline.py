@@ -4,6 +4,7 @@ import logging
 from typing import Any, Protocol
 
 from .access.guard import Guard
+from .compiled import CompiledRoute
 from .exchange import Exchange
 from .http.body import MEMORY
 from .http.errors import BadValue, ClientDisconnected, Refusal
@@ -11,7 +12,7 @@ from .http.headers import Headers
 from .http.request import Receive, Request, Send
 from .http.response import Response
 from .observability.meter import stopwatch_ns
-from .site import CompiledRoute, Site
+from .site import Site
 from .throttling.chain import Chain
 from .throttling.levels import LEVELS
 

@@ -3,8 +3,9 @@
 import os
 from typing import Any
 
+from ..compiled import CompiledRoute
 from ..routing.router import Variant
-from ..site import CompiledRoute, Site
+from ..site import Site
 from ..throttling.calendar import day_of
 from ..throttling.levels import Throttle
 from ..throttling.usage_plan import Calendar, UsagePlan
