@@ -14,7 +14,7 @@ from .config.functions import FunctionProcess
 from .config.load import read_file
 from .config.model import AccessLog, Configuration, Operator
 from .config.routes import Route
-from .config.throttles import CalendarQuota, Plan, Throttle
+from .config.throttles import CalendarQuota, ClientThrottle, Plan, Throttle
 from .http.paths import BadPath, decode
 from .routing.canary import CanarySplit
 from .routing.table import Match, RouteKey, RouteTable
@@ -32,6 +32,7 @@ __all__ = [
     "Canary",
     "CanarySplit",
     "Chain",
+    "ClientThrottle",
     "Configuration",
     "ConfigurationError",
     "Cors",

@@ -28,6 +28,7 @@ class CompiledRoute:
         key: the route key.
         guard: admits its clients; None where every client is admitted.
         chain: its levels, for a request without a plan; None where nothing is counted.
+        early: those that need no identity of the client.
         levels: the same, to follow those of a plan.
         plans: by the names of API keys.
         stage: such as "shop/prod".
@@ -44,6 +45,7 @@ class CompiledRoute:
     integration: Integration
     guard: Guard | None = None
     chain: Chain | None = None
+    early: Chain | None = None
     levels: tuple[Level, ...] = ()
     plans: Mapping[str, UsagePlan] | None = None
     stage: str = ""

@@ -23,6 +23,7 @@ from .config.apis import Api, Stage
 from .config.backends import Mock, Proxy
 from .config.model import Configuration
 from .config.routes import Route
+from .config.throttles import ClientThrottle
 from .functions.events import Events
 from .functions.pool import FUNCTIONS
 from .functions.process import FunctionProcesses, FunctionRegistry
@@ -33,6 +34,7 @@ from .routing.table import RouteTable
 from .templates.gateway_responses import GatewayResponses
 from .templates.template import Template
 from .templates.transform import Transform
+from .throttling.by_client import ByClient
 from .throttling.chain import Chain
 from .throttling.levels import Level
 from .throttling.limiters import Limiters
@@ -127,6 +129,12 @@ class Compiler:
             keys = {value: name for name, value in self._configuration.api_keys.items() if name in plans}
         guarded = allow or deny or authorizer or keys is not None
         levels = tuple(self._levels(path, api, stage, key))
+        anonymous = [level for level in levels if level.by is None or not level.by.needs_caller]
+        chain = early = None
+        if key != "$disconnect":
+            chain = early = Chain(self._limiters, levels)
+            if len(anonymous) < len(levels):
+                early = Chain(self._limiters, anonymous)
         integration = self._integration(api, route, variables)
         constant = None
         if isinstance(integration, MockIntegration) and not route.response and api.type != "websocket":
@@ -135,7 +143,8 @@ class Compiler:
             key,
             integration,
             Guard(allow, deny, authorizer, keys, frozenset(route.scopes)) if guarded else None,
-            Chain(self._limiters, levels) if key != "$disconnect" else None,
+            chain,
+            early,
             levels,
             plans if key != "$disconnect" else None,
             path,
@@ -149,17 +158,22 @@ class Compiler:
 
     def _levels(self, path: str, api: Api, stage: Stage, key: str) -> Iterator[Level]:
         """Yield the levels after those of a plan."""
-        throttles = stage.route_throttles
+        throttles, by_client = stage.route_throttles, stage.client_route_throttles
         if api.type == "websocket":
             throttles = {"$connect": api.limits.connections, **throttles}
-        stage_shadow, shadow = self._configuration.shadow or stage.shadow, self._configuration.shadow
-        for level, label, throttle, only_counts in (
-            ("method", f"{path}/{key}", throttles.get(key) or throttles.get("*"), stage_shadow),
+        everywhere, here = self._configuration, f"{path}/{key}"
+        stage_shadow = everywhere.shadow or stage.shadow
+        for level, label, throttle, shadow in (
+            ("method-client", here, by_client.get(key) or by_client.get("*"), stage_shadow),
+            ("method", here, throttles.get(key) or throttles.get("*"), stage_shadow),
+            ("stage-client", path, stage.client_throttle, stage_shadow),
             ("stage", path, stage.throttle, stage_shadow),
-            ("account", "account", self._configuration.throttle, shadow),
+            ("account-client", "account", everywhere.client_throttle, everywhere.shadow),
+            ("account", "account", everywhere.throttle, everywhere.shadow),
         ):
             if throttle is not None:
-                yield Level.of(level, label, throttle, only_counts)
+                by = ByClient(throttle.by) if isinstance(throttle, ClientThrottle) else None
+                yield Level.of(level, label, throttle, shadow, by)
 
     # --- integrations
 

@@ -27,7 +27,7 @@ from ..templates.gateway_responses import TYPES
 from .access import Authorizer, Cors
 from .fields import HeaderTemplates, TemplateText, Variables
 from .routes import Resource, ResourcePath, Route
-from .throttles import Limit, Throttle
+from .throttles import ClientLimit, Limit, Throttle
 
 
 @model
@@ -52,6 +52,10 @@ class Stage:
     """The limit of all requests of the stage together."""
     route_throttles: Names[Limit] = Field(default_factory=no_names)
     """The limit of each route, by route key; `*` is the limit of each route that is not listed."""
+    client_throttle: ClientLimit | None = None
+    """The limit of each client, over all requests of the stage."""
+    client_route_throttles: Names[ClientLimit] = Field(default_factory=no_names)
+    """The limit of each client at each route, by route key; `*` is that of each route that is not listed."""
     variables: Annotated[
         Variables, Check("at most 100 variables", lambda them: len(them) <= 100, maxProperties=100)
     ] = Field(default_factory=no_names)

@@ -1,4 +1,4 @@
-"""What answers besides functions: mocks and backends."""
+"""Mocks, and backends at addresses."""
 
 from collections.abc import Iterator
 from typing import Annotated

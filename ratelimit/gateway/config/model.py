@@ -27,7 +27,7 @@ from ..._configuration.fields import (
 from .apis import Api, Responses
 from .fields import TemplateText
 from .functions import FunctionProcess
-from .throttles import Limit, Plan, Throttle
+from .throttles import ClientLimit, Limit, Plan, Throttle
 
 
 @model
@@ -83,6 +83,8 @@ class Configuration:
     the only API."""
     throttle: Limit | None = Field(default_factory=lambda: Throttle(10_000.0, 5_000))
     """The limit of all requests together; null for no limit."""
+    client_throttle: ClientLimit | None = None
+    """The limit of each client, over all requests."""
     responses: Responses = Field(default_factory=no_names)
     """Answers of the gateway itself by case, for all APIs."""
     shadow: Flag = False

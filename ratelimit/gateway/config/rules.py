@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterable, Iterator
 from ..._configuration.problems import Path, Problem, Problems, dotted, expected, unknown
 from ..routing.table import RouteKey
 from ..templates.template import Template
+from ..throttling.by_client import API_KEY, AUTHORIZER, PATH, ByClient
 from .apis import Api, Stage
 from .model import Configuration
 from .routes import Route
-from .throttles import Plan
+from .throttles import ClientThrottle, Plan
 
 STAGE_NAME = re.compile("[A-Za-z0-9_-]{1,128}")
 WEBSOCKET_KEYS = ("$connect", "$disconnect", "$default")
@@ -26,6 +27,9 @@ def check(configuration: Configuration) -> None:
         problems.extend(below(("apis", name), _api(name, api)))
         problems.extend(below(("apis", name), _functions(api, configuration)))
     problems.extend(_api_keys(configuration))
+    if configuration.client_throttle is not None:
+        routes = (route for api in configuration.apis.values() for route in _checked_routes(api, "*"))
+        problems.extend(below(("client_throttle",), _clients(configuration.client_throttle, routes)))
     for name, plan in configuration.plans.items():
         problems.extend(below(("plans", name), _plan(plan, configuration)))
     problems.extend(_plans_of_keys(configuration))
@@ -103,9 +107,37 @@ def _stage(name: str, stage: Stage, api: Api) -> Iterator[Problem]:
     for path, deployment in (("deployment",), stage.deployment), (("canary", "deployment"), canary_deployment(stage)):
         if deployment is not None and deployment not in api.deployments:
             yield Problem(path, unknown("deployment", deployment, api.deployments))
-    for key in stage.route_throttles:
-        if key != "*":
-            yield from below(("route_throttles",), _throttled(key, api))
+    for field in ("route_throttles", "client_route_throttles"):
+        for key in getattr(stage, field):
+            if key != "*":
+                yield from below((field,), _throttled(key, api))
+    for key, throttle in stage.client_route_throttles.items():
+        yield from below(("client_route_throttles", key), _clients(throttle, _checked_routes(api, key)))
+    if stage.client_throttle is not None:
+        yield from below(("client_throttle",), _clients(stage.client_throttle, _checked_routes(api, "*")))
+
+
+def _checked_routes(api: Api, key: str) -> Iterator[tuple[str, Route]]:
+    """Yield the routes of a key, or of all for `*`, that check clients: for messages that is `$connect`."""
+    key = "$connect" if api.type == "websocket" else key
+    for deployment in (None, *api.deployments):
+        yield from ((name, route) for name, _, route in api.located(deployment) if key in ("*", name))
+
+
+def _clients(throttle: ClientThrottle, routes: Iterable[tuple[str, Route]]) -> Iterator[Problem]:
+    """Variables by which clients are distinguished, and that no request has."""
+    given = list(routes)
+    for i, text in enumerate(throttle.by):
+        for name in ByClient([text]).names:
+            variable = name.removeprefix(PATH)
+            if name.startswith(PATH) and not any(
+                f"{{{variable}{end}" in key for key, _ in given for end in ("}", "+}")
+            ):
+                yield Problem(("by", i), f"expected a route with {{{variable}}}: without it all clients are one")
+            elif name == API_KEY and not any(route.api_key_required for _, route in given):
+                yield Problem(("by", i), "expected a route with api_key_required: without it all clients are one")
+            elif name.startswith(AUTHORIZER) and not any(route.authorizer for _, route in given):
+                yield Problem(("by", i), "expected a route with an authorizer: without it all clients are one")
 
 
 def variants(stage: Stage) -> Iterator[tuple[str | None, dict[str, str]]]:

@@ -32,7 +32,8 @@ def field_docs() -> dict[str, dict[str, str]]:
     docs: dict[str, dict[str, str]] = {}
     for node in (node for module in _MODULES for node in ast.parse(getsource(module)).body):
         if isinstance(node, ast.ClassDef):
-            docs[node.name] = {
+            inherited = [docs.get(base.id, {}) for base in node.bases if isinstance(base, ast.Name)]
+            docs[node.name] = {name: text for one in inherited for name, text in one.items()} | {
                 field.target.id: cleandoc(text.value.value)
                 for field, text in pairwise(node.body)
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)

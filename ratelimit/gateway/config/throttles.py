@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_core import core_schema
 
 from ..._configuration.base import model
-from ..._configuration.fields import Check, Day, Flag, Names, Number, Texts, Whole, between, no_names
+from ..._configuration.fields import Check, Day, Flag, Many, Names, Number, Text, Texts, Whole, between, no_names
 from ..._configuration.problems import Problem, expected, fault
 from ..._engine.constants import NS_PER_SECOND
 from ...language import LimitSpec
+from ..throttling.by_client import ByClient
 
 
 @model
@@ -38,6 +39,23 @@ class Throttle:
             yield Problem(("burst",), message)
 
 
+def _by(text: str) -> str:
+    ByClient([text])
+    return text
+
+
+@model
+class ClientThrottle(Throttle):
+    """A token bucket for each client, besides those for all together. Clients share a table of `max_keys` buckets."""
+
+    by: Annotated[Many[Annotated[Text, AfterValidator(_by)]], Check("at least one value", bool, minItems=1)] = (
+        "address",
+    )
+    """The values that distinguish clients: `address`, `$request.header.x`, `$request.querystring.x`, `$request.path.x`,
+    `$context.identity.apiKeyId`, `$context.authorizer.x` such as `$context.authorizer.claims.sub`, or a list of
+    several. `address/24/56` is a network of 24 bits by IPv4 and 56 by IPv6; `address` one of 32 and 64 bits."""
+
+
 class _LimitText:
     """A throttle that is written in the language of limits, such as `token-bucket 60/minute burst 40`."""
 
@@ -61,6 +79,7 @@ class _LimitText:
 
 
 Limit = Annotated[Throttle, _LimitText()]
+ClientLimit = Annotated[ClientThrottle, _LimitText()]
 
 
 @model
