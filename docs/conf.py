@@ -45,7 +45,7 @@ pygments_dark_style = "monokai"
 
 def describe_fields(app, what, name, obj, options, lines):
     """Append the texts of the fields of a configuration's class, which are below the fields in its source."""
-    if what == "class" and obj.__module__ == "ratelimit.gateway.config.model":
+    if what == "class" and obj.__module__.startswith("ratelimit.gateway.config."):
         fields = field_docs()[obj.__name__].items()
         lines += ["", "Args:", *(f"    {field}: {' '.join(text.split())}" for field, text in fields)]
 
