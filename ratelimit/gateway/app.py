@@ -11,6 +11,7 @@ from .admin.pages import Pages
 from .backends.address import Addresses
 from .backends.balancer import LOST
 from .clients import Clients
+from .compiled import CompiledRoute
 from .config.model import Configuration
 from .exchange import Exchange
 from .functions.process import FunctionRegistry
@@ -20,7 +21,7 @@ from .http.headers import Headers
 from .http.request import Receive, Send, check_headers
 from .http.response import NO_BODY, BodyStream, Response, without_body
 from .pipeline import begin, client_disconnected, serve
-from .site import CompiledRoute, Site
+from .site import Site
 from .throttling.limiters import Limiters
 from .throttling.usage_plan import sweep
 from .websocket import Connection

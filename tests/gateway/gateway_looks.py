@@ -5,6 +5,7 @@ The world is the folder, the port and the address of a backend that belong to on
 
 import asyncio
 import contextlib
+import copy
 import json
 from functools import cache
 from types import SimpleNamespace
@@ -17,6 +18,20 @@ from waiting import pace_async
 from ratelimit.gateway.server import command, worker
 
 SERVED = {"apis": {"a": {"routes": {"GET /": {"mock": {"body": "x"}}}, "stages": {"$default": {}}}}}
+
+
+def configured(*changes):
+    """Return the base with fields replaced, each a place and its new fields; a field of None is removed."""
+    made = copy.deepcopy(SERVED)
+    for place, given in changes:
+        node = made
+        for name in place:
+            node = node.setdefault(name, {})
+        for name, value in given.items():
+            node[name] = copy.deepcopy(value)
+            if value is None:
+                del node[name]
+    return made
 
 
 async def ask(

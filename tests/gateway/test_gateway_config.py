@@ -27,8 +27,8 @@ from ratelimit.gateway import (
     Throttle,
     read_file,
 )
+from ratelimit.gateway.config.apis import RESPONSES
 from ratelimit.gateway.config.load import Document
-from ratelimit.gateway.config.model import RESPONSES
 from ratelimit.gateway.config.schema import schema
 from ratelimit.gateway.server.command import main
 
