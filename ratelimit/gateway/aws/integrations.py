@@ -171,7 +171,7 @@ def _rule(name: str, source: Any) -> tuple[str | None, str]:
         return name, text.replace("${request", "$request")
     _, _, target = name.partition("integration.request.")
     place, _, field = target.partition(".")
-    if place == "path" or text == f"method.request.{target}" and place == "querystring":  # done without a rule
+    if place == "path" or (text == f"method.request.{target}" and place == "querystring"):  # done without a rule
         return None, ""
     if place not in ("header", "querystring"):
         return name, text
