@@ -1,18 +1,32 @@
 """Sphinx: `sphinx-build -W -b html docs docs/_build`, with the package built or installed."""
 
+import sys
+from pathlib import Path
+
 from django.conf import settings
 
 import ratelimit
 from ratelimit.gateway.config.schema import field_docs
 
 settings.configure()  # of Django, for the modules that read it
+sys.path.insert(0, str(Path(__file__).parent))
 
 project = "ratelimit"
 version = release = ratelimit.__version__
 copyright = "the ratelimit authors"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "extension",
+]
 exclude_patterns = ["_build"]
+templates_path = ["templates"]
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
@@ -31,7 +45,7 @@ pygments_dark_style = "monokai"
 
 def describe_fields(app, what, name, obj, options, lines):
     """Append the texts of the fields of a configuration's class, which are below the fields in its source."""
-    if what == "class" and obj.__module__ == "ratelimit.gateway.config.model":
+    if what == "class" and obj.__module__.startswith("ratelimit.gateway.config."):
         fields = field_docs()[obj.__name__].items()
         lines += ["", "Args:", *(f"    {field}: {' '.join(text.split())}" for field, text in fields)]
 

@@ -11,7 +11,9 @@ _POLICY = "resource policies are not evaluated: every caller is admitted"
 _VALIDATION = "requests are not validated"
 _REASONS = {
     "Policy": _POLICY, "ResourcePolicy": _POLICY, "RequestValidatorId": _VALIDATION, "RequestParameters": _VALIDATION,
-    "ValidateBody": _VALIDATION, "ValidateParameters": _VALIDATION, "ModelSelectionExpression": _VALIDATION, "MutualTlsAuthentication": "clients' certificates are not asked for",
+    "ValidateBody": _VALIDATION, "ValidateParameters": _VALIDATION, "ModelSelectionExpression": _VALIDATION,
+    "MutualTlsAuthentication": "clients' certificates are not asked for",
+    "ApiKeySourceType": "keys are read from the header x-api-key alone",
     "CacheClusterEnabled": "answers are not cached", "CacheClusterSize": "answers are not cached",
     "DisableExecuteApiEndpoint": "the API is served at its own host as well",
 }  # fmt: skip
@@ -20,8 +22,8 @@ _REASONS = {
 _API = "BinaryMediaTypes Body CorsConfiguration ProtocolType RouteKey RouteSelectionExpression Target BodyS3Location"
 _STAGE = "ApiId RestApiId StageName Variables StageVariables MethodSettings DefaultRouteSettings RouteSettings"
 _SAM = (
-    "Auth BinaryMediaTypes CanarySetting Cors CorsConfiguration DefaultRouteSettings DefinitionBody DefinitionUri Domain"
-    " GatewayResponses MethodSettings RouteSelectionExpression RouteSettings Routes StageName StageVariables Variables"
+    "Auth BinaryMediaTypes CanarySetting Cors CorsConfiguration DefaultRouteSettings DefinitionBody DefinitionUri"
+    " Domain GatewayResponses MethodSettings RouteSelectionExpression RouteSettings Routes StageName StageVariables Variables"
 )
 _INTEGRATED = "ApiId RestApiId ResourceId HttpMethod Integration ApiKeyRequired RouteKey Target"
 _AUTHORIZED = "AuthorizationScopes AuthorizationType AuthorizerId"
@@ -43,44 +45,13 @@ _EVENT = (
 )
 
 # Properties that change no answer: texts for people, permissions between services, logs, certificates, deployments.
-_APART = frozenset(
-    [
-        "AccessLogSetting",
-        "AccessLogSettings",
-        "AlwaysDeploy",
-        "ApiKeySourceType",
-        "AutoDeploy",
-        "CacheDataEncrypted",
-        "ClientCertificateId",
-        "CredentialsArn",
-        "DeploymentId",
-        "Description",
-        "DisableSchemaValidation",
-        "DocumentationVersion",
-        "EnableIamAuthorizer",
-        "EnableSimpleResponses",
-        "EndpointAccessMode",
-        "EndpointConfiguration",
-        "FailOnWarnings",
-        "InvokeRole",
-        "IpAddressType",
-        "MergeDefinitions",
-        "MethodResponses",
-        "MinimumCompressionSize",
-        "Mode",
-        "Models",
-        "Name",
-        "OpenApiVersion",
-        "OperationName",
-        "Parameters",
-        "PropagateTags",
-        "RemoveDefaultStage",
-        "SecurityPolicy",
-        "Tags",
-        "TracingEnabled",
-        "UnescapeMappingTemplate",
-        "Version",
-    ]
+_APART = (
+    "AccessLogSetting AccessLogSettings AlwaysDeploy AutoDeploy CacheDataEncrypted ClientCertificateId"
+    " CredentialsArn DeploymentId Description DisableSchemaValidation DocumentationVersion EnableIamAuthorizer"
+    " EnableSimpleResponses EndpointAccessMode EndpointConfiguration FailOnWarnings InvokeRole IpAddressType"
+    " MergeDefinitions MethodResponses MinimumCompressionSize Mode Models Name OpenApiVersion OperationName"
+    " Parameters PropagateTags RemoveDefaultStage SecurityPolicy Tags TracingEnabled UnescapeMappingTemplate"
+    " Version"
 )
 
 # The extensions of OpenAPI that are read, without their prefix.
@@ -126,8 +97,8 @@ def _note_api(template: Template, properties: Mapping[str, Any], kind: str, path
 
 def _note(template: Template, properties: Mapping[str, Any], read: str, path: Path) -> None:
     for name, value in properties.items():
-        unused = name not in read.split() and name not in _APART and not name.startswith("Fn::")
-        if unused and value not in (None, False, "false", [], {}):
+        unused = name not in read.split() and name not in _APART.split() and not name.startswith("Fn::")
+        if unused and value not in (None, False, "false", [], {}, "HEADER"):
             template.note((*path, name), _REASONS.get(name, "this property has no effect here"))
 
 
