@@ -23,7 +23,8 @@ _API = "BinaryMediaTypes Body CorsConfiguration ProtocolType RouteKey RouteSelec
 _STAGE = "ApiId RestApiId StageName Variables StageVariables MethodSettings DefaultRouteSettings RouteSettings"
 _SAM = (
     "Auth BinaryMediaTypes CanarySetting Cors CorsConfiguration DefaultRouteSettings DefinitionBody DefinitionUri"
-    " Domain GatewayResponses MethodSettings RouteSelectionExpression RouteSettings Routes StageName StageVariables Variables"
+    " Domain GatewayResponses MethodSettings RouteSelectionExpression"
+    " RouteSettings Routes StageName StageVariables Variables"
 )
 _INTEGRATED = "ApiId RestApiId ResourceId HttpMethod Integration ApiKeyRequired RouteKey Target"
 _AUTHORIZED = "AuthorizationScopes AuthorizationType AuthorizerId"
