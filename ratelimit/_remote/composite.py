@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .._limiter import taking
 from .._limiter.decision import Decision
 from ..composite import All, costs_for
 from ..errors import TableUnreachable
@@ -115,6 +116,9 @@ class RemoteAll(All):
     async def hit_async(self, key: Any, cost: Any = 1, *, costs: Any = None, now: Any = None) -> Decision:
         self._refuse_now(now)
         return await self._hit_async(Plan(self, self._keys(key), self._costs(cost, costs)))
+
+    async def take_async(self, key: Any, most: Any, *, now: Any = None) -> Decision:
+        return await taking.take_async(self, key, most, now=now)
 
     def _hit(self, plan: Plan) -> Decision:
         refused = plan.refused_without_asking()

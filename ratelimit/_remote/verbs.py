@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._limiter import taking
 from .._limiter.decision import VERDICT, Decision
 from .._limiter.parameters import options_of
 from ..errors import CostExceedsLimit, TableFull, TableUnreachable, WaitTimeout
@@ -47,6 +48,9 @@ class RemoteVerbs:
     def peek(self, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
         _refuse_now(self, now)
         return self._hit(request_of(self, key, cost, quota=quota, looks=True))
+
+    async def take_async(self, key: Any, most: Any, *, quota: Any = None, now: Any = None) -> Decision:
+        return await taking.take_async(self, key, most, quota=quota, now=now)
 
     def _hit(self, request: Asked) -> Decision:
         decision = self._recalled(request)

@@ -106,6 +106,8 @@ def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Ex
         return None
     if route.meter is not None:
         route.meter.refuse(ruling.level)
+    if ruling.fallback:  # the client is not at fault
+        return refuse(site, exchange, Refusal("LIMITER_FAILURE", f"the engine of level {ruling.level} does not answer"))
     return refuse(site, exchange, REFUSALS[ruling.level])
 
 

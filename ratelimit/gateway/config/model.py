@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ..._configuration.base import model
 from ..._configuration.fields import (
+    ENGINE_URL,
     ByName,
     Check,
     Flag,
@@ -100,9 +101,14 @@ class Configuration:
     problem_json: Flag = False
     """Answer 429 and 503 with application/problem+json."""
     tables: Annotated[
-        Text, matching(r"memory|shared:[A-Za-z0-9_.-]+|file:.+", "memory, shared:NAME or file:FOLDER")
+        Text,
+        matching(
+            rf"memory|shared:[A-Za-z0-9_.-]+|file:.+|{ENGINE_URL}",
+            "memory, shared:NAME, file:FOLDER or valkey://HOST:PORT/0?name=NAME",
+        ),
     ] = "memory"
-    """Where counts are kept: memory, shared:NAME or file:FOLDER."""
+    """Where counts are kept: memory, shared:NAME, file:FOLDER, or the URL of a Valkey or Redis server, for several
+    hosts: `valkey://HOST:PORT/0?name=NAME`."""
     max_keys: Annotated[Whole, positive()] = 100_000
     """The number of keys in the table of each level, and in the table of counters: about 20 for each route in use,
     and one for each API key and day of the last 92."""

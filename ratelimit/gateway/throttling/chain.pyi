@@ -53,12 +53,16 @@ class Ruling:
         more_after_ns: the time until that level has more remaining: 0 if it is full, None if it never has.
         retry_after_ns: the time until a refused request is admitted at all levels; None if it never is.
         shadow: a level in shadow mode that would have refused, or empty.
+        fallback: whether the level's engine did not answer, and its table's `unreachable` decided.
     """
 
     def __new__(cls, allowed: bool) -> Ruling: ...
     @property
     def allowed(self) -> bool:
         """Whether the request is admitted."""
+    @property
+    def fallback(self) -> bool:
+        """Whether the level's engine did not answer, and its table's `unreachable` decided."""
     @property
     def level(self) -> str:
         """The level that refused, or else the one with the least remaining; empty without levels."""

@@ -6,10 +6,10 @@ from libc.stdint cimport uint64_t
 
 from ..._core cimport Limiter
 from ..._engine.constants cimport NEVER
-from ..._limiter.decision cimport Decision
+from ..._limiter.decision cimport FALLBACK, Decision
 from ..._limiter.headers cimport fields_of
 
-from ... import All, TableFull
+from ... import All, TableFull, TableUnreachable
 
 
 @cython.final
@@ -121,9 +121,7 @@ cdef class Levels:
         decision = self.hit_all() if not self.by_client else self.limits.bind(keys, quotas=self.quotas).hit()
         while self.limiters[i] is not decision.limiter:
             i += 1
-        return self.ruling(
-            i, decision.verdict.allowed, decision.verdict.remaining, decision.verdict.limit, decision.more_after_, keys
-        )
+        return self.ruling_of(i, decision, keys)
 
     cdef Ruling hit_each(self, report, scope):
         """Spend one request at one level after the other, all or nothing, without those that fail."""
@@ -139,10 +137,7 @@ cdef class Levels:
             except Exception as error:
                 report(level.level, error)
                 continue
-            ruling = self.ruling(
-                i, decision.verdict.allowed, decision.verdict.remaining, decision.verdict.limit, decision.more_after_,
-                keys
-            )
+            ruling = self.ruling_of(i, decision, keys)
             if not ruling.allowed:
                 self.give_back(spent, keys)
                 return ruling
@@ -156,8 +151,18 @@ cdef class Levels:
         for i in indices:
             level = self.levels[i]
             if level.quota is not None:
-                self.limiters[i].refund(keys[i], quota=level.quota)
+                try:
+                    self.limiters[i].refund(keys[i], quota=level.quota)
+                except TableUnreachable:  # it stays spent, which is stricter
+                    continue
         return 0
+
+    cdef Ruling ruling_of(self, int i, Decision decision, list keys):
+        cdef Ruling ruling = self.ruling(
+            i, decision.verdict.allowed, decision.verdict.remaining, decision.verdict.limit, decision.more_after_, keys
+        )
+        ruling.fallback = decision.source_ == FALLBACK
+        return ruling
 
     cdef Ruling ruling(self, int i, bint allowed, uint64_t remaining, uint64_t limit, uint64_t more, list keys):
         cdef Ruling ruling = Ruling(allowed)
@@ -181,7 +186,7 @@ cdef class Levels:
                 return NEVER
             try:
                 after = self.limiters[i].peek(keys[i], quota=level.quota).retry_after_ns
-            except TableFull:  # a level without room for the key holds nothing up
+            except (TableFull, TableUnreachable):  # a level that fails holds nothing up
                 continue
             retry = max(retry, NEVER if after is None else after)
         return retry
@@ -200,9 +205,10 @@ cdef class Ruling:
         more_after_ns: the time until that level has more remaining: 0 if it is full, None if it never has.
         retry_after_ns: the time until a refused request is admitted at all levels; None if it never is.
         shadow: a level in shadow mode that would have refused, or empty.
+        fallback: whether the level's engine did not answer, and its table's `unreachable` decided.
     """
 
-    cdef readonly bint allowed
+    cdef readonly bint allowed, fallback
     cdef readonly str level, shadow
     cdef readonly uint64_t remaining, limit
     cdef uint64_t more, retry
@@ -210,6 +216,7 @@ cdef class Ruling:
 
     def __cinit__(self, bint allowed):
         self.allowed = allowed
+        self.fallback = False
         self.level = self.shadow = ""
 
     @property
