@@ -200,6 +200,7 @@ class Compiler:
             route.max_body,
             Transform(route.request),
             self._forwarding,
+            proxy.keep_host,
         )
 
     def _address(self, scheme: str, host: str, port: int, verify: bool) -> Address:

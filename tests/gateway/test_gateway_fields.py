@@ -22,6 +22,7 @@ from gateway_looks import (
     event,
     failing,
     files,
+    hosted,
     in_process,
     is_traced,
     late,
@@ -205,6 +206,7 @@ CASES = {
     "Proxy.fail_timeout": Case(
         (*API, "routes", "POST /", "proxy"), 0.0, behind(failing, asking({"method": "POST"}, times=4)), TWO
     ),
+    "Proxy.keep_host": Case(PROXY, True, behind(hosted, asking()), PROXIED),
     "Proxy.verify": Case(PROXY, False, LIVE, PROXIED, "expected an https"),
     "Route.mock": Case(ROUTE, {"body": "other"}),
     "Route.proxy": Case(ROUTE, {"to": "LIVE/other"}, LIVE, PROXIED),

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..._configuration.problems import Path
 from ..routing.table import RouteKey
-from .template import Template, as_list, as_mapping
+from .template import Template, as_list, as_mapping, as_number
 
 NOT_IMPLEMENTED: dict[str, dict[str, Any]] = {"mock": {"status": 501, "body": '{"message":"Not Implemented"}'}}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "any", "x-amazon-apigateway-any-method")
@@ -163,8 +163,8 @@ class Draft:
         environment = self._environment(shared, resource.properties)
         if environment:
             made["environment"] = environment
-        made["timeout"] = _number(properties.get("Timeout"), 3)
-        made["memory"] = _number(properties.get("MemorySize"), 128)
+        made["timeout"] = as_number(properties.get("Timeout", 3))
+        made["memory"] = as_number(properties.get("MemorySize", 128))
         layers = [folder for one in as_list(properties.get("Layers")) if (folder := self._layer(one))]
         return {**made, "layers": layers} if layers else made
 
@@ -199,13 +199,6 @@ class Draft:
             api = self.apis[str(path[1])]
             return api.sources.get((str(path[2]), str(path[3])), api.path) if len(path) >= 4 else api.path
         return self.sources.get(path[:2], ())
-
-
-def _number(value: Any, default: int) -> int:
-    try:
-        return int(value) if value is not None else default
-    except (TypeError, ValueError):
-        return default
 
 
 def _as_text(value: Any) -> str:

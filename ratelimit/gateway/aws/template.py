@@ -1,5 +1,6 @@
 """A template: its parameters, and its resources without intrinsic functions."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -52,6 +53,14 @@ def as_mapping(value: Any) -> dict[str, Any]:
 def as_list(value: Any) -> list[Any]:
     """Return a list; a single value is a list of one, and nothing an empty list."""
     return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def as_number(value: Any) -> Any:
+    """Return the number in a text; any other value as it is, for the configuration's check to refuse."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text):
+        return value
+    return float(text) if float(text) % 1 else int(float(text))
 
 
 class Template:

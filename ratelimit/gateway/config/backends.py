@@ -36,13 +36,16 @@ class Proxy:
     """Addresses such as `http://127.0.0.1:9000/pets/{id}`. `{id}` and `{proxy+}` are variables of the route and
     `${stageVariables.x}` one of the stage. An address without a path gets the whole path of the request."""
     timeout: Timeout = 29.0
-    """Seconds until the answer begins, from 0.05 to 29."""
+    """Seconds until the answer begins, from 0.05 to 30."""
     max_fails: Annotated[Whole, between(1, 2**31 - 1)] = 1
-    """After so many failures in a row an address gets no requests for `fail_timeout` seconds."""
+    """After so many failures in a row an address gets no requests for `fail_timeout` seconds. An answer with 502, 503
+    or 504 is one, too."""
     fail_timeout: Annotated[Number, between(0, 86_400, "seconds")] = 10.0
     """Seconds for which an address that failed gets no requests."""
     verify: Flag = True
     """Check the certificate of https and wss addresses."""
+    keep_host: Flag = False
+    """Pass the Host of the client on, in place of that of the address."""
 
     def problems(self) -> Iterator[Problem]:
         if not self.verify and not any(address.startswith(("https:", "wss:")) for address in self.to):

@@ -29,7 +29,7 @@ class Route:
     aggregate: Annotated[Names[Backend], Check("at least one backend", bool, minProperties=1)] | None = None
     """Backends by name. All are asked with GET, and their answers become one JSON object."""
     timeout: Timeout = 29.0
-    """Seconds that a function or an aggregate may take, from 0.05 to 29."""
+    """Seconds that a function or an aggregate may take, from 0.05 to 30."""
     api_key_required: Flag = False
     """Require a key of a usage plan for the stage in the header x-api-key."""
     authorizer: Text | None = None
@@ -46,7 +46,7 @@ class Route:
     """In a WebSocket API: send what the integration returns to the client. Without it the route is one-way."""
     request: TransformRules = Field(default_factory=no_names)
     """Changes to the request before its backend: `append:header.x`, `overwrite:header.x`, `remove:header.x`,
-    `overwrite:path`."""
+    the same with `querystring.x`, and `overwrite:path`."""
     response: TransformRules = Field(default_factory=no_names)
     """Changes to the answer: `append:header.x`, `overwrite:header.x`, `remove:header.x`, `overwrite:statuscode`."""
 
@@ -59,6 +59,9 @@ class Route:
             yield Problem(("aggregate", "errors"), "expected another name: the answer lists failed backends under it")
         if "overwrite:statuscode" in self.request:
             yield Problem(("request", "overwrite:statuscode"), "expected under response: a request has no status")
+        for rule in self.response:
+            if ":querystring." in rule:
+                yield Problem(("response", rule), "expected under request: an answer has no query")
         if "overwrite:path" in self.response:
             yield Problem(("response", "overwrite:path"), "expected under request: an answer has no path")
         if self.mock is not None and self.request:
