@@ -244,6 +244,14 @@ class RemoteAll(All):
         check_turn(self, key, booking, timeout)
         await sleep_until_turn(booking)
 
+    async def block_async(self, key: Any, seconds: Any) -> None:
+        for limiter in self.limiters:
+            await limiter.block_async(key, seconds)
+
+    async def unblock_async(self, key: Any) -> None:
+        for limiter in self.limiters:
+            await limiter.unblock_async(key)
+
     async def refund_async(self, key: Any, cost: Any = 1, *, costs: Any = None) -> None:
         for limiter, amount in zip(self.limiters, self._costs(cost, costs), strict=True):
             await limiter.refund_async(key, amount)

@@ -17,6 +17,7 @@ from .request import Answer, Asked, current_parameters, engine_key, forget_keys,
 from .reservation import RemoteReservation, booked, not_booked
 
 HIT, RESERVE, CHARGE, REFUND = 0, 1, 2, 3
+BLOCK, UNBLOCK = 5, 6
 Failure = TableUnreachable, TableFull
 
 
@@ -149,10 +150,21 @@ class RemoteVerbs:
         self.table.remote.publish(lambda: self._change_rate_here(quota, counts))
 
     def block(self, key: Any, seconds: Any, *, quota: Any = None) -> None:
-        raise TypeError(f"block: {self.table!r} keeps its keys on an engine, where keys cannot be blocked yet")
+        ask(self.table.remote, [[self._held(key, BLOCK, seconds, quota)]])
+
+    async def block_async(self, key: Any, seconds: Any, *, quota: Any = None) -> None:
+        await ask_async(self.table.remote, [[self._held(key, BLOCK, seconds, quota)]])
 
     def unblock(self, key: Any) -> None:
-        raise TypeError(f"unblock: {self.table!r} keeps its keys on an engine, where keys cannot be blocked yet")
+        ask(self.table.remote, [[self._held(key, UNBLOCK)]])
+
+    async def unblock_async(self, key: Any) -> None:
+        await ask_async(self.table.remote, [[self._held(key, UNBLOCK)]])
+
+    def _held(self, key: Any, verb: int, seconds: Any = 0, quota: Any = None) -> Asked:
+        request = request_of(self, key, quota=quota, verb=verb, max_delay=seconds)
+        self._refusals.forget(request.name)
+        return request
 
     def _given_up(self) -> Any:
         """Let what gives back fail without an error while the engine is away, except with unreachable="raise"."""
