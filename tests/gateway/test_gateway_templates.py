@@ -370,6 +370,8 @@ Resources:
         (0, "DefinitionBody: {paths: {/b: {get: {}}}}", "paths['/b'].get", "no integration and no event"),
         (0, "GatewayResponses: {WAF_FILTERED: {StatusCode: 403}}", "GatewayResponses.WAF_FILTERED", "do not occur"),
         (0, "GatewayResponses: {DEFAULT_4XX: {StatusCode: 200}}", "GatewayResponses.DEFAULT_4XX", "400 to 599"),
+        (1, "Layers: ['arn:aws:lambda:us-east-1:1:layer:Tools:3'],", "F.Properties", "the layer 'arn:aws:lambda"),
+        (1, "FileSystemConfigs: [{LocalMountPath: /mnt/a}],", "F.Properties", "is not mounted"),
         (2, "RequestModel: {Model: M, ValidateBody: true}", "RequestModel.ValidateBody", "requests are not validated"),
         (2, "Unheard: 1", "Properties.Unheard", "no effect"),
         (3, "Policy: {Statement: []}", "Rest.Properties.Policy", "every caller is admitted"),
