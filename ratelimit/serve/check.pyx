@@ -7,7 +7,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memcpy
 
-from .._limiter.decision cimport Decision, fields_about
+from .._limiter.decision cimport FALLBACK, Decision, fields_about
 from .head cimport Head
 
 from .answers import OK, plain, refuse
@@ -66,6 +66,8 @@ cdef class Check:
             try:
                 decision = self.limiter.hit(key or "", cost)
                 result = "allowed" if decision.verdict.allowed else self.refused
+                if result == "refused" and decision.source_ == FALLBACK:
+                    result = "failed_closed"
             except Exception:
                 self.report()
                 result = self.failed
