@@ -24,6 +24,7 @@ from ._storage.memory import (
 )
 from ._storage.metadata import (
     TAKEN,
+    Starts,
     StoredQuota,
     TableFormat,
     TableKind,
@@ -61,6 +62,9 @@ class Table:
     and survives restarts. A table serves one limit: all limiters on it have the same algorithm and quota.
 
     Args:
+        starts: `"fresh"`, the default: a key that the table has not seen has its whole quota. `"spent"`: as if each key
+            had spent its quota when the table was made, so that after a restart no key gets a second quota. None: what
+            an existing table was made with.
         max_keys: how many keys may be live at once. It bounds the memory, 24 bytes per key. A table in this process
             takes it as it is used; the default is 1,000,000. A table in shared memory or a file allocates all of it
             when it is made; the default is what an existing table was made with, otherwise 500,000 (12 MB; a sliding
@@ -77,7 +81,10 @@ class Table:
     all use the same table.
     """
 
-    def __init__(self, *, max_keys: int | None = None) -> None:
+    def __init__(self, *, max_keys: int | None = None, starts: Starts | None = None) -> None:
+        if starts is not None:
+            _check_choice(starts, "starts", get_args(Starts))
+        self.starts = starts
         self.max_keys = None if max_keys is None else checked_int(max_keys, "max_keys", bits=MAX_KEYS_BITS)
         self.if_changed: IfChanged = "raise"
         self._storage: Storage = ProcessMemory()
@@ -91,6 +98,7 @@ class Table:
         name: str,
         *,
         max_keys: int | None = None,
+        starts: Starts | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
         mode: int = 0o600,
@@ -102,7 +110,7 @@ class Table:
         """
         _check_name(name)
         path = shared_folder() / (SHARED_PREFIX + name)
-        return cls.open(path, max_keys=max_keys, if_changed=if_changed, version=version, mode=mode)
+        return cls.open(path, max_keys=max_keys, starts=starts, if_changed=if_changed, version=version, mode=mode)
 
     @classmethod
     def open(
@@ -110,6 +118,7 @@ class Table:
         path: "str | os.PathLike[str]",
         *,
         max_keys: int | None = None,
+        starts: Starts | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
         mode: int = 0o600,
@@ -122,7 +131,7 @@ class Table:
             raise ValueError(f"path: expected the name of a file, without NUL characters, got {str(path)!r}")
         if not isinstance(mode, int) or not 0 <= mode <= 0o777:
             raise ValueError(f"mode: expected permissions such as 0o600, got {mode!r}")
-        table = cls(max_keys=max_keys)
+        table = cls(max_keys=max_keys, starts=starts)
         table._storage = storage_at(path, mode)
         table.if_changed = if_changed
         table.version = None if version is None else checked_int(version, "version", least=0)
@@ -138,6 +147,7 @@ class Table:
         unreachable: Unreachable = "deny",
         hosts: int | None = None,
         remember: float = 1.0,
+        starts: Starts | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
     ) -> "Table":
@@ -154,6 +164,7 @@ class Table:
             hosts: for `"share"`, how many processes share the limit.
             remember: for at most so many seconds a refused key is refused again without a request to the engine; 0
                 asks each time. Quota that another process gives back meanwhile is noticed after that time.
+            starts: only `"fresh"`, since the engine forgets each key once it is like new, and decides by that.
             if_changed, version: as for Table.
         """
         from ._storage.valkey.storage import Options, ValkeyStorage  # so that only its users load it
@@ -164,6 +175,11 @@ class Table:
         for seconds, least, argument in (timeout, 0.001, "timeout"), (remember, 0, "remember"):
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= 3_600:
                 raise ValueError(f"{argument}: expected seconds from {least} to 3600, got {seconds!r}")
+        if starts not in ("fresh", None):
+            raise ValueError(
+                f"starts: expected 'fresh' for a table on an engine, got {starts!r}; "
+                "the engine forgets each key once it is like new, and decides by that"
+            )
         if (hosts is not None) != (unreachable == "share"):
             raise ValueError(f"hosts: expected for unreachable='share' and only for it, got hosts={hosts!r}")
         if hosts is not None:
@@ -241,6 +257,7 @@ class Table:
         return Table.open(
             self._storage.path.with_name(f"{self._storage.path.name}.{number}"),
             max_keys=self.max_keys,
+            starts=self.starts,
             if_changed=self.if_changed,
             version=self.version,
             mode=self._storage.mode,
@@ -288,8 +305,11 @@ class Table:
 
     # --- for the limiter
 
-    def attach(self, wanted: TableFormat, quota: StoredQuota) -> Mapping:
+    def attach(self, wanted: TableFormat, quota: StoredQuota, born: int) -> Mapping:
         """Map the table for a limiter, and create it if it does not exist.
+
+        Args:
+            born: of the metadata of a new table.
 
         Raises:
             CorruptTable: the memory is not a table, or is damaged.
@@ -297,17 +317,17 @@ class Table:
         """
         with self._lock:
             if self._mapping is None:
-                memory = self._open_or_create(wanted, quota)
+                memory = self._open_or_create(wanted, quota, born)
                 self._mapping = Mapping(memory, TableMetadata(memory, repr(self)))
-            self._mapping.metadata.require(wanted, self.max_keys, quota.maximum == 0)
+            self._mapping.metadata.require(wanted, self.max_keys, self.starts, quota.maximum == 0)
             return self._mapping
 
-    def _open_or_create(self, wanted: TableFormat, quota: StoredQuota) -> Bytes:
+    def _open_or_create(self, wanted: TableFormat, quota: StoredQuota, born: int) -> Bytes:
         max_keys = self.max_keys or (MAX_KEYS if self.path is None else default_max_keys(wanted.capacity))
         size = bytes_for(max_keys, wanted.capacity)
         try:
             return self._storage.open_or_create(
-                size, lambda memory: TableMetadata.write(memory, wanted, max_keys, quota, self.version or 0)
+                size, lambda memory: TableMetadata.write(memory, wanted, max_keys, quota, self.version or 0, born)
             )
         except MemoryError as error:
             limit = f" with a limit of {wanted.capacity}" if wanted.capacity else ""
