@@ -56,8 +56,9 @@ typing: $(BUILT) $(VENV)/.group-test $(VENV)/.group-bench  ## types, and stubs a
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest $(STUBBED) --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
 
-docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html
+docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html, without a dead link
 	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html
+	$(BIN)/python scripts/check_links.py docs/_build/html
 
 bench: $(BUILT) $(VENV)/.group-bench  ## pytest-benchmark over every scenario, algorithm and peer
 	$(BIN)/python -m pytest benchmarks --benchmark-timer=time.process_time

@@ -1,7 +1,6 @@
 """A key table, as users name it: in this process, in the host's shared memory, or in a file."""
 
 import os
-import re
 import threading
 import weakref
 from collections.abc import Sequence
@@ -13,12 +12,14 @@ import numpy as np
 from ._engine.constants import PAGE_BYTES
 from ._storage.files import opened
 from ._storage.memory import (
+    NAME,
     SHARED_PREFIX,
     Bytes,
     MappedFile,
     ProcessMemory,
     SharedMemory,
     Storage,
+    check_name,
     shared_folder,
     storage_at,
 )
@@ -34,6 +35,7 @@ from ._storage.metadata import (
     kind_of,
 )
 from ._storage.snapshot import Snapshot
+from .errors import check_choice
 from .quota import checked_int
 
 MAX_KEYS = 1_000_000
@@ -41,7 +43,6 @@ MAX_PARTS = 16  # limits that one description may have
 MAX_KEYS_BITS = 48  # keeps the size in bytes far below 64 bits
 IfChanged = Literal["raise", "keep", "scale", "reset", "follow"]
 Unreachable = Literal["deny", "allow", "raise", "share"]
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
 
 
 _tables: "weakref.WeakSet[Table]" = weakref.WeakSet()
@@ -83,7 +84,7 @@ class Table:
 
     def __init__(self, *, max_keys: int | None = None, starts: Starts | None = None) -> None:
         if starts is not None:
-            _check_choice(starts, "starts", get_args(Starts))
+            check_choice(starts, "starts", get_args(Starts))
         self.starts = starts
         self.max_keys = None if max_keys is None else checked_int(max_keys, "max_keys", bits=MAX_KEYS_BITS)
         self.if_changed: IfChanged = "raise"
@@ -108,7 +109,7 @@ class Table:
         Args:
             name: up to 200 letters, digits, `_`, `.` and `-`; the first is not a `.` or `-`.
         """
-        _check_name(name)
+        check_name(name)
         path = shared_folder() / (SHARED_PREFIX + name)
         return cls.open(path, max_keys=max_keys, starts=starts, if_changed=if_changed, version=version, mode=mode)
 
@@ -124,7 +125,7 @@ class Table:
         mode: int = 0o600,
     ) -> "Table":
         """Name a table in a file. It is made when the first limiter attaches."""
-        _check_choice(if_changed, "if_changed", get_args(IfChanged))
+        check_choice(if_changed, "if_changed", get_args(IfChanged))
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise TypeError(f"path: expected the name of a file, a str or a Path, got {path!r}")
         if "\0" in str(path):
@@ -167,34 +168,52 @@ class Table:
             starts: only `"fresh"`, since the engine forgets each key once it is like new, and decides by that.
             if_changed, version: as for Table.
         """
-        from ._storage.valkey.storage import Options, ValkeyStorage  # so that only its users load it
+        from ._storage.valkey.options import Options  # so that only its users load it
+        from ._storage.valkey.storage import ValkeyStorage
 
-        _check_name(name)
-        _check_choice(if_changed, "if_changed", get_args(IfChanged))
-        _check_choice(unreachable, "unreachable", get_args(Unreachable))
-        for seconds, least, argument in (timeout, 0.001, "timeout"), (remember, 0, "remember"):
-            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= 3_600:
-                raise ValueError(f"{argument}: expected seconds from {least} to 3600, got {seconds!r}")
+        check_name(name)
+        check_choice(if_changed, "if_changed", get_args(IfChanged))
+        check_choice(unreachable, "unreachable", get_args(Unreachable))
         if starts not in ("fresh", None):
-            raise ValueError(
-                f"starts: expected 'fresh' for a table on an engine, got {starts!r}; "
-                "the engine forgets each key once it is like new, and decides by that"
-            )
-        if (hosts is not None) != (unreachable == "share"):
-            raise ValueError(f"hosts: expected for unreachable='share' and only for it, got hosts={hosts!r}")
-        if hosts is not None:
-            checked_int(hosts, "hosts")
+            raise ValueError(f"starts: expected 'fresh' on an engine, which forgets a key that is like new, got {starts!r}")
+        options = Options(url, name, timeout, unreachable, hosts, remember)
+        options.check()
         table = cls(max_keys=1)  # of this process's copy of the metadata
-        table._storage = ValkeyStorage(Options(url, name, timeout, unreachable, hosts, remember))
+        table._storage = ValkeyStorage(options)
         table.if_changed = if_changed
         table.version = None if version is None else checked_int(version, "version", least=0)
         return table
 
     @classmethod
+    def at(cls, place: str, part: str = "", *, max_keys: int | None = None, **options: Any) -> "Table":
+        """Name a table by a text, as configurations have it.
+
+        Args:
+            place: `shared:NAME`, `file:FOLDER`, or the URL of an engine with the table's name in its query and, if
+                wanted, other arguments of `valkey`: `valkey://host:6379/0?name=api&timeout=0.1`.
+            part: which of the tables there; it ends the name.
+            max_keys: of a table on this host. On an engine its memory is the bound.
+            options: arguments of `valkey` that the URL may replace.
+        """
+        kind, _, base = place.partition(":")
+        if base.startswith("//"):
+            from ._storage.valkey.options import split_url
+
+            url, named = split_url(place)
+            named["name"] += f".{part}" if part else ""
+            return cls.valkey(url, **{**options, **named})
+        if kind == "shared":
+            return cls.shared(f"{base}.{part}" if part else base, max_keys=max_keys)
+        if kind != "file" or not part:
+            raise ValueError(f"tables: expected memory, shared:NAME, file:FOLDER or an engine's URL, got {place!r}")
+        os.makedirs(base, exist_ok=True)
+        return cls.open(os.path.join(base, f"{part}.tbl"), max_keys=max_keys)
+
+    @classmethod
     def names(cls) -> list[str]:
         """Return the names of this host's tables in shared memory."""
         found = (path.name.removeprefix(SHARED_PREFIX) for path in shared_folder().glob(f"{SHARED_PREFIX}*"))
-        return sorted(filter(_NAME.fullmatch, found))
+        return sorted(filter(NAME.fullmatch, found))
 
     @property
     def path(self) -> Path | None:
@@ -370,16 +389,6 @@ class Table:
     def __repr__(self) -> str:
         in_process = self.path is None and self.remote is None
         return f"Table(max_keys={self.max_keys or MAX_KEYS})" if in_process else repr(self._storage)
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"name: expected up to 200 letters, digits, '_', '.' and '-', got {name!r}")
-
-
-def _check_choice(given: object, argument: str, choices: tuple[str, ...]) -> None:
-    if given not in choices:
-        raise ValueError(f"{argument}: expected one of {', '.join(map(repr, choices))}, got {given!r}")
 
 
 def _renew_locks() -> None:

@@ -26,7 +26,7 @@ from .._storage.metadata import (
     slots_for,
     window_for,
 )
-from ..errors import CorruptTable, TableFull
+from ..errors import CorruptTable, TableFull, check_choice
 from ..quota import Quota
 from .parameters import read_parameters, restate
 
@@ -220,8 +220,7 @@ cdef class Attachment(Limited):
     cdef int change_quota(self, object parameters, object counts) except -1:
         """Give the table another quota."""
         cdef CompiledRule old
-        if counts not in COUNTS:
-            raise ValueError(f"counts: expected one of {', '.join(map(repr, COUNTS))}, got {counts!r}")
+        check_choice(counts, "counts", COUNTS)
         while True:
             self.refresh()
             old = self.current()

@@ -77,7 +77,6 @@ class Refusals:
     def __init__(self, longest: float) -> None:
         self._longest = longest
         self._seen: dict[bytes, tuple[float, Answer]] = {}
-        self.count = 0
 
     def recall(self, request: Asked) -> Answer | None:
         """Return the answer to a request that the engine would refuse."""
@@ -90,7 +89,7 @@ class Refusals:
         if later is None:
             self._seen.pop(request.name, None)
         else:
-            self.count += 1
+            request.limiter.table.remote.remembered += 1
         return later
 
     def note(self, answer: Answer) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .._limiter import taking
 from .._limiter.decision import Decision
 from ..composite import All, costs_for
 from ..errors import TableUnreachable
@@ -115,6 +116,9 @@ class RemoteAll(All):
     async def hit_async(self, key: Any, cost: Any = 1, *, costs: Any = None, now: Any = None) -> Decision:
         self._refuse_now(now)
         return await self._hit_async(Plan(self, self._keys(key), self._costs(cost, costs)))
+
+    async def take_async(self, key: Any, most: Any, *, now: Any = None) -> Decision:
+        return await taking.take_async(self, key, most, now=now)
 
     def _hit(self, plan: Plan) -> Decision:
         refused = plan.refused_without_asking()
@@ -239,6 +243,14 @@ class RemoteAll(All):
         booking = await self.reserve_async(key, cost, costs=costs, max_delay=timeout)
         check_turn(self, key, booking, timeout)
         await sleep_until_turn(booking)
+
+    async def block_async(self, key: Any, seconds: Any) -> None:
+        for limiter in self.limiters:
+            await limiter.block_async(key, seconds)
+
+    async def unblock_async(self, key: Any) -> None:
+        for limiter in self.limiters:
+            await limiter.unblock_async(key)
 
     async def refund_async(self, key: Any, cost: Any = 1, *, costs: Any = None) -> None:
         for limiter, amount in zip(self.limiters, self._costs(cost, costs), strict=True):

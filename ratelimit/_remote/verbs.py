@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._limiter import taking
 from .._limiter.decision import VERDICT, Decision
 from .._limiter.parameters import options_of
 from ..errors import CostExceedsLimit, TableFull, TableUnreachable, WaitTimeout
@@ -16,6 +17,7 @@ from .request import Answer, Asked, current_parameters, engine_key, forget_keys,
 from .reservation import RemoteReservation, booked, not_booked
 
 HIT, RESERVE, CHARGE, REFUND = 0, 1, 2, 3
+BLOCK, UNBLOCK = 5, 6
 Failure = TableUnreachable, TableFull
 
 
@@ -47,6 +49,9 @@ class RemoteVerbs:
     def peek(self, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
         _refuse_now(self, now)
         return self._hit(request_of(self, key, cost, quota=quota, looks=True))
+
+    async def take_async(self, key: Any, most: Any, *, quota: Any = None, now: Any = None) -> Decision:
+        return await taking.take_async(self, key, most, quota=quota, now=now)
 
     def _hit(self, request: Asked) -> Decision:
         decision = self._recalled(request)
@@ -145,10 +150,21 @@ class RemoteVerbs:
         self.table.remote.publish(lambda: self._change_rate_here(quota, counts))
 
     def block(self, key: Any, seconds: Any, *, quota: Any = None) -> None:
-        raise TypeError(f"block: {self.table!r} keeps its keys on an engine, where keys cannot be blocked yet")
+        ask(self.table.remote, [[self._held(key, BLOCK, seconds, quota)]])
+
+    async def block_async(self, key: Any, seconds: Any, *, quota: Any = None) -> None:
+        await ask_async(self.table.remote, [[self._held(key, BLOCK, seconds, quota)]])
 
     def unblock(self, key: Any) -> None:
-        raise TypeError(f"unblock: {self.table!r} keeps its keys on an engine, where keys cannot be blocked yet")
+        ask(self.table.remote, [[self._held(key, UNBLOCK)]])
+
+    async def unblock_async(self, key: Any) -> None:
+        await ask_async(self.table.remote, [[self._held(key, UNBLOCK)]])
+
+    def _held(self, key: Any, verb: int, seconds: Any = 0, quota: Any = None) -> Asked:
+        request = request_of(self, key, quota=quota, verb=verb, max_delay=seconds)
+        self._refusals.forget(request.name)
+        return request
 
     def _given_up(self) -> Any:
         """Let what gives back fail without an error while the engine is away, except with unreachable="raise"."""

@@ -156,7 +156,7 @@ class RateLimitMiddleware:
             await self._app(scope, receive, send)
             return
         connection = Connection(scope, self._client_address)
-        if self._is_plain and self._limiter is not None:
+        if self._is_plain and self._limiter is not None and not self._limiter._is_remote:
             ruling: Ruling | None = self._guard.decide(self._limiter, connection.address, self._cost)
         else:
             ruling = await self._rules.decide_async(connection, self._counts)
@@ -198,7 +198,7 @@ class RateLimitMiddleware:
             await self._app(connection.scope, receive, self._with_fields(ruling, send_and_note))
         finally:
             if not await resolved(count_if(connection, status)):
-                ruling.refund()
+                await ruling.refund_async()
 
     def _with_fields(self, ruling: Ruling, send: Send) -> Send:
         """Return `send` with the fields about limits."""
@@ -213,7 +213,7 @@ class RateLimitMiddleware:
             nonlocal closed
             message = {} if closed else await receive()
             if not closed and message["type"] == "websocket.receive":
-                closed = not self._guard.decide(limiter, ruling.key).allowed
+                closed = not (await self._guard.decide_async(limiter, ruling.key)).allowed
                 if closed:
                     await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "too many messages"})
             return {"type": "websocket.disconnect", "code": POLICY_VIOLATION} if closed else message

@@ -66,6 +66,8 @@ class Check:
             try:
                 decision = self.limiter.hit(key or "", cost)
                 result = "allowed" if decision.allowed else self._refused
+                if result == "refused" and decision.source == "fallback":
+                    result = "failed_closed"
             except Exception:
                 self._report()
                 result = self._failed

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from .._configuration.base import model
-from .._configuration.fields import ByName, Check, Flag, Many, Shorthand, Text, Whole, matching, no_names
+from .._configuration.fields import ENGINE_URL, ByName, Check, Flag, Many, Shorthand, Text, Whole, matching, no_names
 from .._configuration.problems import ConfigurationError, Problem, expected, problems_of
 from .._configuration.tree import Tree, located
 from ..contrib._addresses import ClientAddress
@@ -161,9 +161,14 @@ class Configuration:
     headers: Literal["draft", "legacy", "none"] = "draft"
     """The header fields of answers: RateLimit and RateLimit-Policy, or X-RateLimit-..., or none of them."""
     tables: Annotated[
-        Text, matching(r"memory|shared:[A-Za-z0-9_][A-Za-z0-9_.-]*|file:.+", "memory, shared:NAME or file:FOLDER")
+        Text,
+        matching(
+            rf"memory|shared:[A-Za-z0-9_][A-Za-z0-9_.-]*|file:.+|{ENGINE_URL}",
+            "memory, shared:NAME, file:FOLDER or valkey://HOST:PORT/0?name=NAME",
+        ),
     ] = "memory"
-    """Where counts are kept: `memory` until it ends, `shared:NAME` until the host restarts, `file:FOLDER`."""
+    """Where counts are kept: `memory` until it ends, `shared:NAME` until the host restarts, `file:FOLDER`, or
+    `valkey://HOST:PORT/0?name=NAME` on a Valkey or Redis server, for several hosts."""
     max_keys: Annotated[Whole, Check("from 1 to 1000000000", lambda n: 1 <= n <= 10**9)] = 1_000_000
     """How many keys each limit can have live at once."""
 

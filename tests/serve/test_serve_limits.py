@@ -205,7 +205,7 @@ WRONG = {
     "limits: {api: {limit: 1/minute, shadow: 1}}": "limits.api.shadow: expected true or false, got 1",
     "limits: {api: {limit: 1/minute, burst: 3}}": "limits.api: unknown name 'burst'",
     "limits: {api: 1/minute}\nheaders: old": "headers: expected one of draft, legacy, none, got 'old'",
-    "limits: {api: 1/minute}\ntables: redis://": "tables: expected memory, shared:NAME or file:FOLDER, got 'redis://'",
+    "limits: {api: 1/minute}\ntables: redis": "tables: expected memory, shared:NAME, file:FOLDER or valkey://HOST:PORT/0?name=NAME, got 'redis'",
     "limits: {api: 1/minute}\nmax_keys: 0": "max_keys: expected from 1 to 1000000000, got 0",
     "limits: {api: 1/minute}\ntrusted_proxies: [localhost]": "trusted_proxies: expected addresses or networks, got ['localhost']",
     "limits: {api: 1/minute}\nport: 80": "unknown name 'port'",

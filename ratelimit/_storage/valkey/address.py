@@ -127,7 +127,7 @@ def _of_url(url: str) -> Address:
     parts = urlsplit(url)
     scheme, _, topology = parts.scheme.partition("+")
     if scheme not in SCHEMES:
-        raise ValueError(f"url: {unknown('scheme', parts.scheme, SCHEMES)}, got {shortened(_without_password(url))}")
+        raise ValueError(f"url: {unknown('scheme', parts.scheme, SCHEMES)}, got {shortened(without_password(url))}")
     if topology == "cluster":
         raise ValueError("url: expected a single server or +sentinel, got +cluster, which is not supported yet")
     if topology not in ("", "sentinel"):
@@ -180,7 +180,7 @@ def _hosts(where: str, default_port: int) -> list[tuple[str, int]]:
     return found
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     before, at, after = url.rpartition("@")
     return f"{before.partition('://')[0]}://...@{after}" if at else url
 

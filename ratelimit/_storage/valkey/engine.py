@@ -8,7 +8,7 @@ import os
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from .breaker import Breaker
 
 MOST_KEYS = 128  # of one call of the script
 MOST_IDLE = 64  # connections that are kept
+SCANNED = 1_000  # keys at which an engine looks at once
 
 Command = tuple[Any, ...]
 Label = tuple[bytes, Callable[[bytes | None], None]]  # a key that is read along, and what to do with its value
@@ -102,6 +103,13 @@ class Engine:
             raise self.problem(error) from error
         self.breaker.succeeded()
         return replies
+
+    def scan(self, pattern: bytes) -> Iterator[list[bytes]]:
+        """Go through the keys that match a pattern; the engine looks at all its keys for that, some at a time."""
+        cursor: bytes | None = None
+        while cursor != b"0":
+            cursor, keys = self.run([("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", SCANNED)])[0]
+            yield keys
 
     def problem(self, error: Exception) -> Exception:
         """Return the error for an error that the engine replied."""
