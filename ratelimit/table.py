@@ -145,7 +145,8 @@ class Table:
 
         Args:
             url: `valkey://user:password@host:6379/0`, with TLS `valkeys://`, with Sentinel
-                `valkey+sentinel://host,host/service`; `redis` may replace `valkey`. Or a client of valkey-py or
+                `valkey+sentinel://host,host/service`, of a cluster `valkey+cluster://host,host`; `redis` may replace
+                `valkey`. Or a client of valkey-py or
                 redis-py, whose address and credentials are used.
             name: as for `shared`.
             timeout: seconds within which a decision connects, sends and receives.
