@@ -1,7 +1,7 @@
 """Draw the pictures of the documentation: `python docs/pictures.py` writes them to docs/pictures.
 
-Every mark is a decision of the library on the same made-up requests, whose timestamps are passed as `now=`. Each picture
-has a dark twin, `NAME-dark.svg`: the same shapes in the colours of `DARK`.
+Every mark is a decision of the library on the same made-up requests, whose timestamps are passed as `now=`. Each
+picture has a dark twin, `NAME-dark.svg`: the same shapes in the colours of `DARK`.
 """
 
 import random
@@ -239,8 +239,8 @@ def save(figure, name, folder=Path(__file__).parent / "pictures"):
 def use_style():
     """Set what all pictures have in common.
 
-    Text is outlines, so that it looks the same without the font; ids and date are fixed, so that the same decisions give
-    the same file.
+    Text is outlines, so that it looks the same without the font; ids and date are fixed, so that the same decisions
+    give the same file.
     """
     mpl.use("svg")
     names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Check that each link of a built site leads to a page of it, and each fragment to a place: scripts/check_links.py FOLDER.
+"""Check that each link of a built site leads to a page of it, and each fragment to a place.
+
+    scripts/check_links.py FOLDER
 
 Links to other hosts are not followed. Exit status: 1 if a link is dead.
 """

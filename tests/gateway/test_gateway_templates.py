@@ -370,9 +370,13 @@ Resources:
         (0, "DefinitionBody: {paths: {/b: {get: {}}}}", "paths['/b'].get", "no integration and no event"),
         (0, "GatewayResponses: {WAF_FILTERED: {StatusCode: 403}}", "GatewayResponses.WAF_FILTERED", "do not occur"),
         (0, "GatewayResponses: {DEFAULT_4XX: {StatusCode: 200}}", "GatewayResponses.DEFAULT_4XX", "400 to 599"),
+        (1, "Layers: ['arn:aws:lambda:us-east-1:1:layer:Tools:3'],", "F.Properties", "the layer 'arn:aws:lambda"),
+        (1, "FileSystemConfigs: [{LocalMountPath: /mnt/a}],", "F.Properties", "is not mounted"),
         (2, "RequestModel: {Model: M, ValidateBody: true}", "RequestModel.ValidateBody", "requests are not validated"),
         (2, "Unheard: 1", "Properties.Unheard", "no effect"),
         (3, "Policy: {Statement: []}", "Rest.Properties.Policy", "every caller is admitted"),
+        (0, "Auth: closed", "Api.Properties.Auth", "expected names and their values, got 'closed'"),
+        (3, "Name: twice", "Rest.Properties", "duplicate name 'Name' (first in line 7); the last one is used"),
         (4, "RequestValidatorId: v", "Get.Properties.RequestValidatorId", "requests are not validated"),
         (4, "Unheard: 1", "Get.Properties.Unheard", "no effect"),
     ],
@@ -383,6 +387,16 @@ def test_a_property_without_effect_is_a_warning(tmp_path, position, given, path,
     (warning,) = [one for one in Document.read(file, Options()).warnings if "no stage" not in one]
     assert path in warning
     assert reason in warning
+
+
+def test_a_vpc_link_answers_501(tmp_path):
+    file = tmp_path / "template.yaml"
+    text = REST % ("", "", "", "", "")
+    linked = "{Type: HTTP_PROXY, ConnectionType: VPC_LINK, IntegrationHttpMethod: GET, Uri: 'http://10.0.0.1'}"
+    file.write_text(text.replace("{Type: MOCK}", linked))
+    document = Document.read(file, Options())
+    assert routes(document)["Rest GET /"] == NONE
+    assert any("a VPC link is not emulated" in warning for warning in document.warnings)
 
 
 def test_no_warning_for_properties_that_change_no_answer(tmp_path):

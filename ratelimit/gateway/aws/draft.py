@@ -165,7 +165,9 @@ class Draft:
             made["environment"] = environment
         made["timeout"] = as_number(properties.get("Timeout", 3))
         made["memory"] = as_number(properties.get("MemorySize", 128))
-        layers = [folder for one in as_list(properties.get("Layers")) if (folder := self._layer(one))]
+        layers = [folder for one in as_list(properties.get("Layers")) if (folder := self._layer(one, resource.path))]
+        if properties.get("FileSystemConfigs"):
+            self.template.note(resource.path, f"the file system of {name} is not mounted")
         return {**made, "layers": layers} if layers else made
 
     def _environment(self, shared: Any, own: Mapping[str, Any]) -> dict[str, str]:
@@ -175,10 +177,13 @@ class Draft:
             found.update({str(name): _as_text(value) for name, value in variables.items()})
         return found
 
-    def _layer(self, name: Any) -> str | None:
+    def _layer(self, name: Any, path: Path) -> str | None:
         layer = self.template.resources.get(str(name))
         uri = layer.get("ContentUri") if layer is not None else None
-        return uri if isinstance(uri, str) and not uri.startswith("s3:") else None
+        if isinstance(uri, str) and not uri.startswith("s3:"):
+            return uri
+        self.template.note(path, f"the layer {str(name)!r} is not here: what it holds must be installed")
+        return None
 
     # --- the result
 

@@ -75,6 +75,8 @@ def seconds(milliseconds: Any) -> Any:
 def _proxy(
     draft: Draft, api: ApiDraft, key: str, kind: str, integration: Mapping[str, Any], uri: str, path: Path
 ) -> dict[str, Any]:
+    if str(integration.get("connectionType", "")).upper() == "VPC_LINK":
+        return draft.not_implemented(path, "a VPC link is not emulated")
     if not re.match(r"https?://[^/]", uri):
         return draft.not_implemented(path, f"the backend {uri!r} cannot be reached from here")
     templates = as_mapping(integration.get("requestTemplates"))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..._configuration.problems import Path
+from ..._configuration.problems import Path, expected
 from .openapi import operations
 from .template import Template, as_mapping
 
@@ -96,11 +96,20 @@ def _note_api(template: Template, properties: Mapping[str, Any], kind: str, path
             template.note((*path, "MethodSettings", position), "answers are not cached")
 
 
+# The properties whose value is an object; another value has no effect.
+_OBJECTS = (
+    "Auth Body CanarySetting DefaultRouteSettings DefinitionBody Domain GatewayResponses Integration RequestModel"
+    " RouteSettings Routes StageVariables Variables"
+)
+
+
 def _note(template: Template, properties: Mapping[str, Any], read: str, path: Path) -> None:
     for name, value in properties.items():
         unused = name not in read.split() and name not in _APART.split() and not name.startswith("Fn::")
         if unused and value not in (None, False, "false", [], {}, "HEADER"):
             template.note((*path, name), _REASONS.get(name, "this property has no effect here"))
+        elif name in _OBJECTS.split() and value is not None and not isinstance(value, dict):
+            template.note((*path, name), f"this property has no effect: {expected('names and their values', value)}")
 
 
 def _note_extensions(template: Template, values: Mapping[str, Any], path: Path) -> None:

@@ -81,9 +81,9 @@ class Template:
     def __init__(self, tree: TemplateTree, folder: FilePath, parameters: Mapping[str, str]) -> None:
         self.tree = tree
         self.folder = folder
-        self.notes: list[Problem] = []
         self._problems = Problems()
         self._raw = as_mapping(tree.value())
+        self.notes: list[Problem] = list(tree.notes)
         self.is_sam = "AWS::Serverless-2016-10-31" in as_list(self._raw.get("Transform"))
         self._given = as_mapping(self._raw.get("Resources"))
         self._edges: dict[str, set[str]] = {}
@@ -121,7 +121,10 @@ class Template:
         try:
             tree = TemplateTree()
             tree.compose(file.read_bytes())
-            return self._resolver.resolve(tree.value(), path)
+            value = tree.value()
+            for one in tree.notes:
+                self.note(path, f"{text}:{one.line}: {one}")
+            return self._resolver.resolve(value, path)
         except ConfigurationError as error:
             raise ConfigurationError(Problem(path, f"{text}: {one}") for one in error.problems) from error
         except (OSError, ValueError):
