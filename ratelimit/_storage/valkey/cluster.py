@@ -1,4 +1,4 @@
-"""A cluster: each key has a slot, and each slot a server. What is asked goes to all servers at once.
+"""A cluster: each key has a slot, and each slot a server. Requests go to all servers at once.
 
 A script decides keys of one slot only. So the requests for each slot are a command of their own, and all commands for
 one server are one write.
@@ -139,9 +139,7 @@ class Cluster:
 
     def _label_calls(self, labels: Sequence[Label]) -> Iterator[Call]:
         for key, use in labels:
-            yield Call(
-                ("GET", key), self.slot_of(key), lambda reply, use=use: isinstance(reply, Exception) or use(reply)
-            )
+            yield Call(("GET", key), self.slot_of(key), partial(_follow, use))
 
     def _slot_of_command(self, command: Command) -> int:
         key = {"TIME": None, "CONFIG": None, "EVAL": 3}.get(command[0], 1)
