@@ -43,8 +43,6 @@ MAX_PARTS = 16  # limits that one description may have
 MAX_KEYS_BITS = 48  # keeps the size in bytes far below 64 bits
 IfChanged = Literal["raise", "keep", "scale", "reset", "follow"]
 Unreachable = Literal["deny", "allow", "raise", "share"]
-
-
 _tables: "weakref.WeakSet[Table]" = weakref.WeakSet()
 
 
@@ -156,7 +154,8 @@ class Table:
 
         Args:
             url: `valkey://user:password@host:6379/0`, with TLS `valkeys://`, with Sentinel
-                `valkey+sentinel://host,host/service`; `redis` may replace `valkey`. Or a client of valkey-py or
+                `valkey+sentinel://host,host/service`, of a cluster `valkey+cluster://host,host`; `redis` may replace
+                `valkey`. Or a client of valkey-py or
                 redis-py, whose address and credentials are used.
             name: as for `shared`.
             timeout: seconds within which a decision connects, sends and receives.
@@ -175,7 +174,7 @@ class Table:
         check_choice(if_changed, "if_changed", get_args(IfChanged))
         check_choice(unreachable, "unreachable", get_args(Unreachable))
         if starts not in ("fresh", None):
-            raise ValueError(f"starts: expected 'fresh' on an engine, which forgets a key that is like new, got {starts!r}")
+            raise ValueError(f"starts: expected 'fresh' on an engine, which forgets idle keys, got {starts!r}")
         options = Options(url, name, timeout, unreachable, hosts, remember)
         options.check()
         table = cls(max_keys=1)  # of this process's copy of the metadata

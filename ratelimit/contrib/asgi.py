@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .._addresses import client_key
-from .._limiter.headers import Style, limit_fields
+from .._limiter.decision import limit_fields
+from .._limiter.headers import Style
 from ._addresses import ClientAddress
 from ._answers import refusal
 from ._policy import AnyLimiter, Ruling, check_function, resolved
