@@ -66,8 +66,10 @@ bench: $(BUILT) $(VENV)/.group-bench  ## pytest-benchmark over every scenario, a
 bench-check: $(BUILT) $(VENV)/.group-bench  ## the same, each only once: do they work?
 	$(BIN)/python -m pytest benchmarks --benchmark-disable
 
-bench-page: $(BUILT) $(VENV)/.group-bench  ## measure docs/benchmarks.md again (a quarter of an hour)
-	$(BIN)/ratelimit bench --json docs/benchmarks.json --markdown docs/benchmarks.md
+bench-page: $(BUILT) $(VENV)/.group-bench $(VENV)/.group-docs  ## measure docs/benchmarks.md again (a quarter of an hour)
+	$(BIN)/ratelimit bench --json docs/benchmarks.json
+	$(BIN)/python docs/benchmark_pages.py
+	$(BIN)/python docs/benchmark_pictures.py
 
 free-threaded:  ## the tests that race, on a CPython without the GIL, which is built once (needs root's apt-get or its packages)
 	scripts/test-free-threaded

@@ -10,15 +10,14 @@ import numpy as np
 from .._limiter import taking
 from .._limiter.decision import VERDICT, Decision
 from .._limiter.parameters import options_of
-from ..errors import CostExceedsLimit, TableFull, TableUnreachable, WaitTimeout
-from .asking import Refusals, Requests, ask, ask_async
+from ..errors import CostExceedsLimit, TableUnreachable, WaitTimeout
+from .asking import FAILURES, Refusals, Requests, ask, ask_async, ask_each
 from .fallback import Fallback
 from .request import Answer, Asked, current_parameters, engine_key, forget_keys, request_of
 from .reservation import RemoteReservation, booked, not_booked
 
 HIT, RESERVE, CHARGE, REFUND = 0, 1, 2, 3
 BLOCK, UNBLOCK = 5, 6
-Failure = TableUnreachable, TableFull
 
 
 class RemoteVerbs:
@@ -59,7 +58,7 @@ class RemoteVerbs:
             return decision
         try:
             return self._decided(ask(self.table.remote, [[request]])[0][0])
-        except Failure as error:
+        except FAILURES as error:
             return self._fallback.decide(request, error)
 
     async def allow_async(self, key: Any, /) -> bool:
@@ -79,7 +78,7 @@ class RemoteVerbs:
             return decision
         try:
             return self._decided((await ask_async(self.table.remote, [[request]]))[0][0])
-        except Failure as error:
+        except FAILURES as error:
             return self._fallback.decide(request, error)
 
     def _recalled(self, request: Asked) -> Decision | None:
@@ -96,14 +95,14 @@ class RemoteVerbs:
         request = request_of(self, key, cost, verb=RESERVE, max_delay=max_delay)
         try:
             return booked(ask(self.table.remote, [[request]])[0])
-        except Failure as error:
+        except FAILURES as error:
             return not_booked([request], self._fallback.book(request, error), error)
 
     async def reserve_async(self, key: Any, cost: Any = 1, *, max_delay: Any = None) -> RemoteReservation:
         request = request_of(self, key, cost, verb=RESERVE, max_delay=max_delay)
         try:
             return booked((await ask_async(self.table.remote, [[request]]))[0])
-        except Failure as error:
+        except FAILURES as error:
             return not_booked([request], self._fallback.book(request, error), error)
 
     def wait(self, key: Any, cost: Any = 1, timeout: Any = None) -> None:
@@ -189,12 +188,11 @@ class RemoteVerbs:
         decisions: list[Any] = [self._recalled(request) for request in requests]
         asked = [i for i, decision in enumerate(decisions) if decision is None]
         groups: list[Requests] = [[requests[i]] for i in asked]
-        try:
-            for i, [answer] in zip(asked, ask(self.table.remote, groups), strict=True):
-                decisions[i] = self._decided(answer)
-        except Failure as error:
-            for i in asked:
-                decisions[i] = decisions[i] or self._fallback.decide(requests[i], error)
+        for i, result in zip(asked, ask_each(self.table.remote, groups), strict=True):
+            if isinstance(result, Exception):
+                decisions[i] = self._fallback.decide(requests[i], result)
+            else:
+                decisions[i] = self._decided(result[0])
         return decisions
 
     # --- what it was made with

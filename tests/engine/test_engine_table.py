@@ -188,7 +188,7 @@ def test_names_the_reason_where_a_verb_is_missing(table):
         ("valkey://a/x", "number of a database"),
         ("valkey://a:x", "host:port"),
         ("valkey://a?retries=3", "unknown setting 'retries'"),
-        ("valkey+cluster://a", "not supported"),
+        ("valkey+cluster://a/3", "no database but 0"),
         ("valkey+sentinel://a", "service"),
     ],
 )
