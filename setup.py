@@ -12,7 +12,7 @@ debug = bool(os.environ.get("RATELIMIT_DEBUG"))  # checks of bounds and overflow
 
 # Symbols would be four fifths of a wheel. The code of each request is compiled for speed: with -O2, `allow` takes a
 # fifth longer than with -O3. All other modules are compiled for size. C needs no tables for unwinding.
-fast = {"_core", "algorithms", "composite", "batch", "decision", "chain", "fields", "head"}
+fast = {"_core", "spending", "algorithms", "composite", "batch", "decision", "chain", "fields", "head"}
 fast |= {"_counting", "_grouped", "_scanning", "_loops"}
 
 

@@ -138,6 +138,7 @@ class Table:
         unreachable: Unreachable = "deny",
         hosts: int | None = None,
         remember: float = 1.0,
+        lease: float | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
     ) -> "Table":
@@ -154,6 +155,8 @@ class Table:
             hosts: for `"share"`, how many processes share the limit.
             remember: for at most so many seconds a refused key is refused again without a request to the engine; 0
                 asks each time. Quota that another process gives back meanwhile is noticed after that time.
+            lease: seconds for which a host takes in advance what it spends on a key, to decide without a request to the
+                engine. The same on all hosts; hosts.md has its price. None asks for each decision.
             if_changed, version: as for Table.
         """
         from ._storage.valkey.storage import Options, ValkeyStorage  # so that only its users load it
@@ -161,7 +164,8 @@ class Table:
         _check_name(name)
         _check_choice(if_changed, "if_changed", get_args(IfChanged))
         _check_choice(unreachable, "unreachable", get_args(Unreachable))
-        for seconds, least, argument in (timeout, 0.001, "timeout"), (remember, 0, "remember"):
+        given = (timeout, 0.001, "timeout"), (remember, 0, "remember"), (1 if lease is None else lease, 0.001, "lease")
+        for seconds, least, argument in given:
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= 3_600:
                 raise ValueError(f"{argument}: expected seconds from {least} to 3600, got {seconds!r}")
         if (hosts is not None) != (unreachable == "share"):
@@ -169,7 +173,7 @@ class Table:
         if hosts is not None:
             checked_int(hosts, "hosts")
         table = cls(max_keys=1)  # of this process's copy of the metadata
-        table._storage = ValkeyStorage(Options(url, name, timeout, unreachable, hosts, remember))
+        table._storage = ValkeyStorage(Options(url, name, timeout, unreachable, hosts, remember, lease))
         table.if_changed = if_changed
         table.version = None if version is None else checked_int(version, "version", least=0)
         return table

@@ -59,6 +59,7 @@ end
 local function decide(q, s, at_us, at_lo)
   local algorithm, verb = ALGORITHMS[q[1]], q[2]
   local after = s
+  if verb >= GRANT then return decide_lease(q, s) end
   if verb == HIT or verb == PEEK then
     local ok, a, b, c = algorithm.hit(q, s)
     return ok and DONE or REFUSED, ok and { a, b, c } or s, NOW, 0
@@ -86,6 +87,7 @@ end
 
 local function decide_log(q, key, newest, pending, at)
   local verb = q[2]
+  if verb >= GRANT then return decide_log_lease(q, key, newest, pending) end
   if verb == HIT or verb == PEEK then
     return log_ready(q, key, NOW, pending) == NOW and DONE or REFUSED, NOW
   end
@@ -131,8 +133,8 @@ local function perform(group)
   for _, one in ipairs(group) do
     local q, key = one.q, one.key
     if q[1] == SLIDING_LOG then
-      one.status, one.at_us = decide_log(q, key, one.newest, pending[key] or 0, at_us + (at_ns > 0 and 1 or 0))
-      one.at_lo = 0
+      local at = at_us + (at_ns > 0 and 1 or 0)
+      one.status, one.at_us, one.at_lo = decide_log(q, key, one.newest, pending[key] or 0, at)
       if one.status == DONE then pending[key] = (pending[key] or 0) + q[6] end
     else
       local us, lo = at_us, 0
@@ -151,7 +153,7 @@ local function commit(group)
     if q[2] ~= PEEK and one.status == DONE then
       if q[1] ~= SLIDING_LOG then
         one.seen.s, one.seen.dirty, one.seen.q = one.after, true, q
-      elseif q[2] <= CHARGE then
+      elseif q[2] <= CHARGE or q[2] == GRANT then
         one.newest = log_push(q, key, one.at_us, one.newest)
       end
     end
@@ -192,7 +194,7 @@ local function reply(one)
   end
   replies[#replies + 1] = struct.pack(
     '<dddddddddddd',
-    one.status or REFUSED, s[1], s[2], s[3], after[1], after[2], after[3], one.at_us, one.at_lo, x, y, z
+    one.status or REFUSED, s[1], s[2], s[3], after[1], after[2], after[3], one.at_us, one.at_lo or 0, x, y, z
   )
 end
 
