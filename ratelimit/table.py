@@ -146,7 +146,8 @@ class Table:
 
         Args:
             url: `valkey://user:password@host:6379/0`, with TLS `valkeys://`, with Sentinel
-                `valkey+sentinel://host,host/service`; `redis` may replace `valkey`. Or a client of valkey-py or
+                `valkey+sentinel://host,host/service`, of a cluster `valkey+cluster://host,host`; `redis` may replace
+                `valkey`. Or a client of valkey-py or
                 redis-py, whose address and credentials are used.
             name: as for `shared`.
             timeout: seconds within which a decision connects, sends and receives.
@@ -159,24 +160,44 @@ class Table:
                 engine. The same on all hosts; hosts.md has its price. None asks for each decision.
             if_changed, version: as for Table.
         """
-        from ._storage.valkey.storage import Options, ValkeyStorage  # so that only its users load it
+        from ._storage.valkey.options import Options  # so that only its users load it
+        from ._storage.valkey.storage import ValkeyStorage
 
         _check_name(name)
         _check_choice(if_changed, "if_changed", get_args(IfChanged))
         _check_choice(unreachable, "unreachable", get_args(Unreachable))
-        given = (timeout, 0.001, "timeout"), (remember, 0, "remember"), (1 if lease is None else lease, 0.001, "lease")
-        for seconds, least, argument in given:
-            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= 3_600:
-                raise ValueError(f"{argument}: expected seconds from {least} to 3600, got {seconds!r}")
-        if (hosts is not None) != (unreachable == "share"):
-            raise ValueError(f"hosts: expected for unreachable='share' and only for it, got hosts={hosts!r}")
-        if hosts is not None:
-            checked_int(hosts, "hosts")
+        options = Options(url, name, timeout, unreachable, hosts, remember, lease)
+        options.check()
         table = cls(max_keys=1)  # of this process's copy of the metadata
-        table._storage = ValkeyStorage(Options(url, name, timeout, unreachable, hosts, remember, lease))
+        table._storage = ValkeyStorage(options)
         table.if_changed = if_changed
         table.version = None if version is None else checked_int(version, "version", least=0)
         return table
+
+    @classmethod
+    def at(cls, place: str, part: str = "", *, max_keys: int | None = None, **options: Any) -> "Table":
+        """Name a table by a text, as configurations have it.
+
+        Args:
+            place: `shared:NAME`, `file:FOLDER`, or the URL of an engine with the table's name in its query and, if
+                wanted, other arguments of `valkey`: `valkey://host:6379/0?name=api&timeout=0.1`.
+            part: which of the tables there; it ends the name.
+            max_keys: of a table on this host. On an engine its memory is the bound.
+            options: arguments of `valkey` that the URL may replace.
+        """
+        kind, _, base = place.partition(":")
+        if base.startswith("//"):
+            from ._storage.valkey.options import split_url
+
+            url, named = split_url(place)
+            named["name"] += f".{part}" if part else ""
+            return cls.valkey(url, **{**options, **named})
+        if kind == "shared":
+            return cls.shared(f"{base}.{part}" if part else base, max_keys=max_keys)
+        if kind != "file" or not part:
+            raise ValueError(f"tables: expected memory, shared:NAME, file:FOLDER or an engine's URL, got {place!r}")
+        os.makedirs(base, exist_ok=True)
+        return cls.open(os.path.join(base, f"{part}.tbl"), max_keys=max_keys)
 
     @classmethod
     def names(cls) -> list[str]:

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from ..errors import TableFull, TableUnreachable
-from .asking import Requests, ask
+from .asking import Requests, ask_each
 from .request import Answer, return_of
 from .spending import monotonic
 
@@ -147,10 +146,7 @@ class Keeper:
                 storage = grant.limiter.table.remote
                 groups.setdefault(id(storage.engine), (storage, []))[1].append([request])
         for storage, requests in groups.values():
-            try:
-                ask(storage, requests)
-            except (TableUnreachable, TableFull):
-                continue  # it stays spent, which is stricter
+            ask_each(storage, requests)  # without an answer it stays spent, which is stricter
 
 
 keeper = Keeper()  # of this process

@@ -7,7 +7,8 @@ interval of length T was granted within T + L. The engine's rule leaves room for
 from .._engine.constants import Algorithm
 from .._limiter.parameters import RuleParameters
 
-WINDOWS = Algorithm.FIXED_WINDOW, Algorithm.FIRST_WINDOW  # a lease ends with its window, which costs nothing
+# A lease ends with its window, which costs nothing.
+WINDOWS = Algorithm.FIXED_WINDOW, Algorithm.FIRST_WINDOW, Algorithm.CALENDAR_WINDOW
 
 
 def price(parameters: RuleParameters, lease_us: int) -> int:
@@ -36,7 +37,7 @@ def check_lease(parameters: RuleParameters, lease_us: int) -> None:
         )
     raise ValueError(
         f"lease: expected none with quota {parameters.quota}; a TokenBucket, a FixedWindow and a SlidingLog with a "
-        "limit from 1 and periods of one length have leases"
+        "limit from 1 have leases"
     )
 
 

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from .._limiter.decision import Decision
 from .._storage.valkey.lease_file import open_leases
 from .._storage.valkey.leases import Leases
-from .asking import ask, ask_async
+from .asking import FAILURES, ask, ask_async, ask_each
 from .keeper import keeper
 from .lease_rule import can_be_leased, check_lease, engine_parameters
 from .request import Answer, Asked, current_parameters, refused_until, request_of
 from .spending import Spending, hash_of, monotonic
-from .verbs import Failure, RemoteVerbs, keys_and_costs
+from .verbs import RemoteVerbs, keys_and_costs
 
 AGAIN = 32  # a host asks for a key that is refused at most so many times in the length of a lease
 
@@ -72,7 +72,7 @@ class LeasedVerbs(Spending, RemoteVerbs):
         with self._turn(request) as turn:
             try:
                 return self._granted(ask(self.table.remote, [[request]])[0][0], turn)
-            except Failure as error:
+            except FAILURES as error:
                 return self._fallback.decide(request, error)
 
     async def _hit_async(self, request: Asked) -> Decision:
@@ -82,7 +82,7 @@ class LeasedVerbs(Spending, RemoteVerbs):
         with self._turn(request) as turn:
             try:
                 return self._granted((await ask_async(self.table.remote, [[request]]))[0][0], turn)
-            except Failure as error:
+            except FAILURES as error:
                 return self._fallback.decide(request, error)
 
     def _hit_many(self, keys: Any, costs: Any, *, brief: bool) -> list[Decision]:
@@ -100,12 +100,12 @@ class LeasedVerbs(Spending, RemoteVerbs):
             decisions.append(decision)
         turns = [self._begin(request) for _, request in requests]
         try:
-            answers = ask(self.table.remote, [[request] for _, request in requests])
-            for (i, _), turn, [answer] in zip(requests, turns, answers, strict=True):
-                decisions[i] = self._granted(answer, turn)
-        except Failure as error:
-            for i, request in requests:
-                decisions[i] = decisions[i] or self._fallback.decide(request, error)
+            results = ask_each(self.table.remote, [[request] for _, request in requests])
+            for (i, request), turn, result in zip(requests, turns, results, strict=True):
+                if isinstance(result, Exception):
+                    decisions[i] = self._fallback.decide(request, result)
+                else:
+                    decisions[i] = self._granted(result[0], turn)
         finally:
             for turn in turns:
                 self._leases.end_asking(turn.hashed, turn.end)
@@ -150,7 +150,7 @@ class LeasedVerbs(Spending, RemoteVerbs):
         if decision.allowed:
             self._add(answer, decision, turn, answer.asked.cost, answer.granted)
         elif decision.remaining == 0:
-            return self._held(decision, turn)
+            return self._refused(decision, turn)
         else:
             self._leases.correct(turn.hashed, decision.remaining)
         return decision
@@ -169,7 +169,7 @@ class LeasedVerbs(Spending, RemoteVerbs):
         if granted:
             keeper.watch(now if place is None else end, place, granted, self, answer, now)
 
-    def _held(self, decision: Decision, turn: Turn) -> Decision:
+    def _refused(self, decision: Decision, turn: Turn) -> Decision:
         """Refuse the key on this host until it has something to spend again; return the refusal."""
         longest, wait = round(self.table.remote.options.remember * 1e9), decision.more_after_ns
         if wait is None or not longest:
@@ -199,7 +199,7 @@ class LeasedVerbs(Spending, RemoteVerbs):
                     self._add(answer, decision, turn, 0, 1 + answer.granted)
                 else:
                     again = monotonic() + leases.length // AGAIN
-        except Failure:
+        except FAILURES:
             again = monotonic() + leases.length // AGAIN  # requests find out themselves
         finally:
             leases.end_asking(hashed, end, again)
@@ -217,6 +217,10 @@ class LeasedVerbs(Spending, RemoteVerbs):
     def reset(self, key: Any) -> None:
         self._leases.forget(hash_of(self._leases, key))
         super().reset(key)
+
+    def _held(self, key: Any, verb: int, seconds: Any = 0, quota: Any = None) -> Asked:
+        self._leases.forget(hash_of(self._leases, key))
+        return super()._held(key, verb, seconds, quota)
 
     def change(self, quota: Any, *, counts: str = "keep") -> None:
         wanted = self._parameters(quota, base=current_parameters(self))  # type: ignore[attr-defined]

@@ -36,19 +36,17 @@ def request_of(
     """Put a request together, under the quota that is in force now.
 
     Args:
-        verb: HIT, RESERVE, CHARGE or REFUND.
+        verb: HIT, RESERVE, CHARGE, REFUND, BLOCK or UNBLOCK.
         brief: only whether it is carried out matters.
         looks: ask what would happen, without carrying it out.
-        max_delay: of a RESERVE, in seconds.
+        max_delay: of a RESERVE, in seconds; the length of a BLOCK.
         more: of a HIT, what is taken in advance at most.
     """
 
 def correction_of(limiter: Any, name: bytes, cost: int, booked: _Booking | None, whole: bool, last_only: bool) -> Asked:
     """Put together what takes `cost` of a booking back or, without a booking, what charges it."""
 
-def return_of(
-    limiter: Any, name: bytes, cost: int, revision: int, granted_us: int, held_us: int
-) -> Asked | None:
+def return_of(limiter: Any, name: bytes, cost: int, revision: int, granted_us: int, held_us: int) -> Asked | None:
     """Put together what gives back that was taken in advance; None if the quota has changed since.
 
     Args:

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .._addresses import client_key
-from .._limiter.headers import Style, limit_fields
+from .._limiter.decision import limit_fields
+from .._limiter.headers import Style
 from ._addresses import ClientAddress
 from ._answers import refusal
 from ._policy import AnyLimiter, Ruling, check_function, resolved
@@ -156,7 +157,7 @@ class RateLimitMiddleware:
             await self._app(scope, receive, send)
             return
         connection = Connection(scope, self._client_address)
-        if self._is_plain and self._limiter is not None:
+        if self._is_plain and self._limiter is not None and not self._limiter._is_remote:
             ruling: Ruling | None = self._guard.decide(self._limiter, connection.address, self._cost)
         else:
             ruling = await self._rules.decide_async(connection, self._counts)
@@ -198,7 +199,7 @@ class RateLimitMiddleware:
             await self._app(connection.scope, receive, self._with_fields(ruling, send_and_note))
         finally:
             if not await resolved(count_if(connection, status)):
-                ruling.refund()
+                await ruling.refund_async()
 
     def _with_fields(self, ruling: Ruling, send: Send) -> Send:
         """Return `send` with the fields about limits."""
@@ -213,7 +214,7 @@ class RateLimitMiddleware:
             nonlocal closed
             message = {} if closed else await receive()
             if not closed and message["type"] == "websocket.receive":
-                closed = not self._guard.decide(limiter, ruling.key).allowed
+                closed = not (await self._guard.decide_async(limiter, ruling.key)).allowed
                 if closed:
                     await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "too many messages"})
             return {"type": "websocket.disconnect", "code": POLICY_VIOLATION} if closed else message

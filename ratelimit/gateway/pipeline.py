@@ -4,6 +4,7 @@ import logging
 from typing import Any, Protocol
 
 from .access.guard import Guard
+from .compiled import CompiledRoute
 from .exchange import Exchange
 from .http.body import MEMORY
 from .http.errors import BadValue, ClientDisconnected, Refusal
@@ -11,7 +12,7 @@ from .http.headers import Headers
 from .http.request import Receive, Request, Send
 from .http.response import Response
 from .observability.meter import stopwatch_ns
-from .site import CompiledRoute, Site
+from .site import Site
 from .throttling.chain import Chain
 from .throttling.levels import LEVELS
 
@@ -70,22 +71,23 @@ async def admit(site: Site, guard: Guard, route: CompiledRoute, exchange: Exchan
     """Identify the client and spend its request; return the answer if it is refused.
 
     The levels that need no identity are spent before an authorizer is asked, so that clients cannot make it work
-    without bound, and stay spent when it denies. When the caller has a plan, they are given back and spent again,
-    all or nothing together with those of the plan.
+    without bound, and stay spent when it denies. When there are more levels for the caller, they are given back and
+    spent again, all or nothing together with those.
     """
     guard.check_address(exchange.request.client)
     if guard.authorizer is None:
         exchange.caller = await guard.identify(exchange)
         return throttle(site, route.chain_of(exchange.caller), route, exchange)
-    response = throttle(site, route.chain, route, exchange)
+    response = throttle(site, route.early, route, exchange)
     if response is not None:
         return response
+    spent = exchange.ruling is not None
     exchange.caller = await guard.identify(exchange)
     chain = route.chain_of(exchange.caller)
-    if chain is route.chain:
+    if chain is route.early:
         return None
-    if exchange.ruling is not None and route.chain is not None:
-        route.chain.give_back()
+    if spent and route.early is not None:
+        route.early.give_back(exchange)
     return throttle(site, chain, route, exchange)
 
 
@@ -94,7 +96,7 @@ def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Ex
     if chain is None:
         return None
     try:
-        exchange.ruling = ruling = chain.hit(site.limiter_failures, site.fails_open)
+        exchange.ruling = ruling = chain.hit(site.limiter_failures, site.fails_open, exchange)
     except Exception as error:
         site.limiter_failures("any", error)
         return refuse(site, exchange, Refusal("LIMITER_FAILURE", repr(error)))
@@ -104,6 +106,8 @@ def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Ex
         return None
     if route.meter is not None:
         route.meter.refuse(ruling.level)
+    if ruling.fallback:  # the client is not at fault
+        return refuse(site, exchange, Refusal("LIMITER_FAILURE", f"the engine of level {ruling.level} does not answer"))
     return refuse(site, exchange, REFUSALS[ruling.level])
 
 

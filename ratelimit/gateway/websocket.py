@@ -14,13 +14,14 @@ from .backends.aggregate import collect
 from .backends.proxy import ProxyIntegration
 from .backends.upstream_websocket import open_upstream
 from .clients import Clients
+from .compiled import CompiledApi, CompiledRoute
 from .exchange import Caller, Exchange
 from .http.errors import Refusal
 from .http.request import Receive, Send, WebSocketEvent, check_headers
 from .http.response import Response
 from .pipeline import Transport, begin, limit_headers, serve
 from .routing.router import WEBSOCKET, Destination
-from .site import CompiledApi, CompiledRoute, Site
+from .site import Site
 
 GOING_AWAY, TOO_BIG, BAD_GATEWAY = 1001, 1009, 1014  # close codes
 UNSENT = (1005, 1006)  # codes that stand for the absence of one

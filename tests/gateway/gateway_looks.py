@@ -5,6 +5,7 @@ The world is the folder, the port and the address of a backend that belong to on
 
 import asyncio
 import contextlib
+import copy
 import json
 from functools import cache
 from types import SimpleNamespace
@@ -19,8 +20,30 @@ from ratelimit.gateway.server import command, worker
 SERVED = {"apis": {"a": {"routes": {"GET /": {"mock": {"body": "x"}}}, "stages": {"$default": {}}}}}
 
 
+def configured(*changes):
+    """Return the base with fields replaced, each a place and its new fields; a field of None is removed."""
+    made = copy.deepcopy(SERVED)
+    for place, given in changes:
+        node = made
+        for name in place:
+            node = node.setdefault(name, {})
+        for name, value in given.items():
+            node[name] = copy.deepcopy(value)
+            if value is None:
+                del node[name]
+    return made
+
+
 async def ask(
-    gateway, path="/", method="GET", headers=(), body=b"", client="192.0.2.1", host="shop.example", late=False
+    gateway,
+    path="/",
+    method="GET",
+    headers=(),
+    body=b"",
+    client="192.0.2.1",
+    host="shop.example",
+    late=False,
+    query=b"",
 ):
     """Return status, headers and body of the answer to one request."""
     sent, coming = [], [{"type": "http.request", "body": body}]
@@ -34,7 +57,7 @@ async def ask(
         sent.append(message)
 
     scope = {
-        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": path, "query_string": b"",
+        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": path, "query_string": query,
         "raw_path": path.encode(), "client": (client, 1234), "server": ("127.0.0.1", 80),
         "headers": [(b"host", host.encode()), *((name, value.encode()) for name, value in headers)],
     }  # fmt: skip
@@ -119,6 +142,11 @@ async def seen(head, writer):
     text = b"|".join(lines)
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (len(text), text))
     await writer.drain()
+
+
+async def hosted(head, writer):
+    """Answer with whether the request was for the host of the client."""
+    await seen(b"GET / HTTP/1.1\r\nX-A: %r\r\n" % (b"\r\nhost: shop.example" in head.lower()), writer)
 
 
 async def failing(head, writer):

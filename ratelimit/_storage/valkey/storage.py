@@ -5,16 +5,19 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ..._engine.constants import HEADER_OFFSET
 from ...errors import CorruptTable, TableUnreachable
 from ..memory import Bytes, ProcessMemory, Storage
 from ..metadata import _METADATA, QUOTAS, TableMetadata, bytes_for, changed_word, entry_values
-from .engine import Engine, Label
+from .cluster import engine_of
+from .engine import Label
+from .options import Options, Traffic
 from .revision import read_revision, write_revision
 
 FOLLOW_EVERY = 1.0  # seconds between two looks at the label, which go along with decisions
+_PREFIX, _LABEL = b"rl:", b":label"
 _HEAD = struct.Struct("<QQ")  # of a label: the revision, and the length of leases in microseconds
 _REPLACE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -24,18 +27,6 @@ return 1
 _ATTEMPTS = 100  # to change the quota while other processes do
 T = TypeVar("T")
 _EXACT_POLICIES = "noeviction", "volatile-ttl"
-
-
-class Options(NamedTuple):
-    """The arguments of `Table.valkey`."""
-
-    given: Any  # the URL or the client
-    name: str
-    timeout: float
-    unreachable: str
-    hosts: int | None
-    remember: float
-    lease: float | None = None
 
 
 class ValkeyStorage(Storage):
@@ -52,9 +43,9 @@ class ValkeyStorage(Storage):
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.engine = Engine.of(options.given, options.timeout)
-        self.prefix = f"rl:{options.name}:".encode()
-        self.label = self.prefix + b"label"
+        self.engine: Any = engine_of(options.given, options.timeout)
+        self.prefix = _PREFIX + f"{options.name}:".encode()
+        self.label = self.prefix + _LABEL[1:]
         self.lease_us = round((options.lease or 0) * 1e6)
         self._memory: Bytes | None = None
         self._lock = threading.RLock()  # of changes, which may contain changes
@@ -63,6 +54,8 @@ class ValkeyStorage(Storage):
         self._look_at = 0.0
         self._offset_ns: int | None = None
         self._checked_policy = False
+        self.remembered = 0  # refusals without a request
+        self.fallbacks = 0  # decisions without the engine
 
     # --- Storage
 
@@ -159,9 +152,22 @@ class ValkeyStorage(Storage):
         entry["value"] = entry_values(revision, quota, changed, previous)
 
     def remove(self) -> None:
-        """Remove the label. Its keys expire by themselves."""
+        """Remove the label and all keys. A process that still uses the table makes it again."""
         if not self.engine.run([("DEL", self.label)])[0]:
             raise FileNotFoundError(f"{self!r} does not exist")
+        for keys in self.engine.scan(self.prefix + b"*"):
+            if keys:
+                self.engine.run([("UNLINK", key) for key in keys])
+
+    def count_keys(self) -> int:
+        """Return how many keys are kept: those that are live, and those that were until a second ago."""
+        return len({key for keys in self.engine.scan(self.prefix + b"{*") for key in keys})
+
+    @staticmethod
+    def names_on(engine: Any) -> list[str]:
+        """Return the names of the tables on an engine."""
+        found = {key for keys in engine.scan(_PREFIX + b"*" + _LABEL) for key in keys}
+        return sorted(key[len(_PREFIX) : -len(_LABEL)].decode() for key in found if b"{" not in key)
 
     def __repr__(self) -> str:
         return f"Table.valkey('{self.engine.address}', name={self.options.name!r})"
@@ -173,6 +179,14 @@ class ValkeyStorage(Storage):
 
     def __setstate__(self, options: Options) -> None:
         self.__init__(options)  # type: ignore[misc]
+
+    def traffic(self) -> Traffic:
+        """Return what this process asked of the engine, and what it did not have to ask."""
+        engine = self.engine
+        breaker = engine.breaker
+        return Traffic(
+            engine.trips, engine.unanswered, self.remembered, self.fallbacks, breaker.is_open, breaker.opened_count
+        )
 
     # --- for the limiters
 
@@ -227,11 +241,8 @@ class ValkeyStorage(Storage):
         """Remember the engine's time in a reply that has just arrived."""
         self._offset_ns = now_ns - time.monotonic_ns()
 
-    def _check_policy(self) -> None:
-        """Warn of an engine that evicts keys that are in use: they would get a second quota."""
-        if self._checked_policy:
-            return
-        self._checked_policy = True
+    def policy(self) -> str | None:
+        """Return what the engine does when its memory is full; None if it does not tell, as many services."""
         try:
             policy, most = (
                 dict(zip(reply[::2], reply[1::2], strict=True))[name]
@@ -242,10 +253,18 @@ class ValkeyStorage(Storage):
                 )
             )
         except (TableUnreachable, KeyError, TypeError):
-            return  # services often forbid CONFIG
-        if int(most) and policy.decode() not in _EXACT_POLICIES:
+            return None
+        return str(policy.decode()) if int(most) else "noeviction"
+
+    def _check_policy(self) -> None:
+        """Warn of an engine that evicts keys that are in use: they would get a second quota."""
+        if self._checked_policy:
+            return
+        self._checked_policy = True
+        policy = self.policy()
+        if policy is not None and policy not in _EXACT_POLICIES:
             warnings.warn(
-                f"{self!r}: the engine's maxmemory-policy is {policy.decode()}, which evicts keys in use and so gives "
+                f"{self!r}: the engine's maxmemory-policy is {policy}, which evicts keys in use and so gives "
                 f"them a second quota; set it to {' or '.join(_EXACT_POLICIES)}",
                 stacklevel=2,
             )

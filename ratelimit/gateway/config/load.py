@@ -15,6 +15,7 @@ from ..aws.convert import Options, convert, is_template, source_line
 from ..aws.tree import TemplateTree
 from . import rules
 from .model import Configuration
+from .warnings import warnings
 
 _ADAPTER = TypeAdapter(Configuration)
 
@@ -67,7 +68,7 @@ class Document:
         with _located(file, line_of):
             configuration = _validated(tree.value() if conversion is None else conversion.value)
             rules.check(configuration)
-        found = [problem.located(line_of) for problem in rules.warnings(configuration)]
+        found = [problem.located(line_of) for problem in warnings(configuration)]
         if conversion is not None:
             found = conversion.notes + [one for one in found if _concerns_templates(one)]
         configuration = with_folders(configuration, FilePath(path).parent)

@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from . import access, functions, model
+from . import access, apis, backends, functions, model, routes, throttles
+
+_MODULES = (model, apis, routes, throttles, backends, access, functions)
 
 
 def schema() -> dict[str, Any]:
@@ -28,9 +30,10 @@ def schema() -> dict[str, Any]:
 def field_docs() -> dict[str, dict[str, str]]:
     """Read the texts below the fields of each class. Pydantic can do so, too, but at each start of the gateway."""
     docs: dict[str, dict[str, str]] = {}
-    for node in (node for module in (model, access, functions) for node in ast.parse(getsource(module)).body):
+    for node in (node for module in _MODULES for node in ast.parse(getsource(module)).body):
         if isinstance(node, ast.ClassDef):
-            docs[node.name] = {
+            inherited = [docs.get(base.id, {}) for base in node.bases if isinstance(base, ast.Name)]
+            docs[node.name] = {name: text for one in inherited for name, text in one.items()} | {
                 field.target.id: cleandoc(text.value.value)
                 for field, text in pairwise(node.body)
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)

@@ -93,4 +93,5 @@ async def _piece(request: Request, limit: int) -> tuple[bytes, bool]:
     body = message.get("body", b"")
     if len(body) > limit:
         raise Refusal("REQUEST_TOO_LARGE", f"{len(body)} bytes where {limit} are left", CLOSE)
-    return body, message.get("more_body", False)
+    request.complete = not message.get("more_body", False)
+    return body, not request.complete

@@ -61,6 +61,7 @@ class Request:
         behind_proxy: whether it came through a trusted proxy.
         websocket: for an event of a WebSocket, which one.
         body: once it was read whole.
+        complete: whether the last piece of the body has been received.
         waited: seconds that the client took for its body so far.
         held: bytes of bodies that are in memory for it, as `http/body.py` counts them.
     """
@@ -69,6 +70,7 @@ class Request:
     behind_proxy = False
     websocket = NO_WEBSOCKET
     body: bytes | None = None
+    complete = False
     waited = 0.0
     _id = ""
 

@@ -52,8 +52,8 @@ cdef class Meter:
 
     def __cinit__(self, limiters, *labels):
         self.labels = labels
-        self.counters = limiters.counters
-        self.counts = limiters.counters.limiter
+        self.counters = limiters.meters
+        self.counts = limiters.meters.limiter
         name = "\t".join(labels)
         self.requests = {(result, code): f"n\t{name}\t{result}\t{code}xx" for result in RESULTS for code in CLASSES}
         self.refused = {level: f"refused\t{name}\t{level}" for level in LEVELS}

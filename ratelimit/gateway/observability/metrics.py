@@ -28,7 +28,7 @@ class _Collector:
         self._limiters = limiters
 
     def collect(self) -> Iterator[Any]:
-        read = self._limiters.counters.read
+        read = self._limiters.meters.read
         requests = CounterMetricFamily("ratelimit_gateway_requests", "Requests", labels=[*PLACE, "result", "code"])
         refused = CounterMetricFamily("ratelimit_gateway_refused", "Refused by a level", labels=[*PLACE, "level"])
         shadow = CounterMetricFamily(
@@ -53,7 +53,22 @@ class _Collector:
                 seconds.add_metric(meter.labels, buckets, read(meter.seconds) / 1e9)
         keys = GaugeMetricFamily("ratelimit_gateway_keys", "Keys in the table of a level", labels=["level"])
         full = CounterMetricFamily("ratelimit_gateway_table_full", "Decisions without a slot", labels=["level"])
-        for level, limiter in (*self._limiters.of.items(), ("counts", self._limiters.counters.limiter)):
-            keys.add_metric([level], len(limiter))
-            full.add_metric([level], limiter.full_count)
-        yield from (requests, refused, shadow, seconds, keys, full)
+        for level, limiter in (*self._limiters.of.items(), ("counts", self._limiters.meters.limiter)):
+            if limiter.table.remote is None:
+                keys.add_metric([level], len(limiter))
+                full.add_metric([level], limiter.full_count)
+        yield from (requests, refused, shadow, seconds, keys, full, *self._traffic())
+
+    def _traffic(self) -> Iterator[Any]:
+        """Give what this worker asked of an engine; nothing if the tables are on this host."""
+        remotes = {
+            level: limiter.table.remote
+            for level, limiter in (*self._limiters.of.items(), ("counts", self._limiters.counters.limiter))
+            if limiter.table.remote is not None
+        }
+        for field in next(iter(remotes.values())).traffic()._fields if remotes else ():
+            kind = GaugeMetricFamily if field == "is_open" else CounterMetricFamily
+            family = kind(f"ratelimit_gateway_engine_{field}", f"Traffic.{field} of this worker", labels=["level"])
+            for level, remote in remotes.items():
+                family.add_metric([level], float(getattr(remote.traffic(), field)))
+            yield family

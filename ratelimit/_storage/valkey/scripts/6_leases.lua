@@ -42,7 +42,7 @@ end
 
 local function fixed_returned(q, s)
   local at = q[NUMBERS + 3]
-  if is_over(q, NOW, s) or at < start_of(q, s[1]) or at >= start_of(q, s[1]) + q[5] then return s[1], s[2], 0 end
+  if is_over(q, NOW, s) or at < start_of(q, s[1]) or at >= end_of(q, s[1]) then return s[1], s[2], 0 end
   return s[1], s[2] - min(q[6], s[2]), 0
 end
 
