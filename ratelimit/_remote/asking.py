@@ -59,7 +59,7 @@ class Rounds:
 
 
 def ask_each(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[list[Answer] | Exception]:
-    """Return the answers to each group, or why there are none."""
+    """Return the answers to each group, or the error in place of them."""
     rounds = Rounds(storage, groups)
     try:
         while groups and not rounds.take(storage.engine.ask(rounds.packed(), storage.labels())):
@@ -70,7 +70,7 @@ def ask_each(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[list[An
 
 
 async def ask_each_async(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[list[Answer] | Exception]:
-    """Return the answers to each group, or why there are none."""
+    """Return the answers to each group, or the error in place of them."""
     rounds = Rounds(storage, groups)
     turns = turns_of(storage.engine)
     try:
@@ -85,7 +85,7 @@ def ask(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[list[Answer]
     """Return the answers to each group.
 
     Raises:
-        TableUnreachable, TableFull: there is none to at least one.
+        TableUnreachable, TableFull: at least one has no answers.
     """
     return _checked(ask_each(storage, groups))
 

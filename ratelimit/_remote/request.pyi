@@ -111,8 +111,8 @@ def read_all(requests: list[Asked], reply: bytes) -> list[Answer] | None:
 def delayed(decision: Decision, delay_ns: int) -> Decision:
     """Return the decision with another delay until the turn."""
 
-def refused_until(decision: Decision, wait_ns: int) -> Decision:
-    """Return the refusal with a wait that is at least so long."""
+def refused_until(decision: Decision, wait: int) -> Decision:
+    """Return the refusal with a wait of at least so many nanoseconds."""
 
 def empty_reservation(cls: Any, allowed: bool, costs: tuple[int, ...], now: int, delay: int) -> Any:
     """Return a reservation of this class without places on this host."""

@@ -558,10 +558,10 @@ def delayed(Decision decision not None, uint64_t delay_ns):
     return decision
 
 
-def refused_until(Decision decision not None, uint64_t wait_ns):
-    """Return the refusal with a wait that is at least so long."""
-    decision.verdict.retry_after_ns = max(decision.verdict.retry_after_ns, wait_ns)
-    decision.more_after_ = max(decision.more_after_, wait_ns)
+def refused_until(Decision decision not None, uint64_t wait):
+    """Return the refusal with a wait of at least so many nanoseconds."""
+    decision.verdict.retry_after_ns = max(decision.verdict.retry_after_ns, wait)
+    decision.more_after_ = max(decision.more_after_, wait)
     return decision
 
 

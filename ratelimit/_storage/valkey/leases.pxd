@@ -23,7 +23,7 @@ cdef struct Line:
     uint64_t size     # what was spent and granted by that request
     uint64_t left     # what the engine had left, at that moment
     uint64_t more_at  # when that grows
-    uint64_t fresh_at # when the key will be like one never seen
+    uint64_t fresh_at  # when the key will be like one never seen
 
 cdef enum:
     GROUP = 4           # lines that may have the leases of a key

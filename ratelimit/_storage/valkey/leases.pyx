@@ -161,7 +161,7 @@ cdef class Leases:
         cdef Line* line
         cdef u128 seen
         cdef int i
-        for i in range(ATTEMPTS):
+        for _ in range(ATTEMPTS):
             line = self.usable(hashed, now, &seen)
             if line == NULL:
                 return NULL
