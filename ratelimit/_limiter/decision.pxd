@@ -24,3 +24,5 @@ cdef class Decision:
 cdef Decision decision_of(
     object limiter, const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full, object quota
 )
+
+cdef list fields_about(Decision decision, style)

@@ -4,6 +4,7 @@ import numpy as np
 
 from .._core import Limiter
 from ..quota import Quota
+from .headers import Style
 
 VERDICT: np.dtype[np.void]
 SOURCES: Final = ("table", "engine", "remembered", "fallback")
@@ -93,3 +94,16 @@ class Decision:
         A refusal also has Retry-After, unless no wait is long enough. Where no limit applies, there are no fields.
         """
     def __bool__(self) -> bool: ...
+
+def limit_fields(decision: Decision, style: Style) -> list[tuple[bytes, bytes]]:
+    """Return the header fields of a decision.
+
+    Args:
+        style: "draft" for RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), "legacy" for
+            X-RateLimit-Limit, -Remaining and -Reset (seconds from now), None for no fields.
+
+    A refusal also has Retry-After, unless no wait is long enough. Without a limit there are no fields.
+    """
+
+def text_fields(decision: Decision, style: Style) -> list[tuple[str, str]]:
+    """Return the same fields as text, their names with capitals."""

@@ -50,13 +50,9 @@ def check_numbers(parameters: RuleParameters, clock):
     """Refuse what an engine cannot decide exactly."""
     if clock is not None:
         raise ValueError(f"clock: expected none, since the engine's time decides, got {clock!r}")
-    if parameters.limit == 0:
-        raise ValueError(f"quota {parameters.quota}: expected a limit from 1, since an engine cannot keep others yet")
-    if parameters.algorithm == Algorithm.CALENDAR_WINDOW:
-        raise ValueError(f"quota {parameters.quota}: expected a period without a time zone; an engine has none yet")
     buckets = Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET
     if parameters.algorithm not in buckets:
-        if parameters.period % 1_000:
+        if parameters.period % 1_000 and not parameters.calendar:
             raise ValueError(f"quota {parameters.quota}: expected a period of whole microseconds, an engine's unit")
         if parameters.limit > MOST:
             raise ValueError(f"quota {parameters.quota}: expected a limit up to {MOST}, which an engine counts exactly")

@@ -18,9 +18,12 @@ cdef class Asked:
     cdef bint brief                   # only the status matters
     cdef uint64_t revision            # of the limiter's quota
     cdef object booked                # of a CANCEL: (at, found, left), as in an Answer
+    cdef uint64_t reach               # of a calendar: the last window that the engine named
+    cdef uint64_t around              # and its moment, in nanoseconds
     cdef object restated              # (revision, state, new state), when the engine had an older state
 
     cdef object packed(self)
+    cdef tuple starts(self)
 
 
 cdef class Answer:

@@ -6,6 +6,7 @@ The engine's moments are whole microseconds and, for buckets, ticks beyond them:
 
 import hashlib
 import struct
+import time
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -16,15 +17,16 @@ from .._core cimport Limiter
 from .._engine.algorithm cimport carried, is_gcra, ready, turn
 from .._engine.atomics cimport u128
 from .._engine.constants cimport (
+    CALENDAR_WINDOW,
     FIRST_WINDOW,
     FIXED_WINDOW,
     NEVER,
     SLIDING_LOG,
     SLIDING_WINDOW,
 )
-from .._engine.fixed_window cimport fixed_pack
+from .._engine.fixed_window cimport calendar_number, calendar_start, fixed_pack
 from .._engine.layout cimport storable
-from .._engine.request cimport CANCEL, CHARGE, DONE, HIT, REFUSED, Request, Verb
+from .._engine.request cimport BLOCK, CANCEL, CHARGE, DONE, HIT, REFUSED, Request, Verb
 from .._engine.rule cimport Rule
 from .._engine.sliding_window cimport Sliding, sliding_pack
 from .._engine.verdict cimport Verdict, fill_verdict, more_after, wait_ns
@@ -45,12 +47,16 @@ cdef enum:
     FOREIGN = 3
     OLDER = 4
     NEWER = 5
-    PEEK = 5     # a verb of the engine
+    BLOCKED = 6
+    UNCOVERED = 7
+    PEEK = 5     # a verb of the engine, before BLOCK and UNBLOCK
+    UNLIMITED = 2
     MOMENT = 8   # bytes of a reply
     ANSWER = 96
 
 cdef uint64_t MOST = (<uint64_t>1 << 52) - 1  # see 1_arithmetic.lua
 cdef object SHORT = struct.Struct("<10d"), LONG = struct.Struct("<29d")
+cdef uint64_t FARTHEST = 4_000  # windows of a calendar that a request has the starts of
 cdef int LONGEST_KEY = 96  # bytes; of a longer key the engine gets a digest
 
 
@@ -82,9 +88,11 @@ cdef class Asked:
         cdef const Rule* rule = &self.compiled.rule
         cdef uint64_t cost = min(self.request.cost, MOST), micro = rule.unit * 1000
         cdef u128 amount
-        cdef tuple numbers, more
-        verb = PEEK if self.looks else <int>self.request.verb
+        cdef tuple numbers, more, starts
+        verb = PEEK if self.looks else <int>self.request.verb + (self.request.verb >= BLOCK)
+        too_much = UNLIMITED if rule.unlimited else <int>(self.request.cost > rule.limit)
         revision = generation_of(self.limiter) if rule.algorithm == SLIDING_LOG else self.revision >> 32
+        starts = self.starts()
         if is_gcra(rule):
             amount = <u128>cost * rule.interval
             if amount // micro > MOST:
@@ -92,24 +100,42 @@ cdef class Asked:
             numbers = (
                 rule.algorithm, verb, revision, self.brief, micro, <uint64_t>(amount // micro),
                 <uint64_t>(amount % micro), <uint64_t>(rule.tolerance // micro), <uint64_t>(rule.tolerance % micro),
-                self.request.cost > rule.limit,
+                too_much,
             )
         else:
             numbers = (
-                rule.algorithm, verb, revision, self.brief, rule.period // 1000, cost, rule.limit, rule.capacity, 0, 0
+                rule.algorithm, verb, revision, self.brief, starts[0] if starts else rule.period // 1000, cost,
+                rule.limit, rule.capacity, 0, too_much,
             )
-        if self.restated is None and (self.request.verb == HIT):
+        if self.restated is None and self.request.verb == HIT and not starts:
             return SHORT.pack(*numbers)
         if self.booked is None:
             patience = divmod(min(self.request.patience, <uint64_t>NEVER), 1000)
+            if self.request.verb == BLOCK and patience[1]:
+                patience = patience[0] + 1, 0
             more = (patience[0], patience[1] * rule.unit, 0, 0, 0, 0) + (0,) * 6
         else:
             at, found, left = self.booked
             more = (0, 0, *at, self.request.whole, self.request.last_only, *found, *left)
         if self.restated is None:
-            return LONG.pack(*numbers, *more, *((0,) * 7))
-        known, state, new = self.restated
-        return LONG.pack(*numbers, *more, known + 1, *state, *new)
+            packed = LONG.pack(*numbers, *more, *((0,) * 7))
+        else:
+            known, state, new = self.restated
+            packed = LONG.pack(*numbers, *more, known + 1, *state, *new)
+        return packed + struct.pack(f"<{len(starts) - 1}d", *starts[1:]) if starts else packed
+
+    cdef tuple starts(self):
+        """Return the number of a calendar's first window that may matter, and the starts of the windows from there."""
+        cdef const Rule* rule = &self.compiled.rule
+        cdef uint64_t here, first, last
+        if rule.algorithm != CALENDAR_WINDOW:
+            return ()
+        here = calendar_number(rule, self.around or self.limiter.table.remote.clock_ns_or_zero() or time.time_ns())
+        first = here - min(here, <uint64_t>1)
+        last = max(here + 4, self.reach + 3)
+        if last - first > FARTHEST:
+            raise ValueError(f"key {self.key!r} is booked {last - here} windows ahead, expected at most {FARTHEST}")
+        return (first, *[calendar_start(rule, number) // 1000 for number in range(first, last + 1)])
 
 
 cdef uint64_t generation_of(Limiter limiter):
@@ -140,10 +166,10 @@ def request_of(
     """Put a request together, under the quota that is in force now.
 
     Args:
-        verb: HIT, RESERVE, CHARGE or REFUND.
+        verb: HIT, RESERVE, CHARGE, REFUND, BLOCK or UNBLOCK.
         brief: only whether it is carried out matters.
         looks: ask what would happen, without carrying it out.
-        max_delay: of a RESERVE, in seconds.
+        max_delay: of a RESERVE, in seconds; the length of a BLOCK.
     """
     cdef Asked one = Asked.__new__(Asked)
     if is_stale(limiter):
@@ -156,10 +182,11 @@ def request_of(
     one.looks = looks
     one.request.verb = <Verb>verb
     one.request.cost = checked_cost(cost, "cost")
-    one.request.patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
+    argument = "seconds" if verb == BLOCK else "max_delay"
+    one.request.patience = NEVER if max_delay is None else seconds_to_ns(max_delay, argument)
     one.compiled = limiter.rule_for(quota)
-    if one.compiled.rule.limit == 0:
-        raise ValueError(f"quota {quota!r}: expected a limit from 1, since an engine cannot keep others yet")
+    if one.compiled.rule.limit > MOST and not is_gcra(&one.compiled.rule):
+        raise ValueError(f"quota {quota}: expected a limit up to {MOST}, which an engine counts exactly")
     one.revision = limiter.rule.revision
     return one
 
@@ -205,7 +232,7 @@ cdef u128 state_of_numbers(const Rule* rule, const double* s) noexcept:
     if rule.algorithm == SLIDING_WINDOW:
         seen.index, seen.previous, seen.current = <uint64_t>s[0], <uint64_t>s[1], <uint64_t>s[2]
         return sliding_pack(rule, seen)
-    if rule.algorithm == FIXED_WINDOW:
+    if rule.algorithm in (FIXED_WINDOW, CALENDAR_WINDOW):
         return <u128><uint64_t>s[0] << rule.count_bits | <uint64_t>s[1]
     return fixed_pack(rule, <uint64_t>s[0] * 1000, <uint64_t>s[1])
 
@@ -277,13 +304,14 @@ cdef class Answer:
     cdef uint64_t ready_ns(self) except? 0:
         """Return when the request is admitted if no other comes first."""
         cdef const Rule* rule = &self.asked.compiled.rule
-        if rule.algorithm != SLIDING_LOG:
-            return ready(rule, self.out.now, self.asked.request.cost, self.out.before, NULL)
+        cdef uint64_t since = max(self.out.now, self.out.held_until)
+        if rule.algorithm != SLIDING_LOG or rule.unlimited:
+            return ready(rule, since, self.asked.request.cost, self.out.before, NULL)
         if self.asked.request.cost > rule.limit:
             return NEVER
         if self.numbers[9] < 0:
-            return self.out.now
-        return max(self.out.now, <uint64_t>self.numbers[9] * 1000 + rule.period)
+            return since
+        return max(since, <uint64_t>self.numbers[9] * 1000 + rule.period)
 
     cdef int read(self) except -1:
         cdef const Rule* rule = &self.asked.compiled.rule
@@ -291,6 +319,7 @@ cdef class Answer:
         self.out.now = <uint64_t>self.now_us * 1000
         self.out.ring = NULL
         self.out.status = DONE if numbers[0] == <int>DONE else REFUSED
+        self.out.held_until = <uint64_t>numbers[7] * 1000 if numbers[0] == BLOCKED else 0
         if numbers[7] < 0:
             self.out.at = NEVER
         else:
@@ -304,6 +333,8 @@ cdef class Answer:
                 self.out.after = self.out.before
             if self.asked.request.verb == HIT and self.out.status == DONE:
                 self.out.at = turn(rule, self.out.now, self.out.before)
+        if self.out.held_until:
+            self.out.at = self.ready_ns()
         return 0
 
     def decision(self, str source="engine", cost=None):
@@ -333,15 +364,20 @@ cdef class Answer:
         """Do what fill_verdict does, from the entries that the engine looked up instead of a ring."""
         cdef const Rule* rule = &self.asked.compiled.rule
         cdef uint64_t now = self.out.now, newest = <uint64_t>self.numbers[4] * 1000
-        verdict.limit = rule.limit
+        cdef uint64_t since = max(now, self.out.held_until)
+        verdict.limit = NEVER if rule.unlimited else rule.limit
         verdict.allowed = self.out.status == DONE
-        verdict.remaining = rule.limit - min(<uint64_t>self.numbers[10], rule.limit)
-        verdict.reset_after_ns = max(now, newest + rule.period) - now if newest else 0
+        verdict.remaining = verdict.limit - min(<uint64_t>self.numbers[10], verdict.limit)
+        if rule.unlimited:
+            verdict.remaining = NEVER
+        if self.out.held_until:
+            verdict.remaining = 0
+        verdict.reset_after_ns = max(since, newest + rule.period if newest else 0) - now
         verdict.delay_ns = 0
         verdict.retry_after_ns = 0 if verdict.allowed else wait_ns(now, self.ready_ns())
-        more[0] = 0
+        more[0] = 0 if rule.limit or rule.unlimited else NEVER
         if verdict.remaining < rule.limit:
-            more[0] = wait_ns(now, max(now, <uint64_t>self.numbers[11] * 1000 + rule.period))
+            more[0] = wait_ns(now, max(since, <uint64_t>self.numbers[11] * 1000 + rule.period))
         return 0
 
 
@@ -404,6 +440,13 @@ def read_all(list requests, bytes reply):
         elif answer.numbers[0] == NEWER:
             one.limiter.table.remote.pull()
             again = True
+        elif answer.numbers[0] == UNCOVERED:
+            one.around = <uint64_t>now_us * 1000
+            one.reach = max(
+                <uint64_t>answer.numbers[1],
+                calendar_number(&one.compiled.rule, <uint64_t>answer.numbers[9] * 1000),
+            )
+            again = True
         else:
             answer.read()
         answers.append(answer)
@@ -434,15 +477,18 @@ cdef int restate(Answer answer) except -1:
     cdef CompiledRule new
     cdef CompiledRule old = CompiledRule(read_parameters(limiter.metadata, limiter.metadata.previous(revisions[0])))
     cdef u128 state = state_of_numbers(&old.rule, answer.numbers + 1)
+    cdef bint forgotten = False
     for revision in revisions:
         new = CompiledRule(read_parameters(limiter.metadata, revision))
         changed_ns, counts = limiter.metadata.change(revision)
         if counts == "reset":
             state = 0
+            forgotten = True
         else:
             state = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", state))
         old = new
-    answer.asked.restated = (known, tuple(answer.numbers[i] for i in (1, 2, 3)), numbers_of_state(&old.rule, state))
+    new_state = (-1, 0, 0) if forgotten and state == 0 else numbers_of_state(&old.rule, state)
+    answer.asked.restated = (known, tuple(answer.numbers[i] for i in (1, 2, 3)), new_state)
     return 0
 
 

@@ -5,7 +5,8 @@ from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol
 
 from .._core import Limiter
-from .._limiter.headers import Style, check_style, text_fields
+from .._limiter.decision import text_fields
+from .._limiter.headers import Style, check_style
 from ..composite import All
 from ..language import parse_limits
 from ..quota import checked_int

@@ -18,7 +18,8 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.requests import HTTPConnection
 
 from .._core import Limiter
-from .._limiter.headers import Style, check_style, text_fields
+from .._limiter.decision import text_fields
+from .._limiter.headers import Style, check_style
 from ..composite import MAX_LIMITS, All
 from ..quota import Quota
 from ._addresses import ClientAddress

@@ -13,7 +13,7 @@ from .._configuration.problems import ConfigurationError, Problem, expected, pro
 from .._configuration.tree import Tree, located
 from ..contrib._addresses import ClientAddress
 from ..language import parse_limits
-from .sources import Place, read_places
+from .sources import Place, read_places, wanted_fields
 
 LOOPBACK = ("127.0.0.0/8", "::1", "unix")
 UNITS = {
@@ -53,9 +53,9 @@ def _cost(value: object) -> object:
 
 def _cost_text(text: str) -> str:
     if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        if not text.startswith(("header ", "query ")):
+        in_request = text.startswith(("header ", "query "))
+        if not in_request or not all(place.kind in ("header", "query") for place in read_places(text)):
             raise ValueError(expected("a whole number from 1, 'header NAME' or 'query NAME'", text))
-        read_places(text)
     return text
 
 
@@ -83,6 +83,11 @@ class Limit:
     def places(self) -> list[tuple[Place, ...]]:
         """Return where the parts of the key are."""
         return [read_places(part) for part in self.key]
+
+    def wanted(self) -> set[bytes]:
+        """Return the header fields that the limit needs, in lower case."""
+        cost = () if self.cost.isdigit() else read_places(self.cost)
+        return wanted_fields([*(place for part in self.places() for place in part), *cost])
 
 
 @model

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import partial
 
 from .._core import Limiter
 from ..quota import Quota
@@ -27,7 +28,7 @@ class Counter:
     """The results of one limit.
 
     Attributes:
-        name: what is counted, as the label of a metric.
+        adding: for each result a function that counts a decision with it.
     """
 
     def __init__(self, counts: Limiter, kind: str, labels: Labels) -> None:
@@ -36,10 +37,11 @@ class Counter:
         self._counts = counts
         prefix = "\t".join([kind, *(value for _, value in labels)])
         self._keys = {result: f"{prefix}\t{result}" for result in RESULTS}
+        self.adding = {result: partial(counts.allow, key) for result, key in self._keys.items()}
 
     def add(self, result: str) -> None:
         """Count a decision."""
-        self._counts.allow(self._keys[result])
+        self.adding[result]()
 
     def read(self, result: str) -> int:
         """Return how many decisions had this result."""

@@ -718,7 +718,7 @@ def test_check_accepts_a_right_file(tmp_path, capsys):
     file = tmp_path / "gateway.yaml"
     file.write_text(YAML)
     assert main([str(file), "--check"]) == 0
-    assert "1 APIs, 1 plans" in capsys.readouterr().out
+    assert "1 API, 1 plan" in capsys.readouterr().out
     assert main([str(tmp_path / "none.yaml"), "--check"]) == 1
 
 

@@ -201,6 +201,7 @@ WRONG = {
     "limits: {api: {limit: 1/minute, key: header}}": "limits.api.key[0]: expected 'address', 'everyone'",
     "limits: {api: {limit: 1/minute, cost: 0}}": "limits.api.cost: expected a whole number from 1",
     "limits: {api: {limit: 1/minute, cost: address}}": "limits.api.cost: expected a whole number from 1",
+    "limits: {api: {limit: 1/minute, cost: header x-cost or address}}": "limits.api.cost: expected a whole number from 1",
     "limits: {api: {limit: 1/minute, absent: maybe}}": "limits.api.absent: expected one of share, allow, refuse, got 'maybe'",
     "limits: {api: {limit: 1/minute, shadow: 1}}": "limits.api.shadow: expected true or false, got 1",
     "limits: {api: {limit: 1/minute, burst: 3}}": "limits.api: unknown name 'burst'",

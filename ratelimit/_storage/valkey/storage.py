@@ -5,13 +5,14 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..._engine.constants import HEADER_OFFSET
 from ...errors import CorruptTable, TableUnreachable
 from ..memory import Bytes, ProcessMemory, Storage
 from ..metadata import _METADATA, QUOTAS, TableMetadata, bytes_for, changed_word, entry_values
-from .engine import Engine, Label
+from .cluster import engine_of
+from .engine import Label
 from .options import Options, Traffic
 from .revision import read_revision, write_revision
 
@@ -41,7 +42,7 @@ class ValkeyStorage(Storage):
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.engine = Engine.of(options.given, options.timeout)
+        self.engine: Any = engine_of(options.given, options.timeout)
         self.prefix = _PREFIX + f"{options.name}:".encode()
         self.label = self.prefix + _LABEL[1:]
         self._memory: Bytes | None = None
@@ -145,14 +146,15 @@ class ValkeyStorage(Storage):
         if not self.engine.run([("DEL", self.label)])[0]:
             raise FileNotFoundError(f"{self!r} does not exist")
         for keys in self.engine.scan(self.prefix + b"*"):
-            self.engine.run([("UNLINK", key) for key in keys])
+            if keys:
+                self.engine.run([("UNLINK", key) for key in keys])
 
     def count_keys(self) -> int:
         """Return how many keys are kept: those that are live, and those that were until a second ago."""
         return len({key for keys in self.engine.scan(self.prefix + b"{*") for key in keys})
 
     @staticmethod
-    def names_on(engine: Engine) -> list[str]:
+    def names_on(engine: Any) -> list[str]:
         """Return the names of the tables on an engine."""
         found = {key for keys in engine.scan(_PREFIX + b"*" + _LABEL) for key in keys}
         return sorted(key[len(_PREFIX) : -len(_LABEL)].decode() for key in found if b"{" not in key)

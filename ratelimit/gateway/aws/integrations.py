@@ -10,7 +10,7 @@ from ..._configuration.problems import Path
 from ..templates.template import Template as Text
 from ..templates.transform import Transform
 from .draft import ApiDraft, Draft
-from .template import as_list, as_mapping
+from .template import as_list, as_mapping, as_number
 
 _LAMBDA = re.compile(r":lambda:path/|^arn:[^:]+:lambda:")
 _VTL = re.compile(r"#(set|if|foreach|else|end|define|macro|\*|#)|\$input|\$util|\$!|\$\{?\w+\.(?!x)\w+\(")
@@ -63,12 +63,10 @@ def _with_function_settings(route: dict[str, Any], api: ApiDraft, integration: M
         route["timeout"] = timeout
 
 
-def seconds(milliseconds: Any) -> float | None:
-    """Return a timeout within the bounds of the gateway."""
-    try:
-        return min(30.0, max(0.05, int(milliseconds) / 1000)) if milliseconds is not None else None
-    except (TypeError, ValueError):
-        return None
+def seconds(milliseconds: Any) -> Any:
+    """Return a timeout within the bounds of the gateway; None for none, and any other value as it is."""
+    number = as_number(milliseconds)
+    return min(30.0, max(0.05, number / 1000)) if isinstance(number, int | float) else number
 
 
 # --- HTTP
@@ -77,6 +75,8 @@ def seconds(milliseconds: Any) -> float | None:
 def _proxy(
     draft: Draft, api: ApiDraft, key: str, kind: str, integration: Mapping[str, Any], uri: str, path: Path
 ) -> dict[str, Any]:
+    if str(integration.get("connectionType", "")).upper() == "VPC_LINK":
+        return draft.not_implemented(path, "a VPC link is not emulated")
     if not re.match(r"https?://[^/]", uri):
         return draft.not_implemented(path, f"the backend {uri!r} cannot be reached from here")
     templates = as_mapping(integration.get("requestTemplates"))

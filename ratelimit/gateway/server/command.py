@@ -75,7 +75,8 @@ def main(arguments: list[str]) -> int:
         print(warning, file=sys.stderr)
     configuration = document.configuration
     if given.check:
-        print(f"{given.file}: {len(configuration.apis)} APIs, {len(configuration.plans)} plans")
+        counts = ((len(configuration.apis), "API"), (len(configuration.plans), "plan"))
+        print(f"{given.file}: " + ", ".join(f"{count} {what}{'s' * (count != 1)}" for count, what in counts))
         return 0
     if document.value is not None:
         for line in _urls(configuration, given.port):
