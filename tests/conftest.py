@@ -47,6 +47,15 @@ def shared_name():
             Table.shared(left).remove()
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """Return headless Chromium, which all tests of pages use in turn."""
+    from browsing import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
 @pytest.fixture
 def certificate(tmp_path):
     """Return the files of a key and of a self-signed certificate."""
