@@ -58,7 +58,7 @@ class Record:
 
 
 def spend(url, folder, number, kind):
-    """Spend greedily, as a process of a host, until told to stop."""
+    """Spend greedily, as a process of a host, until the record is stopped."""
     memory = Path(folder, HOSTS[number])
     lease_file.shared_folder = lambda: memory
     limiter = KINDS[kind](Table.valkey(url, name="hosts", lease=0.1, timeout=10))
