@@ -138,6 +138,8 @@ class Table:
         unreachable: Unreachable = "deny",
         hosts: int | None = None,
         remember: float = 1.0,
+        durable: int = 0,
+        after_failover: Literal["as-is", "empty"] = "as-is",
         if_changed: IfChanged = "keep",
         version: int | None = None,
     ) -> "Table":
@@ -155,15 +157,19 @@ class Table:
             hosts: for `"share"`, how many processes share the limit.
             remember: for at most so many seconds a refused key is refused again without a request to the engine; 0
                 asks each time. Quota that another process gives back meanwhile is noticed after that time.
+            durable: how many replicas have to confirm a decision before it is admitted; without them it is answered by
+                `unreachable`.
+            after_failover: a replica that becomes the primary may lack the last writes. `"empty"` then takes every key
+                for one that has just spent all, which costs it one burst and breaks no promise; `"as-is"` does not.
             if_changed, version: as for Table.
         """
-        from ._storage.valkey.options import Options  # so that only its users load it
+        from ._storage.valkey.options import Options, Safety  # so that only its users load it
         from ._storage.valkey.storage import ValkeyStorage
 
         _check_name(name)
         _check_choice(if_changed, "if_changed", get_args(IfChanged))
         _check_choice(unreachable, "unreachable", get_args(Unreachable))
-        options = Options(url, name, timeout, unreachable, hosts, remember)
+        options = Options(url, name, timeout, unreachable, hosts, remember, Safety(durable, after_failover))
         options.check()
         table = cls(max_keys=1)  # of this process's copy of the metadata
         table._storage = ValkeyStorage(options)
@@ -271,6 +277,7 @@ class Table:
     def _remote_part(self, number: int) -> "Table":
         options = self.remote.options._asdict()
         url, name = options.pop("given"), options.pop("name")
+        options |= options.pop("safety")._asdict()
         own = name if number == 1 else f"{name}.{number}"
         return Table.valkey(url, name=own, if_changed=self.if_changed, version=self.version, **options)
 

@@ -9,6 +9,20 @@ from .address import without_password
 
 # The arguments that the query of a URL may have, beside those of the connection.
 _IN_URL = {"name": str, "timeout": float, "unreachable": str, "hosts": int, "remember": float}
+_IN_URL |= {"durable": int, "after_failover": str}
+AFTER_FAILOVER = "as-is", "empty"
+
+
+class Safety(NamedTuple):
+    """The promise of an engine with replicas.
+
+    Attributes:
+        durable: how many replicas have to confirm a decision.
+        after_failover: what a new primary takes keys for: `"as-is"` or `"empty"`.
+    """
+
+    durable: int = 0
+    after_failover: str = "as-is"
 
 
 class Options(NamedTuple):
@@ -20,6 +34,7 @@ class Options(NamedTuple):
     unreachable: str
     hosts: int | None
     remember: float
+    safety: "Safety"
 
     def check(self) -> None:
         """Raise a TypeError or ValueError for a value that is not possible."""
@@ -30,6 +45,9 @@ class Options(NamedTuple):
             raise ValueError(f"hosts: expected for unreachable='share' and only for it, got hosts={self.hosts!r}")
         if self.hosts is not None:
             checked_int(self.hosts, "hosts")
+        checked_int(self.safety.durable, "durable", least=0)
+        if self.safety.after_failover not in AFTER_FAILOVER:
+            raise ValueError(f"after_failover: expected 'as-is' or 'empty', got {self.safety.after_failover!r}")
 
 
 class Traffic(NamedTuple):

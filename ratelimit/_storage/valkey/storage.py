@@ -42,7 +42,7 @@ class ValkeyStorage(Storage):
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.engine: Any = engine_of(options.given, options.timeout)
+        self.engine: Any = engine_of(options.given, options.timeout, options.safety)
         self.prefix = _PREFIX + f"{options.name}:".encode()
         self.label = self.prefix + _LABEL[1:]
         self._memory: Bytes | None = None
