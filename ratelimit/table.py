@@ -1,7 +1,6 @@
 """A key table, as users name it: in this process, in the host's shared memory, or in a file."""
 
 import os
-import re
 import threading
 import weakref
 from collections.abc import Sequence
@@ -13,17 +12,20 @@ import numpy as np
 from ._engine.constants import PAGE_BYTES
 from ._storage.files import opened
 from ._storage.memory import (
+    NAME,
     SHARED_PREFIX,
     Bytes,
     MappedFile,
     ProcessMemory,
     SharedMemory,
     Storage,
+    check_name,
     shared_folder,
     storage_at,
 )
 from ._storage.metadata import (
     TAKEN,
+    Starts,
     StoredQuota,
     TableFormat,
     TableKind,
@@ -33,6 +35,7 @@ from ._storage.metadata import (
     kind_of,
 )
 from ._storage.snapshot import Snapshot
+from .errors import check_choice
 from .quota import checked_int
 
 MAX_KEYS = 1_000_000
@@ -40,9 +43,6 @@ MAX_PARTS = 16  # limits that one description may have
 MAX_KEYS_BITS = 48  # keeps the size in bytes far below 64 bits
 IfChanged = Literal["raise", "keep", "scale", "reset", "follow"]
 Unreachable = Literal["deny", "allow", "raise", "share"]
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-
-
 _tables: "weakref.WeakSet[Table]" = weakref.WeakSet()
 
 
@@ -61,6 +61,9 @@ class Table:
     and survives restarts. A table serves one limit: all limiters on it have the same algorithm and quota.
 
     Args:
+        starts: `"fresh"`, the default: a key that the table has not seen has its whole quota. `"spent"`: as if each key
+            had spent its quota when the table was made, so that after a restart no key gets a second quota. None: what
+            an existing table was made with.
         max_keys: how many keys may be live at once. It bounds the memory, 24 bytes per key. A table in this process
             takes it as it is used; the default is 1,000,000. A table in shared memory or a file allocates all of it
             when it is made; the default is what an existing table was made with, otherwise 500,000 (12 MB; a sliding
@@ -77,7 +80,10 @@ class Table:
     all use the same table.
     """
 
-    def __init__(self, *, max_keys: int | None = None) -> None:
+    def __init__(self, *, max_keys: int | None = None, starts: Starts | None = None) -> None:
+        if starts is not None:
+            check_choice(starts, "starts", get_args(Starts))
+        self.starts = starts
         self.max_keys = None if max_keys is None else checked_int(max_keys, "max_keys", bits=MAX_KEYS_BITS)
         self.if_changed: IfChanged = "raise"
         self._storage: Storage = ProcessMemory()
@@ -91,6 +97,7 @@ class Table:
         name: str,
         *,
         max_keys: int | None = None,
+        starts: Starts | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
         mode: int = 0o600,
@@ -100,9 +107,9 @@ class Table:
         Args:
             name: up to 200 letters, digits, `_`, `.` and `-`; the first is not a `.` or `-`.
         """
-        _check_name(name)
+        check_name(name)
         path = shared_folder() / (SHARED_PREFIX + name)
-        return cls.open(path, max_keys=max_keys, if_changed=if_changed, version=version, mode=mode)
+        return cls.open(path, max_keys=max_keys, starts=starts, if_changed=if_changed, version=version, mode=mode)
 
     @classmethod
     def open(
@@ -110,19 +117,20 @@ class Table:
         path: "str | os.PathLike[str]",
         *,
         max_keys: int | None = None,
+        starts: Starts | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
         mode: int = 0o600,
     ) -> "Table":
         """Name a table in a file. It is made when the first limiter attaches."""
-        _check_choice(if_changed, "if_changed", get_args(IfChanged))
+        check_choice(if_changed, "if_changed", get_args(IfChanged))
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise TypeError(f"path: expected the name of a file, a str or a Path, got {path!r}")
         if "\0" in str(path):
             raise ValueError(f"path: expected the name of a file, without NUL characters, got {str(path)!r}")
         if not isinstance(mode, int) or not 0 <= mode <= 0o777:
             raise ValueError(f"mode: expected permissions such as 0o600, got {mode!r}")
-        table = cls(max_keys=max_keys)
+        table = cls(max_keys=max_keys, starts=starts)
         table._storage = storage_at(path, mode)
         table.if_changed = if_changed
         table.version = None if version is None else checked_int(version, "version", least=0)
@@ -140,6 +148,7 @@ class Table:
         remember: float = 1.0,
         durable: int = 0,
         after_failover: Literal["as-is", "empty"] = "as-is",
+        starts: Starts | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
     ) -> "Table":
@@ -157,21 +166,20 @@ class Table:
             hosts: for `"share"`, how many processes share the limit.
             remember: for at most so many seconds a refused key is refused again without a request to the engine; 0
                 asks each time. Quota that another process gives back meanwhile is noticed after that time.
-            durable: how many replicas have to confirm a decision before it is admitted; without them it is answered by
-                `unreachable`.
-            after_failover: a replica that becomes the primary may lack the last writes. `"empty"` then takes every key
-                for one that has just spent all, which costs it one burst and breaks no promise; `"as-is"` does not.
+            durable: how many replicas have to confirm a decision; without them `unreachable` answers.
+            after_failover: `"empty"`: a replica that becomes the primary, and may lack the last writes, takes every key
+                for one that has just spent all. `"as-is"`: it does not.
+            starts: only `"fresh"`, since the engine forgets each key once it is like new, and decides by that.
             if_changed, version: as for Table.
         """
-        from ._storage.valkey.options import Options, Safety  # so that only its users load it
+        from ._storage.valkey.options import checked_options  # so that only its users load it
         from ._storage.valkey.storage import ValkeyStorage
 
-        _check_name(name)
-        _check_choice(if_changed, "if_changed", get_args(IfChanged))
-        _check_choice(unreachable, "unreachable", get_args(Unreachable))
-        options = Options(url, name, timeout, unreachable, hosts, remember, Safety(durable, after_failover))
-        options.check()
+        check_choice(if_changed, "if_changed", get_args(IfChanged))
+        if starts not in ("fresh", None):
+            raise ValueError(f"starts: expected 'fresh' on an engine, which forgets idle keys, got {starts!r}")
         table = cls(max_keys=1)  # of this process's copy of the metadata
+        options = checked_options(url, name, timeout, unreachable, hosts, remember, durable, after_failover)
         table._storage = ValkeyStorage(options)
         table.if_changed = if_changed
         table.version = None if version is None else checked_int(version, "version", least=0)
@@ -185,8 +193,7 @@ class Table:
             place: `shared:NAME`, `file:FOLDER`, or the URL of an engine with the table's name in its query and, if
                 wanted, other arguments of `valkey`: `valkey://host:6379/0?name=api&timeout=0.1`.
             part: which of the tables there; it ends the name.
-            max_keys: of a table on this host. On an engine its memory is the bound.
-            options: arguments of `valkey` that the URL may replace.
+            max_keys, options: of a table on this host, and of one on an engine; the URL may replace the latter.
         """
         kind, _, base = place.partition(":")
         if base.startswith("//"):
@@ -206,7 +213,7 @@ class Table:
     def names(cls) -> list[str]:
         """Return the names of this host's tables in shared memory."""
         found = (path.name.removeprefix(SHARED_PREFIX) for path in shared_folder().glob(f"{SHARED_PREFIX}*"))
-        return sorted(filter(_NAME.fullmatch, found))
+        return sorted(filter(NAME.fullmatch, found))
 
     @property
     def path(self) -> Path | None:
@@ -235,7 +242,7 @@ class Table:
         if len(kinds) == 1 and not isinstance(self._storage, MappedFile):
             return [self]
         if self.remote is not None:
-            return [self._remote_part(number) for number in range(1, len(kinds) + 1)]
+            return [self, *(self._remote_part(number) for number in range(2, len(kinds) + 1))]
         names = [self._part(number) for number in range(1, 2 * MAX_PARTS + 1)]
         existing = [table.kind() for table in names]
         if len(kinds) == 1 and (kinds[0] not in existing or existing[0] is None):
@@ -269,17 +276,17 @@ class Table:
         return Table.open(
             self._storage.path.with_name(f"{self._storage.path.name}.{number}"),
             max_keys=self.max_keys,
+            starts=self.starts,
             if_changed=self.if_changed,
             version=self.version,
             mode=self._storage.mode,
         )
 
     def _remote_part(self, number: int) -> "Table":
-        options = self.remote.options._asdict()
-        url, name = options.pop("given"), options.pop("name")
-        options |= options.pop("safety")._asdict()
-        own = name if number == 1 else f"{name}.{number}"
-        return Table.valkey(url, name=own, if_changed=self.if_changed, version=self.version, **options)
+        part = type(self)(max_keys=1)
+        part._storage = self.remote.renamed(f"{self.remote.options.name}.{number}")
+        part.if_changed, part.version = self.if_changed, self.version
+        return part
 
     def snapshot(self) -> "Table":
         """Return a copy of an existing table in this process's memory, for `Limiter.of`.
@@ -317,8 +324,11 @@ class Table:
 
     # --- for the limiter
 
-    def attach(self, wanted: TableFormat, quota: StoredQuota) -> Mapping:
+    def attach(self, wanted: TableFormat, quota: StoredQuota, born: int) -> Mapping:
         """Map the table for a limiter, and create it if it does not exist.
+
+        Args:
+            born: of the metadata of a new table.
 
         Raises:
             CorruptTable: the memory is not a table, or is damaged.
@@ -326,17 +336,17 @@ class Table:
         """
         with self._lock:
             if self._mapping is None:
-                memory = self._open_or_create(wanted, quota)
+                memory = self._open_or_create(wanted, quota, born)
                 self._mapping = Mapping(memory, TableMetadata(memory, repr(self)))
-            self._mapping.metadata.require(wanted, self.max_keys, quota.maximum == 0)
+            self._mapping.metadata.require(wanted, self.max_keys, self.starts, quota.maximum == 0)
             return self._mapping
 
-    def _open_or_create(self, wanted: TableFormat, quota: StoredQuota) -> Bytes:
+    def _open_or_create(self, wanted: TableFormat, quota: StoredQuota, born: int) -> Bytes:
         max_keys = self.max_keys or (MAX_KEYS if self.path is None else default_max_keys(wanted.capacity))
         size = bytes_for(max_keys, wanted.capacity)
         try:
             return self._storage.open_or_create(
-                size, lambda memory: TableMetadata.write(memory, wanted, max_keys, quota, self.version or 0)
+                size, lambda memory: TableMetadata.write(memory, wanted, max_keys, quota, self.version or 0, born)
             )
         except MemoryError as error:
             limit = f" with a limit of {wanted.capacity}" if wanted.capacity else ""
@@ -379,16 +389,6 @@ class Table:
     def __repr__(self) -> str:
         in_process = self.path is None and self.remote is None
         return f"Table(max_keys={self.max_keys or MAX_KEYS})" if in_process else repr(self._storage)
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"name: expected up to 200 letters, digits, '_', '.' and '-', got {name!r}")
-
-
-def _check_choice(given: object, argument: str, choices: tuple[str, ...]) -> None:
-    if given not in choices:
-        raise ValueError(f"{argument}: expected one of {', '.join(map(repr, choices))}, got {given!r}")
 
 
 def _renew_locks() -> None:

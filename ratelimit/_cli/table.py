@@ -109,6 +109,7 @@ def _show(options: argparse.Namespace) -> int:
     facts = [
         ("file", _printable(str(table.path))),
         ("limit", str(limiter)),
+        ("started", _start(limiter)),
         ("keys", f"{len(limiter):,} live, at most {limiter.max_keys:,}"),
         ("slots", f"{slots.keys:,} with keys, {slots.free:,} free again, {slots.unused:,} never used"),
         ("claims", f"{limiter.claim_count:,} by new keys, {slots.claims:,} unfinished"),
@@ -124,6 +125,11 @@ def _print(facts: Iterable[tuple[str, str]]) -> int:
     for name, value in facts:
         print(f"{name:12} {value}")
     return 0
+
+
+def _start(limiter: Limiter) -> str:
+    born = limiter.table.attach_existing().metadata.born
+    return f"spent, {datetime.fromtimestamp(born / 1e9, UTC).isoformat(timespec='seconds')}" if born else "fresh"
 
 
 def _check(options: argparse.Namespace) -> int:

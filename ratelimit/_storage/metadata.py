@@ -14,11 +14,20 @@ it in force. With one that was declared before, it follows the table: it was res
 import os
 import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from .._engine.constants import HEADER_OFFSET, LARGEST_UNIT, LAYOUT, LOG_CAPACITY, PAGE_BYTES, SLOT_BYTES, Algorithm
+from .._engine.constants import (
+    HEADER_OFFSET,
+    LARGEST_UNIT,
+    LAYOUT,
+    LOG_CAPACITY,
+    MOMENT_BITS,
+    PAGE_BYTES,
+    SLOT_BYTES,
+    Algorithm,
+)
 from ..errors import CorruptTable
 from .memory import Bytes
 
@@ -30,6 +39,8 @@ BYTES_PER_KEY = 24  # 1.5 slots, including the first page
 DEFAULT_KEYS, DEFAULT_BYTES = 500_000, 32 << 20  # of a table in shared memory or a file
 SMALL_TABLE = 1024  # up to here a table has max_keys slots, and a search may visit them all
 WINDOW = 256  # slots that a search may visit; the longest run seen with max_keys live keys is 130
+
+Starts = Literal["fresh", "spent"]
 
 COUNTS = "keep", "scale", "reset"  # what a change of the quota does with what keys have spent
 
@@ -43,8 +54,9 @@ _METADATA = np.dtype(
         ("magic", "S8"),
         ("layout", "<u4"),
         ("checksum", "<u4"),  # of the fields below, up to the quotas
-        ("algorithm", "<u8"),
-        ("own_clock", "<u8"),  # 1: the library's clock, 0: one given as clock=
+        ("algorithm", "<u4"),
+        ("own_clock", "<u4"),  # 1: the library's clock, 0: one given as clock=
+        ("born", "<u8"),  # when the table was made, plus one, if it started spent; otherwise 0
         ("unit", "<u8"),
         ("period", "<u8"),
         ("capacity", "<u8"),
@@ -60,6 +72,7 @@ _METADATA = np.dtype(
 QUOTAS_OFFSET: int = _METADATA.fields["quotas"][1]  # type: ignore[index]
 _FIXED = slice(_METADATA.fields["algorithm"][1], _METADATA.fields["quotas"][1])  # type: ignore[index]
 assert _METADATA.itemsize <= HEADER_OFFSET
+assert QUOTAS_OFFSET % _WORD.itemsize == 0  # a compare-and-swap of 128 bits needs it
 
 
 class StoredQuota(NamedTuple):
@@ -157,16 +170,19 @@ class TableMetadata:
             self._calendar(),
         )
         self.seed: tuple[int, int] = tuple(row["seed"].tolist())
+        self.born = int(row["born"])
 
     @staticmethod
-    def write(memory: Bytes, made: TableFormat, max_keys: int, quota: StoredQuota, version: int = 0) -> None:
+    def write(
+        memory: Bytes, made: TableFormat, max_keys: int, quota: StoredQuota, version: int = 0, born: int = 0
+    ) -> None:
         """Write the metadata of a table that no other thread or process can see yet."""
         row: Any = memory[: _METADATA.itemsize].view(_METADATA)[0]
         row["magic"], row["layout"] = MAGIC, LAYOUT
         for name, value in made._asdict().items():
             row[name] = value
         row["calendar_checksum"] = zlib.crc32(made.calendar.encode())
-        row["max_keys"] = max_keys
+        row["max_keys"], row["born"] = max_keys, born
         row["seed"] = np.frombuffer(os.urandom(16), "<u8")
         row["quotas"][0]["value"] = entry_values(0, quota, changed_word(0, "keep"), 0)
         row["declared"][0], row["version"] = _hash_of(quota), version
@@ -189,6 +205,7 @@ class TableMetadata:
             and 1 <= row["max_keys"] < 2**48
             and 1 <= row["unit"] <= LARGEST_UNIT
             and row["capacity"] <= LOG_CAPACITY
+            and row["born"] < 2**MOMENT_BITS
         ):
             raise CorruptTable(f"{source} is damaged: its metadata describes an impossible table")
         wanted = bytes_for(int(row["max_keys"]), int(row["capacity"]))
@@ -259,6 +276,11 @@ class TableMetadata:
         self._row["declared"][number % DECLARATIONS] = _hash_of(quota)
 
     @property
+    def starts(self) -> Starts:
+        """Whether each key had its whole quota when the table was made, or nothing."""
+        return "spent" if self.born else "fresh"
+
+    @property
     def version(self) -> int:
         """The highest `version=` of a table with which a limiter was made."""
         return int(self._row["version"])
@@ -267,7 +289,9 @@ class TableMetadata:
     def version(self, version: int) -> None:
         self._row["version"] = version
 
-    def require(self, wanted: TableFormat, max_keys: int | None, any_period: bool = False) -> None:
+    def require(
+        self, wanted: TableFormat, max_keys: int | None, starts: Starts | None, any_period: bool = False
+    ) -> None:
         """Check that a limiter's states fit the slots. Its quota may still differ.
 
         Args:
@@ -281,6 +305,7 @@ class TableMetadata:
             ("algorithm", algorithm_name(here.algorithm), algorithm_name(wanted.algorithm)),
             ("max_keys", self.max_keys, self.max_keys if max_keys is None else max_keys),
             ("clock", _clock(here), _clock(wanted)),
+            ("starts", self.starts, starts or self.starts),
         ]
         if wanted.algorithm not in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET) and not any_period:
             pairs.append(("period in ns", here.period, wanted.period))

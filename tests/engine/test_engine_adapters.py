@@ -260,7 +260,7 @@ def test_the_gateway_counts_on_an_engine(server, limiters):
     assert hosts[1].quotas.read("ann") == 3
     meter = Meter(hosts[0], "shop", "prod", "", "GET /pets")
     meter.record("admitted", 200, 0)
-    assert b"ratelimit_gateway_engine_round_trips_total" in metrics_text([meter], hosts[0])
+    assert b"ratelimit_gateway_engine_round_trips_total" in metrics_text([meter], {}, {}, hosts[0])
 
 
 def test_the_gateway_without_its_engine(own_server, limiters):

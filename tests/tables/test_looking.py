@@ -126,16 +126,16 @@ TokenBucket("10/year", table=Table.shared("{shared_name}.live", max_keys=10)).al
 TokenBucket("10/second", table=Table.shared("{shared_name}.idle", max_keys=10))
 """
     subprocess.run([sys.executable, "-c", program], check=True)
-    (folder / f".ratelimit-2.{shared_name}.0123").write_bytes(b"")
+    (folder / f".{memory.SHARED_PREFIX}{shared_name}.0123").write_bytes(b"")
     (folder / f"ratelimit.{shared_name}").write_bytes(b"RATELIMT\1\0\0\0")  # of the first version
     for path in folder.glob(f"*{shared_name}*"):
         os.utime(path, (0, time.time() - 2 * 86_400))
     assert main(["gc", "--dry-run"]) == 0
     would = capsys.readouterr().out
-    assert f"would remove 'ratelimit-2.{shared_name}.idle'" in would
+    assert f"would remove '{memory.SHARED_PREFIX}{shared_name}.idle'" in would
     assert main(["gc"]) == 0
     kept = sorted(path.name for path in folder.glob(f"*{shared_name}*"))
-    assert kept == [f"ratelimit-2.{shared_name}.live", f"ratelimit-2.{shared_name}.used"]
+    assert kept == [f"{memory.SHARED_PREFIX}{shared_name}.live", f"{memory.SHARED_PREFIX}{shared_name}.used"]
     assert used.allow("key")
 
 

@@ -3,14 +3,16 @@
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from ...errors import shortened
+from ...errors import check_choice, shortened
 from ...quota import checked_int
+from ..memory import check_name
 from .address import without_password
 
 # The arguments that the query of a URL may have, beside those of the connection.
 _IN_URL = {"name": str, "timeout": float, "unreachable": str, "hosts": int, "remember": float}
 _IN_URL |= {"durable": int, "after_failover": str}
 AFTER_FAILOVER = "as-is", "empty"
+UNREACHABLE = "deny", "allow", "raise", "share"
 
 
 class Safety(NamedTuple):
@@ -38,6 +40,8 @@ class Options(NamedTuple):
 
     def check(self) -> None:
         """Raise a TypeError or ValueError for a value that is not possible."""
+        check_name(self.name)
+        check_choice(self.unreachable, "unreachable", UNREACHABLE)
         for seconds, least, argument in (self.timeout, 0.001, "timeout"), (self.remember, 0, "remember"):
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= 3_600:
                 raise ValueError(f"{argument}: expected seconds from {least} to 3600, got {seconds!r}")
@@ -46,8 +50,27 @@ class Options(NamedTuple):
         if self.hosts is not None:
             checked_int(self.hosts, "hosts")
         checked_int(self.safety.durable, "durable", least=0)
-        if self.safety.after_failover not in AFTER_FAILOVER:
-            raise ValueError(f"after_failover: expected 'as-is' or 'empty', got {self.safety.after_failover!r}")
+        check_choice(self.safety.after_failover, "after_failover", AFTER_FAILOVER)
+
+
+def checked_options(
+    given: Any,
+    name: str,
+    timeout: float,
+    unreachable: str,
+    hosts: int | None,
+    remember: float,
+    durable: int,
+    after_failover: str,
+) -> Options:
+    """Return the arguments of `Table.valkey`.
+
+    Raises:
+        TypeError, ValueError: a value is not possible.
+    """
+    options = Options(given, name, timeout, unreachable, hosts, remember, Safety(durable, after_failover))
+    options.check()
+    return options
 
 
 class Traffic(NamedTuple):

@@ -170,6 +170,10 @@ class ValkeyStorage(Storage):
     def __setstate__(self, options: Options) -> None:
         self.__init__(options)  # type: ignore[misc]
 
+    def renamed(self, name: str) -> "ValkeyStorage":
+        """Return a table of another name in the same place."""
+        return ValkeyStorage(self.options._replace(name=name))
+
     def traffic(self) -> Traffic:
         """Return what this process asked of the engine, and what it did not have to ask."""
         engine = self.engine
