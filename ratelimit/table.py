@@ -5,7 +5,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from ._storage.memory import (
 )
 from ._storage.metadata import (
     TAKEN,
+    Mapping,
     Starts,
     StoredQuota,
     TableFormat,
@@ -44,13 +45,6 @@ MAX_KEYS_BITS = 48  # keeps the size in bytes far below 64 bits
 IfChanged = Literal["raise", "keep", "scale", "reset", "follow"]
 Unreachable = Literal["deny", "allow", "raise", "share"]
 _tables: "weakref.WeakSet[Table]" = weakref.WeakSet()
-
-
-class Mapping(NamedTuple):
-    """A table in this process's address space."""
-
-    memory: Bytes
-    metadata: TableMetadata
 
 
 class Table:
@@ -146,6 +140,7 @@ class Table:
         unreachable: Unreachable = "deny",
         hosts: int | None = None,
         remember: float = 1.0,
+        lease: float | None = None,
         durable: int = 0,
         after_failover: Literal["as-is", "empty"] = "as-is",
         starts: Starts | None = None,
@@ -166,6 +161,8 @@ class Table:
             hosts: for `"share"`, how many processes share the limit.
             remember: for at most so many seconds a refused key is refused again without a request to the engine; 0
                 asks each time. Quota that another process gives back meanwhile is noticed after that time.
+            lease: seconds for which a host takes in advance what it spends on a key, to decide without a request to the
+                engine. The same on all hosts; hosts.md has its price. None asks for each decision.
             durable: how many replicas have to confirm a decision; without them `unreachable` answers.
             after_failover: `"empty"`: a replica that becomes the primary, and may lack the last writes, takes every key
                 for one that has just spent all. `"as-is"`: it does not.
@@ -179,7 +176,7 @@ class Table:
         if starts not in ("fresh", None):
             raise ValueError(f"starts: expected 'fresh' on an engine, which forgets idle keys, got {starts!r}")
         table = cls(max_keys=1)  # of this process's copy of the metadata
-        options = checked_options(url, name, timeout, unreachable, hosts, remember, durable, after_failover)
+        options = checked_options(url, name, timeout, unreachable, hosts, remember, lease, durable, after_failover)
         table._storage = ValkeyStorage(options)
         table.if_changed = if_changed
         table.version = None if version is None else checked_int(version, "version", least=0)

@@ -9,7 +9,7 @@ from ..memory import check_name
 from .address import without_password
 
 # The arguments that the query of a URL may have, beside those of the connection.
-_IN_URL = {"name": str, "timeout": float, "unreachable": str, "hosts": int, "remember": float}
+_IN_URL = {"name": str, "timeout": float, "unreachable": str, "hosts": int, "remember": float, "lease": float}
 _IN_URL |= {"durable": int, "after_failover": str}
 AFTER_FAILOVER = "as-is", "empty"
 UNREACHABLE = "deny", "allow", "raise", "share"
@@ -36,13 +36,19 @@ class Options(NamedTuple):
     unreachable: str
     hosts: int | None
     remember: float
+    lease: float | None
     safety: "Safety"
 
     def check(self) -> None:
         """Raise a TypeError or ValueError for a value that is not possible."""
         check_name(self.name)
         check_choice(self.unreachable, "unreachable", UNREACHABLE)
-        for seconds, least, argument in (self.timeout, 0.001, "timeout"), (self.remember, 0, "remember"):
+        lease = 1 if self.lease is None else self.lease
+        for seconds, least, argument in (
+            (self.timeout, 0.001, "timeout"),
+            (self.remember, 0, "remember"),
+            (lease, 0.001, "lease"),
+        ):
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= 3_600:
                 raise ValueError(f"{argument}: expected seconds from {least} to 3600, got {seconds!r}")
         if (self.hosts is not None) != (self.unreachable == "share"):
@@ -60,6 +66,7 @@ def checked_options(
     unreachable: str,
     hosts: int | None,
     remember: float,
+    lease: float | None,
     durable: int,
     after_failover: str,
 ) -> Options:
@@ -68,7 +75,7 @@ def checked_options(
     Raises:
         TypeError, ValueError: a value is not possible.
     """
-    options = Options(given, name, timeout, unreachable, hosts, remember, Safety(durable, after_failover))
+    options = Options(given, name, timeout, unreachable, hosts, remember, lease, Safety(durable, after_failover))
     options.check()
     return options
 
