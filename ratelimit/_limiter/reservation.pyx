@@ -67,7 +67,8 @@ cdef class Reservation:
         costs: the cost that was booked, for each limiter.
         cost: the largest of them; of a single limiter, the only one.
 
-    Thread-safety: `cancel` and `settle` may be called from any thread. Only the first call has an effect.
+    Thread-safety: `cancel` and `settle` may be called from any thread. Only the first call has an effect. A later
+    `cancel` does nothing, so that it may come in any case; a later `settle` raises an error.
     """
 
     @property
@@ -91,7 +92,7 @@ cdef class Reservation:
 
     def cancel(self):
         """Give the turn back, except for what later bookings depend on."""
-        if first_to_set(&self.closed):
+        if self._close():
             self.correct((0,) * len(self.costs))
 
     def settle(self, actual_cost=None, *, costs=None):
@@ -100,10 +101,23 @@ cdef class Reservation:
         Args:
             actual_cost: a whole number from 0, for every limiter.
             costs: instead, a whole number from 0 for each limiter.
+
+        Raises:
+            TypeError, ValueError: naming the argument; the reservation can still be settled.
+            RuntimeError: nothing is booked, or it was settled or cancelled before. Nothing changes.
         """
+        self.correct(self._close_at(actual_cost, costs))
+
+    def _close(self):
+        """Close the reservation; return whether it was open."""
+        return bool(first_to_set(&self.closed))
+
+    def _close_at(self, actual_cost, costs):
+        """Close an open reservation; return the arguments of `settle` as a cost for each limiter."""
         actual = self._checked_costs(actual_cost, costs)
-        if first_to_set(&self.closed):
-            self.correct(actual)
+        if not self.allowed or not self._close():
+            raise RuntimeError(f"settle: expected a booking that was neither settled nor cancelled before, got {self!r}")
+        return actual
 
     def _checked_costs(self, actual_cost, costs):
         """Return the arguments of `settle` as a cost for each limiter."""
