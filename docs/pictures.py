@@ -218,7 +218,59 @@ def estimate():
     return figure
 
 
-PICTURES = {"same-traffic": same_traffic, "boundary": boundary, "estimate": estimate}
+# From the promise to the processes: each layer, and below it the method that connects it with the next one.
+LAYERS = [
+    (
+        "Theorems",
+        "what each algorithm admits at most",
+        ["proofs on paper, and random traffic", "tests/property/test_promises.py"],
+    ),
+    (
+        "Specification",
+        "fractions and loops: tests/oracle.py",
+        ["every verb, in any order, compared field by field", "tests/property"],
+    ),
+    (
+        "Decision functions",
+        "integers, one algorithm a file",
+        ["histories of threads have a sequential order", "tests/concurrency"],
+    ),
+    (
+        "Protocol of the table",
+        "find, claim, settle, commit, forget",
+        ["spin: every interleaving; relacy: C11 memory orders", "tests/protocol"],
+    ),
+    ("Compiled core", "x86-64 and aarch64", ["native threads, ThreadSanitizer, qemu", "tests/native"]),
+    (
+        "Processes",
+        "that share one table",
+        ["eight that send requests, a ninth that kills them", "tests/tables/test_killed_workers.py"],
+    ),
+]
+
+
+def proofs():
+    """Draw what is proved by what."""
+    figure, axes = plt.subplots(figsize=(8.6, 6.6))
+    for place, (name, text, (method, where)) in enumerate(LAYERS):
+        y = -place * 1.5
+        axes.add_patch(plt.Rectangle((0, y - 0.4), 4.1, 0.85, facecolor=LIGHT, edgecolor=ADMITTED, linewidth=1.2))
+        axes.text(2.05, y + 0.17, name, ha="center", va="center", fontweight="bold", fontsize=11.5)
+        axes.text(2.05, y - 0.18, text, ha="center", va="center", fontsize=9.5)
+        last = place == len(LAYERS) - 1
+        middle = y if last else y - 0.72
+        if not last:
+            axes.annotate("", (2.05, y - 1.03), (2.05, y - 0.42), arrowprops={"arrowstyle": "<->", "color": INK})
+        axes.plot([2.2 if not last else 4.2, 4.5], [middle, middle], color=FAINT, linewidth=0.8)
+        axes.text(4.6, middle + 0.15, method, va="center", fontsize=10.5)
+        axes.text(4.6, middle - 0.17, where, va="center", fontsize=9, color=SERVED, family="monospace")
+    axes.set_xlim(-0.05, 9.9)
+    axes.set_ylim(-1.5 * (len(LAYERS) - 1) - 0.55, 0.55)
+    axes.axis("off")
+    return figure
+
+
+PICTURES = {"same-traffic": same_traffic, "boundary": boundary, "estimate": estimate, "proofs": proofs}
 
 
 def save(figure, name, folder=Path(__file__).parent / "pictures"):

@@ -183,9 +183,9 @@ cdef list fields_about(Decision decision, style):
         check_style(style)
     if style is None or decision.verdict.limit == NEVER:
         return []
-    quota = decision.quota
+    quota = decision.limiter.quota if decision.own_quotas is None else decision.quota
     if draft:
-        own = decision._policy_quotas()
+        own = None if decision.limits is None else decision._policy_quotas()
         policies = policy_of(quota) if own is None else b", ".join([policy_of(one) for one in own])
     return fields_of(
         draft,

@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 
 from .._engine.algorithm cimport carried
 from .._engine.atomics cimport first_to_set, u128
-from .._engine.constants cimport NEVER
+from .._engine.constants cimport NEVER, STATE_BITS
 from .._engine.layout cimport storable
 from .._engine.request cimport CANCEL, CHARGE, Outcome, Request
 from .._engine.table cimport perform
@@ -47,6 +47,8 @@ cdef class Place:
                 return False
             self.found = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", self.found))
             self.booked = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", self.booked))
+            if self.booked == (<u128>1 << STATE_BITS) - 1:
+                return False  # a debt that no state can hold was truncated: what is left of it is not known
             if counts == "scale":
                 self.rounded = True
                 if old.rule.limit and new.rule.limit:
@@ -116,7 +118,7 @@ cdef class Reservation:
         """Close an open reservation; return the arguments of `settle` as a cost for each limiter."""
         actual = self._checked_costs(actual_cost, costs)
         if not self.allowed or not self._close():
-            raise RuntimeError(f"settle: expected a booking that was neither settled nor cancelled before, got {self!r}")
+            raise RuntimeError(f"settle: expected a booking that was neither settled nor cancelled yet, got {self!r}")
         return actual
 
     def _checked_costs(self, actual_cost, costs):

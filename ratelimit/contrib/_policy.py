@@ -191,13 +191,19 @@ class Guard:
         Raises:
             TypeError, ValueError: the key or the cost is not possible, which is an error of the application.
         """
+        return self.judge(limiter, key, cost, self.spend(limiter, key, cost, hit))
+
+    def spend(
+        self, limiter: AnyLimiter, key: Key, cost: int, hit: Callable[[int], Decision] | None = None
+    ) -> Decision | None:
+        """Do as `decide`; return None if the limiter failed."""
         try:
-            return self._ruling(limiter, key, cost, limiter.hit(key, cost) if hit is None else hit(cost))
+            return limiter.hit(key, cost) if hit is None else hit(cost)
         except (TypeError, ValueError):
             raise
         except Exception:
             self.report(limiter)
-            return Ruling(limiter, key, cost, None, self.fail_open)
+            return None
 
     async def decide_async(
         self, limiter: AnyLimiter, key: Key, cost: int = 1, hit: Callable[[int], Awaitable[Decision]] | None = None
@@ -207,14 +213,17 @@ class Guard:
             return self.decide(limiter, key, cost)
         try:
             decision = await (limiter.hit_async(key, cost) if hit is None else hit(cost))
-            return self._ruling(limiter, key, cost, decision)
         except (TypeError, ValueError):
             raise
         except Exception:
             self.report(limiter)
-            return Ruling(limiter, key, cost, None, self.fail_open)
+            decision = None
+        return self.judge(limiter, key, cost, decision)
 
-    def _ruling(self, limiter: AnyLimiter, key: Key, cost: int, decision: Decision) -> Ruling:
+    def judge(self, limiter: AnyLimiter, key: Key, cost: int, decision: Decision | None) -> Ruling:
+        """Return what follows from a decision; None is that of a limiter that failed."""
+        if decision is None:
+            return Ruling(limiter, key, cost, None, self.fail_open)
         if self.shadow and not decision.allowed:
             log.warning("%s would refuse key %.100r (shadow mode)", decision.limiter, key)
             return Ruling(limiter, key, cost, decision, True)

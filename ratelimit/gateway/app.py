@@ -23,7 +23,7 @@ from .http.leaving import unless_left
 from .http.request import Receive, Send, check_headers
 from .http.response import NO_BODY, BodyStream, Response, without_body
 from .observability.meter import Meter
-from .pipeline import begin, client_disconnected, serve
+from .pipeline import begin, client_disconnected, own_headers, serve
 from .site import Site
 from .throttling.limiters import Limiters
 from .throttling.usage_plan import sweep
@@ -133,7 +133,7 @@ class HttpTransport:
     def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
         request, scope = exchange.request, exchange.request.scope
         check_headers(request)
-        if site.operator_path in scope["path"] and site.is_page(request) and site.is_operator(request):
+        if site.operator_path in scope["path"] and site.is_page(request) and site.may_see(request):
             return self._pages
         host = request.host if site.has_domains else ""
         match = site.router.find(
@@ -162,9 +162,7 @@ class HttpTransport:
         if response.status in NO_BODY:
             response = await without_body(response)
         status, headers, body = response
-        request, ruling = exchange.request, exchange.ruling
-        if ruling is not None:
-            headers = ruling.with_limit_headers(headers, site.limit_headers)
+        request, headers = exchange.request, own_headers(site, exchange, headers)
         if site.has_cors:
             headers = with_cors(site, exchange, headers)
         start = {"type": "http.response.start", "status": status, "headers": headers}

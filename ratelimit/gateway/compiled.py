@@ -17,7 +17,7 @@ from .templates.template import Template
 from .templates.transform import Transform
 from .throttling.chain import Chain
 from .throttling.levels import Level
-from .throttling.usage_plan import UsagePlan
+from .throttling.stage_keys import StageKeys
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +30,7 @@ class CompiledRoute:
         chain: its levels, for a request without a plan; None where nothing is counted.
         early: those that need no identity of the client.
         levels: the same, to follow those of a plan.
-        plans: by the names of API keys.
+        keys: the API keys of the stage; None where nothing is counted.
         stage: such as "shop/prod".
         shadow: whether the levels of plans only count.
         meter: its counters; None where nothing is counted.
@@ -47,7 +47,7 @@ class CompiledRoute:
     chain: Chain | None = None
     early: Chain | None = None
     levels: tuple[Level, ...] = ()
-    plans: Mapping[str, UsagePlan] | None = None
+    keys: StageKeys | None = None
     stage: str = ""
     shadow: bool = False
     meter: Meter | None = None
@@ -58,9 +58,9 @@ class CompiledRoute:
 
     def chain_of(self, caller: Caller) -> Chain | None:
         """Return the levels of a caller's plan, if it has one, followed by those of the route."""
-        if not caller.key or self.plans is None:
+        if not caller.key or self.keys is None:
             return self.chain
-        return self.plans[caller.key].chain(caller.key, self.stage, self.key, self.levels, self.shadow)
+        return self.keys.plan_of(caller.key).chain(caller.key, self.stage, self.key, self.levels, self.shadow)
 
     async def answer(self, exchange: Exchange) -> Response:
         """Return the answer of the integration, transformed; raise a Refusal if it has failed."""

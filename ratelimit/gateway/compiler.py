@@ -38,6 +38,7 @@ from .throttling.by_client import ByClient
 from .throttling.chain import Chain
 from .throttling.levels import Level
 from .throttling.limiters import Limiters
+from .throttling.stage_keys import KnownKeys, StageKeys
 from .throttling.usage_plan import UsagePlan
 
 
@@ -60,12 +61,10 @@ class Compiler:
         self._limiters = limiters
         self._addresses = addresses
         self._forwarding = Forwarding(
-            frozenset(configuration.api_keys.values()), trace_headers if configuration.tracing else None
+            KnownKeys(configuration.api_keys.values(), plans.values()),
+            trace_headers if configuration.tracing else None,
         )
-        self._plans: dict[str, dict[str, UsagePlan]] = {}  # by stage, then key
-        for name, plan in configuration.plans.items():
-            for stage in plan.stages:
-                self._plans.setdefault(stage, {}).update(dict.fromkeys(plan.keys, plans[name]))
+        self._plans = plans
 
     def processes(self) -> list[FunctionProcesses]:
         """Return the functions in processes of their own."""
@@ -123,11 +122,10 @@ class Compiler:
         authorizer: Authorizer | None,
         meter: Meter,
     ) -> CompiledRoute:
-        allow, deny, plans = Networks(route.allow), Networks(route.deny), self._plans.get(path, {})
-        keys = None
-        if route.api_key_required:
-            keys = {value: name for name, value in self._configuration.api_keys.items() if name in plans}
-        guarded = allow or deny or authorizer or keys is not None
+        allow, deny, required = Networks(route.allow), Networks(route.deny), route.api_key_required
+        plans = [plan for plan in self._plans.values() if path in plan.plan.stages]
+        keys = StageKeys(self._configuration.api_keys, plans)
+        guarded = allow or deny or authorizer or required
         levels = tuple(self._levels(path, api, stage, key))
         anonymous = [level for level in levels if level.by is None or not level.by.needs_caller]
         chain = early = None
@@ -142,11 +140,11 @@ class Compiler:
         return CompiledRoute(
             key,
             integration,
-            Guard(allow, deny, authorizer, keys, frozenset(route.scopes)) if guarded else None,
+            Guard(allow, deny, authorizer, keys if required else None, frozenset(route.scopes)) if guarded else None,
             chain,
             early,
             levels,
-            plans if key != "$disconnect" else None,
+            keys if key != "$disconnect" else None,
             path,
             self._configuration.shadow,
             meter,

@@ -8,8 +8,8 @@ from .compiled import CompiledRoute
 from .exchange import Exchange
 from .http.body import MEMORY
 from .http.errors import BadValue, ClientDisconnected, Refusal
-from .http.headers import Headers
-from .http.request import Receive, Request, Send
+from .http.headers import REQUEST_ID, Headers
+from .http.request import CURRENT, Receive, Request, Send
 from .http.response import Response
 from .observability.meter import stopwatch_ns
 from .site import Site
@@ -64,6 +64,7 @@ def begin(site: Site, scope: Any, receive: Receive, send: Send) -> Exchange:
     request = Request(scope, receive, send, site.now_ns(), stopwatch_ns(), site.body_timeout)
     if site.trusted_proxies is not None:
         request.identify_client(site.trusted_proxies)
+    CURRENT.set(request)
     return Exchange(request)
 
 
@@ -117,6 +118,7 @@ def refuse(site: Site, exchange: Exchange, error: Exception) -> Response:
     own, outcome = site.responses_of(exchange.destination).by_type[refusal.type], exchange.outcome
     outcome.error, outcome.error_type, outcome.reason = own.message, refusal.type, refusal.message
     outcome.status, outcome.result = own.status, own.result  # the status is for the template
+    log.debug("refused with %d %s: %s", own.status, refusal.type, refusal.message)
     if own.constant is not None and not refusal.headers:
         return own.constant
     try:
@@ -137,8 +139,9 @@ def client_disconnected(exchange: Exchange) -> None:
     exchange.outcome.error, exchange.outcome.result = "the client went away", "failed"
 
 
-def limit_headers(site: Site, exchange: Exchange, headers: Headers) -> Headers:
-    """Return the headers of an answer, with those about the limits if there is a ruling."""
+def own_headers(site: Site, exchange: Exchange, headers: Headers) -> Headers:
+    """Return the headers of an answer, with the id of the request, and those about the limits if there is a ruling."""
+    headers = [*headers, (REQUEST_ID, exchange.request.id.encode())]
     return headers if exchange.ruling is None else exchange.ruling.with_limit_headers(headers, site.limit_headers)
 
 
@@ -150,5 +153,5 @@ def record(site: Site, route: CompiledRoute | None, exchange: Exchange) -> None:
     meter = site.unrouted if route is None else route.meter
     if meter is not None:
         meter.record(outcome.result, outcome.status, exchange.request.started_ns)
-    if site.access_log is not None:
+    if site.access_log is not None and not outcome.is_routine:
         site.access_log.write(exchange)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from .._addresses import Networks, parse_address
 from .._configuration.problems import Problems
-from .backends.address import Addresses
+from .backends.address import Address, Addresses
 from .compiled import CompiledApi, CompiledRoute
 from .compiler import Compiler, missing
 from .config import rules
@@ -24,6 +24,8 @@ from .templates.gateway_responses import GatewayResponses
 from .throttling.failures import LimiterFailures
 from .throttling.limiters import Limiters
 from .throttling.usage_plan import UsagePlan
+
+HEALTH = ("/health", "/health/live", "/health/ready")  # pages below the operator's path
 
 
 class Site:
@@ -59,7 +61,10 @@ class Site:
         problems = Problems()
         self.configuration = configuration
         self.now_ns = limiters.now_ns
-        self.plans = {name: UsagePlan(name, plan, limiters) for name, plan in configuration.plans.items()}
+        self.plans: dict[str, UsagePlan] = {}
+        for name, plan in configuration.plans.items():
+            with problems.at("plans", name, "keys_file"):
+                self.plans[name] = UsagePlan(name, plan, limiters, configuration.api_keys)
         compiler = Compiler(configuration, limiters, addresses, functions or FunctionRegistry(), self.plans, problems)
         self.apis = {name: compiler.api(name, api) for name, api in configuration.apis.items()}
         routed = {name: _routed(name, configuration.apis[name], api) for name, api in self.apis.items()}
@@ -100,6 +105,10 @@ class Site:
         here = self.operator_path
         return bool(here) and f"{request.path}/".startswith(f"{here}/")
 
+    def may_see(self, request: Request) -> bool:
+        """Whether a client may see the page that it asks for: every client the health of the gateway."""
+        return request.path.removeprefix(self.operator_path) in HEALTH or self.is_operator(request)
+
     def is_operator(self, request: Request) -> bool:
         """Whether a client may see the operator's pages.
 
@@ -114,6 +123,14 @@ class Site:
         """Yield the variants of all stages."""
         for api in self.apis.values():
             yield from api.variants.values()
+
+    def addresses(self) -> list[Address]:
+        """Return the addresses of backends, each once, by name."""
+        return sorted(set(self.used), key=lambda address: address.name)
+
+    def backend_meters(self) -> dict[str, Meter]:
+        """Return the meters of backends by name."""
+        return {address.name: address.meter for address in self.used if address.meter is not None}
 
     def meters(self) -> Iterator[Meter]:
         """Yield the meters of all routes, and of requests without one."""

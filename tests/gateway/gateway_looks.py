@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import copy
 import json
+import re
 from functools import cache
 from types import SimpleNamespace
 
@@ -44,8 +45,9 @@ async def ask(
     host="shop.example",
     late=False,
     query=b"",
+    with_id=False,
 ):
-    """Return status, headers and body of the answer to one request."""
+    """Return status, headers and body of the answer to one request; the id of the request only if asked for."""
     sent, coming = [], [{"type": "http.request", "body": body}]
 
     async def receive():
@@ -62,7 +64,8 @@ async def ask(
         "headers": [(b"host", host.encode()), *((name, value.encode()) for name, value in headers)],
     }  # fmt: skip
     await gateway(scope, receive, send)
-    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(one.get("body", b"") for one in sent[1:])
+    fields = {name: value for name, value in sent[0]["headers"] if with_id or name != b"x-amzn-requestid"}
+    return sent[0]["status"], fields, b"".join(one.get("body", b"") for one in sent[1:])
 
 
 def asking(*requests, times=1):
@@ -162,9 +165,9 @@ async def late(head, writer):
 
 
 async def logged(gateway, world):
-    """Look at the access logs after a request."""
+    """Look at the access logs after a request, without its id."""
     await ask(gateway)
-    return {file.name: file.read_text() for file in world.folder.glob("*.log")}
+    return {file.name: re.sub(r"[0-9a-f]+-[0-9a-f]+\n", "", file.read_text()) for file in world.folder.glob("*.log")}
 
 
 async def files(gateway, world):

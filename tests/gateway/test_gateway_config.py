@@ -351,7 +351,7 @@ def test_bounds_what_a_file_expands_to_and_what_an_error_echoes(tmp_path, text, 
         ),
         (
             "proxy: 'http://a', request: {'overwrite:path': /a/../b}",
-            "mapping 'overwrite:path': the path has an empty or a dot segment",
+            "mapping 'overwrite:path': the path has a dot segment",
         ),
         ("proxy: 'http://a', response: {'overwrite:statuscode': '999'}", "'999' is not a status"),
         ('proxy: "http://a", request: {"append:header.x": "a\\nb"}', "a control character for header x"),

@@ -92,6 +92,12 @@ async def statuses_of_keys(gateway, world):
     return [(await ask(gateway, headers=[(b"x-api-key", KEY + name)]))[0] for name in NAMES]
 
 
+async def with_more_keys(gateway, world):
+    """Look at the answer to a key of a file, which is written once the gateway serves."""
+    (world.folder / "keys.yaml").write_text(f"more: {KEY}more")
+    return await ask(gateway, headers=[(b"x-api-key", KEY + "more")])
+
+
 CODE = """
 import os, sys, time
 try:
@@ -297,6 +303,7 @@ CASES = {
     "Plan.throttle": Case(IN_PLAN, CLOSED, WITH_KEY, KEYED),
     "Plan.route_throttles": Case(IN_PLAN, {"a/$default": {"GET /": CLOSED}}, WITH_KEY, KEYED),
     "Plan.quota": Case(IN_PLAN, {"limit": 1, "period": "DAY"}, WITH_KEY, KEYED),
+    "Plan.keys_file": Case(IN_PLAN, "FOLDER/keys.yaml", with_more_keys, KEYED),
     "AccessLog.file": Case(("access_log",), "FOLDER/b.log", logged, ((TOP, {"access_log": {"file": "FOLDER/a.log"}}),)),
     "AccessLog.format": Case(
         ("access_log",), "$context.status", logged, ((TOP, {"access_log": {"file": "FOLDER/a.log"}}),)
@@ -357,6 +364,7 @@ def look_at(case, changes, folder):
     port = free_port()
     world = SimpleNamespace(folder=folder, port=port, live=f"http://127.0.0.1:{port}", other=f"http://127.0.0.2:{port}")
     folder.mkdir()
+    (folder / "keys.yaml").touch()
     gateway = Gateway(Configuration(**made(configured(*changes), world)), clock=ManualClock())
     return asyncio.run(case.look(gateway, world))
 

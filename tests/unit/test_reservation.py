@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from cases import SECOND, START
+from cases import SECOND, START, answer_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -119,7 +119,7 @@ def test_settling_corrects_the_cost_once(algorithm, clock, actual, remaining):
     place.settle(actual)
     assert limiter.peek("key").remaining == remaining
     with pytest.raises(
-        RuntimeError, match="settle: expected a booking that was neither settled nor cancelled before, got Reservation"
+        RuntimeError, match="settle: expected a booking that was neither settled nor cancelled yet, got Reservation"
     ):
         place.settle(0)
     place.cancel()  # which may come in any case, as in a `finally`
@@ -266,3 +266,18 @@ def test_reset_forgets_one_key_and_clear_all(algorithm, clock):
     limiter.clear()
     assert len(limiter) == 0
     assert all(limiter.hit(key, limit) for key in range(10))
+
+
+@pytest.mark.parametrize("again", [None, "1000000/minute"])
+@pytest.mark.parametrize("actual", [1_000, 499_999])
+def test_a_debt_that_no_state_can_hold_is_not_forgiven(clock, actual, again):
+    """After an emergency change the booking is worth more than a century, which is truncated: no part comes back."""
+    limiter = TokenBucket("1000000/minute", clock=clock)
+    place = limiter.reserve("key", 500_000)
+    limiter.change("1/day")
+    if again:
+        limiter.change(again)
+    before = answer_of(limiter.peek("key"))
+    place.settle(actual)
+    assert answer_of(limiter.peek("key")) == before
+    assert len(limiter) == 1

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from ..backends.address import Address
 from ..compiled import CompiledRoute
 from ..routing.router import Variant
 from ..site import Site
@@ -14,23 +15,28 @@ from ..throttling.usage_plan import Calendar, UsagePlan
 MAX_KEYS_SHOWN = 100  # of a plan
 
 
-def status(site: Site, now_ns: int, started_ns: int, connections: int) -> dict[str, Any]:
+def status(site: Site, now_ns: int, started_ns: int, connections: Mapping[str, int]) -> dict[str, Any]:
     """Return the data of the status page, ready for JSON.
 
     Args:
         now_ns, started_ns: moments since the epoch: the present one, and the start of the gateway.
-        connections: the number of WebSocket clients of this process.
+        connections: the number of WebSockets by stage.
     """
     configuration = site.configuration
     return {
         "now": now_ns / 1e9,
         "started": started_ns / 1e9,
         "worker": os.getpid(),
-        "connections": connections,
+        "connections": sum(connections.values()),
         "account": throttle_text(configuration.throttle),
         "client_throttle": client_text(configuration.client_throttle),
         "shadow": configuration.shadow,
-        "stages": [_stage(site, variant) for variant in site.variants()],
+        "unrouted": site.unrouted.totals(),
+        "stages": [
+            {**_stage(site, one), "connections": connections.get(f"{one.api}/{one.stage}", 0)}
+            for one in site.variants()
+        ],
+        "backends": [_backend(address) for address in site.addresses()],
         "plans": [_plan(plan, now_ns) for plan in site.plans.values()],
     }
 
@@ -61,6 +67,14 @@ def _stage(site: Site, variant: Variant[CompiledRoute]) -> dict[str, Any]:
     }
 
 
+def _backend(address: Address) -> dict[str, Any]:
+    """Return the counts of a backend; `rests` is about this process alone."""
+    found: dict[str, Any] = {"name": address.name, "rests": address.rests}
+    if address.meter is not None:
+        found.update(address.meter.backend_totals())
+    return found
+
+
 def _plan(plan: UsagePlan, now_ns: int) -> dict[str, Any]:
     today = day_of(now_ns)
     return {
@@ -70,7 +84,7 @@ def _plan(plan: UsagePlan, now_ns: int) -> dict[str, Any]:
         "stages": list(plan.plan.stages),
         "keys": [
             {"name": key, "today": next(iter(plan.usage(key, today, today).values()))}
-            for key in plan.plan.keys[:MAX_KEYS_SHOWN]
+            for key in plan.keys[:MAX_KEYS_SHOWN]
         ],
     }
 

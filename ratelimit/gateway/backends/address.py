@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Callable, Iterable
 
 from ..observability.meter import Meter
@@ -41,6 +42,11 @@ class Address:
         self.meter = meter_of(self.name) if meter_of is not None else None
         self.fails = 0
         self.down_until = 0.0
+
+    @property
+    def rests(self) -> bool:
+        """Whether it gets no requests for a while."""
+        return self.down_until > time.monotonic()
 
     def record(self, began_ns: int, status: int = 0) -> None:
         """Count an answer, or without a status a failure."""

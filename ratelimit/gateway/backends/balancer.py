@@ -9,12 +9,12 @@ from typing import NamedTuple
 import httpcore
 
 from ..http.errors import Refusal
-from ..http.headers import CONTROL, HOP_BY_HOP, Headers, end_to_end
+from ..http.headers import CONTROL, HOP_BY_HOP, REQUEST_ID, Headers, end_to_end
 from ..http.response import NO_BODY, Response
 from ..observability.meter import stopwatch_ns
 from .address import Address
 
-NOT_TO_CLIENTS = HOP_BY_HOP | {b"date"}
+NOT_TO_CLIENTS = HOP_BY_HOP | {b"date", REQUEST_ID}
 UNAVAILABLE = (502, 503, 504)  # statuses of a backend that counts as failed
 MAX_BUFFERED = 65_536  # bytes of an answer that is read whole before it is passed on
 LOST = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
@@ -52,7 +52,7 @@ class Balancer:
         """Return the addresses to try, the next in turn first; those that are down only if all are."""
         if len(self.addresses) == 1:
             return self.addresses
-        up = [address for address in self.addresses if address.down_until <= time.monotonic()]
+        up = [address for address in self.addresses if not address.rests]
         if not up:
             return sorted(self.addresses, key=lambda address: address.down_until)
         self._next = (self._next + 1) % len(up)

@@ -25,6 +25,7 @@ from ..._configuration.fields import (
     no_names,
     positive,
 )
+from ..throttling.key_file import NAME, NAME_TEXT, VALUE, VALUE_TEXT
 from .apis import Api, Responses
 from .fields import TemplateText
 from .functions import FunctionProcess
@@ -39,7 +40,8 @@ class AccessLog:
     """A path, or `-` for standard output."""
     format: TemplateText = (
         '$context.identity.sourceIp - $context.identity.apiKeyId [$context.requestTime] "$context.httpMethod '
-        '$context.path $context.protocol" $context.status $context.responseLength'
+        '$context.path $context.protocol" $context.status $context.responseLength "$context.error.reason" '
+        "$context.requestId"
     )
     """The line, with `$context.x`. If it begins with `{`, values are escaped for JSON."""
 
@@ -62,8 +64,8 @@ Host = Annotated[
     ),
 ]
 BasePath = Annotated[str, matching(r"/|(?:/[A-Za-z0-9_.~-]+)+", "a base path such as '/v1'")]
-KeyName = Annotated[str, matching(r"[^\s/]+", "a name without spaces and slashes")]
-KeyValue = Annotated[Text, matching("[A-Za-z0-9]{20,128}", "20 to 128 letters and digits", secret=True)]
+KeyName = Annotated[str, matching(NAME, NAME_TEXT)]
+KeyValue = Annotated[Text, matching(VALUE, VALUE_TEXT, secret=True)]
 
 
 @model

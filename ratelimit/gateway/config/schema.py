@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from . import access, apis, backends, functions, model, routes, throttles
+from .secrets import REFERENCE
 
 _MODULES = (model, apis, routes, throttles, backends, access, functions)
 
@@ -51,7 +52,10 @@ def _close(node: Any) -> None:
     elif isinstance(node, dict):
         if "patternProperties" in node:
             node.setdefault("additionalProperties", False)
+        if isinstance(node.get("pattern"), str):
+            node["pattern"] += f"|{REFERENCE}"
         if isinstance(node.get("title"), str):
             del node["title"]
-        for one in node.values():
-            _close(one)
+        for name, one in node.items():
+            if name != "propertyNames":  # a name has no reference to a secret
+                _close(one)

@@ -118,3 +118,6 @@ class Plan:
     """The limit of each key at one route: by stage, then by route key."""
     quota: CalendarQuota | None = None
     """The number of requests of each key in a day, week or month."""
+    keys_file: Text | None = None
+    """A YAML file of further API keys, each a name and a value. It is read again when it changes, so keys are added and
+    revoked at once."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ..._configuration.problems import Path, Problem
-from .apis import Api
+from .apis import Api, Stage
 from .backends import Proxy
 from .model import Configuration
 from .routes import Route
@@ -46,10 +46,23 @@ def _api_warnings(api: Api) -> Iterator[Problem]:
             yield from _unguarded(routes)
         if deployment not in used and routes:
             yield Problem(routes[0][1][: 1 if deployment is None else 2], "no stage refers to these routes")
+    for name, stage in api.stages.items():
+        yield from below(("stages", name, "canary"), _missing_in_canary(api, stage))
     asked = {route.authorizer for deployment in (None, *api.deployments) for _, _, route in api.located(deployment)}
     for name in api.authorizers:
         if name not in asked:
             yield Problem(("authorizers", name), "no route refers to this authorizer")
+
+
+def _missing_in_canary(api: Api, stage: Stage) -> Iterator[Problem]:
+    """Routes of a stage that its canary has not: its share of their requests finds no route."""
+    if stage.canary is None:
+        return
+    there = api.routes_of(canary_deployment(stage) or stage.deployment)
+    missing = [key for key in api.routes_of(stage.deployment) if key not in there]
+    if missing:
+        listed = ", ".join(repr(key) for key in missing[:5]) + (", ..." if len(missing) > 5 else "")
+        yield Problem(("deployment",), f"the canary lacks {listed}: its share of their requests finds no route")
 
 
 def keys_needed(configuration: Configuration) -> dict[str, int]:

@@ -13,7 +13,7 @@ def check_length(request: Request, limit: int) -> None:
     """Refuse a body whose length is declared to be too large. One without a length is measured as it comes."""
     length = request.headers.get(b"content-length")
     if length is not None and (not length.isdigit() or int(length) > limit):
-        raise Refusal("REQUEST_TOO_LARGE", f"{length!r} bytes", CLOSE)
+        raise Refusal("REQUEST_TOO_LARGE", f"a body of {length.decode('latin-1')} bytes", CLOSE)
 
 
 FIRST = 65_536  # bytes of a body that are read before anything is asked for on behalf of it

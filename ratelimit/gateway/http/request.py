@@ -3,6 +3,7 @@
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -173,6 +174,10 @@ class Request:
         """Return the last header of a name, or None."""
         value = self.headers.get(name.lower().encode("latin-1", "replace"))
         return None if value is None else value.decode("latin-1")
+
+
+# The request that is served, for lines of the log.
+CURRENT: ContextVar[Request] = ContextVar("request")
 
 
 def check_headers(request: Request) -> None:
