@@ -146,6 +146,7 @@ class Table:
         unreachable: Unreachable = "deny",
         hosts: int | None = None,
         remember: float = 1.0,
+        lease: float | None = None,
         starts: Starts | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
@@ -164,6 +165,8 @@ class Table:
             hosts: for `"share"`, how many processes share the limit.
             remember: for at most so many seconds a refused key is refused again without a request to the engine; 0
                 asks each time. Quota that another process gives back meanwhile is noticed after that time.
+            lease: seconds for which a host takes in advance what it spends on a key, to decide without a request to the
+                engine. The same on all hosts; hosts.md has its price. None asks for each decision.
             starts: only `"fresh"`, since the engine forgets each key once it is like new, and decides by that.
             if_changed, version: as for Table.
         """
@@ -175,7 +178,7 @@ class Table:
         check_choice(unreachable, "unreachable", get_args(Unreachable))
         if starts not in ("fresh", None):
             raise ValueError(f"starts: expected 'fresh' on an engine, which forgets idle keys, got {starts!r}")
-        options = Options(url, name, timeout, unreachable, hosts, remember)
+        options = Options(url, name, timeout, unreachable, hosts, remember, lease)
         options.check()
         table = cls(max_keys=1)  # of this process's copy of the metadata
         table._storage = ValkeyStorage(options)

@@ -8,7 +8,7 @@ from ...quota import checked_int
 from .address import without_password
 
 # The arguments that the query of a URL may have, beside those of the connection.
-_IN_URL = {"name": str, "timeout": float, "unreachable": str, "hosts": int, "remember": float}
+_IN_URL = {"name": str, "timeout": float, "unreachable": str, "hosts": int, "remember": float, "lease": float}
 
 
 class Options(NamedTuple):
@@ -20,10 +20,16 @@ class Options(NamedTuple):
     unreachable: str
     hosts: int | None
     remember: float
+    lease: float | None
 
     def check(self) -> None:
         """Raise a TypeError or ValueError for a value that is not possible."""
-        for seconds, least, argument in (self.timeout, 0.001, "timeout"), (self.remember, 0, "remember"):
+        lease = 1 if self.lease is None else self.lease
+        for seconds, least, argument in (
+            (self.timeout, 0.001, "timeout"),
+            (self.remember, 0, "remember"),
+            (lease, 0.001, "lease"),
+        ):
             if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= 3_600:
                 raise ValueError(f"{argument}: expected seconds from {least} to 3600, got {seconds!r}")
         if (self.hosts is not None) != (self.unreachable == "share"):

@@ -18,7 +18,7 @@ from .revision import read_revision, write_revision
 
 FOLLOW_EVERY = 1.0  # seconds between two looks at the label, which go along with decisions
 _PREFIX, _LABEL = b"rl:", b":label"
-_REVISION = struct.Struct("<Q")
+_HEAD = struct.Struct("<QQ")  # of a label: the revision, and the length of leases in microseconds
 _REPLACE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
@@ -36,6 +36,7 @@ class ValkeyStorage(Storage):
         engine: the server.
         options: those of the table.
         prefix: of all its keys.
+        lease_us: the length of leases in microseconds, 0 without; once it is open that of the table.
     """
 
     is_remote = True
@@ -45,6 +46,7 @@ class ValkeyStorage(Storage):
         self.engine: Any = engine_of(options.given, options.timeout)
         self.prefix = _PREFIX + f"{options.name}:".encode()
         self.label = self.prefix + _LABEL[1:]
+        self.lease_us = round((options.lease or 0) * 1e6)
         self._memory: Bytes | None = None
         self._lock = threading.RLock()  # of changes, which may contain changes
         self._is_publishing = False
@@ -61,31 +63,36 @@ class ValkeyStorage(Storage):
         label = self.engine.run([("GET", self.label)])[0]
         if label is None:
             raise FileNotFoundError(f"{self!r} does not exist")
-        return self._installed(label)
+        return self._installed(label, as_made=True)
 
     def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
         made = ProcessMemory().open_or_create(size, initialize)
         self._check_policy()
         while True:
             label = self.engine.run([("GET", self.label)])[0]
-            if label is None and not self.engine.run([("SET", self.label, _label_of(made), "NX")])[0]:
+            if label is None and not self.engine.run([("SET", self.label, self._label_of(made), "NX")])[0]:
                 continue  # another process was faster
-            return self._installed(_label_of(made) if label is None else label)
+            return self._installed(self._label_of(made) if label is None else label)
 
-    def _installed(self, label: bytes) -> Bytes:
+    def _installed(self, label: bytes, as_made: bool = False) -> Bytes:
         page = self._page(label)
+        lease_us = _HEAD.unpack_from(label)[1]
+        if lease_us != self.lease_us and not as_made:  # one for all hosts: what each may spend depends on it
+            made = lease_us / 1e6 or None
+            raise ValueError(f"{self!r}: expected lease={made!r}, with which it was made, got {self.options.lease!r}")
+        self.lease_us = lease_us
         row = page[: _METADATA.itemsize].view(_METADATA)[0]
         size = bytes_for(int(row["max_keys"]) % 2**20, int(row["capacity"]) % 2**20)
         self._memory = ProcessMemory().open_or_create(size, lambda memory: None)
         self._memory[: len(page)] = page
-        write_revision(self._memory, _REVISION.unpack_from(label)[0])
+        write_revision(self._memory, _HEAD.unpack_from(label)[0])
         self._look_at = time.monotonic() + FOLLOW_EVERY
         self._opened = self._copy()
         return self._memory
 
     def _page(self, label: bytes) -> Bytes:
         page: Bytes = ProcessMemory().open_or_create(HEADER_OFFSET, lambda memory: None)
-        body = label[_REVISION.size :]
+        body = label[_HEAD.size :]
         if not _METADATA.itemsize <= len(body) <= HEADER_OFFSET:
             raise CorruptTable(f"{self!r}: the key {self.label!r} is not the label of a ratelimit table")
         page.data[: len(body)] = body
@@ -125,13 +132,16 @@ class ValkeyStorage(Storage):
 
     def _copy(self) -> bytes:
         assert self._memory is not None
-        return _label_of(self._memory)
+        return self._label_of(self._memory)
+
+    def _label_of(self, memory: Bytes) -> bytes:
+        return _HEAD.pack(read_revision(memory), self.lease_us) + memory[: _METADATA.itemsize].tobytes()
 
     def _set_time(self, before: bytes) -> None:
         """Give a change of the quota the engine's time."""
         assert self._memory is not None
         revision = read_revision(self._memory)
-        if revision == _REVISION.unpack_from(before)[0]:
+        if revision == _HEAD.unpack_from(before)[0]:
             return
         metadata = TableMetadata(self._memory, repr(self))
         _, counts = metadata.change(revision)
@@ -198,16 +208,16 @@ class ValkeyStorage(Storage):
         if memory is None:
             return
         if label is None:  # the engine lost its data, or the table was removed
-            self.engine.run([("SET", self.label, _label_of(memory), "NX")])
-        elif label != _label_of(memory):
+            self.engine.run([("SET", self.label, self._label_of(memory), "NX")])
+        elif label != self._label_of(memory):
             page = self._page(label)
-            current = memory[: _METADATA.itemsize].view(_METADATA)[0]
-            if page[: _METADATA.itemsize].view(_METADATA)[0]["checksum"] != current["checksum"]:
+            made, current = (part[: _METADATA.itemsize].view(_METADATA)[0]["checksum"] for part in (page, memory))
+            if made != current or _HEAD.unpack_from(label)[1] != self.lease_us:
                 raise CorruptTable(
                     f"{self!r} was removed, and made again with other properties; make the limiter again"
                 )
             memory[: len(page)] = page
-            write_revision(memory, _REVISION.unpack_from(label)[0])
+            write_revision(memory, _HEAD.unpack_from(label)[0])
 
     def clock_ns(self) -> int:
         """Return the engine's time as far as this process knows it: never ahead of it, unless that goes back."""
@@ -258,7 +268,3 @@ class ValkeyStorage(Storage):
                 f"them a second quota; set it to {' or '.join(_EXACT_POLICIES)}",
                 stacklevel=2,
             )
-
-
-def _label_of(memory: Bytes) -> bytes:
-    return _REVISION.pack(read_revision(memory)) + memory[: _METADATA.itemsize].tobytes()
