@@ -44,7 +44,7 @@ class ValkeyStorage(Storage):
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.engine: Any = engine_of(options.given, options.timeout)
+        self.engine: Any = engine_of(options.given, options.timeout, options.safety)
         self.prefix = _PREFIX + f"{options.name}:".encode()
         self.label = self.prefix + _LABEL[1:]
         self.lease_us = round((options.lease or 0) * 1e6)
@@ -188,6 +188,10 @@ class ValkeyStorage(Storage):
 
     def __setstate__(self, options: Options) -> None:
         self.__init__(options)  # type: ignore[misc]
+
+    def renamed(self, name: str) -> "ValkeyStorage":
+        """Return a table of another name in the same place."""
+        return ValkeyStorage(self.options._replace(name=name))
 
     def traffic(self) -> Traffic:
         """Return what this process asked of the engine, and what it did not have to ask."""
