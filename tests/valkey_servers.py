@@ -1,5 +1,6 @@
 """Servers that tests start: each on a free port, without persistence, ready within a fraction of a second."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -28,9 +29,13 @@ class Server:
         binary: the path of the server.
         options: of its command line.
         address: at which it listens.
+        skew: how much its clock differs, such as "+30s".
     """
 
-    def __init__(self, binary, *options, port=None, address="127.0.0.1"):
+    def __init__(self, binary, *options, port=None, address="127.0.0.1", skew=None):
+        self.variables = dict(os.environ)
+        if skew is not None:
+            self.variables |= {"LD_PRELOAD": program("libfaketime.so.1"), "FAKETIME": skew, "DONT_FAKE_MONOTONIC": "1"}
         self.binary, self.options, self.address = binary, options, address
         self.port = port or free_port()
         self.start()
@@ -52,6 +57,7 @@ class Server:
             ],
             stdout=subprocess.DEVNULL,
             cwd=self.folder.name,
+            env=self.variables,
         )
         self.client = valkey.Valkey(self.address, self.port, socket_timeout=10)
         until(self.answers)
