@@ -13,6 +13,7 @@ from ..memory import Bytes, ProcessMemory, Storage
 from ..metadata import _METADATA, QUOTAS, TableMetadata, bytes_for, changed_word, entry_values
 from .cluster import engine_of
 from .engine import Label
+from .lease_file import lease_file
 from .options import Options, Traffic
 from .revision import read_revision, write_revision
 
@@ -56,6 +57,7 @@ class ValkeyStorage(Storage):
         self._offset_ns: int | None = None
         self._checked_policy = False
         self.remembered = 0  # refusals without a request
+        self.granted = self.returned = 0  # by this process for leases
         self.fallbacks = 0  # decisions without the engine
 
     # --- Storage
@@ -154,12 +156,19 @@ class ValkeyStorage(Storage):
         entry["value"] = entry_values(revision, quota, changed, previous)
 
     def remove(self) -> None:
-        """Remove the label and all keys. A process that still uses the table makes it again."""
-        if not self.engine.run([("DEL", self.label)])[0]:
+        """Remove the label, all keys, and this host's leases. A process that still uses the table makes it again."""
+        label = self.engine.run([("GET", self.label), ("DEL", self.label)])[0]
+        if label is None:
             raise FileNotFoundError(f"{self!r} does not exist")
+        if len(label) >= _HEAD.size and (lease_us := _HEAD.unpack_from(label)[1]):
+            lease_file(self.name_of_leases(lease_us)).path.unlink(missing_ok=True)
         for keys in self.engine.scan(self.prefix + b"*"):
             if keys:
                 self.engine.run([("UNLINK", key) for key in keys])
+
+    def name_of_leases(self, lease_us: int) -> str:
+        """Return what identifies the leases of this table, of this length, on each host."""
+        return f"{self!r} {lease_us}"
 
     def count_keys(self) -> int:
         """Return how many keys are kept: those that are live, and those that were until a second ago."""
@@ -191,7 +200,8 @@ class ValkeyStorage(Storage):
         engine = self.engine
         breaker = engine.breaker
         return Traffic(
-            engine.trips, engine.unanswered, self.remembered, self.fallbacks, breaker.is_open, breaker.opened_count
+            *(engine.trips, engine.unanswered, self.remembered, self.fallbacks, self.granted, self.returned),
+            *(breaker.is_open, breaker.opened_count),
         )
 
     # --- for the limiters
