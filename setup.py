@@ -13,7 +13,7 @@ debug = bool(os.environ.get("RATELIMIT_DEBUG"))  # checks of bounds and overflow
 # Symbols would be four fifths of a wheel. The code of each request is compiled for speed: with -O2, `allow` takes a
 # fifth longer than with -O3. The limits of an `All` are as fast with -O2, in three quarters of the size. All other
 # modules are compiled for size. C needs no tables for unwinding.
-fast = {"_core", "algorithms", "batch", "decision", "chain", "fields"}
+fast = {"_core", "spending", "algorithms", "batch", "decision", "chain", "fields"}
 fast |= {"_counting", "_grouped", "_scanning", "_loops"}
 
 

@@ -30,6 +30,9 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
 myst_heading_anchors = 3
+myst_html_meta = {
+    "description": "Exact rate limits for Python, decided in nanoseconds, for all workers without a server."
+}
 
 
 def measured(table, row, column=1):
@@ -55,6 +58,7 @@ napoleon_use_rtype = False
 
 html_theme = "furo"
 html_static_path = ["static"]
+html_favicon = "static/icon.svg"
 html_css_files = ["style.css"]
 html_title = f"ratelimit {version}"
 html_theme_options = {

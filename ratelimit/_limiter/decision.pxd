@@ -10,6 +10,7 @@ cdef enum Source:  # the place of a decision; the texts are SOURCES
     FROM_ENGINE
     REMEMBERED
     FALLBACK
+    FROM_LEASE
 
 
 cdef class Decision:

@@ -29,13 +29,14 @@ class Decision:
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
         quota: the quota that decided: that of the call, or else of the limiter.
-        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
-            (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
+        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"lease"` (spent
+            from what this host took in advance), `"remembered"` (the key was refused before, and is still) or
+            `"fallback"` (the engine did not answer).
     """
 
     @property
     def source(self) -> str:
-        """The place of the decision: "table", "engine", "remembered" or "fallback"."""
+        """The place of the decision: "table", "engine", "lease", "remembered" or "fallback"."""
 
     @property
     def allowed(self) -> bool:

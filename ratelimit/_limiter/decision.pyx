@@ -16,7 +16,7 @@ from .headers import check_style
 VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
                     ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
 
-SOURCES = "table", "engine", "remembered", "fallback"  # in the order of Source
+SOURCES = "table", "engine", "remembered", "fallback", "lease"  # in the order of Source
 
 
 @cython.final
@@ -40,13 +40,14 @@ cdef class Decision:
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
         quota: the quota that decided: that of the call, or else of the limiter.
-        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
-            (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
+        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"lease"` (spent
+            from what this host took in advance), `"remembered"` (the key was refused before, and is still) or
+            `"fallback"` (the engine did not answer).
     """
 
     @property
     def source(self) -> str:
-        """The place of the decision: "table", "engine", "remembered" or "fallback"."""
+        """The place of the decision: "table", "engine", "lease", "remembered" or "fallback"."""
         return SOURCES[self.source_]
 
     @property

@@ -8,8 +8,6 @@ from cpython.object cimport PyObject
 
 from .._core cimport Limiter
 
-from .._engine.constants import Algorithm
-from .._limiter.parameters import RuleParameters
 from ..algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from ..composite import All
 
@@ -23,7 +21,6 @@ ALGORITHMS = TokenBucket, LeakyBucket, FixedWindow, SlidingWindow, SlidingLog
 cdef newfunc make_all = NULL
 cdef dict local_new = {}
 cdef dict made_classes = {}
-MOST = (1 << 52) - 1  # of what a script counts exactly
 
 
 cdef object table_of(PyObject* named):
@@ -32,30 +29,20 @@ cdef object table_of(PyObject* named):
     return table if getattr(table, "remote", None) is not None else None
 
 
-def remote_class(cls):
+def remote_class(cls, bint is_leased):
     """Return the class of limiters like `cls` whose table is on an engine."""
-    found = made_classes.get(cls)
+    found = made_classes.get((cls, is_leased))
     if found is None:
-        from .verbs import RemoteVerbs  # not before: it imports asyncio
+        from .leased import LeasedVerbs  # not before: it imports asyncio
+        from .verbs import RemoteVerbs
 
         base = next(base for base in cls.__mro__ if base in ALGORITHMS)
-        bases = (RemoteVerbs, cls) if cls is base else (cls, remote_class(base))
+        verbs = LeasedVerbs if is_leased else RemoteVerbs
+        bases = (verbs, cls) if cls is base else (cls, remote_class(base, is_leased))
         body = {"__doc__": cls.__doc__, "__module__": cls.__module__, "_local_class": cls, "_change": Limiter.change,
                 "_change_rate_here": Limiter._change_rate}
-        found = made_classes[cls] = type(cls.__name__, bases, body)
+        found = made_classes[cls, is_leased] = type(cls.__name__, bases, body)
     return found
-
-
-def check_numbers(parameters: RuleParameters, clock):
-    """Refuse what an engine cannot decide exactly."""
-    if clock is not None:
-        raise ValueError(f"clock: expected none, since the engine's time decides, got {clock!r}")
-    buckets = Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET
-    if parameters.algorithm not in buckets:
-        if parameters.period % 1_000 and not parameters.calendar:
-            raise ValueError(f"quota {parameters.quota}: expected a period of whole microseconds, an engine's unit")
-        if parameters.limit > MOST:
-            raise ValueError(f"quota {parameters.quota}: expected a limit up to {MOST}, which an engine counts exactly")
 
 
 cdef object new_limiter(type cls, object given, PyObject* named):
@@ -65,17 +52,21 @@ cdef object new_limiter(type cls, object given, PyObject* named):
     if table is None or cls._is_remote:
         return make(cls, given, named)
     limiter = table.remote.publish(lambda: make_remote(cls, given, <object>named))
-    check_numbers((<Limiter>limiter).current().parameters, limiter.clock)
     from .verbs import attach_verbs
 
     attach_verbs(limiter)
+    if table.remote.options.lease is not None:
+        from .leased import attach_leases
+
+        attach_leases(limiter)
     return limiter
 
 
 cdef object make_remote(cls, given, named):
     """Make the object. It may put its quota in force, which its table publishes."""
     cdef newfunc make = <newfunc><void*><size_t>local_new[next(base for base in cls.__mro__ if base in local_new)]
-    return make(remote_class(cls), given, <PyObject*>named)
+    is_leased = named["table"].remote.options.lease is not None
+    return make(remote_class(cls, is_leased), given, <PyObject*>named)
 
 
 cdef object new_all(type cls, object given, PyObject* named):

@@ -7,6 +7,7 @@ The engine's moments are whole microseconds and, for buckets, ticks beyond them:
 import hashlib
 import struct
 import time
+from functools import lru_cache
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -24,9 +25,9 @@ from .._engine.constants cimport (
     SLIDING_LOG,
     SLIDING_WINDOW,
 )
-from .._engine.fixed_window cimport calendar_number, calendar_start, fixed_pack
+from .._engine.fixed_window cimport calendar_number, calendar_start, fixed_end, fixed_pack
 from .._engine.layout cimport storable
-from .._engine.request cimport BLOCK, CANCEL, CHARGE, DONE, HIT, REFUSED, Request, Verb
+from .._engine.request cimport BLOCK, CANCEL, CHARGE, DONE, HIT, REFUND, REFUSED, Request, Verb
 from .._engine.rule cimport Rule
 from .._engine.sliding_window cimport Sliding, sliding_pack
 from .._engine.verdict cimport Verdict, fill_verdict, more_after, wait_ns
@@ -42,6 +43,7 @@ from .._limiter.parameters import read_parameters
 from .._storage.metadata import QUOTAS
 from ..errors import CorruptTable
 from ..quota import seconds_to_ns
+from .lease_rule import engine_parameters
 
 cdef enum:
     FOREIGN = 3
@@ -49,7 +51,9 @@ cdef enum:
     NEWER = 5
     BLOCKED = 6
     UNCOVERED = 7
-    PEEK = 5     # a verb of the engine, before BLOCK and UNBLOCK
+    PEEK = 5     # verbs of the engine; BLOCK and UNBLOCK follow
+    GRANT = 16
+    RETURN = 17
     UNLIMITED = 2
     MOMENT = 8   # bytes of a reply
     ANSWER = 96
@@ -84,12 +88,16 @@ cdef class Asked:
         return self.request.cost
 
     cdef object packed(self):
-        """Return the request as 6_decide.lua reads it."""
+        """Return the request as 7_decide.lua reads it."""
         cdef const Rule* rule = &self.compiled.rule
         cdef uint64_t cost = min(self.request.cost, MOST), micro = rule.unit * 1000
         cdef u128 amount
         cdef tuple numbers, more, starts
         verb = PEEK if self.looks else <int>self.request.verb + (self.request.verb >= BLOCK)
+        if self.more:
+            verb = GRANT
+        elif self.granted is not None:
+            verb = RETURN
         too_much = UNLIMITED if rule.unlimited else <int>(self.request.cost > rule.limit)
         revision = generation_of(self.limiter) if rule.algorithm == SLIDING_LOG else self.revision >> 32
         starts = self.starts()
@@ -107,9 +115,13 @@ cdef class Asked:
                 rule.algorithm, verb, revision, self.brief, starts[0] if starts else rule.period // 1000, cost,
                 rule.limit, rule.capacity, 0, too_much,
             )
-        if self.restated is None and self.request.verb == HIT and not starts:
+        if self.restated is None and verb in (HIT, PEEK) and not starts:
             return SHORT.pack(*numbers)
-        if self.booked is None:
+        if self.more:
+            more = (self.more, 0, <uint64_t>(rule.interval // micro), <uint64_t>(rule.interval % micro)) + (0,) * 8
+        elif self.granted is not None:
+            more = (0, 0, *self.granted) + (0,) * 8
+        elif self.booked is None:
             patience = divmod(min(self.request.patience, <uint64_t>NEVER), 1000)
             if self.request.verb == BLOCK and patience[1]:
                 patience = patience[0] + 1, 0
@@ -161,7 +173,7 @@ cdef list changes_since(Limiter limiter, uint64_t number):
 
 def request_of(
     Limiter limiter not None, key, cost=1, *, quota=None, int verb=HIT, bint brief=False, bint looks=False,
-    max_delay=None
+    max_delay=None, uint64_t more=0
 ):
     """Put a request together, under the quota that is in force now.
 
@@ -170,6 +182,7 @@ def request_of(
         brief: only whether it is carried out matters.
         looks: ask what would happen, without carrying it out.
         max_delay: of a RESERVE, in seconds; the length of a BLOCK.
+        more: of a HIT, what is taken in advance at most.
     """
     cdef Asked one = Asked.__new__(Asked)
     if is_stale(limiter):
@@ -178,13 +191,14 @@ def request_of(
     one.key = key
     one.name = engine_key(limiter.table.remote.prefix, key)
     one.quota = quota
+    one.more = more
     one.brief = brief
     one.looks = looks
     one.request.verb = <Verb>verb
     one.request.cost = checked_cost(cost, "cost")
     argument = "seconds" if verb == BLOCK else "max_delay"
     one.request.patience = NEVER if max_delay is None else seconds_to_ns(max_delay, argument)
-    one.compiled = limiter.rule_for(quota)
+    one.compiled = rule_in_engine(limiter, limiter.rule_for(quota))
     if one.compiled.rule.limit > MOST and not is_gcra(&one.compiled.rule):
         raise ValueError(f"quota {quota}: expected a limit up to {MOST}, which an engine counts exactly")
     one.revision = limiter.rule.revision
@@ -203,10 +217,41 @@ def correction_of(Limiter limiter not None, bytes name, uint64_t cost, booked, b
     one.request.patience = NEVER
     one.request.whole = whole
     one.request.last_only = last_only
-    one.compiled = limiter.current()
+    one.compiled = rule_in_engine(limiter, limiter.current())
     one.revision = limiter.rule.revision
     one.booked = booked
     return one
+
+
+def return_of(Limiter limiter not None, bytes name, uint64_t cost, uint64_t revision, uint64_t granted_us, held_us):
+    """Put together what gives back that was taken in advance; None if the quota has changed since.
+
+    Args:
+        revision, granted_us: the revision and the engine's moment of the answer with which it was taken.
+        held_us: microseconds that have passed since, or fewer.
+    """
+    cdef Asked one = correction_of(limiter, name, cost, None, False, False)
+    if one.revision != revision:
+        return None
+    one.request.verb = REFUND
+    one.granted = (granted_us, held_us)
+    return one
+
+
+cdef CompiledRule rule_in_engine(Limiter limiter, CompiledRule compiled):
+    """Return the rule by which the engine decides."""
+    lease_us = limiter.table.remote.lease_us
+    return leased_rule(compiled.parameters, lease_us) if lease_us else compiled
+
+
+@lru_cache(maxsize=1024)
+def leased_rule(parameters, lease_us):
+    return CompiledRule(engine_parameters(parameters, lease_us))
+
+
+cdef CompiledRule rule_of(Limiter limiter, uint64_t revision):
+    """Return the rule by which the engine decided under the quota of a revision."""
+    return rule_in_engine(limiter, CompiledRule(read_parameters(limiter.metadata, revision)))
 
 
 def current_parameters(Limiter limiter not None):
@@ -266,6 +311,19 @@ cdef class Answer:
     def now_ns(self):
         """The engine's moment."""
         return self.out.now
+
+    @property
+    def granted(self):
+        """How much was taken in advance."""
+        return <uint64_t>self.numbers[8] if self.asked.more and self.done else 0
+
+    @property
+    def window_end_ns(self):
+        """The end of the window in which a fixed window has decided; None of other algorithms."""
+        cdef const Rule* rule = &self.asked.compiled.rule
+        if rule.algorithm not in (FIXED_WINDOW, FIRST_WINDOW, CALENDAR_WINDOW):
+            return None
+        return fixed_end(rule, self.out.after)
 
     @property
     def revision(self):
@@ -357,6 +415,8 @@ cdef class Answer:
         else:
             fill_verdict(rule, &request, &self.out, False, &decision.verdict)
             decision.more_after_ = more_after(rule, &self.out, decision.verdict.remaining)
+        if self.asked.more:
+            decision.verdict.remaining = max(decision.verdict.remaining, <uint64_t>self.granted)
         decision.spent_ = request.cost if decision.verdict.allowed else 0
         return decision
 
@@ -465,7 +525,7 @@ cdef int renew(Asked one) except -1:
     if one.revision != one.limiter.rule.revision:
         one.restated = None
         one.revision = one.limiter.rule.revision
-        one.compiled = one.limiter.rule_for(one.quota)
+        one.compiled = rule_in_engine(one.limiter, one.limiter.rule_for(one.quota))
     return 0
 
 
@@ -475,11 +535,11 @@ cdef int restate(Answer answer) except -1:
     cdef uint64_t known = <uint64_t>answer.numbers[9]
     cdef list revisions = changes_since(limiter, known)
     cdef CompiledRule new
-    cdef CompiledRule old = CompiledRule(read_parameters(limiter.metadata, limiter.metadata.previous(revisions[0])))
+    cdef CompiledRule old = rule_of(limiter, limiter.metadata.previous(revisions[0]))
     cdef u128 state = state_of_numbers(&old.rule, answer.numbers + 1)
     cdef bint forgotten = False
     for revision in revisions:
-        new = CompiledRule(read_parameters(limiter.metadata, revision))
+        new = rule_of(limiter, revision)
         changed_ns, counts = limiter.metadata.change(revision)
         if counts == "reset":
             state = 0
@@ -495,6 +555,13 @@ cdef int restate(Answer answer) except -1:
 def delayed(Decision decision not None, uint64_t delay_ns):
     """Return the decision with another delay until the turn."""
     decision.verdict.delay_ns = delay_ns
+    return decision
+
+
+def refused_until(Decision decision not None, uint64_t wait):
+    """Return the refusal with a wait of at least so many nanoseconds."""
+    decision.verdict.retry_after_ns = max(decision.verdict.retry_after_ns, wait)
+    decision.more_after_ = max(decision.more_after_, wait)
     return decision
 
 

@@ -7,23 +7,25 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..._engine.constants import HEADER_OFFSET
+from ..._engine.constants import HEADER_OFFSET, Algorithm
 from ...errors import CorruptTable, TableUnreachable
 from ..memory import Bytes, ProcessMemory, Storage
 from ..metadata import _METADATA, QUOTAS, TableMetadata, bytes_for, changed_word, entry_values
 from .cluster import engine_of
 from .engine import Label
+from .lease_file import lease_file
 from .options import Options, Traffic
 from .revision import read_revision, write_revision
 
 FOLLOW_EVERY = 1.0  # seconds between two looks at the label, which go along with decisions
 _PREFIX, _LABEL = b"rl:", b":label"
-_REVISION = struct.Struct("<Q")
+_HEAD = struct.Struct("<QQ")  # of a label: the revision, and the length of leases in microseconds
 _REPLACE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
+MOST = (1 << 52) - 1  # of what a script counts exactly
 _ATTEMPTS = 100  # to change the quota while other processes do
 T = TypeVar("T")
 _EXACT_POLICIES = "noeviction", "volatile-ttl"
@@ -36,15 +38,17 @@ class ValkeyStorage(Storage):
         engine: the server.
         options: those of the table.
         prefix: of all its keys.
+        lease_us: the length of leases in microseconds, 0 without; once it is open that of the table.
     """
 
     is_remote = True
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.engine: Any = engine_of(options.given, options.timeout)
+        self.engine: Any = engine_of(options.given, options.timeout, options.safety)
         self.prefix = _PREFIX + f"{options.name}:".encode()
         self.label = self.prefix + _LABEL[1:]
+        self.lease_us = round((options.lease or 0) * 1e6)
         self._memory: Bytes | None = None
         self._lock = threading.RLock()  # of changes, which may contain changes
         self._is_publishing = False
@@ -53,6 +57,7 @@ class ValkeyStorage(Storage):
         self._offset_ns: int | None = None
         self._checked_policy = False
         self.remembered = 0  # refusals without a request
+        self.granted = self.returned = 0  # by this process for leases
         self.fallbacks = 0  # decisions without the engine
 
     # --- Storage
@@ -61,31 +66,37 @@ class ValkeyStorage(Storage):
         label = self.engine.run([("GET", self.label)])[0]
         if label is None:
             raise FileNotFoundError(f"{self!r} does not exist")
-        return self._installed(label)
+        return self._installed(label, as_made=True)
 
     def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
         made = ProcessMemory().open_or_create(size, initialize)
+        _check_numbers(TableMetadata(made, repr(self)))
         self._check_policy()
         while True:
             label = self.engine.run([("GET", self.label)])[0]
-            if label is None and not self.engine.run([("SET", self.label, _label_of(made), "NX")])[0]:
+            if label is None and not self.engine.run([("SET", self.label, self._label_of(made), "NX")])[0]:
                 continue  # another process was faster
-            return self._installed(_label_of(made) if label is None else label)
+            return self._installed(self._label_of(made) if label is None else label)
 
-    def _installed(self, label: bytes) -> Bytes:
+    def _installed(self, label: bytes, as_made: bool = False) -> Bytes:
         page = self._page(label)
+        lease_us = _HEAD.unpack_from(label)[1]
+        if lease_us != self.lease_us and not as_made:  # one for all hosts: what each may spend depends on it
+            made = lease_us / 1e6 or None
+            raise ValueError(f"{self!r}: expected lease={made!r}, with which it was made, got {self.options.lease!r}")
+        self.lease_us = lease_us
         row = page[: _METADATA.itemsize].view(_METADATA)[0]
         size = bytes_for(int(row["max_keys"]) % 2**20, int(row["capacity"]) % 2**20)
         self._memory = ProcessMemory().open_or_create(size, lambda memory: None)
         self._memory[: len(page)] = page
-        write_revision(self._memory, _REVISION.unpack_from(label)[0])
+        write_revision(self._memory, _HEAD.unpack_from(label)[0])
         self._look_at = time.monotonic() + FOLLOW_EVERY
         self._opened = self._copy()
         return self._memory
 
     def _page(self, label: bytes) -> Bytes:
         page: Bytes = ProcessMemory().open_or_create(HEADER_OFFSET, lambda memory: None)
-        body = label[_REVISION.size :]
+        body = label[_HEAD.size :]
         if not _METADATA.itemsize <= len(body) <= HEADER_OFFSET:
             raise CorruptTable(f"{self!r}: the key {self.label!r} is not the label of a ratelimit table")
         page.data[: len(body)] = body
@@ -125,13 +136,16 @@ class ValkeyStorage(Storage):
 
     def _copy(self) -> bytes:
         assert self._memory is not None
-        return _label_of(self._memory)
+        return self._label_of(self._memory)
+
+    def _label_of(self, memory: Bytes) -> bytes:
+        return _HEAD.pack(read_revision(memory), self.lease_us) + memory[: _METADATA.itemsize].tobytes()
 
     def _set_time(self, before: bytes) -> None:
         """Give a change of the quota the engine's time."""
         assert self._memory is not None
         revision = read_revision(self._memory)
-        if revision == _REVISION.unpack_from(before)[0]:
+        if revision == _HEAD.unpack_from(before)[0]:
             return
         metadata = TableMetadata(self._memory, repr(self))
         _, counts = metadata.change(revision)
@@ -142,12 +156,19 @@ class ValkeyStorage(Storage):
         entry["value"] = entry_values(revision, quota, changed, previous)
 
     def remove(self) -> None:
-        """Remove the label and all keys. A process that still uses the table makes it again."""
-        if not self.engine.run([("DEL", self.label)])[0]:
+        """Remove the label, all keys, and this host's leases. A process that still uses the table makes it again."""
+        label = self.engine.run([("GET", self.label), ("DEL", self.label)])[0]
+        if label is None:
             raise FileNotFoundError(f"{self!r} does not exist")
+        if len(label) >= _HEAD.size and (lease_us := _HEAD.unpack_from(label)[1]):
+            lease_file(self.name_of_leases(lease_us)).path.unlink(missing_ok=True)
         for keys in self.engine.scan(self.prefix + b"*"):
             if keys:
                 self.engine.run([("UNLINK", key) for key in keys])
+
+    def name_of_leases(self, lease_us: int) -> str:
+        """Return what identifies the leases of this table, of this length, on each host."""
+        return f"{self!r} {lease_us}"
 
     def count_keys(self) -> int:
         """Return how many keys are kept: those that are live, and those that were until a second ago."""
@@ -170,12 +191,17 @@ class ValkeyStorage(Storage):
     def __setstate__(self, options: Options) -> None:
         self.__init__(options)  # type: ignore[misc]
 
+    def renamed(self, name: str) -> "ValkeyStorage":
+        """Return a table of another name in the same place."""
+        return ValkeyStorage(self.options._replace(name=name))
+
     def traffic(self) -> Traffic:
         """Return what this process asked of the engine, and what it did not have to ask."""
         engine = self.engine
         breaker = engine.breaker
         return Traffic(
-            engine.trips, engine.unanswered, self.remembered, self.fallbacks, breaker.is_open, breaker.opened_count
+            *(engine.trips, engine.unanswered, self.remembered, self.fallbacks, self.granted, self.returned),
+            *(breaker.is_open, breaker.opened_count),
         )
 
     # --- for the limiters
@@ -198,16 +224,16 @@ class ValkeyStorage(Storage):
         if memory is None:
             return
         if label is None:  # the engine lost its data, or the table was removed
-            self.engine.run([("SET", self.label, _label_of(memory), "NX")])
-        elif label != _label_of(memory):
+            self.engine.run([("SET", self.label, self._label_of(memory), "NX")])
+        elif label != self._label_of(memory):
             page = self._page(label)
-            current = memory[: _METADATA.itemsize].view(_METADATA)[0]
-            if page[: _METADATA.itemsize].view(_METADATA)[0]["checksum"] != current["checksum"]:
+            made, current = (part[: _METADATA.itemsize].view(_METADATA)[0]["checksum"] for part in (page, memory))
+            if made != current or _HEAD.unpack_from(label)[1] != self.lease_us:
                 raise CorruptTable(
                     f"{self!r} was removed, and made again with other properties; make the limiter again"
                 )
             memory[: len(page)] = page
-            write_revision(memory, _REVISION.unpack_from(label)[0])
+            write_revision(memory, _HEAD.unpack_from(label)[0])
 
     def clock_ns(self) -> int:
         """Return the engine's time as far as this process knows it: never ahead of it, unless that goes back."""
@@ -260,5 +286,14 @@ class ValkeyStorage(Storage):
             )
 
 
-def _label_of(memory: Bytes) -> bytes:
-    return _REVISION.pack(read_revision(memory)) + memory[: _METADATA.itemsize].tobytes()
+def _check_numbers(metadata: TableMetadata) -> None:
+    """Refuse what an engine cannot decide exactly, before there is a label."""
+    made, quota = metadata.format, metadata.quota(0)
+    if not made.own_clock:
+        raise ValueError("clock: expected none, since the engine's time decides")
+    if made.algorithm in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET):
+        return
+    if made.period % 1_000 and not made.calendar:
+        raise ValueError(f"quota: expected a period of whole microseconds, an engine's unit, got {made.period} ns")
+    if quota.maximum > MOST:
+        raise ValueError(f"quota: expected a limit up to {MOST}, which an engine counts exactly, got {quota.maximum}")

@@ -33,6 +33,7 @@ local function load(q, key)
     seen = { s = { a, b, c }, revision = revision or 0, dirty = moved, q = q }
   end
   if stop and stop > NOW then seen.block = stop end
+  if BORN > 0 then seen.s = ALGORITHMS[q[1]].spent_at_birth(q, seen.s) end
   states[key] = seen
   return seen
 end
@@ -63,6 +64,7 @@ end
 local function decide(q, s, at_us, at_lo)
   local algorithm, verb = ALGORITHMS[q[1]], q[2]
   local after = s
+  if verb >= GRANT then return decide_lease(q, s) end
   if verb >= BLOCK then return DONE, s, NOW, 0 end
   if q[10] == UNLIMITED and (verb <= CHARGE or verb == PEEK) then return DONE, s, at_us, at_lo end
   if verb == HIT or verb == PEEK then
@@ -92,6 +94,7 @@ end
 
 local function decide_log(q, key, newest, pending, at)
   local verb = q[2]
+  if verb >= GRANT then return decide_log_lease(q, key, newest, pending) end
   if verb >= BLOCK then return DONE, NOW end
   if q[10] == UNLIMITED and (verb <= CHARGE or verb == PEEK) then return DONE, at end
   if verb == HIT or verb == PEEK then
@@ -137,8 +140,8 @@ end
 
 -- The status of a request on a blocked key, or nil if it is carried out: nothing is given back during a block.
 local function held(q)
-  if q[2] == REFUND or q[2] == CANCEL then return REFUSED end
-  return (q[2] <= RESERVE or q[2] == PEEK) and BLOCKED or nil
+  if q[2] == REFUND or q[2] == CANCEL or q[2] == RETURN then return REFUSED end
+  return (q[2] <= RESERVE or q[2] == PEEK or q[2] == GRANT) and BLOCKED or nil
 end
 
 local function perform(group)
@@ -151,8 +154,8 @@ local function perform(group)
     if one.status then
       one.at_us, one.after = one.block, one.before
     elseif q[1] == SLIDING_LOG then
-      one.status, one.at_us = decide_log(q, key, one.newest, pending[key] or 0, at_us + (at_ns > 0 and 1 or 0))
-      one.at_lo = 0
+      local at = at_us + (at_ns > 0 and 1 or 0)
+      one.status, one.at_us, one.at_lo = decide_log(q, key, one.newest, pending[key] or 0, at)
       if one.status == DONE then pending[key] = (pending[key] or 0) + q[6] end
     else
       local us, lo = at_us, 0
@@ -178,9 +181,9 @@ local function commit(group)
       if q[2] == UNBLOCK then stop = nil end
       if q[1] ~= SLIDING_LOG then
         one.seen.s, one.seen.dirty, one.seen.q, one.seen.block = one.after, true, q, stop
-      elseif q[2] >= BLOCK then
+      elseif q[2] == BLOCK or q[2] == UNBLOCK then
         log_block(q, key, stop)
-      elseif q[2] <= CHARGE and q[10] ~= UNLIMITED then
+      elseif (q[2] <= CHARGE and q[10] ~= UNLIMITED) or q[2] == GRANT then
         one.newest = log_push(q, key, one.at_us, one.newest)
       end
     end
@@ -224,7 +227,7 @@ local function reply(one)
   end
   replies[#replies + 1] = struct.pack(
     '<dddddddddddd',
-    one.status or REFUSED, s[1], s[2], s[3], after[1], after[2], after[3], one.at_us, one.at_lo, x, y, z
+    one.status or REFUSED, s[1], s[2], s[3], after[1], after[2], after[3], one.at_us, one.at_lo or 0, x, y, z
   )
 end
 
