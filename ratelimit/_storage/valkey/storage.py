@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..._engine.constants import HEADER_OFFSET
+from ..._engine.constants import HEADER_OFFSET, Algorithm
 from ...errors import CorruptTable, TableUnreachable
 from ..memory import Bytes, ProcessMemory, Storage
 from ..metadata import _METADATA, QUOTAS, TableMetadata, bytes_for, changed_word, entry_values
@@ -25,6 +25,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
+MOST = (1 << 52) - 1  # of what a script counts exactly
 _ATTEMPTS = 100  # to change the quota while other processes do
 T = TypeVar("T")
 _EXACT_POLICIES = "noeviction", "volatile-ttl"
@@ -69,6 +70,7 @@ class ValkeyStorage(Storage):
 
     def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
         made = ProcessMemory().open_or_create(size, initialize)
+        _check_numbers(TableMetadata(made, repr(self)))
         self._check_policy()
         while True:
             label = self.engine.run([("GET", self.label)])[0]
@@ -282,3 +284,16 @@ class ValkeyStorage(Storage):
                 f"them a second quota; set it to {' or '.join(_EXACT_POLICIES)}",
                 stacklevel=2,
             )
+
+
+def _check_numbers(metadata: TableMetadata) -> None:
+    """Refuse what an engine cannot decide exactly, before there is a label."""
+    made, quota = metadata.format, metadata.quota(0)
+    if not made.own_clock:
+        raise ValueError("clock: expected none, since the engine's time decides")
+    if made.algorithm in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET):
+        return
+    if made.period % 1_000 and not made.calendar:
+        raise ValueError(f"quota: expected a period of whole microseconds, an engine's unit, got {made.period} ns")
+    if quota.maximum > MOST:
+        raise ValueError(f"quota: expected a limit up to {MOST}, which an engine counts exactly, got {quota.maximum}")
