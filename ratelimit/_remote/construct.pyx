@@ -10,8 +10,8 @@ from .._core cimport Limiter
 
 from .._engine.constants import Algorithm
 from .._limiter.parameters import RuleParameters
-from ..algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
-from ..composite import All
+from ..limiters.algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
+from ..limiters.composite import All
 
 cdef extern from "Python.h":
     ctypedef object (*newfunc)(type, object, PyObject*)
