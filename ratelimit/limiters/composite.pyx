@@ -276,7 +276,10 @@ cdef class All(Limited):
         cdef Part[MAX_PARTS] parts
         cdef int k, refusing = -1
         self.gather(parts, 1, None, None)
-        hashes_by_part = np.array([hashes_of(&(<Limiter>limiter).attached.seed[0], keys) for limiter in self.limiters])
+        hashes_by_part = np.array([
+            hashes_of(&(<Limiter>limiter).attached.seed[0], (<Limiter>limiter).quick_hash, keys)
+            for limiter in self.limiters
+        ])
         cdef const uint64_t[:, ::1] hashes = hashes_by_part
         cdef Py_ssize_t i = 0, size = hashes.shape[1]
         cdef const uint64_t[:, :] amounts = cost_rows(1 if costs is None else costs, size, self.size)

@@ -88,6 +88,8 @@ class Traffic(NamedTuple):
         unanswered: those that the engine did not answer in time.
         remembered: decisions of this table that were refusals which this process remembered.
         fallbacks: decisions of this table by `unreachable=`.
+        granted: what this process took in advance for its host's leases, in costs.
+        returned: what of that it gave back.
         is_open: whether the engine is away as far as this process knows, so that it is not asked.
         outages: how often that began.
     """
@@ -96,6 +98,8 @@ class Traffic(NamedTuple):
     unanswered: int
     remembered: int
     fallbacks: int
+    granted: int
+    returned: int
     is_open: bool
     outages: int
 
