@@ -73,6 +73,7 @@ cdef class Spending:
             return None
         hashed = hash_key(leases.seed, False, key)
         now = monotonic_ns()
+        lease.word = 0
         if looks:
             left = leases.left(hashed, now, False)
             lease.line = leases.newest(hashed)

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import limits
 import pytest
 from fastapi import Depends, FastAPI
 from hosts import Host
@@ -20,6 +21,7 @@ from ratelimit import FixedWindow, Quota, Table, TableUnreachable
 from ratelimit.contrib.asgi import RateLimitMiddleware
 from ratelimit.contrib.fastapi import RateLimit
 from ratelimit.contrib.flask import Limiter as FlaskLimiter
+from ratelimit.contrib.limits import RateLimitStorage
 from ratelimit.contrib.wsgi import RateLimitMiddleware as WSGIMiddleware
 from ratelimit.gateway.config.model import Throttle
 from ratelimit.gateway.observability.meter import Meter
@@ -309,3 +311,18 @@ apis: {{shop: {{type: rest, resources: {{/pets: {{GET: {{mock: {{body: pets}}}}}
         for name in Table.names():
             if name.startswith("gateway-test."):
                 Table.shared(name).remove()
+
+
+@pytest.mark.parametrize("strategy", ["fixed-window", "moving-window", "sliding-window-counter", "token-bucket"])
+def test_the_storage_of_limits_counts_on_an_engine(server, strategy):
+    def storage():
+        return RateLimitStorage(f"ratelimit://{server.url}?name=limits&timeout=5")
+
+    first, second = (limits.strategies.STRATEGIES[strategy](storage()) for _ in range(2))
+    item = limits.parse("4/hour")
+    assert first.hit(item, "ann")
+    assert second.hit(item, "ann", cost=2)
+    assert first.get_window_stats(item, "ann").remaining == 1
+    assert first.test(item, "ann")
+    assert second.hit(item, "ann")
+    assert not first.hit(item, "ann")
