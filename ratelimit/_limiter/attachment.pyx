@@ -4,10 +4,11 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from .._engine.atomics cimport count_add, count_load, count_swap, rule_publish, u128, word_cas, word_load
+from .._engine.atomics cimport count_add, count_load, count_raise, count_swap, rule_publish, u128, word_cas, word_load
 from .._engine.clock cimport anchor_ns, clock_is_valid, is_settled, now_ns, peek_ns, settle_anchor
 from .._engine.constants cimport HEADER_OFFSET, NEVER, PAGE_BYTES, SLIDING_LOG, SLOT_BYTES
-from .._engine.layout cimport CLOCK_TOLERANCE, Header, distrust_header, horizon_of
+from .._engine.growth cimport pages_reserve
+from .._engine.layout cimport CLOCK_TOLERANCE, Header, Level, distrust_header, horizon_of, lay_out, open_slots, top_of
 from .._engine.request cimport BLOCK, DONE, FULL, Outcome, Request, Verb
 from .._engine.rule cimport Rule
 from .._engine.table cimport carry_over, forget_all, perform, take
@@ -16,6 +17,8 @@ from .compiled_rule cimport CompiledRule
 from .decision cimport Decision, decision_of
 from .keys cimport hash_key
 from .limited cimport Limited
+
+from errno import ENOSPC
 
 from .._storage.metadata import (
     COUNTS,
@@ -69,7 +72,7 @@ cdef class Attachment(Limited):
 
     def __cinit__(self, *arguments, **named):
         # until __init__, which a subclass may forget to call, every verb finds a changed quota and comes to `refresh`
-        self.attached.header = &NO_HEADER
+        lay_out(&self.attached, &NO_HEADER, NULL, 0, 0, 0, 0)
         self.rule = &NO_RULE
 
     cdef int attach(self, object wanted) except -1:
@@ -78,24 +81,56 @@ cdef class Attachment(Limited):
         self.overrides = {}
         self.memory, self.metadata = self.table.attach(wanted.format(self.clock is None), wanted.stored)
         self.attached.header = <Header*>(data_of(self.memory) + HEADER_OFFSET)
-        self.attached.slots = <u128*>(data_of(self.memory) + PAGE_BYTES)
-        self.attached.size = slots_for(self.metadata.max_keys)
-        self.attached.window = window_for(self.metadata.max_keys)
-        capacity = self.metadata.format.capacity
-        self.attached.rings = self.attached.slots + self.attached.size if capacity else NULL
+        lay_out(
+            &self.attached,
+            self.attached.header,
+            <u128*>(data_of(self.memory) + PAGE_BYTES),
+            slots_for(self.metadata.max_keys),
+            self.metadata.base,
+            window_for(self.metadata.max_keys),
+            self.metadata.format.capacity,
+        )
         self.attached.seed = self.metadata.seed
-        self.attach_clock(self.table.session)
+        self.attached.is_mapped = self.table.storage.is_mapped
+        self.found = self.attached.header[0]
+        self.attach_clock(self.table.storage.session)
         defer_reference_counts(self)
         return self.refresh()
+
+    cdef int attach_memory(self, object storage) except -1:
+        """Make sure that what is in use has memory, as it may not in a sparse copy, and that the header shows all of it.
+
+        After a power cut, and in a copy, slots may be in use that an older header does not show.
+        """
+        cdef Header* header = self.attached.header
+        cdef uint64_t used = max(min(count_load(&header.reserved), self.attached.size), open_slots(&self.attached))
+        cdef uint64_t slots_end = PAGE_BYTES + self.attached.size * <uint64_t>SLOT_BYTES
+        cdef bint is_old = not is_settled(&header.clock, storage.session)
+        if is_old:
+            last = max((min(end, slots_end) for start, end in storage.data if PAGE_BYTES < end and start < slots_end),
+                       default=PAGE_BYTES)
+            used = max(used, min((last - PAGE_BYTES) // SLOT_BYTES, self.attached.size))
+        self.reserve(storage, PAGE_BYTES, used * SLOT_BYTES)
+        self.reserve(storage, slots_end, used * SLOT_BYTES * self.attached.capacity)
+        if is_old:
+            distrust_header(&self.attached, used)
+        count_raise(&header.reserved, max(used, open_slots(&self.attached)))
+        return 0
+
+    cdef int reserve(self, object storage, uint64_t start, uint64_t size) except -1:
+        """Reserve memory for a part of a mapped file, unless it has data there."""
+        if not storage.is_mapped or any(first <= start and start + size <= end for first, end in storage.data):
+            return 0
+        if size and not pages_reserve(data_of(self.memory) + start, size):
+            raise storage.no_room(OSError(ENOSPC, "no space left"), size)
+        return 0
 
     cdef int attach_clock(self, uint64_t session) except -1:
         """Find out what time it is on this table, and check what else in the header is a time."""
         cdef Header* header = self.attached.header
-        self.found = header[0]
         if not clock_is_valid(&header.clock, session):
             raise CorruptTable(f"{self.table} is damaged: its clock is beyond the end of time")
-        if not is_settled(&header.clock, session):
-            distrust_header(&self.attached)
+        self.attach_memory(self.table.storage)
         self.anchor = settle_anchor(&header.clock, session, ANCHOR)
         self.attached.anchor = self.anchor
         self.attached.own_clock = self.read is None
@@ -108,12 +143,22 @@ cdef class Attachment(Limited):
     # --- the table
 
     def slots(self):
-        """Return the live slots: a read-only structured array with a row for each.
+        """Return the live slots that are in use: a read-only structured array with a row for each.
 
         Fields: `tag` (0: never used; 1: free again; otherwise of a key), `state` and `state_high`, the low 64 and the
         next 16 bits of the state, of which the highest marks a slot that is being claimed.
         """
-        return np.frombuffer(memoryview(self.memory).toreadonly(), SLOT, self.attached.size, PAGE_BYTES)
+        return np.frombuffer(memoryview(self.memory).toreadonly(), SLOT, open_slots(&self.attached), PAGE_BYTES)
+
+    def _levels(self):
+        """Return the open levels: each one's first slot, its size, and how many slots a search may visit."""
+        cdef Level* level
+        cdef uint64_t number
+        levels = []
+        for number in range(top_of(&self.attached) + 1):
+            level = &self.attached.levels[number]
+            levels.append((<uint64_t>(level.slots - self.attached.slots), level.size, level.window))
+        return levels
 
     @property
     def full_count(self):
@@ -295,8 +340,12 @@ cdef class Attachment(Limited):
         faults = []
         if found.tickets < used:
             faults.append("the header is older than the slots: a copy of a table in use, or a power cut")
-        if found.reach > self.attached.window or (used and found.reach == 0):
-            faults.append(f"the reach of its searches is {found.reach}: expected 1 to {self.attached.window}")
+        if found.directory & 255 >= self.attached.height or found.directory >> 16:
+            faults.append(f"its directory is {found.directory:#x}: expected at most {self.attached.height} levels")
+        for number in range(min(found.directory & 255, self.attached.height - 1) + 1):
+            window = self.attached.levels[number].window
+            if found.reaches[number] > window or (used and not number and found.reaches[number] == 0):
+                faults.append(f"the reach of its searches is {found.reaches[number]}: expected 1 to {window}")
         if self.read is None and found.horizon > peek_ns(self.anchor) + CLOCK_TOLERANCE:
             ahead = (found.horizon - peek_ns(self.anchor)) // 10**9
             faults.append(f"its horizon is {ahead:,} seconds ahead of the clock")

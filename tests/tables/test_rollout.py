@@ -94,7 +94,7 @@ def test_the_same_kind_twice_has_two_tables(place):
 
 def test_the_shared_name_has_the_version_of_the_layout(shared_name):
     """Old and new versions of the library run side by side."""
-    assert SHARED_PREFIX == "ratelimit-2."
+    assert SHARED_PREFIX == "ratelimit-3."
     assert Table.shared(shared_name).path.name == SHARED_PREFIX + shared_name
 
 
