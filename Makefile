@@ -56,8 +56,9 @@ typing: $(BUILT) $(VENV)/.group-test $(VENV)/.group-bench  ## types, and stubs a
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest $(STUBBED) --mypy-config-file pyproject.toml --allowlist tests/typing/allowlist.txt
 
-docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html
+docs: $(BUILT) $(VENV)/.group-docs  ## the documentation, in docs/_build/html, without a dead link
 	$(BIN)/sphinx-build -W --keep-going -q -d docs/_build/doctrees -b html docs docs/_build/html
+	$(BIN)/python scripts/check_links.py docs/_build/html
 
 bench: $(BUILT) $(VENV)/.group-bench  ## pytest-benchmark over every scenario, algorithm and peer
 	$(BIN)/python -m pytest benchmarks --benchmark-timer=time.process_time
@@ -65,8 +66,10 @@ bench: $(BUILT) $(VENV)/.group-bench  ## pytest-benchmark over every scenario, a
 bench-check: $(BUILT) $(VENV)/.group-bench  ## the same, each only once: do they work?
 	$(BIN)/python -m pytest benchmarks --benchmark-disable
 
-bench-page: $(BUILT) $(VENV)/.group-bench  ## measure docs/benchmarks.md again (a quarter of an hour)
-	$(BIN)/ratelimit bench --json docs/benchmarks.json --markdown docs/benchmarks.md
+bench-page: $(BUILT) $(VENV)/.group-bench $(VENV)/.group-docs  ## measure docs/benchmarks.md again (a quarter of an hour)
+	$(BIN)/ratelimit bench --json docs/benchmarks.json
+	$(BIN)/python docs/benchmark_pages.py
+	$(BIN)/python docs/benchmark_pictures.py
 
 free-threaded:  ## the tests that race, on a CPython without the GIL, which is built once (needs root's apt-get or its packages)
 	scripts/test-free-threaded

@@ -1,4 +1,5 @@
-"""`ratelimit serve` beside a bare answerer of the same bytes, asked directly and by nginx: requests a second.
+"""`ratelimit serve` beside a bare answerer of the same bytes, asked directly and by nginx: requests a second, and the
+processor time of a request.
 
     python benchmarks/serve_speed.py [--rounds 7] [--seconds 1]
 
@@ -73,30 +74,37 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def start(command: list[str], port: int, running: list[subprocess.Popen[bytes]]) -> None:
-    """Start a server, and wait until it listens."""
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def start(command: list[str], port: int, running: list[subprocess.Popen[bytes]]) -> int:
+    """Start a server, wait until it listens, and return its process."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     running.append(process)
     while True:
         with socket.socket() as client:
             if not client.connect_ex(("127.0.0.1", port)):
-                return
+                return process.pid
         if process.poll() is not None:
             sys.exit(f"{command[0]} ended with {process.returncode}")
         time.sleep(0.05)
 
 
-def load(url: str, seconds: int) -> float:
-    """Return the requests a second of one run."""
+def load(url: str, seconds: int) -> tuple[float, int]:
+    """Return the requests a second of one run, and how many there were."""
     headers = [word for header in HEADERS for word in ("-H", header)]
     printed = subprocess.run(
         ["wrk", "-t1", "-c16", f"-d{seconds}s", *headers, url], capture_output=True, text=True, check=True
     ).stdout
     if "Non-2xx" in printed:
         sys.exit(printed)
-    found = re.search(r"Requests/sec:\s+([\d.]+)", printed)
-    assert found is not None
-    return float(found[1])
+    number, rate = re.search(r"(\d+) requests in", printed), re.search(r"Requests/sec:\s+([\d.]+)", printed)
+    assert number is not None
+    assert rate is not None
+    return float(rate[1]), int(number[1])
 
 
 def main() -> None:
@@ -113,6 +121,7 @@ def main() -> None:
         "nginx and serve": f"http://127.0.0.1:{port}/serve",
     }
     figures: dict[str, list[float]] = {name: [] for name in urls}
+    costs: dict[str, list[float]] = {"bare": [], "serve": []}
     os.environ["PATH"] += ":/usr/sbin"
     running: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -123,12 +132,17 @@ def main() -> None:
         Path(folder, "nginx.conf").write_text(text)
         command = ["-m", "ratelimit", "serve", f"{folder}/limits.yaml", "--http", f"127.0.0.1:{serve}"]
         try:
-            start([sys.executable, "-c", BARE, str(bare)], bare, running)
-            start([sys.executable, *command], serve, running)
+            processes = {"bare": start([sys.executable, "-c", BARE, str(bare)], bare, running)}
+            processes["serve"] = start([sys.executable, *command], serve, running)
             start(["nginx", "-p", folder, "-c", f"{folder}/nginx.conf"], port, running)
             for _ in range(given.rounds):
                 for name, url in urls.items():
-                    figures[name].append(load(url, given.seconds))
+                    process = processes["serve" if name.endswith("serve") else "bare"]
+                    began = processor_seconds(process)
+                    rate, number = load(url, given.seconds)
+                    figures[name].append(rate)
+                    if name in costs:
+                        costs[name].append((processor_seconds(process) - began) / number * 1e6)
         finally:
             for process in running:
                 process.terminate()
@@ -138,6 +152,8 @@ def main() -> None:
         base = figures["nginx alone" if name.startswith("nginx") else "bare"]
         ratio = statistics.median(one / other for one, other in zip(found, base, strict=True))
         print(f"{name:16} {statistics.median(found):9,.0f}/s   {ratio:.2f}")
+    bare_us, serve_us = (statistics.median(costs[name]) for name in ("bare", "serve"))
+    print(f"processor        bare {bare_us:.2f} us, serve {serve_us:.2f} us   {bare_us / serve_us:.2f}")
 
 
 if __name__ == "__main__":

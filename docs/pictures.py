@@ -1,9 +1,11 @@
 """Draw the pictures of the documentation: `python docs/pictures.py` writes them to docs/pictures.
 
-Every mark is a decision of the library on the same made-up requests, whose timestamps are passed as `now=`.
+Every mark is a decision of the library on the same made-up requests, whose timestamps are passed as `now=`. Each
+picture has a dark twin, `NAME-dark.svg`: the same shapes in the colours of `DARK`.
 """
 
 import random
+import re
 from pathlib import Path
 
 import matplotlib as mpl
@@ -20,7 +22,20 @@ START = 28_333_334 * PERIOD * SECOND  # a full minute, where a window begins
 
 # From the palette of Okabe and Ito, which colour-blind readers can tell apart; position and shape repeat the meaning.
 ADMITTED, REFUSED, SERVED, LIGHT = "#0072B2", "#D55E00", "#009E73", "#B9DDF4"
-INK, FAINT, PALE = "#222222", "#999999", "#f4f4f4"
+INK, FAINT, PALE, PAPER = "#222222", "#999999", "#f4f4f4", "#ffffff"
+ABOVE, PREVIOUS = "#f7c9a9", "#e6e6e6"  # areas: above the limit, and of the previous window
+DARK = {
+    ADMITTED: "#56b4e9",
+    REFUSED: "#f08c3a",
+    SERVED: "#3fc79a",
+    LIGHT: "#1d3c50",
+    INK: "#e6e9ec",
+    FAINT: "#7d868f",
+    PALE: "#1e2226",
+    PAPER: "#131416",
+    ABOVE: "#5a2f14",
+    PREVIOUS: "#2b3036",
+}
 DASHED = (0, (4, 3))
 
 # For each algorithm, its effect on these requests, and a note at the place that shows it.
@@ -89,7 +104,7 @@ def shade(axes, when, count):
         LIMIT,
         where=count > LIMIT,
         step="post",
-        facecolor="#f7c9a9",
+        facecolor=ABOVE,
         edgecolor=REFUSED,
         hatch="////",
         linewidth=0,
@@ -105,7 +120,7 @@ def draw_row(axes, algorithm, moments, end):
     axes.axhspan(LIMIT, 2 * LIMIT, color=PALE, zorder=0)
     limit_line(axes, zorder=2)
     shade(axes, when, count)
-    axes.text(*note, ha="center", va="center", fontsize=9.5, bbox={"facecolor": "white", "linewidth": 0, "pad": 2})
+    axes.text(*note, ha="center", va="center", fontsize=9.5, bbox={"facecolor": PAPER, "linewidth": 0, "pad": 2})
     lanes = {"admitted": -6, "refused": -12}
     if algorithm is LeakyBucket:
         lanes = {"admitted": -6, "served": -14, "refused": -20}
@@ -186,14 +201,14 @@ def estimate():
     figure, axes = plt.subplots(figsize=(8.6, 4))
     axes.fill_between(seconds, current, color=LIGHT, linewidth=0)
     axes.fill_between(
-        seconds, current, current + share, facecolor="#e6e6e6", edgecolor=FAINT, hatch="\\\\\\\\", linewidth=0
+        seconds, current, current + share, facecolor=PREVIOUS, edgecolor=FAINT, hatch="\\\\\\\\", linewidth=0
     )
     axes.plot(seconds, current + share, color=INK, linewidth=1)
     axes.step([-5, 0, *when[1:]], [0, 0, *truth[1:]], where="post", color=REFUSED, linewidth=2)
     limit_line(axes)
     axes.text(20, 19.5, "admitted in the last minute", color=REFUSED, fontweight="bold", ha="center")
     for at, text in [((15, 7.5), "the share of the last window still in view"), ((45, 4), "this window's count")]:
-        axes.text(*at, text, ha="center", va="center", bbox={"facecolor": "white", "linewidth": 0, "pad": 2})
+        axes.text(*at, text, ha="center", va="center", bbox={"facecolor": PAPER, "linewidth": 0, "pad": 2})
     axes.set_xlim(-5, 64)
     axes.set_ylim(0, 2 * LIMIT)
     axes.set_yticks([0, LIMIT, 2 * LIMIT - 1], ["0", f"limit {LIMIT}", "23"])
@@ -203,21 +218,94 @@ def estimate():
     return figure
 
 
-PICTURES = {"same-traffic": same_traffic, "boundary": boundary, "estimate": estimate}
+# From the promise to the processes: each layer, and below it the method that connects it with the next one.
+LAYERS = [
+    (
+        "Theorems",
+        "what each algorithm admits at most",
+        ["proofs on paper, and random traffic", "tests/property/test_promises.py"],
+    ),
+    (
+        "Specification",
+        "fractions and loops: tests/oracle.py",
+        ["every verb, in any order, compared field by field", "tests/property"],
+    ),
+    (
+        "Decision functions",
+        "integers, one algorithm a file",
+        ["histories of threads have a sequential order", "tests/concurrency"],
+    ),
+    (
+        "Protocol of the table",
+        "find, claim, settle, commit, forget",
+        ["spin: every interleaving; relacy: C11 memory orders", "tests/protocol"],
+    ),
+    ("Compiled core", "x86-64 and aarch64", ["native threads, ThreadSanitizer, qemu", "tests/native"]),
+    (
+        "Processes",
+        "that share one table",
+        ["eight that send requests, a ninth that kills them", "tests/tables/test_killed_workers.py"],
+    ),
+]
+
+
+def proofs():
+    """Draw what is proved by what."""
+    figure, axes = plt.subplots(figsize=(8.6, 6.6))
+    for place, (name, text, (method, where)) in enumerate(LAYERS):
+        y = -place * 1.5
+        axes.add_patch(plt.Rectangle((0, y - 0.4), 4.1, 0.85, facecolor=LIGHT, edgecolor=ADMITTED, linewidth=1.2))
+        axes.text(2.05, y + 0.17, name, ha="center", va="center", fontweight="bold", fontsize=11.5)
+        axes.text(2.05, y - 0.18, text, ha="center", va="center", fontsize=9.5)
+        last = place == len(LAYERS) - 1
+        middle = y if last else y - 0.72
+        if not last:
+            axes.annotate("", (2.05, y - 1.03), (2.05, y - 0.42), arrowprops={"arrowstyle": "<->", "color": INK})
+        axes.plot([2.2 if not last else 4.2, 4.5], [middle, middle], color=FAINT, linewidth=0.8)
+        axes.text(4.6, middle + 0.15, method, va="center", fontsize=10.5)
+        axes.text(4.6, middle - 0.17, where, va="center", fontsize=9, color=SERVED, family="monospace")
+    axes.set_xlim(-0.05, 9.9)
+    axes.set_ylim(-1.5 * (len(LAYERS) - 1) - 0.55, 0.55)
+    axes.axis("off")
+    return figure
+
+
+PICTURES = {"same-traffic": same_traffic, "boundary": boundary, "estimate": estimate, "proofs": proofs}
+
+
+def save(figure, name, folder=Path(__file__).parent / "pictures"):
+    """Write a picture and its dark twin."""
+    figure.tight_layout()
+    light = folder / f"{name}.svg"
+    figure.savefig(light, metadata={"Date": None})
+    plt.close(figure)
+    text = light.read_text(encoding="utf-8")
+    found = set(re.findall(r"#[0-9a-f]{6}\b", text))
+    if unknown := found - {colour.lower() for colour in DARK}:
+        raise ValueError(f"{name}: expected colours that DARK translates, got {sorted(unknown)}")
+    dark = {colour.lower(): other for colour, other in DARK.items()}
+    (folder / f"{name}-dark.svg").write_text(re.sub(r"#[0-9a-f]{6}\b", lambda c: dark[c[0]], text), encoding="utf-8")
+    print(light)
+
+
+def use_style():
+    """Set what all pictures have in common.
+
+    Text is outlines, so that it looks the same without the font; ids and date are fixed, so that the same decisions
+    give the same file.
+    """
+    mpl.use("svg")
+    names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+    mpl.rcParams.update(
+        {"svg.fonttype": "path", "svg.hashsalt": "ratelimit", "font.size": 10, "hatch.linewidth": 0.6}
+        | dict.fromkeys(names, INK)
+    )
 
 
 def main():
-    folder = Path(__file__).parent / "pictures"
-    folder.mkdir(exist_ok=True)
-    mpl.use("svg")
-    # Text as outlines, so that it looks the same without the font; ids and date fixed, so that the same
-    # decisions give the same file.
-    mpl.rcParams.update({"svg.fonttype": "path", "svg.hashsalt": "ratelimit", "font.size": 10, "hatch.linewidth": 0.6})
+    use_style()
     for name, draw in PICTURES.items():
-        figure = draw()
-        figure.tight_layout()
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-        print(folder / f"{name}.svg")
+        save(draw(), name)
 
 
 if __name__ == "__main__":

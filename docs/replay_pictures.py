@@ -41,8 +41,8 @@ def main():
         for made in folder.glob("*.html"):
             made.write_text(made.read_text(encoding="utf-8").replace(f"{folder}/", ""), encoding="utf-8")
         for kind, height in (("replay", 1_330), ("suggest", 1_400)):
-            for scheme in ("light", "dark"):
-                take(browser, folder / f"{kind}.html", height, scheme, ROOT / f"docs/pictures/{kind}-{scheme}.png")
+            for scheme, suffix in (("light", ""), ("dark", "-dark")):
+                take(browser, folder / f"{kind}.html", height, scheme, ROOT / f"docs/pictures/{kind}{suffix}.png")
     browser.quit()
 
 

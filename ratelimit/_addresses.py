@@ -98,14 +98,20 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Networks) -> st
     return client
 
 
-def client_key(address: str) -> str:
-    """Return what the client with an address is limited by: the address, an IPv6 address's /64, or `"unknown"`."""
-    return _key(address) if len(address) <= LONGEST else UNKNOWN
+def client_key(address: str, ipv4: int = 32, ipv6: int = IPV6_PREFIX) -> str:
+    """Return what the client with an address is limited by: the address, an IPv6 address's /64, or `"unknown"`.
+
+    Args:
+        ipv4, ipv6: bits of its network, in place of 32 and 64.
+    """
+    return _key(address, ipv4, ipv6) if len(address) <= LONGEST else UNKNOWN
 
 
 @lru_cache(10_000)
-def _key(address: str) -> str:
+def _key(address: str, ipv4: int, ipv6: int) -> str:
     ip = parse_address(address)
     if ip is None:
         return UNKNOWN
-    return str(IPv6Network((int(ip), IPV6_PREFIX), strict=False)) if ip.version == 6 else str(ip)
+    if ip.version == 6:
+        return str(IPv6Network((int(ip), ipv6), strict=False))
+    return str(IPv4Network((int(ip), ipv4), strict=False)) if ipv4 < 32 else str(ip)

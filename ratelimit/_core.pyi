@@ -2,7 +2,7 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,7 @@ class Limiter(Attachment):
     Thread-safety: every method may be called from any thread and, if the table is shared, in any process.
     """
 
+    _is_remote: ClassVar[bool]
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @classmethod
     def of(cls, table: Table) -> Self:

@@ -19,6 +19,7 @@ from ._limiter.reservation cimport place_of, reservation_of
 from ._limiter import taking
 from ._limiter.decision import VERDICT
 from ._limiter.parameters import check_arguments, options_of, restate, text_of
+from .errors import check_choice
 from .quota import seconds_to_ns
 from .table import Table
 
@@ -53,8 +54,7 @@ cdef class Limiter(Attachment):
             raise TypeError(f"table: expected a Table, got {table!r}")
         if table is not None and max_keys is not None:
             raise TypeError("max_keys: expected as an argument of the table, Table(max_keys=...)")
-        if not isinstance(on_full, str) or on_full not in ON_FULL:
-            raise ValueError(f"on_full: expected one of {', '.join(map(repr, ON_FULL))}, got {on_full!r}")
+        check_choice(on_full, "on_full", ON_FULL)
         if clock is not None and (isinstance(clock, type) or not callable(getattr(clock, "now_ns", None))):
             raise TypeError(f"clock: expected a method now_ns(), integer nanoseconds since the epoch, got {clock!r}")
         if table is not None and table.remote is not None and not self._is_remote:

@@ -1,5 +1,5 @@
 from collections.abc import Coroutine, Sequence
-from typing import Any, Self, final
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ class All(Limited):
     one limit is about to refuse may for that moment be counted by another.
     """
 
+    _is_remote: ClassVar[bool]
     def __new__(cls, *limiters: Limiter | All) -> Self: ...
     @property
     def limiters(self) -> tuple[Limiter, ...]:
@@ -156,6 +157,8 @@ class Bound:
         """The keys, one for each limiter."""
     def hit(self, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
         """Spend from all limiters if all admit it, as All.hit does."""
+    async def hit_async(self, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
+        """Do what `hit` does; for tables that are reached over a network."""
     def peek(self, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
         """Return the Decision that `hit` would make, without changing anything."""
 

@@ -42,6 +42,8 @@ cdef class All(Limited):
     one limit is about to refuse may for that moment be counted by another.
     """
 
+    _is_remote = False  # whether an engine keeps the table of one of them, see _remote
+
     cdef readonly tuple limiters
     cdef int size
     cdef object __weakref__
@@ -380,6 +382,10 @@ cdef class Bound:
         self.start(parts, cost, costs, now)
         refusing = spend_all(parts, self.limits.size)
         return self.limits.decision(parts, refusing, self.keys[max(refusing, 0)], self.quotas)
+
+    async def hit_async(self, cost=1, *, costs=None, now=None):
+        """Do what `hit` does; for tables that are reached over a network."""
+        return self.hit(cost, costs=costs, now=now)
 
     def peek(self, cost=1, *, costs=None, now=None):
         """Return the Decision that `hit` would make, without changing anything."""

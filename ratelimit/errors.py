@@ -72,3 +72,13 @@ def unknown(what: str, given: str, choices: Iterable[str]) -> str:
     near = get_close_matches(given[:LONGEST_SHOWN].lower(), known, 1)
     suggestion = f"; did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {shortened(given)} (choose from {', '.join(known)}){suggestion}"
+
+
+def check_choice(given: object, argument: str, choices: Iterable[str]) -> None:
+    """Check an argument that is one of several words.
+
+    Raises:
+        ValueError: naming the argument and the choices.
+    """
+    if not isinstance(given, str) or given not in choices:
+        raise ValueError(f"{argument}: expected one of {', '.join(map(repr, choices))}, got {given!r}")

@@ -1,7 +1,6 @@
 """A key table, as users name it: in this process, in the host's shared memory, or in a file."""
 
 import os
-import re
 import threading
 import weakref
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from ._engine.constants import PAGE_BYTES
 from ._storage.files import opened
 from ._storage.memory import (
+    NAME,
     SHARED_PREFIX,
     Bytes,
     MappedFile,
@@ -20,11 +20,13 @@ from ._storage.memory import (
     SharedMemory,
     Storage,
     can_grow,
+    check_name,
     shared_folder,
     storage_at,
 )
 from ._storage.metadata import (
     TAKEN,
+    Starts,
     StoredQuota,
     TableFormat,
     TableKind,
@@ -34,15 +36,13 @@ from ._storage.metadata import (
     kind_of,
 )
 from ._storage.snapshot import Snapshot
+from .errors import check_choice
 from .quota import checked_int
 
 MAX_PARTS = 16  # limits that one description may have
 MAX_KEYS_BITS = 48  # keeps the size in bytes far below 64 bits
 IfChanged = Literal["raise", "keep", "scale", "reset", "follow"]
 Unreachable = Literal["deny", "allow", "raise", "share"]
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")
-
-
 _tables: "weakref.WeakSet[Table]" = weakref.WeakSet()
 
 
@@ -61,6 +61,9 @@ class Table:
     and survives restarts. A table serves one limit: all limiters on it have the same algorithm and quota.
 
     Args:
+        starts: `"fresh"`, the default: a key that the table has not seen has its whole quota. `"spent"`: as if each key
+            had spent its quota when the table was made, so that after a restart no key gets a second quota. None: what
+            an existing table was made with.
         max_keys: how many keys may be live at once. It bounds the memory, 24 bytes per key, to which a table grows as
             its live keys need it. The default is what an existing table was made with, otherwise 4,000,000; for a
             sliding log, as many as 64 GB of addresses hold with their requests, and in a file 4 GB.
@@ -76,7 +79,10 @@ class Table:
     all use the same table.
     """
 
-    def __init__(self, *, max_keys: int | None = None) -> None:
+    def __init__(self, *, max_keys: int | None = None, starts: Starts | None = None) -> None:
+        if starts is not None:
+            check_choice(starts, "starts", get_args(Starts))
+        self.starts = starts
         self.max_keys = None if max_keys is None else checked_int(max_keys, "max_keys", bits=MAX_KEYS_BITS)
         self.if_changed: IfChanged = "raise"
         self._storage: Storage = ProcessMemory()
@@ -90,6 +96,7 @@ class Table:
         name: str,
         *,
         max_keys: int | None = None,
+        starts: Starts | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
         mode: int = 0o600,
@@ -99,9 +106,9 @@ class Table:
         Args:
             name: up to 200 letters, digits, `_`, `.` and `-`; the first is not a `.` or `-`.
         """
-        _check_name(name)
+        check_name(name)
         path = shared_folder() / (SHARED_PREFIX + name)
-        return cls.open(path, max_keys=max_keys, if_changed=if_changed, version=version, mode=mode)
+        return cls.open(path, max_keys=max_keys, starts=starts, if_changed=if_changed, version=version, mode=mode)
 
     @classmethod
     def open(
@@ -109,19 +116,20 @@ class Table:
         path: "str | os.PathLike[str]",
         *,
         max_keys: int | None = None,
+        starts: Starts | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
         mode: int = 0o600,
     ) -> "Table":
         """Name a table in a file. It is made when the first limiter attaches."""
-        _check_choice(if_changed, "if_changed", get_args(IfChanged))
+        check_choice(if_changed, "if_changed", get_args(IfChanged))
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise TypeError(f"path: expected the name of a file, a str or a Path, got {path!r}")
         if "\0" in str(path):
             raise ValueError(f"path: expected the name of a file, without NUL characters, got {str(path)!r}")
         if not isinstance(mode, int) or not 0 <= mode <= 0o777:
             raise ValueError(f"mode: expected permissions such as 0o600, got {mode!r}")
-        table = cls(max_keys=max_keys)
+        table = cls(max_keys=max_keys, starts=starts)
         table._storage = storage_at(path, mode)
         table.if_changed = if_changed
         table.version = None if version is None else checked_int(version, "version", least=0)
@@ -137,6 +145,8 @@ class Table:
         unreachable: Unreachable = "deny",
         hosts: int | None = None,
         remember: float = 1.0,
+        lease: float | None = None,
+        starts: Starts | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
     ) -> "Table":
@@ -144,7 +154,8 @@ class Table:
 
         Args:
             url: `valkey://user:password@host:6379/0`, with TLS `valkeys://`, with Sentinel
-                `valkey+sentinel://host,host/service`; `redis` may replace `valkey`. Or a client of valkey-py or
+                `valkey+sentinel://host,host/service`, of a cluster `valkey+cluster://host,host`; `redis` may replace
+                `valkey`. Or a client of valkey-py or
                 redis-py, whose address and credentials are used.
             name: as for `shared`.
             timeout: seconds within which a decision connects, sends and receives.
@@ -153,31 +164,57 @@ class Table:
             hosts: for `"share"`, how many processes share the limit.
             remember: for at most so many seconds a refused key is refused again without a request to the engine; 0
                 asks each time. Quota that another process gives back meanwhile is noticed after that time.
+            lease: seconds for which a host takes in advance what it spends on a key, to decide without a request to the
+                engine. The same on all hosts; hosts.md has its price. None asks for each decision.
+            starts: only `"fresh"`, since the engine forgets each key once it is like new, and decides by that.
             if_changed, version: as for Table.
         """
-        from ._storage.valkey.storage import Options, ValkeyStorage  # so that only its users load it
+        from ._storage.valkey.options import Options  # so that only its users load it
+        from ._storage.valkey.storage import ValkeyStorage
 
-        _check_name(name)
-        _check_choice(if_changed, "if_changed", get_args(IfChanged))
-        _check_choice(unreachable, "unreachable", get_args(Unreachable))
-        for seconds, least, argument in (timeout, 0.001, "timeout"), (remember, 0, "remember"):
-            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not least <= seconds <= 3_600:
-                raise ValueError(f"{argument}: expected seconds from {least} to 3600, got {seconds!r}")
-        if (hosts is not None) != (unreachable == "share"):
-            raise ValueError(f"hosts: expected for unreachable='share' and only for it, got hosts={hosts!r}")
-        if hosts is not None:
-            checked_int(hosts, "hosts")
+        check_name(name)
+        check_choice(if_changed, "if_changed", get_args(IfChanged))
+        check_choice(unreachable, "unreachable", get_args(Unreachable))
+        if starts not in ("fresh", None):
+            raise ValueError(f"starts: expected 'fresh' on an engine, which forgets idle keys, got {starts!r}")
+        options = Options(url, name, timeout, unreachable, hosts, remember, lease)
+        options.check()
         table = cls(max_keys=1)  # of this process's copy of the metadata
-        table._storage = ValkeyStorage(Options(url, name, timeout, unreachable, hosts, remember))
+        table._storage = ValkeyStorage(options)
         table.if_changed = if_changed
         table.version = None if version is None else checked_int(version, "version", least=0)
         return table
 
     @classmethod
+    def at(cls, place: str, part: str = "", *, max_keys: int | None = None, **options: Any) -> "Table":
+        """Name a table by a text, as configurations have it.
+
+        Args:
+            place: `shared:NAME`, `file:FOLDER`, or the URL of an engine with the table's name in its query and, if
+                wanted, other arguments of `valkey`: `valkey://host:6379/0?name=api&timeout=0.1`.
+            part: which of the tables there; it ends the name.
+            max_keys: of a table on this host. On an engine its memory is the bound.
+            options: arguments of `valkey` that the URL may replace.
+        """
+        kind, _, base = place.partition(":")
+        if base.startswith("//"):
+            from ._storage.valkey.options import split_url
+
+            url, named = split_url(place)
+            named["name"] += f".{part}" if part else ""
+            return cls.valkey(url, **{**options, **named})
+        if kind == "shared":
+            return cls.shared(f"{base}.{part}" if part else base, max_keys=max_keys)
+        if kind != "file" or not part:
+            raise ValueError(f"tables: expected memory, shared:NAME, file:FOLDER or an engine's URL, got {place!r}")
+        os.makedirs(base, exist_ok=True)
+        return cls.open(os.path.join(base, f"{part}.tbl"), max_keys=max_keys)
+
+    @classmethod
     def names(cls) -> list[str]:
         """Return the names of this host's tables in shared memory."""
         found = (path.name.removeprefix(SHARED_PREFIX) for path in shared_folder().glob(f"{SHARED_PREFIX}*"))
-        return sorted(filter(_NAME.fullmatch, found))
+        return sorted(filter(NAME.fullmatch, found))
 
     @property
     def path(self) -> Path | None:
@@ -240,6 +277,7 @@ class Table:
         return Table.open(
             self._storage.path.with_name(f"{self._storage.path.name}.{number}"),
             max_keys=self.max_keys,
+            starts=self.starts,
             if_changed=self.if_changed,
             version=self.version,
             mode=self._storage.mode,
@@ -287,8 +325,11 @@ class Table:
 
     # --- for the limiter
 
-    def attach(self, wanted: TableFormat, quota: StoredQuota) -> Mapping:
+    def attach(self, wanted: TableFormat, quota: StoredQuota, born: int) -> Mapping:
         """Map the table for a limiter, and create it if it does not exist.
+
+        Args:
+            born: of the metadata of a new table.
 
         Raises:
             CorruptTable: the memory is not a table, or is damaged.
@@ -296,17 +337,17 @@ class Table:
         """
         with self._lock:
             if self._mapping is None:
-                memory = self._open_or_create(wanted, quota)
+                memory = self._open_or_create(wanted, quota, born)
                 self._mapping = Mapping(memory, TableMetadata(memory, repr(self)))
-            self._mapping.metadata.require(wanted, self.max_keys, quota.maximum == 0)
+            self._mapping.metadata.require(wanted, self.max_keys, self.starts, quota.maximum == 0)
             return self._mapping
 
-    def _open_or_create(self, wanted: TableFormat, quota: StoredQuota) -> Bytes:
+    def _open_or_create(self, wanted: TableFormat, quota: StoredQuota, born: int) -> Bytes:
         max_keys = self.max_keys or default_max_keys(wanted.capacity, self.path is not None, can_grow())
         size = bytes_for(max_keys, wanted.capacity)
         try:
             return self._storage.open_or_create(
-                size, lambda memory: TableMetadata.write(memory, wanted, max_keys, quota, self.version or 0)
+                size, lambda memory: TableMetadata.write(memory, wanted, max_keys, quota, self.version or 0, born)
             )
         except MemoryError as error:
             limit = f" with a limit of {wanted.capacity}" if wanted.capacity else ""
@@ -350,16 +391,6 @@ class Table:
         in_process = self.path is None and self.remote is None
         arguments = "" if self.max_keys is None else f"max_keys={self.max_keys}"
         return f"Table({arguments})" if in_process else repr(self._storage)
-
-
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"name: expected up to 200 letters, digits, '_', '.' and '-', got {name!r}")
-
-
-def _check_choice(given: object, argument: str, choices: tuple[str, ...]) -> None:
-    if given not in choices:
-        raise ValueError(f"{argument}: expected one of {', '.join(map(repr, choices))}, got {given!r}")
 
 
 def _renew_locks() -> None:

@@ -72,6 +72,7 @@ LANGUAGES = {
     ".cpp": "c",
     ".h": "c",
     ".html": "html+jinja",
+    ".js": "javascript",
     ".md": "markdown",
     ".pml": "c",
     ".pxd": "cython",

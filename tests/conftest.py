@@ -47,6 +47,15 @@ def shared_name():
             Table.shared(left).remove()
 
 
+@pytest.fixture(scope="session")
+def browser():
+    """Return headless Chromium, which all tests of pages use in turn."""
+    from browsing import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
 @pytest.fixture
 def small_levels(monkeypatch):
     """Let tables that are made begin with two slots, so that a few keys make them grow; return how many."""

@@ -1,6 +1,8 @@
 """Applications in the servers that people run them with."""
 
+import contextlib
 import http.client
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,15 +22,21 @@ class Server:
     """A running server.
 
     Attributes:
-        port: of 127.0.0.1, on which it listens.
+        address, port: where it listens.
     """
 
-    def __init__(self, port):
-        self.port = port
+    def __init__(self, port, address="127.0.0.1"):
+        self.address, self.port = address, port
+
+    def is_open(self):
+        """Whether it accepts connections."""
+        with contextlib.suppress(OSError), socket.create_connection((self.address, self.port), PATIENCE):
+            return True
+        return False
 
     def get(self, path="/", headers=None):
         """Return the status and the header fields of an answer, on a connection of its own, so any worker may answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=PATIENCE)
         connection.request("GET", path, headers=headers or {})
         answer = connection.getresponse()
         answer.read()

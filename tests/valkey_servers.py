@@ -27,21 +27,33 @@ class Server:
     Args:
         binary: the path of the server.
         options: of its command line.
+        address: at which it listens.
     """
 
-    def __init__(self, binary, *options, port=None):
-        self.binary, self.options = binary, options
+    def __init__(self, binary, *options, port=None, address="127.0.0.1"):
+        self.binary, self.options, self.address = binary, options, address
         self.port = port or free_port()
         self.start()
 
     def start(self):
         self.folder = tempfile.TemporaryDirectory()  # for the snapshot that a replica gets
         self.process = subprocess.Popen(
-            [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self.options],
+            [
+                self.binary,
+                "--port",
+                str(self.port),
+                "--bind",
+                self.address,
+                "--protected-mode",
+                "no",
+                "--save",
+                "",
+                *self.options,
+            ],
             stdout=subprocess.DEVNULL,
             cwd=self.folder.name,
         )
-        self.client = valkey.Valkey(port=self.port, socket_timeout=10)
+        self.client = valkey.Valkey(self.address, self.port, socket_timeout=10)
         until(self.answers)
 
     def answers(self):
@@ -52,7 +64,7 @@ class Server:
 
     @property
     def url(self):
-        return f"valkey://127.0.0.1:{self.port}/0"
+        return f"valkey://{self.address}:{self.port}/0"
 
     def hold(self):
         """Stop the process without ending it: it accepts connections, and answers nothing."""

@@ -1,9 +1,10 @@
-"""`ratelimit table`: list, show, check, change, clear and remove tables in shared memory and in files."""
+"""`ratelimit table`: list, show, check, change, clear and remove tables in shared memory, in files and on engines."""
 
 import argparse
 import os
 import sys
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from .._core import Limiter
 from .._storage.census import census
 from .._storage.files import opened
 from .._storage.metadata import MAGIC
+from ..errors import RateLimitError
 from ..quota import Quota
 from ..table import Table
+from . import engines
 from .garbage import collect, unlisted
 
-NAME = "a name in shared memory, or the path of a file, with a / in it"
+NAME = "a name in shared memory, the path of a file with a / in it, or a URL: valkey://host:6379/0?name=api"
 
 
 def main(arguments: list[str]) -> int:
@@ -25,7 +28,7 @@ def main(arguments: list[str]) -> int:
         return int(options.run(options))
     except BrokenPipeError:
         raise  # not an error of the table; `run` handles it
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError, RateLimitError) as error:
         print(f"ratelimit table: {error}", file=sys.stderr)
         return 1
 
@@ -39,7 +42,8 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    command("list", _list, "list the tables in this host's shared memory, with their size and age")
+    listing = command("list", _list, "list the tables in this host's shared memory, with their size and age")
+    listing.add_argument("engine", nargs="?", help="list the tables of this engine: valkey://host:6379/0")
     for name, run, text in [
         ("show", _show, "show what a table holds and how full it is"),
         ("check", _check, "check that no key has two slots and that the header fits; for a table that is not in use"),
@@ -69,11 +73,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def _table(options: argparse.Namespace) -> Table:
     """Name the table. root may change that of any user: only this command would end if its owner truncated it."""
+    if "://" in options.table:
+        return Table.at(options.table)
     table = Table.open(Path(options.table)) if "/" in options.table else Table.shared(options.table)
     return table.of_any_owner() if os.geteuid() == 0 else table
 
 
 def _list(options: argparse.Namespace) -> int:
+    if options.engine is not None:
+        for name, text in engines.tables_of(options.engine):
+            print(f"{name:30} {_printable(text)}")
+        return 0
     for name in Table.names():
         table = Table.shared(name)
         try:
@@ -92,11 +102,14 @@ def _list(options: argparse.Namespace) -> int:
 def _show(options: argparse.Namespace) -> int:
     table = _table(options)
     limiter = Limiter.of(table.snapshot())
+    if table.remote is not None:
+        return _print(engines.facts_of(limiter))
     slots = census(limiter)
     latest = datetime.fromtimestamp(limiter.latest_ns / 1e9, UTC).isoformat(timespec="seconds")
-    for name, value in [
+    facts = [
         ("file", _printable(str(table.path))),
         ("limit", str(limiter)),
+        ("started", _start(limiter)),
         ("keys", f"{len(limiter):,} live, at most {limiter.max_keys:,}"),
         ("slots", f"{slots.keys:,} with keys, {slots.free:,} free again, {slots.unused:,} never used"),
         ("claims", f"{limiter.claim_count:,} by new keys, {slots.claims:,} unfinished"),
@@ -104,13 +117,26 @@ def _show(options: argparse.Namespace) -> int:
         ("collisions", f"{limiter.collision_count:,} updates repeated"),
         ("memory", _size(table)),
         ("decided", f"up to {latest}" if limiter.latest_ns else "nothing yet"),
-    ]:
+    ]
+    return _print(facts)
+
+
+def _print(facts: Iterable[tuple[str, str]]) -> int:
+    for name, value in facts:
         print(f"{name:12} {value}")
     return 0
 
 
+def _start(limiter: Limiter) -> str:
+    born = limiter.table.attach_existing().metadata.born
+    return f"spent, {datetime.fromtimestamp(born / 1e9, UTC).isoformat(timespec='seconds')}" if born else "fresh"
+
+
 def _check(options: argparse.Namespace) -> int:
-    limiter = Limiter.of(_table(options).snapshot())
+    table = _table(options)
+    if table.remote is not None:
+        raise ValueError("check: expected a table on this host; an engine has no slots")
+    limiter = Limiter.of(table.snapshot())
     slots = census(limiter)
     print(f"{slots.keys:,} keys, {slots.duplicates:,} of them in two slots; {slots.claims:,} unfinished claims")
     for fault in slots.header:
@@ -125,8 +151,7 @@ def _clear(options: argparse.Namespace) -> int:
 
 def _remove(options: argparse.Namespace) -> int:
     table = _table(options)
-    assert table.path is not None
-    if table.path.exists():
+    if table.path is not None and table.path.exists():
         with opened(table.path, os.O_RDONLY, any_owner=True) as descriptor:
             if os.read(descriptor, len(MAGIC)) != MAGIC:
                 raise ValueError(f"{table} is not a ratelimit table, and was not removed")

@@ -12,6 +12,7 @@ from pydantic_core import core_schema
 
 from .problems import fault, unknown
 
+ENGINE_URL = r"(?:valkeys?|rediss?)(?:\+[a-z]+)?://.+"  # where several hosts count together, see Table.at
 K = TypeVar("K")
 T = TypeVar("T")
 

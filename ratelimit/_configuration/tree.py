@@ -120,6 +120,11 @@ class Tree:
         self._problems.raise_any()
         raise AssertionError("there is a problem")
 
+    def _repeated(self, key: yaml.Node, path: Path, message: str) -> bool:
+        """Note a name that occurs twice in a mapping. Return whether the second value is used."""
+        self._note(key, path, message)
+        return False
+
     # --- mappings
 
     def _entries_of(self, node: yaml.MappingNode, path: Path) -> Entries:
@@ -137,7 +142,8 @@ class Tree:
                 self._note(key, path, "expected a name, got a list or a mapping")
             elif key.value in own:
                 first = own[key.value][0].start_mark.line + 1
-                self._note(key, path, f"duplicate name {key.value!r} (first in line {first})")
+                if self._repeated(key, path, f"duplicate name {key.value!r} (first in line {first})"):
+                    own[key.value] = key, value
             else:
                 own[key.value] = key, value
         merged: Entries = {}

@@ -44,6 +44,7 @@ from .sliding_window cimport (
     sliding_ready,
     sliding_refund,
     sliding_remaining,
+    sliding_roll,
     sliding_scaled,
     sliding_unpack,
 )
@@ -150,7 +151,7 @@ cdef inline uint64_t remaining(const Rule* rule, uint64_t now, u128 state, u128*
 
 cdef inline uint64_t fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
     """Return the first moment, from now on, at which the key is like one never seen; or NEVER."""
-    if state == 0:
+    if state == 0 and rule.born == 0:  # otherwise a sliding log may not be fresh
         return now
     if is_gcra(rule):
         return max(now, to_ns(rule, state))
@@ -207,3 +208,25 @@ cdef inline u128 unknown(const Rule* rule, uint64_t now, uint64_t horizon) noexc
     if rule.algorithm == SLIDING_LOG:
         return log_pack(horizon, 0)
     return fixed_pack(rule, window_start(rule, horizon), 0)
+
+
+cdef inline u128 missing(const Rule* rule, uint64_t now, uint64_t horizon) noexcept nogil:
+    """Return the state of a key that is not in the table. If the table started spent, the key spent its limit then.
+
+    A sliding log cannot show requests without a ring: its functions ask `rule.born` themselves.
+    """
+    cdef u128 state = unknown(rule, now, horizon)
+    cdef uint64_t birth = rule.born - 1
+    cdef Sliding seen
+    if rule.born == 0 or rule.algorithm == SLIDING_LOG:
+        return state
+    if is_gcra(rule):
+        return later(state, <u128>birth * rule.unit + rule.tolerance)
+    if rule.algorithm == SLIDING_WINDOW:
+        seen.index, seen.previous, seen.current = birth // rule.period, 0, rule.limit
+        return sliding_pack(rule, sliding_roll(rule, horizon // rule.period, seen) if now < horizon else seen)
+    if rule.algorithm == FIRST_WINDOW and horizon >= birth + rule.period:
+        return state
+    if rule.algorithm == FIRST_WINDOW:
+        return fixed_pack(rule, birth, rule.limit)
+    return later(state, fixed_pack(rule, birth, rule.limit))

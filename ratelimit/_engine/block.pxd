@@ -15,8 +15,8 @@ from .algorithm cimport charge, fresh_at, ready, unknown
 from .atomics cimport u128, word_load
 from .constants cimport CALENDAR_WINDOW, FIRST_WINDOW, FIXED_WINDOW, NEVER, SLIDING_LOG, SLIDING_WINDOW
 from .fixed_window cimport fixed_count, fixed_over, fixed_pack, fixed_start
-from .layout cimport EARLIEST_END, Level, Table, claim_bit, following, home, is_block, is_key, level_of, reach_of, ring_of
-from .layout cimport slot_word, state_of, tag_of, tag_of_hash, top_of
+from .layout cimport EARLIEST_END, Level, Table, claim_bit, following, home, is_block, is_key, level_of, reach_of
+from .layout cimport ring_of, slot_word, state_of, tag_of, tag_of_hash, top_of
 from .rule cimport Rule
 from .sliding_log cimport NUMBER_BITS, log_cell, log_number, log_pack, log_stamp_of_cell
 from .sliding_window cimport Sliding, sliding_at, sliding_weight

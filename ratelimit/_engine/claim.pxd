@@ -149,7 +149,7 @@ cdef inline u128* choose(
 cdef inline u128* choose_anywhere(
     const Table* table, const Rule* rule, uint64_t now, uint64_t hashed, Choice* choice, u128* word
 ) noexcept nogil:
-    """`choose` in the lowest level that has a slot; the next one is opened if none has."""
+    """`choose` in the lowest level that has a slot; the next one is opened if they all are full."""
     cdef uint64_t number = 0, top = top_of(table)
     cdef u128* own
     choice.slot = choice.claimed = NULL

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint64_t
 
-from .algorithm cimport admit, cancel, charge, is_built_upon, is_fresh, ready, refund, turn, unknown
+from .algorithm cimport admit, cancel, charge, is_built_upon, is_fresh, missing, ready, refund, turn
 from .atomics cimport count_add, count_load, count_raise, u128, word_cas, word_load
 from .block cimport BOOKED, after_block, block_count, block_end, block_mode, block_pack, block_word, blocked, find_block
 from .block cimport unblocked
@@ -87,7 +87,7 @@ cdef inline bint decide(
 
 
 cdef inline uint64_t apply_horizon(
-    const Table* table, const Rule* rule, const Request* request, bint missing, uint64_t* now, u128* state, u128** ring
+    const Table* table, const Rule* rule, const Request* request, bint absent, uint64_t* now, u128* state, u128** ring
 ) noexcept nogil:
     """Take the horizon into account, for a key that is missing or a sliding log that is not yet full; return it.
 
@@ -98,8 +98,8 @@ cdef inline uint64_t apply_horizon(
     cdef uint64_t horizon = horizon_of(table, now[0])
     if not request.now_given:
         now[0] = max(now[0], horizon)
-    if missing or (request.verb == HIT and now[0] < horizon):
-        state[0] = unknown(rule, now[0], horizon)
+    if absent or (request.verb == HIT and now[0] < horizon):
+        state[0] = missing(rule, now[0], horizon)
         ring[0] = NULL
     return horizon
 

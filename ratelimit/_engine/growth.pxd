@@ -1,9 +1,9 @@
 """How a table grows: which levels are open, where new keys go, and how the next level gets its memory.
 
 New keys go to the lowest level that has a slot near to their home, so that after a flood of keys the small levels hold
-the few that are left. If no level has one, the next is opened: its memory is reserved first, in steps of a megabyte, and
-then the header's directory shows it. A level is never closed. So the open levels are to a search as its reach: it may
-grow at any time, and a thread that is stopped or killed anywhere here has changed nothing that others wait for.
+the few that are left. If every level is full there, the next is opened: its memory is reserved first, in steps of a
+megabyte, and then the header's directory shows it. A level is never closed. So the open levels are to a search as its
+reach: they may grow at any time, and a thread that is stopped or killed here has changed nothing that others wait for.
 
 Where a search begins is a hint in the same word. It follows the level where most new keys are put.
 """
@@ -37,7 +37,7 @@ cdef inline uint64_t visits_for_new(const Table* table, uint64_t number, uint64_
 
 
 cdef inline bint reserve_step(const Table* table, uint64_t end) noexcept nogil:
-    """Reserve memory for the next slots, up to `end` at most. False: there is none."""
+    """Reserve memory for the next slots, up to `end` at most. False: the kernel has no more."""
     cdef uint64_t reserved = count_load(&table.header.reserved), count
     if reserved >= end:
         return True
@@ -72,7 +72,7 @@ cdef inline bint may_open(const Table* table, uint64_t top) noexcept nogil:
 
 
 cdef inline bint open_next(const Table* table, uint64_t top) noexcept nogil:
-    """Open the level above `top`. False: there is none, or no memory for it."""
+    """Open the level above `top`. False: it is the last, or has no memory."""
     cdef uint64_t directory
     if top + 1 >= table.height:
         return False

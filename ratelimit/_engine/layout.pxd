@@ -119,7 +119,7 @@ cdef inline bint is_key(u128 word) noexcept nogil:
 
 
 cdef inline uint64_t level_end(uint64_t base, uint64_t size, int number) noexcept nogil:
-    """Return the slots up to the end of a level. What is left after one, if little, belongs to it."""
+    """Return the slots up to the end of a level. A small rest belongs to the level before it."""
     cdef u128 end = <u128>base << number
     return size if end + end // 4 >= size else <uint64_t>end
 

@@ -21,3 +21,4 @@ cdef struct Rule:
     const uint64_t* starts  # a calendar's: when each of its windows begins, by their number; the last is NEVER
     uint64_t windows        # how many, without the last
     uint64_t capacity  # the sliding log's cells per key; a quota for one call may have a lower limit
+    uint64_t born      # when the table was made, plus one nanosecond, if it started spent; otherwise 0. See `missing`

@@ -115,9 +115,13 @@ cdef inline uint64_t log_leaves_back(const Rule* rule, uint64_t back, u128 state
 
 
 cdef inline uint64_t log_ready(const Rule* rule, uint64_t now, uint64_t cost, u128 state, u128* ring) noexcept nogil:
-    """Return when `cost` fits: once the request that is `limit - cost` before the newest no longer counts."""
+    """Return when `cost` fits: once the request that is `limit - cost` before the newest no longer counts.
+
+    Nor does a limit that counts as spent when the table was made, which no ring holds.
+    """
     if cost > rule.limit:
         return NEVER
+    now = max(now, log_leaves(rule, rule.born))
     if log_number(state) == 0:
         return max(now, log_stamp(state))  # see unknown() in algorithm.pxd
     return max(now, log_leaves_back(rule, rule.limit - cost, state, ring))
@@ -141,6 +145,8 @@ cdef inline uint64_t log_remaining(const Rule* rule, uint64_t now, u128 state, u
     bisection. Most of the cells that it reads are then ones that the decision has just read.
     """
     cdef uint64_t counting = 0, gone = 0, middle
+    if log_leaves(rule, rule.born) > now:
+        return 0
     if log_number(state) == 0:
         return rule.limit if log_stamp(state) <= now else 0
     while gone < rule.limit and log_leaves_back(rule, gone, state, ring) > now:
@@ -158,4 +164,5 @@ cdef inline uint64_t log_remaining(const Rule* rule, uint64_t now, u128 state, u
 
 cdef inline uint64_t log_fresh_at(const Rule* rule, uint64_t now, u128 state) noexcept nogil:
     """Return when the key will be like one never seen."""
+    now = max(now, log_leaves(rule, rule.born))
     return max(now, log_leaves_back(rule, 0, state, NULL) if log_number(state) else log_stamp(state))

@@ -36,6 +36,7 @@ cdef class Attachment(Limited):
     cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil
 
     cdef int attach(self, object wanted) except -1
+    cdef uint64_t birth_of_table(self) except? 0
     cdef int attach_memory(self, object storage) except -1
     cdef int reserve(self, object storage, uint64_t start, uint64_t size) except -1
     cdef int attach_clock(self, uint64_t session) except -1

@@ -29,7 +29,7 @@ from .._storage.metadata import (
     slots_for,
     window_for,
 )
-from ..errors import CorruptTable, TableFull
+from ..errors import CorruptTable, TableFull, check_choice
 from ..quota import Quota
 from .parameters import read_parameters, restate
 
@@ -79,7 +79,9 @@ cdef class Attachment(Limited):
         """Map the table, and read its quota, which may differ from the one that is wanted."""
         self.rules = []
         self.overrides = {}
-        self.memory, self.metadata = self.table.attach(wanted.format(self.clock is None), wanted.stored)
+        self.memory, self.metadata = self.table.attach(
+            wanted.format(self.clock is None), wanted.stored, self.birth_of_table()
+        )
         self.attached.header = <Header*>(data_of(self.memory) + HEADER_OFFSET)
         lay_out(
             &self.attached,
@@ -97,8 +99,14 @@ cdef class Attachment(Limited):
         defer_reference_counts(self)
         return self.refresh()
 
+    cdef uint64_t birth_of_table(self) except? 0:
+        """Return `Rule.born` of a table that this limiter makes."""
+        if self.table.starts != "spent":
+            return 0
+        return 1 + (peek_ns(ANCHOR) if self.read is None else checked_moment(self.read(), "clock.now_ns()"))
+
     cdef int attach_memory(self, object storage) except -1:
-        """Make sure that what is in use has memory, as it may not in a sparse copy, and that the header shows all of it.
+        """Make sure that the slots in use have memory, as they may not in a sparse copy, and that the header shows them.
 
         After a power cut, and in a copy, slots may be in use that an older header does not show.
         """
@@ -187,7 +195,7 @@ cdef class Attachment(Limited):
         cdef CompiledRule compiled
         if self.rules is None:
             raise RuntimeError(f"{type(self).__name__}.__init__: expected a call of super().__init__(quota)")
-        compiled = CompiledRule(*parameters_in_force(self.memory, self.metadata))
+        compiled = CompiledRule(*parameters_in_force(self.memory, self.metadata), self.metadata.born)
         self.rules.append(compiled)
         rule_publish(&self.rule, &compiled.rule)
         if len(self.rules) > MAX_RULES:
@@ -204,7 +212,7 @@ cdef class Attachment(Limited):
             return self.current()
         compiled = self.overrides.get(quota) if isinstance(quota, (str, Quota)) else None
         if compiled is None:
-            compiled = CompiledRule(self._parameters(quota, base=self.current().parameters))
+            compiled = CompiledRule(self._parameters(quota, base=self.current().parameters), 0, self.metadata.born)
             if len(self.overrides) >= MAX_OVERRIDES:
                 self.overrides.clear()
             self.overrides[quota] = compiled
@@ -257,8 +265,7 @@ cdef class Attachment(Limited):
     cdef int change_quota(self, object parameters, object counts) except -1:
         """Give the table another quota."""
         cdef CompiledRule old
-        if counts not in COUNTS:
-            raise ValueError(f"counts: expected one of {', '.join(map(repr, COUNTS))}, got {counts!r}")
+        check_choice(counts, "counts", COUNTS)
         while True:
             self.refresh()
             old = self.current()

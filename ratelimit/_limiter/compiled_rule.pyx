@@ -10,9 +10,13 @@ from .arguments cimport data_of
 
 @cython.final
 cdef class CompiledRule:
-    """A `Rule`, and the RuleParameters that it was compiled from. Immutable."""
+    """A `Rule`, and the RuleParameters that it was compiled from. Immutable.
 
-    def __cinit__(self, parameters, uint64_t revision=0):
+    Args:
+        born: see `Rule`.
+    """
+
+    def __cinit__(self, parameters, uint64_t revision=0, uint64_t born=0):
         self.parameters = parameters
         fill(&self.rule, parameters)
         if parameters.calendar:
@@ -21,6 +25,7 @@ cdef class CompiledRule:
             self.rule.starts = <const uint64_t*>data_of(self.starts)
             self.rule.windows = len(self.starts) - 1
         self.rule.revision = revision
+        self.rule.born = born
 
 
 cdef int fill(Rule* rule, object parameters) except -1:

@@ -10,6 +10,7 @@ cdef enum Source:  # the place of a decision; the texts are SOURCES
     FROM_ENGINE
     REMEMBERED
     FALLBACK
+    FROM_LEASE
 
 
 cdef class Decision:
@@ -24,3 +25,5 @@ cdef class Decision:
 cdef Decision decision_of(
     object limiter, const Rule* rule, const Request* request, const Outcome* out, bint allow_when_full, object quota
 )
+
+cdef list fields_about(Decision decision, style)

@@ -4,6 +4,7 @@ import numpy as np
 
 from .._core import Limiter
 from ..quota import Quota
+from .headers import Style
 
 VERDICT: np.dtype[np.void]
 SOURCES: Final = ("table", "engine", "remembered", "fallback")
@@ -28,13 +29,14 @@ class Decision:
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
         quota: the quota that decided: that of the call, or else of the limiter.
-        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
-            (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
+        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"lease"` (spent
+            from what this host took in advance), `"remembered"` (the key was refused before, and is still) or
+            `"fallback"` (the engine did not answer).
     """
 
     @property
     def source(self) -> str:
-        """The place of the decision: "table", "engine", "remembered" or "fallback"."""
+        """The place of the decision: "table", "engine", "lease", "remembered" or "fallback"."""
 
     @property
     def allowed(self) -> bool:
@@ -93,3 +95,16 @@ class Decision:
         A refusal also has Retry-After, unless no wait is long enough. Where no limit applies, there are no fields.
         """
     def __bool__(self) -> bool: ...
+
+def limit_fields(decision: Decision, style: Style) -> list[tuple[bytes, bytes]]:
+    """Return the header fields of a decision.
+
+    Args:
+        style: "draft" for RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), "legacy" for
+            X-RateLimit-Limit, -Remaining and -Reset (seconds from now), None for no fields.
+
+    A refusal also has Retry-After, unless no wait is long enough. Without a limit there are no fields.
+    """
+
+def text_fields(decision: Decision, style: Style) -> list[tuple[str, str]]:
+    """Return the same fields as text, their names with capitals."""

@@ -9,12 +9,14 @@ from .._engine.request cimport Outcome, Request
 from .._engine.rule cimport Rule
 from .._engine.verdict cimport fill_verdict, more_after, seconds
 
-from .headers import text_fields
+from .headers cimport fields_of, policy_of, texts_of
+
+from .headers import check_style
 
 VERDICT = np.dtype([("allowed", "?"), ("limit", "u8"), ("remaining", "u8"), ("retry_after_ns", "u8"),
                     ("reset_after_ns", "u8"), ("delay_ns", "u8")], align=True)
 
-SOURCES = "table", "engine", "remembered", "fallback"  # in the order of Source
+SOURCES = "table", "engine", "remembered", "fallback", "lease"  # in the order of Source
 
 
 @cython.final
@@ -38,13 +40,14 @@ cdef class Decision:
         delay: the wait of an admitted request until its turn (leaky bucket).
         limiter: the limiter that decided; of several, the one that refused.
         quota: the quota that decided: that of the call, or else of the limiter.
-        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"remembered"`
-            (the key was refused before, and is still) or `"fallback"` (the engine did not answer).
+        source: the place of the decision: `"table"` on this host; of a table on an engine `"engine"`, `"lease"` (spent
+            from what this host took in advance), `"remembered"` (the key was refused before, and is still) or
+            `"fallback"` (the engine did not answer).
     """
 
     @property
     def source(self) -> str:
-        """The place of the decision: "table", "engine", "remembered" or "fallback"."""
+        """The place of the decision: "table", "engine", "lease", "remembered" or "fallback"."""
         return SOURCES[self.source_]
 
     @property
@@ -170,3 +173,50 @@ cdef Decision decision_of(
     decision.spent_ = request.cost if decision.verdict.allowed else 0
     decision.more_after_ = more_after(rule, out, decision.verdict.remaining)
     return decision
+
+
+cdef list fields_about(Decision decision, style):
+    """Return what `limit_fields` returns."""
+    cdef bint draft = style == "draft"
+    cdef bytes policies = b""
+    cdef tuple own
+    if not draft:
+        check_style(style)
+    if style is None or decision.verdict.limit == NEVER:
+        return []
+    quota = decision.limiter.quota if decision.own_quotas is None else decision.quota
+    if draft:
+        own = None if decision.limits is None else decision._policy_quotas()
+        policies = policy_of(quota) if own is None else b", ".join([policy_of(one) for one in own])
+    return fields_of(
+        draft,
+        not draft,
+        policies,
+        texts_of(quota)[1],
+        decision.verdict.allowed,
+        decision.verdict.limit,
+        decision.verdict.remaining,
+        decision.more_after_,
+        decision.verdict.retry_after_ns,
+    )
+
+
+def limit_fields(Decision decision not None, style):
+    """Return the header fields of a decision.
+
+    Args:
+        style: "draft" for RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), "legacy" for
+            X-RateLimit-Limit, -Remaining and -Reset (seconds from now), None for no fields.
+
+    A refusal also has Retry-After, unless no wait is long enough. Without a limit there are no fields.
+    """
+    return fields_about(decision, style)
+
+
+def text_fields(Decision decision not None, style):
+    """Return the same fields as text, their names with capitals."""
+    fields = []
+    for name, value in fields_about(decision, style):
+        shown = name.decode().title().replace("Ratelimit", "RateLimit")
+        fields.append((shown, value.decode()))
+    return fields

@@ -12,3 +12,7 @@ cdef list fields_of(
     uint64_t more,
     uint64_t retry,
 )
+
+
+cdef bytes policy_of(quota)
+cdef tuple texts_of(quota)

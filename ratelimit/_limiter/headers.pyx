@@ -1,4 +1,4 @@
-"""The header fields about a limit, as bytes with names in lower case. Decisions and the gateway use them."""
+"""The header fields about a limit, from its numbers: bytes with names in lower case, for decisions and the gateway."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_AsUTF8
@@ -49,45 +49,6 @@ cdef list fields_of(
             fields.append((b"x-ratelimit-reset", decimal(whole_seconds(more))))
     if not allowed and retry < NEVER:
         fields.append((b"retry-after", decimal(whole_seconds(retry))))
-    return fields
-
-
-def limit_fields(decision, style):
-    """Return the header fields of a decision.
-
-    Args:
-        style: "draft" for RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10), "legacy" for
-            X-RateLimit-Limit, -Remaining and -Reset (seconds from now), None for no fields.
-
-    A refusal also has Retry-After, unless no wait is long enough. Without a limit there are no fields.
-    """
-    cdef bytes policies = b""
-    check_style(style)
-    if style is None or decision.unlimited:
-        return []
-    quota, more, retry = decision.quota, decision.more_after_ns, decision.retry_after_ns
-    if style == "draft":
-        own = decision._policy_quotas()
-        policies = policy_of(quota) if own is None else b", ".join([policy_of(one) for one in own])
-    return fields_of(
-        style == "draft",
-        style == "legacy",
-        policies,
-        texts_of(quota)[1],
-        decision.allowed,
-        decision.limit,
-        decision.remaining,
-        NEVER if more is None else more,
-        NEVER if retry is None else retry,
-    )
-
-
-def text_fields(decision, style):
-    """Return the same fields as text, their names with capitals."""
-    fields = []
-    for name, value in limit_fields(decision, style):
-        shown = name.decode().title().replace("Ratelimit", "RateLimit")
-        fields.append((shown, value.decode()))
     return fields
 
 

@@ -21,3 +21,13 @@ def take(limiter: Takeable, key: Any, most: int, **options: Any) -> Decision:
         decision = limiter.hit(key, amount, **options)
         if decision.allowed or amount == 1:
             return decision
+
+
+async def take_async(limiter: Any, key: Any, most: int, **options: Any) -> Decision:
+    """Do what `take` does, without blocking the event loop."""
+    most = checked_int(most, "most")
+    while True:
+        amount = min(most, max(1, (await limiter.peek_async(key, **options)).remaining))
+        decision: Decision = await limiter.hit_async(key, amount, **options)
+        if decision.allowed or amount == 1:
+            return decision

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from .._limiter.decision import Decision
 from .._storage.valkey.engine import Group
 from .._storage.valkey.storage import ValkeyStorage
 from .._storage.valkey.turns import turns_of
-from ..errors import TableUnreachable
+from ..errors import TableFull, TableUnreachable
 from .request import Answer, Asked, delayed, pack_all, read_all
 
+FAILURES = TableUnreachable, TableFull
 _ROUNDS = 8  # of asking again because the quota has changed
 
 Requests = list[Asked]  # a group: all or nothing
@@ -21,7 +23,7 @@ class Rounds:
     def __init__(self, storage: ValkeyStorage, groups: Sequence[Requests]) -> None:
         self.storage = storage
         self.groups = groups
-        self.answers: list[list[Answer] | None] = [None] * len(groups)
+        self.answers: list[list[Answer] | Exception | None] = [None] * len(groups)
         self.open = range(len(groups)) if groups else ()
         self._left: list[int] = list(self.open)
         self._rounds = 0
@@ -33,10 +35,17 @@ class Rounds:
             raise TableUnreachable(f"{self.storage!r}: its quota changes faster than requests can follow")
         return [Group(*pack_all(self.groups[i])) for i in self._left]
 
-    def take(self, replies: list[bytes]) -> bool:
-        """Read the replies; return whether all groups are answered."""
+    def fail(self, error: Exception) -> bool:
+        """Answer all that is left by an error."""
+        return self.take([error] * len(self._left))
+
+    def take(self, replies: list[Any]) -> bool:
+        """Read the replies, some of which may be errors; return whether all groups are answered."""
         left = []
         for i, reply in zip(self._left, replies, strict=True):
+            if isinstance(reply, Exception):
+                self.answers[i] = reply
+                continue
             answers = self.answers[i] = read_all(self.groups[i], reply)
             if answers is None:
                 left.append(i)
@@ -45,25 +54,54 @@ class Rounds:
         self._left = left
         return not left
 
-    def result(self) -> list[list[Answer]]:
+    def result(self) -> list[Any]:
         return [answers for answers in self.answers if answers is not None]
 
 
-def ask(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[list[Answer]]:
-    """Return the answers to each group."""
+def ask_each(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[list[Answer] | Exception]:
+    """Return the answers to each group, or the error in place of them."""
     rounds = Rounds(storage, groups)
-    while groups and not rounds.take(storage.engine.ask(rounds.packed(), storage.labels())):
-        pass
+    try:
+        while groups and not rounds.take(storage.engine.ask(rounds.packed(), storage.labels())):
+            pass
+    except FAILURES as error:
+        rounds.fail(error)
     return rounds.result()
+
+
+async def ask_each_async(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[list[Answer] | Exception]:
+    """Return the answers to each group, or the error in place of them."""
+    rounds = Rounds(storage, groups)
+    turns = turns_of(storage.engine)
+    try:
+        while groups and not rounds.take(await turns.ask(rounds.packed(), storage.labels())):
+            pass
+    except FAILURES as error:
+        rounds.fail(error)
+    return rounds.result()
+
+
+def ask(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[list[Answer]]:
+    """Return the answers to each group.
+
+    Raises:
+        TableUnreachable, TableFull: at least one has no answers.
+    """
+    return _checked(ask_each(storage, groups))
 
 
 async def ask_async(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[list[Answer]]:
-    """Return the answers to each group."""
-    rounds = Rounds(storage, groups)
-    turns = turns_of(storage.engine)
-    while groups and not rounds.take(await turns.ask(rounds.packed(), storage.labels())):
-        pass
-    return rounds.result()
+    """Return the answers to each group, as `ask` does."""
+    return _checked(await ask_each_async(storage, groups))
+
+
+def _checked(results: list[list[Answer] | Exception]) -> list[list[Answer]]:
+    checked = []
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+        checked.append(result)
+    return checked
 
 
 class Refusals:
@@ -77,7 +115,6 @@ class Refusals:
     def __init__(self, longest: float) -> None:
         self._longest = longest
         self._seen: dict[bytes, tuple[float, Answer]] = {}
-        self.count = 0
 
     def recall(self, request: Asked) -> Answer | None:
         """Return the answer to a request that the engine would refuse."""
@@ -90,7 +127,7 @@ class Refusals:
         if later is None:
             self._seen.pop(request.name, None)
         else:
-            self.count += 1
+            request.limiter.table.remote.remembered += 1
         return later
 
     def note(self, answer: Answer) -> None:

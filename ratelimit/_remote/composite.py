@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from .._limiter import taking
 from .._limiter.decision import Decision
 from ..composite import All, costs_for
-from ..errors import TableUnreachable
-from .asking import Requests, ask, ask_async, judged
+from .asking import FAILURES, Requests, ask, ask_async, ask_each, ask_each_async, judged
 from .request import Answer, correction_of, request_of
 from .reservation import RemoteReservation, booked, not_booked
-from .verbs import RESERVE, Failure, check_turn, keys_and_costs, rows_of, sleep_through, sleep_until_turn
+from .verbs import RESERVE, check_turn, keys_and_costs, rows_of, sleep_through, sleep_until_turn
 
 
 class Plan:
@@ -32,8 +32,7 @@ class Plan:
     ) -> None:
         self.limits = limits
         self.costs = costs
-        self.groups: list[tuple[Any, Requests]] = []
-        by_engine: dict[int, tuple[Any, Requests]] = {}
+        by_engine: dict[int, tuple[Any, dict[int, Requests]]] = {}
         self.local_keys: list[Any] = []
         self.local_costs: list[int] = []
         self.local_quotas: list[Any] = []
@@ -48,8 +47,12 @@ class Plan:
                 self.local_quotas.append(quota)
             else:
                 request = request_of(limiter, key, cost, quota=quota, **options)
-                by_engine.setdefault(id(storage.engine), (storage, []))[1].append(request)
-        self.groups = list(by_engine.values())
+                by_slot = by_engine.setdefault(id(storage.engine), (storage, {}))[1]
+                by_slot.setdefault(storage.engine.slot_of(request.name), []).append(request)
+        # The table of an engine, and a group for each of its slots.
+        self.places: list[tuple[Any, list[Requests]]] = [
+            (storage, list(by_slot.values())) for storage, by_slot in by_engine.values()
+        ]
         self.local = (
             All(*self._local_limiters).bind(self.local_keys, quotas=self.local_quotas) if self._local_limiters else None
         )
@@ -62,30 +65,16 @@ class Plan:
                 return decision
         refusals = [
             answer.decision("remembered")
-            for _, group in self.groups
+            for _, groups in self.places
+            for group in groups
             for request in group
             if (answer := request.limiter._refusals.recall(request)) is not None
         ]
         return max(refusals, key=lambda decision: decision.retry_after, default=None)
 
-    def note(self, answers: list[Answer]) -> bool:
-        """Remember what was refused; return whether all was admitted."""
-        for answer in answers:
-            answer.asked.limiter._refusals.note(answer)
-        return all(answer.done for answer in answers)
-
-    def corrections(self, taken: list[list[Answer]]) -> list[tuple[Any, list[Requests]]]:
-        """Return what gives back the groups that were taken alone."""
-        return [
-            (
-                answers[0].asked.limiter.table.remote,
-                [
-                    [correction_of(one.asked.limiter, one.asked.name, one.asked.cost, one.booking, True, False)]
-                    for one in reversed(answers)
-                ],
-            )
-            for answers in taken
-        ]
+    def looked(self) -> list[Decision]:
+        """Return the decision that the limits here would make."""
+        return [] if self.local is None else [self.local.peek(costs=self.local_costs)]
 
     def finish(self, decisions: list[Decision]) -> tuple[Decision, bool]:
         """Spend from the limits here; return the decision, and whether they refused although they were asked first."""
@@ -95,6 +84,52 @@ class Plan:
                 return decision, True
             decisions = [*decisions, decision]
         return min(decisions, key=lambda decision: decision.remaining), False
+
+
+class Spending:
+    """The parts of a request that were decided so far."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.decisions: list[Decision] = []
+        self._taken: list[list[Answer]] = []
+        self._error: Exception | None = None
+
+    def add(self, groups: list[Requests], results: list[Any]) -> bool:
+        """Note the results of groups that were asked at once; return whether all were admitted."""
+        for group, result in zip(groups, results, strict=True):
+            if isinstance(result, Exception):
+                try:
+                    self.decisions.append(fallback(group, result))
+                except FAILURES as error:
+                    self._error = error
+                continue
+            for answer in result:
+                answer.asked.limiter._refusals.note(answer)
+            if all(answer.done for answer in result):
+                self._taken.append(result)
+            self.decisions.append(judged(result))
+        return self._error is None and all(decision.allowed for decision in self.decisions)
+
+    def refusal(self) -> Decision:
+        """Return the decision of the limit that refuses longest, or raise the error of an engine."""
+        if self._error is not None:
+            raise self._error
+        refused = [decision for decision in self.decisions if not decision.allowed]
+        return max(refused, key=lambda decision: decision.retry_after)
+
+    def corrections(self) -> list[tuple[Any, list[Requests]]]:
+        """Return what gives back the groups that were taken alone."""
+        return [
+            (
+                answers[0].asked.limiter.table.remote,
+                [
+                    [correction_of(one.asked.limiter, one.asked.name, one.asked.cost, one.booking, True, False)]
+                    for one in reversed(answers)
+                ],
+            )
+            for answers in self._taken
+        ]
 
 
 class RemoteAll(All):
@@ -116,67 +151,44 @@ class RemoteAll(All):
         self._refuse_now(now)
         return await self._hit_async(Plan(self, self._keys(key), self._costs(cost, costs)))
 
+    async def take_async(self, key: Any, most: Any, *, now: Any = None) -> Decision:
+        return await taking.take_async(self, key, most, now=now)
+
     def _hit(self, plan: Plan) -> Decision:
         refused = plan.refused_without_asking()
         if refused is not None:
             return refused
-        decisions: list[Decision] = []
-        taken: list[list[Answer]] = []
-        for storage, group in plan.groups:
-            try:
-                [answers] = ask(storage, [group])
-            except Failure as error:
-                decision = fallback(group, error)
-            else:
-                decision = judged(answers)
-                if plan.note(answers):
-                    taken.append(answers)
-            if not decision.allowed:
-                self._give_back(plan, taken)
-                return decision
-            decisions.append(decision)
-        decision, late = plan.finish(decisions)
+        spending = Spending(plan)
+        for storage, groups in plan.places:
+            if not spending.add(groups, ask_each(storage, groups)):
+                self._give_back(spending)
+                return spending.refusal()
+        decision, late = plan.finish(spending.decisions)
         if late:
-            self._give_back(plan, taken)
+            self._give_back(spending)
         return decision
 
-    def _give_back(self, plan: Plan, taken: list[list[Answer]]) -> None:
-        for storage, groups in plan.corrections(taken):
-            try:
-                ask(storage, groups)
-            except TableUnreachable:
-                continue  # it stays spent, which is stricter
+    def _give_back(self, spending: "Spending") -> None:
+        for storage, groups in spending.corrections():
+            ask_each(storage, groups)  # what does not arrive stays spent, which is stricter
 
     async def _hit_async(self, plan: Plan) -> Decision:
         refused = plan.refused_without_asking()
         if refused is not None:
             return refused
-        decisions: list[Decision] = []
-        taken: list[list[Answer]] = []
-        for storage, group in plan.groups:
-            try:
-                [answers] = await ask_async(storage, [group])
-            except Failure as error:
-                decision = fallback(group, error)
-            else:
-                decision = judged(answers)
-                if plan.note(answers):
-                    taken.append(answers)
-            if not decision.allowed:
-                await self._give_back_async(plan, taken)
-                return decision
-            decisions.append(decision)
-        decision, late = plan.finish(decisions)
+        spending = Spending(plan)
+        for storage, groups in plan.places:
+            if not spending.add(groups, await ask_each_async(storage, groups)):
+                await self._give_back_async(spending)
+                return spending.refusal()
+        decision, late = plan.finish(spending.decisions)
         if late:
-            await self._give_back_async(plan, taken)
+            await self._give_back_async(spending)
         return decision
 
-    async def _give_back_async(self, plan: Plan, taken: list[list[Answer]]) -> None:
-        for storage, groups in plan.corrections(taken):
-            try:
-                await ask_async(storage, groups)
-            except TableUnreachable:
-                continue
+    async def _give_back_async(self, spending: "Spending") -> None:
+        for storage, groups in spending.corrections():
+            await ask_each_async(storage, groups)
 
     def peek(self, key: Any, cost: Any = 1, *, costs: Any = None, now: Any = None) -> Decision:
         self._refuse_now(now)
@@ -185,21 +197,15 @@ class RemoteAll(All):
     async def peek_async(self, key: Any, cost: Any = 1, *, costs: Any = None, now: Any = None) -> Decision:
         self._refuse_now(now)
         plan = Plan(self, self._keys(key), self._costs(cost, costs), looks=True)
-        decisions = [] if plan.local is None else [plan.local.peek(costs=plan.local_costs)]
-        for storage, group in plan.groups:
-            try:
-                decisions.append(judged((await ask_async(storage, [group]))[0]))
-            except Failure as error:
-                decisions.append(fallback(group, error))
+        decisions = plan.looked()
+        for storage, groups in plan.places:
+            decisions += decided(groups, await ask_each_async(storage, groups))
         return _worst(decisions)
 
     def _peek(self, plan: Plan) -> Decision:
-        decisions = [] if plan.local is None else [plan.local.peek(costs=plan.local_costs)]
-        for storage, group in plan.groups:
-            try:
-                decisions.append(judged(ask(storage, [group])[0]))
-            except Failure as error:
-                decisions.append(fallback(group, error))
+        decisions = plan.looked()
+        for storage, groups in plan.places:
+            decisions += decided(groups, ask_each(storage, groups))
         return _worst(decisions)
 
     def bind(self, keys: Any, *, quotas: Any = None) -> Any:
@@ -212,7 +218,7 @@ class RemoteAll(All):
         storage, group = self._one_group(key, cost, costs, max_delay)
         try:
             return booked(ask(storage, [group])[0])
-        except Failure as error:
+        except FAILURES as error:
             return not_booked(group, fallback(group, error).allowed, error)
 
     async def reserve_async(
@@ -221,14 +227,15 @@ class RemoteAll(All):
         storage, group = self._one_group(key, cost, costs, max_delay)
         try:
             return booked((await ask_async(storage, [group]))[0])
-        except Failure as error:
+        except FAILURES as error:
             return not_booked(group, fallback(group, error).allowed, error)
 
     def _one_group(self, key: Any, cost: Any, costs: Any, max_delay: Any) -> tuple[Any, Requests]:
         plan = Plan(self, self._keys(key), self._costs(cost, costs), verb=RESERVE, max_delay=max_delay)
-        if plan.local is not None or len(plan.groups) > 1:
+        [(storage, groups), *others] = plan.places
+        if plan.local is not None or others or len(groups) > 1:
             raise TypeError("reserve: expected the tables of all limiters on one engine, got several places")
-        return plan.groups[0]
+        return storage, groups[0]
 
     def wait(self, key: Any, cost: Any = 1, timeout: Any = None, *, costs: Any = None) -> None:
         booking = self.reserve(key, cost, costs=costs, max_delay=timeout)
@@ -239,6 +246,14 @@ class RemoteAll(All):
         booking = await self.reserve_async(key, cost, costs=costs, max_delay=timeout)
         check_turn(self, key, booking, timeout)
         await sleep_until_turn(booking)
+
+    async def block_async(self, key: Any, seconds: Any) -> None:
+        for limiter in self.limiters:
+            await limiter.block_async(key, seconds)
+
+    async def unblock_async(self, key: Any) -> None:
+        for limiter in self.limiters:
+            await limiter.unblock_async(key)
 
     async def refund_async(self, key: Any, cost: Any = 1, *, costs: Any = None) -> None:
         for limiter, amount in zip(self.limiters, self._costs(cost, costs), strict=True):
@@ -258,18 +273,15 @@ class RemoteAll(All):
             Plan(self, self._keys(key), cost if isinstance(cost, list) else [cost] * size)
             for key, cost in zip(listed, each, strict=True)
         ]
-        if not plans or plans[0].local is not None or len(plans[0].groups) > 1:
+        if not plans or plans[0].local is not None or len(plans[0].places) > 1:
             return rows_of([self._hit(plan) for plan in plans])
         decisions: list[Any] = [plan.refused_without_asking() for plan in plans]
         asked = [i for i, decision in enumerate(decisions) if decision is None]
-        try:
-            replies = ask(plans[0].groups[0][0], [plans[i].groups[0][1] for i in asked])
-            for i, answers in zip(asked, replies, strict=True):
-                plans[i].note(answers)
-                decisions[i] = judged(answers)
-        except Failure as error:
-            for i in asked:
-                decisions[i] = decisions[i] or fallback(plans[i].groups[0][1], error)
+        groups = [plans[i].places[0][1][0] for i in asked]  # all limits of a key are in one slot
+        for i, group, result in zip(asked, groups, ask_each(plans[0].places[0][0], groups), strict=True):
+            spending = Spending(plans[i])
+            admitted = spending.add([group], [result])
+            decisions[i] = spending.decisions[0] if admitted else spending.refusal()
         return rows_of(decisions)
 
     # --- arguments
@@ -321,6 +333,14 @@ def fallback(group: Requests, error: Exception) -> Decision:
     """Return the decision in place of an engine's, for the limits that it keeps."""
     decisions: list[Decision] = [request.limiter._fallback.decide(request, error) for request in group]
     return min(decisions, key=lambda decision: decision.allowed)
+
+
+def decided(groups: list[Requests], results: list[Any]) -> list[Decision]:
+    """Return the decisions of groups, or those in place of their engine's."""
+    return [
+        fallback(group, result) if isinstance(result, Exception) else judged(result)
+        for group, result in zip(groups, results, strict=True)
+    ]
 
 
 def _worst(decisions: list[Decision]) -> Decision:

@@ -32,17 +32,19 @@ cdef object table_of(PyObject* named):
     return table if getattr(table, "remote", None) is not None else None
 
 
-def remote_class(cls):
+def remote_class(cls, bint is_leased):
     """Return the class of limiters like `cls` whose table is on an engine."""
-    found = made_classes.get(cls)
+    found = made_classes.get((cls, is_leased))
     if found is None:
-        from .verbs import RemoteVerbs  # not before: it imports asyncio
+        from .leased import LeasedVerbs  # not before: it imports asyncio
+        from .verbs import RemoteVerbs
 
         base = next(base for base in cls.__mro__ if base in ALGORITHMS)
-        bases = (RemoteVerbs, cls) if cls is base else (cls, remote_class(base))
+        verbs = LeasedVerbs if is_leased else RemoteVerbs
+        bases = (verbs, cls) if cls is base else (cls, remote_class(base, is_leased))
         body = {"__doc__": cls.__doc__, "__module__": cls.__module__, "_local_class": cls, "_change": Limiter.change,
                 "_change_rate_here": Limiter._change_rate}
-        found = made_classes[cls] = type(cls.__name__, bases, body)
+        found = made_classes[cls, is_leased] = type(cls.__name__, bases, body)
     return found
 
 
@@ -50,13 +52,9 @@ def check_numbers(parameters: RuleParameters, clock):
     """Refuse what an engine cannot decide exactly."""
     if clock is not None:
         raise ValueError(f"clock: expected none, since the engine's time decides, got {clock!r}")
-    if parameters.limit == 0:
-        raise ValueError(f"quota {parameters.quota}: expected a limit from 1, since an engine cannot keep others yet")
-    if parameters.algorithm == Algorithm.CALENDAR_WINDOW:
-        raise ValueError(f"quota {parameters.quota}: expected a period without a time zone; an engine has none yet")
     buckets = Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET
     if parameters.algorithm not in buckets:
-        if parameters.period % 1_000:
+        if parameters.period % 1_000 and not parameters.calendar:
             raise ValueError(f"quota {parameters.quota}: expected a period of whole microseconds, an engine's unit")
         if parameters.limit > MOST:
             raise ValueError(f"quota {parameters.quota}: expected a limit up to {MOST}, which an engine counts exactly")
@@ -73,13 +71,18 @@ cdef object new_limiter(type cls, object given, PyObject* named):
     from .verbs import attach_verbs
 
     attach_verbs(limiter)
+    if table.remote.options.lease is not None:
+        from .leased import attach_leases
+
+        attach_leases(limiter)
     return limiter
 
 
 cdef object make_remote(cls, given, named):
     """Make the object. It may put its quota in force, which its table publishes."""
     cdef newfunc make = <newfunc><void*><size_t>local_new[next(base for base in cls.__mro__ if base in local_new)]
-    return make(remote_class(cls), given, <PyObject*>named)
+    is_leased = named["table"].remote.options.lease is not None
+    return make(remote_class(cls, is_leased), given, <PyObject*>named)
 
 
 cdef object new_all(type cls, object given, PyObject* named):

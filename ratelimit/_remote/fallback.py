@@ -21,14 +21,13 @@ class Fallback:
         options = limiter.table.remote.options
         self._policy: str = options.unreachable
         self._share = Share(limiter, options.hosts) if self._policy == "share" else None
-        self.count = 0
 
     def decide(self, request: Asked, error: Exception) -> Decision:
         """Return the decision in place of the engine's, or raise the error."""
         limiter = request.limiter
         if isinstance(error, TableFull):
             return self._when_full(limiter, error)
-        self.count += 1
+        limiter.table.remote.fallbacks += 1
         if self._policy == "raise":
             raise error
         if self._share is not None:

@@ -14,13 +14,18 @@ cdef class Asked:
     cdef readonly object quota
     cdef CompiledRule compiled
     cdef Request request
-    cdef bint looks                   # a hit that is not carried out
+    cdef readonly bint looks                   # a hit that is not carried out
     cdef bint brief                   # only the status matters
     cdef uint64_t revision            # of the limiter's quota
     cdef object booked                # of a CANCEL: (at, found, left), as in an Answer
+    cdef uint64_t reach               # of a calendar: the last window that the engine named
+    cdef uint64_t around              # and its moment, in nanoseconds
     cdef object restated              # (revision, state, new state), when the engine had an older state
+    cdef public uint64_t more       # what a hit takes in advance at most, see 6_leases.lua
+    cdef object granted               # of what gives that back: (moment, microseconds since), otherwise None
 
     cdef object packed(self)
+    cdef tuple starts(self)
 
 
 cdef class Answer:

@@ -15,6 +15,8 @@ class Asked:
     key: Any
     name: bytes
     quota: Any
+    looks: bool
+    more: int
     @property
     def cost(self) -> int:
         """The cost of the request."""
@@ -29,18 +31,28 @@ def request_of(
     brief: bool = False,
     looks: bool = False,
     max_delay: Any = None,
+    more: int = 0,
 ) -> Asked:
     """Put a request together, under the quota that is in force now.
 
     Args:
-        verb: HIT, RESERVE, CHARGE or REFUND.
+        verb: HIT, RESERVE, CHARGE, REFUND, BLOCK or UNBLOCK.
         brief: only whether it is carried out matters.
         looks: ask what would happen, without carrying it out.
-        max_delay: of a RESERVE, in seconds.
+        max_delay: of a RESERVE, in seconds; the length of a BLOCK.
+        more: of a HIT, what is taken in advance at most.
     """
 
 def correction_of(limiter: Any, name: bytes, cost: int, booked: _Booking | None, whole: bool, last_only: bool) -> Asked:
     """Put together what takes `cost` of a booking back or, without a booking, what charges it."""
+
+def return_of(limiter: Any, name: bytes, cost: int, revision: int, granted_us: int, held_us: int) -> Asked | None:
+    """Put together what gives back that was taken in advance; None if the quota has changed since.
+
+    Args:
+        revision, granted_us: the revision and the engine's moment of the answer with which it was taken.
+        held_us: microseconds that have passed since, or fewer.
+    """
 
 def forget_keys(limiter: Any) -> None:
     """Forget all keys of the limiter's table: a change to the same quota, which resets what keys have spent."""
@@ -59,6 +71,12 @@ class Answer:
     @property
     def at_ns(self) -> int | None:
         """The moment of the turn, or None for never."""
+    @property
+    def granted(self) -> int:
+        """How much was taken in advance."""
+    @property
+    def window_end_ns(self) -> int | None:
+        """The end of the window in which a fixed window has decided; None of other algorithms."""
     @property
     def revision(self) -> int:
         """The revision of the quota that decided."""
@@ -92,6 +110,9 @@ def read_all(requests: list[Asked], reply: bytes) -> list[Answer] | None:
 
 def delayed(decision: Decision, delay_ns: int) -> Decision:
     """Return the decision with another delay until the turn."""
+
+def refused_until(decision: Decision, wait: int) -> Decision:
+    """Return the refusal with a wait of at least so many nanoseconds."""
 
 def empty_reservation(cls: Any, allowed: bool, costs: tuple[int, ...], now: int, delay: int) -> Any:
     """Return a reservation of this class without places on this host."""

@@ -6,6 +6,8 @@ The engine's moments are whole microseconds and, for buckets, ticks beyond them:
 
 import hashlib
 import struct
+import time
+from functools import lru_cache
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -16,15 +18,16 @@ from .._core cimport Limiter
 from .._engine.algorithm cimport carried, is_gcra, ready, turn
 from .._engine.atomics cimport u128
 from .._engine.constants cimport (
+    CALENDAR_WINDOW,
     FIRST_WINDOW,
     FIXED_WINDOW,
     NEVER,
     SLIDING_LOG,
     SLIDING_WINDOW,
 )
-from .._engine.fixed_window cimport fixed_pack
+from .._engine.fixed_window cimport calendar_number, calendar_start, fixed_end, fixed_pack
 from .._engine.layout cimport storable
-from .._engine.request cimport CANCEL, CHARGE, DONE, HIT, REFUSED, Request, Verb
+from .._engine.request cimport BLOCK, CANCEL, CHARGE, DONE, HIT, REFUND, REFUSED, Request, Verb
 from .._engine.rule cimport Rule
 from .._engine.sliding_window cimport Sliding, sliding_pack
 from .._engine.verdict cimport Verdict, fill_verdict, more_after, wait_ns
@@ -40,17 +43,24 @@ from .._limiter.parameters import read_parameters
 from .._storage.metadata import QUOTAS
 from ..errors import CorruptTable
 from ..quota import seconds_to_ns
+from .lease_rule import engine_parameters
 
 cdef enum:
     FOREIGN = 3
     OLDER = 4
     NEWER = 5
-    PEEK = 5     # a verb of the engine
+    BLOCKED = 6
+    UNCOVERED = 7
+    PEEK = 5     # verbs of the engine; BLOCK and UNBLOCK follow
+    GRANT = 16
+    RETURN = 17
+    UNLIMITED = 2
     MOMENT = 8   # bytes of a reply
     ANSWER = 96
 
 cdef uint64_t MOST = (<uint64_t>1 << 52) - 1  # see 1_arithmetic.lua
 cdef object SHORT = struct.Struct("<10d"), LONG = struct.Struct("<29d")
+cdef uint64_t FARTHEST = 4_000  # windows of a calendar that a request has the starts of
 cdef int LONGEST_KEY = 96  # bytes; of a longer key the engine gets a digest
 
 
@@ -78,13 +88,19 @@ cdef class Asked:
         return self.request.cost
 
     cdef object packed(self):
-        """Return the request as 6_decide.lua reads it."""
+        """Return the request as 7_decide.lua reads it."""
         cdef const Rule* rule = &self.compiled.rule
         cdef uint64_t cost = min(self.request.cost, MOST), micro = rule.unit * 1000
         cdef u128 amount
-        cdef tuple numbers, more
-        verb = PEEK if self.looks else <int>self.request.verb
+        cdef tuple numbers, more, starts
+        verb = PEEK if self.looks else <int>self.request.verb + (self.request.verb >= BLOCK)
+        if self.more:
+            verb = GRANT
+        elif self.granted is not None:
+            verb = RETURN
+        too_much = UNLIMITED if rule.unlimited else <int>(self.request.cost > rule.limit)
         revision = generation_of(self.limiter) if rule.algorithm == SLIDING_LOG else self.revision >> 32
+        starts = self.starts()
         if is_gcra(rule):
             amount = <u128>cost * rule.interval
             if amount // micro > MOST:
@@ -92,24 +108,46 @@ cdef class Asked:
             numbers = (
                 rule.algorithm, verb, revision, self.brief, micro, <uint64_t>(amount // micro),
                 <uint64_t>(amount % micro), <uint64_t>(rule.tolerance // micro), <uint64_t>(rule.tolerance % micro),
-                self.request.cost > rule.limit,
+                too_much,
             )
         else:
             numbers = (
-                rule.algorithm, verb, revision, self.brief, rule.period // 1000, cost, rule.limit, rule.capacity, 0, 0
+                rule.algorithm, verb, revision, self.brief, starts[0] if starts else rule.period // 1000, cost,
+                rule.limit, rule.capacity, 0, too_much,
             )
-        if self.restated is None and (self.request.verb == HIT):
+        if self.restated is None and verb in (HIT, PEEK) and not starts:
             return SHORT.pack(*numbers)
-        if self.booked is None:
+        if self.more:
+            more = (self.more, 0, <uint64_t>(rule.interval // micro), <uint64_t>(rule.interval % micro)) + (0,) * 8
+        elif self.granted is not None:
+            more = (0, 0, *self.granted) + (0,) * 8
+        elif self.booked is None:
             patience = divmod(min(self.request.patience, <uint64_t>NEVER), 1000)
+            if self.request.verb == BLOCK and patience[1]:
+                patience = patience[0] + 1, 0
             more = (patience[0], patience[1] * rule.unit, 0, 0, 0, 0) + (0,) * 6
         else:
             at, found, left = self.booked
             more = (0, 0, *at, self.request.whole, self.request.last_only, *found, *left)
         if self.restated is None:
-            return LONG.pack(*numbers, *more, *((0,) * 7))
-        known, state, new = self.restated
-        return LONG.pack(*numbers, *more, known + 1, *state, *new)
+            packed = LONG.pack(*numbers, *more, *((0,) * 7))
+        else:
+            known, state, new = self.restated
+            packed = LONG.pack(*numbers, *more, known + 1, *state, *new)
+        return packed + struct.pack(f"<{len(starts) - 1}d", *starts[1:]) if starts else packed
+
+    cdef tuple starts(self):
+        """Return the number of a calendar's first window that may matter, and the starts of the windows from there."""
+        cdef const Rule* rule = &self.compiled.rule
+        cdef uint64_t here, first, last
+        if rule.algorithm != CALENDAR_WINDOW:
+            return ()
+        here = calendar_number(rule, self.around or self.limiter.table.remote.clock_ns_or_zero() or time.time_ns())
+        first = here - min(here, <uint64_t>1)
+        last = max(here + 4, self.reach + 3)
+        if last - first > FARTHEST:
+            raise ValueError(f"key {self.key!r} is booked {last - here} windows ahead, expected at most {FARTHEST}")
+        return (first, *[calendar_start(rule, number) // 1000 for number in range(first, last + 1)])
 
 
 cdef uint64_t generation_of(Limiter limiter):
@@ -135,15 +173,16 @@ cdef list changes_since(Limiter limiter, uint64_t number):
 
 def request_of(
     Limiter limiter not None, key, cost=1, *, quota=None, int verb=HIT, bint brief=False, bint looks=False,
-    max_delay=None
+    max_delay=None, uint64_t more=0
 ):
     """Put a request together, under the quota that is in force now.
 
     Args:
-        verb: HIT, RESERVE, CHARGE or REFUND.
+        verb: HIT, RESERVE, CHARGE, REFUND, BLOCK or UNBLOCK.
         brief: only whether it is carried out matters.
         looks: ask what would happen, without carrying it out.
-        max_delay: of a RESERVE, in seconds.
+        max_delay: of a RESERVE, in seconds; the length of a BLOCK.
+        more: of a HIT, what is taken in advance at most.
     """
     cdef Asked one = Asked.__new__(Asked)
     if is_stale(limiter):
@@ -152,14 +191,16 @@ def request_of(
     one.key = key
     one.name = engine_key(limiter.table.remote.prefix, key)
     one.quota = quota
+    one.more = more
     one.brief = brief
     one.looks = looks
     one.request.verb = <Verb>verb
     one.request.cost = checked_cost(cost, "cost")
-    one.request.patience = NEVER if max_delay is None else seconds_to_ns(max_delay, "max_delay")
-    one.compiled = limiter.rule_for(quota)
-    if one.compiled.rule.limit == 0:
-        raise ValueError(f"quota {quota!r}: expected a limit from 1, since an engine cannot keep others yet")
+    argument = "seconds" if verb == BLOCK else "max_delay"
+    one.request.patience = NEVER if max_delay is None else seconds_to_ns(max_delay, argument)
+    one.compiled = rule_in_engine(limiter, limiter.rule_for(quota))
+    if one.compiled.rule.limit > MOST and not is_gcra(&one.compiled.rule):
+        raise ValueError(f"quota {quota}: expected a limit up to {MOST}, which an engine counts exactly")
     one.revision = limiter.rule.revision
     return one
 
@@ -176,10 +217,41 @@ def correction_of(Limiter limiter not None, bytes name, uint64_t cost, booked, b
     one.request.patience = NEVER
     one.request.whole = whole
     one.request.last_only = last_only
-    one.compiled = limiter.current()
+    one.compiled = rule_in_engine(limiter, limiter.current())
     one.revision = limiter.rule.revision
     one.booked = booked
     return one
+
+
+def return_of(Limiter limiter not None, bytes name, uint64_t cost, uint64_t revision, uint64_t granted_us, held_us):
+    """Put together what gives back that was taken in advance; None if the quota has changed since.
+
+    Args:
+        revision, granted_us: the revision and the engine's moment of the answer with which it was taken.
+        held_us: microseconds that have passed since, or fewer.
+    """
+    cdef Asked one = correction_of(limiter, name, cost, None, False, False)
+    if one.revision != revision:
+        return None
+    one.request.verb = REFUND
+    one.granted = (granted_us, held_us)
+    return one
+
+
+cdef CompiledRule rule_in_engine(Limiter limiter, CompiledRule compiled):
+    """Return the rule by which the engine decides."""
+    lease_us = limiter.table.remote.lease_us
+    return leased_rule(compiled.parameters, lease_us) if lease_us else compiled
+
+
+@lru_cache(maxsize=1024)
+def leased_rule(parameters, lease_us):
+    return CompiledRule(engine_parameters(parameters, lease_us))
+
+
+cdef CompiledRule rule_of(Limiter limiter, uint64_t revision):
+    """Return the rule by which the engine decided under the quota of a revision."""
+    return rule_in_engine(limiter, CompiledRule(read_parameters(limiter.metadata, revision)))
 
 
 def current_parameters(Limiter limiter not None):
@@ -205,7 +277,7 @@ cdef u128 state_of_numbers(const Rule* rule, const double* s) noexcept:
     if rule.algorithm == SLIDING_WINDOW:
         seen.index, seen.previous, seen.current = <uint64_t>s[0], <uint64_t>s[1], <uint64_t>s[2]
         return sliding_pack(rule, seen)
-    if rule.algorithm == FIXED_WINDOW:
+    if rule.algorithm in (FIXED_WINDOW, CALENDAR_WINDOW):
         return <u128><uint64_t>s[0] << rule.count_bits | <uint64_t>s[1]
     return fixed_pack(rule, <uint64_t>s[0] * 1000, <uint64_t>s[1])
 
@@ -239,6 +311,19 @@ cdef class Answer:
     def now_ns(self):
         """The engine's moment."""
         return self.out.now
+
+    @property
+    def granted(self):
+        """How much was taken in advance."""
+        return <uint64_t>self.numbers[8] if self.asked.more and self.done else 0
+
+    @property
+    def window_end_ns(self):
+        """The end of the window in which a fixed window has decided; None of other algorithms."""
+        cdef const Rule* rule = &self.asked.compiled.rule
+        if rule.algorithm not in (FIXED_WINDOW, FIRST_WINDOW, CALENDAR_WINDOW):
+            return None
+        return fixed_end(rule, self.out.after)
 
     @property
     def revision(self):
@@ -277,13 +362,14 @@ cdef class Answer:
     cdef uint64_t ready_ns(self) except? 0:
         """Return when the request is admitted if no other comes first."""
         cdef const Rule* rule = &self.asked.compiled.rule
-        if rule.algorithm != SLIDING_LOG:
-            return ready(rule, self.out.now, self.asked.request.cost, self.out.before, NULL)
+        cdef uint64_t since = max(self.out.now, self.out.held_until)
+        if rule.algorithm != SLIDING_LOG or rule.unlimited:
+            return ready(rule, since, self.asked.request.cost, self.out.before, NULL)
         if self.asked.request.cost > rule.limit:
             return NEVER
         if self.numbers[9] < 0:
-            return self.out.now
-        return max(self.out.now, <uint64_t>self.numbers[9] * 1000 + rule.period)
+            return since
+        return max(since, <uint64_t>self.numbers[9] * 1000 + rule.period)
 
     cdef int read(self) except -1:
         cdef const Rule* rule = &self.asked.compiled.rule
@@ -291,6 +377,7 @@ cdef class Answer:
         self.out.now = <uint64_t>self.now_us * 1000
         self.out.ring = NULL
         self.out.status = DONE if numbers[0] == <int>DONE else REFUSED
+        self.out.held_until = <uint64_t>numbers[7] * 1000 if numbers[0] == BLOCKED else 0
         if numbers[7] < 0:
             self.out.at = NEVER
         else:
@@ -304,6 +391,8 @@ cdef class Answer:
                 self.out.after = self.out.before
             if self.asked.request.verb == HIT and self.out.status == DONE:
                 self.out.at = turn(rule, self.out.now, self.out.before)
+        if self.out.held_until:
+            self.out.at = self.ready_ns()
         return 0
 
     def decision(self, str source="engine", cost=None):
@@ -326,6 +415,8 @@ cdef class Answer:
         else:
             fill_verdict(rule, &request, &self.out, False, &decision.verdict)
             decision.more_after_ = more_after(rule, &self.out, decision.verdict.remaining)
+        if self.asked.more:
+            decision.verdict.remaining = max(decision.verdict.remaining, <uint64_t>self.granted)
         decision.spent_ = request.cost if decision.verdict.allowed else 0
         return decision
 
@@ -333,15 +424,20 @@ cdef class Answer:
         """Do what fill_verdict does, from the entries that the engine looked up instead of a ring."""
         cdef const Rule* rule = &self.asked.compiled.rule
         cdef uint64_t now = self.out.now, newest = <uint64_t>self.numbers[4] * 1000
-        verdict.limit = rule.limit
+        cdef uint64_t since = max(now, self.out.held_until)
+        verdict.limit = NEVER if rule.unlimited else rule.limit
         verdict.allowed = self.out.status == DONE
-        verdict.remaining = rule.limit - min(<uint64_t>self.numbers[10], rule.limit)
-        verdict.reset_after_ns = max(now, newest + rule.period) - now if newest else 0
+        verdict.remaining = verdict.limit - min(<uint64_t>self.numbers[10], verdict.limit)
+        if rule.unlimited:
+            verdict.remaining = NEVER
+        if self.out.held_until:
+            verdict.remaining = 0
+        verdict.reset_after_ns = max(since, newest + rule.period if newest else 0) - now
         verdict.delay_ns = 0
         verdict.retry_after_ns = 0 if verdict.allowed else wait_ns(now, self.ready_ns())
-        more[0] = 0
+        more[0] = 0 if rule.limit or rule.unlimited else NEVER
         if verdict.remaining < rule.limit:
-            more[0] = wait_ns(now, max(now, <uint64_t>self.numbers[11] * 1000 + rule.period))
+            more[0] = wait_ns(now, max(since, <uint64_t>self.numbers[11] * 1000 + rule.period))
         return 0
 
 
@@ -404,6 +500,13 @@ def read_all(list requests, bytes reply):
         elif answer.numbers[0] == NEWER:
             one.limiter.table.remote.pull()
             again = True
+        elif answer.numbers[0] == UNCOVERED:
+            one.around = <uint64_t>now_us * 1000
+            one.reach = max(
+                <uint64_t>answer.numbers[1],
+                calendar_number(&one.compiled.rule, <uint64_t>answer.numbers[9] * 1000),
+            )
+            again = True
         else:
             answer.read()
         answers.append(answer)
@@ -422,7 +525,7 @@ cdef int renew(Asked one) except -1:
     if one.revision != one.limiter.rule.revision:
         one.restated = None
         one.revision = one.limiter.rule.revision
-        one.compiled = one.limiter.rule_for(one.quota)
+        one.compiled = rule_in_engine(one.limiter, one.limiter.rule_for(one.quota))
     return 0
 
 
@@ -432,23 +535,33 @@ cdef int restate(Answer answer) except -1:
     cdef uint64_t known = <uint64_t>answer.numbers[9]
     cdef list revisions = changes_since(limiter, known)
     cdef CompiledRule new
-    cdef CompiledRule old = CompiledRule(read_parameters(limiter.metadata, limiter.metadata.previous(revisions[0])))
+    cdef CompiledRule old = rule_of(limiter, limiter.metadata.previous(revisions[0]))
     cdef u128 state = state_of_numbers(&old.rule, answer.numbers + 1)
+    cdef bint forgotten = False
     for revision in revisions:
-        new = CompiledRule(read_parameters(limiter.metadata, revision))
+        new = rule_of(limiter, revision)
         changed_ns, counts = limiter.metadata.change(revision)
         if counts == "reset":
             state = 0
+            forgotten = True
         else:
             state = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", state))
         old = new
-    answer.asked.restated = (known, tuple(answer.numbers[i] for i in (1, 2, 3)), numbers_of_state(&old.rule, state))
+    new_state = (-1, 0, 0) if forgotten and state == 0 else numbers_of_state(&old.rule, state)
+    answer.asked.restated = (known, tuple(answer.numbers[i] for i in (1, 2, 3)), new_state)
     return 0
 
 
 def delayed(Decision decision not None, uint64_t delay_ns):
     """Return the decision with another delay until the turn."""
     decision.verdict.delay_ns = delay_ns
+    return decision
+
+
+def refused_until(Decision decision not None, uint64_t wait):
+    """Return the refusal with a wait of at least so many nanoseconds."""
+    decision.verdict.retry_after_ns = max(decision.verdict.retry_after_ns, wait)
+    decision.more_after_ = max(decision.more_after_, wait)
     return decision
 
 

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from .._limiter import taking
 from .._limiter.decision import VERDICT, Decision
 from .._limiter.parameters import options_of
-from ..errors import CostExceedsLimit, TableFull, TableUnreachable, WaitTimeout
-from .asking import Refusals, Requests, ask, ask_async
+from ..errors import CostExceedsLimit, TableUnreachable, WaitTimeout
+from .asking import FAILURES, Refusals, Requests, ask, ask_async, ask_each
 from .fallback import Fallback
 from .request import Answer, Asked, current_parameters, engine_key, forget_keys, request_of
 from .reservation import RemoteReservation, booked, not_booked
 
 HIT, RESERVE, CHARGE, REFUND = 0, 1, 2, 3
-Failure = TableUnreachable, TableFull
+BLOCK, UNBLOCK = 5, 6
 
 
 class RemoteVerbs:
@@ -48,13 +49,16 @@ class RemoteVerbs:
         _refuse_now(self, now)
         return self._hit(request_of(self, key, cost, quota=quota, looks=True))
 
+    async def take_async(self, key: Any, most: Any, *, quota: Any = None, now: Any = None) -> Decision:
+        return await taking.take_async(self, key, most, quota=quota, now=now)
+
     def _hit(self, request: Asked) -> Decision:
         decision = self._recalled(request)
         if decision is not None:
             return decision
         try:
             return self._decided(ask(self.table.remote, [[request]])[0][0])
-        except Failure as error:
+        except FAILURES as error:
             return self._fallback.decide(request, error)
 
     async def allow_async(self, key: Any, /) -> bool:
@@ -74,7 +78,7 @@ class RemoteVerbs:
             return decision
         try:
             return self._decided((await ask_async(self.table.remote, [[request]]))[0][0])
-        except Failure as error:
+        except FAILURES as error:
             return self._fallback.decide(request, error)
 
     def _recalled(self, request: Asked) -> Decision | None:
@@ -91,14 +95,14 @@ class RemoteVerbs:
         request = request_of(self, key, cost, verb=RESERVE, max_delay=max_delay)
         try:
             return booked(ask(self.table.remote, [[request]])[0])
-        except Failure as error:
+        except FAILURES as error:
             return not_booked([request], self._fallback.book(request, error), error)
 
     async def reserve_async(self, key: Any, cost: Any = 1, *, max_delay: Any = None) -> RemoteReservation:
         request = request_of(self, key, cost, verb=RESERVE, max_delay=max_delay)
         try:
             return booked((await ask_async(self.table.remote, [[request]]))[0])
-        except Failure as error:
+        except FAILURES as error:
             return not_booked([request], self._fallback.book(request, error), error)
 
     def wait(self, key: Any, cost: Any = 1, timeout: Any = None) -> None:
@@ -145,10 +149,21 @@ class RemoteVerbs:
         self.table.remote.publish(lambda: self._change_rate_here(quota, counts))
 
     def block(self, key: Any, seconds: Any, *, quota: Any = None) -> None:
-        raise TypeError(f"block: {self.table!r} keeps its keys on an engine, where keys cannot be blocked yet")
+        ask(self.table.remote, [[self._held(key, BLOCK, seconds, quota)]])
+
+    async def block_async(self, key: Any, seconds: Any, *, quota: Any = None) -> None:
+        await ask_async(self.table.remote, [[self._held(key, BLOCK, seconds, quota)]])
 
     def unblock(self, key: Any) -> None:
-        raise TypeError(f"unblock: {self.table!r} keeps its keys on an engine, where keys cannot be blocked yet")
+        ask(self.table.remote, [[self._held(key, UNBLOCK)]])
+
+    async def unblock_async(self, key: Any) -> None:
+        await ask_async(self.table.remote, [[self._held(key, UNBLOCK)]])
+
+    def _held(self, key: Any, verb: int, seconds: Any = 0, quota: Any = None) -> Asked:
+        request = request_of(self, key, quota=quota, verb=verb, max_delay=seconds)
+        self._refusals.forget(request.name)
+        return request
 
     def _given_up(self) -> Any:
         """Let what gives back fail without an error while the engine is away, except with unreachable="raise"."""
@@ -173,12 +188,11 @@ class RemoteVerbs:
         decisions: list[Any] = [self._recalled(request) for request in requests]
         asked = [i for i, decision in enumerate(decisions) if decision is None]
         groups: list[Requests] = [[requests[i]] for i in asked]
-        try:
-            for i, [answer] in zip(asked, ask(self.table.remote, groups), strict=True):
-                decisions[i] = self._decided(answer)
-        except Failure as error:
-            for i in asked:
-                decisions[i] = decisions[i] or self._fallback.decide(requests[i], error)
+        for i, result in zip(asked, ask_each(self.table.remote, groups), strict=True):
+            if isinstance(result, Exception):
+                decisions[i] = self._fallback.decide(requests[i], result)
+            else:
+                decisions[i] = self._decided(result[0])
         return decisions
 
     # --- what it was made with

@@ -3,6 +3,7 @@
 import errno
 import mmap
 import os
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Bytes: TypeAlias = "npt.NDArray[np.uint8]"
 
 SHARED_PREFIX = f"ratelimit-{LAYOUT}."  # so that old and new workers share no table during an upgrade
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")  # of a table
 _SHARED_MEMORY = Path("/dev/shm")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
@@ -35,6 +37,11 @@ def shared_folder() -> Path:
         return _SHARED_MEMORY
     base = os.environ.get("XDG_RUNTIME_DIR") or os.environ.get("TMPDIR") or "/tmp"
     return Path(base) / f"ratelimit-{os.geteuid()}"
+
+
+def check_name(name: object) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(f"name: expected up to 200 letters, digits, '_', '.' and '-', got {name!r}")
 
 
 def boot_id() -> int:
@@ -133,8 +140,8 @@ class ProcessMemory(Storage):
 class MappedFile(Storage):
     """A file that every process maps; it outlives the processes and the host.
 
-    The file is as long as the table can become, and has holes where that is not in use. What is used has its memory
-    before: to write to a hole on a full disk would kill the process.
+    The file is as long as the table can become, and has holes where that is not in use. A part has its memory
+    before it is used: to write to a hole on a full disk would kill the process.
 
     Args:
         path: of the file; relative to the current directory.

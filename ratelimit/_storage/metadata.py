@@ -14,11 +14,20 @@ it in force. With one that was declared before, it follows the table: it was res
 import os
 import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from .._engine.constants import HEADER_OFFSET, LARGEST_UNIT, LAYOUT, LOG_CAPACITY, PAGE_BYTES, SLOT_BYTES, Algorithm
+from .._engine.constants import (
+    HEADER_OFFSET,
+    LARGEST_UNIT,
+    LAYOUT,
+    LOG_CAPACITY,
+    MOMENT_BITS,
+    PAGE_BYTES,
+    SLOT_BYTES,
+    Algorithm,
+)
 from ..errors import CorruptTable
 from .memory import Bytes
 
@@ -35,6 +44,8 @@ WINDOW = 256  # slots of a level that a search may visit
 BASE_SLOTS = 15_360  # of the lowest level, 240 KB; of a sliding log as many as that memory holds with their rings
 SMALLEST_BASE = 64
 
+Starts = Literal["fresh", "spent"]
+
 COUNTS = "keep", "scale", "reset"  # what a change of the quota does with what keys have spent
 
 # The values of an entry: limit, period_ns and maximum of the quota; when it came into force, and in the upper two bits
@@ -47,9 +58,10 @@ _METADATA = np.dtype(
         ("magic", "S8"),
         ("layout", "<u4"),
         ("checksum", "<u4"),  # of the fields below, up to the quotas
-        ("algorithm", "<u8"),
-        ("own_clock", "<u4"),  # 1: the library's clock, 0: one given as clock=
+        ("algorithm", "<u2"),
+        ("own_clock", "<u2"),  # 1: the library's clock, 0: one given as clock=
         ("base", "<u4"),  # slots of the lowest level
+        ("born", "<u8"),  # when the table was made, plus one, if it started spent; otherwise 0
         ("unit", "<u8"),
         ("period", "<u8"),
         ("capacity", "<u8"),
@@ -65,7 +77,7 @@ _METADATA = np.dtype(
 QUOTAS_OFFSET: int = _METADATA.fields["quotas"][1]  # type: ignore[index]
 _FIXED = slice(_METADATA.fields["algorithm"][1], _METADATA.fields["quotas"][1])  # type: ignore[index]
 assert _METADATA.itemsize <= HEADER_OFFSET
-assert QUOTAS_OFFSET % 16 == 0
+assert QUOTAS_OFFSET % _WORD.itemsize == 0  # a compare-and-swap of 128 bits needs it
 
 
 class StoredQuota(NamedTuple):
@@ -173,16 +185,19 @@ class TableMetadata:
             self._calendar(),
         )
         self.seed: tuple[int, int] = tuple(row["seed"].tolist())
+        self.born = int(row["born"])
 
     @staticmethod
-    def write(memory: Bytes, made: TableFormat, max_keys: int, quota: StoredQuota, version: int = 0) -> None:
+    def write(
+        memory: Bytes, made: TableFormat, max_keys: int, quota: StoredQuota, version: int = 0, born: int = 0
+    ) -> None:
         """Write the metadata of a table that no other thread or process can see yet."""
         row: Any = memory[: _METADATA.itemsize].view(_METADATA)[0]
         row["magic"], row["layout"] = MAGIC, LAYOUT
         for name, value in made._asdict().items():
             row[name] = value
         row["calendar_checksum"] = zlib.crc32(made.calendar.encode())
-        row["max_keys"] = max_keys
+        row["max_keys"], row["born"] = max_keys, born
         row["base"] = base_for(made.capacity)
         row["seed"] = np.frombuffer(os.urandom(16), "<u8")
         row["quotas"][0]["value"] = entry_values(0, quota, changed_word(0, "keep"), 0)
@@ -207,6 +222,7 @@ class TableMetadata:
             and row["base"] >= 1
             and 1 <= row["unit"] <= LARGEST_UNIT
             and row["capacity"] <= LOG_CAPACITY
+            and row["born"] < 2**MOMENT_BITS
         ):
             raise CorruptTable(f"{source} is damaged: its metadata describes an impossible table")
         wanted = bytes_for(int(row["max_keys"]), int(row["capacity"]))
@@ -277,6 +293,11 @@ class TableMetadata:
         self._row["declared"][number % DECLARATIONS] = _hash_of(quota)
 
     @property
+    def starts(self) -> Starts:
+        """Whether each key had its whole quota when the table was made, or nothing."""
+        return "spent" if self.born else "fresh"
+
+    @property
     def version(self) -> int:
         """The highest `version=` of a table with which a limiter was made."""
         return int(self._row["version"])
@@ -285,7 +306,9 @@ class TableMetadata:
     def version(self, version: int) -> None:
         self._row["version"] = version
 
-    def require(self, wanted: TableFormat, max_keys: int | None, any_period: bool = False) -> None:
+    def require(
+        self, wanted: TableFormat, max_keys: int | None, starts: Starts | None, any_period: bool = False
+    ) -> None:
         """Check that a limiter's states fit the slots. Its quota may still differ.
 
         Args:
@@ -299,6 +322,7 @@ class TableMetadata:
             ("algorithm", algorithm_name(here.algorithm), algorithm_name(wanted.algorithm)),
             ("max_keys", self.max_keys, self.max_keys if max_keys is None else max_keys),
             ("clock", _clock(here), _clock(wanted)),
+            ("starts", self.starts, starts or self.starts),
         ]
         if wanted.algorithm not in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET) and not any_period:
             pairs.append(("period in ns", here.period, wanted.period))

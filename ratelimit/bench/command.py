@@ -16,6 +16,7 @@ SECTIONS = {
     "memory": "ratelimit.bench.memory",
     "cores": "ratelimit.bench.cores",
     "sharing": "ratelimit.bench.sharing",
+    "network": "ratelimit.bench.network",
 }
 
 
@@ -86,6 +87,6 @@ def _parser() -> argparse.ArgumentParser:
         help=f"measure one of {', '.join(SECTIONS)}; may be repeated",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all measurements as JSON")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page docs/benchmarks.md")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write all measurements as a page")
     parser.add_argument("--load", type=Path, metavar="FILE", help="measure nothing, and read a file that --json wrote")
     return parser

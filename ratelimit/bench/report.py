@@ -166,17 +166,17 @@ def to_markdown(report: Report, preface: str = PREFACE, on_targets: str = ON_TAR
         f"Met: {len(targets) - missed - unknown} of {len(targets)}. Missed: {missed}. "
         + (f"Not measured: {unknown}. " if unknown else "")
         + on_targets,
-        _markdown(TARGET_COLUMNS, [target.row for target in targets]),
+        markdown_table(TARGET_COLUMNS, [target.row for target in targets]),
     ]
     for section in report.sections:
         parts += [f"## {section.title}", section.text]
         for table in section.tables:
-            parts += [f"### {table.title}", _markdown(table.columns, table.rows)]
-    parts += ["## The machine", _markdown(["", ""], [[name, text] for name, text in report.machine.items()])]
+            parts += [f"### {table.title}", markdown_table(table.columns, table.rows)]
+    parts += ["## The machine", markdown_table(["", ""], [[name, text] for name, text in report.machine.items()])]
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     lines = [columns, ["---", *["---:" if _numbers(rows, i) else "---" for i in range(1, len(columns))]]]
     lines += [[shown(cell) for cell in row] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from inspect import isawaitable
@@ -30,15 +30,19 @@ class Limiters:
     Args:
         shared: a name for tables in the host's shared memory. With it, all worker processes count together. The name
             of a table is this name and the limit, so different limits never meet in a table, and a limit that is
-            changed by a deployment starts with a new one.
+            changed by a deployment starts with a new one. Or the URL of a Valkey or Redis server with such a name,
+            `valkey://host:6379/0?name=api`, where all hosts count together.
         clock, max_keys: as for every limiter.
 
     A limiter that is made here raises TableFull, so that the adapter decides what happens then.
     """
 
     def __init__(self, shared: str | None = None, *, clock: Any = None, max_keys: int | None = None) -> None:
+        self._is_on_engine = shared is not None and "://" in shared
         if shared is not None:
-            Table.shared(shared)  # raises an error for a name that is not possible
+            self._named(shared)  # raises an error for a name that is not possible
+        if self._is_on_engine and max_keys is not None:
+            raise ValueError(f"max_keys: expected none, since the engine's memory is the bound, got {max_keys}")
         if max_keys is not None:
             checked_int(max_keys, "max_keys")
         self._shared = shared
@@ -81,20 +85,29 @@ class Limiters:
         options: dict[str, Any] = {"on_full": "raise", "clock": self._clock}
         if self._shared is None:
             return make_limiter(specs, max_keys=self._max_keys, **options)
-        name = self._table_name(description)
+        suffix = _suffix(description)
+        if self._is_on_engine:
+            return make_limiter(specs, table=self._named(self._shared, suffix), **options)
+        name = f"{self._shared}.{suffix}"
         # An operator may have changed the limit by `ratelimit table change`.
         return make_limiter(specs, table=Table.shared(name, max_keys=self._max_keys, if_changed="keep"), **options)
 
-    def _table_name(self, description: str) -> str:
-        suffix = re.sub(r"[^A-Za-z0-9_]+", "-", description)
-        if len(suffix) > LONGEST_SUFFIX:
-            suffix = blake2b(description.encode(), digest_size=16).hexdigest()
-        return f"{self._shared}.{suffix}"
+    def _named(self, shared: str, suffix: str = "") -> Table:
+        """Name a table. While its engine does not answer, the limiter fails, so that the Guard decides."""
+        if self._is_on_engine:
+            return Table.at(shared, suffix, unreachable="raise")
+        return Table.shared(shared)
 
     def clear(self) -> None:
         """Forget all keys of all limits that were made here; for tests."""
         for limiter in list(self._by_limit.values()):
             limiter.clear()
+
+
+def _suffix(description: str) -> str:
+    """Return the part of a table's name that a limit is."""
+    suffix = re.sub(r"[^A-Za-z0-9_]+", "-", description)
+    return suffix if len(suffix) <= LONGEST_SUFFIX else blake2b(description.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(slots=True)
@@ -114,13 +127,18 @@ class Ruling:
 
     @property
     def status(self) -> int:
-        """The status of a refusal: 503 if the limiter failed, since the client is not at fault."""
-        return 429 if self.decision is not None else 503
+        """The status of a refusal: 503 if the limiter failed or its engine is away: the client is not at fault."""
+        return 503 if self.decision is None or self.decision.source == "fallback" else 429
 
     def refund(self) -> None:
         """Give back what the request spent."""
         if self.decision is not None and self.decision.allowed:
             self.limiter.refund(self.key, self.cost)
+
+    async def refund_async(self) -> None:
+        """Give back what the request spent."""
+        if self.decision is not None and self.decision.allowed:
+            await self.limiter.refund_async(self.key, self.cost)
 
 
 class Guard:
@@ -145,12 +163,38 @@ class Guard:
         Raises:
             TypeError, ValueError: the key or the cost is not possible, which is an error of the application.
         """
+        return self.judge(limiter, key, cost, self.spend(limiter, key, cost, hit))
+
+    def spend(
+        self, limiter: AnyLimiter, key: Key, cost: int, hit: Callable[[int], Decision] | None = None
+    ) -> Decision | None:
+        """Do as `decide`; return None if the limiter failed."""
         try:
-            decision = limiter.hit(key, cost) if hit is None else hit(cost)
+            return limiter.hit(key, cost) if hit is None else hit(cost)
         except (TypeError, ValueError):
             raise
         except Exception:
             self.report(limiter)
+            return None
+
+    async def decide_async(
+        self, limiter: AnyLimiter, key: Key, cost: int = 1, hit: Callable[[int], Awaitable[Decision]] | None = None
+    ) -> Ruling:
+        """Do as `decide`, without blocking the event loop while an engine decides."""
+        if hit is None and not limiter._is_remote:
+            return self.decide(limiter, key, cost)
+        try:
+            decision = await (limiter.hit_async(key, cost) if hit is None else hit(cost))
+        except (TypeError, ValueError):
+            raise
+        except Exception:
+            self.report(limiter)
+            decision = None
+        return self.judge(limiter, key, cost, decision)
+
+    def judge(self, limiter: AnyLimiter, key: Key, cost: int, decision: Decision | None) -> Ruling:
+        """Return what follows from a decision; None is that of a limiter that failed."""
+        if decision is None:
             return Ruling(limiter, key, cost, None, self.fail_open)
         if self.shadow and not decision.allowed:
             log.warning("%s would refuse key %.100r (shadow mode)", decision.limiter, key)

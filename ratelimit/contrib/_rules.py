@@ -5,11 +5,12 @@ from inspect import isawaitable
 from typing import Any, NamedTuple, Protocol
 
 from .._core import Limiter
-from .._limiter.headers import Style, check_style, text_fields
+from .._limiter.decision import text_fields
+from .._limiter.headers import Style, check_style
 from ..composite import All
 from ..language import parse_limits
 from ..quota import checked_int
-from ._policy import Guard, Key, Limiters, Ruling, check_function, resolved
+from ._policy import AnyLimiter, Guard, Key, Limiters, Ruling, check_function, resolved
 
 
 class Request(Protocol):
@@ -95,7 +96,7 @@ class Rules:
         Raises:
             TypeError: one of the functions is a coroutine function, which cannot be called here.
         """
-        steps = self._decide(request, counts)
+        steps = self._question(request, counts)
         value = None
         try:
             while True:
@@ -104,22 +105,23 @@ class Rules:
                     getattr(value, "close", bool)()
                     raise TypeError("limit, key, cost, exempt: expected functions, got a coroutine function")
         except StopIteration as end:
-            ruling: Ruling | None = end.value
-            return ruling
+            return None if end.value is None else counts.guard.decide(*end.value)
 
     async def decide_async(self, request: Request, counts: Counts) -> Ruling | None:
         """Do as `decide`; the functions may be coroutine functions."""
-        steps = self._decide(request, counts)
+        steps = self._question(request, counts)
         value = None
         try:
             while True:
                 value = await resolved(steps.send(value))
         except StopIteration as end:
-            ruling: Ruling | None = end.value
-            return ruling
+            return None if end.value is None else await counts.guard.decide_async(*end.value)
 
-    def _decide(self, request: Request, counts: Counts) -> Generator[Any, Any, Ruling | None]:
-        """Decide; each value of a function of the application is yielded, so that the caller can await it."""
+    def _question(self, request: Request, counts: Counts) -> Generator[Any, Any, tuple[AnyLimiter, Key, int] | None]:
+        """Return what decides, the key and the cost; None if the request is not limited.
+
+        Each value of a function of the application is yielded, so that the caller can await it.
+        """
         if self._methods is not None and request.method not in self._methods:
             return None
         if self._exempt is not None and (yield self._exempt(request)):
@@ -132,7 +134,7 @@ class Rules:
         if self._scope and limiter is not limit:
             key = scoped(self._scope, key)
         cost = self._cost if self._cost_of is None else (yield self._cost_of(request))
-        return counts.guard.decide(limiter, key, cost)
+        return limiter, key, cost
 
     def clear(self) -> None:
         """Forget all keys of a limiter that was given as `limit`."""

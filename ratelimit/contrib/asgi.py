@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .._addresses import client_key
-from .._limiter.headers import Style, limit_fields
+from .._limiter.decision import Decision, limit_fields
+from .._limiter.headers import Style
 from ._addresses import ClientAddress
 from ._answers import refusal
 from ._policy import AnyLimiter, Ruling, check_function, resolved
@@ -145,20 +146,32 @@ class RateLimitMiddleware:
         )
         self._limiters, self._guard, self._headers = self._counts
         self._rules = Rules(limit, key=_address if key is None else key, cost=cost, exempt=exempt, methods=methods)
-        self._limiter = None if callable(limit) else self._limiters.get(limit)
+        limiter = None if callable(limit) else self._limiters.get(limit)
         self._messages = None if messages is None else self._limiters.get(messages, "messages")
         self._cost = 1 if callable(cost) else int(cost)
-        # Without a function to call, the decision does not need a coroutine, which is a third of the whole cost.
-        self._is_plain = key is None and not callable(cost) and self._rules.limits_all
+        # The limiter of a middleware that only limits addresses, which needs neither a coroutine nor a Connection: they
+        # are half of the whole cost.
+        needs_more = key or count_if or callable(cost) or messages is not None or self._client_address.trusts_any
+        self._simple = limiter if self._rules.limits_all and not needs_more else None
+        if limiter is not None and limiter._is_remote:
+            self._simple = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        connection = Connection(scope, self._client_address)
-        if self._is_plain and self._limiter is not None:
-            ruling: Ruling | None = self._guard.decide(self._limiter, connection.address, self._cost)
+        ruling: Ruling | None
+        if self._simple is not None:
+            client = scope.get("client")
+            key = client_key(client[0] or "" if client else "")
+            decision = self._guard.spend(self._simple, key, self._cost)
+            if decision is not None and decision.allowed:
+                await self._app(scope, receive, self._with_fields(decision, send))
+                return
+            connection = Connection(scope, self._client_address)
+            ruling = self._guard.judge(self._simple, key, self._cost, decision)
         else:
+            connection = Connection(scope, self._client_address)
             ruling = await self._rules.decide_async(connection, self._counts)
         if ruling is None:
             await self._app(scope, receive, send)
@@ -171,7 +184,7 @@ class RateLimitMiddleware:
         if self._count_if is not None:
             await self._serve_and_count(self._count_if, connection, ruling, receive, send)
         else:
-            await self._app(scope, receive, self._with_fields(ruling, send))
+            await self._app(scope, receive, self._with_fields(ruling.decision, send))
 
     def clear(self) -> None:
         """Forget all keys, for tests. A limiter that was given as `limit` is cleared, too."""
@@ -195,14 +208,13 @@ class RateLimitMiddleware:
             await send(message)
 
         try:
-            await self._app(connection.scope, receive, self._with_fields(ruling, send_and_note))
+            await self._app(connection.scope, receive, self._with_fields(ruling.decision, send_and_note))
         finally:
             if not await resolved(count_if(connection, status)):
-                ruling.refund()
+                await ruling.refund_async()
 
-    def _with_fields(self, ruling: Ruling, send: Send) -> Send:
+    def _with_fields(self, decision: Decision | None, send: Send) -> Send:
         """Return `send` with the fields about limits."""
-        decision = ruling.decision
         fields = None if decision is None else limit_fields(decision, self._headers)
         return partial(_send_with_fields, send, fields) if fields else send
 
@@ -213,7 +225,7 @@ class RateLimitMiddleware:
             nonlocal closed
             message = {} if closed else await receive()
             if not closed and message["type"] == "websocket.receive":
-                closed = not self._guard.decide(limiter, ruling.key).allowed
+                closed = not (await self._guard.decide_async(limiter, ruling.key)).allowed
                 if closed:
                     await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "too many messages"})
             return {"type": "websocket.disconnect", "code": POLICY_VIOLATION} if closed else message
@@ -227,7 +239,7 @@ class RateLimitMiddleware:
             return
         if connection.kind == "http" and self._on_refused is not None:
             answer = await resolved(self._on_refused(connection, ruling))
-            await answer(connection.scope, receive, self._with_fields(ruling, send))
+            await answer(connection.scope, receive, self._with_fields(ruling.decision, send))
             return
         fields = self._fields(ruling)
         content_type, body = refusal(ruling.status, connection.headers.get("accept", ""))
@@ -243,13 +255,15 @@ class RateLimitMiddleware:
 def _send_with_fields(send: Send, fields: list[tuple[bytes, bytes]], message: Message) -> Awaitable[None]:
     """Add the fields to an answer, unless the application set such fields itself."""
     if message["type"] in ANSWERS:
-        headers = message.get("headers") or ()
+        headers = list(message.get("headers") or ())
         first = fields[0][0]
+        length = len(first)
         for name, _ in headers:
-            if name == first or name.lower() == first:
+            if len(name) == length and name.lower() == first:
                 break
         else:
-            message["headers"] = [*headers, *fields]
+            headers += fields
+        message = {**message, "headers": headers}  # the application may send its own again
     return send(message)
 
 

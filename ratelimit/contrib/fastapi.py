@@ -18,7 +18,8 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.requests import HTTPConnection
 
 from .._core import Limiter
-from .._limiter.headers import Style, check_style, text_fields
+from .._limiter.decision import text_fields
+from .._limiter.headers import Style, check_style
 from ..composite import MAX_LIMITS, All
 from ..quota import Quota
 from ._addresses import ClientAddress
@@ -199,15 +200,19 @@ async def _decide(limits: list[RateLimit], connection: HTTPConnection) -> dict[R
             continue
         key = await limit.key_of(connection)
         if limit._guard.shadow:  # it refuses nothing, so it must not make the others refuse
-            rulings[limit] = limit._guard.decide(limiter, key)
+            rulings[limit] = await limit._guard.decide_async(limiter, key)
         else:
             together.append((limit, limiter, key))
     parts = [(part, key) for _, limiter, key in together for part in getattr(limiter, "limiters", (limiter,))]
     if len(together) < 2 or len(parts) > MAX_LIMITS or len({id(part.clock) for part, _ in parts}) > 1:
-        return rulings | {limit: limit._guard.decide(limiter, key) for limit, limiter, key in together}
+        return rulings | {limit: await limit._guard.decide_async(limiter, key) for limit, limiter, key in together}
     combined = _combined(tuple(part for part, _ in parts))
     guard = next((limit._guard for limit, _, _ in together if not limit._guard.fail_open), together[0][0]._guard)
-    ruling = guard.decide(combined, parts[0][1], hit=combined.bind([key for _, key in parts]).hit)
+    bound = combined.bind([key for _, key in parts])
+    if combined._is_remote:
+        ruling = await guard.decide_async(combined, parts[0][1], hit=bound.hit_async)
+    else:
+        ruling = guard.decide(combined, parts[0][1], hit=bound.hit)
     return rulings | {limit: ruling for limit, _, _ in together}
 
 

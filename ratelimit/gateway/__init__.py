@@ -8,24 +8,13 @@ from .._addresses import Networks, client_address
 from .._configuration.problems import ConfigurationError
 from .app import Gateway
 from .config.access import Authorizer, Cors, Jwt
+from .config.apis import Api, Canary, GatewayResponse, Stage, WebSocketLimits
+from .config.backends import Mock, Proxy
 from .config.functions import FunctionProcess
 from .config.load import read_file
-from .config.model import (
-    AccessLog,
-    Api,
-    CalendarQuota,
-    Canary,
-    Configuration,
-    GatewayResponse,
-    Mock,
-    Operator,
-    Plan,
-    Proxy,
-    Route,
-    Stage,
-    Throttle,
-    WebSocketLimits,
-)
+from .config.model import AccessLog, Configuration, Operator
+from .config.routes import Route
+from .config.throttles import CalendarQuota, ClientThrottle, Plan, Throttle
 from .http.paths import BadPath, decode
 from .routing.canary import CanarySplit
 from .routing.table import Match, RouteKey, RouteTable
@@ -43,6 +32,7 @@ __all__ = [
     "Canary",
     "CanarySplit",
     "Chain",
+    "ClientThrottle",
     "Configuration",
     "ConfigurationError",
     "Cors",

@@ -5,22 +5,26 @@ import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .admin.pages import Pages
 from .backends.address import Addresses
 from .backends.balancer import LOST
 from .clients import Clients
+from .compiled import CompiledRoute
 from .config.model import Configuration
 from .exchange import Exchange
 from .functions.process import FunctionRegistry
 from .http.body import MEMORY, check_length
-from .http.errors import Refusal
+from .http.errors import ClientDisconnected, Refusal
 from .http.headers import Headers
+from .http.leaving import unless_left
 from .http.request import Receive, Send, check_headers
 from .http.response import NO_BODY, BodyStream, Response, without_body
-from .pipeline import begin, client_disconnected, serve
-from .site import CompiledRoute, Site
+from .observability.meter import Meter
+from .pipeline import begin, client_disconnected, own_headers, serve
+from .site import Site
 from .throttling.limiters import Limiters
 from .throttling.usage_plan import sweep
 from .websocket import Connection
@@ -51,7 +55,7 @@ class Gateway:
 
     def __init__(self, configuration: Configuration, clock: Any = None) -> None:
         self.limiters = Limiters(configuration.tables, configuration.max_keys, clock)
-        self.addresses = Addresses()
+        self.addresses = Addresses(partial(Meter, self.limiters, "backend"))
         self.functions = FunctionRegistry()
         self.clients = Clients()
         self.services: list[AbstractAsyncContextManager[Any]] = []
@@ -129,7 +133,7 @@ class HttpTransport:
     def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
         request, scope = exchange.request, exchange.request.scope
         check_headers(request)
-        if site.operator_path in scope["path"] and site.is_page(request) and site.is_operator(request):
+        if site.operator_path in scope["path"] and site.is_page(request) and site.may_see(request):
             return self._pages
         host = request.host if site.has_domains else ""
         match = site.router.find(
@@ -158,9 +162,7 @@ class HttpTransport:
         if response.status in NO_BODY:
             response = await without_body(response)
         status, headers, body = response
-        request, ruling = exchange.request, exchange.ruling
-        if ruling is not None:
-            headers = ruling.with_limit_headers(headers, site.limit_headers)
+        request, headers = exchange.request, own_headers(site, exchange, headers)
         if site.has_cors:
             headers = with_cors(site, exchange, headers)
         start = {"type": "http.response.start", "status": status, "headers": headers}
@@ -176,22 +178,22 @@ class HttpTransport:
                 await body.aclose()
 
     async def _stream(self, exchange: Exchange, body: BodyStream) -> None:
-        outcome, send = exchange.outcome, exchange.request.send
-        leaving = asyncio.create_task(disconnected(exchange.request.receive))
+        outcome = exchange.outcome
         try:
-            async for chunk in body:
-                if leaving.done():
-                    client_disconnected(exchange)
-                    return
-                outcome.response_length += len(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+            await unless_left(exchange.request, self._pass_on(exchange, body), at_once=True)
+        except ClientDisconnected:
+            client_disconnected(exchange)
         except LOST as error:
             # The answer stays incomplete, for which the server closes the connection: so the client knows.
             outcome.integration_error, outcome.result = repr(error), "failed"
             log.warning("the backend of route %s failed in mid-body: %r", exchange.destination.route, error)
-        finally:
-            leaving.cancel()
+
+    async def _pass_on(self, exchange: Exchange, body: BodyStream) -> None:
+        send = exchange.request.send
+        async for chunk in body:
+            exchange.outcome.response_length += len(chunk)
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 class Preflight:
@@ -212,9 +214,3 @@ def with_cors(site: Site, exchange: Exchange, headers: Headers) -> Headers:
     if api is None or api.cors is None:
         return headers
     return api.cors.apply(exchange.request, headers, api.cors.is_preflight(exchange.request))
-
-
-async def disconnected(receive: Receive) -> None:
-    """Wait until the client is gone. Sending does not show it, and a backend may go on forever."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -12,7 +12,8 @@ from .backends.balancer import Balancer
 from .backends.proxy import address_of
 from .backends.remote_function import RemoteFunction
 from .config import access as config
-from .config.model import Api, Configuration
+from .config.apis import Api
+from .config.model import Configuration
 from .functions.events import Events
 from .functions.invocation import Function, LocalFunction
 from .functions.pool import AUTHORIZERS, FunctionPool

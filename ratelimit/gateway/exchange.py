@@ -40,6 +40,7 @@ class Outcome:
         error, error_type, reason: of a gateway response, its message and type, and why it was sent.
         integration_status, integration_error, integration_ns: the status of the backend or why it failed, and the
             time that it took.
+        is_routine: whether it is one of the pages that programs ask for all the time: the access log has no line.
     """
 
     status: int = 0
@@ -51,6 +52,7 @@ class Outcome:
     integration_status: int = 0
     integration_error: str = ""
     integration_ns: int = 0
+    is_routine: bool = False
 
 
 ANONYMOUS = Caller()
@@ -131,4 +133,14 @@ CONTEXT: dict[str, Callable[[Exchange], Any]] = {  # by the names of templates/v
     "throttle.shadow": lambda x: x.ruling and x.ruling.shadow,
     "connectionId": lambda x: x.request.websocket.connection,
     "eventType": lambda x: x.request.websocket.type,
+    # In formats of REST APIs.
+    "identity.caller": lambda x: None,
+    "identity.user": lambda x: None,
+    "resourcePath": lambda x: x.destination.route.partition(" ")[2] or x.destination.route,
 }
+CONTEXT.update(
+    extendedRequestId=CONTEXT["requestId"],
+    integrationErrorMessage=CONTEXT["integration.error"],
+    integrationStatus=CONTEXT["integration.status"],
+    integrationLatency=CONTEXT["integration.latency"],
+)

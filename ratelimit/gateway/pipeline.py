@@ -4,14 +4,15 @@ import logging
 from typing import Any, Protocol
 
 from .access.guard import Guard
+from .compiled import CompiledRoute
 from .exchange import Exchange
 from .http.body import MEMORY
 from .http.errors import BadValue, ClientDisconnected, Refusal
-from .http.headers import Headers
-from .http.request import Receive, Request, Send
+from .http.headers import REQUEST_ID, Headers
+from .http.request import CURRENT, Receive, Request, Send
 from .http.response import Response
 from .observability.meter import stopwatch_ns
-from .site import CompiledRoute, Site
+from .site import Site
 from .throttling.chain import Chain
 from .throttling.levels import LEVELS
 
@@ -63,6 +64,7 @@ def begin(site: Site, scope: Any, receive: Receive, send: Send) -> Exchange:
     request = Request(scope, receive, send, site.now_ns(), stopwatch_ns(), site.body_timeout)
     if site.trusted_proxies is not None:
         request.identify_client(site.trusted_proxies)
+    CURRENT.set(request)
     return Exchange(request)
 
 
@@ -70,22 +72,23 @@ async def admit(site: Site, guard: Guard, route: CompiledRoute, exchange: Exchan
     """Identify the client and spend its request; return the answer if it is refused.
 
     The levels that need no identity are spent before an authorizer is asked, so that clients cannot make it work
-    without bound, and stay spent when it denies. When the caller has a plan, they are given back and spent again,
-    all or nothing together with those of the plan.
+    without bound, and stay spent when it denies. When there are more levels for the caller, they are given back and
+    spent again, all or nothing together with those.
     """
     guard.check_address(exchange.request.client)
     if guard.authorizer is None:
         exchange.caller = await guard.identify(exchange)
         return throttle(site, route.chain_of(exchange.caller), route, exchange)
-    response = throttle(site, route.chain, route, exchange)
+    response = throttle(site, route.early, route, exchange)
     if response is not None:
         return response
+    spent = exchange.ruling is not None
     exchange.caller = await guard.identify(exchange)
     chain = route.chain_of(exchange.caller)
-    if chain is route.chain:
+    if chain is route.early:
         return None
-    if exchange.ruling is not None and route.chain is not None:
-        route.chain.give_back()
+    if spent and route.early is not None:
+        route.early.give_back(exchange)
     return throttle(site, chain, route, exchange)
 
 
@@ -94,7 +97,7 @@ def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Ex
     if chain is None:
         return None
     try:
-        exchange.ruling = ruling = chain.hit(site.limiter_failures, site.fails_open)
+        exchange.ruling = ruling = chain.hit(site.limiter_failures, site.fails_open, exchange)
     except Exception as error:
         site.limiter_failures("any", error)
         return refuse(site, exchange, Refusal("LIMITER_FAILURE", repr(error)))
@@ -104,6 +107,8 @@ def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Ex
         return None
     if route.meter is not None:
         route.meter.refuse(ruling.level)
+    if ruling.fallback:  # the client is not at fault
+        return refuse(site, exchange, Refusal("LIMITER_FAILURE", f"the engine of level {ruling.level} does not answer"))
     return refuse(site, exchange, REFUSALS[ruling.level])
 
 
@@ -113,6 +118,7 @@ def refuse(site: Site, exchange: Exchange, error: Exception) -> Response:
     own, outcome = site.responses_of(exchange.destination).by_type[refusal.type], exchange.outcome
     outcome.error, outcome.error_type, outcome.reason = own.message, refusal.type, refusal.message
     outcome.status, outcome.result = own.status, own.result  # the status is for the template
+    log.debug("refused with %d %s: %s", own.status, refusal.type, refusal.message)
     if own.constant is not None and not refusal.headers:
         return own.constant
     try:
@@ -133,8 +139,9 @@ def client_disconnected(exchange: Exchange) -> None:
     exchange.outcome.error, exchange.outcome.result = "the client went away", "failed"
 
 
-def limit_headers(site: Site, exchange: Exchange, headers: Headers) -> Headers:
-    """Return the headers of an answer, with those about the limits if there is a ruling."""
+def own_headers(site: Site, exchange: Exchange, headers: Headers) -> Headers:
+    """Return the headers of an answer, with the id of the request, and those about the limits if there is a ruling."""
+    headers = [*headers, (REQUEST_ID, exchange.request.id.encode())]
     return headers if exchange.ruling is None else exchange.ruling.with_limit_headers(headers, site.limit_headers)
 
 
@@ -146,5 +153,5 @@ def record(site: Site, route: CompiledRoute | None, exchange: Exchange) -> None:
     meter = site.unrouted if route is None else route.meter
     if meter is not None:
         meter.record(outcome.result, outcome.status, exchange.request.started_ns)
-    if site.access_log is not None:
+    if site.access_log is not None and not outcome.is_routine:
         site.access_log.write(exchange)

@@ -14,13 +14,14 @@ from .backends.aggregate import collect
 from .backends.proxy import ProxyIntegration
 from .backends.upstream_websocket import open_upstream
 from .clients import Clients
+from .compiled import CompiledApi, CompiledRoute
 from .exchange import Caller, Exchange
 from .http.errors import Refusal
 from .http.request import Receive, Send, WebSocketEvent, check_headers
 from .http.response import Response
-from .pipeline import Transport, begin, limit_headers, serve
+from .pipeline import Transport, begin, own_headers, serve
 from .routing.router import WEBSOCKET, Destination
-from .site import CompiledApi, CompiledRoute, Site
+from .site import Site
 
 GOING_AWAY, TOO_BIG, BAD_GATEWAY = 1001, 1009, 1014  # close codes
 UNSENT = (1005, 1006)  # codes that stand for the absence of one
@@ -56,6 +57,11 @@ class Connection:
         self._close_event = 1005, ""  # the code and the reason of the close, for `$disconnect`
         self._end = 1000, ""  # the code and the reason with which the client or the gateway closes
         self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def place(self) -> str:
+        """Its API and stage, such as "chat/prod"."""
+        return f"{self.destination.api}/{self.destination.stage}"
 
     @property
     def max_message(self) -> int:
@@ -227,12 +233,12 @@ class Handshake:
         outcome = exchange.outcome
         if 200 <= response.status < 300:
             protocol = dict(response.headers).get(b"sec-websocket-protocol")
-            await self.connection.accept(exchange, limit_headers(site, exchange, []), protocol)
+            await self.connection.accept(exchange, own_headers(site, exchange, []), protocol)
             outcome.status = 101
             return
         if outcome.result == "admitted":
             outcome.result = "denied"  # by the integration
-        await self.connection.deny(response, limit_headers(site, exchange, response.headers))
+        await self.connection.deny(response, own_headers(site, exchange, response.headers))
 
 
 class Message:

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal, NoReturn
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from .._configuration.base import model
-from .._configuration.fields import ByName, Check, Flag, Many, Shorthand, Text, Whole, matching, no_names
+from .._configuration.fields import ENGINE_URL, ByName, Check, Flag, Many, Shorthand, Text, Whole, matching, no_names
 from .._configuration.problems import ConfigurationError, Problem, expected, problems_of
 from .._configuration.tree import Tree, located
 from ..contrib._addresses import ClientAddress
 from ..language import parse_limits
-from .sources import Place, read_places
+from .sources import Place, read_places, wanted_fields
 
 LOOPBACK = ("127.0.0.0/8", "::1", "unix")
 UNITS = {
@@ -53,9 +53,9 @@ def _cost(value: object) -> object:
 
 def _cost_text(text: str) -> str:
     if not (text.isascii() and text.isdigit() and int(text) >= 1):
-        if not text.startswith(("header ", "query ")):
+        in_request = text.startswith(("header ", "query "))
+        if not in_request or not all(place.kind in ("header", "query") for place in read_places(text)):
             raise ValueError(expected("a whole number from 1, 'header NAME' or 'query NAME'", text))
-        read_places(text)
     return text
 
 
@@ -83,6 +83,11 @@ class Limit:
     def places(self) -> list[tuple[Place, ...]]:
         """Return where the parts of the key are."""
         return [read_places(part) for part in self.key]
+
+    def wanted(self) -> set[bytes]:
+        """Return the header fields that the limit needs, in lower case."""
+        cost = () if self.cost.isdigit() else read_places(self.cost)
+        return wanted_fields([*(place for part in self.places() for place in part), *cost])
 
 
 @model
@@ -161,9 +166,14 @@ class Configuration:
     headers: Literal["draft", "legacy", "none"] = "draft"
     """The header fields of answers: RateLimit and RateLimit-Policy, or X-RateLimit-..., or none of them."""
     tables: Annotated[
-        Text, matching(r"memory|shared:[A-Za-z0-9_][A-Za-z0-9_.-]*|file:.+", "memory, shared:NAME or file:FOLDER")
+        Text,
+        matching(
+            rf"memory|shared:[A-Za-z0-9_][A-Za-z0-9_.-]*|file:.+|{ENGINE_URL}",
+            "memory, shared:NAME, file:FOLDER or valkey://HOST:PORT/0?name=NAME",
+        ),
     ] = "memory"
-    """Where counts are kept: `memory` until it ends, `shared:NAME` until the host restarts, `file:FOLDER`."""
+    """Where counts are kept: `memory` until it ends, `shared:NAME` until the host restarts, `file:FOLDER`, or
+    `valkey://HOST:PORT/0?name=NAME` on a Valkey or Redis server, for several hosts."""
     max_keys: Annotated[Whole, Check("from 1 to 1000000000", lambda n: 1 <= n <= 10**9)] = 1_000_000
     """How many keys each limit can have live at once."""
 

@@ -7,7 +7,6 @@ from libc.string cimport memcmp
 from .refused import BadRequest
 
 cdef enum:
-    LONGEST_NAME = 64  # of a header field that may be wanted
     MAX_DIGITS = 15  # of Content-Length
     TOKEN = 1  # classes of bytes: of a name or a method
     TARGET = 2
@@ -50,13 +49,6 @@ cdef class Head:
         expects: whether the client waits for a word of the server before it sends the body.
     """
 
-    cdef readonly bytes method, target
-    cdef public bytes query
-    cdef public str peer
-    cdef readonly dict fields
-    cdef readonly Py_ssize_t end, length
-    cdef readonly bint keep, expects, http_1_1
-
 
 @cython.final
 cdef class HeadReader:
@@ -66,10 +58,6 @@ cdef class HeadReader:
         wanted: the names of header fields, in lower case, that are kept.
         max_head: bytes that a head may have.
     """
-
-    cdef frozenset wanted
-    cdef bint[LONGEST_NAME + 1] lengths  # whether a wanted name has this length
-    cdef Py_ssize_t max_head
 
     def __init__(self, wanted, Py_ssize_t max_head):
         cdef int i
@@ -84,6 +72,10 @@ cdef class HeadReader:
         Raises:
             BadRequest: it is not a head, or too large.
         """
+        return self.next(data, begin)
+
+    cdef Head next(self, bytes data, Py_ssize_t begin):
+        """Do as `read`, for compiled callers."""
         cdef const uint8_t* text = data
         cdef Py_ssize_t size = min(len(data), begin + self.max_head), at = begin
         cdef Head head = Head.__new__(Head)
@@ -98,14 +90,14 @@ cdef class HeadReader:
         if at < size and (at == begin or text[at] != c" "):
             raise BadRequest(400, "expected a method and a path")
         if at + 1 >= size:
-            return self._incomplete(data, begin)
+            return self.incomplete(data, begin)
         head.method = data[begin:at]
         begin_target = at + 1
         at = skip(text, begin_target, size, TARGET)
         if text[begin_target] != c"/" or (at < size and text[at] != c" "):
             raise BadRequest(400, "expected a path")
         if at + 11 > size:
-            return self._incomplete(data, begin)
+            return self.incomplete(data, begin)
         head.target = data[begin_target:at]
         if memcmp(text + at, b" HTTP/1.", 8) != 0 or text[at + 8] not in b"01":
             raise BadRequest(505, "expected HTTP/1.1 or HTTP/1.0")
@@ -115,11 +107,11 @@ cdef class HeadReader:
         at += 11
         # --- the header fields
         while at < size and text[at] != c"\r":
-            at = self._field(head, data, text, at, size, &host)
+            at = self.field(head, data, text, at, size, &host)
             if at < 0:
-                return self._incomplete(data, begin)
+                return self.incomplete(data, begin)
         if at + 2 > size:
-            return self._incomplete(data, begin)
+            return self.incomplete(data, begin)
         if text[at + 1] != c"\n":
             raise BadRequest(400, "expected a line that ends with CR LF")
         if head.http_1_1 and not host:
@@ -128,12 +120,12 @@ cdef class HeadReader:
         head.length = max(head.length, 0)
         return head
 
-    cdef object _incomplete(self, bytes data, Py_ssize_t begin):
+    cdef Head incomplete(self, bytes data, Py_ssize_t begin):
         if len(data) - begin >= self.max_head:
             raise BadRequest(431, f"expected a head of at most {self.max_head} bytes")
         return None
 
-    cdef Py_ssize_t _field(
+    cdef Py_ssize_t field(
         self, Head head, bytes data, const uint8_t* text, Py_ssize_t at, Py_ssize_t size, bint* host
     ) except -2:
         """Read a field; return the offset after it, or -1 if it is not complete."""

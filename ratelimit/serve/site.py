@@ -3,19 +3,21 @@
 from .._configuration.problems import Problems
 from .._limiter.headers import Style
 from ..language import parse_limits
-from .answers import Answer, document, plain, ruled
-from .check import Check
-from .config import Document
+from .answers import Answer, document, plain
+from .check import Check, Checks
+from .config import Document, Limit
 from .counts import CONTENT_TYPE, FOREVER, Counters
 from .descriptors import Rules
-from .head import Head, HeadReader
-from .sources import Addresses
-from .tables import Tables
+from .head import HeadReader
+from .sources import Addresses, cost_of, key_of, read_places
+from .tables import AnyLimiter, Tables
 
 MAX_HEAD = 16_384  # bytes
 # How a program asks, and the status of its refusals. nginx makes a 500 of a 429, and passes a 403.
 FORMS = {"check": 429, "auth_request": 403}
 ACCEPT = b"accept"
+# The results of requests that lack the key; those that share a limit are decided.
+ABSENT = {"share": None, "allow": "absent_allowed", "refuse": "absent_refused"}
 
 
 class Site:
@@ -33,52 +35,54 @@ class Site:
         configuration = document.configuration
         tables.discard_changes()
         self.configuration = configuration
-        self._style: Style = None if configuration.headers == "none" else configuration.headers
+        style: Style = None if configuration.headers == "none" else configuration.headers
         self.counters = Counters(tables.counts(FOREVER))
         addresses = Addresses(configuration.trusted_proxies)
         problems = Problems()
-        self._checks: dict[bytes, Check] = {}
+        self._checks: list[Check] = []
+        wanted = {ACCEPT}
         for name, limit in configuration.limits.items():
             with problems.at("limits", name):
                 limiter = tables.limiter(name, parse_limits(limit.limit))
-                counter = self.counters.of("limit", (("limit", name),))
-                self._checks[name.encode()] = Check(name, limit, limiter, addresses, counter)
+                self._checks.append(self._check(name, limit, limiter, addresses))
+                wanted |= limit.wanted()
         self.rules = {
             domain: Rules(domain, descriptors, tables, self.counters)
             for domain, descriptors in document.domains.items()
         }
         problems.raise_any()
-        self._routes = {
+        routes = {
             f"/{form}/{check.name}".encode(): (check, status)
             for form, status in FORMS.items()
-            for check in self._checks.values()
+            for check in self._checks
         }
-        wanted = {field for check in self._checks.values() for field in check.wanted}
-        self.reader = HeadReader({ACCEPT, *wanted}, MAX_HEAD)
+        self.checks = Checks(routes, style)
+        self.reader = HeadReader(wanted, MAX_HEAD)
         tables.apply_changes()
 
-    def answer(self, head: Head) -> Answer:
-        """Answer a request."""
-        route = self._routes.get(head.target)
-        if route is None:
-            path, _, head.query = head.target.partition(b"?")
-            route = self._routes.get(path) or self._routes.get(b"/".join(path.split(b"/", 3)[:3]))
-            if route is None:
-                return self._page(path)
-        check, refused = route
-        try:
-            ruling = check.decide(head)
-        except ValueError as error:
-            return plain(400, str(error))
-        return ruled(ruling, self._style, refused, head.fields.get(ACCEPT, ""))
+    def _check(self, name: str, limit: Limit, limiter: AnyLimiter, addresses: Addresses) -> Check:
+        key = key_of(limit.places(), addresses)
+        return Check(
+            name,
+            limiter,
+            key=key,
+            address=addresses.find if key == addresses.of else None,
+            cost=int(limit.cost) if limit.cost.isdigit() else cost_of(read_places(limit.cost)),
+            absent=ABSENT[limit.absent],
+            refused="shadow" if limit.shadow else "refused",
+            failed="failed_open" if limit.fail_open else "failed_closed",
+            counting=self.counters.of("limit", (("limit", name),)).adding,
+        )
 
-    def _page(self, path: bytes) -> Answer:
+    def page(self, target: bytes) -> Answer:
+        """Answer a request that is not about a limit."""
+        path, _, _ = target.partition(b"?")
         if path == b"/health":
             return plain(200, "ok")
         if path == b"/metrics":
             limiters = [
                 (f"{check.name}.{number}", limiter)
-                for check in self._checks.values()
+                for check in self._checks
                 for number, limiter in enumerate(getattr(check.limiter, "limiters", (check.limiter,)), 1)
             ]
             limiters += dict(one for rules in self.rules.values() for one in rules.windows.limiters()).items()

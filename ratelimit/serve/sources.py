@@ -25,18 +25,22 @@ class Addresses:
 
     Args:
         trusted_proxies: as for the middlewares.
+
+    Attributes:
+        find: returns the address of a client by that of its connection and a value of X-Forwarded-For.
     """
 
     def __init__(self, trusted_proxies: Sequence[str]) -> None:
         self._find = ClientAddress(trusted_proxies)
-        self._cached = lru_cache(10_000)(self._look)
+        self.find = lru_cache(10_000)(self._look)
 
     def _look(self, peer: str, forwarded: str) -> str:
         return self._find(peer, (forwarded,) if forwarded else ())
 
-    def __call__(self, head: Head) -> str:
+    def of(self, head: Head) -> str:
+        """Return the address of the client that sent a request."""
         forwarded = head.fields.get(FORWARDED, "")
-        return (self._cached if len(forwarded) <= LONGEST_CACHED else self._look)(head.peer, forwarded)
+        return (self.find if len(forwarded) <= LONGEST_CACHED else self._look)(head.peer, forwarded)
 
 
 class Place(NamedTuple):
@@ -104,7 +108,7 @@ def cost_of(places: Sequence[Place]) -> Callable[[Head], int]:
 
 def _source(place: Place, addresses: Addresses) -> Source:
     if place.kind == "address":
-        return addresses
+        return addresses.of
     if place.kind == "everyone":
         return lambda head: ""
     if place.kind == "header":

@@ -1,6 +1,5 @@
 """The limiters of the limits in a file. A reload keeps them, so that what was spent stays spent."""
 
-import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +21,7 @@ class Tables:
     """The tables of one service.
 
     Args:
-        where: "memory", "shared:NAME" or "file:FOLDER".
+        where: "memory", or as for `Table.at`. `fail_open` decides while an engine does not answer.
         max_keys: of each limit.
         clock: as for a limiter.
     """
@@ -44,8 +43,12 @@ class Tables:
         return self._made(f"window.{seconds}", lambda **options: FixedWindow(Quota(LARGEST, seconds), **options))
 
     def counts(self, quota: Quota) -> Limiter:
-        """Return the windows in which events are counted; to lose a count is not a failure."""
-        return self._made("counts", lambda **options: FixedWindow(quota, **{**options, "on_full": "deny"}))
+        """Return the windows in which events are counted: on this host, and to lose a count is not a failure."""
+        name = "counts"
+        if "://" in self.where:
+            shared = Table.shared(Table.at(self.where, name).remote.options.name, max_keys=self.max_keys)
+            return FixedWindow(quota, table=shared, on_full="deny")
+        return self._made(name, lambda **options: FixedWindow(quota, **{**options, "on_full": "deny"}))
 
     def discard_changes(self) -> None:
         """Forget the changes of a file that could not be used."""
@@ -74,13 +77,9 @@ class Tables:
         return limiter
 
     def _table(self, name: str) -> Table | None:
-        kind, _, base = self.where.partition(":")
-        if kind == "memory":
+        if self.where == "memory":
             return None
-        if kind == "shared":
-            return Table.shared(f"{base}.{name}", max_keys=self.max_keys, if_changed="keep")
-        os.makedirs(base, exist_ok=True)
-        return Table.open(os.path.join(base, f"{name}.tbl"), max_keys=self.max_keys, if_changed="keep")
+        return Table.at(self.where, name, max_keys=self.max_keys, unreachable="raise")
 
 
 def _shape(number: int, spec: LimitSpec) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .config import Document
-from .protocol import Connection, Connections
+from .connections import Connections
+from .protocol import Connection
 from .site import Site
 from .tables import Tables
 

@@ -50,7 +50,7 @@ def record(algorithm, rng):
         for _ in range(CALLS):
             verb = rng.choice(["hit"] * 6 + ["refund", "reset", "block", "unblock"])
             if rng.random() < 0.3:
-                limiter.hit_many([rng.randrange(4)], now=START)
+                limiter.hit_many([rng.randrange(4)], LIMIT, now=START)  # live as long as the calls' times
             cost = SECOND // 4 if verb == "block" else 1 if log else rng.randint(1, 2)
             now = START + rng.choice([0, 0, 0, SECOND // 2]) if verb == "hit" else START
             answer = None

@@ -117,6 +117,22 @@ def test_keeps_the_fields_of_an_inner_limit(clock):
         assert answer.headers["ratelimit"].startswith('"1/minute";r=0')
 
 
+def test_leaves_the_messages_of_the_application_as_they_are(clock):
+    """An application may send one and the same dictionary for each answer, and its headers are any iterable."""
+    start = {"type": "http.response.start", "status": 200, "headers": ((b"x-a", b"b"),)}
+
+    async def app(scope, receive, send):
+        await send(start)
+        await send({"type": "http.response.body", "body": b""})
+
+    client = TestClient(RateLimitMiddleware(app, "fixed-window 3/minute anchor first", clock=clock), client=ADDRESS)
+    for remaining in (2, 1):
+        answer = client.get("/")
+        assert answer.headers["ratelimit"].startswith(f'"3/minute";r={remaining}')
+        assert answer.headers["x-a"] == "b"
+    assert start["headers"] == ((b"x-a", b"b"),)
+
+
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_functions_of_the_request(clock, asynchronous):
     """Each may be a coroutine function: tiers, keys, costs and exemptions."""
@@ -291,8 +307,9 @@ def test_limits_handshakes_of_websockets(clock):
 def test_closes_a_refused_websocket_of_a_server_without_the_extension(clock):
     async def handshake():
         sent = []
-        middleware = RateLimitMiddleware(None, FixedWindow("1/minute", clock=clock), key=lambda connection: "key")
-        middleware._limiter.hit("key")
+        limiter = FixedWindow("1/minute", clock=clock)
+        limiter.hit("key")
+        middleware = RateLimitMiddleware(None, limiter, key=lambda connection: "key")
 
         async def receive():
             return {"type": "websocket.connect"}

@@ -7,7 +7,8 @@ import http_sf
 import pytest
 
 from ratelimit import UNLIMITED, FixedWindow, Quota, TokenBucket, parse
-from ratelimit._limiter.headers import check_style, limit_fields, text_fields
+from ratelimit._limiter.decision import limit_fields, text_fields
+from ratelimit._limiter.headers import check_style
 from ratelimit.contrib._answers import refusal
 
 

@@ -167,10 +167,8 @@ def test_names_the_reason_where_a_verb_is_missing(table):
     for call, error in [
         (lambda: limiter.hit("k", now=1), "now: expected none, since the engine's time decides"),
         (lambda: limiter.allow_many(["k"], now=1), "now: expected none"),
-        (lambda: limiter.block("k", 5), "block: .*yet"),
-        (lambda: limiter.unblock("k"), "unblock: .*yet"),
-        (lambda: limiter.hit("k", quota="unlimited"), "limit from 1"),
-        (lambda: TokenBucket("0/second", table=table()), "limit from 1"),
+        (lambda: limiter.block("k", -5), "seconds: "),
+        (lambda: FixedWindow("5/hour", table=table()).hit("k", quota=f"{2**52}/hour"), "limit up to"),
         (lambda: len(limiter), "len: .*cannot count"),
         (lambda: limiter.slots(), "slots: "),
         (lambda: limiter.max_keys, "max_keys: "),
@@ -190,7 +188,7 @@ def test_names_the_reason_where_a_verb_is_missing(table):
         ("valkey://a/x", "number of a database"),
         ("valkey://a:x", "host:port"),
         ("valkey://a?retries=3", "unknown setting 'retries'"),
-        ("valkey+cluster://a", "not supported"),
+        ("valkey+cluster://a/3", "no database but 0"),
         ("valkey+sentinel://a", "service"),
     ],
 )
@@ -217,8 +215,3 @@ def test_takes_what_is_left(table):
     assert both.take("k", 3).spent == 0
     assert asyncio.run(limiter.take_async("other", 9)).spent == 5
     assert limiter.hit("third", 2).spent == 2
-
-
-def test_refuses_a_calendar_period(table):
-    with pytest.raises(ValueError, match="without a time zone"):
-        FixedWindow("1000/month in Europe/Berlin", table=table())

@@ -5,7 +5,9 @@ The world is the folder, the port and the address of a backend that belong to on
 
 import asyncio
 import contextlib
+import copy
 import json
+import re
 from functools import cache
 from types import SimpleNamespace
 
@@ -19,10 +21,33 @@ from ratelimit.gateway.server import command, worker
 SERVED = {"apis": {"a": {"routes": {"GET /": {"mock": {"body": "x"}}}, "stages": {"$default": {}}}}}
 
 
+def configured(*changes):
+    """Return the base with fields replaced, each a place and its new fields; a field of None is removed."""
+    made = copy.deepcopy(SERVED)
+    for place, given in changes:
+        node = made
+        for name in place:
+            node = node.setdefault(name, {})
+        for name, value in given.items():
+            node[name] = copy.deepcopy(value)
+            if value is None:
+                del node[name]
+    return made
+
+
 async def ask(
-    gateway, path="/", method="GET", headers=(), body=b"", client="192.0.2.1", host="shop.example", late=False
+    gateway,
+    path="/",
+    method="GET",
+    headers=(),
+    body=b"",
+    client="192.0.2.1",
+    host="shop.example",
+    late=False,
+    query=b"",
+    with_id=False,
 ):
-    """Return status, headers and body of the answer to one request."""
+    """Return status, headers and body of the answer to one request; the id of the request only if asked for."""
     sent, coming = [], [{"type": "http.request", "body": body}]
 
     async def receive():
@@ -34,12 +59,13 @@ async def ask(
         sent.append(message)
 
     scope = {
-        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": path, "query_string": b"",
+        "type": "http", "http_version": "1.1", "method": method, "scheme": "http", "path": path, "query_string": query,
         "raw_path": path.encode(), "client": (client, 1234), "server": ("127.0.0.1", 80),
         "headers": [(b"host", host.encode()), *((name, value.encode()) for name, value in headers)],
     }  # fmt: skip
     await gateway(scope, receive, send)
-    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(one.get("body", b"") for one in sent[1:])
+    fields = {name: value for name, value in sent[0]["headers"] if with_id or name != b"x-amzn-requestid"}
+    return sent[0]["status"], fields, b"".join(one.get("body", b"") for one in sent[1:])
 
 
 def asking(*requests, times=1):
@@ -121,6 +147,11 @@ async def seen(head, writer):
     await writer.drain()
 
 
+async def hosted(head, writer):
+    """Answer with whether the request was for the host of the client."""
+    await seen(b"GET / HTTP/1.1\r\nX-A: %r\r\n" % (b"\r\nhost: shop.example" in head.lower()), writer)
+
+
 async def failing(head, writer):
     """Answer only at the first of two addresses."""
     if writer.get_extra_info("sockname")[0] == "127.0.0.1":
@@ -134,9 +165,9 @@ async def late(head, writer):
 
 
 async def logged(gateway, world):
-    """Look at the access logs after a request."""
+    """Look at the access logs after a request, without its id."""
     await ask(gateway)
-    return {file.name: file.read_text() for file in world.folder.glob("*.log")}
+    return {file.name: re.sub(r"[0-9a-f]+-[0-9a-f]+\n", "", file.read_text()) for file in world.folder.glob("*.log")}
 
 
 async def files(gateway, world):

@@ -27,8 +27,8 @@ from ratelimit.gateway import (
     Throttle,
     read_file,
 )
+from ratelimit.gateway.config.apis import RESPONSES
 from ratelimit.gateway.config.load import Document
-from ratelimit.gateway.config.model import RESPONSES
 from ratelimit.gateway.config.schema import schema
 from ratelimit.gateway.server.command import main
 
@@ -230,7 +230,7 @@ def test_file_means_the_same_as_python(tmp_path):
             "api_keys:",
             "tables: redis\napi_keys:",
             15,
-            "tables: expected memory, shared:NAME or file:FOLDER, got 'redis'",
+            "tables: expected memory, shared:NAME, file:FOLDER or valkey://HOST:PORT/0?name=NAME, got 'redis'",
         ),
         (
             "throttle: {rate: 100, burst: 50}",
@@ -351,7 +351,7 @@ def test_bounds_what_a_file_expands_to_and_what_an_error_echoes(tmp_path, text, 
         ),
         (
             "proxy: 'http://a', request: {'overwrite:path': /a/../b}",
-            "mapping 'overwrite:path': the path has an empty or a dot segment",
+            "mapping 'overwrite:path': the path has a dot segment",
         ),
         ("proxy: 'http://a', response: {'overwrite:statuscode': '999'}", "'999' is not a status"),
         ('proxy: "http://a", request: {"append:header.x": "a\\nb"}', "a control character for header x"),
@@ -718,7 +718,7 @@ def test_check_accepts_a_right_file(tmp_path, capsys):
     file = tmp_path / "gateway.yaml"
     file.write_text(YAML)
     assert main([str(file), "--check"]) == 0
-    assert "1 APIs, 1 plans" in capsys.readouterr().out
+    assert "1 API, 1 plan" in capsys.readouterr().out
     assert main([str(tmp_path / "none.yaml"), "--check"]) == 1
 
 

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import copy
 import importlib
 import json
 import pkgutil
@@ -16,13 +15,14 @@ from types import SimpleNamespace
 import pytest
 from gateway_harness import KEY
 from gateway_looks import (
-    SERVED,
     ask,
     asking,
     behind,
+    configured,
     event,
     failing,
     files,
+    hosted,
     in_process,
     is_traced,
     late,
@@ -49,20 +49,6 @@ MODELS = {
     if isinstance(kind, type) and kind.__module__ == module.name and not name.startswith("_")
     if (is_dataclass(kind) and hasattr(kind, "__pydantic_fields__")) or hasattr(kind, "model_fields")
 }
-
-
-def configured(*changes):
-    """Return the base with fields replaced, each a place and its new fields; a field of None is removed."""
-    made = copy.deepcopy(SERVED)
-    for place, given in changes:
-        node = made
-        for name in place:
-            node = node.setdefault(name, {})
-        for name, value in given.items():
-            node[name] = copy.deepcopy(value)
-            if value is None:
-                del node[name]
-    return made
 
 
 # --- functions of the configurations
@@ -104,6 +90,12 @@ class Counting:
 async def statuses_of_keys(gateway, world):
     """Look at the statuses of requests with many API keys."""
     return [(await ask(gateway, headers=[(b"x-api-key", KEY + name)]))[0] for name in NAMES]
+
+
+async def with_more_keys(gateway, world):
+    """Look at the answer to a key of a file, which is written once the gateway serves."""
+    (world.folder / "keys.yaml").write_text(f"more: {KEY}more")
+    return await ask(gateway, headers=[(b"x-api-key", KEY + "more")])
 
 
 CODE = """
@@ -195,6 +187,15 @@ CASES = {
     "Throttle.rate": Case((*STAGE, "throttle"), 2.0, asking(), ((STAGE, {"throttle": {"rate": 1.0, "burst": 4}}),)),
     "Throttle.burst": Case((*STAGE, "throttle"), 2, asking(times=3), ((STAGE, {"throttle": {"rate": 1.0, "burst": 4}}),)),
     "Throttle.shadow": Case((*STAGE, "throttle"), True, asking(), ((STAGE, {"throttle": CLOSED}),)),
+    **{f"ClientThrottle.{name}": case for name, case in {
+        "rate": Case((*STAGE, "client_throttle"), 2.0, asking(), ((STAGE, {"client_throttle": {"rate": 1.0, "burst": 4}}),)),
+        "burst": Case((*STAGE, "client_throttle"), 2, asking(), ((STAGE, {"client_throttle": {"rate": 1.0, "burst": 4}}),)),
+        "shadow": Case((*STAGE, "client_throttle"), True, asking(), ((STAGE, {"client_throttle": CLOSED}),)),
+        "by": Case(
+            (*STAGE, "client_throttle"), "$request.header.x-a", asking({}, {"client": "192.0.2.2"}),
+            ((STAGE, {"client_throttle": {"rate": 1.0, "burst": 1}}),),
+        ),
+    }.items()},
     "CalendarQuota.limit": Case(CALENDAR, 1, WITH_KEY, QUOTA),
     "CalendarQuota.period": Case(CALENDAR, "DAY", WITH_KEY, QUOTA),
     "CalendarQuota.offset": Case(CALENDAR, 1, WITH_KEY, QUOTA),
@@ -211,6 +212,7 @@ CASES = {
     "Proxy.fail_timeout": Case(
         (*API, "routes", "POST /", "proxy"), 0.0, behind(failing, asking({"method": "POST"}, times=4)), TWO
     ),
+    "Proxy.keep_host": Case(PROXY, True, behind(hosted, asking()), PROXIED),
     "Proxy.verify": Case(PROXY, False, LIVE, PROXIED, "expected an https"),
     "Route.mock": Case(ROUTE, {"body": "other"}),
     "Route.proxy": Case(ROUTE, {"to": "LIVE/other"}, LIVE, PROXIED),
@@ -232,6 +234,8 @@ CASES = {
     "Stage.deployment": Case(STAGE, "new", asking(), HALF),
     "Stage.throttle": Case(STAGE, CLOSED),
     "Stage.route_throttles": Case(STAGE, {"*": CLOSED}),
+    "Stage.client_throttle": Case(STAGE, CLOSED),
+    "Stage.client_route_throttles": Case(STAGE, {"*": CLOSED}),
     "Stage.variables": Case(STAGE, {"v": "2"}, asking(), VARIABLES),
     "Stage.canary": Case(STAGE, {"percent": 100.0, "deployment": "new"}, asking(), HALF),
     "Stage.shadow": Case(STAGE, True, asking(), ((STAGE, {"throttle": CLOSED}),)),
@@ -299,6 +303,7 @@ CASES = {
     "Plan.throttle": Case(IN_PLAN, CLOSED, WITH_KEY, KEYED),
     "Plan.route_throttles": Case(IN_PLAN, {"a/$default": {"GET /": CLOSED}}, WITH_KEY, KEYED),
     "Plan.quota": Case(IN_PLAN, {"limit": 1, "period": "DAY"}, WITH_KEY, KEYED),
+    "Plan.keys_file": Case(IN_PLAN, "FOLDER/keys.yaml", with_more_keys, KEYED),
     "AccessLog.file": Case(("access_log",), "FOLDER/b.log", logged, ((TOP, {"access_log": {"file": "FOLDER/a.log"}}),)),
     "AccessLog.format": Case(
         ("access_log",), "$context.status", logged, ((TOP, {"access_log": {"file": "FOLDER/a.log"}}),)
@@ -312,6 +317,7 @@ CASES = {
     ),
     "Configuration.domains": Case(TOP, {"other.example": {"/": "a"}}),
     "Configuration.throttle": Case(TOP, CLOSED),
+    "Configuration.client_throttle": Case(TOP, CLOSED),
     "Configuration.responses": Case(TOP, {"THROTTLED": {"body": "slower"}}, asking(), THROTTLED),
     "Configuration.shadow": Case(TOP, True, asking(), THROTTLED),
     "Configuration.on_limiter_error": Case(
@@ -358,6 +364,7 @@ def look_at(case, changes, folder):
     port = free_port()
     world = SimpleNamespace(folder=folder, port=port, live=f"http://127.0.0.1:{port}", other=f"http://127.0.0.2:{port}")
     folder.mkdir()
+    (folder / "keys.yaml").touch()
     gateway = Gateway(Configuration(**made(configured(*changes), world)), clock=ManualClock())
     return asyncio.run(case.look(gateway, world))
 

@@ -4,8 +4,9 @@ import json
 
 import httpx
 import pytest
+from browsing import open_page, resize
 from gateway_harness import KEY, App
-from tools import program
+from selenium.webdriver.common.by import By
 from waiting import until
 
 from ratelimit.gateway import Api, Canary, CanarySplit, Configuration, Mock, Route, Stage, Throttle
@@ -39,19 +40,8 @@ def server(serve):
     return serve(GATEWAY.replace("GET /<b>", "GET /b"))
 
 
-@pytest.mark.browser
-def test_status_page_in_a_browser(server):
+def test_status_page_in_a_browser(server, browser):
     """Chromium shows routes and stages, and the admitted and refused requests as they come."""
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-    from selenium.webdriver.common.by import By
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = program("chromium")
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1200,900"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(program("chromedriver")))
 
     def numbers(row):
         """Read all cells at once: the page rebuilds its rows each second."""
@@ -61,35 +51,32 @@ def test_status_page_in_a_browser(server):
     def wait_for(condition):
         until(condition, lambda: browser.page_source)
 
-    try:
-        browser.get(f"{server.url}/_gateway")
-        wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, "[data-ready]"))
-        row = '[data-route="GET /pets"][data-side="base"]'
-        assert numbers(row)[:2] == ["GET /pets", "0.01/s, burst 5"]
-        text = browser.execute_script("return document.getElementById('stages').innerText")
-        assert "shop/$default" in text
-        assert "canary 0%" in text
-        for _ in range(8):
-            httpx.get(f"{server.url}/pets")
-        httpx.get(f"{server.url}/keyed", headers={"x-api-key": KEY})
-        wait_for(lambda: numbers(row)[5:7] == ["5", "3"])
-        wait_for(lambda: numbers('[data-key="ann"]')[2:] == ["1", "3"])
-        assert browser.execute_script("return document.querySelectorAll(arguments[0]).length", row + " polyline") == 2
-        assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-        cut = "return [...document.querySelectorAll('th')].filter(th => th.scrollWidth > th.clientWidth).length"
-        assert browser.execute_script(cut) == 0
-        browser.set_window_size(500, 900)
-        assert browser.execute_script(cut) == 0
-        # The scroll position stays when the page rebuilds its rows.
-        browser.execute_script(
-            "document.querySelector('.scroll').scrollLeft = 120; document.querySelector('tr').id = 'old'"
-        )
-        wait_for(lambda: not browser.find_elements(By.ID, "old"))
-        assert browser.execute_script("return document.querySelector('.scroll').scrollLeft") == 120
-        server.stop()
-        wait_for(lambda: "No news" in browser.find_element(By.ID, "trouble").text)
-    finally:
-        browser.quit()
+    open_page(browser, f"{server.url}/_gateway")
+    wait_for(lambda: browser.find_elements(By.CSS_SELECTOR, "[data-ready]"))
+    row = '[data-route="GET /pets"][data-side="base"]'
+    assert numbers(row)[:2] == ["GET /pets", "0.01/s, burst 5"]
+    text = browser.execute_script("return document.getElementById('stages').innerText")
+    assert "shop/$default" in text
+    assert "canary 0%" in text
+    for _ in range(8):
+        httpx.get(f"{server.url}/pets")
+    httpx.get(f"{server.url}/keyed", headers={"x-api-key": KEY})
+    wait_for(lambda: numbers(row)[5:7] == ["5", "3"])
+    wait_for(lambda: numbers('[data-key="ann"]')[2:] == ["1", "3"])
+    assert browser.execute_script("return document.querySelectorAll(arguments[0]).length", row + " polyline") == 2
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    cut = "return [...document.querySelectorAll('th')].filter(th => th.scrollWidth > th.clientWidth).length"
+    assert browser.execute_script(cut) == 0
+    resize(browser, 500)
+    assert browser.execute_script(cut) == 0
+    # The scroll position stays when the page rebuilds its rows.
+    browser.execute_script(
+        "document.querySelector('.scroll').scrollLeft = 120; document.querySelector('tr').id = 'old'"
+    )
+    wait_for(lambda: not browser.find_elements(By.ID, "old"))
+    assert browser.execute_script("return document.querySelector('.scroll').scrollLeft") == 120
+    server.stop()
+    wait_for(lambda: "No news" in browser.find_element(By.ID, "trouble").text)
 
 
 def test_metrics_are_by_route_and_level(server):

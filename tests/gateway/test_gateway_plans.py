@@ -359,7 +359,10 @@ def test_rejects_contradictory_quotas(quota):
     [
         (lambda: CanarySplit("a", "b", percent=200), "percent must be from 0 to 100, not 200"),
         (lambda: Level.of("methd", "GET /", Throttle(1, 1)), "level must be one of plan, .*, not 'methd'"),
-        (lambda: Limiters("memry"), "tables must be memory, shared:NAME or file:FOLDER, not 'memry'"),
+        (
+            lambda: Limiters("memry"),
+            "tables: expected memory, shared:NAME, file:FOLDER or an engine's URL, got 'memry'",
+        ),
         (lambda: CalendarQuota(5.5, "DAY"), "limit: expected a whole number, got 5.5"),
         (
             lambda: UsagePlan("gold", Plan(["ann"], ["a/b"]), Limiters()).chain("ben", "a/b", "GET /"),

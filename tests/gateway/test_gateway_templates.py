@@ -330,6 +330,113 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
         Document.read(file)
 
 
+REST = """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Api: {Type: AWS::Serverless::Api, Properties: {StageName: prod, %s}}
+  F: {Type: AWS::Serverless::Function, Properties: {Handler: a.b, Runtime: python3.11, InlineCode: "b = print", %s
+    Events: {E: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /a, Method: get, %s}}}}}
+  Rest: {Type: AWS::ApiGateway::RestApi, Properties: {Name: rest, %s}}
+  Get: {Type: AWS::ApiGateway::Method, Properties: {RestApiId: !Ref Rest, ResourceId: !GetAtt Rest.RootResourceId,
+    HttpMethod: GET, Integration: {Type: MOCK}, %s}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("position", "given", "path", "reason"),
+    [
+        (
+            0,
+            "Auth: {ResourcePolicy: {IpRangeWhitelist: [10.0.0.1]}}",
+            "Auth.ResourcePolicy",
+            "every caller is admitted",
+        ),
+        (0, "CacheClusterEnabled: true", "CacheClusterEnabled", "answers are not cached"),
+        (
+            0,
+            "MethodSettings: [{HttpMethod: GET, ResourcePath: /a, CachingEnabled: true}]",
+            "MethodSettings[0]",
+            "cached",
+        ),
+        (0, "Unheard: 1", "Unheard", "no effect"),
+        (0, "Auth: {Unheard: 1}", "Auth.Unheard", "no effect"),
+        (0, "DefinitionBody: {x-amazon-apigateway-policy: {Version: x}}", "x-amazon-apigateway-policy", "every caller"),
+        (
+            0,
+            "DefinitionBody: {paths: {/a: {get: {x-amazon-apigateway-request-validator: all}}}}",
+            "validator",
+            "validated",
+        ),
+        (0, "DefinitionBody: {paths: {/b: {get: {}}}}", "paths['/b'].get", "no integration and no event"),
+        (0, "GatewayResponses: {WAF_FILTERED: {StatusCode: 403}}", "GatewayResponses.WAF_FILTERED", "do not occur"),
+        (0, "GatewayResponses: {DEFAULT_4XX: {StatusCode: 200}}", "GatewayResponses.DEFAULT_4XX", "400 to 599"),
+        (1, "Layers: ['arn:aws:lambda:us-east-1:1:layer:Tools:3'],", "F.Properties", "the layer 'arn:aws:lambda"),
+        (1, "FileSystemConfigs: [{LocalMountPath: /mnt/a}],", "F.Properties", "is not mounted"),
+        (2, "RequestModel: {Model: M, ValidateBody: true}", "RequestModel.ValidateBody", "requests are not validated"),
+        (2, "Unheard: 1", "Properties.Unheard", "no effect"),
+        (3, "Policy: {Statement: []}", "Rest.Properties.Policy", "every caller is admitted"),
+        (0, "Auth: closed", "Api.Properties.Auth", "expected names and their values, got 'closed'"),
+        (3, "Name: twice", "Rest.Properties", "duplicate name 'Name' (first in line 7); the last one is used"),
+        (4, "RequestValidatorId: v", "Get.Properties.RequestValidatorId", "requests are not validated"),
+        (4, "Unheard: 1", "Get.Properties.Unheard", "no effect"),
+    ],
+)
+def test_a_property_without_effect_is_a_warning(tmp_path, position, given, path, reason):
+    file = tmp_path / "template.yaml"
+    file.write_text(REST % tuple(given if at == position else "" for at in range(5)))
+    (warning,) = [one for one in Document.read(file, Options()).warnings if "no stage" not in one]
+    assert path in warning
+    assert reason in warning
+
+
+def test_a_vpc_link_answers_501(tmp_path):
+    file = tmp_path / "template.yaml"
+    text = REST % ("", "", "", "", "")
+    linked = "{Type: HTTP_PROXY, ConnectionType: VPC_LINK, IntegrationHttpMethod: GET, Uri: 'http://10.0.0.1'}"
+    file.write_text(text.replace("{Type: MOCK}", linked))
+    document = Document.read(file, Options())
+    assert routes(document)["Rest GET /"] == NONE
+    assert any("a VPC link is not emulated" in warning for warning in document.warnings)
+
+
+def test_no_warning_for_properties_that_change_no_answer(tmp_path):
+    file = tmp_path / "template.yaml"
+    quiet = (
+        "Name: a, Description: b, Tags: {c: d}, TracingEnabled: true, AccessLogSetting: {Format: x}, Models: {M: {}}"
+    )
+    method = "OperationName: a, MethodResponses: [{StatusCode: 200}], RequestParameters: {method.request.path.id: true}"
+    file.write_text(REST % (quiet, "", "RequestModel: {Model: M}", "EndpointConfiguration: {Types: [EDGE]}", method))
+    assert [one for one in Document.read(file, Options()).warnings if "no stage" not in one] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ("Auth: {UsagePlan: {CreateUsagePlan: PER_API, Quota: {Limit: many}}}", "quota.limit"),
+        ("Auth: {UsagePlan: {CreateUsagePlan: PER_API, Quota: {Limit: 5, Offset: x}}}", "quota.offset"),
+        ("Auth: {UsagePlan: {CreateUsagePlan: PER_API, Throttle: {RateLimit: fast}}}", "throttle.rate"),
+        ("Auth: {UsagePlan: {CreateUsagePlan: PER_API, Throttle: {BurstLimit: -2}}}", "throttle.burst"),
+        ("CanarySetting: {PercentTraffic: most}", "canary.percent"),
+        ("MethodSettings: [{HttpMethod: GET, ResourcePath: /a, ThrottlingRateLimit: x}]", "rate"),
+    ],
+)
+def test_a_text_in_place_of_a_number_is_an_error_with_its_line(tmp_path, given, path):
+    file = tmp_path / "template.yaml"
+    file.write_text(REST % (given, "", "Auth: {ApiKeyRequired: true}", "", ""))
+    with pytest.raises(ConfigurationError, match=rf"template.yaml:[1-9]\d*: .*{re.escape(path)}: expected "):
+        Document.read(file, Options())
+
+
+def test_a_disabled_key_is_not_accepted(tmp_path):
+    text = (TEMPLATES / "cfn-rest.yaml").read_text()
+    file = tmp_path / "template.yaml"
+    file.write_text(text.replace("Name: ann, Enabled: true", "Name: ann, Enabled: false"))
+    document = Document.read(file, Options())
+    assert load("cfn-rest.yaml").configuration.api_keys
+    assert not document.configuration.api_keys
+    assert any("disabled" in warning for warning in document.warnings)
+
+
 def test_unknown_parameter_and_wrong_option(tmp_path):
     with pytest.raises(ConfigurationError, match=re.escape("unknown parameter 'Stagee' (did you mean 'Stage'?")):
         load("cfn-rest.yaml", Stagee="v1")

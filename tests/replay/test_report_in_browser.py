@@ -1,9 +1,8 @@
 """The report opened in headless Chromium: the numbers on the page are the report's, and it can be read."""
 
 import pytest
-from selenium import webdriver
+from browsing import contrast, errors, luminance, open_page
 from selenium.webdriver.common.by import By
-from tools import program
 
 from ratelimit.replay import replay_log
 from ratelimit.replay.cli.suggest import main as suggest
@@ -28,31 +27,10 @@ def files(report, made_log, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser():
-    options = webdriver.ChromeOptions()
-    options.binary_location = program("chromium")
-    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage"):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(program("chromedriver")))
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
 def opened(browser, files):
     """Return a function that opens a page in a window of a given width, in light or dark."""
-
-    def open_page(name, width=1200, scheme="light"):
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        browser.get((files / name).as_uri())
-        return browser
-
-    return open_page
+    return lambda name, *window, **scheme: open_page(browser, (files / name).as_uri(), *window, **scheme)
 
 
 def cells(browser, table):
@@ -115,7 +93,7 @@ def test_numbers_addresses_and_times_do_not_wrap(opened, width):
 def test_page_loads_nothing_and_logs_no_errors(opened, name, files):
     browser = opened(name)
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
-    assert [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]] == []
+    assert errors(browser) == []
     content = (files / name).read_text(encoding="utf-8")
     assert "<script" not in content
     assert "http://" not in content and "https://" not in content  # noqa: PT018
@@ -153,18 +131,6 @@ def test_lines_that_coincide_are_distinguishable_and_zero_is_zero(opened, files)
         title = circle.find_element(By.TAG_NAME, "title").get_attribute("textContent")
         at_zero = abs(float(circle.get_attribute("cy")) + 4 - float(zero.get_attribute("y"))) < 0.5
         assert at_zero == title.endswith(": 0 %")
-
-
-def luminance(colour):
-    parts = [int(part) / 255 for part in colour.partition("(")[2].rstrip(")").split(",")[:3]]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one, other):
-    """Compute the contrast as the Web Content Accessibility Guidelines 2.2 define it."""
-    high, low = sorted([luminance(one), luminance(other)], reverse=True)
-    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("name", ["replay.html", "suggest.html"])

@@ -3,7 +3,8 @@
 import asyncio
 
 from ratelimit.serve.config import Document
-from ratelimit.serve.protocol import Connection, Connections
+from ratelimit.serve.connections import Connections
+from ratelimit.serve.protocol import Connection
 from ratelimit.serve.site import Site
 from ratelimit.serve.tables import Tables
 from ratelimit.testing import ManualClock
@@ -80,8 +81,7 @@ class Service:
 
     def connect(self, peer="127.0.0.1"):
         connection = Connection(self.connections)
-        connection.transport = Transport((peer, 1) if peer else "")
-        connection.connection_made(connection.transport)
+        connection.connection_made(Transport((peer, 1) if peer else ""))
         return connection
 
     def ask(self, target, peer="127.0.0.1", method="GET", **headers):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratelimit import CorruptTable, FixedWindow, SlidingLog, Table, TokenBucket
-from ratelimit._engine.constants import PAGE_BYTES
+from ratelimit._engine.constants import LAYOUT, PAGE_BYTES
 
 HERE = Path(__file__).parent
 
@@ -38,9 +38,9 @@ def sound(path, algorithm=None):
         (b"SQLite format 3\0" * PAGE_BYTES, "does not begin with"),
         (
             b"RATELIMT\1\0\0\0" + bytes(2 * PAGE_BYTES),
-            "has layout 1; this version of ratelimit reads 3; use another file",
+            f"has layout 1; this version of ratelimit reads {LAYOUT}; use another file",
         ),
-        (b"RATELIMT\3\0\0\0" + bytes(2 * PAGE_BYTES), "the checksum of its metadata is wrong"),
+        (b"RATELIMT" + LAYOUT.to_bytes(4, "little") + bytes(2 * PAGE_BYTES), "the checksum of its metadata is wrong"),
     ],
 )
 def test_rejects_foreign_files_without_changing_them(path, content, message):

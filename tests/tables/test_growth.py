@@ -142,6 +142,16 @@ def test_after_a_flood_the_few_keys_that_stay_are_in_the_lowest_level_again():
     assert limiter.claim_count - claims < 100 * len(few) // 20
 
 
+def test_the_levels_are_as_documented():
+    """Each further level has as many slots as all below it; the last has the rest."""
+    limiter = TokenBucket("1/day", max_keys=150_000)
+    limiter.allow_many(np.arange(150_000))
+    starts, sizes, windows = zip(*limiter._levels(), strict=True)
+    assert sizes == (15_360, 15_360, 30_720, 61_440, 101_864)
+    assert starts == (0, 15_360, 30_720, 61_440, 122_880)
+    assert set(windows) == {256}
+
+
 def test_keys_that_are_fresh_at_once_do_not_make_a_table_grow():
     limiter = FixedWindow("1/second", clock=ManualClock(START))
     for turn in range(100):

@@ -10,6 +10,7 @@ from waiting import PATIENCE
 
 from ratelimit import FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, Table, TokenBucket, parse
 from ratelimit._cli.table import main
+from ratelimit._engine.constants import LAYOUT
 from ratelimit._storage.memory import SHARED_PREFIX
 
 fork = multiprocessing.get_context("fork")
@@ -94,7 +95,7 @@ def test_the_same_kind_twice_has_two_tables(place):
 
 def test_the_shared_name_has_the_version_of_the_layout(shared_name):
     """Old and new versions of the library run side by side."""
-    assert SHARED_PREFIX == "ratelimit-3."
+    assert f"ratelimit-{LAYOUT}." == SHARED_PREFIX
     assert Table.shared(shared_name).path.name == SHARED_PREFIX + shared_name
 
 

@@ -2,8 +2,10 @@
 
 - `address.py` turns a URL or a client into connections.
 - `breaker.py` answers at once while the engine is away.
+- `options.py` reads the arguments of a table, and holds its counters.
 - `engine.py` is what limiters ask: decide groups of requests, in one round trip, within one deadline.
 - `turns.py` asks for everything that one turn of an event loop wants in one call.
+- `cluster.py` is several engines as one, each with some of the keys.
 - `storage.py` keeps the table's metadata in the engine.
 - `scripts` is the decision itself, in Lua.
 """

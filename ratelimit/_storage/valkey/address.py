@@ -113,6 +113,25 @@ class Watched(Address):
         return f"{self.library.__name__}+sentinel://{hosts}/{self._service}"
 
 
+class Clustered(Address):
+    """A cluster. Each of its servers has an address of its own.
+
+    Attributes:
+        seeds: the servers that are asked first.
+    """
+
+    def __init__(self, library: Any, settings: dict[str, Any], kind: str, seeds: list[tuple[str, int]]) -> None:
+        super().__init__(library, settings, kind)
+        self.seeds = seeds
+
+    def server(self, node: tuple[str, int]) -> Server:
+        """Return the address of one server."""
+        return Server(self.library, self._settings | {"host": node[0], "port": node[1]}, self._kind)
+
+    def __str__(self) -> str:
+        return f"{self.library.__name__}+cluster://{','.join(f'{host}:{port}' for host, port in self.seeds)}"
+
+
 def address_of(given: Any) -> Address:
     """Return the address of a URL or of a client.
 
@@ -127,11 +146,9 @@ def _of_url(url: str) -> Address:
     parts = urlsplit(url)
     scheme, _, topology = parts.scheme.partition("+")
     if scheme not in SCHEMES:
-        raise ValueError(f"url: {unknown('scheme', parts.scheme, SCHEMES)}, got {shortened(_without_password(url))}")
-    if topology == "cluster":
-        raise ValueError("url: expected a single server or +sentinel, got +cluster, which is not supported yet")
-    if topology not in ("", "sentinel"):
-        raise ValueError(f"url: {unknown('topology', topology, ['sentinel'])}")
+        raise ValueError(f"url: {unknown('scheme', parts.scheme, SCHEMES)}, got {shortened(without_password(url))}")
+    if topology not in ("", "sentinel", "cluster"):
+        raise ValueError(f"url: {unknown('topology', topology, ['sentinel', 'cluster'])}")
     library = _library("valkey", "redis")
     settings: dict[str, Any] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
@@ -142,6 +159,10 @@ def _of_url(url: str) -> Address:
     settings |= {"username": user, "password": password}
     folders = [unquote(part) for part in parts.path.split("/") if part]
     kind = "SSLConnection" if scheme.endswith("s") and scheme != "redis" else "Connection"
+    if topology == "cluster":
+        if folders not in ([], ["0"]):
+            raise ValueError(f"url: expected no database but 0 in a cluster, got {parts.path!r}")
+        return Clustered(library, settings, kind, _hosts(where, 6379))
     if topology:
         return _sentinel(library, settings, kind, where, folders)
     if len(folders) > 1 or (folders and not folders[0].isdecimal()):
@@ -180,7 +201,7 @@ def _hosts(where: str, default_port: int) -> list[tuple[str, int]]:
     return found
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     before, at, after = url.rpartition("@")
     return f"{before.partition('://')[0]}://...@{after}" if at else url
 
@@ -196,16 +217,22 @@ def _library(*names: str) -> Any:
 
 def _of_client(client: Any) -> Address:
     name = type(client).__module__.partition(".")[0]
+    manager: Any = getattr(client, "nodes_manager", None)
+    if name in ("valkey", "redis") and manager is not None:
+        seeds = [(node.host, node.port) for node in client.get_nodes()]
+        settings = {key: value for key, value in manager.connection_kwargs.items() if _is_ours(key, value)}
+        is_tls = "SSL" in getattr(manager.connection_pool_class, "__name__", "") or manager.connection_kwargs.get("ssl")
+        return Clustered(_library(name), settings, "SSLConnection" if is_tls else "Connection", seeds)
     pool: Any = getattr(client, "connection_pool", None)
     kind = getattr(getattr(pool, "connection_class", None), "__name__", "")
     if name not in ("valkey", "redis") or kind not in ("Connection", "SSLConnection", "UnixDomainSocketConnection"):
         raise TypeError(
-            "url: expected a URL such as 'valkey://host:6379/0', or a client valkey.Valkey or redis.Redis of one "
-            f"server, got {client!r}"
+            "url: expected a URL such as 'valkey://host:6379/0', or a client of valkey-py or redis-py of one server or "
+            f"a cluster, got {client!r}"
         )
-    settings = {
-        key: value
-        for key, value in pool.connection_kwargs.items()
-        if key in _SETTINGS or (key.startswith("ssl_") and value is not None)
-    }
+    settings = {key: value for key, value in pool.connection_kwargs.items() if _is_ours(key, value)}
     return Server(_library(name), settings, kind)
+
+
+def _is_ours(key: str, value: Any) -> bool:
+    return key in _SETTINGS or (key.startswith("ssl_") and value is not None)

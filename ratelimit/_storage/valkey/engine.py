@@ -8,23 +8,23 @@ import os
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from ...errors import TableFull, TableUnreachable
-from .address import Address, address_of
+from .address import Address
 from .breaker import Breaker
 
 MOST_KEYS = 128  # of one call of the script
 MOST_IDLE = 64  # connections that are kept
+SCANNED = 1_000  # keys at which an engine looks at once
 
 Command = tuple[Any, ...]
 Label = tuple[bytes, Callable[[bytes | None], None]]  # a key that is read along, and what to do with its value
 
-_engines: "weakref.WeakValueDictionary[tuple[str, float], Engine]" = weakref.WeakValueDictionary()
-_all: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+_all: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 class Group(NamedTuple):
@@ -49,6 +49,8 @@ class Engine:
     Thread-safety: every method may be called from any thread; each takes a connection of its own.
     """
 
+    turns_class: Any = None  # the asyncio side, which turns.py sets
+
     def __init__(self, address: Address, timeout: float) -> None:
         self.address = address
         self.timeout = timeout
@@ -59,19 +61,14 @@ class Engine:
         self._idle: deque[Any] = deque(maxlen=MOST_IDLE)
         errors = address.exceptions
         # The engine refused these before it executed anything.
-        self._refusals = errors.ReadOnlyError, errors.BusyLoadingError
+        self.refusals = errors.ReadOnlyError, errors.BusyLoadingError
+        self.replies = errors.ResponseError, errors.BusyLoadingError  # replies that the clients raise as errors
         self.failures = errors.ConnectionError, errors.TimeoutError, OSError, EOFError
-        _all.add(self)
+        register(self)
 
-    @classmethod
-    def of(cls, given: Any, timeout: float) -> "Engine":
-        """Return the engine at a URL or of a client; the same one for the same URL."""
-        if not isinstance(given, str):
-            return cls(address_of(given), timeout)
-        engine = _engines.get((given, timeout))
-        if engine is None:
-            engine = _engines[given, timeout] = cls(address_of(given), timeout)
-        return engine
+    def slot_of(self, key: bytes) -> int:
+        """Return the slot of a key. A script decides keys of one slot; on a single server all have the same."""
+        return 0
 
     def ask(self, groups: Sequence[Group], labels: Sequence[Label] = ()) -> list[bytes]:
         """Decide the groups in order; return the reply to each.
@@ -87,21 +84,75 @@ class Engine:
         return replies
 
     def run(self, commands: list[Command], labels: Sequence[Label] = ()) -> list[Any]:
-        """Send commands in one write, and return their replies."""
+        """Send commands in one write, and return their replies.
+
+        Raises: as for `ask`.
+        """
+        deadline = time.monotonic() + self.timeout
+        sent = [*commands, *(("GET", key) for key, _ in labels)]
+        replies = self.receive(self.send(sent, deadline), sent, deadline)
+        if isinstance(replies[0], self.refusals):
+            self.address.has_moved()
+            replies = self.receive(self.send(sent, deadline), sent, deadline)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise self.problem(reply) from reply
+        for (_, use), reply in zip(labels, replies[len(commands) :], strict=True):
+            use(reply)
+        return replies[: len(commands)]
+
+    def send(self, commands: list[Command], deadline: float) -> Any:
+        """Send commands in one write; return the connection on which `receive` gets the replies."""
         if self.breaker.is_open:
             raise TableUnreachable(f"{self.address} does not answer")
-        deadline = time.monotonic() + self.timeout
+        connection = None
         try:
-            replies = self._run(commands, labels, deadline)
-        except self.failures as error:
-            self.unanswered += 1
-            self.address.has_moved()
-            self.breaker.failed(error)
-            raise TableUnreachable(f"{self.address}: {error}") from error
-        except self.address.error as error:
-            raise self.problem(error) from error
+            connection = self._connection(deadline)
+            self._write(connection, commands)
+        except BaseException as error:
+            self._give_up(connection, error)
+        return connection
+
+    def receive(self, connection: Any, commands: list[Command], deadline: float) -> list[Any]:
+        """Return the replies, of which some may be errors of the engine's: see `problem`."""
+        errors = self.address.exceptions
+        try:
+            replies = self._read(connection, len(commands), deadline)
+            for i, reply in enumerate(replies):
+                if isinstance(reply, errors.NoScriptError):  # the engine does not have the script, so it did not run it
+                    self._write(connection, [with_script(commands[i])])
+                    [replies[i]] = self._read(connection, 1, deadline)
+        except BaseException as error:
+            self._give_up(connection, error)
         self.breaker.succeeded()
+        if isinstance(replies[0], self.refusals):
+            connection.disconnect()
+        else:
+            self._idle.append(connection)
         return replies
+
+    def _give_up(self, connection: Any, error: BaseException) -> NoReturn:
+        if connection is not None:
+            connection.disconnect()
+        if isinstance(error, self.failures):
+            raise self.failed(error) from error
+        if isinstance(error, self.address.error):
+            raise self.problem(error) from error
+        raise error
+
+    def failed(self, error: Exception) -> TableUnreachable:
+        """Note that the engine did not answer, and return the error for it."""
+        self.unanswered += 1
+        self.address.has_moved()
+        self.breaker.failed(error)
+        return TableUnreachable(f"{self.address}: {error}")
+
+    def scan(self, pattern: bytes) -> Iterator[list[bytes]]:
+        """Go through the keys that match a pattern; the engine looks at all its keys for that, some at a time."""
+        cursor: bytes | None = None
+        while cursor != b"0":
+            cursor, keys = self.run([("SCAN", cursor or b"0", "MATCH", pattern, "COUNT", SCANNED)])[0]
+            yield keys
 
     def problem(self, error: Exception) -> Exception:
         """Return the error for an error that the engine replied."""
@@ -109,53 +160,22 @@ class Engine:
             return TableFull(f"{self.address} has no memory left (its maxmemory): {error}")
         return TableUnreachable(f"{self.address}: {error}")
 
-    def _run(self, commands: list[Command], labels: Sequence[Label], deadline: float) -> list[Any]:
-        connection = self._connection(deadline)
-        try:
-            try:
-                return self._exchange(connection, commands, labels, deadline)
-            except self._refusals:
-                connection.disconnect()
-                self.address.has_moved()
-                connection = self._connection(deadline)
-                return self._exchange(connection, commands, labels, deadline)
-        except BaseException:
-            connection.disconnect()
-            connection = None
-            raise
-        finally:
-            if connection is not None:
-                self._idle.append(connection)
-
-    def _exchange(
-        self, connection: Any, commands: list[Command], labels: Sequence[Label], deadline: float
-    ) -> list[Any]:
-        sent = [*commands, *(("GET", key) for key, _ in labels)]
-        replies = self._send(connection, sent, deadline)
-        again = [i for i, reply in enumerate(replies) if isinstance(reply, self.address.exceptions.NoScriptError)]
-        for i in again:  # the engine does not have the script, so it did not run it
-            replies[i] = self._send(connection, [with_script(sent[i])], deadline)[0]
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        for (_, use), reply in zip(labels, replies[len(commands) :], strict=True):
-            use(reply)
-        return replies[: len(commands)]
-
-    def _send(self, connection: Any, commands: list[Command], deadline: float) -> list[Any]:
+    def _write(self, connection: Any, commands: list[Command]) -> None:
         self.trips += 1
         if len(commands) == 1:
             connection.send_packed_command(connection.pack_command(*commands[0]), check_health=False)
         else:
             connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+
+    def _read(self, connection: Any, count: int, deadline: float) -> list[Any]:
         replies = []
-        for _ in commands:
+        for _ in range(count):
             # A reply that is already there is used, however late.
             if not connection.can_read(max(0.0, deadline - time.monotonic())):
                 raise self.address.exceptions.TimeoutError(f"no reply within {self.timeout} s")
             try:
                 replies.append(connection.read_response())
-            except self.address.exceptions.ResponseError as error:
+            except self.replies as error:
                 replies.append(error)
         return replies
 
@@ -202,14 +222,14 @@ def with_script(command: Command) -> Command:
     return "EVAL", script()[0], *command[2:]
 
 
-def parts_of(groups: Sequence[Group]) -> list[Sequence[Group]]:
-    """Split groups into calls of at most MOST_KEYS keys."""
-    if sum(len(group.keys) for group in groups) <= MOST_KEYS:
+def parts_of(groups: Sequence[Group], most_keys: int = MOST_KEYS) -> list[Sequence[Group]]:
+    """Split groups into calls of at most so many keys."""
+    if sum(len(group.keys) for group in groups) <= most_keys:
         return [groups]
     parts: list[Sequence[Group]] = []
     begin = count = 0
     for i, group in enumerate(groups):
-        if count + len(group.keys) > MOST_KEYS:
+        if count + len(group.keys) > most_keys:
             parts.append(groups[begin:i])
             begin, count = i, 0
         count += len(group.keys)
@@ -230,6 +250,11 @@ def split(groups: Sequence[Group], reply: bytes) -> list[bytes]:
         replies.append(moment + reply[at:end])
         at = end
     return replies
+
+
+def register(engine: Any) -> None:
+    """Call `after_fork` of an engine in each child process."""
+    _all.add(engine)
 
 
 def _after_fork() -> None:

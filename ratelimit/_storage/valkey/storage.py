@@ -5,17 +5,20 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from ..._engine.constants import HEADER_OFFSET
 from ...errors import CorruptTable, TableUnreachable
 from ..memory import Bytes, ProcessMemory, Storage
 from ..metadata import _METADATA, QUOTAS, TableMetadata, bytes_for, changed_word, entry_values
-from .engine import Engine, Label
+from .cluster import engine_of
+from .engine import Label
+from .options import Options, Traffic
 from .revision import read_revision, write_revision
 
 FOLLOW_EVERY = 1.0  # seconds between two looks at the label, which go along with decisions
-_REVISION = struct.Struct("<Q")
+_PREFIX, _LABEL = b"rl:", b":label"
+_HEAD = struct.Struct("<QQ")  # of a label: the revision, and the length of leases in microseconds
 _REPLACE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
@@ -26,17 +29,6 @@ T = TypeVar("T")
 _EXACT_POLICIES = "noeviction", "volatile-ttl"
 
 
-class Options(NamedTuple):
-    """The arguments of `Table.valkey`."""
-
-    given: Any  # the URL or the client
-    name: str
-    timeout: float
-    unreachable: str
-    hosts: int | None
-    remember: float
-
-
 class ValkeyStorage(Storage):
     """A table in an engine.
 
@@ -44,15 +36,17 @@ class ValkeyStorage(Storage):
         engine: the server.
         options: those of the table.
         prefix: of all its keys.
+        lease_us: the length of leases in microseconds, 0 without; once it is open that of the table.
     """
 
     is_remote = True
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.engine = Engine.of(options.given, options.timeout)
-        self.prefix = f"rl:{options.name}:".encode()
-        self.label = self.prefix + b"label"
+        self.engine: Any = engine_of(options.given, options.timeout)
+        self.prefix = _PREFIX + f"{options.name}:".encode()
+        self.label = self.prefix + _LABEL[1:]
+        self.lease_us = round((options.lease or 0) * 1e6)
         self._memory: Bytes | None = None
         self._lock = threading.RLock()  # of changes, which may contain changes
         self._is_publishing = False
@@ -60,6 +54,8 @@ class ValkeyStorage(Storage):
         self._look_at = 0.0
         self._offset_ns: int | None = None
         self._checked_policy = False
+        self.remembered = 0  # refusals without a request
+        self.fallbacks = 0  # decisions without the engine
 
     # --- Storage
 
@@ -67,31 +63,36 @@ class ValkeyStorage(Storage):
         label = self.engine.run([("GET", self.label)])[0]
         if label is None:
             raise FileNotFoundError(f"{self!r} does not exist")
-        return self._installed(label)
+        return self._installed(label, as_made=True)
 
     def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
         made = ProcessMemory().open_or_create(size, initialize)
         self._check_policy()
         while True:
             label = self.engine.run([("GET", self.label)])[0]
-            if label is None and not self.engine.run([("SET", self.label, _label_of(made), "NX")])[0]:
+            if label is None and not self.engine.run([("SET", self.label, self._label_of(made), "NX")])[0]:
                 continue  # another process was faster
-            return self._installed(_label_of(made) if label is None else label)
+            return self._installed(self._label_of(made) if label is None else label)
 
-    def _installed(self, label: bytes) -> Bytes:
+    def _installed(self, label: bytes, as_made: bool = False) -> Bytes:
         page = self._page(label)
+        lease_us = _HEAD.unpack_from(label)[1]
+        if lease_us != self.lease_us and not as_made:  # one for all hosts: what each may spend depends on it
+            made = lease_us / 1e6 or None
+            raise ValueError(f"{self!r}: expected lease={made!r}, with which it was made, got {self.options.lease!r}")
+        self.lease_us = lease_us
         row = page[: _METADATA.itemsize].view(_METADATA)[0]
         size = bytes_for(int(row["max_keys"]) % 2**20, int(row["capacity"]) % 2**20)
         self._memory = ProcessMemory().open_or_create(size, lambda memory: None)
         self._memory[: len(page)] = page
-        write_revision(self._memory, _REVISION.unpack_from(label)[0])
+        write_revision(self._memory, _HEAD.unpack_from(label)[0])
         self._look_at = time.monotonic() + FOLLOW_EVERY
         self._opened = self._copy()
         return self._memory
 
     def _page(self, label: bytes) -> Bytes:
         page: Bytes = ProcessMemory().open_or_create(HEADER_OFFSET, lambda memory: None)
-        body = label[_REVISION.size :]
+        body = label[_HEAD.size :]
         if not _METADATA.itemsize <= len(body) <= HEADER_OFFSET:
             raise CorruptTable(f"{self!r}: the key {self.label!r} is not the label of a ratelimit table")
         page.data[: len(body)] = body
@@ -131,13 +132,16 @@ class ValkeyStorage(Storage):
 
     def _copy(self) -> bytes:
         assert self._memory is not None
-        return _label_of(self._memory)
+        return self._label_of(self._memory)
+
+    def _label_of(self, memory: Bytes) -> bytes:
+        return _HEAD.pack(read_revision(memory), self.lease_us) + memory[: _METADATA.itemsize].tobytes()
 
     def _set_time(self, before: bytes) -> None:
         """Give a change of the quota the engine's time."""
         assert self._memory is not None
         revision = read_revision(self._memory)
-        if revision == _REVISION.unpack_from(before)[0]:
+        if revision == _HEAD.unpack_from(before)[0]:
             return
         metadata = TableMetadata(self._memory, repr(self))
         _, counts = metadata.change(revision)
@@ -148,9 +152,22 @@ class ValkeyStorage(Storage):
         entry["value"] = entry_values(revision, quota, changed, previous)
 
     def remove(self) -> None:
-        """Remove the label. Its keys expire by themselves."""
+        """Remove the label and all keys. A process that still uses the table makes it again."""
         if not self.engine.run([("DEL", self.label)])[0]:
             raise FileNotFoundError(f"{self!r} does not exist")
+        for keys in self.engine.scan(self.prefix + b"*"):
+            if keys:
+                self.engine.run([("UNLINK", key) for key in keys])
+
+    def count_keys(self) -> int:
+        """Return how many keys are kept: those that are live, and those that were until a second ago."""
+        return len({key for keys in self.engine.scan(self.prefix + b"{*") for key in keys})
+
+    @staticmethod
+    def names_on(engine: Any) -> list[str]:
+        """Return the names of the tables on an engine."""
+        found = {key for keys in engine.scan(_PREFIX + b"*" + _LABEL) for key in keys}
+        return sorted(key[len(_PREFIX) : -len(_LABEL)].decode() for key in found if b"{" not in key)
 
     def __repr__(self) -> str:
         return f"Table.valkey('{self.engine.address}', name={self.options.name!r})"
@@ -162,6 +179,14 @@ class ValkeyStorage(Storage):
 
     def __setstate__(self, options: Options) -> None:
         self.__init__(options)  # type: ignore[misc]
+
+    def traffic(self) -> Traffic:
+        """Return what this process asked of the engine, and what it did not have to ask."""
+        engine = self.engine
+        breaker = engine.breaker
+        return Traffic(
+            engine.trips, engine.unanswered, self.remembered, self.fallbacks, breaker.is_open, breaker.opened_count
+        )
 
     # --- for the limiters
 
@@ -183,16 +208,16 @@ class ValkeyStorage(Storage):
         if memory is None:
             return
         if label is None:  # the engine lost its data, or the table was removed
-            self.engine.run([("SET", self.label, _label_of(memory), "NX")])
-        elif label != _label_of(memory):
+            self.engine.run([("SET", self.label, self._label_of(memory), "NX")])
+        elif label != self._label_of(memory):
             page = self._page(label)
-            current = memory[: _METADATA.itemsize].view(_METADATA)[0]
-            if page[: _METADATA.itemsize].view(_METADATA)[0]["checksum"] != current["checksum"]:
+            made, current = (part[: _METADATA.itemsize].view(_METADATA)[0]["checksum"] for part in (page, memory))
+            if made != current or _HEAD.unpack_from(label)[1] != self.lease_us:
                 raise CorruptTable(
                     f"{self!r} was removed, and made again with other properties; make the limiter again"
                 )
             memory[: len(page)] = page
-            write_revision(memory, _REVISION.unpack_from(label)[0])
+            write_revision(memory, _HEAD.unpack_from(label)[0])
 
     def clock_ns(self) -> int:
         """Return the engine's time as far as this process knows it: never ahead of it, unless that goes back."""
@@ -216,11 +241,8 @@ class ValkeyStorage(Storage):
         """Remember the engine's time in a reply that has just arrived."""
         self._offset_ns = now_ns - time.monotonic_ns()
 
-    def _check_policy(self) -> None:
-        """Warn of an engine that evicts keys that are in use: they would get a second quota."""
-        if self._checked_policy:
-            return
-        self._checked_policy = True
+    def policy(self) -> str | None:
+        """Return what the engine does when its memory is full; None if it does not tell, as many services."""
         try:
             policy, most = (
                 dict(zip(reply[::2], reply[1::2], strict=True))[name]
@@ -231,14 +253,18 @@ class ValkeyStorage(Storage):
                 )
             )
         except (TableUnreachable, KeyError, TypeError):
-            return  # services often forbid CONFIG
-        if int(most) and policy.decode() not in _EXACT_POLICIES:
+            return None
+        return str(policy.decode()) if int(most) else "noeviction"
+
+    def _check_policy(self) -> None:
+        """Warn of an engine that evicts keys that are in use: they would get a second quota."""
+        if self._checked_policy:
+            return
+        self._checked_policy = True
+        policy = self.policy()
+        if policy is not None and policy not in _EXACT_POLICIES:
             warnings.warn(
-                f"{self!r}: the engine's maxmemory-policy is {policy.decode()}, which evicts keys in use and so gives "
+                f"{self!r}: the engine's maxmemory-policy is {policy}, which evicts keys in use and so gives "
                 f"them a second quota; set it to {' or '.join(_EXACT_POLICIES)}",
                 stacklevel=2,
             )
-
-
-def _label_of(memory: Bytes) -> bytes:
-    return _REVISION.pack(read_revision(memory)) + memory[: _METADATA.itemsize].tobytes()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...errors import TableUnreachable
-from .engine import MOST_IDLE, Command, Engine, Group, Label, decide, parts_of, split, with_script
+from .engine import MOST_IDLE, MOST_KEYS, Command, Engine, Group, Label, decide, parts_of, split, with_script
 
 _TURNS = 4  # of the event loop, in which a reply that has arrived reaches its reader
 
@@ -23,7 +23,9 @@ class Question(NamedTuple):
 class Turns:
     """The questions of one event loop."""
 
-    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+    most_keys = MOST_KEYS  # of one call
+
+    def __init__(self, engine: Any, loop: asyncio.AbstractEventLoop) -> None:
         self._engine = engine
         self._loop = loop
         self._waiting: list[Question] = []
@@ -32,7 +34,7 @@ class Turns:
 
     async def ask(self, groups: Sequence[Group], labels: Sequence[Label] = ()) -> list[bytes]:
         """Decide the groups in order, as Engine.ask does; what others ask in the same turn goes along."""
-        parts = parts_of(groups)
+        parts = parts_of(groups, self.most_keys)
         if len(parts) > 1:
             replies: list[bytes] = []
             for part in parts:
@@ -51,7 +53,7 @@ class Turns:
 
     def _flush(self) -> None:
         questions, self._waiting = self._waiting, []
-        for part in parts_of([Group([key for g in q.groups for key in g.keys], []) for q in questions]):
+        for part in parts_of([Group([key for g in q.groups for key in g.keys], []) for q in questions], self.most_keys):
             call = self._loop.create_task(self._call(questions[: len(part)]))
             questions = questions[len(part) :]
             self._calls.add(call)  # the event loop itself keeps weak references only
@@ -61,7 +63,7 @@ class Turns:
         groups = [group for question in questions for group in question.groups]
         labels = {key: (key, use) for question in questions for key, use in question.labels}
         try:
-            replies = split(groups, await self._run(decide(groups), list(labels.values())))
+            replies = await self.decide(groups, list(labels.values()))
         except BaseException as error:
             for question in questions:
                 if not question.replies.done():
@@ -76,12 +78,31 @@ class Turns:
                 question.replies.set_result(replies[begin:end])
             begin = end
 
-    async def _run(self, command: Command, labels: list[Label]) -> Any:
+    async def decide(self, groups: list[Group], labels: list[Label]) -> list[Any]:
+        """Decide groups in one call of the script; return the reply to each."""
+        engine = self._engine
+        commands = [decide(groups), *(("GET", key) for key, _ in labels)]
+        replies = await self.exchange(commands)
+        if isinstance(replies[0], engine.refusals):
+            engine.address.has_moved()
+            replies = await self.exchange(commands)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise engine.problem(reply) from reply
+        for (_, use), reply in zip(labels, replies[1:], strict=True):
+            use(reply)
+        return split(groups, replies[0])
+
+    async def exchange(self, commands: list[Command]) -> list[Any]:
+        """Send commands in one write; return the replies, of which some may be errors of the engine's.
+
+        Raises:
+            TableUnreachable: the engine did not answer in time.
+        """
         engine = self._engine
         if engine.breaker.is_open:
             raise TableUnreachable(f"{engine.address} does not answer")
-        errors = engine.address.exceptions
-        exchange = self._loop.create_task(self._exchange([command], labels))
+        exchange = self._loop.create_task(self._exchange(commands))
         try:
             await asyncio.wait({exchange}, timeout=engine.timeout)
             for _ in range(_TURNS):  # a busy event loop is not an outage: a reply that is there is used however late
@@ -89,46 +110,33 @@ class Turns:
                     await asyncio.sleep(0)
             if not exchange.done():
                 exchange.cancel()
-                raise errors.TimeoutError(f"no reply within {engine.timeout} s")
-            reply = exchange.result()[0]
+                raise engine.address.exceptions.TimeoutError(f"no reply within {engine.timeout} s")
+            replies = exchange.result()
         except engine.failures as error:
-            engine.unanswered += 1
-            engine.address.has_moved()
-            engine.breaker.failed(error)
-            raise TableUnreachable(f"{engine.address}: {error}") from error
+            raise engine.failed(error) from error
         except engine.address.error as error:
             raise engine.problem(error) from error
         except asyncio.CancelledError:
             exchange.cancel()
             raise
         engine.breaker.succeeded()
-        return reply
+        return replies
 
-    async def _exchange(self, commands: list[Command], labels: list[Label]) -> list[Any]:
+    async def _exchange(self, commands: list[Command]) -> list[Any]:
         engine, errors = self._engine, self._engine.address.exceptions
-        sent = [*commands, *(("GET", key) for key, _ in labels)]
         connection = await self._connection()
         try:
-            try:
-                replies = await self._send(connection, sent)
-            except errors.BusyLoadingError as error:  # it is raised instead of returned
-                replies = [error]
-            if isinstance(replies[0], errors.NoScriptError):
-                replies[0] = (await self._send(connection, [with_script(sent[0])]))[0]
-            elif isinstance(replies[0], (errors.ReadOnlyError, errors.BusyLoadingError)):
-                engine.address.has_moved()
-                await _close(connection)
-                connection = await engine.address.connect_async(engine.timeout)
-                replies = await self._send(connection, sent)
+            replies = await self._send(connection, commands)
+            for i, reply in enumerate(replies):
+                if isinstance(reply, errors.NoScriptError):
+                    [replies[i]] = await self._send(connection, [with_script(commands[i])])
         except BaseException:
             await _close(connection)
             raise
-        self._idle.append(connection)
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise reply
-        for (_, use), reply in zip(labels, replies[len(commands) :], strict=True):
-            use(reply)
+        if isinstance(replies[0], engine.refusals):
+            await _close(connection)
+        else:
+            self._idle.append(connection)
         return replies
 
     async def _send(self, connection: Any, commands: list[Command]) -> list[Any]:
@@ -139,7 +147,7 @@ class Turns:
         for _ in commands:
             try:
                 replies.append(await connection.read_response())
-            except self._engine.address.exceptions.ResponseError as error:
+            except self._engine.replies as error:
                 replies.append(error)
         return replies
 
@@ -160,12 +168,15 @@ async def _close(connection: Any) -> None:
         await connection.disconnect(nowait=True)
 
 
-def turns_of(engine: Engine) -> Turns:
+def turns_of(engine: Any) -> Turns:
     """Return the running event loop's side of an engine."""
     loop = asyncio.get_running_loop()
     turns: Turns | None = engine.turns.get(loop)
     if turns is None:
         for other in [other for other in engine.turns if other.is_closed()]:
             engine.turns.pop(other).drop()
-        turns = engine.turns[loop] = Turns(engine, loop)
+        turns = engine.turns[loop] = engine.turns_class(engine, loop)
     return turns
+
+
+Engine.turns_class = Turns

@@ -1,11 +1,11 @@
 """The conditions under which a client may use a route."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..._addresses import Networks
 from ..exchange import Caller, Exchange
 from ..http.errors import Refusal
+from ..throttling.stage_keys import StageKeys
 from .authorizers import Authorizer
 
 
@@ -16,21 +16,22 @@ class Guard:
     Args:
         allow, deny: networks; with `allow`, other addresses are refused.
         authorizer: asked next.
-        keys: the names of the API keys that are accepted, by value; None where no key is required.
+        keys: the API keys that are accepted; None where no key is required.
         scopes: of which a JSON Web Token must have one; empty for any.
     """
 
     allow: Networks
     deny: Networks
     authorizer: Authorizer | None
-    keys: Mapping[str, str] | None
+    keys: StageKeys | None
     scopes: frozenset[str] = frozenset()
 
     def check_address(self, client: str) -> None:
         """Refuse a client by its address; one without an address is in every list of `deny`."""
-        denied = self.deny and (not client or client in self.deny)  # an unknown address might be any
-        if denied or (self.allow and client not in self.allow):
-            raise Refusal("ACCESS_DENIED", "by its address")
+        if self.deny and (not client or client in self.deny):  # an unknown address might be any
+            raise Refusal("ACCESS_DENIED", "its address is in deny" if client else "its address is not known")
+        if self.allow and client not in self.allow:
+            raise Refusal("ACCESS_DENIED", "its address is not in allow")
 
     async def identify(self, exchange: Exchange) -> Caller:
         """Return the client by its credentials; raise a Refusal if it may not use the route."""
@@ -44,7 +45,4 @@ class Guard:
             value = answer.get("usageIdentifierKey") or value
         if self.keys is None:
             return Caller(authorizer=context or {})
-        name = self.keys.get(value or "")
-        if name is None:
-            raise Refusal("INVALID_API_KEY", "no key of a plan for this stage")
-        return Caller(name, context or {})
+        return Caller(self.keys.find(value), context or {})

@@ -1,7 +1,8 @@
 """The pages below the operator's path, and `@connections`, as an integration for operators."""
 
 import json
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date, timedelta
 from importlib.resources import files
 from typing import Any
@@ -20,9 +21,11 @@ from ..throttling.limiters import Limiters
 from ..throttling.usage_plan import UsagePlan
 from .status import status
 
+log = logging.getLogger("ratelimit.gateway")
 JSON, HTML = b"application/json", b"text/html; charset=utf-8"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")  # sent without asking first
 ERROR_TYPES = {410: b"GoneException", 413: b"PayloadTooLargeException"}
+ROUTINE = ("status.json", "metrics", "health", "health/ready", "health/live")  # programs ask for them all the time
 MAX_ORDER = 65_536  # bytes
 MAX_MESSAGE = 2**20  # bytes for a WebSocket client
 POLICY = (
@@ -53,6 +56,9 @@ class Pages:
             ("GET", ""): self._page,
             ("GET", "status.json"): self._status,
             ("GET", "metrics"): self._metrics,
+            ("GET", "health"): self._ready,
+            ("GET", "health/ready"): self._ready,
+            ("GET", "health/live"): self._live,
             ("GET", "usage"): self._usage,
             ("POST", "usage"): self._adjust,
         }
@@ -70,6 +76,7 @@ class Pages:
             raise Refusal("RESOURCE_NOT_FOUND", "no such page")
         if method == "POST" and content_type(exchange.request) != "application/json":
             return reply(415, {"message": "the body must be application/json"})
+        exchange.outcome.is_routine = name in ROUTINE
         try:
             return await page(exchange)
         except (ValueError, TypeError, LookupError, OverflowError, TableFull) as error:
@@ -95,21 +102,40 @@ class Pages:
         return Response(200, reply(200, page, HTML).headers + headers, page)
 
     async def _status(self, exchange: Exchange) -> Response:
-        return reply(200, self.status())
+        return reply(200, self.status(await self._clients.count()))
 
-    def status(self) -> dict[str, Any]:
-        """Return the data of the status page."""
-        return status(self._site, self._limiters.now_ns(), self._started_ns, len(self._clients))
+    def status(self, connections: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """Return the data of the status page.
+
+        Args:
+            connections: the number of WebSockets by stage; by default those of this process.
+        """
+        if connections is None:
+            connections = self._clients.own_count()
+        return status(self._site, self._limiters.now_ns(), self._started_ns, connections)
 
     async def _metrics(self, exchange: Exchange) -> Response:
-        return reply(200, metrics_text(self._site.meters(), self._limiters), CONTENT_TYPE)
+        connections = await self._clients.count()
+        text = metrics_text(self._site.meters(), self._site.backend_meters(), connections, self._limiters)
+        return reply(200, text, CONTENT_TYPE)
+
+    async def _live(self, exchange: Exchange) -> Response:
+        return reply(200, {"status": "live"})
+
+    async def _ready(self, exchange: Exchange) -> Response:
+        try:
+            self._limiters.counters.read("health")
+        except Exception as error:  # whatever it is: no limit can be decided
+            log.error("not ready, the tables cannot be read: %r", error)
+            return reply(503, {"status": "not ready"})
+        return reply(200, {"status": "ready"})
 
     async def _usage(self, exchange: Exchange) -> Response:
         query, today = exchange.request.query, day_of(self._limiters.now_ns())
         plan = self._plan(query["plan"])
         end = date.fromisoformat(query.get("end", str(today)))
         start = date.fromisoformat(query.get("start", str(end - timedelta(6))))
-        keys = [query["key"]] if "key" in query else plan.plan.keys
+        keys = [query["key"]] if "key" in query else plan.keys
         return reply(200, {"plan": plan.name, "values": {key: plan.usage(key, start, end) for key in keys}})
 
     async def _adjust(self, exchange: Exchange) -> Response:

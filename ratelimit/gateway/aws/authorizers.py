@@ -10,7 +10,7 @@ from ..templates.template import Template as Text
 from .draft import ApiDraft, Draft
 from .integrations import is_header, lowered
 from .intrinsics import REGION
-from .template import as_list, as_mapping
+from .template import as_list, as_mapping, as_number
 
 HEADER = "$request.header.Authorization"
 
@@ -27,9 +27,9 @@ def of_function(
     """Return an authorizer that calls a function."""
     sources = [source for one in as_list(identity) if _is_text(draft, source := source_of(str(one)), path)]
     made: dict[str, Any] = {"function": draft.declared(uri, path), "event": event}
-    seconds = ttl if isinstance(ttl, int | float) and not isinstance(ttl, bool) else 300
+    seconds = 300 if ttl is None else as_number(ttl)
     made["identity"] = sources or ([HEADER] if event == "token" else [])
-    made["ttl"] = min(3600, max(0, int(seconds))) if made["identity"] else 0
+    made["ttl"] = seconds if made["identity"] else 0
     if pattern:
         try:
             re.compile(str(pattern))
@@ -145,7 +145,7 @@ def with_cors(api: ApiDraft, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         ours = names.get(name.lower())
         if ours in ("max_age", "allow_credentials"):
-            found[ours] = int(value) if ours == "max_age" else value in (True, "true")
+            found[ours] = as_number(value) if ours == "max_age" else value in (True, "true")
         elif ours:
             found[ours] = [str(one) for one in as_list(value)]
     if found.get("allow_origins"):
@@ -194,6 +194,8 @@ def gateway_responses(draft: Draft, api: ApiDraft, given: Mapping[str, Any], pat
         made = _gateway_response(draft, as_mapping(response), (*path, kind))
         if kind in TYPES or kind in ("DEFAULT_4XX", "DEFAULT_5XX"):
             found[kind] = made
+        else:
+            draft.template.note((*path, kind), f"answers of the kind {kind} do not occur here")
 
 
 def _gateway_response(draft: Draft, given: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -202,12 +204,15 @@ def _gateway_response(draft: Draft, given: Mapping[str, Any], path: Path) -> dic
     status = str(response.get("statusCode") or "")
     if re.fullmatch("[45][0-9][0-9]", status):
         made["status"] = int(status)
+    elif status:
+        draft.template.note(path, f"the status {status} is not used: it is not from 400 to 599")
     parameters = as_mapping(response.get("responseParameters"))
     nested = as_mapping(parameters.get("Headers"))  # SAM's form
     flat = {name.rpartition("header.")[2]: value for name, value in parameters.items() if "header." in name}
     headers = {name: _unquoted(value) for name, value in {**flat, **nested}.items()}
     body = next((str(text) for text in as_mapping(response.get("responseTemplates")).values()), None)
-    headers = {name: text for name, text in headers.items() if is_header(name, text)}
+    for name in [one for one, text in headers.items() if not is_header(one, text)]:
+        draft.template.note(path, f"the header {name!r} with {headers.pop(name)!r} is not sent")
     if headers:
         made["headers"] = headers
     if body is not None and _is_text(draft, body, path):

@@ -10,6 +10,7 @@ from ..._configuration.problems import ConfigurationError, Path, Problem
 from .draft import ApiDraft, Draft
 from .http import add_http_apis, add_http_parts
 from .openapi import add_document, kind_of
+from .properties import note_document, note_unused
 from .rest import add_rest_apis, add_rest_parts
 from .serverless import add_serverless
 from .stages import add_domains, add_plans, add_stage
@@ -65,6 +66,7 @@ def convert(tree: TemplateTree, folder: FilePath, options: Options) -> Conversio
         add_rest_parts(draft)
         add_http_parts(draft)
         add_plans(draft)
+        note_unused(template)
     else:
         _add_file(draft, as_mapping(tree.value()))
     for api in draft.apis.values():
@@ -85,6 +87,7 @@ def _add_file(draft: Draft, document: dict[str, Any]) -> None:
     name = "".join(char for char in title if char.isascii() and char.isalnum())[:64] or "api"
     api = draft.apis[name] = ApiDraft(name, kind_of(document), ())
     add_document(draft, api, document, ())
+    note_document(draft.template, document, ())
     server = next((as_mapping(one) for one in as_list(document.get("servers"))), {})
     base = as_mapping(as_mapping(server.get("variables")).get("basePath")).get("default") or document.get("basePath")
     stage = str(base or "").strip("/").partition("/")[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..._configuration.problems import Path
 from ..routing.table import RouteKey
-from .template import Template, as_list, as_mapping
+from .template import Template, as_list, as_mapping, as_number
 
 NOT_IMPLEMENTED: dict[str, dict[str, Any]] = {"mock": {"status": 501, "body": '{"message":"Not Implemented"}'}}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "any", "x-amazon-apigateway-any-method")
@@ -163,9 +163,11 @@ class Draft:
         environment = self._environment(shared, resource.properties)
         if environment:
             made["environment"] = environment
-        made["timeout"] = _number(properties.get("Timeout"), 3)
-        made["memory"] = _number(properties.get("MemorySize"), 128)
-        layers = [folder for one in as_list(properties.get("Layers")) if (folder := self._layer(one))]
+        made["timeout"] = as_number(properties.get("Timeout", 3))
+        made["memory"] = as_number(properties.get("MemorySize", 128))
+        layers = [folder for one in as_list(properties.get("Layers")) if (folder := self._layer(one, resource.path))]
+        if properties.get("FileSystemConfigs"):
+            self.template.note(resource.path, f"the file system of {name} is not mounted")
         return {**made, "layers": layers} if layers else made
 
     def _environment(self, shared: Any, own: Mapping[str, Any]) -> dict[str, str]:
@@ -175,10 +177,13 @@ class Draft:
             found.update({str(name): _as_text(value) for name, value in variables.items()})
         return found
 
-    def _layer(self, name: Any) -> str | None:
+    def _layer(self, name: Any, path: Path) -> str | None:
         layer = self.template.resources.get(str(name))
         uri = layer.get("ContentUri") if layer is not None else None
-        return uri if isinstance(uri, str) and not uri.startswith("s3:") else None
+        if isinstance(uri, str) and not uri.startswith("s3:"):
+            return uri
+        self.template.note(path, f"the layer {str(name)!r} is not here: what it holds must be installed")
+        return None
 
     # --- the result
 
@@ -199,13 +204,6 @@ class Draft:
             api = self.apis[str(path[1])]
             return api.sources.get((str(path[2]), str(path[3])), api.path) if len(path) >= 4 else api.path
         return self.sources.get(path[:2], ())
-
-
-def _number(value: Any, default: int) -> int:
-    try:
-        return int(value) if value is not None else default
-    except (TypeError, ValueError):
-        return default
 
 
 def _as_text(value: Any) -> str:

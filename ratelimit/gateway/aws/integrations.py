@@ -10,7 +10,7 @@ from ..._configuration.problems import Path
 from ..templates.template import Template as Text
 from ..templates.transform import Transform
 from .draft import ApiDraft, Draft
-from .template import as_list, as_mapping
+from .template import as_list, as_mapping, as_number
 
 _LAMBDA = re.compile(r":lambda:path/|^arn:[^:]+:lambda:")
 _VTL = re.compile(r"#(set|if|foreach|else|end|define|macro|\*|#)|\$input|\$util|\$!|\$\{?\w+\.(?!x)\w+\(")
@@ -63,12 +63,10 @@ def _with_function_settings(route: dict[str, Any], api: ApiDraft, integration: M
         route["timeout"] = timeout
 
 
-def seconds(milliseconds: Any) -> float | None:
-    """Return a timeout within the bounds of the gateway."""
-    try:
-        return min(29.0, max(0.05, int(milliseconds) / 1000)) if milliseconds is not None else None
-    except (TypeError, ValueError):
-        return None
+def seconds(milliseconds: Any) -> Any:
+    """Return a timeout within the bounds of the gateway; None for none, and any other value as it is."""
+    number = as_number(milliseconds)
+    return min(30.0, max(0.05, number / 1000)) if isinstance(number, int | float) else number
 
 
 # --- HTTP
@@ -77,6 +75,8 @@ def seconds(milliseconds: Any) -> float | None:
 def _proxy(
     draft: Draft, api: ApiDraft, key: str, kind: str, integration: Mapping[str, Any], uri: str, path: Path
 ) -> dict[str, Any]:
+    if str(integration.get("connectionType", "")).upper() == "VPC_LINK":
+        return draft.not_implemented(path, "a VPC link is not emulated")
     if not re.match(r"https?://[^/]", uri):
         return draft.not_implemented(path, f"the backend {uri!r} cannot be reached from here")
     templates = as_mapping(integration.get("requestTemplates"))
@@ -147,7 +147,7 @@ def _parameters(integration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_mappings(draft: Draft, route: dict[str, Any], integration: Mapping[str, Any], path: Path) -> None:
-    """Add the mappings of headers and of the path to a route; note those that are not done."""
+    """Add the mappings of headers, parameters and the path to a route; note those that are not done."""
     found = {}
     for name, source in _parameters(integration).items():
         rule, value = _rule(name, source)
@@ -169,8 +169,12 @@ def _rule(name: str, source: Any) -> tuple[str | None, str]:
     text = str(source)
     if re.match(r"(append|overwrite|remove):", name):
         return name, text.replace("${request", "$request")
-    if not name.startswith("integration.request.header."):
-        return (None, "") if re.match(r"integration\.request\.(path|querystring)\.", name) else (name, text)
+    _, _, target = name.partition("integration.request.")
+    place, _, field = target.partition(".")
+    if place == "path" or (text == f"method.request.{target}" and place == "querystring"):  # done without a rule
+        return None, ""
+    if place not in ("header", "querystring"):
+        return name, text
     value = text
     if re.fullmatch("'[^']*'", text):
         value = text[1:-1]
@@ -180,7 +184,7 @@ def _rule(name: str, source: Any) -> tuple[str | None, str]:
         value = f"${text}"
     elif text.startswith("stageVariables."):
         value = "${" + text + "}"
-    return f"overwrite:header.{name.rpartition('.')[2]}", value
+    return f"overwrite:{place}.{field}", value
 
 
 # --- mocks

@@ -7,7 +7,7 @@ from ..._configuration.problems import Path
 from .authorizers import add_authorizer, from_sam, gateway_responses, preflights, with_cors
 from .draft import ApiDraft, Draft
 from .integrations import seconds
-from .openapi import add_document, key_of
+from .openapi import add_document, key_of, operations
 from .stages import add_domain, add_key, add_plan, add_stage, throttle
 from .template import Resource, as_list, as_mapping
 
@@ -89,6 +89,10 @@ def _add_api(draft: Draft, api: ApiDraft, properties: dict[str, Any], events: li
             _secure(draft, api, route, {}, auth, resource.path)
         for function, event, _, path in events:
             _add_event(draft, api, function, event, path, auth)
+        for name, method, _, place in operations(document, (*resource.path, "DefinitionBody")):
+            key = key_of(name, method)
+            if key not in api.routes:
+                draft.route(api, key, draft.not_implemented(place, "no integration and no event"), place)
         _add_cors(api, properties, auth, resource)
     gateway_responses(draft, api, as_mapping(properties.get("GatewayResponses")), (*resource.path, "GatewayResponses"))
     default = {"rest": "Prod", "http": "$default", "websocket": "default"}[api.kind]

@@ -8,7 +8,7 @@ from typing import Any
 from ..._configuration.problems import Path
 from .draft import ApiDraft, Draft
 from .integrations import lowered
-from .template import Resource, as_list, as_mapping
+from .template import Resource, as_list, as_mapping, as_number
 
 RATE, BURST = 10_000.0, 5_000  # of an account, for a throttle with one of them
 
@@ -44,7 +44,7 @@ def add_stage(draft: Draft, api: ApiDraft, name: Any, properties: Mapping[str, A
 
 
 def _canary(given: Mapping[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {"percent": float(given.get("percentTraffic") or 0)}
+    made: dict[str, Any] = {"percent": as_number(given.get("percentTraffic") or 0)}
     overrides = as_mapping(given.get("stageVariableOverrides"))
     return {**made, "variables": {name: _as_text(value) for name, value in overrides.items()}} if overrides else made
 
@@ -55,11 +55,8 @@ def throttle(given: Mapping[str, Any]) -> dict[str, Any] | None:
     burst = given.get("throttlingBurstLimit", given.get("burstLimit"))
     if rate is None and burst is None:
         return None
-    try:
-        limit = {"rate": RATE if rate is None else float(rate), "burst": BURST if burst is None else int(burst)}
-    except (TypeError, ValueError):
-        return None
-    return limit if limit["rate"] >= 0 and limit["burst"] >= 0 else None  # -1 stands for no throttle
+    limit = {"rate": RATE if rate is None else as_number(rate), "burst": BURST if burst is None else as_number(burst)}
+    return None if -1 in limit.values() else limit  # -1 stands for no throttle
 
 
 def _method_settings(api: ApiDraft, given: Any) -> dict[str, dict[str, Any]]:
@@ -90,7 +87,10 @@ def _as_text(value: Any) -> str:
 def add_plans(draft: Draft) -> None:
     """Add the usage plans and keys of CloudFormation resources."""
     for key in draft.template.of_type("AWS::ApiGateway::ApiKey"):
-        add_key(draft, key.name, key.get("Value"), key.path)
+        if key.get("Enabled") in (False, "false"):
+            draft.template.note(key.path, f"the API key {key.name} is disabled, so it is refused as an unknown one")
+        else:
+            add_key(draft, key.name, key.get("Value"), key.path)
     keys: dict[str, list[str]] = {}
     for link in draft.template.of_type("AWS::ApiGateway::UsagePlanKey"):
         keys.setdefault(str(link.get("UsagePlanId")), []).append(str(link.get("KeyId")))
@@ -149,10 +149,10 @@ def add_plan(
     if limit:
         made["throttle"] = limit
     quota = lowered(as_mapping(properties.get("Quota")))
-    if quota.get("limit"):
-        made["quota"] = {"limit": int(quota["limit"]), "period": str(quota.get("period", "MONTH"))}
+    if quota.get("limit") is not None:
+        made["quota"] = {"limit": as_number(quota["limit"]), "period": str(quota.get("period", "MONTH"))}
         if quota.get("offset"):
-            made["quota"]["offset"] = int(quota["offset"])
+            made["quota"]["offset"] = as_number(quota["offset"])
     if route_throttles:
         made["route_throttles"] = dict(route_throttles)
     draft.plans[name] = made

@@ -1,5 +1,6 @@
 """A template: its parameters, and its resources without intrinsic functions."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -54,6 +55,14 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
+def as_number(value: Any) -> Any:
+    """Return the number in a text; any other value as it is, for the configuration's check to refuse."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text):
+        return value
+    return float(text) if float(text) % 1 else int(float(text))
+
+
 class Template:
     """The resources of a template.
 
@@ -72,9 +81,9 @@ class Template:
     def __init__(self, tree: TemplateTree, folder: FilePath, parameters: Mapping[str, str]) -> None:
         self.tree = tree
         self.folder = folder
-        self.notes: list[Problem] = []
         self._problems = Problems()
         self._raw = as_mapping(tree.value())
+        self.notes: list[Problem] = list(tree.notes)
         self.is_sam = "AWS::Serverless-2016-10-31" in as_list(self._raw.get("Transform"))
         self._given = as_mapping(self._raw.get("Resources"))
         self._edges: dict[str, set[str]] = {}
@@ -112,7 +121,10 @@ class Template:
         try:
             tree = TemplateTree()
             tree.compose(file.read_bytes())
-            return self._resolver.resolve(tree.value(), path)
+            value = tree.value()
+            for one in tree.notes:
+                self.note(path, f"{text}:{one.line}: {one}")
+            return self._resolver.resolve(value, path)
         except ConfigurationError as error:
             raise ConfigurationError(Problem(path, f"{text}: {one}") for one in error.problems) from error
         except (OSError, ValueError):

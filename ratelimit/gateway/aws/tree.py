@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from ..._configuration.problems import Path
+from ..._configuration.problems import Path, Problem
 from ..._configuration.tree import Tree
 
 INTRINSICS = (
@@ -14,7 +14,21 @@ INTRINSICS = (
 
 
 class TemplateTree(Tree):
-    """The values of a template. A tag that is not an intrinsic function is an error."""
+    """The values of a template. A tag that is not an intrinsic function is an error.
+
+    Attributes:
+        notes: about names that occur twice. CloudFormation uses the last value.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[Problem] = []
+
+    def _repeated(self, key: yaml.Node, path: Path, message: str) -> bool:
+        note = Problem(path, f"{message}; the last one is used", line=key.start_mark.line + 1)
+        if note not in self.notes:
+            self.notes.append(note)
+        return True
 
     def _tagged(self, node: yaml.Node, path: Path) -> Any:
         tag = node.tag.removeprefix("!")

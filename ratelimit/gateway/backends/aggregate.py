@@ -9,6 +9,7 @@ from typing import Any
 from ..exchange import Exchange
 from ..http.body import MEMORY, read_body
 from ..http.errors import Refusal
+from ..http.leaving import unless_left
 from ..http.request import Request
 from ..http.response import Response
 from .balancer import LOST, Target
@@ -39,12 +40,11 @@ class AggregateIntegration:
         await read_body(exchange.request, self._max_body)
         targets = [whole(part.target(exchange, "GET", b"")) for part in self._parts.values()]
         with timed_integration(exchange):
-            results = await asyncio.gather(
-                *(
-                    self._ask(exchange.request, part, target)
-                    for part, target in zip(self._parts.values(), targets, strict=True)
-                )
+            asked = (
+                self._ask(exchange.request, part, target)
+                for part, target in zip(self._parts.values(), targets, strict=True)
             )
+            results = await unless_left(exchange.request, asyncio.gather(*asked))
             errors = {name: error for name, (_, error) in zip(self._parts, results, strict=True) if error}
             if len(errors) == len(self._parts):
                 late = all(error == "INTEGRATION_TIMEOUT" for error in errors.values())

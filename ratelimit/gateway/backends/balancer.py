@@ -9,11 +9,13 @@ from typing import NamedTuple
 import httpcore
 
 from ..http.errors import Refusal
-from ..http.headers import CONTROL, HOP_BY_HOP, Headers, end_to_end
+from ..http.headers import CONTROL, HOP_BY_HOP, REQUEST_ID, Headers, end_to_end
 from ..http.response import NO_BODY, Response
+from ..observability.meter import stopwatch_ns
 from .address import Address
 
-NOT_TO_CLIENTS = HOP_BY_HOP | {b"date"}
+NOT_TO_CLIENTS = HOP_BY_HOP | {b"date", REQUEST_ID}
+UNAVAILABLE = (502, 503, 504)  # statuses of a backend that counts as failed
 MAX_BUFFERED = 65_536  # bytes of an answer that is read whole before it is passed on
 LOST = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
@@ -26,10 +28,13 @@ class Target(NamedTuple):
     headers: Headers
     body: "bytes | AsyncIterable[bytes]"
     client: str = ""  # its address
+    host: bytes = b""  # in place of that of the backend
 
 
 class Balancer:
     """Chooses the address of each request; an address that failed gets none for a while.
+
+    An address fails when it cannot be reached, does not answer in time, or answers 502, 503 or 504.
 
     Args:
         addresses: at least one.
@@ -47,7 +52,7 @@ class Balancer:
         """Return the addresses to try, the next in turn first; those that are down only if all are."""
         if len(self.addresses) == 1:
             return self.addresses
-        up = [address for address in self.addresses if address.down_until <= time.monotonic()]
+        up = [address for address in self.addresses if not address.rests]
         if not up:
             return sorted(self.addresses, key=lambda address: address.down_until)
         self._next = (self._next + 1) % len(up)
@@ -66,14 +71,16 @@ class Balancer:
         """
         repeatable = target.method in (b"GET", b"HEAD") and target.body == b""
         problem: Exception | None = None
+        address, began = self.addresses[0], stopwatch_ns()
         try:
             async with asyncio.timeout(timeout) as deadline:
                 if not isinstance(target.body, bytes):
                     target = target._replace(body=without_waiting(target.body, deadline))
                 order = self.order()
                 for address in order * (2 if repeatable and len(self.addresses) == 1 else 1):
+                    began = stopwatch_ns()
                     try:
-                        return await self._ask(address, target, timeout, timeout / len(order))
+                        return await self._ask(address, target, timeout, timeout / len(order), began)
                     except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                         problem = error
                     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
@@ -81,14 +88,19 @@ class Balancer:
                         if not repeatable:
                             break
         except (TimeoutError, httpcore.TimeoutException) as error:
+            if isinstance(error, TimeoutError):
+                self.failed(address)
+                address.record(began)
             raise Refusal("INTEGRATION_TIMEOUT", "no answer in time") from error
         raise Refusal("INTEGRATION_FAILURE", repr(problem)) from problem
 
-    async def _ask(self, address: Address, target: Target, timeout: float, to_connect: float) -> Response:
+    async def _ask(
+        self, address: Address, target: Target, timeout: float, to_connect: float, began_ns: int
+    ) -> Response:
         request = httpcore.Request(
             target.method,
             httpcore.URL(scheme=address.scheme, host=address.host, port=address.port, target=target.path),
-            headers=[(b"host", address.authority), *target.headers],
+            headers=[(b"host", target.host or address.authority), *target.headers],
             content=target.body,
             extensions={"timeout": {"connect": to_connect, "read": timeout, "write": timeout}},
         )
@@ -109,10 +121,15 @@ class Balancer:
                     body = b"".join([chunk async for chunk in body])
         except httpcore.LocalProtocolError:  # an error of our own, before anything was sent
             raise
-        except (*LOST, asyncio.CancelledError):
+        except LOST:
             self.failed(address)
+            address.record(began_ns)
             raise
-        address.fails = 0
+        address.record(began_ns, status)
+        if status in UNAVAILABLE:
+            self.failed(address)
+        else:
+            address.fails = 0
         return Response(status, headers, body)
 
 

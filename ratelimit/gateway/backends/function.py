@@ -24,7 +24,7 @@ class FunctionIntegration:
         events: makes its events.
         timeout: seconds that it may take.
         max_body: bytes of a request's body.
-        transform: changes to the headers and the path of the event.
+        transform: changes to the headers, the path and the query of the event.
     """
 
     def __init__(self, function: Function, events: Events, timeout: float, max_body: int, transform: Transform) -> None:
@@ -36,11 +36,11 @@ class FunctionIntegration:
 
     async def answer(self, exchange: Exchange) -> Response:
         body = await read_body(exchange.request, self._max_body)
-        headers, path = None, ""
+        headers, path, query = None, "", exchange.request.raw_query
         if self._transform:
             headers = self._transform.headers(exchange.request.vouched_headers(), exchange)
-            path = self._transform.path("", exchange)
-        event = self._events.make(exchange, body, headers, path)
+            path, query = self._transform.path("", exchange), self._transform.query(query, exchange)
+        event = self._events.make(exchange, body, headers, path, query)
         with timed_integration(exchange):
             result = await self._call(exchange, event)
             try:

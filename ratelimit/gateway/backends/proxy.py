@@ -10,6 +10,7 @@ from ..exchange import Exchange
 from ..http.body import start_body
 from ..http.forwarded import is_claim
 from ..http.headers import HOP_BY_HOP, Headers, canonical_name, end_to_end
+from ..http.leaving import unless_left
 from ..http.paths import PRINTABLE
 from ..http.response import Response
 from ..templates.transform import Transform
@@ -62,6 +63,7 @@ class ProxyIntegration:
         max_body: bytes of a request's body.
         transform: changes to the request.
         forwarding: see there.
+        keeps_host: whether the backend gets the Host of the client.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class ProxyIntegration:
         max_body: int,
         transform: Transform,
         forwarding: Forwarding,
+        keeps_host: bool = False,
     ) -> None:
         self.balancer = balancer
         self.timeout = timeout
@@ -79,6 +82,7 @@ class ProxyIntegration:
         self._max_body = max_body
         self._transform = transform
         self._forwarding = forwarding
+        self._keeps_host = keeps_host
         self._path = quote(url.path, safe=PRINTABLE) if url.path != "/" else ""
         self._path.format_map(defaultdict(str))  # raises a ValueError for a brace without its pair
         self._query = url.query.encode()
@@ -87,7 +91,7 @@ class ProxyIntegration:
         body = await start_body(exchange.request, self._max_body)
         target = self.target(exchange, exchange.request.method, body)
         with timed_integration(exchange):
-            response = await self.balancer.send(target, self.timeout)
+            response = await unless_left(exchange.request, self.balancer.send(target, self.timeout))
         exchange.outcome.integration_status = response.status
         return response
 
@@ -100,7 +104,8 @@ class ProxyIntegration:
         elif body or method in ("POST", "PUT", "PATCH"):
             headers.append((b"content-length", b"%d" % len(body)))
         headers = self._transform.headers(headers, exchange)
-        return Target(method.encode(), self._target(exchange), headers, body, exchange.request.client)
+        host = exchange.request.headers.get(b"host", b"") if self._keeps_host else b""
+        return Target(method.encode(), self._target(exchange), headers, body, exchange.request.client, host)
 
     def _target(self, exchange: Exchange) -> bytes:
         """Return the path and the query at the backend."""
@@ -110,7 +115,8 @@ class ProxyIntegration:
             rest = "/".join(raw[max(0, destination.greedy_start) :])
             path = path.format_map({**values, **{f"{name}+": rest for name in (*values, "proxy")}})
         path = self._transform.path(path or "/" + "/".join(raw), exchange)
-        query = b"&".join(part for part in (self._query, exchange.request.raw_query) if part)
+        asked = self._transform.query(exchange.request.raw_query, exchange)
+        query = b"&".join(part for part in (self._query, asked) if part)
         return path.encode() + (b"?" + quote(query, safe=PRINTABLE).encode() if query else b"")
 
 

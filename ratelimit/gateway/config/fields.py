@@ -48,7 +48,7 @@ Function = Annotated[
     PlainValidator(_function),
     WithJsonSchema({"type": "string", "pattern": f"^(?:{FUNCTION})$"}),
 ]
-Timeout = Annotated[Number, between(0.05, 29, "seconds")]
+Timeout = Annotated[Number, between(0.05, 30, "seconds")]
 Variables = Names[Text]
 HeaderTemplates = Annotated[Names[TemplateText], AfterValidator(_headers)]
 TransformRules = Annotated[Names[Text], AfterValidator(_transform)]

@@ -15,6 +15,8 @@ from ..aws.convert import Options, convert, is_template, source_line
 from ..aws.tree import TemplateTree
 from . import rules
 from .model import Configuration
+from .secrets import with_secrets
+from .warnings import warnings
 
 _ADAPTER = TypeAdapter(Configuration)
 
@@ -65,14 +67,15 @@ class Document:
             draft = conversion.draft
             line_of = partial(source_line, draft)
         with _located(file, line_of):
-            configuration = _validated(tree.value() if conversion is None else conversion.value)
+            value = with_secrets(tree.value(), FilePath(path).parent) if conversion is None else conversion.value
+            configuration = _validated(value)
             rules.check(configuration)
-        found = [problem.located(line_of) for problem in rules.warnings(configuration)]
+        found = [problem.located(line_of) for problem in warnings(configuration)]
         if conversion is not None:
             found = conversion.notes + [one for one in found if _concerns_templates(one)]
         configuration = with_folders(configuration, FilePath(path).parent)
-        value = None if conversion is None else conversion.value
-        return cls(file, line_of, configuration, tuple(lines(found, file, "warning: ")), value)
+        converted = None if conversion is None else conversion.value
+        return cls(file, line_of, configuration, tuple(lines(found, file, "warning: ")), converted)
 
     @contextmanager
     def located(self) -> Iterator[None]:
@@ -96,7 +99,7 @@ def _concerns_templates(problem: Problem) -> bool:
 
 
 def with_folders(configuration: Configuration, folder: FilePath) -> Configuration:
-    """Return a configuration whose functions have the folders that are meant relative to that of the file."""
+    """Return a configuration whose folders and files are those meant relative to the folder of its file."""
 
     def beside(path: str) -> str:
         return str((folder / path).absolute())
@@ -105,7 +108,11 @@ def with_folders(configuration: Configuration, folder: FilePath) -> Configuratio
         name: replace(one, folder=beside(one.folder), layers=tuple(map(beside, one.layers)))
         for name, one in configuration.functions.items()
     }
-    return replace(configuration, functions=functions) if functions else configuration
+    plans = {
+        name: plan if plan.keys_file is None else replace(plan, keys_file=beside(plan.keys_file))
+        for name, plan in configuration.plans.items()
+    }
+    return replace(configuration, functions=functions, plans=plans) if functions or plans else configuration
 
 
 def _validated(value: Any) -> Configuration:

@@ -4,12 +4,16 @@ A setting without effect is an error if an operator may rely on it, and otherwis
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 
 from ..._configuration.problems import Path, Problem, Problems, dotted, expected, unknown
 from ..routing.table import RouteKey
 from ..templates.template import Template
-from .model import Api, Configuration, Plan, Proxy, Route, Stage
+from ..throttling.by_client import API_KEY, AUTHORIZER, PATH, ByClient
+from .apis import Api, Stage
+from .model import Configuration
+from .routes import Route
+from .throttles import ClientThrottle, Plan
 
 STAGE_NAME = re.compile("[A-Za-z0-9_-]{1,128}")
 WEBSOCKET_KEYS = ("$connect", "$disconnect", "$default")
@@ -20,17 +24,20 @@ def check(configuration: Configuration) -> None:
     """Raise a ConfigurationError with all that does not fit together."""
     problems = Problems()
     for name, api in configuration.apis.items():
-        problems.extend(_below(("apis", name), _api(name, api)))
-        problems.extend(_below(("apis", name), _functions(api, configuration)))
+        problems.extend(below(("apis", name), _api(name, api)))
+        problems.extend(below(("apis", name), _functions(api, configuration)))
     problems.extend(_api_keys(configuration))
+    if configuration.client_throttle is not None:
+        routes = (route for api in configuration.apis.values() for route in _checked_routes(api, "*"))
+        problems.extend(below(("client_throttle",), _clients(configuration.client_throttle, routes)))
     for name, plan in configuration.plans.items():
-        problems.extend(_below(("plans", name), _plan(plan, configuration)))
+        problems.extend(below(("plans", name), _plan(plan, configuration)))
     problems.extend(_plans_of_keys(configuration))
     problems.extend(_domains(configuration))
     problems.raise_any()
 
 
-def _below(path: Path, problems: Iterable[Problem]) -> Iterator[Problem]:
+def below(path: Path, problems: Iterable[Problem]) -> Iterator[Problem]:
     return (problem._replace(path=(*path, *problem.path)) for problem in problems)
 
 
@@ -63,14 +70,14 @@ def _api(name: str, api: Api) -> Iterator[Problem]:
     elif not _is_selection(api.route_selection):
         yield Problem(("route_selection",), expected("a text such as '$request.body.action'", api.route_selection))
     for label, stage in api.stages.items():
-        yield from _below(("stages", label), _stage(label, stage, api))
-        for deployment, variables in _variants(stage):
+        yield from below(("stages", label), _stage(label, stage, api))
+        for deployment, variables in variants(stage):
             if deployment is None or deployment in api.deployments:
                 yield from _stage_variables(label, api, deployment, variables)
     for deployment in (None, *api.deployments):
         yield from _keys(name, api, deployment)
         for key, path, route in api.located(deployment):
-            yield from _below(path, _websocket_route(key, route) if api.type == "websocket" else _route(key, route))
+            yield from below(path, _websocket_route(key, route) if api.type == "websocket" else _route(key, route))
             if route.authorizer is not None and route.authorizer not in api.authorizers:
                 yield Problem((*path, "authorizer"), unknown("authorizer", route.authorizer, api.authorizers))
             elif route.scopes and (route.authorizer is None or api.authorizers[route.authorizer].jwt is None):
@@ -80,13 +87,13 @@ def _api(name: str, api: Api) -> Iterator[Problem]:
 def _stage_variables(stage: str, api: Api, deployment: str | None, variables: Collection[str]) -> Iterator[Problem]:
     """Addresses with variables that a stage does not have."""
     for _, path, route in api.located(deployment):
-        for below, proxy in route.backends():
+        for inner, proxy in route.backends():
             for i, address in enumerate(proxy.to):
                 for name in re.findall(r"\$\{([^}]*)\}", address):
                     space, _, variable = name.partition(".")
                     if space != "stageVariables" or variable not in variables:
                         known = [f"stageVariables.{one}" for one in variables]
-                        yield Problem((*path, *below, "to", i), unknown(f"variable of stage {stage}", name, known))
+                        yield Problem((*path, *inner, "to", i), unknown(f"variable of stage {stage}", name, known))
 
 
 def _is_selection(text: str) -> bool:
@@ -97,22 +104,50 @@ def _is_selection(text: str) -> bool:
 def _stage(name: str, stage: Stage, api: Api) -> Iterator[Problem]:
     if not STAGE_NAME.fullmatch(name) and not (name == "$default" and api.type == "http"):
         yield Problem((), "expected a name of letters, digits, - and _" + (", or $default" * (api.type == "http")))
-    for path, deployment in (("deployment",), stage.deployment), (("canary", "deployment"), _canary_deployment(stage)):
+    for path, deployment in (("deployment",), stage.deployment), (("canary", "deployment"), canary_deployment(stage)):
         if deployment is not None and deployment not in api.deployments:
             yield Problem(path, unknown("deployment", deployment, api.deployments))
-    for key in stage.route_throttles:
-        if key != "*":
-            yield from _below(("route_throttles",), _throttled(key, api))
+    for field in ("route_throttles", "client_route_throttles"):
+        for key in getattr(stage, field):
+            if key != "*":
+                yield from below((field,), _throttled(key, api))
+    for key, throttle in stage.client_route_throttles.items():
+        yield from below(("client_route_throttles", key), _clients(throttle, _checked_routes(api, key)))
+    if stage.client_throttle is not None:
+        yield from below(("client_throttle",), _clients(stage.client_throttle, _checked_routes(api, "*")))
 
 
-def _variants(stage: Stage) -> Iterator[tuple[str | None, dict[str, str]]]:
+def _checked_routes(api: Api, key: str) -> Iterator[tuple[str, Route]]:
+    """Yield the routes of a key, or of all for `*`, that check clients: for messages that is `$connect`."""
+    key = "$connect" if api.type == "websocket" else key
+    for deployment in (None, *api.deployments):
+        yield from ((name, route) for name, _, route in api.located(deployment) if key in ("*", name))
+
+
+def _clients(throttle: ClientThrottle, routes: Iterable[tuple[str, Route]]) -> Iterator[Problem]:
+    """Variables by which clients are distinguished, and that no request has."""
+    given = list(routes)
+    for i, text in enumerate(throttle.by):
+        for name in ByClient([text]).names:
+            variable = name.removeprefix(PATH)
+            if name.startswith(PATH) and not any(
+                f"{{{variable}{end}" in key for key, _ in given for end in ("}", "+}")
+            ):
+                yield Problem(("by", i), f"expected a route with {{{variable}}}: without it all clients are one")
+            elif name == API_KEY and not any(route.api_key_required for _, route in given):
+                yield Problem(("by", i), "expected a route with api_key_required: without it all clients are one")
+            elif name.startswith(AUTHORIZER) and not any(route.authorizer for _, route in given):
+                yield Problem(("by", i), "expected a route with an authorizer: without it all clients are one")
+
+
+def variants(stage: Stage) -> Iterator[tuple[str | None, dict[str, str]]]:
     """Yield the deployments of a stage, each with its stage variables."""
     yield stage.deployment, {**stage.variables}
     if stage.canary:
         yield stage.canary.deployment or stage.deployment, {**stage.variables, **stage.canary.variables}
 
 
-def _canary_deployment(stage: Stage) -> str | None:
+def canary_deployment(stage: Stage) -> str | None:
     return stage.canary.deployment if stage.canary else None
 
 
@@ -189,7 +224,6 @@ def _websocket_route(key: str, route: Route) -> Iterator[Problem]:
 
 
 _PLAIN = Api(stages={"plain": Stage()})
-_PROXY = Proxy(to=["http://localhost/"])
 
 
 # --- keys, plans and domains
@@ -217,12 +251,12 @@ def _plan(plan: Plan, configuration: Configuration) -> Iterator[Problem]:
             api = configuration.apis[stage.partition("/")[0]]
             for key in throttles:
                 path = ("route_throttles", stage)
-                yield from _below(path, _throttled(key, api))
-                if key in api.route_keys() and not _requires_key(api, key):
+                yield from below(path, _throttled(key, api))
+                if key in api.route_keys() and not requires_key(api, key):
                     yield Problem((*path, key), "expected a route that has api_key_required")
 
 
-def _requires_key(api: Api, key: str) -> bool:
+def requires_key(api: Api, key: str) -> bool:
     """Whether a request, or the connection of a message, must have an API key."""
     asked = "$connect" if api.type == "websocket" else key
     return any(
@@ -258,109 +292,3 @@ def _domains(configuration: Configuration) -> Iterator[Problem]:
         for base, target in bases.items():
             if target not in targets:
                 yield Problem(("domains", host, base), unknown("API or stage", target, targets))
-
-
-# --- warnings
-
-
-def warnings(configuration: Configuration) -> Iterator[Problem]:
-    """Yield probable mistakes."""
-    for level, count in keys_needed(configuration).items():
-        if count > configuration.max_keys:
-            message = f"expected room for the {count} keys of the level {level!r}, got {configuration.max_keys}"
-            yield Problem(("max_keys",), message)
-    for name, api in configuration.apis.items():
-        yield from _below(("apis", name), _api_warnings(api))
-    planned = {key for plan in configuration.plans.values() for key in plan.keys}
-    for key in configuration.api_keys:
-        if key not in planned:
-            yield Problem(("api_keys", key), "no plan has this key, so it opens no route")
-    for name, plan in configuration.plans.items():
-        for i, stage in enumerate(plan.stages):
-            api = configuration.apis[stage.partition("/")[0]]
-            if not any(_requires_key(api, key) for key in api.route_keys()):
-                message = f"no route of {stage} has api_key_required, so the plan limits nothing there"
-                yield Problem(("plans", name, "stages", i), message)
-
-
-def _api_warnings(api: Api) -> Iterator[Problem]:
-    used = {stage.deployment for stage in api.stages.values()}
-    used |= {_canary_deployment(stage) or stage.deployment for stage in api.stages.values()}
-    for deployment in (None, *api.deployments):
-        routes = list(api.located(deployment))
-        for _, path, route in routes:
-            yield from _below(path, _single_address(route))
-        if api.type != "websocket":
-            for key, path, _ in routes:
-                yield from _below(path, _spelling(key))
-            yield from _unguarded(routes)
-        if deployment not in used and routes:
-            yield Problem(routes[0][1][: 1 if deployment is None else 2], "no stage refers to these routes")
-    asked = {route.authorizer for deployment in (None, *api.deployments) for _, _, route in api.located(deployment)}
-    for name in api.authorizers:
-        if name not in asked:
-            yield Problem(("authorizers", name), "no route refers to this authorizer")
-
-
-def keys_needed(configuration: Configuration) -> dict[str, int]:
-    """How many keys the table of each level must have room for."""
-    needed = dict.fromkeys(("plan", "plan-method", "quota", "method", "counts"), 0)
-    for plan in configuration.plans.values():
-        keys = len(plan.keys)
-        needed["plan"] += keys if plan.throttle else 0
-        needed["plan-method"] += keys * sum(map(len, plan.route_throttles.values()))
-        needed["quota"] += 2 * keys if plan.quota else 0  # of this period, and of the last
-        needed["counts"] += 92 * keys
-    for api in configuration.apis.values():
-        for stage in api.stages.values():
-            routes = {key for deployment, _ in _variants(stage) for key in api.routes_of(deployment)}
-            needed["counts"] += 20 * len(routes)
-            needed["method"] += len(routes) if "*" in stage.route_throttles else len(stage.route_throttles)
-    return needed
-
-
-def _unguarded(routes: Sequence[tuple[str, Path, Route]]) -> Iterator[Problem]:
-    """Routes that match nearly every path, beside guarded ones: another spelling of a path leads to them."""
-    guarded = [key for key, _, route in routes if _is_guarded(route)]
-    for key, path, route in routes:
-        if not _is_guarded(route) and (key == "$default" or key.endswith("+}")):
-            prefix = "/" if key == "$default" else key.partition(" ")[2].rpartition("{")[0]
-            beside = [one for one in guarded if one.partition(" ")[2].startswith(prefix)]
-            if beside:
-                spelled = beside[0].partition(" ")[2]
-                message = (
-                    f"requests for {spelled}/ or {spelled.upper()} reach this route without the guards of "
-                    f"{beside[0]!r}; guard it, too, unless its backend distinguishes these paths"
-                )
-                yield Problem(path, message)
-
-
-def _single_address(route: Route) -> Iterator[Problem]:
-    """Find settings of addresses that take turns where there is one, which gets all requests whatever fails."""
-    for path, proxy in route.backends():
-        for name in ("max_fails", "fail_timeout"):
-            if len(proxy.to) == 1 and getattr(proxy, name) != getattr(_PROXY, name):
-                yield Problem((*path, name), "expected several addresses with it: a single one is never left out")
-
-
-def _is_guarded(route: Route) -> bool:
-    return bool(route.allow or route.deny or route.authorizer or route.api_key_required)
-
-
-def _spelling(key: str) -> Iterator[Problem]:
-    """Variables as other programs write them, which here are literal text."""
-    method, _, path = key.partition(" ")
-    segments = path.split("/")
-    meant = [_meant(segment, i == len(segments) - 1) for i, segment in enumerate(segments)]
-    if meant != segments:
-        message = f"this route matches {path!r} literally; for any value write '{method} {'/'.join(meant)}'"
-        yield Problem((), message)
-
-
-def _meant(segment: str, last: bool) -> str:
-    if re.fullmatch(r"\*+", segment):
-        return "{proxy+}" if last else "{name}"
-    found = re.fullmatch(r":(\w+)(\*|\+)?", segment)
-    if found is None:
-        return segment
-    return "{" + found[1] + ("+" if found[2] and last else "") + "}"

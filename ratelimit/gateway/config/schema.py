@@ -7,7 +7,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from . import access, functions, model
+from . import access, apis, backends, functions, model, routes, throttles
+from .secrets import REFERENCE
+
+_MODULES = (model, apis, routes, throttles, backends, access, functions)
 
 
 def schema() -> dict[str, Any]:
@@ -28,9 +31,10 @@ def schema() -> dict[str, Any]:
 def field_docs() -> dict[str, dict[str, str]]:
     """Read the texts below the fields of each class. Pydantic can do so, too, but at each start of the gateway."""
     docs: dict[str, dict[str, str]] = {}
-    for node in (node for module in (model, access, functions) for node in ast.parse(getsource(module)).body):
+    for node in (node for module in _MODULES for node in ast.parse(getsource(module)).body):
         if isinstance(node, ast.ClassDef):
-            docs[node.name] = {
+            inherited = [docs.get(base.id, {}) for base in node.bases if isinstance(base, ast.Name)]
+            docs[node.name] = {name: text for one in inherited for name, text in one.items()} | {
                 field.target.id: cleandoc(text.value.value)
                 for field, text in pairwise(node.body)
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
@@ -48,7 +52,10 @@ def _close(node: Any) -> None:
     elif isinstance(node, dict):
         if "patternProperties" in node:
             node.setdefault("additionalProperties", False)
+        if isinstance(node.get("pattern"), str):
+            node["pattern"] += f"|{REFERENCE}"
         if isinstance(node.get("title"), str):
             del node["title"]
-        for one in node.values():
-            _close(one)
+        for name, one in node.items():
+            if name != "propertyNames":  # a name has no reference to a secret
+                _close(one)

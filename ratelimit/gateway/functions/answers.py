@@ -6,12 +6,17 @@ from typing import Any
 
 from ..exchange import Exchange
 from ..http.errors import BadValue
-from ..http.headers import Headers, header_value
+from ..http.headers import REQUEST_ID, Headers, header_value
 from ..http.response import Response
 from .events import Events
 
 JSON, TEXT = b"application/json", b"text/plain;charset=UTF-8"
-NOT_THEIRS = ("content-length", "connection", "transfer-encoding")  # headers that the gateway itself writes
+NOT_THEIRS = (
+    "content-length",
+    "connection",
+    "transfer-encoding",
+    REQUEST_ID.decode(),
+)  # headers that the gateway itself writes
 
 
 def response_of(result: Any, events: Events, exchange: Exchange) -> Response:

@@ -36,7 +36,14 @@ class Events:
         self.format = format if kind == "http" else "1.0"
         self._binary_types = binary_types
 
-    def make(self, exchange: Exchange, body: bytes, headers: Headers | None = None, path: str = "") -> dict[str, Any]:
+    def make(
+        self,
+        exchange: Exchange,
+        body: bytes,
+        headers: Headers | None = None,
+        path: str = "",
+        query: bytes | None = None,
+    ) -> dict[str, Any]:
         """Return the event of a request.
 
         Args:
@@ -44,14 +51,16 @@ class Events:
             body: of the request.
             headers: in place of those that the client sent.
             path: within the stage, encoded, in place of that of the request.
+            query: encoded, likewise.
         """
         request = exchange.request
         headers = request.vouched_headers() if headers is None else headers
+        query = request.raw_query if query is None else query
         if self.kind == "websocket":
-            return _websocket(exchange, body, headers)
+            return _websocket(exchange, body, headers, query)
         content, encoded = self._body(body, request.header("content-type") or "")
         make = _v2 if self.format == "2.0" else _v1
-        event = make(exchange, headers, path, self.kind)
+        event = make(exchange, headers, path, query, self.kind)
         if content is not None or self.format == "1.0":
             event["body"] = content
         event["isBase64Encoded"] = encoded
@@ -65,17 +74,17 @@ class Events:
             form: "token", "1.0" or "2.0".
             identity: the values of the identity sources.
         """
-        arn = method_arn(exchange)
+        arn, query = method_arn(exchange), exchange.request.raw_query
         if form == "token":
             return {"type": "TOKEN", "authorizationToken": identity[0] if identity else "", "methodArn": arn}
         if form == "2.0":
-            event = _v2(exchange, exchange.request.vouched_headers(), "", self.kind)
+            event = _v2(exchange, exchange.request.vouched_headers(), "", query, self.kind)
             return {**event, "type": "REQUEST", "routeArn": arn, "identitySource": list(identity)}
         if self.kind == "websocket":
-            event = _websocket(exchange, b"", exchange.request.vouched_headers())
+            event = _websocket(exchange, b"", exchange.request.vouched_headers(), query)
             del event["isBase64Encoded"]
         else:
-            event = _v1(exchange, exchange.request.vouched_headers(), "", self.kind)
+            event = _v1(exchange, exchange.request.vouched_headers(), "", query, self.kind)
         if self.kind == "http":
             event.update(identitySource=",".join(identity), authorizationToken=identity[0] if identity else "")
         return {**event, "type": "REQUEST", "methodArn": arn}
@@ -134,9 +143,9 @@ def resource_of(route: str) -> str:
     return route.partition(" ")[2] or route
 
 
-def _query(exchange: Exchange) -> dict[str, list[str]]:
+def _parameters(query: bytes) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for name, value in parse_qsl(exchange.request.raw_query.decode("latin-1"), keep_blank_values=True):
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
         found.setdefault(name, []).append(value)
     return found
 
@@ -160,7 +169,7 @@ def spelled(headers: Headers) -> dict[str, list[str]]:
 # --- format 2.0
 
 
-def _v2(exchange: Exchange, headers: Headers, path: str, kind: str) -> dict[str, Any]:
+def _v2(exchange: Exchange, headers: Headers, path: str, query: bytes, kind: str) -> dict[str, Any]:
     request, destination = exchange.request, exchange.destination
     raw_path = whole_path(exchange, path)
     domain, prefix = _host(exchange)
@@ -169,7 +178,7 @@ def _v2(exchange: Exchange, headers: Headers, path: str, kind: str) -> dict[str,
         "version": "2.0",
         "routeKey": destination.route,
         "rawPath": raw_path,
-        "rawQueryString": request.raw_query.decode("latin-1"),
+        "rawQueryString": query.decode("latin-1"),
         "headers": combine([one for one in headers if one[0] != b"cookie"], ","),
         "requestContext": {
             "accountId": ACCOUNT, "apiId": destination.api, "domainName": domain, "domainPrefix": prefix,
@@ -181,10 +190,10 @@ def _v2(exchange: Exchange, headers: Headers, path: str, kind: str) -> dict[str,
             "time": exchange.lookup("context.requestTime"), "timeEpoch": exchange.lookup("context.requestTimeEpoch"),
         },
     }  # fmt: skip
-    query = {name: ",".join(values) for name, values in _query(exchange).items()}
+    parameters = {name: ",".join(values) for name, values in _parameters(query).items()}
     optional = {
         "cookies": cookies,
-        "queryStringParameters": query,
+        "queryStringParameters": parameters,
         "pathParameters": dict(destination.path_variables),
         "stageVariables": dict(destination.stage_variables),
     }
@@ -203,7 +212,7 @@ def authorizer_v2(given: Mapping[str, Any]) -> dict[str, Any]:
 # --- format 1.0, and the events of WebSocket APIs
 
 
-def _v1(exchange: Exchange, headers: Headers, path: str, kind: str) -> dict[str, Any]:
+def _v1(exchange: Exchange, headers: Headers, path: str, query: bytes, kind: str) -> dict[str, Any]:
     request, destination, caller = exchange.request, exchange.destination, exchange.caller
     resource = resource_of(destination.route)
     whole = whole_path(exchange, "")
@@ -222,7 +231,7 @@ def _v1(exchange: Exchange, headers: Headers, path: str, kind: str) -> dict[str,
         "resource": resource,
         "path": within,
         "httpMethod": request.method,
-        **_multi(exchange, headers),
+        **_multi(headers, query),
         "pathParameters": dict(destination.path_variables) or None,
         "stageVariables": dict(destination.stage_variables) or None,
         "requestContext": context,
@@ -230,13 +239,13 @@ def _v1(exchange: Exchange, headers: Headers, path: str, kind: str) -> dict[str,
     return {"version": "1.0", **event} if kind == "http" else event
 
 
-def _multi(exchange: Exchange, headers: Headers) -> dict[str, Any]:
-    fields, query = spelled(headers), _query(exchange)
+def _multi(headers: Headers, query: bytes) -> dict[str, Any]:
+    fields, parameters = spelled(headers), _parameters(query)
     return {
         "headers": {name: values[-1] if name != "Cookie" else "; ".join(values) for name, values in fields.items()},
         "multiValueHeaders": fields,
-        "queryStringParameters": {name: values[-1] for name, values in query.items()} or None,
-        "multiValueQueryStringParameters": query or None,
+        "queryStringParameters": {name: values[-1] for name, values in parameters.items()} or None,
+        "multiValueQueryStringParameters": parameters or None,
     }
 
 
@@ -254,7 +263,7 @@ def _context(exchange: Exchange) -> dict[str, Any]:
     return context
 
 
-def _websocket(exchange: Exchange, body: bytes, headers: Headers) -> dict[str, Any]:
+def _websocket(exchange: Exchange, body: bytes, headers: Headers, query: bytes) -> dict[str, Any]:
     request, destination = exchange.request, exchange.destination
     websocket = request.websocket
     context = {
@@ -268,10 +277,10 @@ def _websocket(exchange: Exchange, body: bytes, headers: Headers) -> dict[str, A
         encoded = not _is_utf8(body)
         event.update(body=base64.b64encode(body).decode() if encoded else body.decode(), isBase64Encoded=encoded)
     elif websocket.type == "CONNECT":
-        event.update((name, value) for name, value in _multi(exchange, headers).items() if value)
+        event.update((name, value) for name, value in _multi(headers, query).items() if value)
     else:
         context.update(disconnectStatusCode=websocket.code, disconnectReason=websocket.reason)
-        event.update(_multi(exchange, [one for one in headers if one[0] in (b"host", b"x-api-key")]))
+        event.update(_multi([one for one in headers if one[0] in (b"host", b"x-api-key")], query))
         del event["queryStringParameters"], event["multiValueQueryStringParameters"]
     if destination.stage_variables:
         event["stageVariables"] = dict(destination.stage_variables)

@@ -13,7 +13,7 @@ def check_length(request: Request, limit: int) -> None:
     """Refuse a body whose length is declared to be too large. One without a length is measured as it comes."""
     length = request.headers.get(b"content-length")
     if length is not None and (not length.isdigit() or int(length) > limit):
-        raise Refusal("REQUEST_TOO_LARGE", f"{length!r} bytes", CLOSE)
+        raise Refusal("REQUEST_TOO_LARGE", f"a body of {length.decode('latin-1')} bytes", CLOSE)
 
 
 FIRST = 65_536  # bytes of a body that are read before anything is asked for on behalf of it
@@ -93,4 +93,5 @@ async def _piece(request: Request, limit: int) -> tuple[bytes, bool]:
     body = message.get("body", b"")
     if len(body) > limit:
         raise Refusal("REQUEST_TOO_LARGE", f"{len(body)} bytes where {limit} are left", CLOSE)
-    return body, message.get("more_body", False)
+    request.complete = not message.get("more_body", False)
+    return body, not request.complete

@@ -9,6 +9,7 @@ Header = tuple[bytes, bytes]
 Headers = list[Header]
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 CLOSE: tuple[Header, ...] = ((b"connection", b"close"),)  # of an answer after which the connection is closed
+REQUEST_ID = b"x-amzn-requestid"  # by which a client can name its request
 HOP_BY_HOP = {
     b"connection", b"http2-settings", b"keep-alive", b"proxy-authenticate", b"proxy-authorization",
     b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",

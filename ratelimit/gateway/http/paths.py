@@ -23,19 +23,25 @@ def decode(raw_path: bytes, encoded_slash: bool = False) -> str:
     """
     if raw_path[:1] == b"/" and _UNUSUAL.search(raw_path) is None:
         return raw_path.decode("ascii")
-    if raw_path[:1] != b"/" or _BROKEN.search(raw_path):
-        raise BadPath("the path has no leading slash, or a % without two digits")
+    if raw_path[:1] != b"/":
+        raise BadPath("the path has no leading slash")
+    if _BROKEN.search(raw_path):
+        raise BadPath("the path has a % without two digits")
     try:
         segments = [unquote_to_bytes(part).decode() for part in raw_path[1:].split(b"/")]
     except UnicodeDecodeError:
         raise BadPath("the path is not UTF-8") from None
     whole = "/".join(segments)
-    if "\\" in whole or any(ord(char) < 32 or ord(char) == 127 for char in whole):
-        raise BadPath("the path has a backslash or a control character")
+    if "\\" in whole:
+        raise BadPath("the path has a backslash")
+    if any(ord(char) < 32 or ord(char) == 127 for char in whole):
+        raise BadPath("the path has a control character")
     if not encoded_slash and any("/" in segment for segment in segments):
         raise BadPath("the path has an encoded slash")
     inner = whole.split("/")
     dots = any(segment.partition(";")[0] in (".", "..") for segment in inner)  # some cut `;parameters` off first
-    if dots or "" in inner[:-1] or segments[-1].endswith("/"):
-        raise BadPath("the path has an empty or a dot segment")
+    if dots:
+        raise BadPath("the path has a dot segment")
+    if "" in inner[:-1] or segments[-1].endswith("/"):
+        raise BadPath("the path has an empty segment")
     return "/" + "/".join(segment.replace("/", SLASH) for segment in segments)

@@ -3,6 +3,7 @@
 import itertools
 import secrets
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -61,6 +62,7 @@ class Request:
         behind_proxy: whether it came through a trusted proxy.
         websocket: for an event of a WebSocket, which one.
         body: once it was read whole.
+        complete: whether the last piece of the body has been received.
         waited: seconds that the client took for its body so far.
         held: bytes of bodies that are in memory for it, as `http/body.py` counts them.
     """
@@ -69,6 +71,7 @@ class Request:
     behind_proxy = False
     websocket = NO_WEBSOCKET
     body: bytes | None = None
+    complete = False
     waited = 0.0
     _id = ""
 
@@ -171,6 +174,10 @@ class Request:
         """Return the last header of a name, or None."""
         value = self.headers.get(name.lower().encode("latin-1", "replace"))
         return None if value is None else value.decode("latin-1")
+
+
+# The request that is served, for lines of the log.
+CURRENT: ContextVar[Request] = ContextVar("request")
 
 
 def check_headers(request: Request) -> None:

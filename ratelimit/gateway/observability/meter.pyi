@@ -11,14 +11,14 @@ def stopwatch_ns() -> int:
 
 @final
 class Meter:
-    """The counters of one route of one variant of a stage. No label contains text of a client.
+    """The counters of one route of one variant of a stage, or of one backend. No label contains text of a client.
 
     Args:
         limiters: the tables.
-        api, stage, variant, route: names.
+        labels: API, stage, variant and route; or "backend" and its name.
 
     Attributes:
-        labels: the four names.
+        labels: the names.
         requests: the names of the counters of requests, by result and first digit of the status.
         refused: the names of the counters of refusals, by level.
         shadow: the names of the counters of requests that a level in shadow mode would have refused, by level.
@@ -30,7 +30,7 @@ class Meter:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of API, stage, variant and route."""
+        """The names of API, stage, variant and route, or of a backend."""
     @property
     def requests(self) -> dict[tuple[str, int], str]:
         """The names of the counters of requests, by result and first digit of the status."""
@@ -53,5 +53,7 @@ class Meter:
         """Count a refusal by a level."""
     def totals(self) -> dict[str, int]:
         """Return the number of requests by result, and as `shadow` those that shadow levels would have refused."""
+    def backend_totals(self) -> dict[str, float]:
+        """Return the number of answers by the first digit of the status, of failures, and the mean seconds of both."""
     def would_refuse(self, level: str) -> None:
         """Count a request that a level in shadow mode would have refused."""

@@ -22,14 +22,14 @@ def stopwatch_ns():
 
 @cython.final
 cdef class Meter:
-    """The counters of one route of one variant of a stage. No label contains text of a client.
+    """The counters of one route of one variant of a stage, or of one backend. No label contains text of a client.
 
     Args:
         limiters: the tables.
-        api, stage, variant, route: names.
+        labels: API, stage, variant and route; or "backend" and its name.
 
     Attributes:
-        labels: the four names.
+        labels: the names.
         requests: the names of the counters of requests, by result and first digit of the status.
         refused: the names of the counters of refusals, by level.
         shadow: the names of the counters of requests that a level in shadow mode would have refused, by level.
@@ -52,8 +52,8 @@ cdef class Meter:
 
     def __cinit__(self, limiters, *labels):
         self.labels = labels
-        self.counters = limiters.counters
-        self.counts = limiters.counters.limiter
+        self.counters = limiters.meters
+        self.counts = limiters.meters.limiter
         name = "\t".join(labels)
         self.requests = {(result, code): f"n\t{name}\t{result}\t{code}xx" for result in RESULTS for code in CLASSES}
         self.refused = {level: f"refused\t{name}\t{level}" for level in LEVELS}
@@ -91,6 +91,14 @@ cdef class Meter:
         for (result, _), label in self.requests.items():
             totals[result] += self.counters.read(label)
         totals["shadow"] = sum([self.counters.read(label) for label in self.shadow.values()])
+        return totals
+
+    def backend_totals(self):
+        """Return the number of answers by the first digit of the status, of failures, and the mean seconds of both."""
+        cdef dict totals = {f"{code}xx": self.counters.read(self.requests["admitted", code]) for code in CLASSES}
+        totals["failed"] = self.counters.read(self.requests["failed", 5])
+        number = sum(totals.values())
+        totals["seconds"] = self.counters.read(self.seconds) / 1e9 / number if number else 0.0
         return totals
 
     cdef object hash_of(self, str name):

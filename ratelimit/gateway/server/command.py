@@ -24,6 +24,8 @@ from ..config.schema import schema
 from ..site import Site
 from ..throttling.limiters import Limiters
 from .admission import raise_open_files
+from .certificates import Certificates
+from .logs import LEVELS
 from .supervisor import run
 from .worker import make_worker
 
@@ -43,6 +45,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--no-watch", action="store_true", help="reload on SIGHUP only, not when the file changes")
     for name, text in (("keyfile", "private key"), ("certfile", "certificate"), ("ca-certs", "clients' CAs")):
         parser.add_argument(f"--ssl-{name}", help=f"file of the {text}, for TLS")
+    parser.add_argument("--log-level", choices=LEVELS, default="info", help="lowest level of the log (%(default)s)")
     parser.add_argument("--limit-concurrency", type=int, help="connections beyond which the answer is 503")
     parser.add_argument(
         "--grace", type=float, default=30.0, help="seconds for what is under way when it stops (%(default)g)"
@@ -72,7 +75,8 @@ def main(arguments: list[str]) -> int:
         print(warning, file=sys.stderr)
     configuration = document.configuration
     if given.check:
-        print(f"{given.file}: {len(configuration.apis)} APIs, {len(configuration.plans)} plans")
+        counts = ((len(configuration.apis), "API"), (len(configuration.plans), "plan"))
+        print(f"{given.file}: " + ", ".join(f"{count} {what}{'s' * (count != 1)}" for count, what in counts))
         return 0
     if document.value is not None:
         for line in _urls(configuration, given.port):
@@ -166,13 +170,8 @@ def _check_tls(given: argparse.Namespace) -> None:
         raise ValueError("--ssl-keyfile and --ssl-ca-certs need --ssl-certfile")
     for file in filter(None, (key, certificate, authorities)):
         Path(file).read_bytes()
-    try:
-        context = ssl.create_default_context(cafile=authorities)
-        if certificate:
-            context.load_cert_chain(certificate, key, password="")  # as uvicorn will, without asking for one
-    except ssl.SSLError as error:
-        files = ", ".join(filter(None, (certificate, key, authorities)))
-        raise ValueError(f"no key, certificate and CAs that fit: {files}: {error}") from error
+    if certificate:
+        Certificates(certificate, key, authorities).load_into(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
 
 
 def websocket_bounds(configuration: Configuration) -> tuple[int, int]:
@@ -195,6 +194,7 @@ def _serve(given: argparse.Namespace, configuration: Configuration, options: Opt
             given.workers,
             frame=frame,
             message=message,
+            log_level=given.log_level,
             host=given.host,
             port=given.port,
             ssl_keyfile=given.ssl_keyfile,

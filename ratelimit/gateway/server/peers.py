@@ -41,7 +41,7 @@ class Peers:
             self._server = await asyncio.start_unix_server(self._answer, path, limit=MAX_LINE)
         except OSError as error:
             raise OSError(f"no socket for the other workers at {str(path)!r}: {error}") from error
-        self._clients.ask_worker = self.ask
+        self._clients.ask_worker, self._clients.other_workers = self.ask, self.others
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -49,6 +49,10 @@ class Peers:
         if self._server is not None:
             self._server.close()
             self._socket(self._clients.worker).unlink(missing_ok=True)
+
+    def others(self) -> list[str]:
+        """Return the names of the other workers, as far as they listen."""
+        return [path.stem for path in self._folder.glob("*.sock") if path.stem != self._clients.worker]
 
     async def ask(self, worker: str, command: dict[str, Any]) -> Reply | None:
         """Return the reply of another worker, or None if it cannot be reached."""

@@ -8,21 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from uvicorn import Config, Server
-from uvicorn.config import LOGGING_CONFIG, STARTUP_FAILURE
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from .certificates import Certificates
+from .logs import logging_of
 from .uvicorn_compat import BoundedProtocol, BoundedWebSocket
 
 log = logging.getLogger("ratelimit.gateway")
-# uvicorn's own, with our logger beside its own.
-LOGGING = {
-    **LOGGING_CONFIG,
-    "loggers": {
-        **LOGGING_CONFIG["loggers"],
-        "ratelimit.gateway": {"handlers": ["default"], "level": "INFO", "propagate": False},
-        "ratelimit.gateway.websockets": {"level": "WARNING"},  # what clients do is in the access log
-    },
-}
 
 
 class Workers(Multiprocess):
@@ -50,12 +43,13 @@ class Workers(Multiprocess):
                 os.kill(process.pid, signal.SIGHUP)
 
 
-def run(app: Callable[[], Any], workers: int, frame: int, message: int, **options: Any) -> int:
+def run(app: Callable[[], Any], workers: int, frame: int, message: int, log_level: str, **options: Any) -> int:
     """Serve until a signal; the exit status.
 
     Args:
         app: makes the application of one worker.
         frame, message: the most bytes of a WebSocket frame and message.
+        log_level: the lowest of the lines in the log.
         options: for uvicorn.Config.
     """
     config = Config(
@@ -69,10 +63,10 @@ def run(app: Callable[[], Any], workers: int, frame: int, message: int, **option
         proxy_headers=False,
         server_header=False,
         access_log=False,
-        log_config=LOGGING,
-        log_level="info",
+        log_config=logging_of(log_level),
         lifespan="on",  # what cannot start must not serve
         ssl_cert_reqs=ssl.CERT_REQUIRED if options.get("ssl_ca_certs") else ssl.CERT_NONE,
+        ssl_context_factory=Certificates.make_context if options.get("ssl_certfile") else None,
         **options,
     )
     server = Server(config)

@@ -14,6 +14,7 @@ from ..app import Gateway, background
 from ..aws.convert import Options
 from ..config.load import Document
 from .admission import Admission, max_connections
+from .certificates import Certificates
 from .patience import Patience
 from .peers import Peers
 from .uvicorn_compat import BoundedProtocol
@@ -84,6 +85,8 @@ async def _follow(
         before = now
         if not asked.is_set() and (now == seen or now != last):  # it is read once it no longer changes
             continue
+        if asked.is_set():
+            _renew_certificates()
         asked.clear()
         seen = now
         try:
@@ -95,6 +98,15 @@ async def _follow(
             log.info("reloaded %s", file)
         except Exception as error:  # whatever it is: the next change may be right
             log.error("not reloaded: %s", error)
+
+
+def _renew_certificates() -> None:
+    """Serve new connections with the certificates that the files have now."""
+    try:
+        if Certificates.read_again():
+            log.info("read the certificates again")
+    except (ValueError, OSError) as error:
+        log.error("the certificates stay as they were: %s", error)
 
 
 def _state(file: str) -> State:

@@ -2,36 +2,46 @@
 
 import re
 from collections.abc import Mapping
+from urllib.parse import quote, unquote_plus
 
 from ..http.errors import BadValue
 from ..http.headers import RESERVED, Headers, canonical_name, header_value
 from ..http.paths import decode
 from .template import Scope, Template, in_path
 
-_RULE = re.compile(r"(append|overwrite|remove):header\.([!#$%&'*+.^_`|~\w-]+)|overwrite:(path|statuscode)", re.ASCII)
+_RULE = re.compile(
+    r"(append|overwrite|remove):(?:header\.([!#$%&'*+.^_`|~\w-]+)|querystring\.([^\s&=#]+))|overwrite:(path|statuscode)",
+    re.ASCII,
+)
 
 
 class Transform:
     """Changes to a request before its backend, or to a response before its client.
 
     Args:
-        rules: `append|overwrite|remove:header.x`, `overwrite:path`, `overwrite:statuscode`, and templates.
+        rules: `append|overwrite|remove:header.x`, the same with `querystring.x`, `overwrite:path`,
+            `overwrite:statuscode`, and templates.
 
     Raises: ValueError that names the rule.
     """
 
     def __init__(self, rules: Mapping[str, str]) -> None:
         self._headers: list[tuple[str, bytes, Template]] = []
+        self._query: list[tuple[str, str, Template]] = []
         self._path: Template | None = None
         self._status: Template | None = None
         for rule, text in rules.items():
             found = _RULE.fullmatch(rule)
             if found is None:
                 raise ValueError(
-                    f"mapping must be as 'overwrite:header.x', 'overwrite:path' or ':statuscode', not {rule!r}"
+                    "mapping must be as 'overwrite:header.x', 'overwrite:querystring.x', 'overwrite:path' or "
+                    f"':statuscode', not {rule!r}"
                 )
             try:
-                self._add(found[1], found[2], found[3], text)
+                if found[3] is not None:
+                    self._query.append((found[1], found[3], Template(text)))
+                else:
+                    self._add(found[1], found[2], found[4], text)
             except BadValue as error:
                 raise ValueError(f"mapping {rule!r}: {error}") from error
 
@@ -55,7 +65,7 @@ class Transform:
             self._headers.append((verb, header.lower().encode(), template))
 
     def __bool__(self) -> bool:
-        return bool(self._headers or self._path or self._status)
+        return bool(self._headers or self._query or self._path or self._status)
 
     def headers(self, headers: Headers, scope: Scope) -> Headers:
         """Return the changed headers."""
@@ -66,6 +76,18 @@ class Transform:
             if verb != "remove":
                 headers = [*headers, (name, header_value(name.decode(), template.fill(scope)))]
         return headers
+
+    def query(self, query: bytes, scope: Scope) -> bytes:
+        """Return the changed query, encoded. An empty value removes a parameter; the others stay as they came."""
+        for verb, name, template in self._query:
+            value = "" if verb == "remove" else template.fill(scope)
+            pairs = [pair for pair in query.split(b"&") if pair]
+            if verb != "append":
+                pairs = [pair for pair in pairs if unquote_plus(pair.partition(b"=")[0].decode("latin-1")) != name]
+            if value:
+                pairs.append(f"{quote(name, safe='')}={quote(value, safe='')}".encode())
+            query = b"&".join(pairs)
+        return query
 
     def path(self, path: str, scope: Scope) -> str:
         """Return the changed path, encoded; raise BadPath where a value makes it ambiguous."""

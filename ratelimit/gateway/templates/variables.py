@@ -7,7 +7,8 @@ CONTEXT = (
     "httpMethod", "path", "routeKey", "stage", "status", "protocol", "responseLength", "responseLatency",
     "integration.status", "integration.latency", "integration.error", "error.message", "error.responseType",
     "error.reason", "domainName", "apiId", "deployment", "isCanaryRequest", "throttle.level", "throttle.shadow",
-    "connectionId", "eventType",
+    "connectionId", "eventType", "identity.caller", "identity.user", "resourcePath", "extendedRequestId",
+    "integrationErrorMessage", "integrationStatus", "integrationLatency",
 )  # fmt: skip
 REQUEST = ("header", "path", "querystring", "body")
 

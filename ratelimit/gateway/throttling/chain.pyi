@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterable
 from typing import final
 
+from ..templates.template import Scope
 from .levels import Level
 from .limiters import Limiters
 
@@ -21,17 +22,23 @@ class Chain:
     """
 
     def __new__(cls, limiters: Limiters, levels: Iterable[Level], used: str = "") -> Chain: ...
-    def hit(self, report: Callable[[str, Exception], None] | None = None, fails_open: bool = False) -> Ruling:
+    def hit(
+        self,
+        report: Callable[[str, Exception], None] | None = None,
+        fails_open: bool = False,
+        scope: Scope | None = None,
+    ) -> Ruling:
         """Spend one request at every level, or at none.
 
         Args:
             report: called with the name and the exception of a level that fails, such as one whose table is full.
             fails_open: skip such a level, and it alone; else its exception is raised. One in shadow mode is always
                 skipped where there is a `report`.
+            scope: the request, in which a level by client looks its client up.
 
         Returns: a Ruling.
         """
-    def give_back(self) -> None:
+    def give_back(self, scope: Scope | None = None) -> None:
         """Take back what an admitted `hit` spent, for a request that is refused elsewhere."""
 
 @final
@@ -46,12 +53,16 @@ class Ruling:
         more_after_ns: the time until that level has more remaining: 0 if it is full, None if it never has.
         retry_after_ns: the time until a refused request is admitted at all levels; None if it never is.
         shadow: a level in shadow mode that would have refused, or empty.
+        fallback: whether the level's engine did not answer, and its table's `unreachable` decided.
     """
 
     def __new__(cls, allowed: bool) -> Ruling: ...
     @property
     def allowed(self) -> bool:
         """Whether the request is admitted."""
+    @property
+    def fallback(self) -> bool:
+        """Whether the level's engine did not answer, and its table's `unreachable` decided."""
     @property
     def level(self) -> str:
         """The level that refused, or else the one with the least remaining; empty without levels."""

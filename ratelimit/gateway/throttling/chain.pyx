@@ -6,10 +6,10 @@ from libc.stdint cimport uint64_t
 
 from ..._core cimport Limiter
 from ..._engine.constants cimport NEVER
-from ..._limiter.decision cimport Decision
+from ..._limiter.decision cimport FALLBACK, Decision
 from ..._limiter.headers cimport fields_of
 
-from ... import All, TableFull
+from ... import All, TableFull, TableUnreachable
 
 
 @cython.final
@@ -39,13 +39,14 @@ cdef class Chain:
         self.counts = limiters.counters.limiter
         self.used = used
 
-    def hit(self, report=None, bint fails_open=False):
+    def hit(self, report=None, bint fails_open=False, scope=None):
         """Spend one request at every level, or at none.
 
         Args:
             report: called with the name and the exception of a level that fails, such as one whose table is full.
             fails_open: skip such a level, and it alone; else its exception is raised. One in shadow mode is always
                 skipped where there is a `report`.
+            scope: the request, in which a level by client looks its client up.
 
         Returns: a Ruling.
         """
@@ -54,32 +55,31 @@ cdef class Chain:
             ruling = Ruling(True)
         else:
             try:
-                ruling = self.real.hit()
+                ruling = self.real.hit(scope)
             except Exception:
                 if not fails_open:
                     raise
-                ruling = self.real.hit_each(report)
+                ruling = self.real.hit_each(report, scope)
         if not ruling.allowed:
             return ruling
         if self.used:
             self.counts.allow(self.used)
         if self.shadow is not None:
             try:
-                would = self.shadow.hit()
+                would = self.shadow.hit(scope)
             except Exception:
                 if report is None:
                     raise
-                would = self.shadow.hit_each(report)
+                would = self.shadow.hit_each(report, scope)
             if not would.allowed:
                 ruling.shadow = would.level
         return ruling
 
-    def give_back(self):
+    def give_back(self, scope=None):
         """Take back what an admitted `hit` spent, for a request that is refused elsewhere."""
-        if self.real is not None:
-            self.real.give_back(range(len(self.real.levels)))
-        if self.shadow is not None:
-            self.shadow.give_back(range(len(self.shadow.levels)))
+        for levels in (self.real, self.shadow):
+            if levels is not None:
+                (<Levels>levels).give_back(range(len((<Levels>levels).levels)), (<Levels>levels).keys_of(scope))
 
 
 @cython.final
@@ -87,7 +87,9 @@ cdef class Levels:
     """Some levels as one limiter, with their keys and quotas."""
 
     cdef tuple levels, names, limiters
-    cdef object hit_all, now_ns
+    cdef list keys, quotas
+    cdef bint by_client  # whether the key of a level is the client's
+    cdef object limits, hit_all, now_ns
     cdef bytes policies
     cdef int closed  # the one that admits nothing, or -1
 
@@ -95,59 +97,74 @@ cdef class Levels:
         self.levels = tuple(levels)
         self.names = tuple(level.level for level in levels)
         self.limiters = tuple(limiters.of[name] for name in self.names)
-        keys, quotas = [level.key for level in levels], [level.quota for level in levels]
-        self.hit_all = All(*self.limiters).bind(keys, quotas=quotas).hit
+        self.keys, self.quotas = [level.key for level in levels], [level.quota for level in levels]
+        self.by_client = any([level.by is not None for level in levels])
+        self.limits = All(*self.limiters)
+        self.hit_all = self.limits.bind(self.keys, quotas=self.quotas).hit
         self.now_ns = limiters.now_ns
         self.closed = next((i for i, level in enumerate(levels) if level.quota is None), -1)
         policy = ", ".join(f'"{level.level}";q={level.maximum};w={level.window}' for level in levels)
         self.policies = policy.encode()
 
-    cdef Ruling hit(self):
+    cdef list keys_of(self, scope):
+        """Return the key of each level for a request."""
+        if not self.by_client:
+            return self.keys
+        return [level.key if level.by is None else level.by.key(level.key, scope) for level in self.levels]
+
+    cdef Ruling hit(self, scope):
         cdef Decision decision
+        cdef list keys = self.keys_of(scope)
         cdef int i = 0
         if self.closed >= 0:
-            return self.ruling(self.closed, False, 0, 0, NEVER)
-        decision = self.hit_all()
+            return self.ruling(self.closed, False, 0, 0, NEVER, keys)
+        decision = self.hit_all() if not self.by_client else self.limits.bind(keys, quotas=self.quotas).hit()
         while self.limiters[i] is not decision.limiter:
             i += 1
-        return self.ruling(
-            i, decision.verdict.allowed, decision.verdict.remaining, decision.verdict.limit, decision.more_after_
-        )
+        return self.ruling_of(i, decision, keys)
 
-    cdef Ruling hit_each(self, report):
+    cdef Ruling hit_each(self, report, scope):
         """Spend one request at one level after the other, all or nothing, without those that fail."""
-        cdef list spent = []
+        cdef list spent = [], keys = self.keys_of(scope)
         cdef Decision decision
         cdef Ruling least = None, ruling
         cdef int i
         if self.closed >= 0:
-            return self.ruling(self.closed, False, 0, 0, NEVER)
+            return self.ruling(self.closed, False, 0, 0, NEVER, keys)
         for i, level in enumerate(self.levels):
             try:
-                decision = self.limiters[i].hit(level.key, quota=level.quota)
+                decision = self.limiters[i].hit(keys[i], quota=level.quota)
             except Exception as error:
                 report(level.level, error)
                 continue
-            ruling = self.ruling(
-                i, decision.verdict.allowed, decision.verdict.remaining, decision.verdict.limit, decision.more_after_
-            )
+            ruling = self.ruling_of(i, decision, keys)
             if not ruling.allowed:
-                self.give_back(spent)
+                self.give_back(spent, keys)
                 return ruling
             spent.append(i)
             if least is None or ruling.remaining < least.remaining:
                 least = ruling
         return Ruling(True) if least is None else least
 
-    cdef int give_back(self, indices) except -1:
+    cdef int give_back(self, indices, list keys) except -1:
         """Give one request back to some levels."""
         for i in indices:
             level = self.levels[i]
             if level.quota is not None:
-                self.limiters[i].refund(level.key, quota=level.quota)
+                try:
+                    self.limiters[i].refund(keys[i], quota=level.quota)
+                except TableUnreachable:  # it stays spent, which is stricter
+                    continue
         return 0
 
-    cdef Ruling ruling(self, int i, bint allowed, uint64_t remaining, uint64_t limit, uint64_t more):
+    cdef Ruling ruling_of(self, int i, Decision decision, list keys):
+        cdef Ruling ruling = self.ruling(
+            i, decision.verdict.allowed, decision.verdict.remaining, decision.verdict.limit, decision.more_after_, keys
+        )
+        ruling.fallback = decision.source_ == FALLBACK
+        return ruling
+
+    cdef Ruling ruling(self, int i, bint allowed, uint64_t remaining, uint64_t limit, uint64_t more, list keys):
         cdef Ruling ruling = Ruling(allowed)
         until_ns = self.levels[i].until_ns
         ruling.level = self.names[i]
@@ -155,11 +172,11 @@ cdef class Levels:
         ruling.limit = limit
         # The period may have ended meanwhile.
         ruling.more = more if until_ns is None else max(0, until_ns - self.now_ns())
-        ruling.retry = ruling.more if allowed or until_ns is None else self.wait(i, ruling.more)
+        ruling.retry = ruling.more if allowed or until_ns is None else self.wait(i, ruling.more, keys)
         ruling.policies = self.policies
         return ruling
 
-    cdef uint64_t wait(self, int calendar, uint64_t retry):
+    cdef uint64_t wait(self, int calendar, uint64_t retry, list keys):
         """Return the time until all levels admit a request that a calendar quota refuses; another may need longer."""
         cdef int i
         for i, level in enumerate(self.levels):
@@ -168,8 +185,8 @@ cdef class Levels:
             if level.quota is None:
                 return NEVER
             try:
-                after = self.limiters[i].peek(level.key, quota=level.quota).retry_after_ns
-            except TableFull:  # a level without room for the key holds nothing up
+                after = self.limiters[i].peek(keys[i], quota=level.quota).retry_after_ns
+            except (TableFull, TableUnreachable):  # a level that fails holds nothing up
                 continue
             retry = max(retry, NEVER if after is None else after)
         return retry
@@ -188,9 +205,10 @@ cdef class Ruling:
         more_after_ns: the time until that level has more remaining: 0 if it is full, None if it never has.
         retry_after_ns: the time until a refused request is admitted at all levels; None if it never is.
         shadow: a level in shadow mode that would have refused, or empty.
+        fallback: whether the level's engine did not answer, and its table's `unreachable` decided.
     """
 
-    cdef readonly bint allowed
+    cdef readonly bint allowed, fallback
     cdef readonly str level, shadow
     cdef readonly uint64_t remaining, limit
     cdef uint64_t more, retry
@@ -198,6 +216,7 @@ cdef class Ruling:
 
     def __cinit__(self, bint allowed):
         self.allowed = allowed
+        self.fallback = False
         self.level = self.shadow = ""
 
     @property

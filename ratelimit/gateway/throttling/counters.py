@@ -5,16 +5,16 @@ from fractions import Fraction
 from ... import Limiter, Quota
 
 # A counter is a key of a limiter whose only window lasts from 1970 to 2116: what is spent of it is the count.
-MAX_COUNT = 2**62
-FOREVER_SECONDS = Fraction(2**62, 10**9)
-FOREVER = Quota(MAX_COUNT, FOREVER_SECONDS)
+FOREVER_SECONDS = Fraction(2**62 // 1_000, 10**6)
+FOREVER = Quota(2**62, FOREVER_SECONDS)
+FOREVER_ON_ENGINE = Quota(2**52 - 1, FOREVER_SECONDS)  # the most that an engine counts exactly
 
 
 class Counters:
     """Counters by name, which begin at 0. As many processes share them as share the limiter's table.
 
     Args:
-        limiter: a FixedWindow whose quota is `FOREVER`.
+        limiter: a FixedWindow whose quota is `FOREVER` or `FOREVER_ON_ENGINE`.
     """
 
     def __init__(self, limiter: Limiter) -> None:

@@ -1,5 +1,6 @@
 """The levels at which requests are throttled."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -7,8 +8,12 @@ from math import ceil
 from typing import Protocol
 
 from ... import Quota
+from .by_client import ByClient
 
-LEVELS = ("plan", "plan-method", "quota", "method", "stage", "account")  # in the order in which they apply
+# In the order in which they apply. Those of clients have one bucket for each client.
+LEVELS = (
+    "plan", "plan-method", "quota", "method-client", "method", "stage-client", "stage", "account-client", "account",
+)  # fmt: skip
 
 
 class Throttle(Protocol):
@@ -20,6 +25,13 @@ class Throttle(Protocol):
     def burst(self) -> int: ...
     @property
     def shadow(self) -> bool: ...
+
+
+class ClientThrottle(Throttle, Protocol):
+    """A token bucket for each client, which `by` distinguishes; see `ByClient`."""
+
+    @property
+    def by(self) -> Sequence[str]: ...
 
 
 class _IdentityQuota(Quota):
@@ -49,6 +61,7 @@ class Level:
         window: seconds, for the RateLimit-Policy field.
         until_ns: when the period of a calendar's quota ends; None for a token bucket.
         shadow: count the requests that it would refuse, and admit them.
+        by: names the client of a request, which is then a part of the key; None for one bucket.
     """
 
     level: str
@@ -57,6 +70,7 @@ class Level:
     window: int = 1
     until_ns: int | None = None
     shadow: bool = False
+    by: ByClient | None = None
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
@@ -68,8 +82,8 @@ class Level:
         return 0 if self.quota is None else self.quota.burst or self.quota.limit
 
     @classmethod
-    def of(cls, level: str, key: str, throttle: Throttle, shadow: bool = False) -> "Level":
+    def of(cls, level: str, key: str, throttle: Throttle, shadow: bool = False, by: ByClient | None = None) -> "Level":
         """Make a level that is a token bucket; its window is the time in which an empty bucket fills."""
         quota = bucket_quota(throttle.rate, throttle.burst)
         window = max(1, ceil(throttle.burst / throttle.rate)) if quota else 1
-        return cls(level, key, quota, window, shadow=shadow or throttle.shadow)
+        return cls(level, key, quota, window, shadow=shadow or throttle.shadow, by=by)

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import Protocol
 
 from ... import Quota
 from .calendar import DAY_NS, EPOCH, MAX_DAYS, day_of, period_of, start_ns
 from .chain import Chain
 from .counters import FOREVER_SECONDS
+from .key_file import KeyFile
 from .levels import Level, Throttle
 from .limiters import Limiters
 
@@ -43,6 +45,8 @@ class Plan(Protocol):
     def route_throttles(self) -> Mapping[str, Mapping[str, Throttle]]: ...
     @property
     def quota(self) -> Calendar | None: ...
+    @property
+    def keys_file(self) -> str | None: ...
 
 
 class UsagePlan:
@@ -57,15 +61,30 @@ class UsagePlan:
     Args:
         name, plan: as configured.
         limiters: see Limiters.
+        taken: the API keys of the configuration by name, which the plan's file may not repeat.
+
+    Attributes:
+        key_file: further keys; None without a file.
+
+    Raises: OSError or ValueError for a file that cannot be used.
     """
 
-    def __init__(self, name: str, plan: Plan, limiters: Limiters) -> None:
+    def __init__(
+        self, name: str, plan: Plan, limiters: Limiters, taken: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.name = name
         self.plan = plan
+        self.key_file = KeyFile(plan.keys_file, taken) if plan.keys_file is not None else None
+        self._seen: set[str] = set()  # keys of the file, whose counters are swept although they were revoked
         self.limiters = limiters
         self._counters = limiters.counters
         self._quotas = limiters.quotas
         self._chains: dict[tuple[object, ...], Chain] = {}
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The names of its keys, as its file has them now."""
+        return self.plan.keys if self.key_file is None else (*self.plan.keys, *self.key_file.names.values())
 
     def chain(self, key: str, stage: str, route: str, rest: Sequence[Level] = (), shadow: bool = False) -> Chain:
         """Return the levels of the plan for one key, and then the rest, as one chain that also counts usage.
@@ -179,8 +198,8 @@ class UsagePlan:
         return max(0, self._limit(key, day, quota) - used)
 
     def _check_key(self, key: str) -> None:
-        if key not in self.plan.keys:
-            raise ValueError(f"unknown key {key!r} in plan {self.name!r} (choose from {', '.join(self.plan.keys)})")
+        if key not in self.keys:
+            raise ValueError(f"unknown key {key!r} in plan {self.name!r} (choose from {', '.join(self.keys)})")
 
     def _check_quota(self, key: str) -> Calendar:
         self._check_key(key)
@@ -191,7 +210,8 @@ class UsagePlan:
     def forget(self, before: date, since: date) -> None:
         """Free the counters of the days from `since` to `before`, and those of quotas whose period has ended since."""
         quota = self.plan.quota
-        for key in self.plan.keys:
+        self._seen.update(self.keys)
+        for key in self._seen:
             for i in range((before - since).days):
                 day = since + timedelta(i)
                 if quota is not None:  # in use for one period, and known for a day more

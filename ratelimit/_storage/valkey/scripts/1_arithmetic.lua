@@ -6,15 +6,17 @@ local floor, ceil, max, min = math.floor, math.ceil, math.max, math.min
 local LAST = 4611686018427387 -- microseconds; events at the end of time or later never come
 local MOST = 4503599627370495 -- the largest count and debt, 2^52 - 1
 
-local TOKEN_BUCKET, LEAKY_BUCKET, FIRST_WINDOW, SLIDING_LOG = 0, 1, 3, 5
-local HIT, RESERVE, CHARGE, REFUND, CANCEL, PEEK = 0, 1, 2, 3, 4, 5
-local REFUSED, DONE, FOREIGN, OLDER, NEWER = 0, 1, 3, 4, 5
+local TOKEN_BUCKET, LEAKY_BUCKET, FIRST_WINDOW, SLIDING_LOG, CALENDAR = 0, 1, 3, 5, 6
+local HIT, RESERVE, CHARGE, REFUND, CANCEL, PEEK, BLOCK, UNBLOCK = 0, 1, 2, 3, 4, 5, 6, 7
+local REFUSED, DONE, FOREIGN, OLDER, NEWER, BLOCKED, UNCOVERED = 0, 1, 3, 4, 5, 6, 7
+local UNLIMITED = 2 -- the tenth number of a request whose quota admits everything
 local SLACK = 1000 -- milliseconds that a key is kept after it is like one never seen
 
 -- A request is 10 numbers: algorithm, verb, revision, brief, and 6 of the algorithm. All but plain hits have 19 more:
--- patience (2), the booked moment (2), whole, last only, the state that a booking found (3) and left (3); then the
--- revision of a state, plus one, the state (3), and what the client converted it to (3).
-local NUMBERS, SHORT, LONG = 10, '<' .. string.rep('d', 10), '<' .. string.rep('d', 29)
+-- patience or the length of a block (2), the booked moment (2), whole, last only, the state that a booking found (3) and
+-- left (3); then the revision of a state, plus one, the state (3), and what the client converted it to (3; the first is
+-- -1 if the key is forgotten). Then follow the starts of a calendar's windows.
+local NUMBERS, SHORT, ALL, LONG = 10, '<' .. string.rep('d', 10), 29, '<' .. string.rep('d', 29)
 
 local clock = redis.call('TIME')
 local NOW = clock[1] * 1000000 + clock[2]
@@ -58,6 +60,19 @@ local function product(a, b)
   local middle = a1 * b0 + a0 * b1 + (low - low0) / 67108864
   local middle0 = middle % 67108864
   return a1 * b1 + (middle - middle0) / 67108864, middle0 * 67108864 + low0
+end
+
+-- The end of a block, how it is written, and what is written behind it; nil for another text. A block that ends further
+-- ahead than when it was written shows that the clock went back.
+local function block_of(text)
+  if type(text) ~= 'string' or string.sub(text, 1, 1) ~= 'B' then return nil end
+  local stop, lead, generation, rest = string.match(text, '^B(%d+) (%d+) (%d+) ?(.*)$')
+  if not stop then return nil end
+  return min(tonumber(stop), NOW + lead), tonumber(generation), rest
+end
+
+local function block_text(stop, generation)
+  return string.format('B%.0f %.0f %.0f', stop, max(0, stop - NOW), generation)
 end
 
 -- Whether a * b < c * d.

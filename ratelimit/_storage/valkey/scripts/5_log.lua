@@ -4,6 +4,8 @@
 -- stamp was ahead of the clock, as for the other algorithms; the generation is the revision of the latest reset of all
 -- keys; `replaced` is 1 for an entry of a booking that pushed the oldest entry out of a full list.
 --
+-- A blocked key has one more entry, the first: `B<end> <ahead> <generation>`; q.held is then 1, otherwise 0.
+--
 -- A request is {algorithm, verb, generation, brief, period, cost, limit, capacity, ...}.
 
 local function entry_at(key, index)
@@ -30,10 +32,20 @@ end
 
 -- Return the newest stamp, 0 for an empty log, or nil for a value that is not a log.
 local function log_newest(q, key)
+  q.held = 0
   local kind = redis.call('TYPE', key)['ok']
   if kind == 'none' then return 0 end
   if kind ~= 'list' then return nil end
+  local stop, held_at = block_of(redis.call('LINDEX', key, 0))
+  if stop and held_at >= q[3] and stop > NOW then
+    q.held = 1
+    return entry_at(key, 1) or 0, stop
+  elseif stop then
+    redis.call('LPOP', key)
+    if held_at < q[3] then redis.call('DEL', key) end
+  end
   local stamp, ahead, generation = entry_at(key, 0)
+  if not stamp then return 0 end
   if stamp == -1 then return nil end
   if generation < q[3] then
     redis.call('DEL', key)
@@ -46,6 +58,21 @@ local function log_newest(q, key)
   return stamp
 end
 
+-- Block the key, or end that.
+local function log_block(q, key, stop)
+  if stop == nil then
+    if q.held == 1 then redis.call('LPOP', key) end
+    return
+  end
+  if q.held == 1 then
+    redis.call('LSET', key, 0, block_text(stop, q[3]))
+  else
+    redis.call('LPUSH', key, block_text(stop, q[3]))
+  end
+  local newest = entry_at(key, 1) or 0
+  redis.call('PEXPIRE', key, max(0, ceil((max(stop, newest + q[5]) - NOW) / 1000)) + SLACK)
+end
+
 -- When the cost fits; `before` entries of the same group are not in the list yet.
 local function log_ready(q, key, at, pending)
   if q[6] + pending > q[7] then return nil end
@@ -56,7 +83,18 @@ local function log_ready(q, key, at, pending)
   return at
 end
 
+-- Charge a blocked key, beneath its block.
+local function log_push_held(q, key, at, newest)
+  local first = redis.call('LINDEX', key, 0)
+  for _ = 1, min(q[6], q[8]) do
+    redis.call('LINSERT', key, 'AFTER', first, string.format('%.0f 0 %.0f', max(at, newest), q[3]))
+  end
+  redis.call('LTRIM', key, 0, q[8])
+  return max(at, newest)
+end
+
 local function log_push(q, key, at, newest)
+  if q.held == 1 then return log_push_held(q, key, at, newest) end
   local stamp = max(at, newest)
   local text = string.format('%.0f', stamp)
   local ahead = stamp > NOW
@@ -70,10 +108,10 @@ end
 
 -- How many of the newest `most` entries count.
 local function log_live(q, key, most)
-  local counting, gone = 0, min(most, redis.call('LLEN', key))
+  local counting, gone = 0, min(most, redis.call('LLEN', key) - q.held)
   while counting < gone do
     local middle = floor((counting + gone) / 2)
-    if entry_at(key, middle) + q[5] > NOW then counting = middle + 1 else gone = middle end
+    if entry_at(key, middle + q.held) + q[5] > NOW then counting = middle + 1 else gone = middle end
   end
   return counting
 end
@@ -112,7 +150,7 @@ end
 -- What a verdict needs: the entry that has to leave before the cost fits, how many count, and the oldest of those.
 local function log_facts(q, key, at)
   if q[4] == 1 then return -1, 0, 0 end
-  local blocking = q[6] <= q[7] and entry_at(key, q[7] - q[6]) or -1
+  local blocking = q[6] <= q[7] and entry_at(key, q[7] - q[6] + q.held) or -1
   local live = log_live(q, key, q[7])
-  return blocking, live, live > 0 and entry_at(key, live - 1) or 0
+  return blocking, live, live > 0 and entry_at(key, live - 1 + q.held) or 0
 end

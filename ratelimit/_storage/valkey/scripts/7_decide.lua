@@ -4,9 +4,9 @@
 -- Reply: packed doubles: the moment, and 12 for each request: status, the state before and after (3 each), the moment
 -- of the turn (2; -1: never), and 3 that depend on the status and the algorithm.
 
-local ALGORITHMS = { [0] = buckets, buckets, fixed, fixed, sliding }
+local ALGORITHMS = { [0] = buckets, buckets, fixed, fixed, sliding, [CALENDAR] = fixed }
 
-local states = {} -- key -> {state, revision, must it be written}
+local states = {} -- key -> {state, revision, must it be written, the end of its block}
 local replies = { struct.pack('<d', NOW) }
 
 local function foreign(text)
@@ -21,8 +21,10 @@ local function load(q, key)
   local seen = states[key]
   if seen then return seen end
   local text = redis.pcall('GET', key)
+  local stop, known, rest = block_of(text)
+  if stop then text = rest ~= '' and rest end
   if text == false then
-    seen = { s = { 0, 0, 0 }, revision = q[3] }
+    seen = { s = { 0, 0, 0 }, revision = known or q[3] }
   else
     local v = foreign(text)
     local a, b, c, revision, moved
@@ -30,6 +32,7 @@ local function load(q, key)
     if not a then return nil end
     seen = { s = { a, b, c }, revision = revision or 0, dirty = moved, q = q }
   end
+  if stop and stop > NOW then seen.block = stop end
   states[key] = seen
   return seen
 end
@@ -45,6 +48,7 @@ local function is_current(q, seen)
     and s[3] == q[NUMBERS + 16]
   then
     seen.s = { q[NUMBERS + 17], q[NUMBERS + 18], q[NUMBERS + 19] }
+    if q[NUMBERS + 17] < 0 then seen.s, seen.block = { 0, 0, 0 }, nil end
     seen.revision, seen.dirty, seen.q = q[3], true, q
     return true
   end
@@ -59,6 +63,9 @@ end
 local function decide(q, s, at_us, at_lo)
   local algorithm, verb = ALGORITHMS[q[1]], q[2]
   local after = s
+  if verb >= GRANT then return decide_lease(q, s) end
+  if verb >= BLOCK then return DONE, s, NOW, 0 end
+  if q[10] == UNLIMITED and (verb <= CHARGE or verb == PEEK) then return DONE, s, at_us, at_lo end
   if verb == HIT or verb == PEEK then
     local ok, a, b, c = algorithm.hit(q, s)
     return ok and DONE or REFUSED, ok and { a, b, c } or s, NOW, 0
@@ -86,6 +93,9 @@ end
 
 local function decide_log(q, key, newest, pending, at)
   local verb = q[2]
+  if verb >= GRANT then return decide_log_lease(q, key, newest, pending) end
+  if verb >= BLOCK then return DONE, NOW end
+  if q[10] == UNLIMITED and (verb <= CHARGE or verb == PEEK) then return DONE, at end
   if verb == HIT or verb == PEEK then
     return log_ready(q, key, NOW, pending) == NOW and DONE or REFUSED, NOW
   end
@@ -105,6 +115,7 @@ end
 local function request(text)
   local q = { struct.unpack(#text > 8 * NUMBERS and LONG or SHORT, text) }
   q[#q] = nil -- the position after the last number
+  if q[1] == CALENDAR then q.text = text end
   return q
 end
 
@@ -113,7 +124,9 @@ local function common_moment(group)
   local at_us, at_ns = NOW, 0
   for _, one in ipairs(group) do
     local q, us, lo = one.q, nil, nil
-    if q[1] == SLIDING_LOG then
+    if one.block or q[10] == UNLIMITED or (one.seen and not is_covered(q, NOW, one.seen.s[1])) then
+      us, lo = NOW, 0
+    elseif q[1] == SLIDING_LOG then
       us, lo = log_ready(q, one.key, NOW, 0), 0
     else
       us, lo = ALGORITHMS[q[1]].ready(q, one.seen.s, NOW, 0)
@@ -124,23 +137,37 @@ local function common_moment(group)
   return at_us, at_ns
 end
 
+-- The status of a request on a blocked key, or nil if it is carried out: nothing is given back during a block.
+local function held(q)
+  if q[2] == REFUND or q[2] == CANCEL or q[2] == RETURN then return REFUSED end
+  return (q[2] <= RESERVE or q[2] == PEEK or q[2] == GRANT) and BLOCKED or nil
+end
+
 local function perform(group)
   local ok, pending = true, {}
   local at_us, at_ns = NOW, 0
   if #group > 1 and group[1].q[2] == RESERVE then at_us, at_ns = common_moment(group) end
   for _, one in ipairs(group) do
     local q, key = one.q, one.key
-    if q[1] == SLIDING_LOG then
-      one.status, one.at_us = decide_log(q, key, one.newest, pending[key] or 0, at_us + (at_ns > 0 and 1 or 0))
-      one.at_lo = 0
+    one.status = one.block and held(q)
+    if one.status then
+      one.at_us, one.after = one.block, one.before
+    elseif q[1] == SLIDING_LOG then
+      local at = at_us + (at_ns > 0 and 1 or 0)
+      one.status, one.at_us, one.at_lo = decide_log(q, key, one.newest, pending[key] or 0, at)
       if one.status == DONE then pending[key] = (pending[key] or 0) + q[6] end
     else
       local us, lo = at_us, 0
       if q[1] <= LEAKY_BUCKET then lo = at_ns * (q[5] / 1000) elseif at_ns > 0 then us = us + 1 end
-      one.status, one.after, one.at_us, one.at_lo = decide(q, pending[key] or one.seen.s, us, lo)
+      local s = pending[key] or one.seen.s
+      if is_covered(q, us, s[1]) then
+        one.status, one.after, one.at_us, one.at_lo = decide(q, s, us, lo)
+      else
+        one.status, one.revision = UNCOVERED, us
+      end
       if one.status == DONE then pending[key] = one.after end
     end
-    ok = ok and (one.status == DONE or q[2] > RESERVE)
+    ok = ok and (one.status == DONE or q[2] > RESERVE) and one.status ~= UNCOVERED
   end
   return ok
 end
@@ -149,9 +176,13 @@ local function commit(group)
   for _, one in ipairs(group) do
     local q, key = one.q, one.key
     if q[2] ~= PEEK and one.status == DONE then
+      local stop = q[2] == BLOCK and max(one.block or 0, min(LAST, NOW + q[NUMBERS + 1])) or one.block
+      if q[2] == UNBLOCK then stop = nil end
       if q[1] ~= SLIDING_LOG then
-        one.seen.s, one.seen.dirty, one.seen.q = one.after, true, q
-      elseif q[2] <= CHARGE then
+        one.seen.s, one.seen.dirty, one.seen.q, one.seen.block = one.after, true, q, stop
+      elseif q[2] == BLOCK or q[2] == UNBLOCK then
+        log_block(q, key, stop)
+      elseif (q[2] <= CHARGE and q[10] ~= UNLIMITED) or q[2] == GRANT then
         one.newest = log_push(q, key, one.at_us, one.newest)
       end
     end
@@ -164,9 +195,11 @@ local function gather(first, size)
     local q, key = request(ARGV[1 + i]), KEYS[i]
     local one = { q = q, key = key, at_us = NOW, at_lo = 0 }
     if q[1] == SLIDING_LOG then
-      one.newest = log_newest(q, key)
+      one.newest, one.block = log_newest(q, key)
       one.before = { one.newest or 0, 0, 0 }
       if not one.newest then one.status = FOREIGN end
+    elseif not is_covered(q, NOW, 0) then
+      one.status, one.revision, one.before = UNCOVERED, NOW, { 0, 0, 0 }
     else
       one.seen = load(q, key)
       if not one.seen then
@@ -174,6 +207,7 @@ local function gather(first, size)
       elseif not is_current(q, one.seen) then
         one.status, one.revision = one.seen.revision < q[3] and OLDER or NEWER, one.seen.revision
       end
+      one.block = one.seen and one.seen.block
       one.before = one.seen and one.seen.s or { 0, 0, 0 }
     end
     problem = problem or one.status ~= nil
@@ -192,7 +226,7 @@ local function reply(one)
   end
   replies[#replies + 1] = struct.pack(
     '<dddddddddddd',
-    one.status or REFUSED, s[1], s[2], s[3], after[1], after[2], after[3], one.at_us, one.at_lo, x, y, z
+    one.status or REFUSED, s[1], s[2], s[3], after[1], after[2], after[3], one.at_us, one.at_lo or 0, x, y, z
   )
 end
 
@@ -211,11 +245,15 @@ end
 for key, seen in pairs(states) do
   if seen.dirty then
     local algorithm = ALGORITHMS[seen.q[1]]
-    local left = ceil((algorithm.fresh_at(seen.q, seen.s) - NOW) / 1000)
-    if left <= 0 then
+    local fresh_at = algorithm.fresh_at(seen.q, seen.s)
+    local text = fresh_at > NOW and algorithm.text(seen.q, seen.s, seen.revision) or ''
+    if seen.block and seen.block > NOW then
+      text, fresh_at = block_text(seen.block, seen.revision) .. ' ' .. text, max(fresh_at, seen.block)
+    end
+    if text == '' then
       redis.call('DEL', key)
     else
-      redis.call('SET', key, algorithm.text(seen.q, seen.s, seen.revision), 'PX', left + SLACK)
+      redis.call('SET', key, text, 'PX', ceil((fresh_at - NOW) / 1000) + SLACK)
     end
   end
 end

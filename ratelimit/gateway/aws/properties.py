@@ -1,0 +1,120 @@
+"""The properties of a template that have no effect here, each noted with its line."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..._configuration.problems import Path, expected
+from .openapi import operations
+from .template import Template, as_mapping
+
+_POLICY = "resource policies are not evaluated: every caller is admitted"
+_VALIDATION = "requests are not validated"
+_REASONS = {
+    "Policy": _POLICY, "ResourcePolicy": _POLICY, "RequestValidatorId": _VALIDATION, "RequestParameters": _VALIDATION,
+    "ValidateBody": _VALIDATION, "ValidateParameters": _VALIDATION, "ModelSelectionExpression": _VALIDATION,
+    "MutualTlsAuthentication": "clients' certificates are not asked for",
+    "ApiKeySourceType": "keys are read from the header x-api-key alone",
+    "CacheClusterEnabled": "answers are not cached", "CacheClusterSize": "answers are not cached",
+    "DisableExecuteApiEndpoint": "the API is served at its own host as well",
+}  # fmt: skip
+
+# The properties that a part of the conversion reads.
+_API = "BinaryMediaTypes Body CorsConfiguration ProtocolType RouteKey RouteSelectionExpression Target BodyS3Location"
+_STAGE = "ApiId RestApiId StageName Variables StageVariables MethodSettings DefaultRouteSettings RouteSettings"
+_SAM = (
+    "Auth BinaryMediaTypes CanarySetting Cors CorsConfiguration DefaultRouteSettings DefinitionBody DefinitionUri"
+    " Domain GatewayResponses MethodSettings RouteSelectionExpression"
+    " RouteSettings Routes StageName StageVariables Variables"
+)
+_INTEGRATED = "ApiId RestApiId ResourceId HttpMethod Integration ApiKeyRequired RouteKey Target"
+_AUTHORIZED = "AuthorizationScopes AuthorizationType AuthorizerId"
+_READ = {
+    "AWS::ApiGateway::RestApi": _API,
+    "AWS::ApiGatewayV2::Api": _API,
+    "AWS::Serverless::Api": _SAM,
+    "AWS::Serverless::HttpApi": _SAM,
+    "AWS::Serverless::WebSocketApi": _SAM,
+    "AWS::ApiGateway::Stage": f"{_STAGE} CanarySetting",
+    "AWS::ApiGatewayV2::Stage": _STAGE,
+    "AWS::ApiGateway::Method": f"{_INTEGRATED} {_AUTHORIZED} RequestModels RequestParameters",
+    "AWS::ApiGatewayV2::Route": f"{_INTEGRATED} {_AUTHORIZED} RouteResponseSelectionExpression",
+}
+_AUTH = "AddDefaultAuthorizerToCorsPreflight ApiKeyRequired Authorizers DefaultAuthorizer UsagePlan"
+_EVENT = (
+    "ApiId Auth AuthorizationScopes Method Path PayloadFormatVersion RestApiId RouteSettings TimeoutInMillis"
+    " ApiKeyRequired Authorizer Model RequestModel Required"
+)
+
+# Properties that change no answer: texts for people, permissions between services, logs, certificates, deployments.
+_APART = (
+    "AccessLogSetting AccessLogSettings AlwaysDeploy AutoDeploy CacheDataEncrypted ClientCertificateId"
+    " CredentialsArn DeploymentId Description DisableSchemaValidation DocumentationVersion EnableIamAuthorizer"
+    " EnableSimpleResponses EndpointAccessMode EndpointConfiguration FailOnWarnings InvokeRole IpAddressType"
+    " MergeDefinitions MethodResponses MinimumCompressionSize Mode Models Name OpenApiVersion OperationName"
+    " Parameters PropagateTags RemoveDefaultStage SecurityPolicy Tags TracingEnabled UnescapeMappingTemplate"
+    " Version"
+)
+
+# The extensions of OpenAPI that are read, without their prefix.
+_PREFIX = "x-amazon-apigateway-"
+_EXTENSIONS = "any-method authorizer authtype binary-media-types cors gateway-responses integration integrations"
+_EXTENSIONS_APART = "documentation endpoint-configuration importexport-version minimum-compression-size tag-value"
+
+
+def note_unused(template: Template) -> None:
+    """Note the properties of APIs, stages, methods, routes and events that have no effect."""
+    for resource in template.of_type(*_READ):
+        _note_api(template, resource.properties, resource.type, resource.path)
+    for name, kind in (("Api", "Api"), ("HttpApi", "HttpApi"), ("WebSocketApi", "WebSocketApi")):
+        _note_api(template, as_mapping(template.globals.get(name)), f"AWS::Serverless::{kind}", ("Globals", name))
+    for owner in template.of_type("AWS::Serverless::Function", "AWS::Serverless::StateMachine"):
+        for name, event in owner.mapping("Events").items():
+            if as_mapping(event).get("Type") in ("Api", "HttpApi"):
+                place = (*owner.path, "Events", name, "Properties")
+                given = as_mapping(as_mapping(event).get("Properties"))
+                _note(template, given, _EVENT, place)
+                for part in ("Auth", "RequestModel"):
+                    _note(template, as_mapping(given.get(part)), _EVENT, (*place, part))
+
+
+def note_document(template: Template, document: Mapping[str, Any], path: Path) -> None:
+    """Note the extensions of an OpenAPI document that have no effect."""
+    _note_extensions(template, document, path)
+    for _, _, operation, place in operations(document, path):
+        _note_extensions(template, operation, place)
+
+
+def _note_api(template: Template, properties: Mapping[str, Any], kind: str, path: Path) -> None:
+    _note(template, properties, _READ[kind], path)
+    if kind.startswith("AWS::Serverless") and not kind.endswith("WebSocketApi"):
+        _note(template, as_mapping(properties.get("Auth")), _AUTH, (*path, "Auth"))
+    for name in ("Body", "DefinitionBody"):
+        note_document(template, as_mapping(properties.get(name)), (*path, name))
+    settings = properties.get("MethodSettings")
+    for position, one in enumerate(settings if isinstance(settings, list) else []):
+        if as_mapping(one).get("CachingEnabled") in (True, "true"):
+            template.note((*path, "MethodSettings", position), "answers are not cached")
+
+
+# The properties whose value is an object; another value has no effect.
+_OBJECTS = (
+    "Auth Body CanarySetting DefaultRouteSettings DefinitionBody Domain GatewayResponses Integration RequestModel"
+    " RouteSettings Routes StageVariables Variables"
+)
+
+
+def _note(template: Template, properties: Mapping[str, Any], read: str, path: Path) -> None:
+    for name, value in properties.items():
+        unused = name not in read.split() and name not in _APART.split() and not name.startswith("Fn::")
+        if unused and value not in (None, False, "false", [], {}, "HEADER"):
+            template.note((*path, name), _REASONS.get(name, "this property has no effect here"))
+        elif name in _OBJECTS.split() and value is not None and not isinstance(value, dict):
+            template.note((*path, name), f"this property has no effect: {expected('names and their values', value)}")
+
+
+def _note_extensions(template: Template, values: Mapping[str, Any], path: Path) -> None:
+    for name in values:
+        kind = name.removeprefix(_PREFIX)
+        if kind != name and kind not in f"{_EXTENSIONS} {_EXTENSIONS_APART}".split():
+            reason = _POLICY if kind == "policy" else _VALIDATION if kind.startswith("request-validator") else ""
+            template.note((*path, name), reason or "this extension has no effect here")

@@ -1,0 +1,290 @@
+"""Adapters, the gateway and `ratelimit serve` with counts on an engine, over several hosts and without their engine."""
+
+import asyncio
+import logging
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+from fastapi import Depends, FastAPI
+from hosts import Host
+from ports import free_port, until_open
+from servers import EXAMPLES
+from starlette.responses import PlainTextResponse
+from valkey_servers import Server, valkey_server
+from waiting import PATIENCE, until
+
+from ratelimit import FixedWindow, Quota, Table, TableUnreachable
+from ratelimit.contrib.asgi import RateLimitMiddleware
+from ratelimit.contrib.fastapi import RateLimit
+from ratelimit.contrib.flask import Limiter as FlaskLimiter
+from ratelimit.contrib.wsgi import RateLimitMiddleware as WSGIMiddleware
+from ratelimit.gateway.config.model import Throttle
+from ratelimit.gateway.observability.meter import Meter
+from ratelimit.gateway.observability.metrics import metrics_text
+from ratelimit.gateway.throttling.chain import Chain
+from ratelimit.gateway.throttling.counters import FOREVER_SECONDS
+from ratelimit.gateway.throttling.levels import Level
+from ratelimit.gateway.throttling.limiters import Limiters
+from ratelimit.serve.config import Document
+from ratelimit.serve.head import HeadReader
+from ratelimit.serve.outcome import Question, decide
+from ratelimit.serve.site import Site
+from ratelimit.serve.tables import Tables
+
+
+@pytest.fixture
+def two_hosts():
+    hosts = [Host(), Host()]
+    yield hosts
+    for host in hosts:
+        host.stop()
+
+
+@pytest.mark.slow
+def test_two_hosts_with_four_workers_each_admit_exactly_the_limit(two_hosts, tmp_path):
+    """The hosts of this test are network namespaces; without the right to make them, two groups of processes."""
+    engine = Server(valkey_server(), address="0.0.0.0" if two_hosts[0].is_separate else "127.0.0.1")
+    try:
+        servers = []
+        for number, host in enumerate(two_hosts):
+            url = f"valkey://{host.outside}:{engine.port}/0?name=hosts"
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            text = (EXAMPLES / "fastapi_app.py").read_text().replace('shared="example"', f'shared="{url}"')
+            text = text.replace('RateLimit("20/day"', 'RateLimit("20/day", key=lambda request: "all"')
+            (folder / "app.py").write_text(text)
+            servers.append(host.uvicorn("app:app", folder, 4))
+        with ThreadPoolExecutor(2) as clients:
+            answers = list(clients.map(lambda server: server.statuses(80, "/search"), servers))
+        seen = [status for each in answers for status in each]
+        assert sorted(set(seen)) == [200, 429]
+        assert seen.count(200) == 20
+    finally:
+        engine.kill()
+
+
+def asgi_app(limit, **options):
+    return RateLimitMiddleware(PlainTextResponse("served"), limit, **options)
+
+
+def fastapi_app(limit, **options):
+    app = FastAPI(dependencies=[Depends(RateLimit(limit, **options)), Depends(RateLimit("1000/day"))])
+    app.add_api_route("/", lambda: "served")
+    return app
+
+
+def wsgi_app(limit, **options):
+    def served(environ, start):
+        start("200 OK", [])
+        return [b"served"]
+
+    return WSGIMiddleware(served, limit, **options)
+
+
+def flask_app(limit, **options):
+    flask = pytest.importorskip("flask")
+    app = flask.Flask("app")
+    app.add_url_rule("/", view_func=lambda: "served")
+    FlaskLimiter(app, default=limit, **options)
+    return app
+
+
+APPS = [asgi_app, fastapi_app, wsgi_app, flask_app]
+
+
+def statuses(app, count):
+    """Return the statuses of requests to an application."""
+    if app.__class__.__module__.startswith(("flask", "ratelimit.contrib.wsgi")):
+        with httpx.Client(transport=httpx.WSGITransport(app), base_url="http://test") as client:
+            return [client.get("/").status_code for _ in range(count)]
+
+    async def ask():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return [(await client.get("/")).status_code for _ in range(count)]
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("make", APPS)
+def test_adapters_count_on_an_engine(server, make):
+    url = f"{server.url}?name=adapter&timeout=5"
+    assert statuses(make("3/hour", shared=url), 2) == [200, 200]
+    assert statuses(make("3/hour", shared=url), 2) == [200, 429], "another process counts with it"
+
+
+@pytest.mark.parametrize("make", APPS)
+def test_adapters_admit_and_log_without_their_engine(own_server, caplog, make):
+    app = make("1/hour", shared=f"{own_server.url}?name=adapter")
+    own_server.kill()
+    with caplog.at_level(logging.ERROR, "ratelimit.contrib"):
+        assert statuses(app, 2) == [200, 200]
+    assert "its requests are admitted" in caplog.text
+
+
+@pytest.mark.parametrize("make", APPS)
+def test_a_refusal_without_an_engine_is_503(own_server, make):
+    closed = make("1/hour", shared=f"{own_server.url}?name=closed", fail_open=False)
+    denied = make("1/hour", shared=f"{own_server.url}?name=denied&unreachable=deny")
+    own = make(FixedWindow("1/hour", table=Table.valkey(own_server.url, name="own")))
+    own_server.kill()
+    assert [statuses(app, 2) for app in (closed, denied, own)] == [[503, 503]] * 3
+
+
+def test_many_coroutines_of_an_adapter_ask_at_once(server):
+    limiter = FixedWindow("50/hour", table=Table.valkey(server.url, name="many", timeout=10))
+    app = asgi_app(limiter)
+
+    async def ask():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return await asyncio.gather(*(client.get("/") for _ in range(60)))
+
+    before = limiter.table.remote.engine.trips
+    answers = asyncio.run(ask())
+    assert [answer.status_code for answer in answers].count(200) == 50
+    assert limiter.table.remote.engine.trips - before < 30
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"shared": "valkey://localhost/0"}, r"expected the table's name, as in \?name=api"),
+        ({"shared": "valkey://u:secret@localhost/0"}, r"got 'valkey://...@localhost/0'"),
+        ({"shared": "valkey://localhost/0?name=a&timeout=soon"}, "timeout: expected a number, got 'soon'"),
+        ({"shared": "valkey://localhost/0?name=a", "max_keys": 5}, "max_keys: expected none"),
+        ({"shared": "valkey://localhost/0?name=a&unreachable=maybe"}, "unreachable: expected one of"),
+    ],
+)
+def test_a_wrong_place_is_an_error(options, told):
+    with pytest.raises(ValueError, match=told):
+        asgi_app("1/hour", **options)
+
+
+LIMITS = """
+limits: {{api: {{limit: 3/hour, fail_open: {fail_open}}}}}
+domain: shop
+descriptors: [{{key: user, rate_limit: {{unit: hour, requests_per_unit: 2}}}}]
+"""
+
+
+@pytest.fixture
+def serve_limits(tmp_path):
+    """Return a function that serves limits, as one of several hosts."""
+
+    def serve(url, fail_open="true"):
+        (tmp_path / "limits.yaml").write_text(LIMITS.format(fail_open=fail_open))
+        document = Document.read(tmp_path / "limits.yaml")
+        with document.located():
+            return Site(document, Tables(url))
+
+    yield serve
+    for name in Table.names():
+        if name.startswith("serve-test."):
+            Table.shared(name).remove()
+
+
+def checked(site):
+    head = HeadReader(set(), 1_000).read(b"GET /check/api HTTP/1.1\r\nHost: x\r\n\r\n", 0)
+    answer, _ = site.answer(head)
+    return int(answer.split()[1])
+
+
+def metrics(site):
+    head = HeadReader(set(), 1_000).read(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 0)
+    return site.answer(head)[1].decode()
+
+
+def test_serve_counts_on_an_engine(server, serve_limits):
+    url = f"{server.url}?name=serve-test&timeout=5"
+    sites = [serve_limits(url), serve_limits(url)]
+    assert [checked(sites[number % 2]) for number in range(4)] == [200, 200, 200, 429]
+    asked = [decide(site.rules, "shop", [Question((("user", "ann"),))]).refused for site in sites * 2]
+    assert asked == [False, False, True, True]
+    assert checked(sites[1]) == 429
+    text = metrics(sites[1])
+    assert 'ratelimit_serve_engine_remembered_total{table="api.1"} 1' in text
+    assert 'ratelimit_serve_engine_is_open{table="api.1"} 0' in text
+
+
+@pytest.mark.parametrize(
+    ("fail_open", "query", "status"), [("true", "", 200), ("false", "", 503), ("true", "&unreachable=deny", 503)]
+)
+def test_serve_without_its_engine(own_server, serve_limits, fail_open, query, status):
+    site = serve_limits(f"{own_server.url}?name=serve-test{query}", fail_open)
+    own_server.kill()
+    assert [checked(site) for _ in range(2)] == [status] * 2
+
+
+@pytest.fixture
+def limiters():
+    """Return a function that makes the tables of a gateway, as one of several hosts."""
+    yield Limiters
+    for name in Table.names():
+        if name.startswith("gateway-test."):
+            Table.shared(name).remove()
+
+
+def levels():
+    return [Level.of("method", "GET /pets", Throttle(0.001, 3)), Level("quota", "ann", Quota(9, FOREVER_SECONDS))]
+
+
+def test_the_gateway_counts_on_an_engine(server, limiters):
+    url = f"{server.url}?name=gateway-test&timeout=5"
+    hosts = [limiters(url), limiters(url)]
+    chains = [Chain(host, levels(), used="used/ann") for host in hosts]
+    trips = hosts[0].of["method"].table.remote.engine.trips
+    rulings = [chains[number % 2].hit() for number in range(4)]
+    assert [ruling.allowed for ruling in rulings] == [True] * 3 + [False]
+    assert (rulings[3].level, rulings[3].fallback) == ("method", False)
+    assert hosts[1].of["method"].table.remote.engine.trips - trips == 7, "one for all levels, and one for the usage"
+    assert hosts[1].counters.read("used/ann") == 3
+    assert hosts[1].quotas.read("ann") == 3
+    meter = Meter(hosts[0], "shop", "prod", "", "GET /pets")
+    meter.record("admitted", 200, 0)
+    assert b"ratelimit_gateway_engine_round_trips_total" in metrics_text([meter], hosts[0])
+
+
+def test_the_gateway_without_its_engine(own_server, limiters):
+    host = limiters(f"{own_server.url}?name=gateway-test")
+    denying = limiters(f"{own_server.url}?name=gateway-test&unreachable=deny")
+    own_server.kill()
+    failed = []
+    ruling = Chain(host, levels()).hit(lambda level, error: failed.append(level), True)
+    assert (ruling.allowed, failed) == (True, ["method", "quota"])
+    with pytest.raises(TableUnreachable):
+        Chain(host, levels()).hit()
+    ruling = Chain(denying, levels()).hit()
+    assert (ruling.allowed, ruling.fallback) == (False, True)
+
+
+@pytest.mark.slow
+def test_gateways_with_workers_admit_the_limit_and_answer_503_without_their_engine(own_server, tmp_path):
+    """Two gateways of two workers each, as on two hosts."""
+    text = f"""
+tables: {own_server.url}?name=gateway-test&unreachable=deny
+apis: {{shop: {{type: rest, resources: {{/pets: {{GET: {{mock: {{body: pets}}}}}}}},
+  stages: {{prod: {{throttle: {{rate: 0.001, burst: 5}}}}}}}}}}
+"""
+    (tmp_path / "gateway.yaml").write_text(text)
+    gateways, urls = [], []
+    try:
+        for _ in range(2):
+            port = free_port()
+            command = ["gateway", str(tmp_path / "gateway.yaml"), "--workers", "2", "--port", str(port)]
+            gateways.append(subprocess.Popen([sys.executable, "-m", "ratelimit", *command], stderr=subprocess.DEVNULL))
+            urls.append(f"http://127.0.0.1:{port}/prod/pets")
+            until_open(port)
+        seen = [httpx.get(urls[number % 2]).status_code for number in range(16)]
+        assert sorted(seen) == [200] * 5 + [429] * 11
+        own_server.kill()
+        until(lambda: httpx.get(urls[0]).status_code == 503)
+    finally:
+        for gateway in gateways:
+            gateway.terminate()
+        for gateway in gateways:
+            gateway.wait(timeout=PATIENCE)
+        for name in Table.names():
+            if name.startswith("gateway-test."):
+                Table.shared(name).remove()
