@@ -37,8 +37,6 @@ cdef class Attachment(Limited):
 
     cdef int attach(self, object wanted) except -1
     cdef uint64_t birth_of_table(self) except? 0
-    cdef int attach_memory(self, object storage) except -1
-    cdef int reserve(self, object storage, uint64_t start, uint64_t size) except -1
     cdef int attach_clock(self, uint64_t session) except -1
     cdef int refresh(self) except -1
     cdef CompiledRule current(self)

@@ -4,11 +4,10 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
-from .._engine.atomics cimport count_add, count_load, count_raise, count_swap, rule_publish, u128, word_cas, word_load
-from .._engine.clock cimport anchor_ns, clock_is_valid, is_settled, now_ns, peek_ns, settle_anchor
+from .._engine.atomics cimport count_add, count_load, count_swap, rule_publish, u128, word_cas, word_load
+from .._engine.clock cimport anchor_ns, clock_is_valid, now_ns, peek_ns, settle_anchor
 from .._engine.constants cimport HEADER_OFFSET, NEVER, PAGE_BYTES, SLIDING_LOG, SLOT_BYTES
-from .._engine.growth cimport pages_reserve
-from .._engine.layout cimport CLOCK_TOLERANCE, Header, Level, distrust_header, horizon_of, lay_out, open_slots, top_of
+from .._engine.layout cimport CLOCK_TOLERANCE, Header, Level, horizon_of, lay_out, open_slots, top_of
 from .._engine.request cimport BLOCK, DONE, FULL, Outcome, Request, Verb
 from .._engine.rule cimport Rule
 from .._engine.table cimport carry_over, forget_all, perform, take
@@ -17,8 +16,7 @@ from .compiled_rule cimport CompiledRule
 from .decision cimport Decision, decision_of
 from .keys cimport hash_key
 from .limited cimport Limited
-
-from errno import ENOSPC
+from .memory cimport ensure_memory
 
 from .._storage.metadata import (
     COUNTS,
@@ -105,40 +103,12 @@ cdef class Attachment(Limited):
             return 0
         return 1 + (peek_ns(ANCHOR) if self.read is None else checked_moment(self.read(), "clock.now_ns()"))
 
-    cdef int attach_memory(self, object storage) except -1:
-        """Make sure that the slots in use have memory, as they may not in a sparse copy, and that the header shows them.
-
-        After a power cut, and in a copy, slots may be in use that an older header does not show.
-        """
-        cdef Header* header = self.attached.header
-        cdef uint64_t used = max(min(count_load(&header.reserved), self.attached.size), open_slots(&self.attached))
-        cdef uint64_t slots_end = PAGE_BYTES + self.attached.size * <uint64_t>SLOT_BYTES
-        cdef bint is_old = not is_settled(&header.clock, storage.session)
-        if is_old:
-            last = max((min(end, slots_end) for start, end in storage.data if PAGE_BYTES < end and start < slots_end),
-                       default=PAGE_BYTES)
-            used = max(used, min((last - PAGE_BYTES) // SLOT_BYTES, self.attached.size))
-        self.reserve(storage, PAGE_BYTES, used * SLOT_BYTES)
-        self.reserve(storage, slots_end, used * SLOT_BYTES * self.attached.capacity)
-        if is_old:
-            distrust_header(&self.attached, used)
-        count_raise(&header.reserved, max(used, open_slots(&self.attached)))
-        return 0
-
-    cdef int reserve(self, object storage, uint64_t start, uint64_t size) except -1:
-        """Reserve memory for a part of a mapped file, unless it has data there."""
-        if not storage.is_mapped or any(first <= start and start + size <= end for first, end in storage.data):
-            return 0
-        if size and not pages_reserve(data_of(self.memory) + start, size):
-            raise storage.no_room(OSError(ENOSPC, "no space left"), size)
-        return 0
-
     cdef int attach_clock(self, uint64_t session) except -1:
         """Find out what time it is on this table, and check what else in the header is a time."""
         cdef Header* header = self.attached.header
         if not clock_is_valid(&header.clock, session):
             raise CorruptTable(f"{self.table} is damaged: its clock is beyond the end of time")
-        self.attach_memory(self.table.storage)
+        ensure_memory(&self.attached, self.table.storage)
         self.anchor = settle_anchor(&header.clock, session, ANCHOR)
         self.attached.anchor = self.anchor
         self.attached.own_clock = self.read is None
