@@ -9,8 +9,10 @@ from django.conf import settings
 import ratelimit
 from ratelimit.gateway.config.schema import field_docs
 
-settings.configure()  # of Django, for the modules that read it
 sys.path.insert(0, str(Path(__file__).parent))
+import stubs
+
+settings.configure()  # of Django, for the modules that read it
 
 project = "ratelimit"
 version = release = ratelimit.__version__
@@ -30,6 +32,9 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
 myst_heading_anchors = 3
+myst_html_meta = {
+    "description": "Exact rate limits for Python, decided in nanoseconds, for all workers without a server."
+}
 
 
 def measured(table, row, column=1):
@@ -49,12 +54,16 @@ myst_substitutions = {
 
 default_role = "code"  # docstrings write code in single backticks
 autodoc_default_options = {"member-order": "bysource"}
-autodoc_typehints = "none"
+suppress_warnings = ["ref.python"]  # `Limiter` in a signature is also a class of three adapters
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+maximum_signature_line_length = 80
 napoleon_use_ivar = True  # the attributes of a class in its own description, not once more as members
 napoleon_use_rtype = False
 
 html_theme = "furo"
 html_static_path = ["static"]
+html_favicon = "static/icon.svg"
 html_css_files = ["style.css"]
 html_title = f"ratelimit {version}"
 html_theme_options = {
@@ -73,4 +82,5 @@ def describe_fields(app, what, name, obj, options, lines):
 
 
 def setup(app):
+    app.connect("autodoc-process-signature", stubs.add_types)
     app.connect("autodoc-process-docstring", describe_fields, priority=100)  # before napoleon

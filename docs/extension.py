@@ -43,6 +43,12 @@ class LazyPictures(SphinxTransform):
             picture["loading"] = "lazy"
 
 
+def name_levels(app, pagename, templatename, context, doctree):
+    """Give the captions of the navigation, which Sphinx marks as headings, the level that readers of screens need."""
+    if tree := context.get("furo_navigation_tree"):
+        context["furo_navigation_tree"] = tree.replace('role="heading"', 'role="heading" aria-level="2"')
+
+
 def choose_template(app, pagename, templatename, context, doctree):
     """Put the text of the page of the playground below the playground, which has no other template."""
     if pagename == "playground":
@@ -55,5 +61,6 @@ def setup(app: Sphinx):
     app.add_transform(DarkPictures)
     app.add_transform(LazyPictures)
     app.connect("html-page-context", choose_template)
+    app.connect("html-page-context", name_levels, priority=900)  # after the theme has made it
     app.connect("env-get-outdated", lambda *_: ["playground"])  # its modules may have changed
     return {"parallel_read_safe": True, "parallel_write_safe": True}

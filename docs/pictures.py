@@ -274,18 +274,24 @@ PICTURES = {"same-traffic": same_traffic, "boundary": boundary, "estimate": esti
 
 
 def save(figure, name, folder=Path(__file__).parent / "pictures"):
-    """Write a picture and its dark twin."""
+    """Write a picture and its dark twin, with two decimals for the places of a path."""
     figure.tight_layout()
     light = folder / f"{name}.svg"
     figure.savefig(light, metadata={"Date": None})
     plt.close(figure)
-    text = light.read_text(encoding="utf-8")
+    text = re.sub(r' d="[^"]*"', lambda path: shorter(path[0]), light.read_text(encoding="utf-8"))
+    light.write_text(text, encoding="utf-8")
     found = set(re.findall(r"#[0-9a-f]{6}\b", text))
     if unknown := found - {colour.lower() for colour in DARK}:
         raise ValueError(f"{name}: expected colours that DARK translates, got {sorted(unknown)}")
     dark = {colour.lower(): other for colour, other in DARK.items()}
     (folder / f"{name}-dark.svg").write_text(re.sub(r"#[0-9a-f]{6}\b", lambda c: dark[c[0]], text), encoding="utf-8")
     print(light)
+
+
+def shorter(path):
+    numbers = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", path)
+    return re.sub(r"\s*\n\s*", " ", numbers)
 
 
 def use_style():

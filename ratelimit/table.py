@@ -5,7 +5,7 @@ import threading
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from ._storage.memory import (
 )
 from ._storage.metadata import (
     TAKEN,
+    Mapping,
     Starts,
     StoredQuota,
     TableFormat,
@@ -44,13 +45,6 @@ MAX_KEYS_BITS = 48  # keeps the size in bytes far below 64 bits
 IfChanged = Literal["raise", "keep", "scale", "reset", "follow"]
 Unreachable = Literal["deny", "allow", "raise", "share"]
 _tables: "weakref.WeakSet[Table]" = weakref.WeakSet()
-
-
-class Mapping(NamedTuple):
-    """A table in this process's address space."""
-
-    memory: Bytes
-    metadata: TableMetadata
 
 
 class Table:
@@ -146,6 +140,8 @@ class Table:
         hosts: int | None = None,
         remember: float = 1.0,
         lease: float | None = None,
+        durable: int = 0,
+        after_failover: Literal["as-is", "empty"] = "as-is",
         starts: Starts | None = None,
         if_changed: IfChanged = "keep",
         version: int | None = None,
@@ -166,20 +162,20 @@ class Table:
                 asks each time. Quota that another process gives back meanwhile is noticed after that time.
             lease: seconds for which a host takes in advance what it spends on a key, to decide without a request to the
                 engine. The same on all hosts; hosts.md has its price. None asks for each decision.
+            durable: how many replicas have to confirm a decision; without them `unreachable` answers.
+            after_failover: `"empty"`: a replica that becomes the primary, and may lack the last writes, takes every key
+                for one that has just spent all. `"as-is"`: it does not.
             starts: only `"fresh"`, since the engine forgets each key once it is like new, and decides by that.
             if_changed, version: as for Table.
         """
-        from ._storage.valkey.options import Options  # so that only its users load it
+        from ._storage.valkey.options import checked_options  # so that only its users load it
         from ._storage.valkey.storage import ValkeyStorage
 
-        check_name(name)
         check_choice(if_changed, "if_changed", get_args(IfChanged))
-        check_choice(unreachable, "unreachable", get_args(Unreachable))
         if starts not in ("fresh", None):
             raise ValueError(f"starts: expected 'fresh' on an engine, which forgets idle keys, got {starts!r}")
-        options = Options(url, name, timeout, unreachable, hosts, remember, lease)
-        options.check()
         table = cls(max_keys=1)  # of this process's copy of the metadata
+        options = checked_options(url, name, timeout, unreachable, hosts, remember, lease, durable, after_failover)
         table._storage = ValkeyStorage(options)
         table.if_changed = if_changed
         table.version = None if version is None else checked_int(version, "version", least=0)
@@ -193,8 +189,7 @@ class Table:
             place: `shared:NAME`, `file:FOLDER`, or the URL of an engine with the table's name in its query and, if
                 wanted, other arguments of `valkey`: `valkey://host:6379/0?name=api&timeout=0.1`.
             part: which of the tables there; it ends the name.
-            max_keys: of a table on this host. On an engine its memory is the bound.
-            options: arguments of `valkey` that the URL may replace.
+            max_keys, options: of a table on this host, and of one on an engine; the URL may replace the latter.
         """
         kind, _, base = place.partition(":")
         if base.startswith("//"):
@@ -243,7 +238,7 @@ class Table:
         if len(kinds) == 1 and not isinstance(self._storage, MappedFile):
             return [self]
         if self.remote is not None:
-            return [self._remote_part(number) for number in range(1, len(kinds) + 1)]
+            return [self, *(self._remote_part(number) for number in range(2, len(kinds) + 1))]
         names = [self._part(number) for number in range(1, 2 * MAX_PARTS + 1)]
         existing = [table.kind() for table in names]
         if len(kinds) == 1 and (kinds[0] not in existing or existing[0] is None):
@@ -284,10 +279,10 @@ class Table:
         )
 
     def _remote_part(self, number: int) -> "Table":
-        options = self.remote.options._asdict()
-        url, name = options.pop("given"), options.pop("name")
-        own = name if number == 1 else f"{name}.{number}"
-        return Table.valkey(url, name=own, if_changed=self.if_changed, version=self.version, **options)
+        part = type(self)(max_keys=1)
+        part._storage = self.remote.renamed(f"{self.remote.options.name}.{number}")
+        part.if_changed, part.version = self.if_changed, self.version
+        return part
 
     def snapshot(self) -> "Table":
         """Return a copy of an existing table in this process's memory, for `Limiter.of`.

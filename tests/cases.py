@@ -1,8 +1,11 @@
 """Every algorithm beside its oracle, and how to compare their answers."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from fractions import Fraction
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import oracle
 
@@ -35,6 +38,34 @@ ALGORITHMS = [
     Algorithm("first window", ratelimit.FixedWindow, oracle.FirstWindow, options={"anchor": "first"}),
     Algorithm("sliding window", ratelimit.SlidingWindow, oracle.SlidingWindow),
     Algorithm("sliding log", ratelimit.SlidingLog, oracle.SlidingLog),
+]
+
+
+@dataclass(frozen=True, repr=False)
+class Calendar(Algorithm):
+    """A fixed window of a calendar; `period` is its nominal length and `start` a moment shortly before an odd one."""
+
+    calendar: str = ""
+    period: int = 0
+    start: int = 0
+
+    def make(self, quota, clock=None, **options):
+        return self.limiter(ratelimit.Quota(quota.limit, self.calendar), clock=clock, **options)
+
+
+def calendar(unit, days, zone, *moment):
+    start = int(datetime(*moment, tzinfo=ZoneInfo(zone)).timestamp()) * SECOND
+    name = f"{unit} in {zone}"
+    oracle_of = partial(oracle.CalendarWindow, unit=unit, zone=zone)
+    period = days * 86_400 * SECOND
+    return Calendar(name, ratelimit.FixedWindow, oracle_of, calendar=name, period=period, start=start)
+
+
+CALENDARS = [
+    calendar("day", 1, "America/New_York", 2028, 3, 11, 12),  # the next day has 23 hours
+    calendar("week", 7, "Australia/Lord_Howe", 2028, 3, 30),  # the week has half an hour more
+    calendar("month", 30, "Europe/Berlin", 2028, 1, 31),
+    calendar("year", 365, "UTC", 2027, 12, 31),
 ]
 
 

@@ -9,10 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from fractions import Fraction
 from math import ceil
 from typing import Any
+from zoneinfo import ZoneInfo
 
+SECOND = 1_000_000_000
 END = 2**62  # an event that would come later never comes
 
 
@@ -114,6 +117,10 @@ class Oracle:
     def is_ahead(self, now: int) -> bool:
         """Return whether a window is booked that has not begun."""
         return False
+
+    def start_spent(self, birth: int) -> None:
+        """Become a key that a table does not have which started spent then."""
+        self.spend(birth, self.own.maximum, self.own)
 
     # --- a block: see Limiter.block
 
@@ -344,6 +351,9 @@ class FixedWindow(Oracle):
     def window(self, now: int) -> int:
         return now - now % self.own.period
 
+    def before(self, window: int) -> int:
+        return self.window(window - 1)
+
     def fits(self, now: int, cost: int, quota: Quota) -> bool:
         return self.window(now) >= self.latest and self.spent[self.window(now)] + cost <= quota.maximum
 
@@ -369,7 +379,7 @@ class FixedWindow(Oracle):
         return self.latest > now
 
     def state(self) -> tuple[int, Counter[int]]:
-        last = (self.latest, self.latest - self.own.period)
+        last = (self.latest, self.before(self.latest))
         return self.latest, Counter({window: self.spent[window] for window in last})
 
     def restore(self, state: tuple[int, Counter[int]]) -> None:
@@ -380,8 +390,27 @@ class FixedWindow(Oracle):
         if self.window(booking.at) == self.latest:
             self.refund(now, cost)
             if self.latest > now and not self.spent[self.latest]:
-                self.latest -= self.own.period
+                self.latest = self.before(self.latest)
                 self.spent[self.latest] = self.own.limit
+
+
+class CalendarWindow(FixedWindow):
+    """Promise: at most `limit` in each day, week, month or year of a time zone."""
+
+    def __init__(self, limit: int, period: int, unit: str, zone: str) -> None:
+        super().__init__(limit, period)
+        self.unit, self.zone = unit, zone
+
+    def window(self, now: int) -> int:
+        zone = ZoneInfo(self.zone)
+        day = datetime.fromtimestamp(now // SECOND, zone).date()
+        first = {
+            "day": day,
+            "week": day - timedelta(day.weekday()),
+            "month": day.replace(day=1),
+            "year": day.replace(month=1, day=1),
+        }[self.unit]
+        return int(datetime(first.year, first.month, first.day, tzinfo=zone).timestamp()) * SECOND
 
 
 class FirstWindow(Oracle):
@@ -490,6 +519,7 @@ class SlidingLog(Oracle):
 
     def __init__(self, limit: int, period: int) -> None:
         super().__init__(Quota.of(limit, period))
+        self.opens = 0  # when the requests that count from the start of the table have left
         self.log: list[int] = []
         self.longest = 0  # the most requests that it has held
 
@@ -497,7 +527,11 @@ class SlidingLog(Oracle):
         return sum(moment + self.own.period > now for moment in self.log[-self.own.limit :])
 
     def fits(self, now: int, cost: int, quota: Quota) -> bool:
-        return self.live(now) + cost <= quota.maximum
+        return now >= self.opens and self.live(now) + cost <= quota.maximum
+
+    def start_spent(self, birth: int) -> None:
+        """Wait for a period; no request is there that could be given back."""
+        self.opens = birth + self.own.period
 
     def spend(self, now: int, cost: int, quota: Quota) -> None:
         self.log += [max([now, *self.log[-1:]])] * cost
@@ -507,7 +541,7 @@ class SlidingLog(Oracle):
         self.spend(now, min(cost, self.own.limit), quota)
 
     def fresh(self, now: int) -> bool:
-        return not self.live(now)
+        return now >= self.opens and not self.live(now)
 
     def refund(self, now: int, cost: int) -> None:
         """Forget the oldest that count, so that what remains is never older than what was admitted."""

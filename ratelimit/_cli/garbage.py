@@ -12,9 +12,10 @@ from .._core import Limiter
 from .._storage.files import opened
 from .._storage.memory import SHARED_PREFIX, shared_folder
 from .._storage.metadata import MAGIC
+from .._storage.valkey.lease_file import PREFIX as LEASES
 from ..table import Table
 
-_OURS = re.compile(r"\.?ratelimit(-\d+)?\.")
+_OURS = re.compile(r"\.?ratelimit(-\d+|-leases-\d+)?\.")
 
 
 def collect(idle_seconds: float, *, remove: bool) -> Iterator[Path]:
@@ -45,7 +46,9 @@ def unlisted() -> list[Path]:
     return sorted(
         path
         for path in shared_folder().glob("ratelimit*")
-        if _OURS.match(path.name) and path.name.removeprefix(SHARED_PREFIX) not in names
+        if _OURS.match(path.name)
+        and not path.name.startswith(LEASES)
+        and path.name.removeprefix(SHARED_PREFIX) not in names
     )
 
 
@@ -55,6 +58,8 @@ def _last_used(path: Path, status: os.stat_result) -> float:
     Live keys are never thrown away: they count as used.
     """
     name = path.name.removeprefix(SHARED_PREFIX)
+    if path.name.startswith(LEASES):
+        return status.st_mtime
     if not path.name.startswith(SHARED_PREFIX) or name not in Table.names():
         return status.st_mtime if _is_table(path) or path.name.startswith(".") else time.time()
     try:

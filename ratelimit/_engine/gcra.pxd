@@ -73,11 +73,12 @@ cdef inline u128 gcra_cancel(const Rule* rule, uint64_t now, uint64_t cost, u128
     last cannot be given to a newcomer.
     """
     cdef u128 clock = <u128>now * rule.unit
+    cdef u128 maximum = ((<u128>1) << STATE_BITS) - 1
     cdef u128 left = booked - clock if booked > clock else 0
     cdef u128 bookings = later(booked, clock + rule.tolerance)  # later states come from bookings ahead
     cdef u128 built
-    if tat <= clock or (rule.algorithm == LEAKY_BUCKET and tat != booked):
-        return tat
+    if tat <= clock or tat == maximum or (rule.algorithm == LEAKY_BUCKET and tat != booked):
+        return tat  # a debt that was truncated may be larger than it looks
     built = tat - bookings if tat > bookings else 0
     if cost <= left // rule.interval:
         left = cost * rule.interval

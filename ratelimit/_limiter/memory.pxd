@@ -22,11 +22,7 @@ cdef inline int ensure_memory(const Table* table, object storage) except -1:
     cdef uint64_t slots_end = PAGE_BYTES + table.size * <uint64_t>SLOT_BYTES
     cdef bint is_old = not is_settled(&table.header.clock, storage.session)
     if is_old:
-        last = max(
-            (min(end, slots_end) for start, end in storage.data if end > PAGE_BYTES and start < slots_end),
-            default=PAGE_BYTES,
-        )
-        used = max(used, min(<uint64_t>(last - PAGE_BYTES) // SLOT_BYTES, table.size))
+        used = max(used, <uint64_t>storage.data_before(slots_end, PAGE_BYTES) // SLOT_BYTES)
     reserve(table, storage, PAGE_BYTES, used * SLOT_BYTES)
     reserve(table, storage, slots_end, used * SLOT_BYTES * table.capacity)
     if is_old:
@@ -37,8 +33,8 @@ cdef inline int ensure_memory(const Table* table, object storage) except -1:
 
 cdef inline int reserve(const Table* table, object storage, uint64_t start, uint64_t size) except -1:
     """Reserve memory for a part of a mapped file, unless it has data there."""
-    if not storage.is_mapped or any(first <= start and start + size <= end for first, end in storage.data):
-        return 0
-    if size and not pages_reserve(<uint8_t*>table.slots - PAGE_BYTES + start, size):
+    if size and storage.is_mapped and not storage.has_data(start, start + size) and not pages_reserve(
+        <uint8_t*>table.slots - PAGE_BYTES + start, size
+    ):
         raise storage.no_room(OSError(ENOSPC, "no space left"), size)
     return 0

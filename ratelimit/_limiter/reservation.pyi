@@ -16,7 +16,8 @@ class Reservation:
         costs: the cost that was booked, for each limiter.
         cost: the largest of them; of a single limiter, the only one.
 
-    Thread-safety: `cancel` and `settle` may be called from any thread. Only the first call has an effect.
+    Thread-safety: `cancel` and `settle` may be called from any thread. Only the first call has an effect. A later
+    `cancel` does nothing, so that it may come in any case; a later `settle` raises an error.
     """
 
     @property
@@ -48,7 +49,15 @@ class Reservation:
         Args:
             actual_cost: a whole number from 0, for every limiter.
             costs: instead, a whole number from 0 for each limiter.
+
+        Raises:
+            TypeError, ValueError: naming the argument; the reservation can still be settled.
+            RuntimeError: nothing is booked, or it was settled or cancelled before. Nothing changes.
         """
+    def _close(self) -> bool:
+        """Close the reservation; return whether it was open."""
+    def _close_at(self, actual_cost: Any, costs: Any) -> tuple[int, ...]:
+        """Close an open reservation; return the arguments of `settle` as a cost for each limiter."""
     def _checked_costs(self, actual_cost: Any, costs: Any) -> tuple[int, ...]:
         """Return the arguments of `settle` as a cost for each limiter."""
     def _return(self) -> bool: ...

@@ -5,7 +5,7 @@ from libc.stdint cimport uint64_t
 
 from .._engine.algorithm cimport carried
 from .._engine.atomics cimport first_to_set, u128
-from .._engine.constants cimport NEVER
+from .._engine.constants cimport NEVER, STATE_BITS
 from .._engine.layout cimport storable
 from .._engine.request cimport CANCEL, CHARGE, Outcome, Request
 from .._engine.table cimport perform
@@ -47,6 +47,8 @@ cdef class Place:
                 return False
             self.found = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", self.found))
             self.booked = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", self.booked))
+            if self.booked == (<u128>1 << STATE_BITS) - 1:
+                return False  # a debt that no state can hold was truncated: what is left of it is not known
             if counts == "scale":
                 self.rounded = True
                 if old.rule.limit and new.rule.limit:
@@ -67,7 +69,8 @@ cdef class Reservation:
         costs: the cost that was booked, for each limiter.
         cost: the largest of them; of a single limiter, the only one.
 
-    Thread-safety: `cancel` and `settle` may be called from any thread. Only the first call has an effect.
+    Thread-safety: `cancel` and `settle` may be called from any thread. Only the first call has an effect. A later
+    `cancel` does nothing, so that it may come in any case; a later `settle` raises an error.
     """
 
     @property
@@ -91,7 +94,7 @@ cdef class Reservation:
 
     def cancel(self):
         """Give the turn back, except for what later bookings depend on."""
-        if first_to_set(&self.closed):
+        if self._close():
             self.correct((0,) * len(self.costs))
 
     def settle(self, actual_cost=None, *, costs=None):
@@ -100,10 +103,23 @@ cdef class Reservation:
         Args:
             actual_cost: a whole number from 0, for every limiter.
             costs: instead, a whole number from 0 for each limiter.
+
+        Raises:
+            TypeError, ValueError: naming the argument; the reservation can still be settled.
+            RuntimeError: nothing is booked, or it was settled or cancelled before. Nothing changes.
         """
+        self.correct(self._close_at(actual_cost, costs))
+
+    def _close(self):
+        """Close the reservation; return whether it was open."""
+        return bool(first_to_set(&self.closed))
+
+    def _close_at(self, actual_cost, costs):
+        """Close an open reservation; return the arguments of `settle` as a cost for each limiter."""
         actual = self._checked_costs(actual_cost, costs)
-        if first_to_set(&self.closed):
-            self.correct(actual)
+        if not self.allowed or not self._close():
+            raise RuntimeError(f"settle: expected a booking that was neither settled nor cancelled yet, got {self!r}")
+        return actual
 
     def _checked_costs(self, actual_cost, costs):
         """Return the arguments of `settle` as a cost for each limiter."""

@@ -8,8 +8,6 @@ from cpython.object cimport PyObject
 
 from .._core cimport Limiter
 
-from .._engine.constants import Algorithm
-from .._limiter.parameters import RuleParameters
 from ..algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from ..composite import All
 
@@ -23,7 +21,6 @@ ALGORITHMS = TokenBucket, LeakyBucket, FixedWindow, SlidingWindow, SlidingLog
 cdef newfunc make_all = NULL
 cdef dict local_new = {}
 cdef dict made_classes = {}
-MOST = (1 << 52) - 1  # of what a script counts exactly
 
 
 cdef object table_of(PyObject* named):
@@ -48,18 +45,6 @@ def remote_class(cls, bint is_leased):
     return found
 
 
-def check_numbers(parameters: RuleParameters, clock):
-    """Refuse what an engine cannot decide exactly."""
-    if clock is not None:
-        raise ValueError(f"clock: expected none, since the engine's time decides, got {clock!r}")
-    buckets = Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET
-    if parameters.algorithm not in buckets:
-        if parameters.period % 1_000 and not parameters.calendar:
-            raise ValueError(f"quota {parameters.quota}: expected a period of whole microseconds, an engine's unit")
-        if parameters.limit > MOST:
-            raise ValueError(f"quota {parameters.quota}: expected a limit up to {MOST}, which an engine counts exactly")
-
-
 cdef object new_limiter(type cls, object given, PyObject* named):
     cdef newfunc make
     table = table_of(named)
@@ -67,7 +52,6 @@ cdef object new_limiter(type cls, object given, PyObject* named):
     if table is None or cls._is_remote:
         return make(cls, given, named)
     limiter = table.remote.publish(lambda: make_remote(cls, given, <object>named))
-    check_numbers((<Limiter>limiter).current().parameters, limiter.clock)
     from .verbs import attach_verbs
 
     attach_verbs(limiter)

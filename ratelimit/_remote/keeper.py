@@ -54,13 +54,11 @@ class Keeper:
 
     Attributes:
         is_busy: whether the thread has something to do now.
-        returned_count: how much was given back.
 
     Thread-safety: every method may be called from any thread, also after a fork.
     """
 
     def __init__(self) -> None:
-        self.returned_count = 0
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -142,8 +140,8 @@ class Keeper:
         for grant in grants:
             request = grant.request()
             if request is not None:
-                self.returned_count += request.cost
                 storage = grant.limiter.table.remote
+                storage.returned += request.cost
                 groups.setdefault(id(storage.engine), (storage, []))[1].append([request])
         for storage, requests in groups.values():
             ask_each(storage, requests)  # without an answer it stays spent, which is stricter

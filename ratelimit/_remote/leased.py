@@ -167,6 +167,7 @@ class LeasedVerbs(Spending, RemoteVerbs):
             now + decision.reset_after_ns,
         )
         if granted:
+            self.table.remote.granted += granted
             keeper.watch(now if place is None else end, place, granted, self, answer, now)
 
     def _refused(self, decision: Decision, turn: Turn) -> Decision:
@@ -233,5 +234,5 @@ def attach_leases(limiter: Any) -> None:
     storage = limiter.table.remote
     check_lease(current_parameters(limiter), storage.lease_us)
     options = storage.options
-    limiter._leases = open_leases(f"{storage!r} {storage.lease_us}", storage.lease_us / 1e6, options.remember)
+    limiter._leases = open_leases(storage.name_of_leases(storage.lease_us), storage.lease_us / 1e6, options.remember)
     limiter.follow_quota()

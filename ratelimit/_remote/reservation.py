@@ -32,23 +32,24 @@ class RemoteReservation(Reservation):
 
     error: Exception | None = None
     _places: tuple[RemotePlace, ...] = ()
-    _is_open = True
 
     def cancel(self) -> None:
         """Give the turn back, except for what later bookings depend on."""
-        self._correct_now((0,) * len(self.costs))
+        if self._close():
+            self._correct_now((0,) * len(self.costs))
 
     async def cancel_async(self) -> None:
         """Do what `cancel` does, without blocking the event loop."""
-        await self._correct_soon((0,) * len(self.costs))
+        if self._close():
+            await self._correct_soon((0,) * len(self.costs))
 
     def settle(self, actual_cost: Any = None, *, costs: Any = None) -> None:
         """Correct the cost to the actual one: give back the difference, or spend it."""
-        self._correct_now(self._checked_costs(actual_cost, costs))
+        self._correct_now(self._close_at(actual_cost, costs))
 
     async def settle_async(self, actual_cost: Any = None, *, costs: Any = None) -> None:
         """Do what `settle` does, without blocking the event loop."""
-        await self._correct_soon(self._checked_costs(actual_cost, costs))
+        await self._correct_soon(self._close_at(actual_cost, costs))
 
     def _return(self) -> bool:
         self.cancel()
@@ -71,10 +72,7 @@ class RemoteReservation(Reservation):
                     raise
 
     def _corrections(self, actual: tuple[int, ...]) -> Iterable[tuple[Any, list[Asked]]]:
-        """Return what to ask of each table's engine; nothing if the reservation is closed."""
-        if not self._is_open:
-            return ()
-        self._is_open = False
+        """Return what to ask of each table's engine."""
         found: dict[int, tuple[Any, list[Asked]]] = {}
         for place in self._places:
             limiter, spent, wanted = place.limiter, self.costs[place.number], actual[place.number]

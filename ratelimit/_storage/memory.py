@@ -106,6 +106,14 @@ class Storage(ABC):
     def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
         """Map the table. If it does not exist, create it: `size` zero bytes, into which `initialize` has written."""
 
+    def has_data(self, start: int, end: int) -> bool:
+        """Return whether a part of the open file has no holes."""
+        return any(first <= start and end <= last for first, last in self.data)
+
+    def data_before(self, end: int, start: int) -> int:
+        """Return how far from `start` the data of the open file goes, before `end`."""
+        return max((min(last, end) - start for first, last in self.data if first < end and last > start), default=0)
+
     @abstractmethod
     def remove(self) -> None:
         """Unlink the table's name. Attached processes keep the table.

@@ -374,3 +374,10 @@ def _hash_of(quota: StoredQuota) -> int:
         mixed = (mixed ^ number) * 0x9E3779B97F4A7C15 % 2**64
         mixed ^= mixed >> 29
     return mixed or 1
+
+
+class Mapping(NamedTuple):
+    """A table in this process's address space."""
+
+    memory: Bytes
+    metadata: TableMetadata

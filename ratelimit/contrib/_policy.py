@@ -208,6 +208,21 @@ class Guard:
             log.exception("%s failed; its requests are %s", limiter, "admitted" if self.fail_open else "refused")
 
 
+def check_own(limit: object, **options: object) -> None:
+    """Refuse options of tables beside a limit that has its own; they would have no effect.
+
+    Args:
+        limit: as an adapter received it.
+        options: `shared`, `clock` and the like; None is an option that was not given.
+    """
+    if isinstance(limit, str) or callable(limit):
+        return
+    first = limit.limiters[0] if isinstance(limit, All) else limit
+    for name, value in options.items():
+        if value is not None and getattr(first, name, None) is not value:
+            raise ValueError(f"{name}: expected none beside a {type(limit).__name__}, which has its own, got {value!r}")
+
+
 def check_function(name: str, function: object) -> None:
     if function is not None and not callable(function):
         raise TypeError(f"{name}: expected a function, got {function!r}")

@@ -3,12 +3,12 @@
 session = aiohttp.ClientSession(middlewares=[RateLimitMiddleware("10/second")])
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 
-from ._outgoing import Outgoing
+from ._outgoing import Cost, Outgoing
 from ._policy import Key
 
 
@@ -24,10 +24,13 @@ class RateLimitMiddleware:
     """Send the requests of a ClientSession in their turn, first come first served.
 
     Args:
-        limit: a text such as "10/second", a limiter, or a function of the ClientRequest that returns either, or None
-            for no limit.
+        limit: a text such as "10/second", a limiter, a Budget, or a function of the ClientRequest that returns one of
+            them, or None for no limit.
         key: a function of the ClientRequest that returns what is limited; by default the host and the port.
-        cost: a whole number, or a function of the ClientRequest.
+        cost: a whole number, or for a Budget the estimates, such as `{"tokens": 1_200}`; or a function of the
+            ClientRequest that returns it.
+        used: a function of the answer that returns what was used of a Budget, such as `{"tokens": 812}`, or None to
+            leave the estimates. It is not called for a stream of events.
         timeout: seconds; if a request would have to wait for longer, it raises WaitTimeout at once.
         retries: how often a request is sent again that the server refused with 429 or 503 and Retry-After.
         obey: send nothing as long as Retry-After or RateLimit of an answer asks, at most for a day.
@@ -40,7 +43,8 @@ class RateLimitMiddleware:
         limit: Any,
         *,
         key: Callable[[ClientRequest], Key] | None = None,
-        cost: int | Callable[[ClientRequest], int] = 1,
+        cost: Cost | Callable[[ClientRequest], Cost] = 1,
+        used: Callable[[ClientResponse], Mapping[str, int] | None] | None = None,
         timeout: float | None = None,
         retries: int = 0,
         obey: bool = True,
@@ -49,8 +53,8 @@ class RateLimitMiddleware:
         max_keys: int | None = None,
     ) -> None:
         self._outgoing = Outgoing(
-            limit, _host, key=key, cost=cost, timeout=timeout, retries=retries, obey=obey, shared=shared, clock=clock,
-            max_keys=max_keys,
+            limit, _host, key=key, cost=cost, used=used, timeout=timeout, retries=retries, obey=obey, shared=shared,
+            clock=clock, max_keys=max_keys,
         )  # fmt: skip
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
@@ -58,6 +62,9 @@ class RateLimitMiddleware:
         while True:
             await turn.wait_async()
             response = await handler(request)
+            if turn.settles(response.headers):
+                await response.read()
+                turn.settle(response)
             if not turn.comes_again(response.status, response.headers, _repeatable(request)):
                 return response
             response.release()

@@ -15,7 +15,7 @@ from .._limiter.decision import Decision, limit_fields
 from .._limiter.headers import Style
 from ._addresses import ClientAddress
 from ._answers import refusal
-from ._policy import AnyLimiter, Ruling, check_function, resolved
+from ._policy import AnyLimiter, Ruling, check_function, check_own, resolved
 from ._rules import Counts, Rules
 
 Scope = MutableMapping[str, Any]
@@ -138,6 +138,8 @@ class RateLimitMiddleware:
     ) -> None:
         for name, function in (("key", key), ("count_if", count_if), ("on_refused", on_refused)):
             check_function(name, function)
+        if not isinstance(messages, str):
+            check_own(limit, shared=shared, clock=clock, max_keys=max_keys)
         self._app = app
         self._client_address = ClientAddress(trusted_proxies)
         self._count_if, self._on_refused = count_if, on_refused

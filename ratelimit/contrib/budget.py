@@ -84,6 +84,10 @@ class Budget:
         """Forget all keys, for tests."""
         self._limiters.clear()
 
+    def now_ns(self) -> int:
+        """Return the time by this budget's clock, in nanoseconds since the epoch."""
+        return self._all.now_ns()
+
     def _costs(self, numbers: dict[str, int]) -> list[int]:
         return [numbers[name] for name, _ in self._parts]
 

@@ -22,7 +22,7 @@ from ..composite import All
 from ..errors import CostExceedsLimit, LimitExceeded, WaitTimeout
 from ..quota import checked_int
 from ._applications import application_name
-from ._policy import Guard, Key, Limiters, check_function
+from ._policy import Guard, Key, Limiters, check_function, check_own
 from ._rules import check_limit, scoped
 
 DEPTH = "_ratelimit_depth"  # of a function that is limited several times
@@ -67,6 +67,7 @@ class RateLimit:
     ) -> None:
         check_limit(limit)
         check_function("key", key)
+        check_own(limit, shared=shared, clock=clock, max_keys=max_keys)
         if max_wait is not None and not 0 <= max_wait < inf:
             raise ValueError(f"max_wait: expected seconds, from 0, or None, got {max_wait!r}")
         self._limit = limit

@@ -24,7 +24,7 @@ from ..composite import MAX_LIMITS, All
 from ..quota import Quota
 from ._addresses import ClientAddress
 from ._answers import TITLES
-from ._policy import AnyLimiter, Guard, Key, Limiters, Ruling, check_function, resolved
+from ._policy import AnyLimiter, Guard, Key, Limiters, Ruling, check_function, check_own, resolved
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     429: {
@@ -75,6 +75,7 @@ class RateLimit:
     ) -> None:
         check_style(headers, "headers")
         check_function("key", key)
+        check_own(limit, shared=shared, clock=clock, max_keys=max_keys)
         self._limiters = Limiters(shared, clock=clock, max_keys=max_keys)
         self._limit_of: Callable[[HTTPConnection], Any] | None = limit if callable(limit) else None
         self._limiter = None if callable(limit) else self._limiters.get(limit)

@@ -3,12 +3,12 @@
 client = httpx.Client(transport=RateLimitTransport("10/second"))
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
 
-from ._outgoing import Outgoing
+from ._outgoing import Cost, Outgoing
 from ._policy import Key
 
 
@@ -28,7 +28,8 @@ class _Limited:
         limit: Any,
         *,
         key: Callable[[httpx.Request], Key] | None = None,
-        cost: int | Callable[[httpx.Request], int] = 1,
+        cost: Cost | Callable[[httpx.Request], Cost] = 1,
+        used: Callable[[httpx.Response], Mapping[str, int] | None] | None = None,
         timeout: float | None = None,
         retries: int = 0,
         obey: bool = True,
@@ -38,8 +39,8 @@ class _Limited:
         max_keys: int | None = None,
     ) -> None:
         self._outgoing = Outgoing(
-            limit, _host, key=key, cost=cost, timeout=timeout, retries=retries, obey=obey, shared=shared, clock=clock,
-            max_keys=max_keys,
+            limit, _host, key=key, cost=cost, used=used, timeout=timeout, retries=retries, obey=obey, shared=shared,
+            clock=clock, max_keys=max_keys,
         )  # fmt: skip
         self._transport = transport
 
@@ -52,10 +53,13 @@ class RateLimitTransport(_Limited, httpx.BaseTransport):
     """Send requests in their turn, first come first served.
 
     Args:
-        limit: a text such as "10/second", a limiter, or a function of the request that returns either, or None for no
-            limit.
+        limit: a text such as "10/second", a limiter, a Budget, or a function of the request that returns one of them,
+            or None for no limit.
         key: a function of the request that returns what is limited; by default the host and the port.
-        cost: a whole number, or a function of the request.
+        cost: a whole number, or for a Budget the estimates, such as `{"tokens": 1_200}`; or a function of the
+            request that returns it.
+        used: a function of the answer that returns what was used of a Budget, such as `{"tokens": 812}`, or None to
+            leave the estimates. It is not called for a stream of events.
         timeout: seconds; if a request would have to wait for longer, it raises WaitTimeout at once.
         retries: how often a request is sent again that the server refused with 429 or 503 and Retry-After.
         obey: send nothing as long as Retry-After or RateLimit of an answer asks, at most for a day.
@@ -72,6 +76,9 @@ class RateLimitTransport(_Limited, httpx.BaseTransport):
         while True:
             turn.wait()
             response: httpx.Response = self._transport.handle_request(request)
+            if turn.settles(response.headers):
+                response.read()
+                turn.settle(response)
             if not turn.comes_again(response.status_code, response.headers, _repeatable(request)):
                 return response
             response.close()
@@ -91,6 +98,9 @@ class AsyncRateLimitTransport(_Limited, httpx.AsyncBaseTransport):
         while True:
             await turn.wait_async()
             response: httpx.Response = await self._transport.handle_async_request(request)
+            if turn.settles(response.headers):
+                await response.aread()
+                turn.settle(response)
             if not turn.comes_again(response.status_code, response.headers, _repeatable(request)):
                 return response
             await response.aclose()

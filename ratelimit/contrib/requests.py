@@ -3,14 +3,14 @@
 session.mount("https://", RateLimitAdapter("10/second"))
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
-from ._outgoing import Outgoing
+from ._outgoing import Cost, Outgoing
 from ._policy import Key
 
 
@@ -22,10 +22,13 @@ class RateLimitAdapter(HTTPAdapter):
     """Send the requests of a Session in their turn, first come first served.
 
     Args:
-        limit: a text such as "10/second", a limiter, or a function of the PreparedRequest that returns either, or None
-            for no limit.
+        limit: a text such as "10/second", a limiter, a Budget, or a function of the PreparedRequest that returns one of
+            them, or None for no limit.
         key: a function of the PreparedRequest that returns what is limited; by default the host and the port.
-        cost: a whole number, or a function of the PreparedRequest.
+        cost: a whole number, or for a Budget the estimates, such as `{"tokens": 1_200}`; or a function of the
+            PreparedRequest that returns it.
+        used: a function of the answer that returns what was used of a Budget, such as `{"tokens": 812}`, or None to
+            leave the estimates. It is not called for a stream of events.
         timeout: seconds; if a request would have to wait for longer, it raises WaitTimeout at once.
         retries: how often a request is sent again that the server refused with 429 or 503 and Retry-After.
         obey: send nothing as long as Retry-After or RateLimit of an answer asks, at most for a day.
@@ -39,7 +42,8 @@ class RateLimitAdapter(HTTPAdapter):
         limit: Any,
         *,
         key: Callable[[PreparedRequest], Key] | None = None,
-        cost: int | Callable[[PreparedRequest], int] = 1,
+        cost: Cost | Callable[[PreparedRequest], Cost] = 1,
+        used: Callable[[Response], Mapping[str, int] | None] | None = None,
         timeout: float | None = None,
         retries: int = 0,
         obey: bool = True,
@@ -49,8 +53,8 @@ class RateLimitAdapter(HTTPAdapter):
         **options: Any,
     ) -> None:
         self._outgoing = Outgoing(
-            limit, _host, key=key, cost=cost, timeout=timeout, retries=retries, obey=obey, shared=shared, clock=clock,
-            max_keys=max_keys,
+            limit, _host, key=key, cost=cost, used=used, timeout=timeout, retries=retries, obey=obey, shared=shared,
+            clock=clock, max_keys=max_keys,
         )  # fmt: skip
         super().__init__(**options)
 
@@ -59,6 +63,8 @@ class RateLimitAdapter(HTTPAdapter):
         while True:
             turn.wait()
             response = super().send(request, *args, **options)
+            if turn.settles(response.headers):
+                turn.settle(response)
             repeatable = isinstance(request.body, (bytes, str, type(None)))
             if not turn.comes_again(response.status_code, response.headers, repeatable):
                 return response

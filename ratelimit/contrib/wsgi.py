@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from .._limiter.headers import Style
 from ._addresses import ClientAddress
 from ._answers import refusal
-from ._policy import Ruling, check_function
+from ._policy import Ruling, check_function, check_own
 from ._rules import Counts, Rules
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class RateLimitMiddleware:
         check_function("key", key)
         check_function("count_if", count_if)
         check_function("on_refused", on_refused)
+        check_own(limit, shared=shared, clock=clock, max_keys=max_keys)
         self._app = app
         self._client_address = ClientAddress(trusted_proxies)
         self._count_if, self._on_refused = count_if, on_refused

@@ -77,6 +77,6 @@ def cors_of(api: Api) -> CorsPolicy | None:
     if cors is None:
         return None
     return CorsPolicy(
-        cors.allow_origins, cors.allow_methods, cors.allow_headers, cors.expose_headers, cors.max_age,
+        tuple(cors.allow_origins), cors.allow_methods, cors.allow_headers, cors.expose_headers, cors.max_age,
         cors.allow_credentials,
     )  # fmt: skip

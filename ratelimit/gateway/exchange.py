@@ -96,7 +96,7 @@ class Exchange:
 def _inner(value: Any, path: str) -> str | None:
     """Look up a dotted path in a JSON value; return text."""
     for name in path.split("."):
-        value = value.get(name) if isinstance(value, Mapping) else None
+        value = value.get(name) if isinstance(value, (dict, Mapping)) else None
     return value if value is None or isinstance(value, str) else json.dumps(value)
 
 

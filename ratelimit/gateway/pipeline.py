@@ -61,7 +61,7 @@ async def serve(site: Site, exchange: Exchange, transport: Transport) -> None:
 
 def begin(site: Site, scope: Any, receive: Receive, send: Send) -> Exchange:
     """Make the exchange of an ASGI scope."""
-    request = Request(scope, receive, send, site.now_ns(), stopwatch_ns(), site.body_timeout)
+    request = Request(scope, receive, send, site.now_ns(), stopwatch_ns(), site.body_pace)
     if site.trusted_proxies is not None:
         request.identify_client(site.trusted_proxies)
     CURRENT.set(request)

@@ -14,7 +14,7 @@ from .config import rules
 from .config.apis import Api
 from .config.model import Configuration
 from .functions.process import FunctionRegistry
-from .http.request import Request
+from .http.request import Pace, Request
 from .observability.access_log import AccessLogWriter
 from .observability.meter import Meter
 from .observability.tracing import Tracing
@@ -80,7 +80,7 @@ class Site:
         self.operator_path = configuration.operator.path
         self.has_domains = bool(configuration.domains)
         self.limit_headers = configuration.headers
-        self.body_timeout = configuration.body_timeout
+        self.body_pace = Pace(configuration.body_timeout, configuration.min_rate)
         self.fails_open = configuration.on_limiter_error == "fail_open"
         self.limiter_failures = LimiterFailures(configuration.on_limiter_error)
         self.tracing = Tracing() if configuration.tracing else None

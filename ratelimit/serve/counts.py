@@ -16,6 +16,8 @@ TRAFFIC = (
     ("unanswered_total", "counter", "Requests of this worker that the engine did not answer in time"),
     ("remembered_total", "counter", "Refusals that this worker remembered, without a request"),
     ("fallbacks_total", "counter", "Decisions of this worker without the engine"),
+    ("granted_total", "counter", "Costs that this worker took in advance for leases"),
+    ("returned_total", "counter", "Costs of leases that this worker gave back"),
     ("outages_total", "counter", "Times that this worker stopped asking the engine"),
     ("is_open", "gauge", "Whether this worker does not ask the engine, because it is away"),
 )

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 class Call:
     """`began` and `ended` are readings of one clock; `answer` is None where a verb gives none.
 
-    The cost of a block is how long it lasts, in nanoseconds.
+    The cost of a block is how long it lasts, in nanoseconds. A `take` is two calls: a `look`, whose answer is how much
+    can be spent of `cost` at that moment, at least 1, and afterwards a `hit` of that much. `after` is the place of the
+    call in the history that has to be ahead.
     """
 
     began: int
@@ -23,6 +25,15 @@ class Call:
     now: int = 0
     cost: int = 1
     answer: object = None
+    after: int | None = None
+
+
+def take_of(history, began, ended, now, most, decision, remains):
+    """Append the two calls of a `take` to a history; `remains` is whether what remains is read with the decision."""
+    amount = decision.spent or 1
+    answer = (decision.allowed, decision.remaining) if remains else (decision.allowed,)
+    history.append(Call(began, ended, "look", now, most, (amount,) if remains else None))
+    history.append(Call(began, ended, "hit", now, amount, answer, len(history) - 1))
 
 
 def apply(oracle, fresh, call):
@@ -40,6 +51,8 @@ def apply(oracle, fresh, call):
     if call.verb == "unblock":
         oracle.unblock(call.now)
         return oracle, None
+    if call.verb == "look":
+        return oracle, (min(call.cost, max(1, oracle.peek(call.now, 1).remaining)),)
     answer = oracle.hit(call.now, call.cost)
     return oracle, (answer.allowed, answer.remaining)
 
@@ -63,7 +76,7 @@ def is_linearizable(history, fresh):
         tried.add(state)
         first_end = min(history[i].ended for i in left)
         for i in left:
-            if history[i].began <= first_end:
+            if history[i].began <= first_end and history[i].after not in left:
                 after, expected = apply(oracle, fresh, history[i])
                 if agrees(history[i].answer, expected):
                     waiting.append((left - {i}, after))

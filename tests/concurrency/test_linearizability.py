@@ -1,4 +1,4 @@
-"""Recorded histories of concurrent hits, refunds and resets against the sequential oracle."""
+"""Recorded histories of concurrent hits, takes, refunds, resets and blocks against the sequential oracle."""
 
 import random
 import threading
@@ -10,7 +10,7 @@ from itertools import pairwise
 import oracle
 import pytest
 from cases import ALGORITHMS, SECOND, START, quota_of
-from linearizability import Call, is_linearizable
+from linearizability import Call, is_linearizable, take_of
 from tools import NIGHTLY
 from waiting import PATIENCE
 
@@ -41,17 +41,17 @@ def record(algorithm, rng):
     together = threading.Barrier(THREADS)
     # A sliding log spends a cost one by one, and what remains is read after the decision.
     log = algorithm.oracle is oracle.SlidingLog
-    calls = []
+    calls, histories = [], []
 
     def work(seed):
         rng = random.Random(seed)
         own = []
         together.wait()
         for _ in range(CALLS):
-            verb = rng.choice(["hit"] * 6 + ["refund", "reset", "block", "unblock"])
+            verb = rng.choice(["hit"] * 5 + ["take"] * 2 + ["refund", "reset", "block", "unblock"])
             if rng.random() < 0.3:
                 limiter.hit_many([rng.randrange(4)], LIMIT, now=START)  # live as long as the calls' times
-            cost = SECOND // 4 if verb == "block" else 1 if log else rng.randint(1, 2)
+            cost = SECOND // 4 if verb == "block" else 1 if log else rng.randint(1, 3 if verb == "take" else 2)
             now = START + rng.choice([0, 0, 0, SECOND // 2]) if verb == "hit" else START
             answer = None
             began = time.monotonic_ns()
@@ -59,17 +59,24 @@ def record(algorithm, rng):
                 (row,) = limiter.hit_many(["key"], cost, now=now)  # decides without the GIL
                 ended = time.monotonic_ns()
                 answer = (bool(row["allowed"]),) if log else (bool(row["allowed"]), int(row["remaining"]))
+            elif verb == "take":
+                decision = limiter.take("key", cost)
+                take_of(own, began, time.monotonic_ns(), now, cost, decision, not log)
+                continue
             else:
                 act(limiter, verb, cost)
                 ended = time.monotonic_ns()
             own.append(Call(began, ended, verb, now, cost, answer))
-        calls.extend(own)
+        histories.append(own)
 
     threads = [threading.Thread(target=work, args=(rng.random(),)) for _ in range(THREADS)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    for own in histories:
+        first = len(calls)
+        calls += [call if call.after is None else replace(call, after=first + call.after) for call in own]
     return calls, limiter.collision_count, len(limiter._levels())
 
 
@@ -107,6 +114,7 @@ RIGHT = [
     [Call(0, 3, "hit", START, 1, SPENT), Call(2, 9, "reset"), Call(4, 5, "hit", START, 1, SPENT)],
     [Call(0, 1, "hit", START, 1, SPENT), Call(2, 9, "refund", START), Call(3, 4, "hit", START, 1, SPENT)],
     [Call(0, 9, "hit", START, 1, REFUSED), Call(5, 6, "hit", START, 1, SPENT)],
+    [Call(0, 9, "look", START, 2, (1,)), Call(0, 9, "hit", START, 1, REFUSED, 0), Call(5, 6, "hit", START, 1, SPENT)],
 ]
 WRONG = {
     "one too many": [Call(0, 9, "hit", START, 1, SPENT), Call(0, 9, "hit", START, 1, SPENT)],
@@ -139,6 +147,16 @@ WRONG = {
     "a block that unblock did not end": [
         Call(0, 1, "block", START, SECOND),
         Call(2, 3, "unblock", START),
+        Call(4, 5, "hit", START, 1, REFUSED),
+    ],
+    "a take of more than there was": [
+        Call(0, 1, "look", START, 2, (2,)),
+        Call(0, 1, "hit", START, 2, (True, 0), 0),
+    ],
+    "a take that looked after it had spent": [
+        Call(0, 1, "hit", START, 1, SPENT, 1),
+        Call(0, 9, "look", START, 1, (1,)),
+        Call(2, 3, "refund", START),
         Call(4, 5, "hit", START, 1, REFUSED),
     ],
     "the wrong number left": [Call(0, 1, "hit", START, 1, (True, 1))],

@@ -272,6 +272,8 @@ def test_clear_forgets_all(clock):
     [
         ({"limit": "ten a minute"}, "limit 'ten a minute'"),
         ({"limit": 10}, "limit: expected text"),
+        ({"limit": FixedWindow("1/minute"), "shared": "api"}, "shared: expected none beside a FixedWindow"),
+        ({"limit": FixedWindow("1/minute"), "max_keys": 9}, "max_keys: expected none beside a FixedWindow"),
         ({"key": "address"}, "key: expected a function"),
         ({"cost": 0}, "cost: expected a whole number"),
         ({"cost": "2"}, "cost: expected a whole number"),

@@ -178,7 +178,8 @@ def test_a_limiter_and_a_name_in_shared_memory_are_shared(make, server, clock, s
 @pytest.mark.parametrize(
     ("options", "problem"),
     [({"limit": "5/fortnight"}, "limit '5/fortnight'"), ({"key": "host"}, "key: expected a function"),
-     ({"cost": 0}, "cost: expected a whole number from 1"), ({"retries": -1}, "retries: expected a whole number from 0")],
+     ({"cost": 0}, "cost: expected a whole number from 1"),
+     ({"limit": TokenBucket("1/second"), "shared": "name"}, "shared: expected none beside a TokenBucket, which has its own"), ({"retries": -1}, "retries: expected a whole number from 0")],
 )  # fmt: skip
 def test_wrong_arguments_are_named(make, options, problem):
     with pytest.raises((TypeError, ValueError), match=problem):
@@ -310,6 +311,57 @@ def test_budgets_of_a_name_are_one(clock, shared_name):
     one, other = (Budget(tokens="100/minute", shared=shared_name, clock=clock) for _ in range(2))
     assert begin(clock, one, tokens=100)[0] == 0
     assert begin(clock, other, tokens=50)[0] == 30
+
+
+def test_a_budget_limits_the_requests_of_a_client(make, server, clock, budget):
+    """The estimate is reserved with the request, and settled by the answer."""
+    options = {"key": lambda request: "model", "cost": lambda request: {"tokens": 6_000}}
+    unsettled = make(budget, **options)
+    assert [seconds(clock, unsettled, server.url) for _ in range(2)] == [0, 60]
+    budget.clear()
+    settled = make(budget, used=lambda answer: {"tokens": int(answer.headers["x-used"])}, **options)
+    server.answers += [Answer(headers={"x-used": "600"}) for _ in range(2)]
+    assert [seconds(clock, settled, server.url) for _ in range(2)] == [0, 6]
+
+
+def test_a_budget_waits_as_long_as_the_server_asks_and_gives_back_what_was_refused(make, server, clock, budget):
+    send = make(
+        budget, cost={"tokens": 6_000}, retries=1, used=lambda answer: {"tokens": 0} if "retry-after" in answer.headers else None
+    )  # fmt: skip
+    server.answers += [Answer(429, {"Retry-After": "5"})]
+    assert seconds(clock, send, server.url) == 5
+
+
+def test_a_stream_of_events_keeps_its_estimate(make, server, clock, budget):
+    send = make(budget, cost={"tokens": 6_000}, used=lambda answer: {"tokens": 0})
+    server.answers += [Answer(headers={"Content-Type": "text/event-stream; charset=utf-8"})]
+    assert [seconds(clock, send, server.url) for _ in range(2)] == [0, 60]
+
+
+def test_the_body_of_an_answer_that_was_read_is_still_there(clock, budget):
+    """An SDK reads it after the transport."""
+    server = httpx.MockTransport(lambda request: httpx.Response(200, json={"usage": {"total_tokens": 600}}))
+    options = {"cost": {"tokens": 6_000}, "used": lambda answer: {"tokens": answer.json()["usage"]["total_tokens"]}}
+    client = httpx.Client(transport=RateLimitTransport(budget, transport=server, **options))
+    with client.stream("GET", "http://example.com/") as answer:
+        assert b"".join(answer.iter_bytes()) == b'{"usage":{"total_tokens":600}}'
+    assert begin(clock, budget, tokens=6_000)[0] == 0  # another key: the default is the host
+    budget.clear()
+    assert client.get("http://example.com/").json() == {"usage": {"total_tokens": 600}}
+
+
+def test_wrong_arguments_beside_a_budget_are_named(make, budget):
+    for options, problem in [
+        ({}, "spend: expected an estimate tokens="),
+        ({"cost": {"words": 1}}, "spend: expected the limits requests, tokens, got 'words'"),
+        ({"cost": {"tokens": 0}}, "tokens: expected a whole number from 1"),
+        ({"cost": {"tokens": 1}, "timeout": 5}, "timeout: expected none beside a Budget, which has its own, got 5"),
+        ({"cost": {"tokens": 1}, "shared": "name"}, "shared: expected none beside a Budget"),
+        ({"limit": "1/second", "used": len}, "used: expected a Budget as limit, got '1/second'"),
+        ({"limit": "1/second", "cost": {"tokens": 1}}, "cost: expected a whole number"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=problem):
+            make(**{"limit": budget} | options)
 
 
 def test_wrong_numbers_are_named(clock, budget):

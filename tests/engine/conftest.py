@@ -1,14 +1,14 @@
 import itertools
 
 import pytest
-from valkey_servers import Server, redis_server, valkey_server
+from valkey_servers import Server, redis_8, redis_server, valkey_server
 
 from ratelimit import Table
 
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="session", params=[valkey_server, redis_server], ids=["valkey", "redis"])
+@pytest.fixture(scope="session", params=[valkey_server, redis_server, redis_8], ids=["valkey", "redis-7", "redis-8"])
 def each_server(request):
     """Every kind of server in turn, for what depends on its scripts."""
     server = Server(request.param())

@@ -29,8 +29,9 @@ from ratelimit.gateway.throttling.counters import FOREVER_SECONDS
 from ratelimit.gateway.throttling.levels import Level
 from ratelimit.gateway.throttling.limiters import Limiters
 from ratelimit.serve.config import Document
-from ratelimit.serve.head import HeadReader
+from ratelimit.serve.connections import Connections
 from ratelimit.serve.outcome import Question, decide
+from ratelimit.serve.protocol import Connection
 from ratelimit.serve.site import Site
 from ratelimit.serve.tables import Tables
 
@@ -185,15 +186,31 @@ def serve_limits(tmp_path):
             Table.shared(name).remove()
 
 
+class Transport(asyncio.Transport):
+    """Keeps what a connection writes."""
+
+    def __init__(self):
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.sent = b""
+
+    def write(self, data):
+        self.sent += data
+
+    def close(self):
+        pass
+
+
+def answer(site, path):
+    loop = asyncio.new_event_loop()
+    connection, transport = Connection(Connections(site, loop)), Transport()
+    connection.connection_made(transport)
+    connection.data_received(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+    loop.close()
+    return transport.sent.decode()
+
+
 def checked(site):
-    head = HeadReader(set(), 1_000).read(b"GET /check/api HTTP/1.1\r\nHost: x\r\n\r\n", 0)
-    answer, _ = site.answer(head)
-    return int(answer.split()[1])
-
-
-def metrics(site):
-    head = HeadReader(set(), 1_000).read(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 0)
-    return site.answer(head)[1].decode()
+    return int(answer(site, b"/check/api").split()[1])
 
 
 def test_serve_counts_on_an_engine(server, serve_limits):
@@ -203,7 +220,7 @@ def test_serve_counts_on_an_engine(server, serve_limits):
     asked = [decide(site.rules, "shop", [Question((("user", "ann"),))]).refused for site in sites * 2]
     assert asked == [False, False, True, True]
     assert checked(sites[1]) == 429
-    text = metrics(sites[1])
+    text = answer(sites[1], b"/metrics")
     assert 'ratelimit_serve_engine_remembered_total{table="api.1"} 1' in text
     assert 'ratelimit_serve_engine_is_open{table="api.1"} 0' in text
 
@@ -243,7 +260,7 @@ def test_the_gateway_counts_on_an_engine(server, limiters):
     assert hosts[1].quotas.read("ann") == 3
     meter = Meter(hosts[0], "shop", "prod", "", "GET /pets")
     meter.record("admitted", 200, 0)
-    assert b"ratelimit_gateway_engine_round_trips_total" in metrics_text([meter], hosts[0])
+    assert b"ratelimit_gateway_engine_round_trips_total" in metrics_text([meter], {}, {}, hosts[0])
 
 
 def test_the_gateway_without_its_engine(own_server, limiters):

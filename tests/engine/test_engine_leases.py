@@ -1,14 +1,17 @@
 """Leases on an engine: what a host decides by itself, what it gives back, and what a quota must have for them."""
 
 import asyncio
+import gc
 import pickle
 
 import pytest
 from waiting import pace, until
 
 from ratelimit import All, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, SlidingWindow, Table, TokenBucket
+from ratelimit._cli import garbage
 from ratelimit._remote.keeper import keeper
 from ratelimit._remote.spending import hash_of, monotonic
+from ratelimit._storage.valkey import lease_file
 
 LEASED = [
     pytest.param(lambda table: TokenBucket("1000/minute", burst=900, table=table), id="token bucket"),
@@ -175,6 +178,30 @@ def test_processes_of_a_host_share_a_lease(table, server):
     assert second.table.remote.engine is first.table.remote.engine
     spend_all(first, "k")
     assert second.hit("k").source == "remembered"
+
+
+def test_counts_what_is_granted_and_given_back(table):
+    limiter = FixedWindow("900/hour", table=table(lease=20))
+    spent = spend_until_leased(limiter, "k")
+    keeper.give_all_back()
+    traffic = limiter.table.remote.traffic()
+    assert traffic.granted > traffic.returned >= 10
+    assert 900 - spent == on_engine(limiter, "k")
+
+
+def test_the_leases_of_a_table_are_removed_with_it(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(lease_file, "shared_folder", lambda: tmp_path)
+    monkeypatch.setattr(garbage, "shared_folder", lambda: tmp_path)
+    FixedWindow("900/hour", table=table("removed", lease=20))
+    table("removed").remove()
+    assert list(tmp_path.iterdir()) == []
+    limiter = FixedWindow("900/hour", table=table("kept", lease=20))
+    [path] = tmp_path.iterdir()
+    assert list(garbage.collect(0, remove=True)) == []  # it is in use
+    assert garbage.unlisted() == []
+    del limiter
+    gc.collect()
+    assert list(garbage.collect(0, remove=True)) == [path]
 
 
 def test_all_hosts_have_leases_of_one_length(table):

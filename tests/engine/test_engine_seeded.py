@@ -1,11 +1,13 @@
 """Errors that are put into the scripts on purpose are found by the comparison with the oracle."""
 
+import itertools
 from importlib.resources import files
 
 import pytest
 from cases import ALGORITHMS
 from test_engine_exact import compare
 
+from ratelimit import Quota, Table
 from ratelimit._storage.valkey import engine
 
 STEPS = [("hit", 1 + i % 3, i % 5) for i in range(12)] + [
@@ -26,14 +28,70 @@ ERRORS = [
 ]
 
 
+EDGES = [
+    ("token bucket", "ahead > cap_us then", "ahead > cap_us + 1 then"),  # the usual case
+    ("token bucket", "if ahead > 0 or", "if ahead > 1 or"),
+    ("leaky bucket", "if ahead > 0 or", "if ahead > 1 or"),
+    ("fixed window", "return at >= end_of", "return at + 1 >= end_of"),
+    ("first window", "return at >= end_of", "return at + 1 >= end_of"),
+    ("sliding window", "(window + 1) * q[5] - at)", "(window + 1) * q[5] - at - 1)"),
+    ("sliding log", "at = max(at, stamp + q[5])", "at = max(at, stamp + q[5] - 1)"),
+]
+_numbers = itertools.count()
+
+
+def install(monkeypatch, text):
+    """Let the engine decide by another script."""
+    script = text.encode()
+    monkeypatch.setattr(engine, "script", lambda: (script, engine.hashlib.sha1(script).hexdigest().encode()))
+
+
+def waits_exactly(server, algorithm, quota):
+    """Whether a key is refused until its `retry_after`, to the microsecond, and admitted then."""
+
+    def set_clock(us):
+        server.client.hset("clock", mapping={"s": us // 1_000_000, "us": us % 1_000_000})
+
+    now = 1_700_000_000_000_007
+    set_clock(now)
+    limiter = algorithm.make(quota, table=Table.valkey(server.url, name=f"e{next(_numbers)}", timeout=10, remember=0))
+    for _ in range(3):
+        while (decision := limiter.hit("k")).allowed:
+            pass
+        now -= -decision.retry_after_ns // 1_000
+        set_clock(now - 1)
+        if limiter.hit("k").allowed:
+            return False
+        set_clock(now)
+        if not limiter.hit("k").allowed:
+            return False
+    return True
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), EDGES)
+def test_a_microsecond_too_lenient_is_found(shared_server, monkeypatch, name, right, wrong):
+    """The clock of these scripts is a key that the test sets."""
+    folder = files("ratelimit._storage.valkey") / "scripts"
+    entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".lua")), key=lambda entry: entry.name)
+    whole = "\n".join(entry.read_text() for entry in entries)
+    assert right in whole
+    whole = whole.replace("redis.call('TIME')", "redis.call('HMGET', 'clock', 's', 'us')")
+    algorithm = next(one for one in ALGORITHMS if one.name == name)
+    # Intervals of whole microseconds take the way of the usual case, the others the general one.
+    quotas = [Quota(4, 1)] if "cap_us" in right else [Quota(3, 1), Quota(7, 1)]
+    install(monkeypatch, whole)
+    assert all(waits_exactly(shared_server, algorithm, quota) for quota in quotas)
+    install(monkeypatch, whole.replace(right, wrong))
+    assert not all(waits_exactly(shared_server, algorithm, quota) for quota in quotas)
+
+
 @pytest.mark.parametrize(("name", "right", "wrong"), ERRORS)
 def test_an_error_in_a_script_is_found(shared_server, monkeypatch, name, right, wrong):
     folder = files("ratelimit._storage.valkey") / "scripts"
     texts = [entry.read_text() for entry in sorted(folder.iterdir()) if entry.name.endswith(".lua")]
     whole = "\n".join(text for text in texts if not text.startswith("-- The usual case"))
     assert right in whole
-    text = whole.replace(right, wrong, 1).encode()
-    monkeypatch.setattr(engine, "script", lambda: (text, engine.hashlib.sha1(text).hexdigest().encode()))
+    install(monkeypatch, whole.replace(right, wrong, 1))
     algorithm = next(one for one in ALGORITHMS if one.name == name)
     with pytest.raises(AssertionError):
         for period in (1_000_000, 3_600_000_000_000):

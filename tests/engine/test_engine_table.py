@@ -2,10 +2,12 @@
 
 import asyncio
 import pickle
+from fractions import Fraction
 
 import pytest
 
-from ratelimit import All, FixedWindow, LeakyBucket, Limiter, SlidingLog, Table, TokenBucket, parse
+from ratelimit import All, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, Table, TokenBucket, parse
+from ratelimit.testing import ManualClock
 
 
 def trips(limiter, call):
@@ -178,6 +180,16 @@ def test_names_the_reason_where_a_verb_is_missing(table):
     ]:
         with pytest.raises((TypeError, ValueError), match=error):
             call()
+
+
+@pytest.mark.parametrize("quota", ["1/1500ns", f"{2**53}/hour", Quota(1, Fraction(1, 10**9))])
+def test_a_quota_that_is_refused_leaves_no_label(table, server, quota):
+    with pytest.raises(ValueError, match=r"quota: |quota .*: "):
+        FixedWindow(quota, table=table("refused"))
+    with pytest.raises(ValueError, match="clock: "):
+        TokenBucket("1/hour", table=table("refused"), clock=ManualClock())
+    assert server.client.keys("rl:refused:*") == []
+    assert FixedWindow("5/hour", table=table("refused")).hit("k").remaining == 4
 
 
 @pytest.mark.parametrize(

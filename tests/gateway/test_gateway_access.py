@@ -1,14 +1,30 @@
 """Authorizers with policies and several identity sources, JSON Web Tokens, and pages of other sites."""
 
+import asyncio
 import base64
+import gc
 import json
+from types import FunctionType, ModuleType
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway_harness import App
+from gateway_looks import ask, rsa_key
 
-from ratelimit.gateway import Api, Authorizer, Configuration, Cors, Jwt, Mock, Route, Stage, Throttle
+from ratelimit.gateway import (
+    Api,
+    Authorizer,
+    ClientThrottle,
+    Configuration,
+    Cors,
+    Gateway,
+    Jwt,
+    Mock,
+    Route,
+    Stage,
+    Throttle,
+)
 from ratelimit.gateway.access.policies import allows
 
 ARN = "arn:aws:execute-api:us-east-1:123456789012:shop/prod/GET/pets/7"
@@ -293,3 +309,71 @@ def test_allowed_origins(origins, origin, allowed):
             headers={b"origin": origin.encode("latin-1"), **{k.encode(): v.encode() for k, v in headers.items()}},
         )
         assert answer.headers.get("access-control-allow-origin") == allowed
+
+
+# --- what is kept
+
+
+def texts_within(root):
+    """Yield all texts and bytes that an object refers to, also through others, but for code and modules."""
+    seen, waiting = set(), [root]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, type | ModuleType | FunctionType):
+            continue
+        seen.add(id(one))
+        if isinstance(one, str | bytes | bytearray):
+            yield one
+        else:
+            waiting += gc.get_referents(one)
+
+
+def test_no_credentials_are_kept():
+    """Of tokens, of identities and of clients only digests are in memory after a request."""
+    secret = "hidden" * 5
+
+    def check(event):
+        return {"isAuthorized": True, "context": {"user": "me"}}
+
+    authorizers = {"own": Authorizer(check, identity=["authorization", "$request.querystring.t", "x-api-key"])}
+    throttle = ClientThrottle(1e6, 100, by=["$request.header.authorization", "$request.header.x-api-key"])
+    routes = {"GET /": Route(mock=Mock(), authorizer="own")}
+    stages = {"$default": Stage(client_throttle=throttle)}
+    gateway = Gateway(Configuration(apis={"a": Api(routes=routes, stages=stages, authorizers=authorizers)}))
+    headers = [(b"authorization", secret), (b"x-api-key", secret + "x")]
+    status, *_ = asyncio.run(ask(gateway, headers=headers, query=f"t={secret}y".encode()))
+    assert status == 200
+    authorizer = gateway.site.apis["a"].variants["$default", False].routes["GET /"].guard.authorizer
+    assert "me" in texts_within(authorizer)  # the answer is kept
+    kept = [one for one in texts_within(gateway) if (secret if isinstance(one, str) else secret.encode()) in one]
+    assert kept == []
+
+
+def test_tokens_are_kept_as_digests(tmp_path):
+    key = rsa_key()
+    jwk = {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())), "kid": "one"}
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
+    claims = {"iss": "https://me", "exp": 4e9, "sub": "someone"}
+    token = jwt.encode(claims, key, "RS256", {"kid": "one"})
+    tokens = Authorizer(jwt=Jwt("https://me", keys=str(tmp_path / "jwks.json")))
+    seen = []
+
+    def change(event):
+        """Change what it gets, as a handler may."""
+        mine = event["requestContext"]["authorizer"]["jwt"]
+        seen.append(json.dumps(mine, sort_keys=True))
+        mine["claims"].clear()
+        mine["scopes"].append("all")
+
+    routes = {"GET /": Route(function=change, authorizer="tokens")}
+    api = Api(routes=routes, stages={"$default": Stage()}, authorizers={"tokens": tokens})
+    gateway = Gateway(Configuration(apis={"a": api}))
+    for _ in range(3):
+        assert asyncio.run(ask(gateway, headers=[(b"authorization", f"Bearer {token}")]))[0] == 200
+    assert len(seen) == 3
+    assert len(set(seen)) == 1
+    authorizer = gateway.site.apis["a"].variants["$default", False].routes["GET /"].guard.authorizer
+    assert "someone" in texts_within(authorizer)  # the claims are kept
+    *_, signature = token.split(".")
+    kept = [one for one in texts_within(gateway) if (signature if isinstance(one, str) else signature.encode()) in one]
+    assert kept == []

@@ -408,6 +408,15 @@ def test_a_body_that_trickles_times_out(backend, to):
     assert ask("POST", "/", content=sending(0.001, 5)).text == "ok"
 
 
+def test_a_body_must_come_at_a_minimum_rate(backend, monkeypatch):
+    """A client that trickles is refused long before `body_timeout`; one that pauses and goes on is not."""
+    monkeypatch.setattr("ratelimit.gateway.http.request.GRACE", 0.5)
+    api = Api(routes={"POST /": Route(function=lambda event: "ok")}, stages={"$default": Stage()})
+    ask = App(Configuration({"a": api}, body_timeout=10 * PATIENCE, min_rate=10_000))
+    assert ask("POST", "/", content=sending(0.1, 10_000)).status_code == 408
+    assert ask("POST", "/", content=sending(0.2, 5, b"x" * 10_000)).text == "ok"
+
+
 def test_slow_clients_are_not_held_against_a_backend(backend):
     """Its `timeout` stops while the gateway waits for the client, so it is not marked as failed.
 

@@ -9,10 +9,7 @@ ROOT = Path(__file__).parents[2]
 def test_reports_name_tests_that_exist():
     page = (ROOT / "docs/reports.md").read_text(encoding="utf-8")
     named = re.findall(r"`(test_\w+)` in `(tests/[\w/.]+)`", page)
-    rows = [
-        line for line in page.splitlines() if line.startswith("| ") and not line.startswith(("| ---", "| reported"))
-    ]
-    assert len(named) == len(rows) > 20
+    assert len(named) == page.count("\n- ") > 20
     for name, file in named:
         assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE), name
 

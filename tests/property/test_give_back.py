@@ -49,7 +49,8 @@ def test_a_settled_booking_leaves_no_more_than_a_key_that_never_had_it(
     if booking and actual:
         assert twin.hit("key", actual)
     spend(during)
-    booking.settle(actual)
+    if booking:
+        booking.settle(actual)
     spend(after)
     for _ in range(5):
         assert limiter.peek("key").remaining <= twin.peek("key").remaining
@@ -234,7 +235,8 @@ def test_a_booking_is_carried_over_changes_of_the_limit(counts, algorithm, limit
         for one in (limiter, twin):
             one.change(quota_of(limit, PERIOD), counts=counts)
         spend(during)
-    booking.settle(actual)
+    if booking:
+        booking.settle(actual)
     for _ in range(5):
         assert limiter.peek("key").remaining <= twin.peek("key").remaining
         clock.advance(ns=PERIOD // 3)

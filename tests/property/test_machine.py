@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from cases import ALGORITHMS, SECOND, answer_of, quota_of
+from cases import ALGORITHMS, CALENDARS, SECOND, START, answer_of, quota_of
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -16,6 +16,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from ratelimit import Table
 from ratelimit.testing import ManualClock
 
 KEYS = ["a", b"a", 97, "", 2**70]
@@ -27,15 +28,25 @@ def machine_of(algorithm):
     class Machine(RuleBasedStateMachine):
         places = Bundle("places")
 
-        @initialize(limit=st.integers(1, 8), period=st.sampled_from([1, 7, SECOND, 3 * SECOND]))
-        def make(self, limit, period):
-            self.clock = ManualClock()
-            self.sizes = (limit, period)
-            self.limiter = algorithm.make(quota_of(limit, period), self.clock, max_keys=len(KEYS) + 1)
+        @initialize(
+            limit=st.integers(1, 8),
+            period=st.sampled_from([1, 7, SECOND, 3 * SECOND]),
+            starts=st.sampled_from(["fresh", "fresh", "spent"]),
+        )
+        def make(self, limit, period, starts):
+            self.clock = ManualClock(getattr(algorithm, "start", START))
+            self.sizes = (limit, getattr(algorithm, "period", period))
+            self.birth = self.clock.now_ns() if starts == "spent" else None
+            table = Table(max_keys=len(KEYS) + 1, starts=starts)
+            self.limiter = algorithm.make(quota_of(*self.sizes), self.clock, table=table)
             self.oracles = {}
 
         def oracle(self, key):
-            return self.oracles.setdefault(key, algorithm.oracle(*self.sizes))
+            if key not in self.oracles:
+                self.oracles[key] = algorithm.oracle(*self.sizes)
+                if self.birth is not None:
+                    self.oracles[key].start_spent(self.birth)
+            return self.oracles[key]
 
         @rule(share=st.integers(0, 300))
         def advance(self, share):
@@ -89,11 +100,17 @@ def machine_of(algorithm):
         def settle(self, booking, actual):
             place, key, booked, cost = booking
             oracle = self.oracle(key)
+            if not booked:
+                with pytest.raises(RuntimeError, match="settle: expected a booking"):
+                    place.settle(actual)
+                return
             place.settle(actual)
-            if booked and actual < cost and oracle.known:
+            with pytest.raises(RuntimeError, match="settle: expected a booking"):
+                place.settle(actual)
+            if actual < cost and oracle.known:
                 oracle.take_back(self.clock.now_ns(), booked, cost - actual)
                 self.forget_if_inexact(key)
-            elif booked and actual > cost:
+            elif actual > cost:
                 oracle.settle_up(self.clock.now_ns(), actual - cost)
 
         def forget_if_inexact(self, key):
@@ -124,7 +141,9 @@ def machine_of(algorithm):
         def counts_the_keys_that_matter(self):
             if hasattr(self, "limiter"):
                 now = self.clock.now_ns()
-                assert len(self.limiter) == sum(not oracle.is_new(now) for oracle in self.oracles.values())
+                assert len(self.limiter) == sum(
+                    oracle.known and not oracle.is_new(now) for oracle in self.oracles.values()
+                )
                 assert len(self.limiter.slots()) >= len(self.limiter)
 
         @rule(key=keys)
@@ -135,7 +154,7 @@ def machine_of(algorithm):
     return Machine
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
+@pytest.mark.parametrize("algorithm", [*ALGORITHMS, *CALENDARS], ids=repr)
 def test_all_verbs_equal_the_oracle_in_any_order(algorithm, small_levels):
     """In a table that grows meanwhile, and moves keys to where there is room again."""
     run_state_machine_as_test(machine_of(algorithm), settings=settings())

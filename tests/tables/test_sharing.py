@@ -8,7 +8,7 @@ import sys
 import pytest
 from cases import ALGORITHMS
 
-from ratelimit import All, FixedWindow, Limiter, Table, TokenBucket, parse
+from ratelimit import All, FixedWindow, LeakyBucket, Limiter, Table, TokenBucket, parse
 from ratelimit.testing import ManualClock
 
 DAY = "10/day"
@@ -166,3 +166,25 @@ def test_opening_a_removed_table_creates_a_new_one(place):
     place().remove()
     assert TokenBucket(DAY, table=place()).allow("key")
     assert not old.allow("key")
+
+
+def test_a_removed_table_serves_its_limiters_and_no_other(place):
+    """Each verb goes on; what needs the name raises an error that has it."""
+    limiter = LeakyBucket("100/minute", table=place())
+    reservation = limiter.reserve("key", 5)
+    place().remove()
+    assert limiter.allow("key")
+    assert limiter.hit("key", 2)
+    assert limiter.take("key", 3).spent == 3
+    reservation.cancel()
+    limiter.refund("key", 1)
+    limiter.block("other", 5)
+    limiter.unblock("other")
+    limiter.change("50/minute")
+    assert limiter.allow_many(["key", "new"]).all()
+    limiter.reset("key")
+    limiter.clear()
+    assert len(limiter) == 0
+    for attempt in (place().remove, lambda: Limiter.of(place()), limiter.table.remove):
+        with pytest.raises(FileNotFoundError, match=str(limiter.table.name or limiter.table.path)):
+            attempt()

@@ -1,6 +1,8 @@
 """Wrong arguments: the error names the argument, its value and what is accepted, and nothing has changed."""
 
+import asyncio
 import re
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from ratelimit import (
     Table,
     TableFull,
     TokenBucket,
+    parse,
 )
 from ratelimit.testing import ManualClock
 
@@ -65,6 +68,8 @@ VERBS = [
     *(("reserve", "cost", *case) for case in COSTS),
     *(("refund", "cost", *case) for case in COSTS),
     *(("wait", "cost", *case) for case in COSTS),
+    *(("take", "most", *case) for case in COSTS),
+    *(("block", "seconds", *case) for case in TIMES),
     *(("hit", "now", *case) for case in MOMENTS),
     *(("peek", "now", *case) for case in MOMENTS),
     *(("reserve", "max_delay", *case) for case in TIMES),
@@ -80,6 +85,15 @@ def tables(limiter):
     return [part.slots().tobytes() for part in getattr(limiter, "limiters", [limiter])]
 
 
+def in_a_loop(function):
+    """Return a function that calls an asynchronous one."""
+
+    async def call(*arguments, **named):
+        return await function(*arguments, **named)
+
+    return lambda *arguments, **named: asyncio.run(call(*arguments, **named))
+
+
 @pytest.fixture(params=[*ALGORITHMS, Algorithm("composite", composite, None)], ids=repr)
 def limiter(request, clock):
     """Return a limiter with one key in its table."""
@@ -92,9 +106,10 @@ def limiter(request, clock):
 def test_rejects_wrong_arguments_of_verbs(limiter, verb, name, value, error):
     before = tables(limiter)
     for key in ("key", "new"):
-        with pytest.raises(error, match=f"{name}: expected") as raised:
-            getattr(limiter, verb)(key, **{name: value})
-        assert repr(value) in str(raised.value)
+        for call in (getattr(limiter, verb), in_a_loop(getattr(limiter, f"{verb}_async"))):
+            with pytest.raises(error, match=f"{name}: expected") as raised:
+                call(key, **{name: value})
+            assert repr(value) in str(raised.value)
     assert tables(limiter) == before
 
 
@@ -104,14 +119,41 @@ def test_rejects_infinite_timeouts(limiter):
 
 
 @pytest.mark.parametrize(("value", "error"), QUOTAS)
-@pytest.mark.parametrize("verb", ["hit", "peek"])
+@pytest.mark.parametrize("verb", ["hit", "peek", "refund", "take", "block"])
 def test_rejects_wrong_quotas_of_a_call(algorithm, verb, value, error):
     """The quota of a call is parsed like that of the limiter."""
     limiter = algorithm.make("5/minute", max_keys=8)
     before = limiter.slots().tobytes()
+    given = {"take": [1], "block": [1]}.get(verb, [])
     with pytest.raises(error, match="quota.*" + re.escape(repr(value))):
-        getattr(limiter, verb)("key", quota=value)
+        getattr(limiter, verb)("key", *given, quota=value)
     assert limiter.slots().tobytes() == before
+
+
+@pytest.mark.parametrize("calendar", ["month in Mars/Olympus", "month in ", "fortnight in UTC", "month in ../UTC"])
+@pytest.mark.parametrize("make", [FixedWindow, TokenBucket])
+def test_rejects_zones_and_units_that_do_not_exist(make, calendar):
+    """Neither a call, nor a change, nor a table is made with them."""
+    window = make("5/minute")
+    window.hit("key", 2)
+    before = window.slots().tobytes()
+    for attempt in (
+        lambda: make(f"5/{calendar}"),
+        lambda: Quota(5, calendar),
+        lambda: parse(f"fixed-window 5/{calendar}"),
+        lambda: window.hit("key", quota=f"5/{calendar}"),
+        lambda: window.change(f"5/{calendar}"),
+    ):
+        with pytest.raises(ValueError, match=r"quota|zone|unit|limit"):
+            attempt()
+    assert window.slots().tobytes() == before
+    assert window.quota == Quota(5, 60)
+
+
+@pytest.mark.parametrize("period", [-60, timedelta(minutes=-1), 0, NAN, float("inf")])
+def test_rejects_quotas_of_no_time(period):
+    with pytest.raises(ValueError, match=r"^(period|quota)"):
+        Quota(5, period)
 
 
 @pytest.mark.parametrize("make", [FixedWindow, SlidingWindow, SlidingLog])

@@ -42,7 +42,8 @@ def test_a_reservation_is_settled_for_each_limit(budget):
     assert (booking.costs, booking.cost) == ((1, 500), 500)
     booking.settle(costs=(1, 120))
     assert remaining(budget) == [59, 880]
-    booking.settle(costs=(0, 0))  # which has no effect a second time
+    with pytest.raises(RuntimeError, match="settle: expected a booking"):
+        booking.settle(costs=(0, 0))
     assert remaining(budget) == [59, 880]
     budget.reserve("gpt", costs=(1, 100)).settle(costs=(1, 300))
     assert remaining(budget) == [58, 580]

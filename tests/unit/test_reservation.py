@@ -1,7 +1,9 @@
 """Reservations: a place in line, given back or corrected; and giving back without one."""
 
+import threading
+
 import pytest
-from cases import SECOND, START
+from cases import SECOND, START, answer_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,7 +54,8 @@ def test_max_delay_is_exact_and_books_nothing(algorithm, clock):
     assert refused.at_ns == START + wait_ns
     assert not limiter.reserve("key", max_delay=(wait_ns - 1) / SECOND)
     refused.cancel()
-    refused.settle(5)
+    with pytest.raises(RuntimeError, match="settle: expected a booking"):
+        refused.settle(5)
     assert limiter.slots().tobytes() == before
     booked = limiter.reserve("key", max_delay=wait_ns / SECOND)
     assert (booked.allowed, booked.delay_ns) == (True, wait_ns)
@@ -77,7 +80,8 @@ def test_cancelling_at_once_leaves_no_trace(algorithm, clock):
     after = limiter.peek("key")
     assert (after.remaining, after.reset_after_ns) == (before.remaining, before.reset_after_ns)
     place.cancel()  # once is enough
-    place.settle(9)
+    with pytest.raises(RuntimeError, match="settle: expected a booking"):
+        place.settle(9)
     assert limiter.peek("key").remaining == before.remaining
 
 
@@ -114,9 +118,32 @@ def test_settling_corrects_the_cost_once(algorithm, clock, actual, remaining):
     place = limiter.reserve("key", 4)
     place.settle(actual)
     assert limiter.peek("key").remaining == remaining
-    place.settle(0)
-    place.cancel()
+    with pytest.raises(
+        RuntimeError, match="settle: expected a booking that was neither settled nor cancelled yet, got Reservation"
+    ):
+        place.settle(0)
+    place.cancel()  # which may come in any case, as in a `finally`
     assert limiter.peek("key").remaining == remaining
+
+
+def test_threads_that_settle_together_settle_once(clock):
+    limiter = TokenBucket("1000/minute", clock=clock)
+    for left in range(999, 899, -1):
+        place, errors = limiter.reserve("key", 10), []
+
+        def settle(place=place, errors=errors):
+            try:
+                place.settle(1)
+            except RuntimeError as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=settle) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(errors) == 3
+        assert limiter.peek("key").remaining == left
 
 
 def test_debt_refuses_the_key_until_it_is_repaid(clock):
@@ -239,3 +266,18 @@ def test_reset_forgets_one_key_and_clear_all(algorithm, clock):
     limiter.clear()
     assert len(limiter) == 0
     assert all(limiter.hit(key, limit) for key in range(10))
+
+
+@pytest.mark.parametrize("again", [None, "1000000/minute"])
+@pytest.mark.parametrize("actual", [1_000, 499_999])
+def test_a_debt_that_no_state_can_hold_is_not_forgiven(clock, actual, again):
+    """After an emergency change the booking is worth more than a century, which is truncated: no part comes back."""
+    limiter = TokenBucket("1000000/minute", clock=clock)
+    place = limiter.reserve("key", 500_000)
+    limiter.change("1/day")
+    if again:
+        limiter.change(again)
+    before = answer_of(limiter.peek("key"))
+    place.settle(actual)
+    assert answer_of(limiter.peek("key")) == before
+    assert len(limiter) == 1

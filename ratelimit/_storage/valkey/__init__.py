@@ -5,6 +5,7 @@
 - `options.py` reads the arguments of a table, and holds its counters.
 - `engine.py` is what limiters ask: decide groups of requests, in one round trip, within one deadline.
 - `turns.py` asks for everything that one turn of an event loop wants in one call.
+- `replicas.py` asks replicas to confirm, and notices a new primary.
 - `cluster.py` is several engines as one, each with some of the keys.
 - `storage.py` keeps the table's metadata in the engine.
 - `scripts` is the decision itself, in Lua.

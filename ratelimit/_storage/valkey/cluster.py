@@ -15,12 +15,14 @@ from typing import Any
 from ...errors import TableUnreachable
 from .address import Clustered, address_of
 from .engine import MOST_KEYS, Command, Engine, Group, Label, decide, register, split, with_script
+from .options import Safety
 from .turns import Turns, turns_of
 
 SLOTS = 16_384
 REDIRECTIONS = 8  # of one request, while slots are moved
 PAUSE = 0.2  # seconds at least between two looks at the map of slots
 Node = tuple[str, int]
+_DEFAULT = Safety()
 
 
 @dataclass(slots=True)
@@ -68,9 +70,12 @@ class Cluster:
 
     turns_class: Any = None
 
-    def __init__(self, address: Clustered, timeout: float) -> None:
+    def __init__(self, address: Clustered, timeout: float, safety: Safety = _DEFAULT) -> None:
+        if safety.after_failover != "as-is":
+            raise ValueError("after_failover: expected 'as-is' with a cluster, got 'empty'")
         self.address = address
         self.timeout = timeout
+        self._safety = safety
         self.turns: dict[Any, Turns] = {}
         self._nodes: dict[Node, Engine] = {}
         self._owners: list[Node | None] = [None] * SLOTS
@@ -260,7 +265,7 @@ class Cluster:
     def _node(self, node: Node) -> Engine:
         engine = self._nodes.get(node)
         if engine is None:
-            engine = self._nodes[node] = Engine(self.address.server(node), self.timeout)
+            engine = self._nodes[node] = Engine(self.address.server(node), self.timeout, self._safety)
         return engine
 
     def _named(self, text: str) -> Node:
@@ -280,17 +285,20 @@ class ClusterTurns(Turns):
 
 
 Cluster.turns_class = ClusterTurns
-_engines: "weakref.WeakValueDictionary[tuple[str, float], Engine | Cluster]" = weakref.WeakValueDictionary()
+_engines: "weakref.WeakValueDictionary[tuple[str, float, Safety], Engine | Cluster]" = weakref.WeakValueDictionary()
 
 
-def engine_of(given: Any, timeout: float) -> Engine | Cluster:
-    """Return the engine at a URL or of a client; the same one for the same URL."""
-    engine = _engines.get((given, timeout)) if isinstance(given, str) else None
+def engine_of(given: Any, timeout: float, safety: Safety) -> Engine | Cluster:
+    """Return the engine at a URL or of a client; the same one for the same arguments."""
+    engine = _engines.get((given, timeout, safety)) if isinstance(given, str) else None
     if engine is None:
         address = address_of(given)
-        engine = Cluster(address, timeout) if isinstance(address, Clustered) else Engine(address, timeout)
+        if isinstance(address, Clustered):
+            engine = Cluster(address, timeout, safety)
+        else:
+            engine = Engine(address, timeout, safety)
         if isinstance(given, str):
-            _engines[given, timeout] = engine
+            _engines[given, timeout, safety] = engine
     return engine
 
 

@@ -16,12 +16,16 @@ from typing import Any, NamedTuple, NoReturn
 from ...errors import TableFull, TableUnreachable
 from .address import Address
 from .breaker import Breaker
+from .options import Safety
+from .replicas import Replicas
 
 MOST_KEYS = 128  # of one call of the script
 MOST_IDLE = 64  # connections that are kept
+PROBE = "SET", "rl:probe", 1, "PX", 1_000
 SCANNED = 1_000  # keys at which an engine looks at once
 
 Command = tuple[Any, ...]
+_DEFAULT = Safety()
 Label = tuple[bytes, Callable[[bytes | None], None]]  # a key that is read along, and what to do with its value
 
 _all: "weakref.WeakSet[Any]" = weakref.WeakSet()
@@ -51,9 +55,10 @@ class Engine:
 
     turns_class: Any = None  # the asyncio side, which turns.py sets
 
-    def __init__(self, address: Address, timeout: float) -> None:
+    def __init__(self, address: Address, timeout: float, safety: Safety = _DEFAULT) -> None:
         self.address = address
         self.timeout = timeout
+        self.replicas = Replicas(safety, timeout, address.exceptions.TimeoutError)
         self.breaker = Breaker(self._probe, str(address))
         self.trips = 0  # round trips, not counted exactly while threads race
         self.unanswered = 0
@@ -108,7 +113,7 @@ class Engine:
         connection = None
         try:
             connection = self._connection(deadline)
-            self._write(connection, commands)
+            self._write(connection, self.replicas.asked(commands))
         except BaseException as error:
             self._give_up(connection, error)
         return connection
@@ -117,11 +122,14 @@ class Engine:
         """Return the replies, of which some may be errors of the engine's: see `problem`."""
         errors = self.address.exceptions
         try:
-            replies = self._read(connection, len(commands), deadline)
+            sent = self.replicas.asked(commands)
+            replies = self._read(connection, len(sent), deadline)
             for i, reply in enumerate(replies):
                 if isinstance(reply, errors.NoScriptError):  # the engine does not have the script, so it did not run it
-                    self._write(connection, [with_script(commands[i])])
-                    [replies[i]] = self._read(connection, 1, deadline)
+                    again = [with_script(sent[i]), *sent[len(commands) :]]
+                    self._write(connection, again)
+                    replies[i], *replies[len(commands) :] = self._read(connection, len(again), deadline)
+            replies = self.replicas.confirmed(replies, len(commands))
         except BaseException as error:
             self._give_up(connection, error)
         self.breaker.succeeded()
@@ -185,7 +193,9 @@ class Engine:
             try:
                 connection = self._idle.pop()
             except IndexError:
-                return self.address.connect(max(0.001, deadline - time.monotonic()))
+                connection = self.address.connect(max(0.001, deadline - time.monotonic()))
+                self._greet(connection, deadline)
+                return connection
             try:
                 if not connection.can_read(0):
                     return connection
@@ -193,12 +203,23 @@ class Engine:
                 pass
             connection.disconnect()
 
+    def _greet(self, connection: Any, deadline: float) -> None:
+        """Find out whether the server has become the primary since the last connection."""
+        command = self.replicas.first_question()
+        while command is not None:
+            self._write(connection, [command])
+            command = self.replicas.next_question(self._read(connection, 1, deadline)[0])
+
     def _probe(self) -> None:
         self.address.has_moved()
         connection = self.address.connect(self.timeout)
         try:
-            connection.send_command("PING")
-            connection.read_response()
+            sent = self.replicas.asked([PROBE])
+            replies = []
+            for command in sent:
+                connection.send_command(*command)
+                replies.append(connection.read_response())
+            self.replicas.confirmed(replies, 1)
         finally:
             connection.disconnect()
 

@@ -160,7 +160,6 @@ cdef class Leases:
         """Write a word into a line of the key's group, or return NULL if all are in use."""
         cdef Line* line
         cdef u128 seen
-        cdef int i
         for _ in range(ATTEMPTS):
             line = self.usable(hashed, now, &seen)
             if line == NULL:

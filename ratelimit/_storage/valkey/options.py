@@ -3,12 +3,28 @@
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from ...errors import shortened
+from ...errors import check_choice, shortened
 from ...quota import checked_int
+from ..memory import check_name
 from .address import without_password
 
 # The arguments that the query of a URL may have, beside those of the connection.
 _IN_URL = {"name": str, "timeout": float, "unreachable": str, "hosts": int, "remember": float, "lease": float}
+_IN_URL |= {"durable": int, "after_failover": str}
+AFTER_FAILOVER = "as-is", "empty"
+UNREACHABLE = "deny", "allow", "raise", "share"
+
+
+class Safety(NamedTuple):
+    """The promise of an engine with replicas.
+
+    Attributes:
+        durable: how many replicas have to confirm a decision.
+        after_failover: what a new primary takes keys for: `"as-is"` or `"empty"`.
+    """
+
+    durable: int = 0
+    after_failover: str = "as-is"
 
 
 class Options(NamedTuple):
@@ -21,9 +37,12 @@ class Options(NamedTuple):
     hosts: int | None
     remember: float
     lease: float | None
+    safety: "Safety"
 
     def check(self) -> None:
         """Raise a TypeError or ValueError for a value that is not possible."""
+        check_name(self.name)
+        check_choice(self.unreachable, "unreachable", UNREACHABLE)
         lease = 1 if self.lease is None else self.lease
         for seconds, least, argument in (
             (self.timeout, 0.001, "timeout"),
@@ -36,6 +55,29 @@ class Options(NamedTuple):
             raise ValueError(f"hosts: expected for unreachable='share' and only for it, got hosts={self.hosts!r}")
         if self.hosts is not None:
             checked_int(self.hosts, "hosts")
+        checked_int(self.safety.durable, "durable", least=0)
+        check_choice(self.safety.after_failover, "after_failover", AFTER_FAILOVER)
+
+
+def checked_options(
+    given: Any,
+    name: str,
+    timeout: float,
+    unreachable: str,
+    hosts: int | None,
+    remember: float,
+    lease: float | None,
+    durable: int,
+    after_failover: str,
+) -> Options:
+    """Return the arguments of `Table.valkey`.
+
+    Raises:
+        TypeError, ValueError: a value is not possible.
+    """
+    options = Options(given, name, timeout, unreachable, hosts, remember, lease, Safety(durable, after_failover))
+    options.check()
+    return options
 
 
 class Traffic(NamedTuple):
@@ -46,6 +88,8 @@ class Traffic(NamedTuple):
         unanswered: those that the engine did not answer in time.
         remembered: decisions of this table that were refusals which this process remembered.
         fallbacks: decisions of this table by `unreachable=`.
+        granted: what this process took in advance for its host's leases, in costs.
+        returned: what of that it gave back.
         is_open: whether the engine is away as far as this process knows, so that it is not asked.
         outages: how often that began.
     """
@@ -54,6 +98,8 @@ class Traffic(NamedTuple):
     unanswered: int
     remembered: int
     fallbacks: int
+    granted: int
+    returned: int
     is_open: bool
     outages: int
 

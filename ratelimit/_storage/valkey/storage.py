@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..._engine.constants import HEADER_OFFSET
+from ..._engine.constants import HEADER_OFFSET, Algorithm
 from ...errors import CorruptTable, TableUnreachable
 from ..memory import Bytes, ProcessMemory, Storage
 from ..metadata import _METADATA, QUOTAS, TableMetadata, bytes_for, changed_word, entry_values
 from .cluster import engine_of
 from .engine import Label
+from .lease_file import lease_file
 from .options import Options, Traffic
 from .revision import read_revision, write_revision
 
@@ -24,6 +25,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
+MOST = (1 << 52) - 1  # of what a script counts exactly
 _ATTEMPTS = 100  # to change the quota while other processes do
 T = TypeVar("T")
 _EXACT_POLICIES = "noeviction", "volatile-ttl"
@@ -43,7 +45,7 @@ class ValkeyStorage(Storage):
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.engine: Any = engine_of(options.given, options.timeout)
+        self.engine: Any = engine_of(options.given, options.timeout, options.safety)
         self.prefix = _PREFIX + f"{options.name}:".encode()
         self.label = self.prefix + _LABEL[1:]
         self.lease_us = round((options.lease or 0) * 1e6)
@@ -55,6 +57,7 @@ class ValkeyStorage(Storage):
         self._offset_ns: int | None = None
         self._checked_policy = False
         self.remembered = 0  # refusals without a request
+        self.granted = self.returned = 0  # by this process for leases
         self.fallbacks = 0  # decisions without the engine
 
     # --- Storage
@@ -67,6 +70,7 @@ class ValkeyStorage(Storage):
 
     def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
         made = ProcessMemory().open_or_create(size, initialize)
+        _check_numbers(TableMetadata(made, repr(self)))
         self._check_policy()
         while True:
             label = self.engine.run([("GET", self.label)])[0]
@@ -152,12 +156,19 @@ class ValkeyStorage(Storage):
         entry["value"] = entry_values(revision, quota, changed, previous)
 
     def remove(self) -> None:
-        """Remove the label and all keys. A process that still uses the table makes it again."""
-        if not self.engine.run([("DEL", self.label)])[0]:
+        """Remove the label, all keys, and this host's leases. A process that still uses the table makes it again."""
+        label = self.engine.run([("GET", self.label), ("DEL", self.label)])[0]
+        if label is None:
             raise FileNotFoundError(f"{self!r} does not exist")
+        if len(label) >= _HEAD.size and (lease_us := _HEAD.unpack_from(label)[1]):
+            lease_file(self.name_of_leases(lease_us)).path.unlink(missing_ok=True)
         for keys in self.engine.scan(self.prefix + b"*"):
             if keys:
                 self.engine.run([("UNLINK", key) for key in keys])
+
+    def name_of_leases(self, lease_us: int) -> str:
+        """Return what identifies the leases of this table, of this length, on each host."""
+        return f"{self!r} {lease_us}"
 
     def count_keys(self) -> int:
         """Return how many keys are kept: those that are live, and those that were until a second ago."""
@@ -180,12 +191,17 @@ class ValkeyStorage(Storage):
     def __setstate__(self, options: Options) -> None:
         self.__init__(options)  # type: ignore[misc]
 
+    def renamed(self, name: str) -> "ValkeyStorage":
+        """Return a table of another name in the same place."""
+        return ValkeyStorage(self.options._replace(name=name))
+
     def traffic(self) -> Traffic:
         """Return what this process asked of the engine, and what it did not have to ask."""
         engine = self.engine
         breaker = engine.breaker
         return Traffic(
-            engine.trips, engine.unanswered, self.remembered, self.fallbacks, breaker.is_open, breaker.opened_count
+            *(engine.trips, engine.unanswered, self.remembered, self.fallbacks, self.granted, self.returned),
+            *(breaker.is_open, breaker.opened_count),
         )
 
     # --- for the limiters
@@ -268,3 +284,16 @@ class ValkeyStorage(Storage):
                 f"them a second quota; set it to {' or '.join(_EXACT_POLICIES)}",
                 stacklevel=2,
             )
+
+
+def _check_numbers(metadata: TableMetadata) -> None:
+    """Refuse what an engine cannot decide exactly, before there is a label."""
+    made, quota = metadata.format, metadata.quota(0)
+    if not made.own_clock:
+        raise ValueError("clock: expected none, since the engine's time decides")
+    if made.algorithm in (Algorithm.TOKEN_BUCKET, Algorithm.LEAKY_BUCKET):
+        return
+    if made.period % 1_000 and not made.calendar:
+        raise ValueError(f"quota: expected a period of whole microseconds, an engine's unit, got {made.period} ns")
+    if quota.maximum > MOST:
+        raise ValueError(f"quota: expected a limit up to {MOST}, which an engine counts exactly, got {quota.maximum}")

@@ -111,7 +111,7 @@ class Turns:
             if not exchange.done():
                 exchange.cancel()
                 raise engine.address.exceptions.TimeoutError(f"no reply within {engine.timeout} s")
-            replies = exchange.result()
+            replies: list[Any] = exchange.result()
         except engine.failures as error:
             raise engine.failed(error) from error
         except engine.address.error as error:
@@ -126,18 +126,21 @@ class Turns:
         engine, errors = self._engine, self._engine.address.exceptions
         connection = await self._connection()
         try:
-            replies = await self._send(connection, commands)
+            sent = engine.replicas.asked(commands)
+            replies = await self._send(connection, sent)
             for i, reply in enumerate(replies):
                 if isinstance(reply, errors.NoScriptError):
-                    [replies[i]] = await self._send(connection, [with_script(commands[i])])
+                    again = [with_script(sent[i]), *sent[len(commands) :]]
+                    replies[i], *replies[len(commands) :] = await self._send(connection, again)
+            confirmed: list[Any] = engine.replicas.confirmed(replies, len(commands))
         except BaseException:
             await _close(connection)
             raise
-        if isinstance(replies[0], engine.refusals):
+        if isinstance(confirmed[0], engine.refusals):
             await _close(connection)
         else:
             self._idle.append(connection)
-        return replies
+        return confirmed
 
     async def _send(self, connection: Any, commands: list[Command]) -> list[Any]:
         self._engine.trips += 1
@@ -160,7 +163,11 @@ class Turns:
             if connection.is_connected and reader is not None and not reader.at_eof():
                 return connection
             await _close(connection)
-        return await engine.address.connect_async(engine.timeout)
+        connection = await engine.address.connect_async(engine.timeout)
+        command = engine.replicas.first_question()
+        while command is not None:
+            command = engine.replicas.next_question((await self._send(connection, [command]))[0])
+        return connection
 
 
 async def _close(connection: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from ..http.headers import Headers
 from ..http.request import Request
@@ -22,7 +23,7 @@ class CorsPolicy:
         credentials: whether cookies are allowed.
     """
 
-    origins: Sequence[str]
+    origins: tuple[str, ...]
     methods: Sequence[str] = ()
     headers: Sequence[str] = ()
     exposed: Sequence[str] = ()
@@ -48,7 +49,7 @@ class CorsPolicy:
         """Return the headers of an answer with those of this policy, in place of any that the backend has set."""
         if b"origin" not in request.headers:
             return headers
-        kept = headers if is_preflight else [one for one in headers if not one[0].lower().startswith(_OWN)]
+        kept = headers if is_preflight else [one for one in headers if not one[0].startswith(_OWN)]
         origin = self._origin(request)
         if not origin:
             return kept
@@ -63,9 +64,14 @@ class CorsPolicy:
 
     def _origin(self, request: Request) -> bytes:
         """Return the origin that is allowed; empty for none."""
-        origin = request.header("origin") or ""
         if "*" in self.origins and not self.credentials:
             return b"*"
-        lower = origin.lower()
-        allowed = any(fnmatchcase(lower, one.lower().replace("[", "[[]")) for one in self.origins)
-        return origin.encode("latin-1") if allowed and origin.isascii() else b""
+        return allowed_origin(self.origins, request.headers.get(b"origin", b""))
+
+
+@lru_cache(1_024)
+def allowed_origin(patterns: tuple[str, ...], origin: bytes) -> bytes:
+    """Return an origin if one of some patterns matches it; otherwise nothing."""
+    lower = origin.decode("latin-1").lower()
+    allowed = any(fnmatchcase(lower, one.lower().replace("[", "[[]")) for one in patterns)
+    return origin if allowed and origin.isascii() else b""

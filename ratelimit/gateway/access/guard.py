@@ -35,14 +35,14 @@ class Guard:
 
     async def identify(self, exchange: Exchange) -> Caller:
         """Return the client by its credentials; raise a Refusal if it may not use the route."""
-        request = exchange.request
-        value, context = request.header("x-api-key"), None
+        value: str | None = None
+        context = None
         if self.authorizer is not None:
             answer = await self.authorizer.ask(exchange)
             context = answer.get("context")
             if self.scopes and self.scopes.isdisjoint((context or {}).get("scopes", ())):
                 raise Refusal("ACCESS_DENIED", "the token has none of the scopes")
-            value = answer.get("usageIdentifierKey") or value
+            value = answer.get("usageIdentifierKey")
         if self.keys is None:
             return Caller(authorizer=context or {})
-        return Caller(self.keys.find(value), context or {})
+        return Caller(self.keys.find(value or exchange.request.header("x-api-key")), context or {})

@@ -111,22 +111,21 @@ class JwtAuthorizer:
         self._audience = frozenset(audience)
         self._keys = keys
         self._clock = clock
-        self._verified: dict[bytes, tuple[float, dict[str, Any]]] = {}  # by digest: until when, and the context
+        self._verified: dict[bytes, tuple[float, dict[str, Any]]] = {}  # by digest: until when, and the answer
 
     async def ask(self, exchange: Exchange) -> dict[str, Any]:
         """Return the claims as context; raise a Refusal for a token that is not accepted."""
-        (value, *_) = self._identity.of(exchange)
-        token = value[7:].strip() if value[:7].lower() == "bearer " else value
-        if len(token) > MAX_TOKEN:
+        (value,) = self._identity.of(exchange)
+        if len(value) > MAX_TOKEN:
             raise self._refusal("the token is too long")
-        digest = hashlib.sha256(token.encode()).digest()
-        until, context = self._verified.get(digest, (0.0, {}))
-        if self._clock() >= until:
-            until, context = await self._verify(token)
+        digest = hashlib.sha256(value.encode()).digest()
+        known = self._verified.get(digest)
+        if known is None or self._clock() >= known[0]:
+            until, context = await self._verify(value[7:].strip() if value[:7].lower() == "bearer " else value)
             if len(self._verified) >= MAX_TOKENS:
                 self._verified.clear()
-            self._verified[digest] = until, context
-        return {"isAuthorized": True, "context": context}
+            known = self._verified[digest] = until, {"isAuthorized": True, "context": context}
+        return known[1]
 
     async def _verify(self, token: str) -> tuple[float, dict[str, Any]]:
         jwt = self._jwt

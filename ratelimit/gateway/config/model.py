@@ -119,14 +119,15 @@ class Configuration:
     head_timeout: Seconds = 10.0
     """Seconds in which a client must send the headers. For `ratelimit gateway`."""
     body_timeout: Seconds = 30.0
-    """Seconds in which a client must send the body."""
+    """Seconds in which a client must send the body, and at `min_rate` after the first ten."""
     max_bodies: Annotated[Whole, positive("bytes")] = 64 * 1024 * 1024
     """The most bytes of bodies that are in memory at a time, in each worker: whole ones for functions, aggregates and
     messages, and the first 64 KB for backends. Beyond them the answer is 503."""
     send_timeout: Seconds = 30.0
     """Seconds in which a client must read `min_rate` bytes each, or all that waits for it. For `ratelimit gateway`."""
     min_rate: Annotated[Number, positive("bytes")] = 1_000.0
-    """Bytes a second that a client must read, on average over `send_timeout`. For `ratelimit gateway`."""
+    """Bytes a second that a client must send of a body, and read, on average over `send_timeout`. The latter is for
+    `ratelimit gateway`."""
     access_log: Annotated[AccessLog, Shorthand("file", "The file of the log, or - for standard output.")] | None = None
     """The access log."""
     operator: Annotated[Operator, OrEmpty()] = Field(default_factory=Operator)

@@ -83,7 +83,7 @@ async def _piece(request: Request, limit: int) -> tuple[bytes, bool]:
     """Read the next piece of the body; the second value is whether more follows."""
     began = time.monotonic()
     try:
-        async with asyncio.timeout(request.body_timeout - request.waited):
+        async with asyncio.timeout(request.pace.seconds(request.received) - request.waited):
             message = await request.receive()
     except TimeoutError:
         raise Refusal("REQUEST_TIMEOUT", "the body did not come in time", CLOSE) from None
@@ -91,6 +91,7 @@ async def _piece(request: Request, limit: int) -> tuple[bytes, bool]:
     if message["type"] == "http.disconnect":
         raise request.unreadable or ClientDisconnected
     body = message.get("body", b"")
+    request.received += len(body)
     if len(body) > limit:
         raise Refusal("REQUEST_TOO_LARGE", f"{len(body)} bytes where {limit} are left", CLOSE)
     request.complete = not message.get("more_body", False)

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
 from ..._addresses import Networks, client_address
@@ -20,6 +20,7 @@ Send = Callable[[Any], Awaitable[None]]
 REFUSED = "ratelimit.refused"  # the ASGI extension by which the server reports why it cannot read a request
 # A request with two of one of these could be understood in two ways.
 SINGLE = (b"host", b"content-length", b"transfer-encoding", b"x-api-key", b"authorization")
+GRACE = 10.0  # seconds; how long a client may wait before its body has to come at a rate
 _run, _number = secrets.token_hex(6), itertools.count(1)
 
 
@@ -46,6 +47,22 @@ class WebSocketEvent:
 NO_WEBSOCKET = WebSocketEvent()
 
 
+class Pace(NamedTuple):
+    """The time that a client may take to send a body.
+
+    Attributes:
+        timeout: seconds for all of it.
+        rate: bytes a second that must come on average, after the first GRACE seconds.
+    """
+
+    timeout: float
+    rate: float
+
+    def seconds(self, received: int) -> float:
+        """Return the seconds until the next bytes must have come, from the beginning on."""
+        return min(self.timeout, GRACE + received / self.rate)
+
+
 class Request:
     """A request. It belongs to one task.
 
@@ -53,7 +70,7 @@ class Request:
         scope, receive, send: by ASGI.
         received_ns: when it came, since the epoch.
         started_ns: the same moment by CLOCK_MONOTONIC.
-        body_timeout: seconds that the client may take for the body.
+        pace: the time that the client may take for the body.
 
     Attributes:
         headers: the last one of each name.
@@ -63,7 +80,8 @@ class Request:
         websocket: for an event of a WebSocket, which one.
         body: once it was read whole.
         complete: whether the last piece of the body has been received.
-        waited: seconds that the client took for its body so far.
+        received: bytes of the body that have come so far.
+        waited: seconds that the client took for them.
         held: bytes of bodies that are in memory for it, as `http/body.py` counts them.
     """
 
@@ -72,12 +90,11 @@ class Request:
     websocket = NO_WEBSOCKET
     body: bytes | None = None
     complete = False
+    received = 0
     waited = 0.0
     _id = ""
 
-    def __init__(
-        self, scope: Any, receive: Receive, send: Send, received_ns: int, started_ns: int, body_timeout: float
-    ) -> None:
+    def __init__(self, scope: Any, receive: Receive, send: Send, received_ns: int, started_ns: int, pace: Pace) -> None:
         by_name = stripped_by_name(scope["headers"])
         if by_name is None:  # RFC 9112, 5: blanks around values are removed once, for all
             headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
@@ -88,7 +105,7 @@ class Request:
         self.send = send
         self.received_ns = received_ns
         self.started_ns = started_ns
-        self.body_timeout = body_timeout
+        self.pace = pace
         self.held = 0
         peer = scope["client"]
         self.client: str = peer[0] if peer else ""

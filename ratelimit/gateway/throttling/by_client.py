@@ -49,9 +49,9 @@ class ByClient:
 
     def key(self, place: str, scope: Scope) -> str:
         """Return the key of the client of a request at a place such as a stage."""
+        if len(self._values) == 1:
+            return f"{place}\t{self._values[0](scope)}"
         values = [value(scope) for value in self._values]
-        if len(values) == 1:
-            return f"{place}\t{values[0]}"
         return "\t".join([place, *(f"{len(value)}:{value}" for value in values)])
 
 
@@ -61,4 +61,4 @@ def _network(ipv4: int, ipv6: int, scope: Scope) -> str:
 
 def _variable(name: str, scope: Scope) -> str:
     value = scope.lookup(name)
-    return "" if value is None else str(value)
+    return value if isinstance(value, str) else "" if value is None else str(value)

@@ -21,6 +21,9 @@ local NUMBERS, SHORT, ALL, LONG = 10, '<' .. string.rep('d', 10), 29, '<' .. str
 local clock = redis.call('TIME')
 local NOW = clock[1] * 1000000 + clock[2]
 
+-- When this server became the primary: every key is taken for one that spent all then. 0: it always was.
+local BORN = min(NOW, tonumber(ARGV[#KEYS + 2]) or 0)
+
 local function before(a_us, a_lo, b_us, b_lo)
   return a_us < b_us or (a_us == b_us and a_lo < b_lo)
 end

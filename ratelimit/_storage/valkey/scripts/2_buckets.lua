@@ -105,6 +105,11 @@ function buckets.read(q, v)
   return us, lo, 0, v[4]
 end
 
+function buckets.spent_at_birth(q, s)
+  if before(s[1], s[2], BORN + q[8], q[9]) then return { BORN + q[8], q[9], 0 } end
+  return s
+end
+
 function buckets.text(q, s, revision)
   local lead = max(0, s[1] - NOW)
   if revision > 0 then return string.format('%.0f %.0f %.0f %.0f', s[1], lead, s[2], revision) end

@@ -95,6 +95,16 @@ function fixed.read(q, v)
   return v[1], v[2], 0, v[4]
 end
 
+function fixed.spent_at_birth(q, s)
+  if q[1] == FIRST_WINDOW then
+    if NOW < BORN + q[5] and s[1] <= BORN then return { BORN, max(q[7], s[2]), 0 } end
+    return s
+  end
+  local at_birth, here = opened_at(q, BORN), opened_at(q, NOW)
+  if at_birth == here and s[1] <= here then return { here, max(q[7], s[1] == here and s[2] or 0), 0 } end
+  return s
+end
+
 function fixed.text(q, s, revision)
   local ahead = max(0, s[1] - opened_at(q, NOW))
   if revision > 0 then return string.format('%.0f %.0f %.0f %.0f', s[1], s[2], ahead, revision) end

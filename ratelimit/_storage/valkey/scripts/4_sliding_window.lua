@@ -96,6 +96,14 @@ function sliding.read(q, v)
   return v[1], v[2], v[3], v[5]
 end
 
+function sliding.spent_at_birth(q, s)
+  local at_birth = (BORN - BORN % q[5]) / q[5]
+  local window, previous, current = rolled(q, NOW, s)
+  if window > at_birth + 1 then return s end
+  if window == at_birth then return { window, previous, max(current, q[7]) } end
+  return { window, max(previous, q[7]), current }
+end
+
 function sliding.text(q, s, revision)
   local ahead = max(0, s[1] - (NOW - NOW % q[5]) / q[5])
   if revision > 0 then

@@ -76,6 +76,7 @@ end
 -- When the cost fits; `before` entries of the same group are not in the list yet.
 local function log_ready(q, key, at, pending)
   if q[6] + pending > q[7] then return nil end
+  if BORN > 0 then at = max(at, BORN + q[5]) end
   local stamp = entry_at(key, q[7] - q[6] - pending)
   if not stamp then return at end
   at = max(at, stamp + q[5])
@@ -152,5 +153,6 @@ local function log_facts(q, key, at)
   if q[4] == 1 then return -1, 0, 0 end
   local blocking = q[6] <= q[7] and entry_at(key, q[7] - q[6] + q.held) or -1
   local live = log_live(q, key, q[7])
+  if BORN > 0 and BORN + q[5] > NOW then return max(blocking, BORN), q[7], BORN end
   return blocking, live, live > 0 and entry_at(key, live - 1 + q.held) or 0
 end

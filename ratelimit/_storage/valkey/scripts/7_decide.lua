@@ -33,6 +33,7 @@ local function load(q, key)
     seen = { s = { a, b, c }, revision = revision or 0, dirty = moved, q = q }
   end
   if stop and stop > NOW then seen.block = stop end
+  if BORN > 0 then seen.s = ALGORITHMS[q[1]].spent_at_birth(q, seen.s) end
   states[key] = seen
   return seen
 end

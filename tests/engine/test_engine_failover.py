@@ -1,0 +1,133 @@
+"""A replica that becomes the primary without the last writes, and decisions that replicas have to confirm."""
+
+import asyncio
+
+import pytest
+from cases import ALGORITHMS
+from valkey_servers import Server, valkey_server
+from waiting import until
+
+from ratelimit import FixedWindow, Quota, Table, TokenBucket
+from ratelimit._storage.valkey.address import address_of
+
+
+@pytest.fixture
+def pair():
+    """A primary and its replica."""
+    primary, replica = Server(valkey_server(), "--repl-diskless-sync-delay", "0"), Server(valkey_server())
+    replica.client.replicaof("127.0.0.1", primary.port)
+    until(lambda: replica.client.info("replication")["master_link_status"] == "up")
+    yield primary, replica
+    replica.kill()
+    primary.kill()
+
+
+def fail_over(primary, replica, *limiters):
+    """Promote the replica, and let the limiters find it, as Sentinel would."""
+    replica.client.replicaof("NO", "ONE")
+    for limiter in limiters:
+        engine = limiter.table.remote.engine
+        engine.address = address_of(replica.url)
+        engine._idle.clear()
+        engine.turns.clear()
+
+
+def limiter_on(server, algorithm, quota=None, **options):
+    table = Table.valkey(server.url, name="failover", timeout=5, remember=0, **options)
+    return algorithm.make(quota or Quota(4, 3_600), table=table)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=str)
+def test_a_new_primary_takes_keys_for_empty(pair, algorithm):
+    primary, replica = pair
+    limiter = limiter_on(primary, algorithm, after_failover="empty")
+    other = limiter_on(primary, algorithm, after_failover="empty")
+    assert limiter.hit("k").allowed, "the first primary is not a new one"
+    until(lambda: replica.client.get("rl:primary") is not None)
+    replica.client.replicaof("NO", "ONE")  # the link is cut
+    limiter.hit("k", 2)
+    fail_over(primary, replica, limiter, other)
+    for key in "k", "lost":
+        decision = limiter.hit(key)
+        assert (decision.allowed, decision.remaining) == (False, 0)
+        assert 0 < decision.retry_after <= 7_200
+        assert asyncio.run(other.hit_async(key)).allowed is False, "all hosts have the same moment"
+    limiter.reset("k")
+    assert not limiter.hit("k").allowed
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=str)
+def test_a_new_primary_admits_again_after_one_period(pair, algorithm):
+    primary, replica = pair
+    limiter = limiter_on(primary, algorithm, Quota(4, 0.2), after_failover="empty")
+    limiter.hit("k")
+    until(lambda: replica.client.get("rl:primary") is not None)
+    fail_over(primary, replica, limiter)
+    assert not limiter.hit("k", 4).allowed
+    until(lambda: limiter.hit("k").allowed)
+
+
+def test_without_the_option_a_new_primary_goes_on_as_it_is(pair):
+    primary, replica = pair
+    limiter = limiter_on(primary, ALGORITHMS[0])
+    limiter.hit("k")
+    until(lambda: replica.client.get("rl:failover:{sk}") is not None)
+    replica.client.replicaof("NO", "ONE")
+    limiter.hit("k", 2)
+    fail_over(primary, replica, limiter)
+    assert limiter.hit("k").remaining == 2, "the two that were not replicated are admitted again"
+
+
+@pytest.mark.parametrize(("skew", "left"), [("-30s", 0), ("+30s", 5)])
+def test_a_clock_that_differs_locks_no_key_out(skew, left):
+    """A clock that leaps forward gives each key what that time is worth, at most one burst; one that goes back nothing."""
+    primary, replica = Server(valkey_server(), "--repl-diskless-sync-delay", "0"), Server(valkey_server(), skew=skew)
+    try:
+        replica.client.replicaof("127.0.0.1", primary.port)
+        until(lambda: replica.client.info("replication")["master_link_status"] == "up")
+        limiter = limiter_on(primary, ALGORITHMS[0], Quota(1, 3, burst=5))
+        for key in "k", "idle":
+            limiter.hit(key, 5)
+        with primary.client.client() as one:
+            one.set("last", 1)
+            assert one.wait(1, 60_000) == 1, "the replica has all that was written"
+        fail_over(primary, replica, limiter)
+        decision = limiter.peek("k")
+        assert decision.remaining - left in (0, 1), "a second may have passed"
+        assert decision.retry_after <= 3, "by its quota, and not by the clock"
+        limiter.hit("k")
+        ahead = int(replica.client.get("rl:failover:{sk}").split()[0]) / 1e6 - replica.client.time()[0]
+        assert ahead <= 16, "the correction is written, also by a refusal"
+    finally:
+        replica.kill()
+        primary.kill()
+
+
+def test_nothing_unconfirmed_is_admitted(pair):
+    primary, replica = pair
+    limiter = limiter_on(primary, ALGORITHMS[0], durable=1)
+    assert limiter.hit("k").source == "engine"
+    primary.client.script_flush()
+    assert limiter.hit("k").source == "engine"
+    assert asyncio.run(limiter.hit_async("k")).source == "engine"
+    assert replica.client.get("rl:failover:{sk}") == primary.client.get("rl:failover:{sk}")
+    impatient = limiter_on(primary, ALGORITHMS[0], durable=1)
+    fewer = TokenBucket("4/hour", table=Table.valkey(primary.url, name="failover", timeout=0.2, durable=1))
+    replica.kill()
+    decision = fewer.hit("k")
+    assert (decision.allowed, decision.source) == (False, "fallback")
+    until(lambda: fewer.hit("k").source == "fallback" and fewer.table.remote.traffic().is_open)
+    assert impatient.table.remote.traffic().outages == 0
+    replica.start()
+    replica.client.replicaof("127.0.0.1", primary.port)
+    until(lambda: not fewer.table.remote.traffic().is_open)
+    assert fewer.hit("other").source == "engine"
+
+
+def test_the_options_are_checked(server):
+    with pytest.raises(ValueError, match=r"after_failover: .*'as-is'.*'empty'.*got 'full'"):
+        Table.valkey(server.url, name="x", after_failover="full")
+    with pytest.raises(ValueError, match="durable: "):
+        Table.valkey(server.url, name="x", durable=-1)
+    with pytest.raises(ValueError, match="after_failover: expected 'as-is' with a cluster"):
+        FixedWindow("1/hour", table=Table.valkey("valkey+cluster://a", name="x", after_failover="empty"))

@@ -1,0 +1,164 @@
+"""Several hosts with leases: processes, of which some share a memory, on one engine. Some are killed."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_engine_leases import on_engine, spend_until_leased
+from tools import NIGHTLY
+from waiting import until
+
+from ratelimit import FixedWindow, Limiter, SlidingLog, Table, TokenBucket
+from ratelimit._remote.spending import hash_of, monotonic
+from ratelimit._storage.valkey import lease_file
+
+SECOND = 1_000_000_000
+HOSTS = ["a", "a", "b", "c"]  # of each process
+MOST = 100_000  # admitted requests of a process that are recorded
+AFTER = 3 if NIGHTLY else 1  # seconds after the kill
+KINDS = {
+    "token bucket": lambda table: TokenBucket("1000/second", burst=400, table=table),
+    "fixed window": lambda table: FixedWindow("500/second", table=table),
+    "sliding log": lambda table: SlidingLog("500/second", table=table),
+}
+
+
+class Record:
+    """When the admitted requests of a process began and ended, in a file that outlives the process."""
+
+    def __init__(self, folder, number):
+        path = Path(folder, f"record{number}")
+        if not path.exists():
+            path.write_bytes(bytes(16 * (MOST + 1)))
+        self.rows = np.memmap(path, np.int64, "r+", shape=(MOST + 1, 2))
+
+    def __len__(self):
+        return int(self.rows[0, 0])
+
+    def add(self, begin, end):
+        count = len(self)
+        self.rows[count + 1] = begin, end
+        self.rows[0, 0] = count + 1
+
+    @property
+    def stopped(self):
+        return bool(self.rows[0, 1])
+
+    def stop(self):
+        self.rows[0, 1] = 1
+
+    def spans(self):
+        return np.array(self.rows[1 : len(self) + 1])
+
+
+def spend(url, folder, number, kind):
+    """Spend greedily, as a process of a host, until the record is stopped."""
+    memory = Path(folder, HOSTS[number])
+    lease_file.shared_folder = lambda: memory
+    limiter = KINDS[kind](Table.valkey(url, name="hosts", lease=0.1, timeout=10))
+    record = Record(folder, number)
+    while not record.stopped:
+        begin = time.time_ns()
+        if limiter.allow("k"):
+            record.add(begin, time.time_ns())
+
+
+def excess(kind, spans):
+    """Return by how much the worst interval exceeds the promise; a request was decided between its two moments."""
+    begins, ends = spans[:, 0], spans[:, 1]
+    if kind == "fixed window":
+        inside = begins // SECOND == ends // SECOND
+        return np.unique(begins[inside] // SECOND, return_counts=True)[1].max() - 500
+    worst = -MOST
+    for begin in np.unique(begins)[::3]:
+        after = np.sort(ends[begins >= begin])
+        counts = np.arange(1, len(after) + 1)
+        if kind == "sliding log":
+            worst = max(worst, counts[after < begin + SECOND].max(initial=0) - 500)
+        else:
+            worst = max(worst, (counts - 400 - (after - begin) * 1_000 // SECOND).max())
+    return worst
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hosts_keep_the_promise_while_some_are_killed(server, tmp_path, kind):
+    for host in set(HOSTS):
+        (tmp_path / host).mkdir()
+    records = [Record(tmp_path, number) for number in range(len(HOSTS))]
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=spend, args=(server.url, str(tmp_path), number, kind)) for number in range(len(HOSTS))
+    ]
+    for process in processes:
+        process.start()
+    until(lambda: sum(map(len, records)) > 300 and all(map(len, records)))
+    for number in (0, 2):  # one of host a, and all of host b
+        processes[number].kill()
+    for number in (0, 2):
+        processes[number].join()
+    killed = time.time_ns()
+    before = [len(record) for record in records]
+    until(
+        lambda: time.time_ns() > killed + AFTER * SECOND and len(records[1]) > before[1] and len(records[3]) > before[3]
+    )
+    for record in records:
+        record.stop()
+    for number in (1, 3):
+        processes[number].join()
+    assert [len(records[number]) for number in (0, 2)] == [before[0], before[2]]
+    spans = np.concatenate([record.spans() for record in records])
+    assert excess(kind, spans) <= 0
+    assert len(list((tmp_path / "a").iterdir())) == 1  # the leases of the host
+
+
+def test_a_killed_process_that_was_asking_delays_no_other(own_server):
+    limiter = KINDS["fixed window"](Table.valkey(own_server.url, name="asking", lease=600, timeout=1))
+    leases = limiter._leases
+    hashed = hash_of(leases, "k")
+    spend_until_leased(limiter, "k", 1)
+    leases.forget(hashed)
+    limiter.hit("k")
+    code = (
+        "from ratelimit import FixedWindow, Table; import sys\n"
+        f"table = Table.valkey({own_server.url!r}, name='asking', lease=600, timeout=1)\n"
+        "limiter = FixedWindow('500/second', table=table)\n"
+        "print('ready', flush=True); sys.stdin.readline(); limiter.hit('k')\n"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "ready\n"
+    own_server.hold()
+    other.stdin.write("go\n")
+    other.stdin.flush()
+    until(lambda: not leases.begin_asking(hashed, monotonic(), monotonic()))
+    os.kill(other.pid, signal.SIGKILL)
+    other.communicate()
+    own_server.go_on()
+    assert limiter.hit("k").source == "engine"  # at once, and singly
+    until(lambda: limiter.hit("k").source == "lease")
+
+
+@pytest.mark.parametrize("ending", ["exit", "kill"])
+def test_a_process_gives_its_leases_back_when_it_ends(server, tmp_path, ending):
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from ratelimit import FixedWindow, Table\n"
+        "from ratelimit._storage.valkey import lease_file\n"
+        f"lease_file.shared_folder = lambda: pathlib.Path({str(tmp_path)!r})\n"
+        f"limiter = FixedWindow('900/hour', table=Table.valkey({server.url!r}, name='end', lease=60, timeout=10))\n"
+        "spent = 0\n"
+        "while limiter._leases.remaining(hash_of(limiter._leases, 'k'), monotonic()) < 10:\n"
+        "    spent += limiter.hit('k').spent\n"
+        "print(spent, flush=True)\n"
+    ).replace("spent = 0", "from ratelimit._remote.spending import hash_of, monotonic\nspent = 0")
+    code += "os.kill(os.getpid(), signal.SIGKILL)\n" if ending == "kill" else ""
+    process = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert process.returncode == (-signal.SIGKILL if ending == "kill" else 0)
+    limiter = Limiter.of(Table.valkey(server.url, name="end", timeout=10))
+    left = on_engine(limiter, "k")
+    assert left == 900 - int(process.stdout) if ending == "exit" else left <= 900 - int(process.stdout) - 10
