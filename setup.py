@@ -1,9 +1,9 @@
 """The extension modules; everything else is in pyproject.toml."""
 
 import os
-import platform
 import sys
 from pathlib import Path
+from sysconfig import get_platform
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -22,8 +22,8 @@ def compile_args(name: str) -> list[str]:
         options = ["-Og", "-g"]
     else:
         level = "-O3" if name in fast else "-O2" if name == "composite" else "-Os"
-        options = [level, "-g0", "-fno-asynchronous-unwind-tables"]
-    return options + ["-mcx16"] * (platform.machine() == "x86_64")
+        options = [level, "-g0", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
+    return options + ["-mcx16"] * get_platform().endswith("x86_64")  # of the target
 
 
 # Cython's code for typed memoryviews, once for all modules: it would be a third of a wheel. Cython writes this file.

@@ -23,7 +23,7 @@ cdef inline bint allow(Limiter limiter, object key) except -1:
     """`limiter.allow`. Each algorithm defines it itself, since CPython calls a method fastest on its exact class."""
     cdef Status status
     cdef uint64_t now
-    cdef uint64_t hashed = hash_key(limiter.attached.seed, key)
+    cdef uint64_t hashed = hash_key(limiter.attached.seed, limiter.quick_hash, key)
     fetch(&limiter.attached, hashed)  # while the clock is read
     if is_stale(limiter):
         limiter.refresh()

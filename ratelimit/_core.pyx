@@ -110,7 +110,7 @@ cdef class Limiter(Attachment):
         cdef Request request
         cdef Outcome out
         cdef CompiledRule compiled
-        cdef uint64_t hashed = hash_key(self.attached.seed, key)
+        cdef uint64_t hashed = hash_key(self.attached.seed, self.quick_hash, key)
         request.verb = HIT
         request.cost = checked_cost(cost, "cost")
         self.prepare(&request, now)
@@ -135,7 +135,7 @@ cdef class Limiter(Attachment):
         cdef Request request
         cdef Outcome out
         cdef CompiledRule compiled
-        cdef uint64_t hashed = hash_key(self.attached.seed, key)
+        cdef uint64_t hashed = hash_key(self.attached.seed, self.quick_hash, key)
         request.verb = HIT
         request.cost = checked_cost(cost, "cost")
         self.prepare(&request, now)
@@ -157,7 +157,7 @@ cdef class Limiter(Attachment):
         cdef Request request
         cdef Outcome out
         cdef Status status
-        cdef uint64_t hashed = hash_key(self.attached.seed, key)
+        cdef uint64_t hashed = hash_key(self.attached.seed, self.quick_hash, key)
         request.verb = RESERVE
         request.at = 0
         request.cost = checked_cost(cost, "cost")
@@ -180,7 +180,7 @@ cdef class Limiter(Attachment):
         cdef Request request
         cdef Outcome out
         cdef CompiledRule compiled
-        cdef uint64_t hashed = hash_key(self.attached.seed, key)
+        cdef uint64_t hashed = hash_key(self.attached.seed, self.quick_hash, key)
         request.verb = REFUND
         request.cost = checked_cost(cost, "cost")
         self.prepare(&request, None)
@@ -251,7 +251,7 @@ cdef class Limiter(Attachment):
 
     def reset(self, key):
         """Forget the key: make it like one never seen."""
-        forget(&self.attached, hash_key(self.attached.seed, key))
+        forget(&self.attached, hash_key(self.attached.seed, self.quick_hash, key))
 
     def change(self, quota, *, counts="keep"):
         """Change the limit itself, for every limiter on the table and from its next decision on.

@@ -13,6 +13,8 @@ from waiting import PATIENCE, until
 
 _numbers = itertools.count()
 NETWORK = ip_network("10.213.0.0/16")
+# `ip netns exec` makes a mount namespace, too, so this shared memory is the host's own.
+OWN_MEMORY = 'mount -t tmpfs tmpfs /dev/shm && exec "$@"'
 
 
 def run(*words):
@@ -20,7 +22,9 @@ def run(*words):
 
 
 class Host:
-    """A network namespace with one link to this one; without the rights to make it, the loopback interface.
+    """A network namespace with one link to this one and with shared memory of its own.
+
+    Without the rights to make it, it is the loopback interface.
 
     Attributes:
         address: at which this process reaches the servers of the host.
@@ -40,7 +44,7 @@ class Host:
             run("ip", "-n", self._name, "addr", "add", f"{self.address}/30", "dev", "eth0")
             run("ip", "-n", self._name, "link", "set", "eth0", "up")
             run("ip", "-n", self._name, "link", "set", "lo", "up")
-            self._prefix = ["ip", "netns", "exec", self._name]
+            self._prefix = ["ip", "netns", "exec", self._name, "sh", "-c", OWN_MEMORY, "sh"]
         else:
             self.outside = self.address = "127.0.0.1"
             self._prefix = []

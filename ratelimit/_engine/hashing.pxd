@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from .atomics cimport u128
+
 
 cdef extern from "_engine/siphash.h" nogil:
     uint64_t siphash13(const uint64_t* seed, const uint8_t* data, size_t size, uint8_t kind)
@@ -14,6 +16,16 @@ cdef enum Kind:
     BYTES = 8
     INT = 16
     WIDE_INT = 17
+
+
+cdef inline uint64_t folded(uint64_t x, uint64_t by) noexcept nogil:
+    cdef u128 product = <u128>x * by
+    return <uint64_t>product ^ <uint64_t>(product >> 64)
+
+
+cdef inline uint64_t mixed(const uint64_t* seed, uint64_t hashed, uint64_t kind) noexcept nogil:
+    """Return the hash of a key that has a secret hash already, which is the same for keys of another kind."""
+    return folded(folded(hashed ^ seed[0], seed[1] | 1) ^ kind * <uint64_t>0x9E3779B97F4A7C15, seed[0] | 1)
 
 
 cdef inline uint64_t hash_int(const uint64_t* seed, int64_t value) noexcept nogil:

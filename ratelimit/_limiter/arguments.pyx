@@ -1,5 +1,8 @@
 """Arguments of callers, checked and converted: moments, costs and keys, one or an array of them."""
 
+import os
+import sys
+
 import numpy as np
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -8,8 +11,8 @@ from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from .._engine.constants cimport NEVER
-from .._engine.hashing cimport hash_bytes, hash_ints, hash_uint
-from .keys cimport PyLong_AsLongLongAndOverflow, hash_key
+from .._engine.hashing cimport BYTES, hash_bytes, hash_ints, hash_uint, mixed
+from .keys cimport PyLong_AsLongLongAndOverflow, hash_key, hash_of_buffer
 
 
 cdef int64_t small_int(object value) except? -1:
@@ -80,7 +83,16 @@ cdef object checked_integers(values, str name, Py_ssize_t size, least, largest=N
     return np.broadcast_to(np.asarray(array).astype(np.uint64, copy=False), (size,))
 
 
-cdef object hashes_of(const uint64_t* seed, keys):
+def _python_hash_is_secret():
+    """Return whether the hash of a str is one that clients of this process cannot know or choose."""
+    drawn = os.environ.get("PYTHONHASHSEED", "random") in ("", "random")  # the flag is 1 for a known seed, too
+    return sys.hash_info.algorithm.startswith("siphash") and sys.flags.hash_randomization == 1 and drawn
+
+
+PYTHON_HASH_IS_SECRET = _python_hash_is_secret()
+
+
+cdef object hashes_of(const uint64_t* seed, bint quick, keys):
     """Return the hashes of a batch of keys."""
     cdef uint64_t[::1] hashes
     cdef const uint64_t[::1] words
@@ -101,7 +113,7 @@ cdef object hashes_of(const uint64_t* seed, keys):
     hashes = result
     if not isinstance(keys, np.ndarray) or keys.dtype.kind in "OUT":
         for i, key in enumerate(tuple(keys)):  # a copy: another thread may change the list meanwhile
-            hashes[i] = hash_key(seed, key)
+            hashes[i] = hash_key(seed, quick, key)
         return result
     if keys.dtype.kind in "iu":
         words = np.ascontiguousarray(keys, np.int64 if keys.dtype.kind == "i" else np.uint64).view(np.uint64)
@@ -117,7 +129,10 @@ cdef object hashes_of(const uint64_t* seed, keys):
                 length = rows.shape[1]
                 while length and rows[i, length - 1] == 0:  # numpy pads with zeros
                     length -= 1
-                hashes[i] = hash_bytes(seed, &rows[i, 0], length)
+                if quick:
+                    hashes[i] = mixed(seed, <uint64_t>hash_of_buffer(&rows[i, 0], length), BYTES)
+                else:
+                    hashes[i] = hash_bytes(seed, &rows[i, 0], length)
     else:
         raise TypeError(f"{expected}, got an array of {keys.dtype}")
     return result

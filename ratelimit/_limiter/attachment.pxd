@@ -22,6 +22,7 @@ cdef class Attachment(Limited):
     cdef Header found        # the header as it was before this limiter attached
     cdef const Rule* rule    # that of the current one of `rules`
     cdef WhenFull when_full
+    cdef bint quick_hash     # whether str and bytes keep the hash that is used, see keys.pxd
     cdef int64_t anchor      # the own clock is monotonic time plus this
     cdef object read         # the given clock's now_ns, or None for the own clock
     cdef object memory       # the array that owns the bytes of the table

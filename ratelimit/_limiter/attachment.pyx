@@ -29,6 +29,7 @@ from .._storage.metadata import (
 )
 from ..errors import CorruptTable, TableFull, check_choice
 from ..quota import Quota
+from .arguments import PYTHON_HASH_IS_SECRET
 from .parameters import read_parameters, restate
 
 cdef object SLOT = np.dtype({"names": ["state", "state_high", "tag"], "formats": ["<u8", "<u2", "V6"],
@@ -93,6 +94,7 @@ cdef class Attachment(Limited):
         self.attached.seed = self.metadata.seed
         self.attached.is_mapped = self.table.storage.is_mapped
         self.found = self.attached.header[0]
+        self.quick_hash = self.table.path is None and PYTHON_HASH_IS_SECRET
         self.attach_clock(self.table.storage.session)
         defer_reference_counts(self)
         return self.refresh()
@@ -305,7 +307,7 @@ cdef class Attachment(Limited):
         return checked_moment(self.read(), "clock.now_ns()")
 
     cdef uint64_t hash_of(self, object key) except? 0:
-        return hash_key(self.attached.seed, key)
+        return hash_key(self.attached.seed, self.quick_hash, key)
 
     cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil:
         """Spend `cost` if the quota admits it. A new key in a full table is refused, whatever `on_full` is."""
@@ -338,7 +340,7 @@ cdef class Attachment(Limited):
         cdef Request request
         cdef Outcome out
         cdef CompiledRule compiled
-        cdef uint64_t hashed = hash_key(self.attached.seed, key)
+        cdef uint64_t hashed = hash_key(self.attached.seed, self.quick_hash, key)
         request.verb = verb
         request.cost = 1
         self.prepare(&request, None)

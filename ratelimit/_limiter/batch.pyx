@@ -26,7 +26,7 @@ cdef class Batch:
 
     def __cinit__(self, Attachment limiter, keys, costs, now):
         self.limiter = limiter
-        self.hashes = hashes_of(&limiter.attached.seed[0], keys)
+        self.hashes = hashes_of(&limiter.attached.seed[0], limiter.quick_hash, keys)
         self.size = len(self.hashes)
         self.costs = checked_integers(1 if costs is None else costs, "costs", self.size, 1)
         self.now_given = now is not None

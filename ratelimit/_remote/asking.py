@@ -95,6 +95,29 @@ async def ask_async(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[
     return _checked(await ask_each_async(storage, groups))
 
 
+def ask_one(storage: ValkeyStorage, request: Asked) -> Answer:
+    """Return the answer to one request, as `ask` does."""
+    [reply] = storage.engine.ask([Group(*pack_all([request]))], storage.labels())
+    return _read_one(storage, request, reply) or ask(storage, [[request]])[0][0]
+
+
+async def ask_one_async(storage: ValkeyStorage, request: Asked) -> Answer:
+    """Return the answer to one request, as `ask` does."""
+    [reply] = await turns_of(storage.engine).put([Group(*pack_all([request]))], storage.labels())
+    return _read_one(storage, request, reply) or (await ask_async(storage, [[request]]))[0][0]
+
+
+def _read_one(storage: ValkeyStorage, request: Asked, reply: Any) -> Answer | None:
+    """Return the answer, or None if the engine has another quota: then it has to be asked again."""
+    if isinstance(reply, Exception):
+        raise reply
+    answers = read_all([request], reply)
+    if answers is None:
+        return None
+    storage.note_time(answers[0].now_ns)
+    return answers[0]
+
+
 def _checked(results: list[list[Answer] | Exception]) -> list[list[Answer]]:
     checked = []
     for result in results:

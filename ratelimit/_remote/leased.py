@@ -157,6 +157,8 @@ class LeasedVerbs(Spending, RemoteVerbs):
 
     def _add(self, answer: Answer, decision: Decision, turn: Turn, spent: int, granted: int) -> None:
         leases, now = self._leases, monotonic()
+        if not turn.end and leases.count(turn.hashed, spent):
+            return
         end_ns = answer.window_end_ns
         end = leases.deadline(turn.sent, 0 if end_ns is None else end_ns - answer.now_ns)
         never = 2**62

@@ -25,6 +25,7 @@ cdef class Asked:
     cdef object granted               # of what gives that back: (moment, microseconds since), otherwise None
 
     cdef object packed(self)
+    cdef object numbers(self)
     cdef tuple starts(self)
 
 

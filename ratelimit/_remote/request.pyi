@@ -43,6 +43,9 @@ def request_of(
         more: of a HIT, what is taken in advance at most.
     """
 
+def hits_of(limiter: Any, keys: list[Any], costs: list[Any], brief: bool) -> list[Asked]:
+    """Put a batch of hits together, under the quota that is in force now."""
+
 def correction_of(limiter: Any, name: bytes, cost: int, booked: _Booking | None, whole: bool, last_only: bool) -> Asked:
     """Put together what takes `cost` of a booking back or, without a booking, what charges it."""
 

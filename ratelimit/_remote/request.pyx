@@ -60,6 +60,8 @@ cdef enum:
 
 cdef uint64_t MOST = (<uint64_t>1 << 52) - 1  # see 1_arithmetic.lua
 cdef object SHORT = struct.Struct("<10d"), LONG = struct.Struct("<29d")
+cdef dict packed_before = {}  # the numbers of hits, which differ by their keys alone
+cdef int MOST_SHAPES = 1_000
 cdef uint64_t FARTHEST = 4_000  # windows of a calendar that a request has the starts of
 cdef int LONGEST_KEY = 96  # bytes; of a longer key the engine gets a digest
 
@@ -89,6 +91,22 @@ cdef class Asked:
 
     cdef object packed(self):
         """Return the request as 7_decide.lua reads it."""
+        cdef object shape, found
+        if (
+            self.request.verb != HIT or self.restated is not None or self.more or self.granted is not None
+            or self.compiled.rule.algorithm in (SLIDING_LOG, CALENDAR_WINDOW)
+        ):
+            return self.numbers()
+        shape = self.compiled, self.request.cost, self.revision, self.brief, self.looks
+        found = packed_before.get(shape)
+        if found is None:
+            if len(packed_before) >= MOST_SHAPES:
+                packed_before.clear()
+            found = packed_before[shape] = self.numbers()
+        return found
+
+    cdef object numbers(self):
+        """Return the packed numbers."""
         cdef const Rule* rule = &self.compiled.rule
         cdef uint64_t cost = min(self.request.cost, MOST), micro = rule.unit * 1000
         cdef u128 amount
@@ -203,6 +221,33 @@ def request_of(
         raise ValueError(f"quota {quota}: expected a limit up to {MOST}, which an engine counts exactly")
     one.revision = limiter.rule.revision
     return one
+
+
+def hits_of(Limiter limiter not None, list keys, list costs, bint brief):
+    """Put a batch of hits together, under the quota that is in force now."""
+    cdef Asked one
+    cdef list made = []
+    if is_stale(limiter):
+        limiter.refresh()
+    cdef CompiledRule compiled = limiter.rule_for(None)
+    cdef bytes prefix = limiter.table.remote.prefix
+    cdef uint64_t spent = 0
+    cdef object cost, last = None
+    for key, cost in zip(keys, costs, strict=True):
+        one = Asked.__new__(Asked)
+        one.limiter = limiter
+        one.key = key
+        one.name = engine_key(prefix, key)
+        one.brief = brief
+        if cost is not last:
+            spent, last = checked_cost(cost, "costs"), cost
+        one.request.verb = HIT
+        one.request.cost = spent
+        one.request.patience = NEVER
+        one.compiled = compiled
+        one.revision = limiter.rule.revision
+        made.append(one)
+    return made
 
 
 def correction_of(Limiter limiter not None, bytes name, uint64_t cost, booked, bint whole, bint last_only):

@@ -19,7 +19,7 @@ def monotonic():
 
 def hash_of(Leases leases not None, key):
     """Return the hash of a key, as the leases have it."""
-    return hash_key(leases.seed, key)
+    return hash_key(leases.seed, False, key)
 
 
 cdef inline bint is_current(Limiter limiter, Leases leases) noexcept:
@@ -49,7 +49,7 @@ cdef class Spending:
         cdef Found found
         cdef uint64_t now, hashed
         if is_current(<Limiter>self, leases):
-            hashed = hash_key(leases.seed, key)
+            hashed = hash_key(leases.seed, False, key)
             now = monotonic_ns()
             found = spend(leases, hashed, 1, now, &lease)
             if found == SPENT:
@@ -71,8 +71,9 @@ cdef class Spending:
         cdef uint64_t now, hashed, left, amount = checked_cost(cost, "cost")
         if not is_current(limiter, leases):
             return None
-        hashed = hash_key(leases.seed, key)
+        hashed = hash_key(leases.seed, False, key)
         now = monotonic_ns()
+        lease.word = 0
         if looks:
             left = leases.left(hashed, now, False)
             lease.line = leases.newest(hashed)

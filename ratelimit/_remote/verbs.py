@@ -11,9 +11,9 @@ from .._limiter import taking
 from .._limiter.decision import VERDICT, Decision
 from .._limiter.parameters import options_of
 from ..errors import CostExceedsLimit, TableUnreachable, WaitTimeout
-from .asking import FAILURES, Refusals, Requests, ask, ask_async, ask_each
+from .asking import FAILURES, Refusals, Requests, ask, ask_async, ask_each, ask_one, ask_one_async
 from .fallback import Fallback
-from .request import Answer, Asked, current_parameters, engine_key, forget_keys, request_of
+from .request import Answer, Asked, current_parameters, engine_key, forget_keys, hits_of, request_of
 from .reservation import RemoteReservation, booked, not_booked
 
 HIT, RESERVE, CHARGE, REFUND = 0, 1, 2, 3
@@ -57,7 +57,7 @@ class RemoteVerbs:
         if decision is not None:
             return decision
         try:
-            return self._decided(ask(self.table.remote, [[request]])[0][0])
+            return self._decided(ask_one(self.table.remote, request))
         except FAILURES as error:
             return self._fallback.decide(request, error)
 
@@ -77,7 +77,7 @@ class RemoteVerbs:
         if decision is not None:
             return decision
         try:
-            return self._decided((await ask_async(self.table.remote, [[request]]))[0][0])
+            return self._decided(await ask_one_async(self.table.remote, request))
         except FAILURES as error:
             return self._fallback.decide(request, error)
 
@@ -182,9 +182,7 @@ class RemoteVerbs:
         return rows_of(self._hit_many(keys, costs, brief=False))
 
     def _hit_many(self, keys: Any, costs: Any, *, brief: bool) -> list[Decision]:
-        requests = [
-            request_of(self, key, cost, brief=brief) for key, cost in zip(*keys_and_costs(keys, costs), strict=True)
-        ]
+        requests = hits_of(self, *keys_and_costs(keys, costs), brief)
         decisions: list[Any] = [self._recalled(request) for request in requests]
         asked = [i for i, decision in enumerate(decisions) if decision is None]
         groups: list[Requests] = [[requests[i]] for i in asked]

@@ -13,6 +13,7 @@ from ratelimit.bench.report import Report, machine, to_markdown, to_text
 # Each module has `measure(effort, progress) -> Section`.
 SECTIONS = {
     "decisions": "ratelimit.bench.decisions",
+    "lives": "ratelimit.bench.lives",
     "memory": "ratelimit.bench.memory",
     "cores": "ratelimit.bench.cores",
     "sharing": "ratelimit.bench.sharing",

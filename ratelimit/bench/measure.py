@@ -69,6 +69,16 @@ def looped(function: Callable[[Any], object]) -> Callable[[Keys], object]:
     return FunctionType(_loop.__code__.replace(), globals(), argdefs=(function,))
 
 
+def looped_making(function: Callable[[Any], object]) -> Callable[[Keys], object]:
+    """Return a loop as `looped` does, over the numbers of users: the text of a key is made for each call."""
+    return FunctionType(_loop_making.__code__.replace(), globals(), argdefs=(function,))
+
+
+def _loop_making(numbers: Keys, function: Callable[[Any], object]) -> None:
+    for number in numbers:
+        function(f"user:{number}")
+
+
 def _loop(keys: Keys, function: Callable[[Any], object]) -> None:
     for key in keys:
         function(key)

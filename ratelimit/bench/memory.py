@@ -15,6 +15,7 @@ from ratelimit.bench.scenarios import HOUR, OURS, Scenario, every_key
 
 STATM = Path("/proc/self/statm")
 BATCH = 1_000
+LEAST, A_KEY = 256 * 1024, 64  # bytes: the target for n keys is LEAST + n * A_KEY
 TEXT = """
 The growth of a process's resident set by `max_keys` keys, divided by the number of live keys. The texts of the keys
 are in memory before and are not counted. `SlidingLog` also keeps the requests, see [](keys.md#memory).
@@ -33,12 +34,38 @@ def measure(effort: Effort, progress: Progress) -> Section:
         rows.append([f"`SlidingLog`, a limit of {limit}, of which {requests} spent", size])
     rows += [[peer.title, _bytes_per_key(peer.name, effort.many // 10, 1_000, 1, progress)] for peer in present()]
     worst, remark = max((size, name) for name, size in ours.items())
+    sizes = {keys: _bytes_of_population(keys, effort.many, progress) for keys in populations(3 * effort.many)}
+    over = {keys: size / (LEAST + A_KEY * keys) for keys, size in sizes.items()}
+    most = max(over, key=over.__getitem__)
     return Section(
         title,
         TEXT.strip(),
-        [Table("Bytes a key", ["", "bytes"], rows)],
-        [Target("resident memory per live key at `max_keys`", 24, worst, "bytes", remark=remark)],
+        [
+            Table("Bytes a key", ["", "bytes"], rows),
+            Table(
+                "A `TokenBucket` by its live keys, in a table that has room for all",
+                ["keys", "kilobytes", "bytes a key"],
+                [[f"{keys:,}", size / 1_000, size / keys] for keys, size in sizes.items()],
+            ),
+        ],
+        [
+            Target("resident memory per live key at `max_keys`", 24, worst, "bytes", remark=remark),
+            Target("resident memory of n keys", 1, over[most], "x (256 KB + 64 bytes x n)", remark=f"n = {most:,}"),
+        ],
     )
+
+
+def populations(most: int) -> list[int]:
+    """Return 1, 3, 10, 30 and so on."""
+    return [size for power in range(len(str(most))) for size in (10**power, 3 * 10**power) if size <= most]
+
+
+def _bytes_of_population(keys: int, room: int, progress: Progress) -> float:
+    progress(f"memory of {keys:,} keys")
+    size, live = call(grown_by_ours, "TokenBucket", keys, 1_000, 1, max(keys, room))
+    if live != keys:
+        raise RuntimeError(f"{live:,} of {keys:,} keys are live")
+    return float(size)
 
 
 def _bytes_per_key(name: str, keys: int, limit: int, requests: int, progress: Progress) -> float:
@@ -57,11 +84,11 @@ def grown(name: str, keys: int, limit: int, requests: int) -> tuple[int, int]:
     return grown_by_ours(name, keys, limit, requests) if name in OURS else grown_by_peer(name, keys, limit)
 
 
-def grown_by_ours(name: str, keys: int, limit: int, requests: int) -> tuple[int, int]:
+def grown_by_ours(name: str, keys: int, limit: int, requests: int, room: int | None = None) -> tuple[int, int]:
     numbers = np.arange(keys)
     OURS[name](ratelimit.Quota(limit, HOUR), max_keys=BATCH).allow_many(numbers[:BATCH])  # what batches take
     before = resident()
-    limiter = OURS[name](ratelimit.Quota(limit, HOUR), max_keys=keys)
+    limiter = OURS[name](ratelimit.Quota(limit, HOUR), max_keys=room or keys)
     for _ in range(requests):
         for start in range(0, keys, BATCH):
             limiter.allow_many(numbers[start : start + BATCH])

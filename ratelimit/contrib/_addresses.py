@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from .._addresses import UNKNOWN, Networks, client_address, client_key
+from .._configuration.addresses import UNKNOWN, Networks, client_address, client_key
 
 __all__ = ["UNKNOWN", "ClientAddress"]
 
@@ -21,9 +21,11 @@ class ClientAddress:
     """
 
     def __init__(self, trusted_proxies: Iterable[str] = ()) -> None:
-        if isinstance(trusted_proxies, (str, bytes)):
+        if isinstance(trusted_proxies, (str, bytes)) or not isinstance(trusted_proxies, Iterable):
             raise TypeError(f"trusted_proxies: expected a list of networks, got {trusted_proxies!r}")
         given = list(trusted_proxies)
+        if not all(isinstance(network, str) for network in given):  # an int would be an address, too
+            raise TypeError(f"trusted_proxies: expected texts, got {given!r}")
         try:
             self._trusted = Networks(given)
         except ValueError as error:

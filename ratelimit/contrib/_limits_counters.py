@@ -10,11 +10,12 @@ from limits.limits import TIME_TYPES
 
 from .._core import Limiter
 from .._engine.constants import NS_PER_SECOND
-from ..algorithms import FixedWindow, SlidingLog, SlidingWindow
+from ..limiters.algorithms import FixedWindow, SlidingLog, SlidingWindow
 from ..quota import Quota
 from ..table import Table
 
-URI = re.compile(r"(?:async\+)?ratelimit://(?:shared/(?P<name>[^/?#]+)|(?P<path>/[^?#]+))?")
+ENGINE = r"(?P<engine>(?:valkeys?|rediss?)(?:\+[a-z]+)?://.+)"
+URI = re.compile(rf"(?:async\+)?ratelimit://(?:shared/(?P<name>[^/?#]+)|(?P<path>/[^?#]+)|{ENGINE})?")
 LARGEST_FIRST = 2**17 - 1  # the highest count of a window that starts with a key's first request
 LARGEST_EPOCH = 2**31 - 1  # of a window that starts at a multiple of its period, which can count more
 LARGEST_SLIDING = 2**20 - 1  # the default of a sliding window; each limit brings its own
@@ -53,14 +54,17 @@ class Counters:
         given = URI.fullmatch(uri or "ratelimit://")
         if given is None:
             raise ValueError(
-                f"storage_uri: expected ratelimit://, ratelimit://shared/NAME or ratelimit:///path, got {uri!r}"
+                "storage_uri: expected ratelimit://, ratelimit://shared/NAME, ratelimit:///path or "
+                f"ratelimit://valkey://HOST:PORT/0?name=NAME, got {uri!r}"
             )
-        self._name, self._path = given["name"], given["path"]
+        self._name, self._path, self._engine = given["name"], given["path"], given["engine"]
         self._clock = clock
         self._max_keys = None if max_keys is None else int(max_keys)
         self._limiters: dict[tuple[Any, ...], Limiter] = {}
         self._windows: dict[tuple[int, int], tuple[Limiter, Quota]] = {}  # by limit and period: those of `incr`
-        if self._name:
+        if self._engine and max_keys is not None:
+            raise ValueError(f"max_keys: expected none, since the engine's memory is the bound, got {max_keys}")
+        if self._name or self._engine:
             self._table("check")  # raises an error for a name that is not possible
 
     def fixed(self, limit: int | None, expiry: int) -> Limiter:
@@ -91,6 +95,8 @@ class Counters:
         return limiter
 
     def _table(self, suffix: str) -> Table | None:
+        if self._engine:
+            return Table.at(self._engine, suffix, unreachable="raise")
         if self._name:
             return Table.shared(f"{self._name}.{suffix}", max_keys=self._max_keys)
         return Table.open(f"{self._path}.{suffix}", max_keys=self._max_keys) if self._path else None
@@ -172,11 +178,16 @@ class Counters:
         """Return the count of the previous window and the seconds it still counts; the same of the current one.
 
         At the start of a window the previous one counts in full. At the start of the next, only the current one does.
+        An engine cannot be asked about other moments: what still counts is then all in the current one.
         """
         limiter = self.sliding(expiry)
         now, period = limiter.now_ns(), expiry * NS_PER_SECOND
         start = now - now % period
         left = (start + period - now) / NS_PER_SECOND
+        if self._engine:
+            present = limiter.peek(key)
+            used = present.limit - present.remaining
+            return 0, 0.0, used, left + expiry if used else 0.0
         both = limiter.peek(key, now=start)
         after = limiter.peek(key, now=start + period)
         current = after.limit - after.remaining

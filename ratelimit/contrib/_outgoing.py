@@ -7,7 +7,7 @@ from typing import Any
 
 from .._engine.constants import NS_PER_SECOND
 from ..quota import checked_int
-from ._policy import AnyLimiter, Key, Limiters, check_function, check_own
+from ._policy import AnyLimiter, Key, Limiters, check_function, check_own, checked_seconds
 from .budget import REQUESTS, Budget, Call
 
 LONGEST = 86_400.0  # seconds; no server makes a client wait for more
@@ -57,7 +57,7 @@ class Outgoing:
         elif used is not None and not callable(limit):
             raise ValueError(f"used: expected a Budget as limit, got {limit!r}")
         self._retries = checked_int(retries, "retries", least=0)
-        self._timeout = timeout
+        self._timeout = checked_seconds(timeout, "timeout")
         self._limiters = Limiters(shared, clock=clock, max_keys=max_keys)
         self._limit_of: Callable[[Any], Any] | None = limit if callable(limit) else None
         self._limit = None if callable(limit) else self._found(limit)

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from inspect import isawaitable
+from math import inf
 from typing import Any
 
 from .._core import Limiter
 from .._limiter.decision import Decision
-from ..composite import All
 from ..language import LimitSpec, make_limiter, parse_limits
+from ..limiters.composite import All
 from ..quota import checked_int
 from ..table import Table
 
@@ -38,9 +39,16 @@ class Limiters:
     """
 
     def __init__(self, shared: str | None = None, *, clock: Any = None, max_keys: int | None = None) -> None:
+        if shared is not None and not isinstance(shared, str):
+            raise TypeError(f"shared: expected a name, got {shared!r}")
         self._is_on_engine = shared is not None and "://" in shared
         if shared is not None:
-            self._named(shared)  # raises an error for a name that is not possible
+            try:
+                self._named(shared)
+            except ValueError as error:
+                raise ValueError(f"shared: {error}") from None
+        if clock is not None and not callable(getattr(clock, "now_ns", None)):
+            raise TypeError(f"clock: expected a method now_ns(), integer nanoseconds since the epoch, got {clock!r}")
         if self._is_on_engine and max_keys is not None:
             raise ValueError(f"max_keys: expected none, since the engine's memory is the bound, got {max_keys}")
         if max_keys is not None:
@@ -151,6 +159,9 @@ class Guard:
     """
 
     def __init__(self, *, fail_open: bool = True, shadow: bool = False) -> None:
+        for name, value in (("fail_open", fail_open), ("shadow", shadow)):
+            if not isinstance(value, bool):  # a text such as "no" would count as true
+                raise TypeError(f"{name}: expected True or False, got {value!r}")
         self.fail_open = fail_open
         self.shadow = shadow
         self._logged = float("-inf")
@@ -221,6 +232,13 @@ def check_own(limit: object, **options: object) -> None:
     for name, value in options.items():
         if value is not None and getattr(first, name, None) is not value:
             raise ValueError(f"{name}: expected none beside a {type(limit).__name__}, which has its own, got {value!r}")
+
+
+def checked_seconds(value: float | None, name: str) -> float | None:
+    """Return seconds from 0, or None."""
+    if value is None or (isinstance(value, (int, float)) and 0 <= value < inf):
+        return value
+    raise ValueError(f"{name}: expected seconds, from 0, or None, got {value!r}")
 
 
 def check_function(name: str, function: object) -> None:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 from .._core import Limiter
 from .._limiter.decision import text_fields
 from .._limiter.headers import Style, check_style
-from ..composite import All
 from ..language import parse_limits
+from ..limiters.composite import All
 from ..quota import checked_int
 from ._policy import AnyLimiter, Guard, Key, Limiters, Ruling, check_function, resolved
 
@@ -160,15 +160,24 @@ def scoped(scope: str, key: Key) -> Key:
 
 
 def method_set(methods: Iterable[str]) -> set[str]:
-    if isinstance(methods, str):
+    given = _texts(methods)
+    if given is None:
         raise TypeError(f"methods: expected a list such as ['POST'], got {methods!r}")
-    return {method.upper() for method in methods}
+    return {method.upper() for method in given}
+
+
+def _texts(given: object) -> list[str] | None:
+    """Return a list of texts; None for anything else, also for one text."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        return None
+    texts = list(given)
+    return texts if all(isinstance(text, str) for text in texts) else None
 
 
 def in_paths(paths: Iterable[str]) -> Callable[[Any], bool] | None:
     """Return a function that finds out whether a request has one of these paths; None without a path."""
-    given = [paths] if isinstance(paths, str) else list(paths)
-    if isinstance(paths, str) or not all(isinstance(path, str) and path.startswith("/") for path in given):
+    given = _texts(paths)
+    if given is None or not all(path.startswith("/") for path in given):
         raise TypeError(
             f"exempt: expected a list of paths such as ['/health', '/static/*'], or a function, got {paths!r}"
         )

@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .._addresses import client_key
+from .._configuration.addresses import client_key
 from .._limiter.decision import Decision, limit_fields
 from .._limiter.headers import Style
 from ._addresses import ClientAddress
@@ -149,7 +149,10 @@ class RateLimitMiddleware:
         self._limiters, self._guard, self._headers = self._counts
         self._rules = Rules(limit, key=_address if key is None else key, cost=cost, exempt=exempt, methods=methods)
         limiter = None if callable(limit) else self._limiters.get(limit)
-        self._messages = None if messages is None else self._limiters.get(messages, "messages")
+        try:
+            self._messages = None if messages is None else self._limiters.get(messages, "messages")
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"messages: {error}") from None
         self._cost = 1 if callable(cost) else int(cost)
         # The limiter of a middleware that only limits addresses, which needs neither a coroutine nor a Connection: they
         # are half of the whole cost.

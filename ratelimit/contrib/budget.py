@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from .._core import Limiter
-from ..composite import All
+from ..limiters.composite import All
 from ..quota import checked_int
-from ._policy import Key, Limiters
+from ._policy import Key, Limiters, checked_seconds
 
 REQUESTS = "requests"  # the part that costs 1 unless the caller gives another number
 
@@ -44,7 +44,7 @@ class Budget:
         if not limits:
             raise TypeError("limits: expected one or more, such as requests='60/minute', got none")
         self._limiters = Limiters(shared, clock=clock, max_keys=max_keys)
-        self._timeout = timeout
+        self._timeout = checked_seconds(timeout, "timeout")
         self._parts: list[tuple[str, Limiter]] = []
         for name, limit in limits.items():
             if not isinstance(limit, str):

@@ -18,11 +18,11 @@ import celery
 from celery.exceptions import Retry
 
 from .._core import Limiter
-from ..composite import All
 from ..errors import CostExceedsLimit, LimitExceeded, WaitTimeout
+from ..limiters.composite import All
 from ..quota import checked_int
 from ._applications import application_name
-from ._policy import Guard, Key, Limiters, check_function, check_own
+from ._policy import Guard, Key, Limiters, check_function, check_own, checked_seconds
 from ._rules import check_limit, scoped
 
 DEPTH = "_ratelimit_depth"  # of a function that is limited several times
@@ -68,15 +68,14 @@ class RateLimit:
         check_limit(limit)
         check_function("key", key)
         check_own(limit, shared=shared, clock=clock, max_keys=max_keys)
-        if max_wait is not None and not 0 <= max_wait < inf:
-            raise ValueError(f"max_wait: expected seconds, from 0, or None, got {max_wait!r}")
         self._limit = limit
         self._key = key
         self._cost = cost if callable(cost) else checked_int(cost, "cost")
-        self._max_wait = max_wait
+        self._max_wait = checked_seconds(max_wait, "max_wait")
         self._guard = Guard(fail_open=fail_open)
         self._clock, self._max_keys = clock, max_keys
-        self._limiters = None if shared is None and clock is None else Limiters(shared, clock=clock, max_keys=max_keys)
+        limiters = Limiters(shared, clock=clock, max_keys=max_keys)
+        self._limiters = None if shared is None and clock is None else limiters  # the module names those of its own
         self._scope = ""
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:

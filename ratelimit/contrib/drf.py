@@ -26,6 +26,7 @@ __all__ = ["AnonRateThrottle", "LimiterFailed", "ScopedRateThrottle", "SimpleRat
 
 LARGEST_LOG = 43_690  # requests of a key that a log holds; a higher limit has a sliding window
 PERIODS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+SHOWN = "_ratelimit_shown"  # the decision whose fields a view shows
 ZERO_NS = 1_000_000_000 * NS_PER_SECOND  # where a timer that counts seconds from any zero starts
 
 
@@ -80,8 +81,9 @@ class SimpleRateThrottle(throttling.SimpleRateThrottle):
         if self.num_requests == 0:
             return bool(self.throttle_failure())
         self._ruling = ruling = self._decide(str(self.key))
-        if not ruling.allowed and ruling.decision is None:
+        if not ruling.allowed and ruling.status == LimiterFailed.status_code:
             raise LimiterFailed
+        _show(ruling, view)
         return bool(self.throttle_success() if ruling.allowed else self.throttle_failure())
 
     def _decide(self, key: str) -> Ruling:
@@ -114,6 +116,22 @@ class SimpleRateThrottle(throttling.SimpleRateThrottle):
             return client_address(request)
         ident: str = super().get_ident(request)
         return ident
+
+
+def _show(ruling: Ruling, view: Any) -> None:
+    """Add the fields about a limit to the answer of a view; of several limits, those of the one that is nearest.
+
+    The framework adds what is in `view.headers` to every answer, and Retry-After to a refusal.
+    """
+    headers, decision = getattr(view, "headers", None), ruling.decision
+    if headers is None or decision is None:
+        return
+    shown = getattr(view, SHOWN, None)
+    if shown is None or (decision.allowed, decision.remaining) < (shown.allowed, shown.remaining):
+        setattr(view, SHOWN, decision)
+        fields = dict(configured_for_drop_ins().fields(ruling))
+        fields.pop("Retry-After", None)
+        headers.update(fields)
 
 
 class AnonRateThrottle(throttling.AnonRateThrottle, SimpleRateThrottle):

@@ -5,6 +5,7 @@
 | `ratelimit://` | in this process |
 | `ratelimit://shared/NAME` | in shared memory, for all worker processes of the host |
 | `ratelimit:///path/to/counts` | in files whose names begin so, also over restarts |
+| `ratelimit://valkey://host:6379/0?name=NAME` | on a Valkey or Redis server, for all hosts |
 | `async+ratelimit://...` | the same, for limits.aio |
 
 Import this module once, so that limits knows the scheme. Beside the strategies of limits it registers `token-bucket`
@@ -26,8 +27,8 @@ from limits.util import WindowStats
 
 from .._core import Limiter
 from .._engine.constants import NS_PER_SECOND
-from ..algorithms import LeakyBucket, TokenBucket
 from ..errors import CorruptTable, RateLimitError
+from ..limiters.algorithms import LeakyBucket, TokenBucket
 from ._applications import application_name
 from ._limits_counters import Counters, whole
 

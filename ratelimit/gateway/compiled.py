@@ -29,6 +29,7 @@ class CompiledRoute:
         guard: admits its clients; None where every client is admitted.
         chain: its levels, for a request without a plan; None where nothing is counted.
         early: those that need no identity of the client.
+        late: the others; None if each level is early.
         levels: the same, to follow those of a plan.
         keys: the API keys of the stage; None where nothing is counted.
         stage: such as "shop/prod".
@@ -46,6 +47,7 @@ class CompiledRoute:
     guard: Guard | None = None
     chain: Chain | None = None
     early: Chain | None = None
+    late: Chain | None = None
     levels: tuple[Level, ...] = ()
     keys: StageKeys | None = None
     stage: str = ""

@@ -6,7 +6,7 @@ Only this file and `site` know both the configuration and the parts that are mad
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._addresses import Networks
+from .._configuration.addresses import Networks
 from .._configuration.problems import Problems
 from .access.authorizers import Authorizer
 from .access.guard import Guard
@@ -127,12 +127,13 @@ class Compiler:
         keys = StageKeys(self._configuration.api_keys, plans)
         guarded = allow or deny or authorizer or required
         levels = tuple(self._levels(path, api, stage, key))
-        anonymous = [level for level in levels if level.by is None or not level.by.needs_caller]
-        chain = early = None
+        of_callers = [level for level in levels if level.by is not None and level.by.needs_caller]
+        chain = early = late = None
         if key != "$disconnect":
             chain = early = Chain(self._limiters, levels)
-            if len(anonymous) < len(levels):
-                early = Chain(self._limiters, anonymous)
+            if of_callers:
+                early = Chain(self._limiters, [level for level in levels if level not in of_callers])
+                late = Chain(self._limiters, of_callers)
         integration = self._integration(api, route, variables)
         constant = None
         if isinstance(integration, MockIntegration) and not route.response and api.type != "websocket":
@@ -143,6 +144,7 @@ class Compiler:
             Guard(allow, deny, authorizer, keys if required else None, frozenset(route.scopes)) if guarded else None,
             chain,
             early,
+            late,
             levels,
             keys if key != "$disconnect" else None,
             path,

@@ -72,8 +72,8 @@ async def admit(site: Site, guard: Guard, route: CompiledRoute, exchange: Exchan
     """Identify the client and spend its request; return the answer if it is refused.
 
     The levels that need no identity are spent before an authorizer is asked, so that clients cannot make it work
-    without bound, and stay spent when it denies. When there are more levels for the caller, they are given back and
-    spent again, all or nothing together with those.
+    without bound, and stay spent when it denies. They are given back when a level of the caller refuses. When the
+    caller has a plan, they are spent again, all or nothing together with those of the plan.
     """
     guard.check_address(exchange.request.client)
     if guard.authorizer is None:
@@ -82,14 +82,24 @@ async def admit(site: Site, guard: Guard, route: CompiledRoute, exchange: Exchan
     response = throttle(site, route.early, route, exchange)
     if response is not None:
         return response
-    spent = exchange.ruling is not None
+    spent = exchange.ruling
     exchange.caller = await guard.identify(exchange)
     chain = route.chain_of(exchange.caller)
-    if chain is route.early:
-        return None
-    if spent and route.early is not None:
-        route.early.give_back(exchange)
-    return throttle(site, chain, route, exchange)
+    if chain is not route.chain:
+        give_back(route.early, exchange)
+        return throttle(site, chain, route, exchange)
+    response = throttle(site, route.late, route, exchange)
+    if response is not None:
+        give_back(route.early, exchange)
+    if spent is not None and exchange.ruling is not None and exchange.ruling is not spent:
+        exchange.ruling = exchange.ruling.joined(spent)
+    return response
+
+
+def give_back(chain: Chain | None, exchange: Exchange) -> None:
+    """Take back what a chain has spent for a request, if it has a ruling."""
+    if chain is not None and exchange.ruling is not None:
+        chain.give_back(exchange)
 
 
 def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Exchange) -> Response | None:

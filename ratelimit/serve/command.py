@@ -115,7 +115,7 @@ def _grpc_address(address: str) -> str:
 
         listen(address).close()
     except ImportError as error:
-        raise ValueError(f"--grpc requires the extra: pip install 'ratelimit-core[serve]' ({error})") from None
+        raise ValueError(f"--grpc requires the extra `serve`: pip install 'ratelimit-core[serve]' ({error})") from None
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -64,6 +64,7 @@ def test_page_of_the_documentation_has_the_saved_measurements():
 
     measured = pages.saved()
     assert pages.benchmarks_page(measured) == (DOCS / "benchmarks.md").read_text()
+    assert {title for one in pages.QUESTIONS for title in one.sections} >= {one.title for one in measured.sections}
     targets = (DOCS / "benchmark-targets.md").read_text()
     assert pages.targets_page(measured) == targets
     assert all(f"| {target.what} |" in targets for section in measured.sections for target in section.targets)

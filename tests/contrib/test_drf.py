@@ -54,6 +54,23 @@ def answer(view, user=None, **options):
     return view(request)
 
 
+def test_answers_have_the_fields_of_the_nearest_limit(clock):
+    both = throttle(drf.UserRateThrottle, rate="9/min"), throttle(drf.AnonRateThrottle, rate="2/min")
+    for style, name in (("draft", "RateLimit"), ("legacy", "X-RateLimit-Remaining"), (None, None)):
+        with override_settings(RATELIMIT={"clock": clock, "headers": style}):
+            for throttles in (both, both[::-1]):
+                answers = [answer(view_of(*throttles), REMOTE_ADDR=str(throttles is both)) for _ in range(3)]
+                assert [one.status_code for one in answers] == [200, 200, 429]
+                if name:
+                    shown = [one.headers[name].partition(";t=")[0] for one in answers]
+                    assert shown == (
+                        [f'"2/minute";r={left}' for left in (1, 0, 0)] if style == "draft" else ["1", "0", "0"]
+                    )
+                else:
+                    assert not any("RateLimit" in field for field in answers[0].headers)
+                assert answers[2].headers["Retry-After"] == "60"
+
+
 def test_limits_each_user(project, clock):
     view = view_of(throttle(drf.UserRateThrottle, rate="2/min"))
     assert statuses(view, "ann", "ann", "ann", "bob", None, None, None) == [200, 200, 429, 200, 200, 200, 429]

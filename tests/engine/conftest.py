@@ -1,7 +1,10 @@
 import itertools
+import subprocess
 
 import pytest
-from valkey_servers import Server, redis_8, redis_server, valkey_server
+import valkey
+from valkey_servers import Server, free_port, redis_8, redis_server, valkey_server
+from waiting import until
 
 from ratelimit import Table
 
@@ -48,3 +51,31 @@ def table(server):
         return Table.valkey(server.url, name=name or f"t{next(_numbers)}", **options)
 
     return named
+
+
+@pytest.fixture
+def watched(tmp_path):
+    """Return a primary, its replica, and the URL of a Sentinel that promotes the replica when the primary is gone."""
+    primary, replica = Server(valkey_server(), "--repl-diskless-sync-delay", "0"), Server(valkey_server())
+    replica.client.replicaof("127.0.0.1", primary.port)
+    until(lambda: replica.client.info("replication")["master_link_status"] == "up")
+    file, port = tmp_path / "sentinel.conf", free_port()
+    file.write_text(
+        f"port {port}\nbind 127.0.0.1\nsentinel monitor limits 127.0.0.1 {primary.port} 1\n"
+        "sentinel down-after-milliseconds limits 300\nsentinel failover-timeout limits 2000\n"
+    )
+    sentinel = subprocess.Popen([valkey_server(), file, "--sentinel"], stdout=subprocess.DEVNULL, cwd=tmp_path)
+    client = valkey.Valkey(port=port)
+    until(lambda: knows_replica(client))
+    yield primary, replica, f"valkey+sentinel://127.0.0.1:{port}/limits"
+    sentinel.kill()
+    sentinel.wait()
+    replica.kill()
+    primary.kill()
+
+
+def knows_replica(client):
+    try:
+        return client.sentinel_master("limits")["num-slaves"] == 1
+    except valkey.exceptions.ConnectionError:
+        return False

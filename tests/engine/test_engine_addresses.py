@@ -1,12 +1,10 @@
 """Where an engine may be: behind TLS, behind Sentinel with a failover, and at a client's own address."""
 
 import asyncio
-import subprocess
 
 import pytest
 import redis
-import valkey
-from valkey_servers import Server, free_port, redis_server, valkey_server
+from valkey_servers import Server, free_port, redis_server
 from waiting import PATIENCE, pace_async, until
 
 from ratelimit import FixedWindow, Table, TableUnreachable
@@ -44,34 +42,6 @@ def test_takes_a_client_of_redis_py(own_server):
     assert [limiter.allow("k") for _ in range(3)] == [True, True, False]
     assert client.dbsize() > 0, "the database of the client has the keys"
     assert own_server.client.dbsize() == 0
-
-
-@pytest.fixture
-def watched(tmp_path):
-    """Return a primary, its replica, and the URL of a Sentinel that promotes the replica when the primary is gone."""
-    primary, replica = Server(valkey_server(), "--repl-diskless-sync-delay", "0"), Server(valkey_server())
-    replica.client.replicaof("127.0.0.1", primary.port)
-    until(lambda: replica.client.info("replication")["master_link_status"] == "up")
-    file, port = tmp_path / "sentinel.conf", free_port()
-    file.write_text(
-        f"port {port}\nbind 127.0.0.1\nsentinel monitor limits 127.0.0.1 {primary.port} 1\n"
-        "sentinel down-after-milliseconds limits 300\nsentinel failover-timeout limits 2000\n"
-    )
-    sentinel = subprocess.Popen([valkey_server(), file, "--sentinel"], stdout=subprocess.DEVNULL, cwd=tmp_path)
-    client = valkey.Valkey(port=port)
-    until(lambda: knows_replica(client))
-    yield primary, replica, f"valkey+sentinel://127.0.0.1:{port}/limits"
-    sentinel.kill()
-    sentinel.wait()
-    replica.kill()
-    primary.kill()
-
-
-def knows_replica(client):
-    try:
-        return client.sentinel_master("limits")["num-slaves"] == 1
-    except valkey.exceptions.ConnectionError:
-        return False
 
 
 def replicate(primary):

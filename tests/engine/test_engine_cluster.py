@@ -7,11 +7,13 @@ import time
 import pytest
 import valkey
 from ports import free_port
+from test_engine_leases import on_engine, spend_until_leased
 from valkey_servers import Server, valkey_server
 from waiting import until
 
 from ratelimit import All, FixedWindow, SlidingLog, Table, TableUnreachable, TokenBucket
 from ratelimit._cli import table as command
+from ratelimit._remote.keeper import keeper
 from ratelimit._storage.valkey.cluster import SLOTS
 
 BOUNDS = [0, SLOTS // 3, 2 * SLOTS // 3, SLOTS]
@@ -138,6 +140,15 @@ def test_a_batch_goes_to_all_servers_at_once_and_keeps_its_order(cluster):
     before = engine.trips
     assert sum(decision.allowed for decision in asyncio.run(at_once())) == 250
     assert engine.trips - before <= 6, "one for each server, and the script"
+
+
+def test_leases_of_keys_on_all_servers(cluster):
+    limiter = limit_on(cluster, "900/hour", lease=20)
+    keys = [f"k{number}" for number in range(9)]
+    spent = {key: spend_until_leased(limiter, key) for key in keys}
+    assert limiter.allow_many(keys).all()
+    keeper.give_all_back()
+    assert {key: 900 - on_engine(limiter, key) - 1 for key in keys} == spent
 
 
 def test_limits_of_one_key_are_one_script(cluster):

@@ -1,6 +1,9 @@
 """A replica that becomes the primary without the last writes, and decisions that replicas have to confirm."""
 
 import asyncio
+import bisect
+import threading
+import time
 
 import pytest
 from cases import ALGORITHMS
@@ -131,3 +134,42 @@ def test_the_options_are_checked(server):
         Table.valkey(server.url, name="x", durable=-1)
     with pytest.raises(ValueError, match="after_failover: expected 'as-is' with a cluster"):
         FixedWindow("1/hour", table=Table.valkey("valkey+cluster://a", name="x", after_failover="empty"))
+
+
+RATE, BURST = 500, 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("promise", "excess"), [("empty", 0), ("as-is", BURST)])
+def test_a_primary_killed_in_mid_load_keeps_the_promise(watched, promise, excess):
+    """Greedy threads over a failover by Sentinel. A decision counts from its beginning to its end."""
+    primary, _, url = watched
+    admitted, is_over = [], threading.Event()
+    table = Table.valkey(url, name="load", timeout=1, remember=0, after_failover=promise)
+    limiter = TokenBucket(f"{RATE}/second", burst=BURST, table=table)
+
+    def spend():
+        while not is_over.is_set():
+            begin = time.monotonic()
+            if limiter.allow("k"):
+                admitted.append((begin, time.monotonic()))
+
+    threads = [threading.Thread(target=spend) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(admitted) > 2 * BURST)
+    primary.kill()
+    killed = time.monotonic()
+    until(lambda: sum(begin > killed for begin, _ in admitted) > BURST)
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    begun, ended = sorted(begin for begin, _ in admitted), sorted(end for _, end in admitted)
+    worst = max(
+        # what began after `first` and ended before `last` was admitted between them
+        bisect.bisect_right(ended, last) - bisect.bisect_left(begun, first) - BURST - RATE * (last - first)
+        for first in begun[::5]
+        for last in ended[::5]
+        if last > first
+    )
+    assert worst <= excess + 1

@@ -157,6 +157,25 @@ def test_a_foreign_value_is_an_error(server, algorithm, value):
     assert limiter.hit("k").remaining == 9
 
 
+@pytest.mark.parametrize("algorithm", [TokenBucket, FixedWindow])
+@pytest.mark.parametrize("make", [lambda client, key: client.rpush(key, "x"), lambda client, key: client.set(key, "x")])
+def test_a_foreign_value_in_a_batch_is_an_error_and_stays(server, algorithm, make):
+    limiter = limiter_on(server, algorithm=algorithm)
+    make(server.client, "rl:outage:{sk}")
+    before = server.client.dump("rl:outage:{sk}")
+    with pytest.raises(CorruptTable, match="not one of ratelimit"):
+        limiter.allow_many(["a", "k", "b", "k"])
+    assert server.client.dump("rl:outage:{sk}") == before
+
+
+def test_a_batch_spends_from_a_key_as_often_as_it_occurs(server):
+    limiter = limiter_on(server, algorithm=TokenBucket)
+    assert limiter.allow_many(["a", "b", "a"] * 6, [1, 2, 2] * 6).tolist() == (
+        [True] * 9 + [True, True, False] + [False, True, False] + [False] * 3
+    )
+    assert limiter.peek("a").remaining == 0
+
+
 def test_a_full_engine_is_answered_by_on_full(server):
     limiters = [limiter_on(server, on_full=on_full) for on_full in ("deny", "allow", "raise")]
     server.client.config_set("maxmemory", 1)

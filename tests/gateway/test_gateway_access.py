@@ -315,7 +315,7 @@ def test_allowed_origins(origins, origin, allowed):
 
 
 def texts_within(root):
-    """Yield all texts and bytes that an object refers to, also through others, but for code and modules."""
+    """Yield all texts and bytes that an object refers to, also through others, except for code and modules."""
     seen, waiting = set(), [root]
     while waiting:
         one = waiting.pop()

@@ -173,6 +173,46 @@ def test_level_of_an_identity_is_spent_only_once_the_client_is_known():
     assert statuses(gateway, nobody, you) == [401, 429]  # the 401 stays spent
 
 
+def test_headers_are_about_the_levels_before_and_after_the_identity():
+    gateway = gateway_of(
+        *TOKENS,
+        (STAGE, {
+            "client_throttle": {"rate": 1, "burst": 3, "by": "$context.authorizer.claims.sub"},
+            "throttle": {"rate": 1, "burst": 5},
+        }),
+    )  # fmt: skip
+
+    async def asked():
+        names = ("me", "me", "me", "me", "you", "he")
+        found = [await ask(gateway, headers=[(b"authorization", name)]) for name in names]
+        return [(status, headers[b"ratelimit-policy"], headers[b"ratelimit"]) for status, headers, _ in found]
+
+    policies = b'"stage-client";q=3;w=3, "stage";q=5;w=5, "account";q=5000;w=1'
+    assert asyncio.run(asked()) == [
+        (200, policies, b'"stage-client";r=2;t=1'),
+        (200, policies, b'"stage-client";r=1;t=1'),
+        (200, policies, b'"stage-client";r=0;t=1'),
+        (429, policies, b'"stage-client";r=0;t=1'),
+        (200, policies, b'"stage";r=1;t=1'),
+        (200, policies, b'"stage";r=0;t=1'),
+    ]
+
+
+def test_failing_level_of_an_identity_gives_the_others_back():
+    gateway = gateway_of(
+        *TOKENS,
+        (STAGE, {
+            "client_throttle": {**ONE, "by": "$context.authorizer.claims.sub"},
+            "throttle": {"rate": 1e-6, "burst": 17},
+        }),
+        max_keys=16, on_limiter_error="fail_closed",
+    )  # fmt: skip
+    many = [{"headers": [(b"authorization", str(n))]} for n in range(20)]
+    found = statuses(gateway, *many)
+    # The stage has 17: each of the last four spends the last one and gives it back. Otherwise one would get a 429.
+    assert (found.count(200), found.count(503)) == (16, 4)
+
+
 def test_plan_of_a_key_holds_beside_it():
     gateway = gateway_of(
         *KEYED,

@@ -1,13 +1,19 @@
-"""The hash is SipHash-1-3 of the key's bytes and one byte for its kind, under a secret seed."""
+"""The hash is SipHash-1-3 of the key's bytes and one byte for its kind, under a secret seed.
+
+In the process's own memory a str and a bytes have the hash that CPython keeps in them, mixed with the seed and the kind.
+"""
 
 import ctypes
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ratelimit import TokenBucket
+from ratelimit import Table, TokenBucket
 from ratelimit._engine.constants import PAGE_BYTES
 
 MASK = 2**64 - 1
@@ -68,6 +74,22 @@ def message(key):
     return key.to_bytes(key.bit_length() // 8 + 1, "little", signed=True) + bytes([WIDE_INT])
 
 
+QUICK = os.environ.get("PYTHONHASHSEED", "random") in ("", "random")
+
+
+def folded(x, by):
+    return (x * by & MASK) ^ (x * by >> 64)
+
+
+def expected_hash(limiter, key):
+    """Compute the hash of a key in a table in the process's own memory, in plain Python."""
+    seed = seed_of(limiter)
+    if isinstance(key, int) or not QUICK:
+        return siphash(seed, message(key))
+    kind = message(key)[-1] * 0x9E3779B97F4A7C15 & MASK
+    return folded(folded(hash(key) & MASK ^ seed[0], seed[1] | 1) ^ kind, seed[0] | 1)
+
+
 def seed_of(limiter):
     """Return the two words of the seed, from the table's metadata in the page before its first slot."""
     return tuple((ctypes.c_uint64 * 2).from_address(limiter.slots().ctypes.data - PAGE_BYTES + 64))
@@ -93,7 +115,7 @@ def test_key_is_stored_at_the_place_of_its_hash(key):
     """Its tag is the low 48 bits of the hash; its home is the hash's share of the table."""
     limiter = TokenBucket("1/day", max_keys=97)
     limiter.allow(key)
-    hashed = siphash(seed_of(limiter), message(key))
+    hashed = expected_hash(limiter, key)
     assert slots_in_use(limiter) == [(hashed * 97 >> 64, tag_of(hashed))]
 
 
@@ -106,10 +128,69 @@ def test_arrays_are_hashed_like_single_keys(keys):
     ):
         limiter = TokenBucket("1/day", max_keys=64)
         limiter.allow_many(array)
-        seed = seed_of(limiter)
         assert {tag for _, tag in slots_in_use(limiter)} == {
-            tag_of(siphash(seed, message(key))) for key in array.tolist()
+            tag_of(expected_hash(limiter, key)) for key in array.tolist()
         }
+
+
+@given(key=KEYS)
+def test_hash_of_a_table_that_others_may_attach_is_siphash(key, tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "table"
+    limiter = TokenBucket("1/day", table=Table.open(path, max_keys=97))
+    limiter.allow(key)
+    limiter.allow_many([key])
+    hashed = siphash(seed_of(limiter), message(key))
+    assert slots_in_use(limiter) == [(hashed * 97 >> 64, tag_of(hashed))]
+
+
+# CPython gives the same hash to these; in a table they are different keys.
+@pytest.mark.parametrize(("one", "other"), [("a", b"a"), ("AA", "\u4141"), ("", b"")])
+def test_kinds_of_equal_bytes_are_different_keys(one, other):
+    limiter = TokenBucket("1/day", max_keys=97)
+    assert limiter.allow_many([one, other, one, other]).tolist() == [True, True, False, False]
+
+
+class Shout(str):
+    def __hash__(self):
+        return 1
+
+    def __eq__(self, other):
+        return True
+
+
+class Raw(bytes):
+    def __hash__(self):
+        return 1
+
+
+@pytest.mark.parametrize(("key", "subclassed"), [("user", Shout("user")), (b"user", Raw(b"user"))])
+def test_hash_of_a_subclass_is_that_of_its_base_type(key, subclassed):
+    limiter = TokenBucket("1/day", max_keys=97)
+    assert limiter.allow(key)
+    assert not limiter.allow(subclassed)
+
+
+@given(keys=st.lists(st.binary(max_size=20).filter(lambda key: not key.endswith(b"\0")), min_size=1, unique=True))
+def test_bytes_of_an_array_are_those_of_a_list(keys):
+    limiter = TokenBucket("1/day", max_keys=1_000)
+    assert limiter.allow_many(keys).all()
+    assert not limiter.allow_many(np.array(keys, "S20")).any()
+    assert not any(map(limiter.allow, keys))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", ["0", "5", "random"])
+def test_a_known_seed_of_the_process_is_not_used(seed):
+    """Run the tests of this file under it: `sys.flags.hash_randomization` is 1 for 5, too."""
+    environment = os.environ | {"PYTHONHASHSEED": seed}
+    tests = [
+        f"{__file__}::test_key_is_stored_at_the_place_of_its_hash",
+        f"{__file__}::{test_arrays_are_hashed_like_single_keys.__name__}",
+    ]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *tests], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout
 
 
 def test_seeds_are_secret_and_differ():

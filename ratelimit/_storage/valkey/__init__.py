@@ -7,6 +7,7 @@
 - `turns.py` asks for everything that one turn of an event loop wants in one call.
 - `replicas.py` asks replicas to confirm, and notices a new primary.
 - `cluster.py` is several engines as one, each with some of the keys.
+- `leases.pyx` has what this host was granted in advance, in the memory that `lease_file.py` maps.
 - `storage.py` keeps the table's metadata in the engine.
 - `scripts` is the decision itself, in Lua.
 """

@@ -212,7 +212,7 @@ def _library(*names: str) -> Any:
             return importlib.import_module(name)
         except ImportError:
             continue
-    raise ImportError("a table on Valkey needs the package valkey: pip install 'ratelimit-core[valkey]'")
+    raise ImportError("a table on Valkey requires the extra `valkey`: pip install 'ratelimit-core[valkey]'")
 
 
 def _of_client(client: Any) -> Address:

@@ -70,6 +70,8 @@ class Leases:
         """Refuse requests of cost 1 until then, if no lease has anything left."""
     def take(self, place: int, tag: int, until: int) -> int:
         """Return what a lease had left, and leave nothing to spend. The arguments identify it, see `add`."""
+    def count(self, hashed: int, cost: int) -> bool:
+        """Count what was spent without a lease while another process asks for more; False for a key without a line."""
     def correct(self, hashed: int, left: int) -> None:
         """Record what the engine has left."""
     def forget(self, hashed: int, refusals_only: bool = False) -> None:

@@ -202,6 +202,14 @@ cdef class Leases:
                 return left_of(word)
         return 0
 
+    def count(self, uint64_t hashed, uint64_t cost):
+        """Count what was spent without a lease while another process asks for more; False for a key without a line."""
+        cdef Line* line = self.newest(hashed)
+        if line == NULL:
+            return False
+        line.size += cost
+        return True
+
     def correct(self, uint64_t hashed, uint64_t left):
         """Record what the engine has left."""
         cdef Line* line = self.newest(hashed)

@@ -41,11 +41,15 @@ class Turns:
                 replies += await self.ask(part, labels)
                 labels = ()
             return replies
-        future: asyncio.Future[list[bytes]] = self._loop.create_future()
+        return await self.put(groups, labels)
+
+    def put(self, groups: Sequence[Group], labels: Sequence[Label] = ()) -> "asyncio.Future[list[Any]]":
+        """Ask with this turn of the event loop, at most as much as one call may have; return what to await."""
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
         if not self._waiting:
             self._loop.call_soon(self._flush)
         self._waiting.append(Question(groups, labels, future))
-        return await future
+        return future
 
     def drop(self) -> None:
         """Let go of the connections of an event loop that is closed, and cannot close them any more."""
@@ -53,7 +57,13 @@ class Turns:
 
     def _flush(self) -> None:
         questions, self._waiting = self._waiting, []
-        for part in parts_of([Group([key for g in q.groups for key in g.keys], []) for q in questions], self.most_keys):
+        # Groups of one key are the usual case, which needs no count.
+        if len(questions) <= self.most_keys and all(len(q.groups) == 1 == len(q.groups[0].keys) for q in questions):
+            parts: list[Sequence[Any]] = [questions]
+        else:
+            sizes = [Group([key for g in q.groups for key in g.keys], []) for q in questions]
+            parts = list(parts_of(sizes, self.most_keys))
+        for part in parts:
             call = self._loop.create_task(self._call(questions[: len(part)]))
             questions = questions[len(part) :]
             self._calls.add(call)  # the event loop itself keeps weak references only

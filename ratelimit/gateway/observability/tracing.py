@@ -21,7 +21,7 @@ class Tracing:
 
     def __init__(self) -> None:
         if trace is None:
-            raise ValueError("tracing needs OpenTelemetry: install ratelimit-core[otel]")
+            raise ValueError("tracing requires the extra `otel`: pip install 'ratelimit-core[otel]'")
         self._tracer = trace.get_tracer("ratelimit.gateway")
 
     @contextmanager

@@ -72,6 +72,8 @@ class Ruling:
     @property
     def limit(self) -> int:
         """The limit of that level."""
+    def joined(self, earlier: Ruling) -> Ruling:
+        """Return this ruling as one that is also about other levels, which have admitted the request before."""
     @property
     def more_after_ns(self) -> int | None:
         """The time until that level has more remaining: 0 if it is full, None if it never has."""

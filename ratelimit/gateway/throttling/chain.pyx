@@ -219,6 +219,18 @@ cdef class Ruling:
         self.fallback = False
         self.level = self.shadow = ""
 
+    def joined(self, Ruling earlier not None):
+        """Return this ruling as one that is also about other levels, which have admitted the request before."""
+        cdef Ruling least = earlier if self.allowed and earlier.remaining < self.remaining else self
+        cdef Ruling ruling = Ruling(self.allowed)
+        if not earlier.level or not self.level:
+            least = self if self.level else earlier
+        ruling.level, ruling.remaining, ruling.limit = least.level, least.remaining, least.limit
+        ruling.more, ruling.retry = least.more, least.retry
+        ruling.shadow = self.shadow or earlier.shadow
+        ruling.policies = b", ".join([one for one in (self.policies, earlier.policies) if one])
+        return ruling
+
     @property
     def more_after_ns(self):
         return self.more if self.more < NEVER else None

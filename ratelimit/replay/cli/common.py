@@ -110,7 +110,7 @@ def check_outputs(options: argparse.Namespace) -> None:
 def refusal(command: str, error: Exception) -> int:
     """Print an error; return the exit status."""
     if isinstance(error, ImportError):
-        error = ImportError(f"reading logs takes the extra `replay`: pip install 'ratelimit-core[replay]' ({error})")
+        error = ImportError(f"reading logs requires the extra `replay`: pip install 'ratelimit-core[replay]' ({error})")
     print(f"ratelimit {command}: {error}", file=sys.stderr)
     return 2
 

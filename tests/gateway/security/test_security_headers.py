@@ -276,10 +276,22 @@ def test_no_coding_is_lost(port, recorder, lines):
     assert recorder.seen == []
 
 
-@pytest.mark.parametrize("version", ["2.0", "0.9"])
-def test_another_version_of_http_is_not_supported(port, recorder, version):
+@pytest.mark.parametrize(
+    ("version", "refused"), [("2.0", 505), ("0.9", 505), ("1.2", 400), ("2.1", 400), ("3.0", 400), ("9.9", 400)]
+)
+def test_another_version_of_http_is_not_supported(port, recorder, version, refused):
     status, headers, _ = ask(port, f"GET / HTTP/{version}", "Host: a")
-    assert (status, headers["connection"], recorder.seen) == (505, "close", [])
+    assert (status, headers["connection"], recorder.seen) == (refused, "close", [])
+
+
+@pytest.mark.parametrize("path", ["//x", "/a/../b", "/%2e%2e/b", "/a\\b", "/%00", "/%zz", "/%ff"])
+def test_a_path_that_is_refused_does_not_end_its_connection(port, recorder, path):
+    """Where the request ends is not in doubt."""
+    with Client(port) as client:
+        for target, status in ((path, 400), ("/", 200)):
+            client.send(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+            assert client.answer()[0] == status
+    assert len(recorder.seen) == 1
 
 
 @pytest.mark.parametrize("line", ["a:", "a: b", "X-Long-Name-1: value"])

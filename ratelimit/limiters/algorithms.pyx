@@ -2,11 +2,11 @@
 
 cimport cython
 
-from ._core cimport Limiter, allow
+from .._core cimport Limiter, allow
 
-from . import _core
-from ._engine.constants import Algorithm
-from ._limiter import parameters
+from .. import _core
+from .._engine.constants import Algorithm
+from .._limiter import parameters
 
 
 @cython.auto_pickle(False)  # Limiter defines __reduce__

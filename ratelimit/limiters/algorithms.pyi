@@ -1,8 +1,8 @@
 from typing import Literal
 
-from ._core import Limiter, _Clock, _OnFull
-from .quota import Quota
-from .table import Table
+from .._core import Limiter, _Clock, _OnFull
+from ..quota import Quota
+from ..table import Table
 
 class TokenBucket(Limiter):
     """A bucket of `burst` tokens that starts full and refills continuously at the quota's rate.
