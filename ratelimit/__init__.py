@@ -6,8 +6,6 @@ from ._core import Limiter
 from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
 from ._remote import construct  # noqa: F401  so that the classes make limiters for tables on an engine, too
-from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
-from .composite import All
 from .errors import (
     CorruptTable,
     CostExceedsLimit,
@@ -18,6 +16,8 @@ from .errors import (
     WaitError,
     WaitTimeout,
 )
+from .limiters.algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
+from .limiters.composite import All
 from .quota import UNLIMITED, Quota
 from .table import Table
 

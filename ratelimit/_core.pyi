@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ._limiter.attachment import Attachment
 from ._limiter.decision import Decision
 from ._limiter.reservation import Reservation
-from .composite import All
+from .limiters.composite import All
 from .quota import Quota
 from .table import Table
 

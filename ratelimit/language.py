@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ._limiter.parameters import options_of
 from ._storage.metadata import TableKind
-from .algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
-from .composite import MAX_LIMITS, All
 from .errors import shortened, unknown
+from .limiters.algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
+from .limiters.composite import MAX_LIMITS, All
 from .quota import QUOTA, QUOTA_EXAMPLES, UNLIMITED, Quota
 from .table import Table
 

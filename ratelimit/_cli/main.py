@@ -5,7 +5,7 @@ import signal
 import sys
 from importlib import import_module
 
-from .._installation import find_conflict
+from .._limiter.installation import find_conflict
 from ..errors import unknown
 
 # Each module has `main(arguments: list[str]) -> int`. It is imported only when its command runs, with what it needs.

@@ -1,1 +1,1 @@
-"""Configuration files: YAML with the line of each value, checked against classes, and all problems in one error."""
+"""Configuration files: YAML with the line of each value, checked against classes. And the addresses of clients."""

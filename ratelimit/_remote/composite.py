@@ -12,7 +12,7 @@ import numpy as np
 
 from .._limiter import taking
 from .._limiter.decision import Decision
-from ..composite import All, costs_for
+from ..limiters.composite import All, costs_for
 from .asking import FAILURES, Requests, ask, ask_async, ask_each, ask_each_async, judged
 from .request import Answer, correction_of, request_of
 from .reservation import RemoteReservation, booked, not_booked

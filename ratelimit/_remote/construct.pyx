@@ -8,8 +8,8 @@ from cpython.object cimport PyObject
 
 from .._core cimport Limiter
 
-from ..algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
-from ..composite import All
+from ..limiters.algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
+from ..limiters.composite import All
 
 cdef extern from "Python.h":
     ctypedef object (*newfunc)(type, object, PyObject*)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from .._addresses import UNKNOWN, Networks, client_address, client_key
+from .._configuration.addresses import UNKNOWN, Networks, client_address, client_key
 
 __all__ = ["UNKNOWN", "ClientAddress"]
 

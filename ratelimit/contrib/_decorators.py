@@ -14,7 +14,7 @@ from inspect import iscoroutinefunction
 from typing import Any, cast
 
 from .._engine.constants import NS_PER_SECOND
-from ..algorithms import FixedWindow
+from ..limiters.algorithms import FixedWindow
 from ..quota import Quota
 
 EPOCH_NS = 1_000_000_000 * NS_PER_SECOND  # where a clock that counts seconds from any zero starts

@@ -10,7 +10,7 @@ from limits.limits import TIME_TYPES
 
 from .._core import Limiter
 from .._engine.constants import NS_PER_SECOND
-from ..algorithms import FixedWindow, SlidingLog, SlidingWindow
+from ..limiters.algorithms import FixedWindow, SlidingLog, SlidingWindow
 from ..quota import Quota
 from ..table import Table
 from ._policy import log_keys_that_fit

@@ -15,8 +15,8 @@ from .._core import Limiter
 from .._limiter.decision import Decision
 from .._storage.memory import shared_folder
 from .._storage.metadata import BYTES_PER_KEY, default_max_keys
-from ..composite import All
 from ..language import LimitSpec, make_limiter, parse_limits
+from ..limiters.composite import All
 from ..quota import checked_int
 from ..table import Table
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 from .._core import Limiter
 from .._limiter.decision import text_fields
 from .._limiter.headers import Style, check_style
-from ..composite import All
 from ..language import parse_limits
+from ..limiters.composite import All
 from ..quota import checked_int
 from ._policy import AnyLimiter, Guard, Key, Limiters, Ruling, check_function, resolved
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from .._engine.constants import NS_PER_SECOND
-from ..algorithms import TokenBucket
+from ..limiters.algorithms import TokenBucket
 from ..quota import Quota
 
 KEY = ""

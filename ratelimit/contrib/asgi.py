@@ -10,7 +10,7 @@ from functools import cached_property, partial
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .._addresses import client_key
+from .._configuration.addresses import client_key
 from .._limiter.decision import Decision, limit_fields
 from .._limiter.headers import Style
 from ._addresses import ClientAddress

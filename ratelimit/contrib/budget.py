@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from .._core import Limiter
-from ..composite import All
+from ..limiters.composite import All
 from ..quota import checked_int
 from ._policy import Key, Limiters, checked_seconds
 

@@ -18,8 +18,8 @@ import celery
 from celery.exceptions import Retry
 
 from .._core import Limiter
-from ..composite import All
 from ..errors import CostExceedsLimit, LimitExceeded, WaitTimeout
+from ..limiters.composite import All
 from ..quota import checked_int
 from ._applications import application_name
 from ._policy import Guard, Key, Limiters, check_function, check_own, checked_seconds

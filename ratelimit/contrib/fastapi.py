@@ -20,7 +20,7 @@ from starlette.requests import HTTPConnection
 from .._core import Limiter
 from .._limiter.decision import text_fields
 from .._limiter.headers import Style, check_style
-from ..composite import MAX_LIMITS, All
+from ..limiters.composite import MAX_LIMITS, All
 from ..quota import Quota
 from ._addresses import ClientAddress
 from ._answers import TITLES

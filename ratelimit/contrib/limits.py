@@ -27,8 +27,8 @@ from limits.util import WindowStats
 
 from .._core import Limiter
 from .._engine.constants import NS_PER_SECOND
-from ..algorithms import LeakyBucket, TokenBucket
 from ..errors import CorruptTable, RateLimitError
+from ..limiters.algorithms import LeakyBucket, TokenBucket
 from ._applications import application_name
 from ._limits_counters import Counters, whole
 

@@ -4,7 +4,7 @@ Start with `ratelimit gateway gateway.yaml`, or with `Gateway(Configuration(...)
 `ratelimit-core[gateway]`.
 """
 
-from .._addresses import Networks, client_address
+from .._configuration.addresses import Networks, client_address
 from .._configuration.problems import ConfigurationError
 from .app import Gateway
 from .config.access import Authorizer, Cors, Jwt

@@ -6,7 +6,7 @@ Only this file and `site` know both the configuration and the parts that are mad
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._addresses import Networks
+from .._configuration.addresses import Networks
 from .._configuration.problems import Problems
 from .access.authorizers import Authorizer
 from .access.guard import Guard

@@ -5,7 +5,7 @@ A request sees one Site from its start to its end, whatever is reloaded.
 
 from collections.abc import Iterator
 
-from .._addresses import Networks, parse_address
+from .._configuration.addresses import Networks, parse_address
 from .._configuration.problems import Problems
 from .backends.address import Address, Addresses
 from .compiled import CompiledApi, CompiledRoute

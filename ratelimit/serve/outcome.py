@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .._core import Limiter
 from .._engine.constants import NS_PER_SECOND
 from .._limiter.decision import Decision
-from ..composite import MAX_LIMITS, All
+from ..limiters.composite import MAX_LIMITS, All
 from .descriptors import Entries, Match, Rule, Rules
 from .refused import BadRequest
 

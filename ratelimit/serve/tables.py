@@ -6,9 +6,9 @@ from typing import Any
 
 from .._core import Limiter
 from .._engine.constants import NS_PER_SECOND
-from ..algorithms import FixedWindow
-from ..composite import All
 from ..language import LimitSpec
+from ..limiters.algorithms import FixedWindow
+from ..limiters.composite import All
 from ..quota import Quota
 from ..table import Table
 

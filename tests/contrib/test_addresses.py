@@ -2,7 +2,7 @@
 
 import pytest
 
-from ratelimit._addresses import LONGEST, _key, _parsed
+from ratelimit._configuration.addresses import LONGEST, _key, _parsed
 from ratelimit.contrib._addresses import ClientAddress
 
 PROXIES = ["10.0.0.0/8", "2001:db8:ff::/48"]

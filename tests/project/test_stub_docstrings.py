@@ -79,7 +79,7 @@ def test_editor_shows_the_docstring_of_each_public_name(editor, name):
             'from ratelimit import SlidingLog\nSlidingLog("1/second").reserve("key").',
             "ratelimit._limiter.reservation.Reservation",
         ),
-        ("from ratelimit import All\nAll().", "ratelimit.composite.All"),
+        ("from ratelimit import All\nAll().", "ratelimit.limiters.composite.All"),
     ],
 )
 def test_editor_shows_the_docstring_of_each_member(editor, code, stub):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ratelimit
-from ratelimit._installation import find_conflict
+from ratelimit._limiter.installation import find_conflict
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def run(site, code):
 
 def test_own_folder_has_no_conflict(site):
     assert find_conflict(site / "ratelimit") is None
-    assert "Warning" not in run(site, "import ratelimit.algorithms").stderr
+    assert "Warning" not in run(site, "import ratelimit.limiters.algorithms").stderr
 
 
 @pytest.mark.parametrize("distribution", ["ratelimit-2.2.1", "django_ratelimit-3.0.1"])
 def test_submodules_warn_with_the_commands_that_mend_it(site, distribution):
     overwrite(site, distribution)
-    result = run(site, "import ratelimit.algorithms")
+    result = run(site, "import ratelimit.limiters.algorithms")
     assert result.returncode == 0
     name = distribution.rpartition("-")[0].replace("_", "-")
     assert f"pip uninstall -y {name}" in result.stderr

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..._addresses import Networks
+from ..._configuration.addresses import Networks
 from ..exchange import Caller, Exchange
 from ..http.errors import Refusal
 from ..throttling.stage_keys import StageKeys

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpcore
 
-from ..._addresses import client_key
+from ..._configuration.addresses import client_key
 from ..http.errors import Refusal
 from ..http.response import Response
 from .httpcore_compat import Connection

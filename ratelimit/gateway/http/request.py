@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
-from ..._addresses import Networks, client_address
+from ..._configuration.addresses import Networks, client_address
 from .errors import Refusal
 from .fields import stripped_by_name
 from .forwarded import forwarded, is_claim

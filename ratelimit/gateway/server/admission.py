@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit, setrlimit
 
-from ..._addresses import Networks, client_address, client_key
+from ..._configuration.addresses import Networks, client_address, client_key
 from ..http.headers import Headers
 
 log = logging.getLogger("ratelimit.gateway")

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from ..._addresses import Networks
+from ..._configuration.addresses import Networks
 from ..app import Gateway, background
 from ..aws.convert import Options
 from ..config.load import Document

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ..._addresses import client_key
+from ..._configuration.addresses import client_key
 from ..templates.template import Scope, Template
 
 EXPECTED = (

@@ -14,7 +14,7 @@ from gateway_harness import App, raw
 from ports import free_port, until_open
 from waiting import until
 
-from ratelimit._addresses import Networks
+from ratelimit._configuration.addresses import Networks
 from ratelimit.gateway import Configuration
 from ratelimit.gateway.http.body import MEMORY
 from ratelimit.gateway.server.admission import Admission

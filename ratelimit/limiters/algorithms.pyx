@@ -1,10 +1,16 @@
-from typing import Literal
+"""The five algorithms, each with its promise."""
 
-from ._core import Limiter, _Clock, _OnFull
-from .quota import Quota
-from .table import Table
+cimport cython
 
-class TokenBucket(Limiter):
+from .._core cimport Limiter, allow
+
+from .. import _core
+from .._engine.constants import Algorithm
+from .._limiter import parameters
+
+
+@cython.auto_pickle(False)  # Limiter defines __reduce__
+cdef class TokenBucket(Limiter):
     """A bucket of `burst` tokens that starts full and refills continuously at the quota's rate.
 
     Promise: in any interval of length T it admits at most `burst + floor(T * limit / period)`, whatever the order in
@@ -28,18 +34,15 @@ class TokenBucket(Limiter):
     Source: the generic cell rate algorithm, ITU-T I.371 (2004), annex A, whose single moment is a token bucket.
     """
 
-    def __init__(
-        self,
-        quota: Quota | str,
-        burst: int | None = None,
-        *,
-        max_keys: int | None = None,
-        table: Table | None = None,
-        on_full: _OnFull = "deny",
-        clock: _Clock | None = None,
-    ) -> None: ...
+    _parameters = staticmethod(parameters.token_bucket)
 
-class LeakyBucket(Limiter):
+    def allow(self, key, /):
+        """Spend 1 if the quota admits it; return whether it did."""
+        return allow(self, key)
+
+
+@cython.auto_pickle(False)  # Limiter defines __reduce__
+cdef class LeakyBucket(Limiter):
     """A queue that drains at the quota's rate: one request is served at once, and `capacity` more may wait their turn.
 
     Promise: an admitted request is given the `delay` until its turn. Turns are at least one interval apart (the period
@@ -55,18 +58,15 @@ class LeakyBucket(Limiter):
     Source: Turner, "New directions in communications" (1986), as a queue, like nginx's `limit_req`.
     """
 
-    def __init__(
-        self,
-        quota: Quota | str,
-        capacity: int | None = None,
-        *,
-        max_keys: int | None = None,
-        table: Table | None = None,
-        on_full: _OnFull = "deny",
-        clock: _Clock | None = None,
-    ) -> None: ...
+    _parameters = staticmethod(parameters.leaky_bucket)
 
-class FixedWindow(Limiter):
+    def allow(self, key, /):
+        """Spend 1 if the quota admits it; return whether it did."""
+        return allow(self, key)
+
+
+@cython.auto_pickle(False)  # Limiter defines __reduce__
+cdef class FixedWindow(Limiter):
     """At most `limit` in each window of one period; the windows are aligned to UTC.
 
     Promise: at most `limit` in each window, and therefore at most twice that in any interval as long as a window: at
@@ -84,18 +84,15 @@ class FixedWindow(Limiter):
     Thread-safety and errors: as for TokenBucket.
     """
 
-    def __init__(
-        self,
-        quota: Quota | str,
-        *,
-        anchor: Literal["epoch", "first"] = "epoch",
-        max_keys: int | None = None,
-        table: Table | None = None,
-        on_full: _OnFull = "deny",
-        clock: _Clock | None = None,
-    ) -> None: ...
+    _parameters = staticmethod(parameters.fixed_window)
 
-class SlidingWindow(Limiter):
+    def allow(self, key, /):
+        """Spend 1 if the quota admits it; return whether it did."""
+        return allow(self, key)
+
+
+@cython.auto_pickle(False)  # Limiter defines __reduce__
+cdef class SlidingWindow(Limiter):
     """Two counters: what was spent in this window, and in the previous one, of which a share still counts.
 
     Promise: with `e` the part of the current window that has passed, it admits while
@@ -113,17 +110,15 @@ class SlidingWindow(Limiter):
     millions of domains", 2017).
     """
 
-    def __init__(
-        self,
-        quota: Quota | str,
-        *,
-        max_keys: int | None = None,
-        table: Table | None = None,
-        on_full: _OnFull = "deny",
-        clock: _Clock | None = None,
-    ) -> None: ...
+    _parameters = staticmethod(parameters.sliding_window)
 
-class SlidingLog(Limiter):
+    def allow(self, key, /):
+        """Spend 1 if the quota admits it; return whether it did."""
+        return allow(self, key)
+
+
+@cython.auto_pickle(False)  # Limiter defines __reduce__
+cdef class SlidingLog(Limiter):
     """The exact sliding window: one moment is kept for each of a key's last `limit` requests.
 
     Promise: at most `limit` in any interval of one period, `(t - period, t]` for every t, and never fewer than that
@@ -140,12 +135,19 @@ class SlidingLog(Limiter):
     Thread-safety and errors: as for TokenBucket.
     """
 
-    def __init__(
-        self,
-        quota: Quota | str,
-        *,
-        max_keys: int | None = None,
-        table: Table | None = None,
-        on_full: _OnFull = "deny",
-        clock: _Clock | None = None,
-    ) -> None: ...
+    _parameters = staticmethod(parameters.sliding_log)
+
+    def allow(self, key, /):
+        """Spend 1 if the quota admits it; return whether it did."""
+        return allow(self, key)
+
+
+_core.CLASSES.update({
+    Algorithm.TOKEN_BUCKET: TokenBucket,
+    Algorithm.LEAKY_BUCKET: LeakyBucket,
+    Algorithm.FIXED_WINDOW: FixedWindow,
+    Algorithm.FIRST_WINDOW: FixedWindow,
+    Algorithm.CALENDAR_WINDOW: FixedWindow,
+    Algorithm.SLIDING_WINDOW: SlidingWindow,
+    Algorithm.SLIDING_LOG: SlidingLog,
+})

@@ -5,11 +5,11 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import disjoint_base
 
-from ._core import Limiter, _Clock, _Integers, _Key, _Keys, _Seconds
-from ._limiter.decision import Decision
-from ._limiter.limited import Limited
-from ._limiter.reservation import Reservation
-from .quota import Quota
+from .._core import Limiter, _Clock, _Integers, _Key, _Keys, _Seconds
+from .._limiter.decision import Decision
+from .._limiter.limited import Limited
+from .._limiter.reservation import Reservation
+from ..quota import Quota
 
 MAX_LIMITS: int
 

@@ -5,24 +5,24 @@ from libc.stdint cimport uint64_t
 
 import numpy as np
 
-from ._core cimport Limiter
-from ._engine.atomics cimport count_add
-from ._engine.constants cimport LEAKY_BUCKET, NEVER
-from ._engine.request cimport DONE, FULL, HIT, RESERVE
-from ._engine.verdict cimport Verdict, more_after, wait_ns
-from ._limiter.arguments cimport checked_cost, checked_integers, cost_rows, data_of, hashes_of, one_for_each
-from ._limiter.attachment cimport RAISE, is_stale
-from ._limiter.compiled_rule cimport CompiledRule
-from ._limiter.decision cimport Decision
-from ._limiter.limited cimport Limited
-from ._limiter.parts cimport MAX_PARTS, Part, judge, look_all, perform_all, refuses, spend_all, wait_for_all
-from ._limiter.reservation cimport place_of, reservation_of
+from .._core cimport Limiter
+from .._engine.atomics cimport count_add
+from .._engine.constants cimport LEAKY_BUCKET, NEVER
+from .._engine.request cimport DONE, FULL, HIT, RESERVE
+from .._engine.verdict cimport Verdict, more_after, wait_ns
+from .._limiter.arguments cimport checked_cost, checked_integers, cost_rows, data_of, hashes_of, one_for_each
+from .._limiter.attachment cimport RAISE, is_stale
+from .._limiter.compiled_rule cimport CompiledRule
+from .._limiter.decision cimport Decision
+from .._limiter.limited cimport Limited
+from .._limiter.parts cimport MAX_PARTS, Part, judge, look_all, perform_all, refuses, spend_all, wait_for_all
+from .._limiter.reservation cimport place_of, reservation_of
 
-from . import _core
-from ._limiter import taking
-from ._limiter.arguments import costs_for
-from ._limiter.decision import VERDICT
-from .quota import seconds_to_ns
+from .. import _core
+from .._limiter import taking
+from .._limiter.arguments import costs_for
+from .._limiter.decision import VERDICT
+from ..quota import seconds_to_ns
 
 MAX_LIMITS = MAX_PARTS
 
@@ -314,12 +314,12 @@ cdef class All(Limited):
 
     def wait(self, key, cost=1, timeout=None, *, costs=None):
         """Block until the cost is spent from all limiters, as Limiter.wait does; `costs` as for `hit`."""
-        from ._limiter import waiting  # not before: it imports asyncio
+        from .._limiter import waiting  # not before: it imports asyncio
         waiting.wait(self, key, cost if costs is None else costs_for(costs, cost, self.size), timeout)
 
     def wait_async(self, key, cost=1, timeout=None, *, costs=None):
         """Wait as `wait` does, without blocking the event loop."""
-        from ._limiter import waiting  # not before: it imports asyncio
+        from .._limiter import waiting  # not before: it imports asyncio
         return waiting.wait_async(self, key, cost if costs is None else costs_for(costs, cost, self.size), timeout)
 
     def __and__(self, other):

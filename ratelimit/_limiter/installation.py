@@ -12,7 +12,7 @@ FOREIGN = {"ratelimit": "ratelimit-*.dist-info", "django-ratelimit": "django_rat
 DISTRIBUTION = "ratelimit-core"
 
 
-def find_conflict(package: Path = Path(__file__).parent) -> str | None:
+def find_conflict(package: Path = Path(__file__).parents[1]) -> str | None:
     """Return what is wrong, and the two commands that mend it; None if the folder is this package's own."""
     if not any((package / name).exists() for name in FOREIGN_FILES):
         return None
