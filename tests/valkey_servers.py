@@ -38,7 +38,7 @@ class Server:
     """
 
     def __init__(self, binary, *options, port=None, address="127.0.0.1", skew=None):
-        self.variables = dict(os.environ)
+        self.variables, self.is_skewed = dict(os.environ), skew is not None
         if skew is not None:
             self.variables |= {"LD_PRELOAD": program("libfaketime.so.1"), "FAKETIME": skew, "DONT_FAKE_MONOTONIC": "1"}
         self.binary, self.options, self.address = binary, options, address
@@ -86,7 +86,10 @@ class Server:
 
     def kill(self):
         self.go_on()
-        self.process.kill()
+        if self.is_skewed:
+            self.process.terminate()  # libfaketime leaves its shared memory behind if it is killed
+        else:
+            self.process.kill()
         self.process.wait()
         self.folder.cleanup()
 

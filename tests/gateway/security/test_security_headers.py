@@ -303,6 +303,15 @@ def test_a_head_has_a_bounded_number_of_lines(port, recorder, line):
     assert len(recorder.seen) == 1
 
 
+def test_a_head_with_an_upgrade_that_is_ignored_has_the_bound_of_others(port, recorder):
+    """The head is read twice then, and counts once."""
+    for lines, status in ((4, 200), (7, 431)):
+        large = [f"X-{number}: {'x' * 10_000}" for number in range(lines)]
+        upgrade = ["Connection: Upgrade", "Upgrade: h2c", *large]
+        assert ask(port, "GET / HTTP/1.1", "Host: a", *upgrade)[0] == status
+    assert len(recorder.seen) == 1
+
+
 def test_any_stands_for_the_methods_of_a_route_key(serve, recorder):
     server = serve(f"""
 apis:

@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from itertools import chain
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -32,7 +33,6 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
     max_fields: ClassVar[int] = 128
     head_timeout: ClassVar[float] = 10.0
 
-    _size = 0  # bytes of the names and values of a head, which may have begun in the midst of what came at once
     _head = 0  # bytes of a head that has not ended, or since the last of a body
     _ended: Any = object()  # the scope whose head has ended; the next one is made when its head begins
     _moved = False  # whether a head or a message has ended, or there was some of a body
@@ -183,13 +183,12 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
     # --- what the parser finds
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name, value = name.lower(), value.strip(b" \t")
-        self._size += len(name) + len(value) + 4
-        if len(self.headers) >= self.max_fields:
+        name, value, headers = name.lower(), value.strip(b" \t"), self.headers
+        if len(headers) >= self.max_fields:
             self._stop("HEADERS_TOO_LARGE", f"more than {self.max_fields} header lines")
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
-        self.headers.append((name, value))
+        headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._moved = True
@@ -197,7 +196,8 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             return  # see _upgrade
         self._ended = self.scope
         self._stop_timer()
-        size, self._size = self._size + len(self.url), 0
+        # A head may have begun in the midst of what came at once, so `_head` is not all of it.
+        size = len(self.url) + 4 * len(self.headers) + sum(map(len, chain.from_iterable(self.headers)))
         if size > self.max_head:
             self._stop("HEADERS_TOO_LARGE", f"more than {self.max_head} bytes")
         version = self.parser.get_http_version()
@@ -254,7 +254,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def on_chunk_header(self) -> None:
         self._moved = True
-        self.headers, self._size = [], 0  # not those of the request: what comes now are trailers
+        self.headers = []  # not those of the request: what comes now are trailers
 
     def on_body(self, body: bytes) -> None:
         self._moved = True
