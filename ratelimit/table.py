@@ -19,6 +19,7 @@ from ._storage.memory import (
     ProcessMemory,
     SharedMemory,
     Storage,
+    can_grow,
     check_name,
     shared_folder,
     storage_at,
@@ -39,7 +40,6 @@ from ._storage.snapshot import Snapshot
 from .errors import check_choice
 from .quota import checked_int
 
-MAX_KEYS = 1_000_000
 MAX_PARTS = 16  # limits that one description may have
 MAX_KEYS_BITS = 48  # keeps the size in bytes far below 64 bits
 IfChanged = Literal["raise", "keep", "scale", "reset", "follow"]
@@ -58,10 +58,9 @@ class Table:
         starts: `"fresh"`, the default: a key that the table has not seen has its whole quota. `"spent"`: as if each key
             had spent its quota when the table was made, so that after a restart no key gets a second quota. None: what
             an existing table was made with.
-        max_keys: how many keys may be live at once. It bounds the memory, 24 bytes per key. A table in this process
-            takes it as it is used; the default is 1,000,000. A table in shared memory or a file allocates all of it
-            when it is made; the default is what an existing table was made with, otherwise 500,000 (12 MB; a sliding
-            log with its requests gets 32 MB).
+        max_keys: how many keys may be live at once. It bounds the memory, 24 bytes per key, to which a table grows as
+            its live keys need it. The default is what an existing table was made with, otherwise 4,000,000; for a
+            sliding log, as many as 64 GB of addresses hold with their requests, and in a file 4 GB.
         if_changed: what to do if the table exists and has another quota than the limiter. By default, one that no
             limiter on the table was made with before is put in force as by `Limiter.change`, with counts `"keep"`,
             `"scale"` or `"reset"`, and otherwise the limiter follows the table. `"follow"` always follows the table;
@@ -339,7 +338,7 @@ class Table:
             return self._mapping
 
     def _open_or_create(self, wanted: TableFormat, quota: StoredQuota, born: int) -> Bytes:
-        max_keys = self.max_keys or (MAX_KEYS if self.path is None else default_max_keys(wanted.capacity))
+        max_keys = self.max_keys or default_max_keys(wanted.capacity, self.path is not None, can_grow())
         size = bytes_for(max_keys, wanted.capacity)
         try:
             return self._storage.open_or_create(
@@ -364,9 +363,9 @@ class Table:
             return self._mapping
 
     @property
-    def session(self) -> int:
-        """Identifies the attached table on this boot of the host, see `Storage`."""
-        return self._storage.session
+    def storage(self) -> Storage:
+        """Where the attached table is."""
+        return self._storage
 
     def _renew_lock(self) -> None:
         """Make the lock, which is of the mapping only, again: in a child, the thread that holds it may not exist."""
@@ -385,7 +384,8 @@ class Table:
 
     def __repr__(self) -> str:
         in_process = self.path is None and self.remote is None
-        return f"Table(max_keys={self.max_keys or MAX_KEYS})" if in_process else repr(self._storage)
+        arguments = "" if self.max_keys is None else f"max_keys={self.max_keys}"
+        return f"Table({arguments})" if in_process else repr(self._storage)
 
 
 def _renew_locks() -> None:

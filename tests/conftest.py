@@ -57,6 +57,14 @@ def browser():
 
 
 @pytest.fixture
+def small_levels(monkeypatch):
+    """Let tables that are made begin with two slots, so that a few keys make them grow; return how many."""
+    slots = 2
+    monkeypatch.setattr("ratelimit._storage.metadata.base_for", lambda capacity: slots)
+    return slots
+
+
+@pytest.fixture
 def certificate(tmp_path):
     """Return the files of a key and of a self-signed certificate."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"

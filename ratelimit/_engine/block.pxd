@@ -15,8 +15,8 @@ from .algorithm cimport charge, fresh_at, ready, unknown
 from .atomics cimport u128, word_load
 from .constants cimport CALENDAR_WINDOW, FIRST_WINDOW, FIXED_WINDOW, NEVER, SLIDING_LOG, SLIDING_WINDOW
 from .fixed_window cimport fixed_count, fixed_over, fixed_pack, fixed_start
-from .layout cimport EARLIEST_END, Table, claim_bit, home, is_block, is_key, following, reach_of, ring_of, slot_word
-from .layout cimport state_of, tag_of, tag_of_hash
+from .layout cimport EARLIEST_END, Level, Table, claim_bit, following, home, is_block, is_key, level_of, reach_of
+from .layout cimport ring_of, slot_word, state_of, tag_of, tag_of_hash, top_of
 from .rule cimport Rule
 from .sliding_log cimport NUMBER_BITS, log_cell, log_number, log_pack, log_stamp_of_cell
 from .sliding_window cimport Sliding, sliding_at, sliding_weight
@@ -149,16 +149,21 @@ cdef inline u128 recounted(const Rule* old, const Rule* new, u128 block) noexcep
 
 cdef inline u128* find_block(const Table* table, uint64_t hashed, u128* word) noexcept nogil:
     """Return the key's slot if it is blocked."""
-    cdef u128* slot = home(table, hashed)
-    cdef uint64_t tag = tag_of_hash(hashed), left = reach_of(table)
-    while left:
-        word[0] = word_load(slot)
-        if is_block(word[0]) and tag_of(word[0]) == tag:
-            return slot
-        if word[0] == 0:
-            return NULL
-        slot = following(table, slot)
-        left -= 1
+    cdef uint64_t tag = tag_of_hash(hashed), left, number
+    cdef const Level* level
+    cdef u128* slot
+    for number in range(top_of(table) + 1):
+        level = level_of(table, number)
+        slot = home(level, hashed)
+        left = reach_of(level)
+        while left:
+            word[0] = word_load(slot)
+            if is_block(word[0]) and tag_of(word[0]) == tag:
+                return slot
+            if word[0] == 0:
+                break
+            slot = following(level, slot)
+            left -= 1
     return NULL
 
 

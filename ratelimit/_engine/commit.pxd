@@ -2,12 +2,13 @@
 
 from libc.stdint cimport uint64_t
 
-from .algorithm cimport admit, cancel, charge, is_built_upon, missing, ready, refund, turn
-from .atomics cimport count_add, count_load, u128, word_cas, word_load
+from .algorithm cimport admit, cancel, charge, is_built_upon, is_fresh, missing, ready, refund, turn
+from .atomics cimport count_add, count_load, count_raise, u128, word_cas, word_load
 from .block cimport BOOKED, after_block, block_count, block_end, block_mode, block_pack, block_word, blocked, find_block
 from .block cimport unblocked
 from .claim cimport claim
 from .constants cimport LEAKY_BUCKET, NEVER, SLIDING_LOG
+from .growth cimport may_move
 from .layout cimport (
     Table,
     evictable_at,
@@ -169,6 +170,17 @@ cdef inline bint perform_blocked(
     return True
 
 
+cdef inline bint move(const Table* table, const Rule* rule, uint64_t now, u128* slot, u128 word) noexcept nogil:
+    """Free the slot of a key that is fresh, as if another key had taken it, so that it is claimed in a lower level.
+
+    Otherwise few keys would stay in a large level that a flood of keys has opened.
+    """
+    if not is_fresh(rule, now, state_of(word)):
+        return False
+    count_raise(&table.header.horizon, now)
+    return word_cas(slot, &word, free_word())
+
+
 cdef inline Status commit(
     const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
 ) noexcept nogil:
@@ -189,6 +201,9 @@ cdef inline Status commit(
                     return out.status
                 continue
         state = state_of(word)
+        if slot != NULL and may_move(table, slot, hashed, now, request.now_given):
+            if move(table, rule, now, slot, word):
+                continue
         ring = ring_of(table, rule, slot)
         if slot == NULL or (ring != NULL and log_number(state) < rule.capacity):
             horizon = apply_horizon(table, rule, request, slot == NULL, &now, &state, &ring)

@@ -9,11 +9,12 @@ cpdef enum:
     LARGEST_UNIT = 1 << (STATE_BITS - MOMENT_BITS - 1)     # ticks in a nanosecond: a state holds moment plus tolerance
     LOG_CAPACITY = (1 << (STATE_BITS - MOMENT_BITS)) // 3  # requests of a key that a sliding log can keep
 
-    LAYOUT = 3  # of what follows; tables of different layouts in shared memory have different names
+    LAYOUT = 4  # of what follows; tables of different layouts in shared memory have different names
     # A table's memory: a page with metadata and header, the slots, and for a sliding log the rings.
     PAGE_BYTES = 4096
     HEADER_OFFSET = 2048
     SLOT_BYTES = 16
+    LEVELS = 38  # more than a table can have, see layout.pxd
 
 cpdef enum Algorithm:
     TOKEN_BUCKET

@@ -9,6 +9,7 @@ LAYOUT: int
 PAGE_BYTES: int
 HEADER_OFFSET: int
 SLOT_BYTES: int
+LEVELS: int
 
 class Algorithm(IntEnum):
     """The number of each algorithm, as stored in a table."""

@@ -11,7 +11,9 @@ from .block cimport after_block, block_end, block_word, find_block, recounted
 from .claim cimport first_free_at, is_vacant
 from .commit cimport apply_horizon, commit, perform_blocked
 from .constants cimport NEVER, SLIDING_LOG
-from .layout cimport Table, free_word, is_block, is_key, ring_of, slot_word, state_of, storable, tag_of, tag_of_hash
+from .growth cimport may_move
+from .layout cimport Table, free_word, is_block, is_key, open_slots, ring_of, slot_word, state_of, storable, tag_of
+from .layout cimport tag_of_hash
 from .log cimport log_give_back, log_spend
 from .request cimport CANCEL, DONE, FULL, HIT, REFUND, REFUSED, Outcome, Request, Status
 from .rule cimport Rule
@@ -49,7 +51,7 @@ cdef inline Status take(
     cdef Outcome out
     if rule.algorithm != SLIDING_LOG:
         slot = find(table, hashed, &word)
-        if slot != NULL:
+        if slot != NULL and not may_move(table, slot, hashed, now, now_given):
             if not admit(rule, now, cost, state_of(word), NULL, &after):
                 return REFUSED
             if word_cas(slot, &word, slot_word(tag_of_hash(hashed), after)):
@@ -114,10 +116,11 @@ cdef inline void forget_all(const Table* table) noexcept nogil:
     """Make every key like one never seen, for clock readings of any age: so the horizon is forgotten first."""
     cdef u128* slot
     cdef u128 word
-    cdef uint64_t i
+    cdef uint64_t i = 0
     count_swap(&table.header.horizon, count_load(&table.header.horizon), 0)
-    for i in range(table.size):
+    while i < open_slots(table):
         slot = table.slots + i
+        i += 1
         word = word_load(slot)
         while tag_of(word) > 1 and not word_cas(slot, &word, free_word()):
             continue
@@ -129,9 +132,10 @@ cdef inline void carry_over(
     """Restate every key's state under a new quota."""
     cdef u128* slot
     cdef u128 word
-    cdef uint64_t i
-    for i in range(table.size):
+    cdef uint64_t i = 0
+    while i < open_slots(table):
         slot = table.slots + i
+        i += 1
         word = word_load(slot)
         while is_key(word) and not word_cas(
             slot, &word, slot_word(tag_of(word), storable(carried(old, new, now, scale, state_of(word))))
@@ -145,9 +149,10 @@ cdef inline void carry_over(
 
 cdef inline uint64_t count_live(const Table* table, const Rule* rule, uint64_t now) noexcept nogil:
     """Return how many keys have a state that differs from a fresh key's."""
-    cdef uint64_t live = 0, i
+    cdef uint64_t live = 0, i = 0
     cdef u128* slot
-    for i in range(table.size):
+    while i < open_slots(table):
         slot = table.slots + i
+        i += 1
         live += not is_vacant(table, rule, now, slot, word_load(slot))
     return live

@@ -16,6 +16,7 @@ class Attachment(Limited):
     """The base of every limiter. Its class sets `_parameters`: the function that turns a quota into RuleParameters."""
 
     def _header_faults(self, used: int) -> list[str]: ...
+    def _levels(self) -> list[tuple[int, int, int]]: ...
     def _remedy(self, wanted: Any) -> str: ...
     @property
     def clock(self) -> Any:
@@ -27,7 +28,7 @@ class Attachment(Limited):
     def table(self) -> Table:
         """The Table that stores the keys."""
     def slots(self) -> npt.NDArray[np.void]:
-        """Return the live slots: a read-only structured array with a row for each.
+        """Return the live slots that are in use: a read-only structured array with a row for each.
 
         Fields: `tag` (0: never used; 1: free again; otherwise of a key), `state` and `state_high`, the low 64 and the
         next 16 bits of the state, of which the highest marks a slot that is being claimed.

@@ -5,9 +5,9 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
 from .._engine.atomics cimport count_add, count_load, count_swap, rule_publish, u128, word_cas, word_load
-from .._engine.clock cimport anchor_ns, clock_is_valid, is_settled, now_ns, peek_ns, settle_anchor
+from .._engine.clock cimport anchor_ns, clock_is_valid, now_ns, peek_ns, settle_anchor
 from .._engine.constants cimport HEADER_OFFSET, NEVER, PAGE_BYTES, SLIDING_LOG, SLOT_BYTES
-from .._engine.layout cimport CLOCK_TOLERANCE, Header, distrust_header, horizon_of
+from .._engine.layout cimport CLOCK_TOLERANCE, Header, Level, horizon_of, lay_out, open_slots, top_of
 from .._engine.request cimport BLOCK, DONE, FULL, Outcome, Request, Verb
 from .._engine.rule cimport Rule
 from .._engine.table cimport carry_over, forget_all, perform, take
@@ -16,6 +16,7 @@ from .compiled_rule cimport CompiledRule
 from .decision cimport Decision, decision_of
 from .keys cimport hash_key
 from .limited cimport Limited
+from .memory cimport ensure_memory
 
 from .._storage.metadata import (
     COUNTS,
@@ -70,7 +71,7 @@ cdef class Attachment(Limited):
 
     def __cinit__(self, *arguments, **named):
         # until __init__, which a subclass may forget to call, every verb finds a changed quota and comes to `refresh`
-        self.attached.header = &NO_HEADER
+        lay_out(&self.attached, &NO_HEADER, NULL, 0, 0, 0, 0)
         self.rule = &NO_RULE
 
     cdef int attach(self, object wanted) except -1:
@@ -81,14 +82,20 @@ cdef class Attachment(Limited):
             wanted.format(self.clock is None), wanted.stored, self.birth_of_table()
         )
         self.attached.header = <Header*>(data_of(self.memory) + HEADER_OFFSET)
-        self.attached.slots = <u128*>(data_of(self.memory) + PAGE_BYTES)
-        self.attached.size = slots_for(self.metadata.max_keys)
-        self.attached.window = window_for(self.metadata.max_keys)
-        capacity = self.metadata.format.capacity
-        self.attached.rings = self.attached.slots + self.attached.size if capacity else NULL
+        lay_out(
+            &self.attached,
+            self.attached.header,
+            <u128*>(data_of(self.memory) + PAGE_BYTES),
+            slots_for(self.metadata.max_keys),
+            self.metadata.base,
+            window_for(self.metadata.max_keys),
+            self.metadata.format.capacity,
+        )
         self.attached.seed = self.metadata.seed
+        self.attached.is_mapped = self.table.storage.is_mapped
+        self.found = self.attached.header[0]
         self.quick_hash = self.table.path is None and PYTHON_HASH_IS_SECRET
-        self.attach_clock(self.table.session)
+        self.attach_clock(self.table.storage.session)
         defer_reference_counts(self)
         return self.refresh()
 
@@ -101,11 +108,9 @@ cdef class Attachment(Limited):
     cdef int attach_clock(self, uint64_t session) except -1:
         """Find out what time it is on this table, and check what else in the header is a time."""
         cdef Header* header = self.attached.header
-        self.found = header[0]
         if not clock_is_valid(&header.clock, session):
             raise CorruptTable(f"{self.table} is damaged: its clock is beyond the end of time")
-        if not is_settled(&header.clock, session):
-            distrust_header(&self.attached)
+        ensure_memory(&self.attached, self.table.storage)
         self.anchor = settle_anchor(&header.clock, session, ANCHOR)
         self.attached.anchor = self.anchor
         self.attached.own_clock = self.read is None
@@ -118,12 +123,22 @@ cdef class Attachment(Limited):
     # --- the table
 
     def slots(self):
-        """Return the live slots: a read-only structured array with a row for each.
+        """Return the live slots that are in use: a read-only structured array with a row for each.
 
         Fields: `tag` (0: never used; 1: free again; otherwise of a key), `state` and `state_high`, the low 64 and the
         next 16 bits of the state, of which the highest marks a slot that is being claimed.
         """
-        return np.frombuffer(memoryview(self.memory).toreadonly(), SLOT, self.attached.size, PAGE_BYTES)
+        return np.frombuffer(memoryview(self.memory).toreadonly(), SLOT, open_slots(&self.attached), PAGE_BYTES)
+
+    def _levels(self):
+        """Return the open levels: each one's first slot, its size, and how many slots a search may visit."""
+        cdef Level* level
+        cdef uint64_t number
+        levels = []
+        for number in range(top_of(&self.attached) + 1):
+            level = &self.attached.levels[number]
+            levels.append((<uint64_t>(level.slots - self.attached.slots), level.size, level.window))
+        return levels
 
     @property
     def full_count(self):
@@ -304,8 +319,12 @@ cdef class Attachment(Limited):
         faults = []
         if found.tickets < used:
             faults.append("the header is older than the slots: a copy of a table in use, or a power cut")
-        if found.reach > self.attached.window or (used and found.reach == 0):
-            faults.append(f"the reach of its searches is {found.reach}: expected 1 to {self.attached.window}")
+        if found.directory & 255 >= self.attached.height or found.directory >> 16:
+            faults.append(f"its directory is {found.directory:#x}: expected at most {self.attached.height} levels")
+        for number in range(min(found.directory & 255, self.attached.height - 1) + 1):
+            window = self.attached.levels[number].window
+            if found.reaches[number] > window or (used and not number and found.reaches[number] == 0):
+                faults.append(f"the reach of its searches is {found.reaches[number]}: expected 1 to {window}")
         if self.read is None and found.horizon > peek_ns(self.anchor) + CLOCK_TOLERANCE:
             ahead = (found.horizon - peek_ns(self.anchor)) // 10**9
             faults.append(f"its horizon is {ahead:,} seconds ahead of the clock")

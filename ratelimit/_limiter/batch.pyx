@@ -6,18 +6,18 @@ from libc.stdint cimport uint8_t, uint64_t
 from .._engine.algorithm cimport admit
 from .._engine.atomics cimport count_add, u128, word_cas
 from .._engine.constants cimport NEVER, SLIDING_LOG
+from .._engine.growth cimport may_move
 from .._engine.layout cimport Table, slot_word, state_of, tag_of_hash
 from .._engine.request cimport DONE, FULL, HIT, Outcome, Request, Status
 from .._engine.rule cimport Rule
-from .._engine.search cimport fetch, fetch_ring, find, find_near
+from .._engine.search cimport fetch, fetch_ring, find, find_near, is_cached
 from .._engine.table cimport perform, take
 from .._engine.verdict cimport Verdict, fill_verdict
 from .arguments cimport checked_integers, hashes_of
 from .attachment cimport ALLOW, RAISE, Attachment, WhenFull, is_stale
 
 cdef enum:
-    AHEAD = 16         # decisions between prefetching a slot and using it
-    CACHED = 1 << 16   # slots, a megabyte: in larger tables each further cache line is a cache miss, so visit few
+    AHEAD = 16  # decisions between prefetching a slot and using it
 
 
 @cython.final
@@ -87,7 +87,7 @@ cdef class Batch:
         cdef const Table* table = &self.limiter.attached
         cdef WhenFull when_full = self.limiter.when_full
         cdef Rule rule = shared[0]  # no other thread can change the copy, so it is not read again after each write
-        cdef bint now_given = self.now_given, cached = table.size <= CACHED
+        cdef bint now_given = self.now_given, cached = is_cached(table)
         cdef u128 word = 0, after = 0
         cdef u128* slot
         cdef Status status
@@ -98,7 +98,7 @@ cdef class Batch:
             if i + AHEAD < size:
                 fetch(table, hashes[i + AHEAD])
             slot = find_near(table, hashes[i], &word) if cached else find(table, hashes[i], &word)
-            if slot != NULL:
+            if slot != NULL and not may_move(table, slot, hashes[i], moments[i], now_given):
                 if not admit(&rule, moments[i], costs[i], state_of(word), NULL, &after):
                     allowed[i] = False
                     continue

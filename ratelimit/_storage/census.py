@@ -5,8 +5,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .metadata import window_for
-
 _CLAIM = np.uint64(1 << 15)
 _TICKET_BITS = np.uint64(45)  # of a claim; a word with the claim bit and more is a blocked key
 
@@ -14,9 +12,8 @@ _TICKET_BITS = np.uint64(45)  # of a claim; a word with the claim bit and more i
 class HasSlots(Protocol):
     """A limiter, as far as counting needs it."""
 
-    @property
-    def max_keys(self) -> int: ...
     def slots(self) -> npt.NDArray[np.void]: ...
+    def _levels(self) -> list[tuple[int, int, int]]: ...
     def _header_faults(self, used: int) -> list[str]: ...
 
 
@@ -56,15 +53,23 @@ def census(limiter: HasSlots) -> Census:
         free=int(np.count_nonzero(tag == 1)),
         unused=len(tag) - used,
         claims=int(np.count_nonzero((tag > 1) & claimed)),
-        duplicates=_duplicates(np.flatnonzero((tag > 1) & ~claimed), tag, window_for(limiter.max_keys)),
+        duplicates=_duplicates(np.flatnonzero((tag > 1) & ~claimed), tag, limiter._levels()),
         header=tuple(limiter._header_faults(used)),
     )
 
 
-def _duplicates(places: npt.NDArray[Any], tag: npt.NDArray[Any], window: int) -> int:
-    """Count pairs of equal tags that one search can visit; a search continues at the table's start."""
+def _duplicates(places: npt.NDArray[Any], tag: npt.NDArray[Any], levels: list[tuple[int, int, int]]) -> int:
+    """Count pairs of equal tags that one search can visit.
+
+    The part of its level at which a key's home lies is the same in all levels. Of each slot it is known to within a
+    window; a search continues at the level's start.
+    """
     order = places[np.argsort(tag[places], kind="stable")]
-    here, there = order[:-1], order[1:]
-    apart = there - here
-    near = np.minimum(apart, len(tag) - apart) < window
-    return int(np.count_nonzero((tag[here] == tag[there]) & near))
+    order = order[np.flatnonzero(np.isin(tag[order], tag[order][1:][tag[order][1:] == tag[order][:-1]]))]
+    starts, sizes, windows = (np.array(column, "<f8") for column in zip(*levels, strict=True))
+    level = np.searchsorted(starts, order, side="right") - 1
+    last = (order - starts[level] + 1) / sizes[level]
+    first = last - windows[level] / sizes[level]
+    apart = np.abs((last + first)[1:] - (last + first)[:-1]) / 2
+    near = np.minimum(apart, 1 - apart) < ((last - first)[1:] + (last - first)[:-1]) / 2
+    return int(np.count_nonzero((tag[order][1:] == tag[order][:-1]) & near))

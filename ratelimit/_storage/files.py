@@ -43,11 +43,6 @@ def opened(path: Path, flags: int, *, any_owner: bool = False) -> Iterator[int]:
         os.close(descriptor)
 
 
-def is_sparse(status: os.stat_result) -> bool:
-    """Return whether parts of a file may have no memory or disk yet. A compressed file looks like that, too."""
-    return status.st_blocks * 512 < status.st_size
-
-
 def reserve(descriptor: int, size: int) -> None:
     """Allocate all of a file. Its content stays as it is; where the file becomes longer, it is zero."""
     if hasattr(os, "posix_fallocate"):
@@ -57,9 +52,25 @@ def reserve(descriptor: int, size: int) -> None:
         os.pwrite(descriptor, bytes(min(_STEP, size - start)), start)
 
 
-def free_bytes(descriptor: int) -> int:
-    """Return how much is free in the file system of a file."""
-    space = os.fstatvfs(descriptor)
+def data_ranges(descriptor: int, size: int) -> list[tuple[int, int]]:
+    """Return where a file has data, as offsets of starts and ends; what is between is a hole, which reads as zeros."""
+    ranges: list[tuple[int, int]] = []
+    at = 0
+    while at < size:
+        try:
+            start = os.lseek(descriptor, at, os.SEEK_DATA)
+            at = os.lseek(descriptor, start, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # no data follows
+                break
+            start, at = at, size
+        ranges.append((start, at))
+    return ranges
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how much is free in the file system of a folder."""
+    space = os.statvfs(folder)
     return space.f_bavail * space.f_frsize
 
 

@@ -6,15 +6,16 @@ import os
 import re
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from .._engine.constants import LAYOUT
-from .files import free_bytes, is_sparse, missing, opened, remedy_for_permissions, reserve
+from .._engine.constants import LAYOUT, PAGE_BYTES
+from .files import data_ranges, free_bytes, missing, opened, remedy_for_permissions, reserve
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,6 +27,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}")  # of a table
 _SHARED_MEMORY = Path("/dev/shm")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+_POPULATE_WRITE = 23  # MADV_POPULATE_WRITE of Linux 5.14
 _INODE_FACTOR = 0x9E3779B97F4A7C15  # odd: no two inodes have the same product
 
 
@@ -50,6 +52,18 @@ def boot_id() -> int:
         return 0
 
 
+@cache
+def can_grow() -> bool:
+    """Return whether the kernel can be asked for a mapped file's memory before it is used."""
+    try:
+        mmap.mmap(-1, mmap.PAGESIZE).madvise(_POPULATE_WRITE)
+    except AttributeError:
+        return False
+    except OSError as error:
+        return error.errno != errno.EINVAL
+    return True
+
+
 def session_of(status: os.stat_result) -> int:
     """Return a number that identifies this file on this boot of the host, or 0 if the host does not name its boot.
 
@@ -68,11 +82,15 @@ class Storage(ABC):
     Attributes:
         path: the file, or None for memory that ends with the process.
         session: identifies this file on this boot of the host, once it is open; 0 if the host does not name its boot.
+        data: where the file that is open has data, and no holes: offsets of starts and ends.
+        is_mapped: whether memory must be reserved before it is used.
         is_remote: whether an engine on another host keeps the keys, and here is only a copy of the metadata.
     """
 
     path: Path | None = None
     session: int = 1
+    data: Sequence[tuple[int, int]] = ()
+    is_mapped = False
     is_remote = False
 
     @abstractmethod
@@ -87,6 +105,14 @@ class Storage(ABC):
     @abstractmethod
     def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
         """Map the table. If it does not exist, create it: `size` zero bytes, into which `initialize` has written."""
+
+    def has_data(self, start: int, end: int) -> bool:
+        """Return whether a part of the open file has no holes."""
+        return any(first <= start and end <= last for first, last in self.data)
+
+    def data_before(self, end: int, start: int) -> int:
+        """Return how far from `start` the data of the open file goes, before `end`."""
+        return max((min(last, end) - start for first, last in self.data if first < end and last > start), default=0)
 
     @abstractmethod
     def remove(self) -> None:
@@ -122,8 +148,8 @@ class ProcessMemory(Storage):
 class MappedFile(Storage):
     """A file that every process maps; it outlives the processes and the host.
 
-    All of its memory is allocated when it is created, or opened as a sparse copy: to write to mapped memory that has no
-    block on a full disk would kill the process.
+    The file is as long as the table can become, and has holes where that is not in use. A part has its memory
+    before it is used: to write to a hole on a full disk would kill the process.
 
     Args:
         path: of the file; relative to the current directory.
@@ -131,6 +157,7 @@ class MappedFile(Storage):
     """
 
     path: Path
+    is_mapped = True
 
     def __init__(self, path: str | os.PathLike[str], mode: int) -> None:
         self.path = Path(path).absolute()
@@ -144,10 +171,8 @@ class MappedFile(Storage):
                 self.session = session_of(status)
                 if status.st_size == 0:
                     return np.empty(0, np.uint8)
-                if is_sparse(status):
-                    self._reserve(descriptor, status.st_size)
-                block = mmap.mmap(descriptor, status.st_size, flags=mmap.MAP_SHARED)
-                return np.frombuffer(block, np.uint8)
+                self.data = data_ranges(descriptor, status.st_size)
+                return np.frombuffer(self._map(descriptor, status.st_size), np.uint8)
         except FileNotFoundError as error:
             raise (error if error.strerror != os.strerror(errno.ENOENT) else missing(self)) from None
         except PermissionError as error:
@@ -173,8 +198,7 @@ class MappedFile(Storage):
             raise type(error)(error.errno, f"cannot create the table: {error.strerror}", str(self.path)) from None
         try:
             os.fchmod(descriptor, self.mode)
-            self._reserve(descriptor, size)
-            block = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED)
+            block = self._map(descriptor, size, PAGE_BYTES)
             initialize(np.frombuffer(block, np.uint8))
             block.flush()
             with suppress(FileExistsError):
@@ -185,15 +209,25 @@ class MappedFile(Storage):
             os.unlink(unfinished)
             os.close(descriptor)
 
-    def _reserve(self, descriptor: int, size: int) -> None:
+    def _map(self, descriptor: int, size: int, reserved: int = 0) -> mmap.mmap:
+        """Map a file, made so long if it is shorter, and reserve its first bytes; where it cannot grow, all."""
         try:
-            reserve(descriptor, size)
+            if os.fstat(descriptor).st_size < size:
+                os.ftruncate(descriptor, size)
+            if reserved or not can_grow():
+                reserve(descriptor, reserved if can_grow() else size)
+            return mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED)
         except OSError as error:
-            raise type(error)(
-                error.errno,
-                f"{self}: a table of {size:,} bytes does not fit into the {free_bytes(descriptor):,} that are free in "
-                f"{self.path.parent} ({error.strerror}); lower max_keys, remove tables, or enlarge the file system",
-            ) from None
+            raise self.no_room(error, size) from None
+
+    def no_room(self, error: OSError, size: int) -> OSError:
+        """Return the error for bytes of the table that have no memory or disk."""
+        free = free_bytes(self.path.parent)
+        return type(error)(
+            error.errno,
+            f"{self}: {size:,} bytes of the table do not fit into the {free:,} that are free in {self.path.parent} "
+            f"({error.strerror}); lower max_keys, remove tables, or enlarge the file system",
+        )
 
     def remove(self) -> None:
         try:

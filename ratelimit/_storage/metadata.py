@@ -36,9 +36,13 @@ QUOTAS = 16
 DECLARATIONS = 32  # that a table remembers
 
 BYTES_PER_KEY = 24  # 1.5 slots, including the first page
-DEFAULT_KEYS, DEFAULT_BYTES = 500_000, 32 << 20  # of a table in shared memory or a file
+DEFAULT_KEYS = 4_000_000
+PRIVATE_ADDRESSES, FILE_ADDRESSES = 64 << 30, 4 << 30  # that a table may take by default; memory only as it grows
+FIXED_KEYS, FIXED_BYTES = 500_000, 32 << 20  # of a file that has all of its memory from the start
 SMALL_TABLE = 1024  # up to here a table has max_keys slots, and a search may visit them all
-WINDOW = 256  # slots that a search may visit; the longest run seen with max_keys live keys is 130
+WINDOW = 256  # slots of a level that a search may visit
+BASE_SLOTS = 15_360  # of the lowest level, 240 KB; of a sliding log as many as that memory holds with their rings
+SMALLEST_BASE = 64
 
 Starts = Literal["fresh", "spent"]
 
@@ -54,8 +58,9 @@ _METADATA = np.dtype(
         ("magic", "S8"),
         ("layout", "<u4"),
         ("checksum", "<u4"),  # of the fields below, up to the quotas
-        ("algorithm", "<u4"),
-        ("own_clock", "<u4"),  # 1: the library's clock, 0: one given as clock=
+        ("algorithm", "<u2"),
+        ("own_clock", "<u2"),  # 1: the library's clock, 0: one given as clock=
+        ("base", "<u4"),  # slots of the lowest level
         ("born", "<u8"),  # when the table was made, plus one, if it started spent; otherwise 0
         ("unit", "<u8"),
         ("period", "<u8"),
@@ -128,12 +133,21 @@ def window_for(max_keys: int) -> int:
     return max_keys if max_keys <= SMALL_TABLE else WINDOW
 
 
-def default_max_keys(capacity: int) -> int:
-    """Return the number of keys of a table in shared memory or a file for which no number is given.
+def base_for(capacity: int) -> int:
+    """Return the number of slots of the lowest level of a table."""
+    return max(SMALLEST_BASE, BASE_SLOTS // (1 + capacity))
 
-    All of its memory is allocated when it is made, so it takes 12 MB, and a sliding log with its rings 32 MB at most.
+
+def default_max_keys(capacity: int, is_mapped: bool, grows: bool) -> int:
+    """Return the number of keys of a table for which no number is given.
+
+    A table takes memory as it grows. Where a mapped file cannot grow, it takes 12 MB, and a sliding log with its rings
+    32 MB at most.
     """
-    return max(SMALL_TABLE, min(DEFAULT_KEYS, DEFAULT_BYTES // (BYTES_PER_KEY * (1 + capacity))))
+    keys, size = DEFAULT_KEYS, FILE_ADDRESSES if is_mapped else PRIVATE_ADDRESSES
+    if is_mapped and not grows:
+        keys, size = FIXED_KEYS, FIXED_BYTES
+    return max(SMALL_TABLE, min(keys, size // (BYTES_PER_KEY * (1 + capacity))))
 
 
 def bytes_for(max_keys: int, capacity: int) -> int:
@@ -161,6 +175,7 @@ class TableMetadata:
         self._check(len(memory))
         row = self._row
         self.max_keys = int(row["max_keys"])
+        self.base = int(row["base"])
         self.format = TableFormat(
             int(row["algorithm"]),
             bool(row["own_clock"]),
@@ -183,6 +198,7 @@ class TableMetadata:
             row[name] = value
         row["calendar_checksum"] = zlib.crc32(made.calendar.encode())
         row["max_keys"], row["born"] = max_keys, born
+        row["base"] = base_for(made.capacity)
         row["seed"] = np.frombuffer(os.urandom(16), "<u8")
         row["quotas"][0]["value"] = entry_values(0, quota, changed_word(0, "keep"), 0)
         row["declared"][0], row["version"] = _hash_of(quota), version
@@ -203,6 +219,7 @@ class TableMetadata:
         if not (
             row["algorithm"] in list(Algorithm)
             and 1 <= row["max_keys"] < 2**48
+            and row["base"] >= 1
             and 1 <= row["unit"] <= LARGEST_UNIT
             and row["capacity"] <= LOG_CAPACITY
             and row["born"] < 2**MOMENT_BITS
@@ -335,7 +352,7 @@ def changed_word(changed_ns: int, counts: str) -> int:
     return changed_ns | COUNTS.index(counts) << _COUNTS_SHIFT
 
 
-def used_bytes(page: Bytes, size: int) -> int:
+def bytes_of_slots(page: Bytes, size: int) -> int:
     """Return the bytes of a table before the rings of a sliding log, from its first page and its size."""
     row: Any = page[: _METADATA.itemsize].view(_METADATA)[0]
     return min(size, bytes_for(int(row["max_keys"]) % 2**48, 0)) if bytes(row["magic"]) == MAGIC else PAGE_BYTES

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 
 from .._engine.constants import PAGE_BYTES
-from .files import missing, opened
+from .files import data_ranges, missing, opened
 from .memory import Bytes, MappedFile, Storage, private_bytes, session_of
-from .metadata import used_bytes
+from .metadata import bytes_of_slots
 
 
 class Snapshot(Storage):
@@ -31,10 +31,12 @@ class Snapshot(Storage):
                     return np.zeros(size, np.uint8)
                 first = os.pread(descriptor, PAGE_BYTES, 0)
                 memory = private_bytes(size)
-                end = used_bytes(np.frombuffer(first, np.uint8), size)
-                at = 0
-                while at < end and (count := os.preadv(descriptor, [memory[at:end].data], at)) > 0:
-                    at += count
+                used = bytes_of_slots(np.frombuffer(first, np.uint8), size)
+                self.data = data_ranges(descriptor, size)
+                for at, end in self.data:
+                    end = min(end, used)
+                    while at < end and (count := os.preadv(descriptor, [memory[at:end].data], at)) > 0:
+                        at += count
                 return memory
         except FileNotFoundError:
             raise missing(self) from None

@@ -13,7 +13,6 @@ from .._engine.constants import NS_PER_SECOND
 from ..limiters.algorithms import FixedWindow, SlidingLog, SlidingWindow
 from ..quota import Quota
 from ..table import Table
-from ._policy import log_keys_that_fit
 
 ENGINE = r"(?P<engine>(?:valkeys?|rediss?)(?:\+[a-z]+)?://.+)"
 URI = re.compile(rf"(?:async\+)?ratelimit://(?:shared/(?P<name>[^/?#]+)|(?P<path>/[^?#]+)|{ENGINE})?")
@@ -90,23 +89,16 @@ class Counters:
         limiter = self._limiters.get((kind, expiry))
         if limiter is None:
             quota, options = Quota(limit, expiry), options | {"clock": self._clock, "on_full": "raise"}
-            table = self._table(f"{kind}.{expiry}", log_keys_that_fit(limit) if make is SlidingLog else None)
-            try:
-                limiter = make(quota, table=table, max_keys=None if table else self._max_keys, **options)
-            except ValueError:
-                if table is None or table.remote is not None or self._max_keys is not None:
-                    raise
-                # The table exists, and was made when more or less memory was free.
-                limiter = make(quota, table=self._table(f"{kind}.{expiry}"), **options)
+            table = self._table(f"{kind}.{expiry}")
+            limiter = make(quota, table=table, max_keys=None if table else self._max_keys, **options)
             limiter = self._limiters.setdefault((kind, expiry), limiter)
         return limiter
 
-    def _table(self, suffix: str, fitting: int | None = None) -> Table | None:
+    def _table(self, suffix: str) -> Table | None:
         if self._engine:
             return Table.at(self._engine, suffix, unreachable="raise")
         if self._name:
-            max_keys = fitting if self._max_keys is None else self._max_keys
-            return Table.shared(f"{self._name}.{suffix}", max_keys=max_keys)
+            return Table.shared(f"{self._name}.{suffix}", max_keys=self._max_keys)
         return Table.open(f"{self._path}.{suffix}", max_keys=self._max_keys) if self._path else None
 
     # --- the methods of a storage, sync or async

@@ -1,7 +1,6 @@
 """A limit as an adapter receives it: text, a limiter, or a function of the request; and the decision by it."""
 
 import logging
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -13,8 +12,6 @@ from typing import Any
 
 from .._core import Limiter
 from .._limiter.decision import Decision
-from .._storage.memory import shared_folder
-from .._storage.metadata import BYTES_PER_KEY, default_max_keys
 from ..language import LimitSpec, make_limiter, parse_limits
 from ..limiters.composite import All
 from ..quota import checked_int
@@ -100,16 +97,8 @@ class Limiters:
         if self._is_on_engine:
             return make_limiter(specs, table=self._named(self._shared, suffix), **options)
         name = f"{self._shared}.{suffix}"
-        fitting = _keys_that_fit(specs) if self._max_keys is None else self._max_keys
         # An operator may have changed the limit by `ratelimit table change`.
-        table = Table.shared(name, max_keys=fitting, if_changed="keep")
-        try:
-            return make_limiter(specs, table=table, **options)
-        except ValueError:
-            if self._max_keys is not None:
-                raise
-        # The table exists, and was made when more or less memory was free.
-        return make_limiter(specs, table=Table.shared(name, if_changed="keep"), **options)
+        return make_limiter(specs, table=Table.shared(name, max_keys=self._max_keys, if_changed="keep"), **options)
 
     def _named(self, shared: str, suffix: str = "") -> Table:
         """Name a table. While its engine does not answer, the limiter fails, so that the Guard decides."""
@@ -127,23 +116,6 @@ def _suffix(description: str) -> str:
     """Return the part of a table's name that a limit is."""
     suffix = re.sub(r"[^A-Za-z0-9_]+", "-", description)
     return suffix if len(suffix) <= LONGEST_SUFFIX else blake2b(description.encode(), digest_size=16).hexdigest()
-
-
-def _keys_that_fit(specs: Sequence[LimitSpec]) -> int | None:
-    """Return a bound for the keys of the longest log; None for the default."""
-    logs = [spec.quota for spec in specs if spec.algorithm == "sliding-log"]
-    longest = max((quota.limit for quota in logs if not quota.is_unlimited), default=0)
-    return log_keys_that_fit(longest) if longest else None
-
-
-def log_keys_that_fit(limit: int) -> int:
-    """Return a bound for the keys of a log in shared memory, which need room for each request of each key.
-
-    The table takes at most a quarter of the memory that is free, and no more than by default.
-    """
-    memory = os.statvfs(shared_folder())
-    keys = memory.f_bavail * memory.f_frsize // (4 * BYTES_PER_KEY * (1 + limit))
-    return max(1, min(keys, default_max_keys(limit)))
 
 
 @dataclass(slots=True)

@@ -32,9 +32,12 @@ def act(limiter, verb, cost):
 
 
 def record(algorithm, rng):
-    """Record the calls of several threads on one key; return them and the number of collisions."""
+    """Record the calls of several threads on one key, while others make the table grow.
+
+    Return the calls, the number of collisions, and the number of levels.
+    """
     clock = ManualClock(START)
-    limiter = algorithm.make(quota_of(LIMIT, SECOND), clock, max_keys=4)
+    limiter = algorithm.make(quota_of(LIMIT, SECOND), clock, max_keys=8)
     together = threading.Barrier(THREADS)
     # A sliding log spends a cost one by one, and what remains is read after the decision.
     log = algorithm.oracle is oracle.SlidingLog
@@ -46,6 +49,8 @@ def record(algorithm, rng):
         together.wait()
         for _ in range(CALLS):
             verb = rng.choice(["hit"] * 5 + ["take"] * 2 + ["refund", "reset", "block", "unblock"])
+            if rng.random() < 0.3:
+                limiter.hit_many([rng.randrange(4)], LIMIT, now=START)  # live as long as the calls' times
             cost = SECOND // 4 if verb == "block" else 1 if log else rng.randint(1, 3 if verb == "take" else 2)
             now = START + rng.choice([0, 0, 0, SECOND // 2]) if verb == "hit" else START
             answer = None
@@ -72,7 +77,7 @@ def record(algorithm, rng):
     for own in histories:
         first = len(calls)
         calls += [call if call.after is None else replace(call, after=first + call.after) for call in own]
-    return calls, limiter.collision_count
+    return calls, limiter.collision_count, len(limiter._levels())
 
 
 def overlaps(history):
@@ -81,18 +86,22 @@ def overlaps(history):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=repr)
-def test_histories_are_linearizable(algorithm):
+def test_histories_are_linearizable(algorithm, small_levels):
     rng = random.Random(str(algorithm))
-    seen = contended = collisions = 0
+    seen = contended = collisions = grown = 0
     deadline = time.monotonic() + PATIENCE
-    while contended < ENOUGH:
+    while contended < ENOUGH or grown < ENOUGH:
         assert time.monotonic() < deadline, f"calls overlapped in {contended} of {seen} histories"
-        history, met = record(algorithm, rng)
+        history, met, levels = record(algorithm, rng)
         assert is_linearizable(history, lambda: algorithm.oracle(LIMIT, SECOND)), history
         seen += 1
         contended += overlaps(history) > 0
         collisions += met
-    print(f"{algorithm}: {seen} histories, {contended} with overlapping calls, {collisions} collisions")
+        grown += levels > 1
+    print(
+        f"{algorithm}: {seen} histories, {contended} with overlapping calls, {collisions} collisions; "
+        f"in {grown} the table grew"
+    )
 
 
 def fresh():
@@ -170,7 +179,7 @@ def test_checker_rejects_forged_answers():
     token_bucket = ALGORITHMS[0]
     refused = 0
     for _ in range(40):
-        history, _ = record(token_bucket, rng)
+        history, _, _ = record(token_bucket, rng)
         i = rng.choice([i for i, call in enumerate(history) if call.verb == "hit"])
         allowed, remaining = history[i].answer
         history[i] = replace(history[i], answer=(not allowed, remaining))

@@ -1,5 +1,7 @@
 import itertools
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 import valkey
@@ -7,6 +9,8 @@ from valkey_servers import Server, free_port, redis_8, redis_server, valkey_serv
 from waiting import until
 
 from ratelimit import Table
+from ratelimit._storage.memory import shared_folder
+from ratelimit._storage.valkey import lease_file
 
 _numbers = itertools.count()
 
@@ -40,6 +44,14 @@ def own_server():
     server = Server(valkey_server())
     yield server
     server.kill()
+
+
+@pytest.fixture(autouse=True)
+def lease_folder(monkeypatch):
+    """A folder in shared memory for the leases of a test, so that it leaves none behind."""
+    with tempfile.TemporaryDirectory(dir=shared_folder()) as folder:
+        monkeypatch.setattr(lease_file, "shared_folder", lambda: Path(folder))
+        yield Path(folder)
 
 
 @pytest.fixture

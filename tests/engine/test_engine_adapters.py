@@ -18,6 +18,8 @@ from valkey_servers import Server, valkey_server
 from waiting import PATIENCE, until
 
 from ratelimit import FixedWindow, Quota, Table, TableUnreachable
+from ratelimit._storage.memory import shared_folder
+from ratelimit._storage.valkey.lease_file import lease_file
 from ratelimit.contrib.asgi import RateLimitMiddleware
 from ratelimit.contrib.fastapi import RateLimit
 from ratelimit.contrib.flask import Limiter as FlaskLimiter
@@ -71,6 +73,9 @@ def test_two_hosts_with_four_workers_each_admit_exactly_the_limit(two_hosts, tmp
         assert least <= seen.count(200) <= 20
     finally:
         engine.kill()
+        for host in two_hosts:
+            remote = Table.valkey(f"valkey://{host.outside}:{engine.port}/0", name="hosts").remote
+            (shared_folder() / lease_file(remote.name_of_leases(100_000)).path.name).unlink(missing_ok=True)
 
 
 def asgi_app(limit, **options):

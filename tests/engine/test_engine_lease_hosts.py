@@ -117,7 +117,7 @@ def test_hosts_keep_the_promise_while_some_are_killed(server, tmp_path, kind):
     assert len(list((tmp_path / "a").iterdir())) == 1  # the leases of the host
 
 
-def test_a_killed_process_that_was_asking_delays_no_other(own_server):
+def test_a_killed_process_that_was_asking_delays_no_other(own_server, lease_folder):
     limiter = KINDS["fixed window"](Table.valkey(own_server.url, name="asking", lease=600, timeout=1))
     leases = limiter._leases
     hashed = hash_of(leases, "k")
@@ -125,7 +125,9 @@ def test_a_killed_process_that_was_asking_delays_no_other(own_server):
     leases.forget(hashed)
     limiter.hit("k")
     code = (
-        "from ratelimit import FixedWindow, Table; import sys\n"
+        "from ratelimit import FixedWindow, Table; import pathlib, sys\n"
+        "from ratelimit._storage.valkey import lease_file\n"
+        f"lease_file.shared_folder = lambda: pathlib.Path({str(lease_folder)!r})\n"
         f"table = Table.valkey({own_server.url!r}, name='asking', lease=600, timeout=1)\n"
         "limiter = FixedWindow('500/second', table=table)\n"
         "print('ready', flush=True); sys.stdin.readline(); limiter.hit('k')\n"

@@ -8,7 +8,7 @@ from ratelimit._engine.algorithm cimport charge, remaining
 from ratelimit._engine.atomics cimport count_load, u128
 from ratelimit._engine.claim cimport claim, first_free_at
 from ratelimit._engine.constants cimport SLIDING_LOG, Algorithm
-from ratelimit._engine.layout cimport Header, Table
+from ratelimit._engine.layout cimport Header, Table, lay_out, top_of
 from ratelimit._engine.request cimport Outcome, Request, Verb
 from ratelimit._engine.rule cimport Rule
 from ratelimit._engine.search cimport find
@@ -31,7 +31,10 @@ cdef void* zeroed(size_t size) noexcept nogil:
     return memory
 
 
-cdef public void* core_new(int algorithm, uint64_t limit, uint64_t period, uint64_t slots) noexcept nogil:
+cdef public void* core_new(
+    int algorithm, uint64_t limit, uint64_t period, uint64_t slots, uint64_t base
+) noexcept nogil:
+    """Make a limiter with a table of so many slots, of which the lowest level has `base`."""
     cdef Limiter* limiter = <Limiter*>zeroed(sizeof(Limiter))
     limiter.rule.algorithm = <Algorithm>algorithm
     limiter.rule.limit = limit
@@ -41,17 +44,14 @@ cdef public void* core_new(int algorithm, uint64_t limit, uint64_t period, uint6
     limiter.rule.tolerance = limit * limiter.rule.interval
     limiter.rule.count_bits = 14
     limiter.rule.capacity = limit if algorithm == SLIDING_LOG else 0
-    limiter.table.header = &limiter.header
-    limiter.table.slots = <u128*>zeroed(slots * sizeof(u128))
-    limiter.table.rings = <u128*>zeroed(slots * limiter.rule.capacity * sizeof(u128)) if limiter.rule.capacity else NULL
-    limiter.table.size = limiter.table.window = slots
+    cdef u128* memory = <u128*>zeroed(slots * (1 + limiter.rule.capacity) * sizeof(u128))
+    lay_out(&limiter.table, &limiter.header, memory, slots, base, slots, limiter.rule.capacity)
     return limiter
 
 
 cdef public void core_delete(void* handle) noexcept nogil:
     cdef Limiter* limiter = <Limiter*>handle
     free(limiter.table.slots)
-    free(limiter.table.rings)
     free(limiter)
 
 
@@ -97,6 +97,11 @@ cdef public uint64_t core_collisions(void* handle) noexcept nogil:
     return count_load(&(<Limiter*>handle).header.collisions)
 
 
+cdef public uint64_t core_levels(void* handle) noexcept nogil:
+    """Return how many levels are open."""
+    return top_of(&(<Limiter*>handle).table) + 1
+
+
 # --- for search.c: the steps of a decision, one by one
 
 
@@ -111,13 +116,14 @@ cdef public void* core_searched(
     uint64_t beyond,
 ) noexcept nogil:
     """Make a limiter whose memory has some slots `beyond` the table's end."""
-    cdef Limiter* limiter = <Limiter*>core_new(algorithm, limit, period, slots + beyond)
+    cdef Limiter* limiter = <Limiter*>core_new(algorithm, limit, period, slots + beyond, slots + beyond)
     limiter.rule.unit = unit
     limiter.rule.interval *= unit
     limiter.rule.tolerance *= unit
-    limiter.table.size = slots
-    limiter.table.window = window
-    limiter.header.reach = reach
+    cdef u128* rings = limiter.table.rings  # behind what is beyond
+    lay_out(&limiter.table, &limiter.header, limiter.table.slots, slots, slots, window, limiter.rule.capacity)
+    limiter.table.rings = rings
+    limiter.header.reaches[0] = reach
     return limiter
 
 

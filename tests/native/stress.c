@@ -174,13 +174,13 @@ static const struct scenario SCENARIOS[] = {
 };
 
 struct seen {
-    uint64_t runs, granted, collisions, late, wrong;
+    uint64_t runs, granted, collisions, late, wrong, grown;
 };
 
 static void run(const struct scenario *scenario, int algorithm, struct grant *grants, struct seen *seen) {
     struct worker workers[THREADS];
     pthread_t threads[THREADS];
-    void *core = core_new(algorithm, LIMIT, PERIOD, scenario->slots);
+    void *core = core_new(algorithm, LIMIT, PERIOD, scenario->slots, scenario->slots / 4);
     uint64_t granted = 0, returned = 0, kept = 0, i;
     clock_now = START;
     waiting = 0;
@@ -207,6 +207,7 @@ static void run(const struct scenario *scenario, int algorithm, struct grant *gr
     seen->runs++;
     seen->granted += granted;
     seen->collisions += core_collisions(core);
+    seen->grown += core_levels(core) > 1;
     core_delete(core);
 }
 
@@ -230,12 +231,14 @@ int main(int count, char **arguments) {
                 run(&SCENARIOS[i], algorithm, grants, &seen);
             while (!seen.wrong && seconds() - began < patience &&
                    (seen.collisions < wanted || (SCENARIOS[i].work == flood && seen.late < wanted)));
-            printf("%s, %s: %lu runs, %lu admitted, %lu collisions, %lu reclaimed under way, %lu wrong\n",
-                   SCENARIOS[i].name, NAMES[algorithm], seen.runs, seen.granted, seen.collisions, seen.late,
+            printf("%s, %s: %lu runs, in %lu of them the table grew, %lu admitted, %lu collisions, %lu reclaimed under way, "
+                   "%lu wrong\n",
+                   SCENARIOS[i].name, NAMES[algorithm], seen.runs, seen.grown, seen.granted, seen.collisions, seen.late,
                    seen.wrong);
             fflush(stdout);
             broken |= seen.wrong != 0;
             idle |= seen.collisions < wanted || (SCENARIOS[i].work == flood && seen.late < wanted);
+            idle |= seen.grown != seen.runs && (SCENARIOS[i].work == flood || SCENARIOS[i].work == fresh_keys);
         }
     }
     free(grants);

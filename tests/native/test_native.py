@@ -165,28 +165,28 @@ def test_search_in_groups_equals_a_search_one_by_one_on_aarch64(source, one_by_o
 WRONG_SEARCHES = {
     "the slot after a group is skipped": (
         "_engine/layout.pxd",
-        "    slot += count\n    return table.slots if slot == table.slots + table.size else slot",
-        "    slot += count + (count > 1)\n    return table.slots if slot >= table.slots + table.size else slot",
+        "    slot += count\n    return level.slots if slot == level.slots + level.size else slot",
+        "    slot += count + (count > 1)\n    return level.slots if slot >= level.slots + level.size else slot",
     ),
     "what is left at the end is skipped": (
         "_engine/search.pxd",
-        "        skipped = skip_others(table, slot, left, tag)",
-        "        left -= left % GROUP\n        skipped = skip_others(table, slot, left, tag)",
+        "        skipped = skip_others(level, slot, left, tag)",
+        "        left -= left % GROUP\n        skipped = skip_others(level, slot, left, tag)",
     ),
     "a last group goes on beyond the table": (
         "_engine/search.pxd",
-        "    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP",
-        "    return (min(left, <uint64_t>(table.slots + table.size - slot)) + GROUP - 1) // GROUP * GROUP",
+        "    return min(left, <uint64_t>(level.slots + level.size - slot)) // GROUP * GROUP",
+        "    return (min(left, <uint64_t>(level.slots + level.size - slot)) + GROUP - 1) // GROUP * GROUP",
     ),
     "the table's end is not seen": (
         "_engine/search.pxd",
-        "    return min(left, <uint64_t>(table.slots + table.size - slot)) // GROUP * GROUP",
+        "    return min(left, <uint64_t>(level.slots + level.size - slot)) // GROUP * GROUP",
         "    return left // GROUP * GROUP",
     ),
     "it wraps a slot too far": (
         "_engine/layout.pxd",
-        "    return table.slots if slot == table.slots + table.size else slot",
-        "    return table.slots + (count > 1) if slot == table.slots + table.size else slot",
+        "    return level.slots if slot == level.slots + level.size else slot",
+        "    return level.slots + (count > 1) if slot == level.slots + level.size else slot",
     ),
     "the last slot of a group is not looked at": (
         "_engine/atomics.h",

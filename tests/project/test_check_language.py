@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tools import needs
 
 SCRIPT = Path(__file__).parents[2] / "scripts/check_language.py"
 spec = importlib.util.spec_from_file_location("check_language", SCRIPT)
@@ -143,6 +144,7 @@ def test_knows_languages_by_suffix_name_and_first_line(tmp_path):
 
 
 def test_reads_every_kind_of_source_in_the_repository():
+    needs("git")
     read = {path.suffix or path.name for path in check.tracked_files() if check.language_of(path)}
     assert {".py", ".pyx", ".pxd", ".pyi", ".md", ".h", ".toml", ".yaml", "Makefile", "run"} <= read
 

@@ -6,11 +6,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}  # of the outer run
 
 
 def run_without_programs(**environment):
     command = [sys.executable, "-m", "pytest", "tests/protocol/test_orders.py", "tests/native/test_words.py"]
-    inherited = {name: value for name, value in os.environ.items() if name != "CI"}
+    inherited = {name: value for name, value in ENVIRONMENT.items() if name != "CI"}
     return subprocess.run(
         command, cwd=ROOT, env=inherited | {"PATH": "/nowhere"} | environment, capture_output=True, text=True
     )
@@ -37,6 +38,6 @@ def test_with_ci_set_any_skipped_test_is_a_failure(tmp_path):
     (tmp_path / "test_it.py").write_text("import pytest\n\n@pytest.mark.skip(reason='of no use')\ndef test_it(): ...\n")
     for ci, status in (("", 0), ("true", 1)):
         command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", ROOT, tmp_path]
-        run = subprocess.run(command, env=os.environ | {"CI": ci}, capture_output=True, text=True)
+        run = subprocess.run(command, env=ENVIRONMENT | {"CI": ci}, capture_output=True, text=True)
         assert run.returncode == status, run.stdout
         assert ("1 skipped: of no use" in run.stdout) == bool(status)

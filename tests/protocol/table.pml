@@ -17,6 +17,10 @@
    With -DOLD_REACH the header may be older than the slots, as after a power cut. Keys may then be missed, but every
    request ends.
 
+   With -DLEVELS=2 the table grows: its lowest level has BASE slots, and the second one, with the others, is opened by a
+   claim. find begins in any level, a claim is made in any, and a key that became fresh may be moved: whatever a program
+   prefers, it is among these.
+
    -DWRONG_... are seeded errors, which the search must find; see tests/protocol/test_model.py. */
 
 #ifndef THREADS
@@ -36,7 +40,15 @@
 #define UNUSED_WITHIN SLOTS /* so near to home, a slot that was never used is preferred to that of a fresh key */
 #endif
 
-#define WINDOW SLOTS
+#ifndef LEVELS
+#define LEVELS 1
+#define BASE SLOTS
+#endif
+
+#define LEVEL_OF(slot) ((slot) < BASE -> 0 : 1)
+#define START(level) ((level) * BASE)
+#define SIZE(level) ((level) == 0 -> BASE : SLOTS - BASE)
+#define WINDOW SIZE(level)
 #define NONE SLOTS
 
 /* A word: tag (2 bits) | claim (1 bit) | state (5 bits). Keys have the tags 2 and 3. */
@@ -47,9 +59,9 @@
 #define IS_CLAIM(word) (((word) & CLAIM_BIT) != 0)
 #define IS_KEY(word) (TAG(word) > 1 && !IS_CLAIM(word))
 #define FREE WORD(1, 0)
-#define HOME(tag) (((tag) - 2) * HOMES % SLOTS)
-#define FOLLOWING(slot) (((slot) + 1) % SLOTS)
-#define VISITS_TO(tag, slot) (((slot) + SLOTS - HOME(tag)) % SLOTS + 1)
+#define HOME(tag, level) (START(level) + ((tag) - 2) * HOMES % SIZE(level))
+#define FOLLOWING(slot, level) (START(level) + ((slot) - START(level) + 1) % SIZE(level))
+#define VISITS_TO(tag, slot, level) (((slot) + SIZE(level) - HOME(tag, level)) % SIZE(level) + 1)
 
 #ifdef WRONG_DECIDES_FROM_CLAIM
 #define HOLDS(word, tag) (TAG(word) == (tag))
@@ -77,7 +89,8 @@
 #define RESET 2
 
 short slots[SLOTS];
-byte horizon, tickets, reach;
+byte horizon, tickets, reach[LEVELS];
+byte top; /* the highest open level */
 
 /* The requests that were really admitted, to compare with. */
 byte admitted[4 * MOMENTS];
@@ -97,7 +110,7 @@ inline drop() {
 
 proctype request(byte me; byte tag; byte verb; byte now; bool given) {
     short word, seen, expected, leftover;
-    byte slot, rival, chosen, abandoned, left, far, i;
+    byte slot, rival, chosen, abandoned, left, far, level, others, i;
     byte since, before, after;
     bool passed, robbed;
 
@@ -105,10 +118,20 @@ proctype request(byte me; byte tag; byte verb; byte now; bool given) {
     skip;
 commit: /* from the start, and from the start again whenever another thread was faster */
     atomic {
-        drop(); word = 0; since = 0; before = 0; after = 0;
-        slot = HOME(tag); left = reach; /* find */
+        drop(); word = 0; since = 0; before = 0; after = 0; slot = 0; level = 0; others = 0;
+#if LEVELS > 1
+        others = top;
         if
-        :: left == 0 -> goto missed
+        :: level = 0
+        :: others > 0 -> level = 1
+        fi
+    }
+within: /* find, in one level */
+    atomic {
+#endif
+        slot = HOME(tag, level); left = reach[level];
+        if
+        :: left == 0 -> goto elsewhere
         :: else
         fi
     }
@@ -120,7 +143,7 @@ commit: /* from the start, and from the start again whenever another thread was 
         fi
     }
     do
-    :: atomic { i--; word = slots[(HOME(tag) + i) % SLOTS];
+    :: atomic { i--; word = slots[(HOME(tag, level) + i) % SLOTS];
         if
         :: HOLDS(word, tag) || word == 0 -> i = 0; break
         :: else
@@ -136,15 +159,22 @@ find:
     :: atomic { word = slots[slot];
         if
         :: HOLDS(word, tag) -> before = STATE(word); check_key(tag, before); goto found
-        :: word == 0 -> goto missed
-        :: else -> slot = FOLLOWING(slot); left--
+        :: word == 0 -> goto elsewhere
+        :: else -> slot = FOLLOWING(slot, level); left--
         fi;
         if
-        :: left == 0 -> goto missed
+        :: left == 0 -> goto elsewhere
         :: else
         fi }
     od;
 
+elsewhere:
+#if LEVELS > 1
+    if
+    :: atomic { others > 0 -> level = 1 - level; others = 0 }; goto within
+    :: atomic { others == 0 -> skip }
+    fi;
+#endif
 missed:
     atomic {
         since = horizon;
@@ -160,8 +190,24 @@ missed:
         fi;
     }
 
-found: /* decide; for a reset, forget */
-    atomic {
+found:
+#if LEVELS > 1
+    if /* move */
+    :: atomic { slot != NONE && FRESH(now, before) ->
+#ifndef WRONG_MOVES_UNSEEN
+        horizon = LATER(horizon, now)
+#endif
+        };
+        atomic { /* word_cas(slot, &word, free_word()) */
+            if
+            :: slots[slot] == word -> slots[slot] = FREE
+            :: else
+            fi;
+            goto commit }
+    :: true
+    fi;
+#endif
+    atomic { /* decide; for a reset, forget */
         if
         :: verb == RESET
         :: verb == REFUND ->
@@ -183,11 +229,22 @@ found: /* decide; for a reset, forget */
     }
 
 claim:
-    atomic { chosen = NONE; abandoned = NONE; slot = HOME(tag); left = WINDOW; far = WINDOW - reach }
+#if LEVELS > 1
+    atomic { drop();
+        if
+        :: level = 0
+        :: top > 0 -> level = 1
+        :: top == 0 -> level = 1;
+#ifndef WRONG_TOP_RAISED_LATE
+            top = 1
+#endif
+        fi };
+#endif
+    atomic { chosen = NONE; abandoned = NONE; slot = HOME(tag, level); left = WINDOW; far = WINDOW - reach[level] }
 #ifdef GROUPS
     atomic { i = SLOTS }
     do
-    :: atomic { i--; seen = slots[(HOME(tag) + i) % SLOTS]; /* live */
+    :: atomic { i--; seen = slots[(HOME(tag, level) + i) % SLOTS]; /* live */
         if
         :: TAG(seen) == tag || !IS_KEY(seen) || FRESH(now, STATE(seen)) -> i = 0; break
         :: else
@@ -202,7 +259,7 @@ claim:
     :: atomic { seen = slots[slot];
 #ifndef WRONG_OLD_REACH_STAYS
         if
-        :: TAG(seen) == tag -> reach = LATER(reach, WINDOW - left + 1)
+        :: TAG(seen) == tag -> reach[level] = LATER(reach[level], WINDOW - left + 1)
         :: else
         fi;
 #endif
@@ -221,7 +278,7 @@ claim:
             :: else
             fi
         fi;
-        slot = FOLLOWING(slot); left--;
+        slot = FOLLOWING(slot, level); left--;
         if
         :: seen == 0 || left == 0 || (chosen != NONE && left <= far && WINDOW - left >= UNUSED_WITHIN) -> break
         :: else
@@ -239,7 +296,7 @@ claim:
     }
 #ifndef WRONG_REACH_NOT_RAISED
 #ifndef WRONG_REACH_RAISED_LATE
-    atomic { reach = LATER(reach, VISITS_TO(tag, chosen)) };
+    atomic { reach[level] = LATER(reach[level], VISITS_TO(tag, chosen, level)) };
 #endif
 #endif
 #ifndef WRONG_HORIZON_NOT_RAISED
@@ -276,25 +333,37 @@ claim:
 settle:
 #ifndef WRONG_NOT_SETTLED
 #ifdef WRONG_REACH_READ_EARLY
-    atomic { i = WINDOW - far; drop(); rival = HOME(tag); left = i; i = 0;
+    atomic { i = WINDOW - far; drop(); rival = HOME(tag, level); left = i; i = 0;
 #else
-    atomic { drop(); rival = HOME(tag); left = reach;
+#if LEVELS > 1
+    atomic { drop();
+#ifdef WRONG_OWN_LEVEL_FIRST
+        others = 1
+#else
+        level = 0
+#endif
+        };
+rivals: /* settle, in one level */
+#else
+    atomic { drop() };
+#endif
+    atomic { rival = HOME(tag, level); left = reach[level];
 #endif
         if
-        :: left == 0 -> goto settled
+        :: left == 0 -> goto next
         :: else
         fi }
     do
     :: atomic { seen = slots[rival];
         if
-        :: rival == slot -> passed = true; rival = FOLLOWING(rival); left--
+        :: rival == slot -> passed = true; rival = FOLLOWING(rival, level); left--
         :: rival != slot && seen == 0 -> break
-        :: rival != slot && seen != 0 && TAG(seen) != tag -> rival = FOLLOWING(rival); left--
+        :: rival != slot && seen != 0 && TAG(seen) != tag -> rival = FOLLOWING(rival, level); left--
         :: rival != slot && TAG(seen) == tag ->
             if
             :: passed && IS_CLAIM(seen) ->
 #ifdef WRONG_LATER_CLAIMS_STAY
-                rival = FOLLOWING(rival); left--
+                rival = FOLLOWING(rival, level); left--
 #else
                 goto evict
 #endif
@@ -309,7 +378,7 @@ settle:
 evict:
 #ifndef WRONG_EVICTS_AFTER_LOSS
         if
-        :: atomic { slots[slot] != word -> break } /* lost */
+        :: atomic { slots[slot] != word -> goto settled } /* lost */
         :: atomic { slots[slot] == word -> skip }
         fi;
 #endif
@@ -331,11 +400,30 @@ give_way:
             :: else -> slot = rival; goto settle
             fi }
     od;
+next:
+#if LEVELS > 1
+    if
+#ifdef WRONG_OWN_LEVEL_FIRST
+    :: atomic { others > 0 && top > 0 -> level = 1 - level; others = 0 }; goto rivals
+    :: atomic { others == 0 || top == 0 -> skip }
+#else
+    :: atomic { level < top -> level++ }; goto rivals
+    :: atomic { level >= top -> skip }
+#endif
+    fi;
+#endif
 #endif
 
 settled:
+#if LEVELS > 1
+    atomic { level = LEVEL_OF(slot);
+#ifdef WRONG_TOP_RAISED_LATE
+        top = LATER(top, level)
+#endif
+        };
+#endif
 #ifdef WRONG_REACH_RAISED_LATE
-    atomic { reach = LATER(reach, VISITS_TO(tag, slot)) };
+    atomic { reach[level] = LATER(reach[level], VISITS_TO(tag, slot, level)) };
 #endif
     atomic { drop() };
 #ifndef WRONG_HORIZON_NOT_ASKED_AGAIN
@@ -380,28 +468,38 @@ write:
     goto done
     } unless { crashed == me + 1 };
 done:
-    atomic { drop(); word = 0; since = 0; before = 0; after = 0; slot = 0; robbed = false; tag = 0; verb = 0; now = 0; given = false }
+    atomic { drop(); word = 0; since = 0; before = 0; after = 0; slot = 0; level = 0; others = 0; robbed = false; tag = 0; verb = 0; now = 0; given = false }
 }
 
 /* Any table that requests, resets and crashes could have left behind: in each slot nothing yet, a free word, a
    key that spent its limit in window 0, or a claim whose owner is dead. */
 inline fill() {
     i = 0;
+#if LEVELS > 1
+    if
+    :: top = 0
+    :: top = 1
+    fi;
+#endif
     do
-    :: i < SLOTS ->
+    :: i < (top == 0 -> BASE : SLOTS) ->
+        now = LEVEL_OF(i);
         if
-        :: break /* never used, and so is all that follows */
+        :: i = START(now) + SIZE(now) - 1 /* never used, and so is all that follows */
         :: slots[i] = FREE
-        :: ADMITTED(2, 0) == 0 && (HOME(2) <= i) ->
-            slots[i] = WORD(2, PACK(0, LIMIT)); ADMITTED(2, 0) = LIMIT; reach = LATER(reach, VISITS_TO(2, i))
-        :: ADMITTED(3, 0) == 0 && (HOME(3) <= i) ->
-            slots[i] = WORD(3, PACK(0, LIMIT)); ADMITTED(3, 0) = LIMIT; reach = LATER(reach, VISITS_TO(3, i))
+        :: ADMITTED(2, 0) == 0 && (HOME(2, now) <= i) ->
+            slots[i] = WORD(2, PACK(0, LIMIT)); ADMITTED(2, 0) = LIMIT;
+            reach[now] = LATER(reach[now], VISITS_TO(2, i, now))
+        :: ADMITTED(3, 0) == 0 && (HOME(3, now) <= i) ->
+            slots[i] = WORD(3, PACK(0, LIMIT)); ADMITTED(3, 0) = LIMIT;
+            reach[now] = LATER(reach[now], VISITS_TO(3, i, now))
         :: tickets == 0 ->
-            tickets++; slots[i] = WORD(2, CLAIM_BIT | tickets); reach = LATER(reach, VISITS_TO(2, i))
+            tickets++; slots[i] = WORD(2, CLAIM_BIT | tickets); reach[now] = LATER(reach[now], VISITS_TO(2, i, now))
         fi;
         i++
     :: else -> break
-    od
+    od;
+    now = 0
 }
 
 /* Threads are alike, so the requests are drawn in order: it does not matter which thread brings which. */
@@ -413,8 +511,8 @@ init {
         fill();
 #ifdef OLD_REACH
         if
-        :: reach = 0
-        :: reach = 1
+        :: reach[0] = 0
+        :: reach[0] = 1
         :: skip
         fi;
 #endif

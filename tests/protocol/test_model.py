@@ -27,6 +27,7 @@ HOLD = [
     ("table", f"THREADS=2 SLOTS=2 GROUPS {ALL_VERBS}"),
     ("table", "THREADS=2 SLOTS=3 HOMES=2 GROUPS RESETS GIVEN"),
     ("table", "THREADS=3 SLOTS=1 GROUPS"),  # where another key alone can fill the table
+    ("table", "THREADS=2 SLOTS=2 LEVELS=2 BASE=1"),
     ("log", "THREADS=3 OPS=2"),
     ("log", "THREADS=2 OPS=3 REFUNDS"),
 ]
@@ -36,6 +37,9 @@ HOLD_NIGHTLY = [
     ("table", "THREADS=3 SLOTS=2 CRASH"),
     ("table", "THREADS=3 SLOTS=2 GROUPS"),
     ("table", "THREADS=3 SLOTS=2 LIMIT=2 HOMES=0"),
+    ("table", f"THREADS=2 SLOTS=2 LEVELS=2 BASE=1 {ALL_VERBS}"),
+    ("table", "THREADS=2 SLOTS=3 LEVELS=2 BASE=1 HOMES=0 RESETS GIVEN"),
+    ("table", "THREADS=2 SLOTS=3 LEVELS=2 BASE=2 HOMES=1 RESETS GIVEN"),
     ("log", "THREADS=3 OPS=2 REFUNDS"),
 ]
 # No thread waits for another: no run is infinite.
@@ -43,6 +47,7 @@ END = [
     ("table", "THREADS=2 SLOTS=2 RESETS"),
     ("table", "THREADS=2 SLOTS=2 GROUPS RESETS"),
     ("table", "THREADS=2 SLOTS=2 OLD_REACH"),
+    ("table", "THREADS=2 SLOTS=2 LEVELS=2 BASE=1"),
     ("log", "THREADS=2 OPS=2 REFUNDS"),
 ]
 END_NIGHTLY = [("table", "THREADS=3 SLOTS=1"), ("table", "THREADS=3 SLOTS=2")]
@@ -62,6 +67,9 @@ WRONG = [
     ("table", "REACH_RAISED_LATE", "THREADS=3 SLOTS=2 HOMES=0 RESETS"),
     ("table", "REACH_READ_EARLY", "THREADS=2 SLOTS=2 HOMES=0"),
     ("table", "FREED_AS_NEVER_USED", "THREADS=2 SLOTS=3 HOMES=0 RESETS"),
+    ("table", "TOP_RAISED_LATE", "THREADS=2 SLOTS=2 LEVELS=2 BASE=1"),
+    ("table", "OWN_LEVEL_FIRST", "THREADS=2 SLOTS=2 LEVELS=2 BASE=1 HOMES=0"),
+    ("table", "MOVES_UNSEEN", "THREADS=2 SLOTS=2 LEVELS=2 BASE=1"),
     ("log", "RETIRES_UNSEEN", ""),
     ("log", "NOT_RETIRED", ""),
     ("log", "REFUND_LOST", "REFUNDS"),

@@ -94,7 +94,7 @@ def tables(shared_name, tmp_path):
     return attach
 
 
-def test_the_limit_holds_while_workers_are_killed(tables, tmp_path, capsys):
+def test_the_limit_holds_while_workers_are_killed(small_levels, tables, tmp_path, capsys):
     limiters = tables()
     journal = Journal(tmp_path, len(limiters))
     draw = random.Random(1)
@@ -159,6 +159,7 @@ def test_the_limit_holds_while_workers_are_killed(tables, tmp_path, capsys):
     assert (admitted + lost >= budget).all()
     assert in_flight >= IN_FLIGHT
     assert turns > MAX_KEYS  # so every slot has changed hands
+    assert all(len(one._levels()) > 2 for one in limiters)
     for one in limiters:
         assert table_command(["check", str(one.table.path)]) == 0
         # The claims of killed workers are reclaimed: a full table of new keys finds slots.

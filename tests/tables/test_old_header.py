@@ -13,7 +13,7 @@ from ratelimit._engine.constants import HEADER_OFFSET, PAGE_BYTES
 from ratelimit.testing import ManualClock
 
 YEAR = 365 * 86_400 * SECOND
-HORIZON = HEADER_OFFSET + 32
+HORIZON, DIRECTORY, REACH = HEADER_OFFSET + 32, HEADER_OFFSET + 48, HEADER_OFFSET + 64
 NEVER = 2**62
 
 
@@ -86,9 +86,18 @@ def test_every_verb_ends_whatever_part_of_the_file_is_older(path, cut, newer):
 @pytest.mark.parametrize("reach", [0, 101, 2**64 - 1])
 def test_every_verb_ends_with_an_impossible_reach(path, reach, capsys):
     aged(path)
-    poke(path, HEADER_OFFSET + 48, reach)
+    poke(path, REACH, reach)
     assert main(["check", str(path)]) == 1
     assert "the reach of its searches is" in capsys.readouterr().out
+    assert admitted_by_every_verb(path) == 100 * 9
+
+
+@pytest.mark.parametrize("directory", [1, 255, 256, 2**64 - 1])
+def test_every_verb_ends_with_an_impossible_directory(path, directory, capsys):
+    aged(path)
+    poke(path, DIRECTORY, directory)
+    main(["check", str(path)])
+    assert ("its directory is" in capsys.readouterr().out) == (directory != 256)
     assert admitted_by_every_verb(path) == 100 * 9
 
 

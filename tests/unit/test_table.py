@@ -237,7 +237,7 @@ def test_rejects_a_name_that_no_file_can_have(path):
 
 def test_keys_that_are_fresh_at_each_visit_keep_their_slots(algorithm):
     """They do not take each other's slots while others are unused: claims per call are few in the long run."""
-    limiter = algorithm.make("1000/second", ManualClock(), max_keys=2_000)
+    limiter = algorithm.make("4/second", ManualClock(), max_keys=2_000)
     keys = np.random.default_rng(7).permutation(2_000)
     step = 3 * SECOND  # after which a key is fresh again, whatever the algorithm
     for turn in range(4):
