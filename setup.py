@@ -11,22 +11,23 @@ from setuptools import Extension, setup
 debug = bool(os.environ.get("RATELIMIT_DEBUG"))  # checks of bounds and overflow, and symbols for a debugger
 
 # Symbols would be four fifths of a wheel. The code of each request is compiled for speed: with -O2, `allow` takes a
-# fifth longer than with -O3. The limits of an `All` are as fast with -O2, in three quarters of the size. All other
-# modules are compiled for size. C needs no tables for unwinding.
-fast = {"_core", "spending", "algorithms", "batch", "decision", "chain", "fields"}
-fast |= {"_counting", "_grouped", "_scanning", "_loops"}
+# fifth longer than with -O3, and `allow_many` a third. With -O2, `hit` takes 2% longer, an `All` and a replay are as
+# fast, and the size is five sixths. All other modules are compiled for size. C needs no tables for unwinding. Wheels
+# are compressed, so Cython need not compress constants; and CPython's own code is used to call bound methods.
+fast = {"algorithms", "batch", "fields"}
+fair = {"_core", "composite", "decision", "spending", "_counting", "_grouped", "_scanning", "_loops"}
+small = ["-g0", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-plt", "-fvisibility=hidden"]
+small += ["-DCYTHON_COMPRESS_STRINGS=0", "-DCYTHON_UNPACK_METHODS=0"]
 
 
 def compile_args(name: str) -> list[str]:
-    if debug:
-        options = ["-Og", "-g"]
-    else:
-        level = "-O3" if name in fast else "-O2" if name == "composite" else "-Os"
-        options = [level, "-g0", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
+    level = "-O3" if name in fast else "-O2" if name in fair else "-Os"
+    options = ["-Og", "-g"] if debug else [level, *small]
     return options + ["-mcx16"] * get_platform().endswith("x86_64")  # of the target
 
 
-# Cython's code for typed memoryviews, once for all modules: it would be a third of a wheel. Cython writes this file.
+# The code that most modules need, once for all: Cython writes this file. None of them has typed memoryviews, whose code
+# would be large; see _engine/arrays.pxd.
 shared = "ratelimit._engine.cython_shared"
 
 
@@ -37,7 +38,7 @@ def extension(source: Path) -> Extension:
         depends=[str(header) for header in Path("ratelimit/_engine").glob("*.h")],
         include_dirs=["ratelimit"],
         extra_compile_args=compile_args(source.stem),
-        extra_link_args=["-Wl,-s"] if sys.platform == "linux" and not debug else [],
+        extra_link_args=["-Wl,-s,--build-id=none"] if sys.platform == "linux" and not debug else [],
     )
 
 
@@ -46,6 +47,7 @@ setup(
         [extension(source) for source in sorted(Path("ratelimit").rglob("*.pyx"))]
         + [extension(Path(shared.replace(".", "/") + ".c"))],
         shared_utility_qualified_name=shared,
+        shared_utility_features_disabled=["MemoryView"],
         compiler_directives={
             "language_level": 3,
             "binding": False,

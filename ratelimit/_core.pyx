@@ -4,12 +4,13 @@ import numpy as np
 
 from libc.stdint cimport uint8_t, uint64_t
 
+from ._engine.arrays cimport data_of
 from ._engine.clock cimport peek_ns
 from ._engine.constants cimport NEVER
 from ._engine.request cimport BLOCK, DONE, FULL, HIT, REFUND, RESERVE, UNBLOCK, Outcome, Request, Status
 from ._engine.table cimport count_live, forget, look, perform
 from ._engine.verdict cimport Verdict, wait_ns
-from ._limiter.arguments cimport checked_cost, data_of
+from ._limiter.arguments cimport checked_cost
 from ._limiter.attachment cimport ALLOW, DENY, RAISE, is_stale, parameters_in_force
 from ._limiter.batch cimport Batch
 from ._limiter.compiled_rule cimport CompiledRule

@@ -5,11 +5,11 @@ import sys
 
 import numpy as np
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.long cimport PyLong_CheckExact
 from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
+from .._engine.arrays cimport data_of
 from .._engine.constants cimport NEVER
 from .._engine.hashing cimport BYTES, hash_bytes, hash_ints, hash_uint, mixed
 from .keys cimport PyLong_AsLongLongAndOverflow, hash_key, hash_of_buffer
@@ -93,11 +93,7 @@ PYTHON_HASH_IS_SECRET = _python_hash_is_secret()
 
 
 cdef object hashes_of(const uint64_t* seed, bint quick, keys):
-    """Return the hashes of a batch of keys."""
-    cdef uint64_t[::1] hashes
-    cdef const uint64_t[::1] words
-    cdef const uint8_t[:, ::1] rows
-    cdef Py_ssize_t i, size, length
+    """Return the hashes of a batch of keys: uint64."""
     expected = (
         "keys: expected a one-dimensional array of integers, bytes or text (dtype i, u, S, U or StringDType), "
         "or a list or object array of str, bytes and int"
@@ -106,44 +102,58 @@ cdef object hashes_of(const uint64_t* seed, bint quick, keys):
         raise TypeError(f"{expected}, got {type(keys).__name__}")
     if isinstance(keys, np.ndarray) and keys.ndim != 1:
         raise ValueError(f"{expected}, got an array of shape {keys.shape}")
-    size = len(keys)
-    result = np.empty(size, np.uint64)
-    if size == 0:
-        return result  # an empty list becomes an array of any type
-    hashes = result
     if not isinstance(keys, np.ndarray) or keys.dtype.kind in "OUT":
-        for i, key in enumerate(tuple(keys)):  # a copy: another thread may change the list meanwhile
-            hashes[i] = hash_key(seed, quick, key)
-        return result
+        return hashes_of_objects(seed, quick, tuple(keys))  # a copy: another thread may change the list meanwhile
     if keys.dtype.kind in "iu":
-        words = np.ascontiguousarray(keys, np.int64 if keys.dtype.kind == "i" else np.uint64).view(np.uint64)
-        with nogil:
-            hash_ints(seed, &words[0], size, &hashes[0])
-        if keys.dtype.kind == "u":
-            for i in np.flatnonzero(keys >= 2**63):
-                hashes[i] = hash_uint(seed, words[i])
-    elif keys.dtype.kind == "S":
-        rows = np.ascontiguousarray(keys).view(np.uint8).reshape(size, keys.dtype.itemsize)
-        with nogil:
-            for i in range(size):
-                length = rows.shape[1]
-                while length and rows[i, length - 1] == 0:  # numpy pads with zeros
-                    length -= 1
-                if quick:
-                    hashes[i] = mixed(seed, <uint64_t>hash_of_buffer(&rows[i, 0], length), BYTES)
-                else:
-                    hashes[i] = hash_bytes(seed, &rows[i, 0], length)
-    else:
+        signed = keys.dtype.kind == "i"
+        words = np.ascontiguousarray(keys, np.int64 if signed else np.uint64).view(np.uint64)
+        return hashes_of_integers(seed, signed, words)
+    if keys.dtype.kind == "S":
+        return hashes_of_bytes(seed, quick, np.ascontiguousarray(keys))
+    if len(keys):
         raise TypeError(f"{expected}, got an array of {keys.dtype}")
+    return np.empty(0, np.uint64)  # an empty list becomes an array of any type
+
+
+cdef object hashes_of_objects(const uint64_t* seed, bint quick, tuple keys):
+    cdef Py_ssize_t i
+    result = np.empty(len(keys), np.uint64)
+    cdef uint64_t* hashes = <uint64_t*>data_of(result)
+    for i, key in enumerate(keys):
+        hashes[i] = hash_key(seed, quick, key)
     return result
 
 
-cdef char* data_of(object array) except NULL:
-    """Return the address of the array's memory, which is valid while a reference to the array exists."""
-    cdef Py_buffer memory
-    PyObject_GetBuffer(array, &memory, PyBUF_SIMPLE)
-    PyBuffer_Release(&memory)
-    return <char*>memory.buf
+cdef object hashes_of_integers(const uint64_t* seed, bint signed, words):
+    """Return the hashes of 64-bit integers, of which the unsigned ones from 2**63 need more than 64 bits."""
+    cdef Py_ssize_t i, size = len(words)
+    cdef const uint64_t* numbers = <const uint64_t*>data_of(words)
+    result = np.empty(size, np.uint64)
+    cdef uint64_t* hashes = <uint64_t*>data_of(result)
+    with nogil:
+        hash_ints(seed, numbers, size, hashes)
+    if not signed:
+        for i in np.flatnonzero(words >= 2**63):
+            hashes[i] = hash_uint(seed, numbers[i])
+    return result
+
+
+cdef object hashes_of_bytes(const uint64_t* seed, bint quick, texts):
+    cdef Py_ssize_t i, length, size = len(texts), width = texts.dtype.itemsize
+    cdef const uint8_t* text = <const uint8_t*>data_of(texts)
+    result = np.empty(size, np.uint64)
+    cdef uint64_t* hashes = <uint64_t*>data_of(result)
+    with nogil:
+        for i in range(size):
+            length = width
+            while length and text[length - 1] == 0:  # numpy pads with zeros
+                length -= 1
+            if quick:
+                hashes[i] = mixed(seed, <uint64_t>hash_of_buffer(text, length), BYTES)
+            else:
+                hashes[i] = hash_bytes(seed, text, length)
+            text += width
+    return result
 
 
 def costs_for(costs, cost, int size):

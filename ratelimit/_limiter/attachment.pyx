@@ -4,6 +4,7 @@ import numpy as np
 
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
+from .._engine.arrays cimport data_of
 from .._engine.atomics cimport count_add, count_load, count_swap, rule_publish, u128, word_cas, word_load
 from .._engine.clock cimport anchor_ns, clock_is_valid, now_ns, peek_ns, settle_anchor
 from .._engine.constants cimport HEADER_OFFSET, NEVER, PAGE_BYTES, SLIDING_LOG, SLOT_BYTES
@@ -11,7 +12,7 @@ from .._engine.layout cimport CLOCK_TOLERANCE, Header, Level, horizon_of, lay_ou
 from .._engine.request cimport BLOCK, DONE, FULL, Outcome, Request, Verb
 from .._engine.rule cimport Rule
 from .._engine.table cimport carry_over, forget_all, perform, take
-from .arguments cimport checked_moment, data_of
+from .arguments cimport checked_moment
 from .compiled_rule cimport CompiledRule
 from .decision cimport Decision, decision_of
 from .keys cimport hash_key

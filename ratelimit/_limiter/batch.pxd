@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t, uint64_t
 
+from .._engine.arrays cimport Row
 from .._engine.rule cimport Rule
 from .._engine.verdict cimport Verdict
 from .attachment cimport Attachment
@@ -7,8 +8,9 @@ from .attachment cimport Attachment
 
 cdef class Batch:
     cdef Attachment limiter
-    cdef const uint64_t[::1] hashes
-    cdef const uint64_t[:] costs, moments
+    cdef tuple arrays  # they own the memory of the next three
+    cdef const uint64_t* hashes
+    cdef Row costs, moments
     cdef Py_ssize_t size
     cdef bint now_given
 

@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport uint8_t, uint64_t
 
 from .._engine.algorithm cimport admit
+from .._engine.arrays cimport Row, data_of, row_of
 from .._engine.atomics cimport count_add, u128, word_cas
 from .._engine.constants cimport NEVER, SLIDING_LOG
 from .._engine.growth cimport may_move
@@ -26,11 +27,14 @@ cdef class Batch:
 
     def __cinit__(self, Attachment limiter, keys, costs, now):
         self.limiter = limiter
-        self.hashes = hashes_of(&limiter.attached.seed[0], limiter.quick_hash, keys)
-        self.size = len(self.hashes)
-        self.costs = checked_integers(1 if costs is None else costs, "costs", self.size, 1)
+        hashes = hashes_of(&limiter.attached.seed[0], limiter.quick_hash, keys)
+        self.size = len(hashes)
+        costs = checked_integers(1 if costs is None else costs, "costs", self.size, 1)
         self.now_given = now is not None
-        self.moments = checked_integers(limiter.read_clock() if now is None else now, "now", self.size, 0, NEVER - 2)
+        moments = checked_integers(limiter.read_clock() if now is None else now, "now", self.size, 0, NEVER - 2)
+        self.arrays = hashes, costs, moments
+        self.hashes = <const uint64_t*>data_of(hashes)
+        self.costs, self.moments = row_of(costs), row_of(moments)
 
     cdef int decide(self, uint8_t* allowed, Verdict* verdicts) except -1:
         """Decide one after another, into one of the two arrays."""
@@ -52,8 +56,8 @@ cdef class Batch:
     # Both return the number of requests that were decided: fewer than all if one found no slot and on_full is "raise".
 
     cdef Py_ssize_t hit_each(self, const Rule* rule, uint8_t* allowed, Verdict* verdicts) noexcept nogil:
-        cdef const uint64_t[::1] hashes = self.hashes
-        cdef const uint64_t[:] costs = self.costs, moments = self.moments
+        cdef const uint64_t* hashes = self.hashes
+        cdef Row costs = self.costs, moments = self.moments
         cdef const Table* table = &self.limiter.attached
         cdef WhenFull when_full = self.limiter.when_full
         cdef Request request
@@ -69,8 +73,8 @@ cdef class Batch:
                 fetch(table, hashes[i + AHEAD])
             if table.rings != NULL and i + AHEAD // 2 < size:
                 fetch_ring(table, rule, hashes[i + AHEAD // 2])
-            request.cost = costs[i]
-            request.now = moments[i]
+            request.cost = costs.first[i * costs.step]
+            request.now = moments.first[i * moments.step]
             status = perform(table, rule, &request, hashes[i], &out)
             if verdicts != NULL:
                 fill_verdict(rule, &request, &out, when_full == ALLOW, verdicts + i)
@@ -82,14 +86,15 @@ cdef class Batch:
 
     cdef Py_ssize_t allow_each(self, const Rule* shared, uint8_t* allowed) noexcept nogil:
         """`hit_each` if only the status matters, for algorithms without a ring: `take`, with another search."""
-        cdef const uint64_t[::1] hashes = self.hashes
-        cdef const uint64_t[:] costs = self.costs, moments = self.moments
+        cdef const uint64_t* hashes = self.hashes
+        cdef Row costs = self.costs, moments = self.moments
         cdef const Table* table = &self.limiter.attached
         cdef WhenFull when_full = self.limiter.when_full
         cdef Rule rule = shared[0]  # no other thread can change the copy, so it is not read again after each write
         cdef bint now_given = self.now_given, cached = is_cached(table)
         cdef u128 word = 0, after = 0
         cdef u128* slot
+        cdef uint64_t now, cost
         cdef Status status
         cdef Py_ssize_t i, size = self.size
         for i in range(min(AHEAD, size)):
@@ -98,15 +103,16 @@ cdef class Batch:
             if i + AHEAD < size:
                 fetch(table, hashes[i + AHEAD])
             slot = find_near(table, hashes[i], &word) if cached else find(table, hashes[i], &word)
-            if slot != NULL and not may_move(table, slot, hashes[i], moments[i], now_given):
-                if not admit(&rule, moments[i], costs[i], state_of(word), NULL, &after):
+            now, cost = moments.first[i * moments.step], costs.first[i * costs.step]
+            if slot != NULL and not may_move(table, slot, hashes[i], now, now_given):
+                if not admit(&rule, now, cost, state_of(word), NULL, &after):
                     allowed[i] = False
                     continue
                 if word_cas(slot, &word, slot_word(tag_of_hash(hashes[i]), after)):
                     allowed[i] = True
                     continue
                 count_add(&table.header.collisions, 1)
-            status = take(table, shared, hashes[i], moments[i], now_given, costs[i])
+            status = take(table, shared, hashes[i], now, now_given, cost)
             allowed[i] = status == DONE or (status == FULL and when_full == ALLOW)
             if status == FULL and when_full == RAISE:
                 return i

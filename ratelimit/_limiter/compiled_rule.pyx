@@ -3,9 +3,9 @@
 cimport cython
 from libc.stdint cimport uint64_t
 
+from .._engine.arrays cimport data_of
 from .._engine.atomics cimport u128
 from .._engine.rule cimport Rule
-from .arguments cimport data_of
 
 
 @cython.final

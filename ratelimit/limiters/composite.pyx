@@ -6,11 +6,12 @@ from libc.stdint cimport uint64_t
 import numpy as np
 
 from .._core cimport Limiter
+from .._engine.arrays cimport Row, data_of, row_of
 from .._engine.atomics cimport count_add
 from .._engine.constants cimport LEAKY_BUCKET, NEVER
 from .._engine.request cimport DONE, FULL, HIT, RESERVE
 from .._engine.verdict cimport Verdict, more_after, wait_ns
-from .._limiter.arguments cimport checked_cost, checked_integers, cost_rows, data_of, hashes_of, one_for_each
+from .._limiter.arguments cimport checked_cost, checked_integers, cost_rows, hashes_of, one_for_each
 from .._limiter.attachment cimport RAISE, is_stale
 from .._limiter.compiled_rule cimport CompiledRule
 from .._limiter.decision cimport Decision
@@ -280,20 +281,24 @@ cdef class All(Limited):
             hashes_of(&(<Limiter>limiter).attached.seed[0], (<Limiter>limiter).quick_hash, keys)
             for limiter in self.limiters
         ])
-        cdef const uint64_t[:, ::1] hashes = hashes_by_part
-        cdef Py_ssize_t i = 0, size = hashes.shape[1]
-        cdef const uint64_t[:, :] amounts = cost_rows(1 if costs is None else costs, size, self.size)
+        cdef const uint64_t* hashes = <const uint64_t*>data_of(hashes_by_part)
+        cdef Py_ssize_t i = 0, size = hashes_by_part.shape[1]
+        costs_by_part = cost_rows(1 if costs is None else costs, size, self.size)
+        cdef Row[MAX_PARTS] amounts
+        for k in range(self.size):
+            amounts[k] = row_of(costs_by_part[k])
         cdef bint now_given = now is not None
-        cdef const uint64_t[:] moments = checked_integers(now if now_given else 0, "now", size, 0, NEVER - 2)
+        times = checked_integers(now if now_given else 0, "now", size, 0, NEVER - 2)
+        cdef Row moments = row_of(times)
         result = np.empty(size, VERDICT)
         cdef Verdict* verdicts = <Verdict*>data_of(result)
         with nogil:
             for i in range(size):
                 for k in range(self.size):
-                    parts[k].hashed = hashes[k, i]
-                    parts[k].request.cost = amounts[k, i]
+                    parts[k].hashed = hashes[k * size + i]
+                    parts[k].request.cost = amounts[k].first[i * amounts[k].step]
                     if now_given:
-                        parts[k].request.now = moments[i]
+                        parts[k].request.now = moments.first[i * moments.step]
                         parts[k].request.now_given = True
                 refusing = spend_all(parts, self.size)
                 judge(parts, self.size, refusing, verdicts + i)

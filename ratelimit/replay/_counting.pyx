@@ -9,6 +9,7 @@ import numpy as np
 
 cimport cython
 
+from .._engine.arrays cimport SIGNED, UNSIGNED, data_of, integers_of
 from .._engine.atomics cimport prefetch
 
 cdef enum:
@@ -39,38 +40,44 @@ cdef class KeyIds:
 
     cdef readonly Py_ssize_t maximum, size
     cdef object keys_, slots_
-    cdef uint64_t[::1] keys    # by id
-    cdef int32_t[::1] slots    # ids, open addressing
+    cdef uint64_t* keys    # by id
+    cdef Py_ssize_t room  # for keys
+    cdef int32_t* slots    # ids, open addressing
     cdef uint64_t mask
 
     def __init__(self, maximum=1_000_000):
         self.maximum = maximum
         self.size = 0
-        self.keys_ = np.empty(1024, np.uint64)
-        self.keys = self.keys_
+        self.keep_keys(np.empty(1024, np.uint64))
         self.rehash(2048)
 
-    def of(self, const uint64_t[::1] keys):
+    cdef int keep_keys(self, keys) except -1:
+        self.keys_, self.room = keys, len(keys)
+        self.keys = <uint64_t*>data_of(keys)
+        return 0
+
+    def of(self, keys):
         """Return the ids of these keys as int32; a new key gets the next one."""
-        cdef Py_ssize_t i, size = keys.shape[0]
+        cdef Py_ssize_t i, size = len(keys)
+        cdef const uint64_t* key = <const uint64_t*>integers_of(keys, "keys", UNSIGNED, sizeof(uint64_t), size)
         cdef uint64_t slot
         cdef int32_t id
         result = np.empty(size, np.int32)
-        cdef int32_t[::1] ids = result
+        cdef int32_t* ids = <int32_t*>data_of(result)
         for i in range(size):
             if i + 2 * AHEAD < size:
-                prefetch(&self.slots[scatter(keys[i + 2 * AHEAD]) & self.mask])
+                prefetch(&self.slots[scatter(key[i + 2 * AHEAD]) & self.mask])
             if i + AHEAD < size:
-                id = self.slots[scatter(keys[i + AHEAD]) & self.mask]
+                id = self.slots[scatter(key[i + AHEAD]) & self.mask]
                 if id != NONE:
                     prefetch(&self.keys[id])
-            slot = scatter(keys[i]) & self.mask
+            slot = scatter(key[i]) & self.mask
             while True:
                 id = self.slots[slot]
                 if id == NONE:
-                    id = self.add(keys[i], slot)
+                    id = self.add(key[i], slot)
                     break
-                if self.keys[id] == keys[i]:
+                if self.keys[id] == key[i]:
                     break
                 slot = (slot + 1) & self.mask
             ids[i] = id
@@ -80,9 +87,8 @@ cdef class KeyIds:
         cdef int32_t id = self.size
         if id == self.maximum:
             return id
-        if id == self.keys.shape[0]:
-            self.keys_ = np.resize(self.keys_, 2 * id)
-            self.keys = self.keys_
+        if id == self.room:
+            self.keep_keys(np.resize(self.keys_, 2 * id))
         self.keys[id] = key
         self.slots[slot] = id
         self.size += 1
@@ -94,7 +100,7 @@ cdef class KeyIds:
         cdef Py_ssize_t i
         cdef uint64_t slot
         self.slots_ = np.full(size, NONE, np.int32)
-        self.slots = self.slots_
+        self.slots = <int32_t*>data_of(self.slots_)
         self.mask = size - 1
         for i in range(self.size):
             slot = scatter(self.keys[i]) & self.mask
@@ -131,12 +137,13 @@ cdef class SlidingCounts:
     cdef bint each
     cdef Py_ssize_t keys, max_times
     cdef object counts_, times_, ids_
-    cdef int32_t[::1] counts    # by id
+    cdef int32_t* counts    # by id
     cdef object peaks_
-    cdef int32_t[::1] peaks_of   # by id
-    cdef int64_t[::1] times   # the ring
-    cdef int32_t[::1] ids   # beside it, whose they are
-    cdef Py_ssize_t first, held
+    cdef int32_t* peaks_of   # by id
+    cdef Py_ssize_t counted  # how many ids have a count
+    cdef int64_t* times   # the ring
+    cdef int32_t* ids   # beside it, whose they are
+    cdef Py_ssize_t room, first, held
     cdef int64_t latest
 
     def __init__(self, period, keys, max_times=2_000_000, each=False):
@@ -146,30 +153,37 @@ cdef class SlidingCounts:
         self.each = each
         self.largest = self.at = self.left_out = self.first = self.held = self.latest = 0
         self.id = NONE
-        self.counts_ = np.zeros(1024, np.int32)
-        self.counts = self.counts_
-        self.peaks_ = np.zeros(1024, np.int32)
-        self.peaks_of = self.peaks_
-        self.times_ = np.empty(min(max_times, 1024), np.int64)
-        self.times = self.times_
-        self.ids_ = np.empty(min(max_times, 1024), np.int32)
-        self.ids = self.ids_
+        self.keep_counts(np.zeros(1024, np.int32), np.zeros(1024, np.int32))
+        self.keep_times(np.empty(min(max_times, 1024), np.int64), np.empty(min(max_times, 1024), np.int32))
 
-    def admit(self, const int32_t[::1] ids, const int64_t[::1] times, const uint8_t[::1] allowed):
+    cdef int keep_counts(self, counts, peaks) except -1:
+        self.counts_, self.peaks_, self.counted = counts, peaks, len(counts)
+        self.counts, self.peaks_of = <int32_t*>data_of(counts), <int32_t*>data_of(peaks)
+        return 0
+
+    cdef int keep_times(self, times, ids) except -1:
+        self.times_, self.ids_, self.room = times, ids, len(times)
+        self.times, self.ids = <int64_t*>data_of(times), <int32_t*>data_of(ids)
+        return 0
+
+    def admit(self, ids, times, allowed):
         """Count the admitted ones among these requests, which are not earlier than those counted before."""
-        cdef Py_ssize_t i, place, size = ids.shape[0]
+        cdef Py_ssize_t i, place, size = len(ids)
+        cdef const int32_t* whose = <const int32_t*>integers_of(ids, "ids", SIGNED, sizeof(int32_t), size)
+        cdef const int64_t* when = <const int64_t*>integers_of(times, "times", SIGNED, sizeof(int64_t), size)
+        cdef const uint8_t* admitted = <const uint8_t*>integers_of(allowed, "allowed", UNSIGNED, 1, size)
         cdef int32_t id
         if size:
             self.follow(min(<Py_ssize_t>np.max(ids), self.keys - 1))
         for i in range(size):
-            if i + AHEAD < size and ids[i + AHEAD] < self.keys:
-                prefetch(&self.counts[ids[i + AHEAD]])
-            id = ids[i]
-            if not allowed[i] or id >= self.keys:
+            if i + AHEAD < size and whose[i + AHEAD] < self.keys:
+                prefetch(&self.counts[whose[i + AHEAD]])
+            id = whose[i]
+            if not admitted[i] or id >= self.keys:
                 continue
-            self.latest = max(self.latest, times[i])
+            self.latest = max(self.latest, when[i])
             self.forget()
-            if self.held == self.times.shape[0] and not self.grow():
+            if self.held == self.room and not self.grow():
                 self.left_out += 1
                 continue
             place = self.place(self.held)
@@ -185,7 +199,7 @@ cdef class SlidingCounts:
     cdef inline Py_ssize_t place(self, Py_ssize_t after) noexcept:
         """Return the place in the ring of the request that is `after` places behind the oldest."""
         cdef Py_ssize_t place = self.first + after
-        return place if place < self.times.shape[0] else place - self.times.shape[0]
+        return place if place < self.room else place - self.room
 
     cdef inline void forget(self) noexcept:
         """Forget the requests that are a period old."""
@@ -202,23 +216,21 @@ cdef class SlidingCounts:
         if size == self.held:
             return False
         rest = np.empty(size - self.held, np.int64)
-        self.times_ = np.concatenate([self.times_[self.first:], self.times_[:self.first], rest])
-        self.times = self.times_
-        self.ids_ = np.concatenate([self.ids_[self.first:], self.ids_[:self.first], rest.astype(np.int32)])
-        self.ids = self.ids_
+        self.keep_times(
+            np.concatenate([self.times_[self.first:], self.times_[:self.first], rest]),
+            np.concatenate([self.ids_[self.first:], self.ids_[:self.first], rest.astype(np.int32)]),
+        )
         self.first = 0
         return True
 
     cdef int follow(self, Py_ssize_t id) except -1:
         """Make room for a count of each key up to this id."""
-        cdef Py_ssize_t size = self.counts.shape[0]
+        cdef Py_ssize_t size = self.counted
         if id >= size:
             more = min(max(2 * size, id + 1), max(self.keys, size)) - size
-            self.counts_ = np.concatenate([self.counts_, np.zeros(more, np.int32)])
-            self.counts = self.counts_
-            if self.each:
-                self.peaks_ = np.concatenate([self.peaks_, np.zeros(more, np.int32)])
-                self.peaks_of = self.peaks_
+            zeros = np.zeros(more, np.int32)
+            peaks = np.concatenate([self.peaks_, zeros]) if self.each else self.peaks_
+            self.keep_counts(np.concatenate([self.counts_, zeros]), peaks)
         return 0
 
     @property

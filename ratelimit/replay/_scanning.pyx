@@ -15,6 +15,7 @@ import numpy as np
 
 cimport cython
 
+from .._engine.arrays cimport SIGNED, data_of, integers_of
 from .._engine.hashing cimport hash_bytes
 
 cdef extern from "<arpa/inet.h>" nogil:
@@ -54,45 +55,54 @@ def hash_texts(list texts):
     cdef Py_ssize_t i, size = len(texts)
     cdef bytes text
     result = np.empty(size, np.uint64)
-    cdef uint64_t[::1] hashes = result
+    cdef uint64_t* hashes = <uint64_t*>data_of(result)
     for i in range(size):
         text = texts[i]
         hashes[i] = hash_bytes(SEED, <const uint8_t*>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
     return result
 
 
-def hash_spans(bytes data, const int32_t[::1] starts, const int32_t[::1] sizes):
+cdef const int32_t* spans_of(object array, str name, Py_ssize_t size) except NULL:
+    return <const int32_t*>integers_of(array, name, SIGNED, sizeof(int32_t), size)
+
+
+def hash_spans(bytes data, starts, sizes):
     """Return the hashes of these parts of the data, as hash_texts."""
-    cdef Py_ssize_t i, size = starts.shape[0]
+    cdef Py_ssize_t i, size = len(starts)
+    cdef const int32_t* start = spans_of(starts, "starts", size)
+    cdef const int32_t* length = spans_of(sizes, "sizes", size)
     cdef const uint8_t* begin = <const uint8_t*>PyBytes_AS_STRING(data)
     result = np.empty(size, np.uint64)
-    cdef uint64_t[::1] hashes = result
+    cdef uint64_t* hashes = <uint64_t*>data_of(result)
     for i in range(size):
-        hashes[i] = hash_bytes(SEED, begin + starts[i], sizes[i])
+        hashes[i] = hash_bytes(SEED, begin + start[i], length[i])
     return result
 
 
-def join_spans(bytes data, const int32_t[::1] starts, const int32_t[::1] sizes):
+def join_spans(bytes data, starts, sizes):
     """Return these parts of the data, one after the other."""
-    cdef Py_ssize_t i, size = 0
+    cdef Py_ssize_t i, size = 0, count = len(starts)
+    cdef const int32_t* start = spans_of(starts, "starts", count)
+    cdef const int32_t* length = spans_of(sizes, "sizes", count)
     cdef const char* begin = PyBytes_AS_STRING(data)
-    for i in range(starts.shape[0]):
-        size += sizes[i]
+    for i in range(count):
+        size += length[i]
     result = PyBytes_FromStringAndSize(NULL, size)
     cdef char* place = PyBytes_AS_STRING(result)
-    for i in range(starts.shape[0]):
-        memcpy(place, begin + starts[i], sizes[i])
-        place += sizes[i]
+    for i in range(count):
+        memcpy(place, begin + start[i], length[i])
+        place += length[i]
     return result
 
 
-def first_rows(const int32_t[::1] ids, Py_ssize_t known, Py_ssize_t size):
+def first_rows(ids, Py_ssize_t known, Py_ssize_t size):
     """Return the first row of each id from `known` to below `size`; these ids come in ascending order."""
-    cdef Py_ssize_t i, next = known
+    cdef Py_ssize_t i, next = known, count = len(ids)
+    cdef const int32_t* id = spans_of(ids, "ids", count)
     result = np.empty(size - known, np.int64)
-    cdef int64_t[::1] rows = result
-    for i in range(ids.shape[0]):
-        if ids[i] == next and next < size:
+    cdef int64_t* rows = <int64_t*>data_of(result)
+    for i in range(count):
+        if id[i] == next and next < size:
             rows[next - known] = i
             next += 1
     return result
@@ -110,33 +120,35 @@ cdef class AddressHashes:
     cdef object canonical
     cdef int v4, v6
     cdef object spelled_, canonical_
-    cdef uint64_t[::1] spelled  # the hash of a spelling, at the place where its low bits are
-    cdef uint64_t[::1] hashes    # beside it, the hash of the canonical address
+    cdef uint64_t* spelled  # the hash of a spelling, at the place where its low bits are
+    cdef uint64_t* hashes    # beside it, the hash of the canonical address
 
     def __init__(self, canonical, v4=32, v6=128):
         self.canonical, self.v4, self.v6 = canonical, v4, v6
         self.spelled_, self.canonical_ = np.zeros((2, CACHED), np.uint64)
-        self.spelled, self.hashes = self.spelled_, self.canonical_
+        self.spelled, self.hashes = <uint64_t*>data_of(self.spelled_), <uint64_t*>data_of(self.canonical_)
 
-    def of(self, bytes data, const int32_t[::1] starts, const int32_t[::1] sizes):
+    def of(self, bytes data, starts, sizes):
         """Return the hashes of these parts of the data, and the clients that count under another text, by hash."""
-        cdef Py_ssize_t i, place, size = starts.shape[0]
+        cdef Py_ssize_t i, place, size = len(starts)
+        cdef const int32_t* start = spans_of(starts, "starts", size)
+        cdef const int32_t* length = spans_of(sizes, "sizes", size)
         cdef const uint8_t* begin = <const uint8_t*>PyBytes_AS_STRING(data)
         cdef const uint8_t* text
         cdef uint64_t spelled
         cdef bytes address
         result = np.empty(size, np.uint64)
-        cdef uint64_t[::1] hashes = result
+        cdef uint64_t* hashes = <uint64_t*>data_of(result)
         cdef dict found = {}
         for i in range(size):
-            text = begin + starts[i]
-            spelled = hash_bytes(SEED, text, sizes[i])
-            if self.v4 == 32 and is_usual(text, sizes[i]):
+            text = begin + start[i]
+            spelled = hash_bytes(SEED, text, length[i])
+            if self.v4 == 32 and is_usual(text, length[i]):
                 hashes[i] = spelled
                 continue
             place = spelled & (CACHED - 1)
             if self.spelled[place] != spelled or not spelled:
-                address = self.spell(text, sizes[i])
+                address = self.spell(text, length[i])
                 self.spelled[place] = self.hashes[place] = spelled
                 if address is not None:
                     self.hashes[place] = hash_bytes(
@@ -243,13 +255,14 @@ cdef class CombinedLines:
         statuses_ = np.empty(lines, np.int16)
         spans_ = np.empty((6 if self.profile else 2, lines), np.int32)
         others_ = np.empty(lines, np.int64)
-        cdef int64_t[::1] times = times_, others = others_
-        cdef int16_t[::1] statuses = statuses_
-        cdef int32_t[:, ::1] spans = spans_
+        cdef int64_t* times = <int64_t*>data_of(times_)
+        cdef int64_t* others = <int64_t*>data_of(others_)
+        cdef int16_t* statuses = <int16_t*>data_of(statuses_)
+        cdef int32_t* spans = <int32_t*>data_of(spans_)
         with nogil:
             for line in range(lines):
                 end = <const uint8_t*>memchr(place, c"\n", last - place)
-                if self.read(begin, place, end, row, times, statuses, spans):
+                if self.read(begin, place, end, times + row, statuses + row, spans + row, lines):
                     row += 1
                 else:
                     others[unread] = line
@@ -258,9 +271,10 @@ cdef class CombinedLines:
         return lines, others_[:unread], times_[:row], statuses_[:row], *(column[:row] for column in spans_)
 
     cdef inline bint read(
-        self, const uint8_t* begin, const uint8_t* place, const uint8_t* end, Py_ssize_t row,
-        int64_t[::1] times, int16_t[::1] statuses, int32_t[:, ::1] spans,
+        self, const uint8_t* begin, const uint8_t* place, const uint8_t* end,
+        int64_t* time, int16_t* status, int32_t* spans, Py_ssize_t column,
     ) noexcept nogil:
+        """Read a line; its spans are `column` places apart."""
         cdef const uint8_t* from_ = place
         cdef const uint8_t* request
         cdef int size = 0
@@ -268,14 +282,14 @@ cdef class CombinedLines:
             place += 1
         if place == from_ or place == end or place[0] != c" ":
             return False
-        spans[0, row], spans[1, row] = <int32_t>(from_ - begin), <int32_t>(place - from_)
+        spans[0], spans[column] = <int32_t>(from_ - begin), <int32_t>(place - from_)
         place = word(place + 1, end)  # ident
         if place != NULL:
             place = word(place + 1, end)  # user
         if place == NULL or end - place < TIME_SIZE + 8 or place[1] != c"[":
             return False
         place += 2
-        if memcmp(place + TIME_SIZE, b'] "', 3) or not self.time(place, &times[row]):
+        if memcmp(place + TIME_SIZE, b'] "', 3) or not self.time(place, time):
             return False
         request = place + TIME_SIZE + 3
         place = request
@@ -286,8 +300,8 @@ cdef class CombinedLines:
             if place + 1 < end and place[1] == c" " and is_status(place + 2, end, &size):
                 break
             place += 1
-        statuses[row] = number(place + 2, 3) if size == 3 else UNKNOWN
-        return not self.profile or self.rest(begin, request, place, place + 2 + size, end, row, spans)
+        status[0] = number(place + 2, 3) if size == 3 else UNKNOWN
+        return not self.profile or self.rest(begin, request, place, place + 2 + size, end, spans + 2 * column, column)
 
     cdef inline bint time(self, const uint8_t* text, int64_t* time) noexcept nogil:
         cdef int hour, minute, second
@@ -330,7 +344,7 @@ cdef class CombinedLines:
 
     cdef inline bint rest(
         self, const uint8_t* begin, const uint8_t* request, const uint8_t* quote, const uint8_t* place,
-        const uint8_t* end, Py_ssize_t row, int32_t[:, ::1] spans,
+        const uint8_t* end, int32_t* spans, Py_ssize_t column,
     ) noexcept nogil:
         """Read the target and the user agent."""
         cdef const uint8_t* from_ = request
@@ -341,7 +355,7 @@ cdef class CombinedLines:
         request += 1
         while request < quote and request[0] != c" " and request[0] != c"?":
             request += 1
-        spans[2, row], spans[3, row] = <int32_t>(from_ - begin), <int32_t>(request - from_)
+        spans[0], spans[column] = <int32_t>(from_ - begin), <int32_t>(request - from_)
         if end - place < 7 or place[0] != c" ":
             return False
         place += 1
@@ -360,7 +374,7 @@ cdef class CombinedLines:
         place = quoted(place, end)  # user agent
         if place == NULL:
             return False
-        spans[4, row], spans[5, row] = <int32_t>(from_ - begin), <int32_t>(place - 1 - from_)
+        spans[2 * column], spans[3 * column] = <int32_t>(from_ - begin), <int32_t>(place - 1 - from_)
         return True
 
 

@@ -29,6 +29,24 @@ def test_ids_beyond_the_first_table():
     assert (ids.of(keys[::-1].copy()) == np.arange(100_000)[::-1]).all()
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.ones(4, np.int32), np.ones(6, np.int32), np.ones((5, 1), np.int32), np.ones(10, np.int32)[::2],
+        np.ones(5, np.int64), np.ones(5, np.uint32), np.ones(5, np.float32), np.ones(5, ">i4"), [1] * 5, b"a" * 5,
+    ],
+    ids=lambda wrong: f"{type(wrong).__name__}-{getattr(wrong, 'dtype', '')}-{np.shape(wrong)}",
+)  # fmt: skip
+def test_arrays_of_another_type_or_length_are_refused(wrong):
+    """Beside moments and decisions of five requests; nothing beyond an array is read."""
+    counts, times = SlidingCounts(10, 4), np.arange(5)
+    with pytest.raises(TypeError, match=r"expected \d+ (un)?signed integers of \d bytes, one after another, got "):
+        counts.admit(wrong, times, np.ones(5, bool))
+    with pytest.raises(TypeError, match="times: expected 5 signed integers of 8 bytes"):
+        counts.admit(np.ones(5, np.int32), times[:4], np.ones(5, bool))
+    assert counts.largest == 0
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.booleans()), max_size=200),
     st.integers(1, 20),

@@ -1,10 +1,18 @@
 import numpy as np
 import numpy.typing as npt
 
+from ..memory import Bytes
+
 GROUPS: int
 LINE_BYTES: int
 SIZE: int
 CLOCK_TOLERANCE: int
+
+def read_revision(memory: Bytes) -> int:
+    """Return how often the quota has changed, as far as this process knows."""
+
+def write_revision(memory: Bytes, revision: int) -> None:
+    """Make a revision the one in force: limiters on the memory read their quota again."""
 
 def initialize(memory: npt.NDArray[np.uint8]) -> None:
     """Write the seed of new leases."""

@@ -1,9 +1,16 @@
-"""The leases of a host as an object; `leases.pxd` describes the memory, and has the functions of every decision."""
+"""The revision of the quota of a table in an engine, and the leases of its host.
 
+`leases.pxd` describes the memory of the leases, and has the functions of every decision.
+"""
+
+from cpython.buffer cimport PyBUF_WRITABLE
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+from ..._engine.arrays cimport data_of
 from ..._engine.atomics cimport count_load, count_swap, u128, word_cas, word_load
+from ..._engine.constants cimport HEADER_OFFSET
+from ..._engine.layout cimport Header
 
 import os
 
@@ -14,6 +21,20 @@ CLOCK_TOLERANCE = 20_000  # nanoseconds, by which the clocks of two processes ne
 
 cdef enum:
     ATTEMPTS = 16  # to find a line, while other threads take them
+
+
+cdef Header* header_of(object memory) except NULL:
+    return <Header*>(data_of(memory, PyBUF_WRITABLE) + HEADER_OFFSET)
+
+
+def read_revision(memory):
+    """Return how often the quota has changed, as far as this process knows."""
+    return count_load(&header_of(memory).revision)
+
+
+def write_revision(memory, uint64_t revision):
+    """Make a revision the one in force: limiters on the memory read their quota again."""
+    header_of(memory).revision = revision
 
 
 def initialize(memory):
@@ -35,13 +56,13 @@ cdef class Leases:
     """
 
     def __cinit__(self, memory, uint64_t length, uint64_t longest):
-        cdef unsigned char[::1] data = memory
-        if data.shape[0] != SIZE or <size_t>&data[0] % 16:
-            raise ValueError(f"memory: expected {SIZE} aligned bytes, got {data.shape[0]}")
+        cdef char* data = data_of(memory, PyBUF_WRITABLE)
+        if len(memory) != SIZE or <size_t>data % 16:
+            raise ValueError(f"memory: expected {SIZE} aligned bytes, got {len(memory)}")
         self.memory = memory
-        self.lines = <Line*>&data[0] + 1
+        self.lines = <Line*>data + 1
         self.groups = GROUPS
-        memcpy(self.made_with, &data[0], sizeof(self.made_with))
+        memcpy(self.made_with, data, sizeof(self.made_with))
         self.length = length
         self.longest = (max(length, longest) >> UNIT_BITS) + 1
         self.follow(0)

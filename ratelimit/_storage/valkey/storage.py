@@ -14,8 +14,8 @@ from ..metadata import _METADATA, QUOTAS, TableMetadata, bytes_for, changed_word
 from .cluster import engine_of
 from .engine import Label
 from .lease_file import lease_file
+from .leases import read_revision, write_revision
 from .options import Options, Traffic
-from .revision import read_revision, write_revision
 
 FOLLOW_EVERY = 1.0  # seconds between two looks at the label, which go along with decisions
 _PREFIX, _LABEL = b"rl:", b":label"
