@@ -38,7 +38,7 @@ def extension(source: Path) -> Extension:
         depends=[str(header) for header in Path("ratelimit/_engine").glob("*.h")],
         include_dirs=["ratelimit"],
         extra_compile_args=compile_args(source.stem),
-        extra_link_args=["-Wl,-s,--build-id=none"] if sys.platform == "linux" and not debug else [],
+        extra_link_args=["-Wl,-s"] if sys.platform == "linux" and not debug else [],
     )
 
 
