@@ -60,7 +60,7 @@ def browser():
 def small_levels(monkeypatch):
     """Let tables that are made begin with two slots, so that a few keys make them grow; return how many."""
     slots = 2
-    monkeypatch.setattr("ratelimit._storage.metadata.base_for", lambda capacity: slots)
+    monkeypatch.setattr("ratelimit._storage.metadata.base_for", lambda capacity, min_keys=0: slots)
     return slots
 
 

@@ -8,6 +8,7 @@ from ..table import Table
 from .limited import Limited
 
 ENTRY_WORDS: int
+PYTHON_HASH_IS_SECRET: bool
 QUOTAS_OFFSET: int
 COUNTS: tuple[Literal["keep", "scale", "reset"], ...]
 

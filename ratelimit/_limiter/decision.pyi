@@ -7,7 +7,7 @@ from ..quota import Quota
 from .headers import Style
 
 VERDICT: np.dtype[np.void]
-SOURCES: Final = ("table", "engine", "remembered", "fallback")
+SOURCES: Final = ("table", "engine", "remembered", "fallback", "lease")
 
 @final
 class Decision:

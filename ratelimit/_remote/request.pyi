@@ -120,5 +120,8 @@ def refused_until(decision: Decision, wait: int) -> Decision:
 def empty_reservation(cls: Any, allowed: bool, costs: tuple[int, ...], now: int, delay: int) -> Any:
     """Return a reservation of this class without places on this host."""
 
+def leased_rule(parameters: Any, lease_us: int) -> Any:
+    """Return the compiled rule by which the engine decides beside leases of this length, in microseconds."""
+
 def current_parameters(limiter: Any) -> Any:
     """Return the RuleParameters that are in force now."""

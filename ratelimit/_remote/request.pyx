@@ -291,6 +291,7 @@ cdef CompiledRule rule_in_engine(Limiter limiter, CompiledRule compiled):
 
 @lru_cache(maxsize=1024)
 def leased_rule(parameters, lease_us):
+    """Return the compiled rule by which the engine decides beside leases of this length, in microseconds."""
     return CompiledRule(engine_parameters(parameters, lease_us))
 
 

@@ -133,9 +133,9 @@ def window_for(max_keys: int) -> int:
     return max_keys if max_keys <= SMALL_TABLE else WINDOW
 
 
-def base_for(capacity: int) -> int:
-    """Return the number of slots of the lowest level of a table."""
-    return max(SMALLEST_BASE, BASE_SLOTS // (1 + capacity))
+def base_for(capacity: int, min_keys: int = 0) -> int:
+    """Return the number of slots of the lowest level of a table: two for each of `min_keys`, so that no other opens."""
+    return max(SMALLEST_BASE, BASE_SLOTS // (1 + capacity), min(2 * min_keys, 2**32 - 1))
 
 
 def default_max_keys(capacity: int, is_mapped: bool, grows: bool) -> int:
@@ -189,7 +189,13 @@ class TableMetadata:
 
     @staticmethod
     def write(
-        memory: Bytes, made: TableFormat, max_keys: int, quota: StoredQuota, version: int = 0, born: int = 0
+        memory: Bytes,
+        made: TableFormat,
+        max_keys: int,
+        quota: StoredQuota,
+        version: int = 0,
+        born: int = 0,
+        min_keys: int = 0,
     ) -> None:
         """Write the metadata of a table that no other thread or process can see yet."""
         row: Any = memory[: _METADATA.itemsize].view(_METADATA)[0]
@@ -198,7 +204,7 @@ class TableMetadata:
             row[name] = value
         row["calendar_checksum"] = zlib.crc32(made.calendar.encode())
         row["max_keys"], row["born"] = max_keys, born
-        row["base"] = base_for(made.capacity)
+        row["base"] = base_for(made.capacity, min_keys)
         row["seed"] = np.frombuffer(os.urandom(16), "<u8")
         row["quotas"][0]["value"] = entry_values(0, quota, changed_word(0, "keep"), 0)
         row["declared"][0], row["version"] = _hash_of(quota), version
@@ -307,11 +313,17 @@ class TableMetadata:
         self._row["version"] = version
 
     def require(
-        self, wanted: TableFormat, max_keys: int | None, starts: Starts | None, any_period: bool = False
+        self,
+        wanted: TableFormat,
+        max_keys: int | None,
+        starts: Starts | None,
+        any_period: bool = False,
+        min_keys: int | None = None,
     ) -> None:
         """Check that a limiter's states fit the slots. Its quota may still differ.
 
         Args:
+            max_keys, min_keys, starts: of the limiter's table. None: what this one was made with.
             any_period: the wanted quota is one of which the period means nothing.
 
         Raises:
@@ -321,6 +333,7 @@ class TableMetadata:
         pairs: list[tuple[str, object, object]] = [
             ("algorithm", algorithm_name(here.algorithm), algorithm_name(wanted.algorithm)),
             ("max_keys", self.max_keys, self.max_keys if max_keys is None else max_keys),
+            ("min_keys", self.base, self.base if min_keys is None else base_for(here.capacity, min_keys)),
             ("clock", _clock(here), _clock(wanted)),
             ("starts", self.starts, starts or self.starts),
         ]

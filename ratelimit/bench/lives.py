@@ -59,7 +59,7 @@ def _race(scenario: Scenario, made_afresh: bool, effort: Effort) -> tuple[float,
             Contestant(ALLOW, lambda: Work(looped(limiter.allow), chunks)),
         ]
     for chunk in chunks:
-        limiter.allow_many(chunk)
+        limiter.allow_many(list(chunk))
     race = Race(contestants, effort)
     before = limiter.claim_count
     for chunk in chunks:

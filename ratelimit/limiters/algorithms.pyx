@@ -19,8 +19,8 @@ cdef class TokenBucket(Limiter):
     Args:
         quota: such as `"100/minute"`; `ratelimit.parse` reads several limits from one text.
         burst: the tokens in a full bucket; by default the quota's burst, or its limit.
-        max_keys: how many keys may be live at once. It bounds the memory, which is taken as it is used. The default
-            is 1,000,000.
+        max_keys: how many keys may be live at once. It bounds the memory, which grows with the live keys. The
+            default is 4,000,000.
         table: the Table in which the keys are kept; by default one in this process's memory.
         on_full: the result for a new key if every slot is live: `"deny"`, `"allow"` or `"raise"` (TableFull).
         clock: an object with `now_ns()`, integer nanoseconds since the epoch. The default is wall time as of import,

@@ -85,7 +85,7 @@ def test_readme_has_the_measured_numbers():
     sizes = {row[0]: row[1] for row in tables["Bytes a key"]}
     others = [size for name, size in sizes.items() if not name.startswith("`")]
     assert (
-        f"A key takes {sizes['`TokenBucket`']:.0f} bytes; in the other libraries it takes {min(others):.0f} to"
+        f"to {sizes['`TokenBucket`']:.0f} bytes for each key when it is full; other libraries take {min(others):.0f} to"
         in readme
     )
     assert f"to {max(others):.0f}. A flood" in readme

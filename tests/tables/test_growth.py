@@ -152,6 +152,27 @@ def test_the_levels_are_as_documented():
     assert set(windows) == {256}
 
 
+def test_a_table_may_begin_with_room_for_its_keys(place):
+    limiter = TokenBucket("1/day", table=place(min_keys=50_000))
+    assert limiter.table.path.stat().st_blocks * 512 >= PAGE_BYTES + 32 * 50_000
+    limiter.allow_many(np.arange(50_000))
+    assert levels(limiter) == 1
+    again = pickle.loads(pickle.dumps(limiter.table))
+    assert not TokenBucket("1/day", table=again).allow(7)
+    path = limiter.table.path
+    with pytest.raises(ValueError, match="was made with another min_keys"):
+        TokenBucket("1/day", table=Table.open(path, min_keys=60_000))
+    assert not TokenBucket("1/day", table=Table.open(path)).allow(7)
+
+
+def test_room_for_more_keys_than_a_table_may_have():
+    with pytest.raises(ValueError, match="min_keys: expected at most max_keys=1000, got 1001"):
+        Table(max_keys=1_000, min_keys=1_001)
+    with pytest.raises(ValueError, match="min_keys: expected"):
+        Table(min_keys=0)
+    assert repr(Table(min_keys=10_000)) == "Table(min_keys=10000)"
+
+
 def test_keys_that_are_fresh_at_once_do_not_make_a_table_grow():
     limiter = FixedWindow("1/second", clock=ManualClock(START))
     for turn in range(100):

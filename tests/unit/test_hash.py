@@ -213,7 +213,9 @@ def vars_of(limiter):
 )
 def test_keys_in_a_row_spread_evenly(kind, monkeypatch):
     """Chi-squared of 64,000 homes over 64 parts of a level; beyond 150 lies a chance of 5 in 10 million."""
-    monkeypatch.setattr("ratelimit._storage.metadata.base_for", lambda capacity: 1 << 20)  # all are in one level
+    monkeypatch.setattr(
+        "ratelimit._storage.metadata.base_for", lambda capacity, min_keys=0: 1 << 20
+    )  # all are in one level
     limiter = TokenBucket("1/day", max_keys=300_000)
     limiter.allow_many([kind(i) for i in range(64_000)])
     used = [where for where, _ in slots_in_use(limiter)]

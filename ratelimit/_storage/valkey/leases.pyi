@@ -1,5 +1,8 @@
+from typing import Self
+
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import disjoint_base
 
 GROUPS: int
 LINE_BYTES: int
@@ -9,6 +12,7 @@ CLOCK_TOLERANCE: int
 def initialize(memory: npt.NDArray[np.uint8]) -> None:
     """Write the seed of new leases."""
 
+@disjoint_base
 class Leases:
     """The leases of one table on this host.
 
@@ -24,7 +28,7 @@ class Leases:
 
     length: int
     revision: int
-    def __init__(self, memory: npt.NDArray[np.uint8], length: int, longest: int) -> None: ...
+    def __new__(cls, memory: npt.NDArray[np.uint8], length: int, longest: int) -> Self: ...
     def follow(self, revision: int) -> None:
         """Leave the leases of other revisions of the quota alone: they end by themselves."""
     def spend(self, hashed: int, cost: int, now: int) -> bool | None:
