@@ -173,6 +173,7 @@ class HttpTransport:
         else:
             try:
                 await request.send(start)
+                await request.send({"type": "http.response.body", "body": b"", "more_body": True})  # see Cycle
                 await self._stream(exchange, body)
             finally:
                 await body.aclose()

@@ -2,7 +2,6 @@
 
 import re
 from ipaddress import AddressValueError, IPv6Address
-from typing import NamedTuple
 
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)([^?]*)(?:\?(.*))?", re.IGNORECASE)
 _AUTHORITY = re.compile(rb"(\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9._~-]*)(?::([0-9]{0,5}))?")
@@ -16,16 +15,11 @@ class BadTarget(ValueError):
     """A target or a host that RFC 9112 does not allow."""
 
 
-class Target(NamedTuple):
-    """A request target: path and query as sent, and the authority of a target in absolute form, else None."""
-
-    path: bytes
-    query: bytes
-    authority: bytes | None
-
-
-def parse_target(target: bytes) -> Target:
+def parse_target(target: bytes) -> tuple[bytes, bytes, bytes | None]:
     """Split a request target in origin form or absolute form.
+
+    Returns: path and query as sent, and the authority of a target in absolute form, else None.
+
 
     Raises: BadTarget.
     """
@@ -33,12 +27,12 @@ def parse_target(target: bytes) -> Target:
         raise BadTarget("the target has a fragment or a byte that is not ASCII")
     if target[:1] == b"/":
         path, _, query = target.partition(b"?")
-        return Target(path, query, None)
+        return path, query, None
     found = _ABSOLUTE.fullmatch(target)
     if found is None or not found[1]:
         raise BadTarget("the target is neither a path nor an http or https URL with a host")
     host_name(found[1])
-    return Target(found[2] or b"/", found[3] or b"", found[1])
+    return found[2] or b"/", found[3] or b"", found[1]
 
 
 def host_name(authority: bytes) -> str:

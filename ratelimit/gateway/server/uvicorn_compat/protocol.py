@@ -35,10 +35,12 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     _head = 0  # bytes of a head that has not ended, or since the last of a body
     _ended: Any = object()  # the scope whose head has ended; the next one is made when its head begins
+    _began = True  # whether the head that comes began in an earlier part of what came
     _moved = False  # whether a head or a message has ended, or there was some of a body
     _deaf = False  # whether what comes is dropped
     _crowded = False  # whether there are too many connections, so that this one ends at once
     _timer: asyncio.TimerHandle | None = None
+    _idle_since = 0.0  # when the last answer ended, by the loop's time
     _problem: tuple[str, str] | None = None  # why the parser was stopped
     _running: RequestResponseCycle | None = None  # that of the application; `cycle` may be one that waits behind it
 
@@ -72,9 +74,32 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         self._timer = self.loop.call_later(self.head_timeout, self.transport.close)
         self.watch()
 
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._start_keep_alive(self.timeout_keep_alive)
+
+    def _start_keep_alive(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
     def timeout_keep_alive_handler(self) -> None:
-        super().timeout_keep_alive_handler()
-        self.watch()
+        """Close if nothing came since the last answer. One timer serves many requests: there may have been some."""
+        self.timeout_keep_alive_task = None
+        if self.transport.is_closing() or self._timer is not None or not self.cycle.response_complete:
+            return
+        rest = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if rest > 0:
+            self._start_keep_alive(rest)
+        else:
+            self.transport.close()
+            self.watch()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -85,6 +110,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._unset_keepalive_if_required()
         self.admission.leave(self._counted)
         running = self._running
         if running is not None and not running.response_complete:
@@ -97,7 +123,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         while data and not self._deaf and not self.transport.is_closing():
             part, data = data[: self.max_head - self._head], data[self.max_head - self._head :]
-            self._moved = False
+            self._began, self._moved = self.scope is not self._ended, False
             self._feed(part)
             if self._deaf:
                 return
@@ -108,7 +134,6 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
                 self._start_timer()  # in a head, or behind an answer
 
     def _feed(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
         while data:
             try:
                 self.parser.feed_data(data)
@@ -165,6 +190,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             return
         self._deaf = True
         self._stop_timer()
+        self._unset_keepalive_if_required()
         self.connections.discard(self)
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
         lines = [b"GET %b%b HTTP/1.1" % (scope["raw_path"], query)]
@@ -196,10 +222,10 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             return  # see _upgrade
         self._ended = self.scope
         self._stop_timer()
-        # A head may have begun in the midst of what came at once, so `_head` is not all of it.
-        size = len(self.url) + 4 * len(self.headers) + sum(map(len, chain.from_iterable(self.headers)))
-        if size > self.max_head:
-            self._stop("HEADERS_TOO_LARGE", f"more than {self.max_head} bytes")
+        if self._began:  # perhaps in the midst of a part, so `_head` is not all of it
+            size = len(self.url) + 4 * len(self.headers) + sum(map(len, chain.from_iterable(self.headers)))
+            if size > self.max_head:
+                self._stop("HEADERS_TOO_LARGE", f"more than {self.max_head} bytes")
         version = self.parser.get_http_version()
         if version != "1.1":
             self.scope["http_version"] = version

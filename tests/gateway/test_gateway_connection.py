@@ -1,0 +1,202 @@
+"""A connection to a client, with a clock of the test: the bytes of answers, and how long it stays open."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+from uvicorn.server import ServerState
+
+from ratelimit.gateway.server.uvicorn_compat import BoundedProtocol
+from ratelimit.gateway.server.uvicorn_compat.cycle import Cycle
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+LENGTH = (b"content-length", b"2")
+
+
+class Transport:
+    def __init__(self):
+        self.pieces, self.closed = [], False
+
+    def write(self, data):
+        self.pieces.append(bytes(data))
+
+    def close(self):
+        self.closed = True
+
+    def is_closing(self):
+        return self.closed
+
+    def get_extra_info(self, name):
+        return None
+
+    def get_write_buffer_size(self):
+        return 0
+
+    def resume_reading(self):
+        pass
+
+
+class Task:
+    def add_done_callback(self, function):
+        pass
+
+
+class Loop:
+    """Runs tasks and timers when the test lets time pass."""
+
+    def __init__(self):
+        self.now, self.timers, self.tasks = 0.0, [], []
+
+    def time(self):
+        return self.now
+
+    def call_later(self, seconds, function, *arguments):
+        timer = SimpleNamespace(at=self.now + seconds, run=lambda: function(*arguments))
+        timer.cancel = lambda: timer in self.timers and self.timers.remove(timer)
+        self.timers.append(timer)
+        return timer
+
+    def create_task(self, coroutine):
+        self.tasks.append(coroutine)
+        return Task()
+
+    def wait(self, seconds):
+        while self.tasks:
+            with pytest.raises(StopIteration):
+                self.tasks.pop(0).send(None)
+        self.now += seconds
+        for timer in [timer for timer in self.timers if timer.at <= self.now]:
+            timer.cancel()
+            timer.run()
+
+
+async def hello(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [LENGTH]})
+    await send({"type": "http.response.body", "body": b"hi"})
+
+
+@pytest.fixture
+def connection():
+    """Return a protocol, its transport and its loop; it is kept alive for 5 s, and a head may take 10 s."""
+    config = Config(hello, lifespan="off", log_config=None, timeout_keep_alive=5)
+    config.load()
+    transport, loop = Transport(), Loop()
+    protocol = BoundedProtocol(config, ServerState(), {}, _loop=loop)
+    protocol.connection_made(transport)
+    yield protocol, transport, loop
+    protocol.connection_lost(None)
+    assert loop.timers == []
+
+
+def test_an_idle_connection_is_closed_some_time_after_its_last_answer(connection):
+    protocol, transport, loop = connection
+    for _ in range(4):
+        protocol.data_received(GET)
+        loop.wait(3)
+        assert not transport.closed
+    loop.wait(3)
+    assert transport.closed
+    assert len(transport.pieces) == 4
+
+
+def test_one_timer_serves_many_requests(connection):
+    protocol, _transport, loop = connection
+    for _ in range(100):
+        protocol.data_received(GET)
+        loop.wait(0)
+    assert len(loop.timers) == 1
+
+
+def test_a_connection_within_a_head_is_not_idle(connection):
+    protocol, transport, loop = connection
+    protocol.data_received(GET)
+    loop.wait(0)
+    protocol.data_received(GET[:10])
+    loop.wait(6)
+    assert not transport.closed
+    protocol.data_received(GET[10:])
+    loop.wait(0)
+    assert len(transport.pieces) == 2
+    loop.wait(5)
+    assert transport.closed
+
+
+def sent(kind, method, messages, keep_alive=True, fields=()):
+    """Return the pieces that a cycle writes, whether it closes, and the type of an error."""
+    transport = Transport()
+
+    async def send():
+        cycle = kind(
+            scope={"method": method}, transport=transport, flow=SimpleNamespace(write_paused=False), logger=None,
+            access_logger=None, access_log=False, default_headers=list(fields), message_event=asyncio.Event(),
+            expect_100_continue=False, keep_alive=keep_alive, on_response=lambda: None,
+        )  # fmt: skip
+        for message in messages:
+            await cycle.send(message)
+        assert cycle.response_complete
+
+    try:
+        asyncio.run(send())
+    except (RuntimeError, AssertionError) as error:
+        return b"".join(transport.pieces), transport.closed, type(error)
+    return b"".join(transport.pieces), transport.closed, None
+
+
+def answer(*headers, body=b"hi", status=200):
+    return [
+        {"type": "http.response.start", "status": status, "headers": list(headers)},
+        {"type": "http.response.body", "body": body},
+    ]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("keep_alive", [True, False])
+@pytest.mark.parametrize(
+    "messages",
+    [
+        answer(LENGTH),
+        answer(LENGTH, (b"X-One", b"a\tb\xff"), (b"x-one", b"")),
+        answer((b"Content-Length", b"2")),
+        answer((b"content-length", b"0"), body=b"", status=304),
+        answer(),
+        answer(LENGTH, body=b"more"),
+        answer(LENGTH, body=b""),
+        answer(LENGTH, (b"Connection", b"close")),
+        answer(LENGTH, (b"connection", b"keep-alive")),
+        answer(LENGTH, (b"transfer-encoding", b"chunked")),
+        answer(status=204, body=b""),
+        *(answer(LENGTH, (b"x-one", b"a%cb" % byte)) for byte in (0, 10, 13, 31, 127)),
+        *(answer(LENGTH, (name, b"1")) for name in (b"a b", b"a:", b"a\r\nb", b"a\xffb", b"")),
+        answer(LENGTH) + answer(LENGTH),
+        answer(LENGTH)[1:],
+        [answer(LENGTH)[0], {**answer(LENGTH)[1], "more_body": True}, {"type": "http.response.body"}],
+        [*answer(LENGTH)[:1], {"type": "http.response.body", "body": b"", "more_body": True}, answer(LENGTH)[1]],
+    ],
+)
+def test_an_answer_has_the_bytes_that_uvicorn_sends(method, keep_alive, messages):
+    date = [(b"date", b"Sat, 31 Jan 2026 12:00:00 GMT")]
+    right = sent(RequestResponseCycle, method, messages, keep_alive, date)
+    assert sent(Cycle, method, messages, keep_alive, date) == right
+
+
+def test_a_whole_answer_is_written_as_one_piece(connection):
+    protocol, transport, loop = connection
+    protocol.data_received(GET)
+    loop.wait(0)
+    assert transport.pieces == [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi"]
+
+
+def test_a_websocket_behind_a_request_is_not_closed_as_idle(connection):
+    protocol, transport, loop = connection
+    protocol.data_received(GET)
+    loop.wait(0)
+    protocol.ws_protocol_class = lambda **options: SimpleNamespace(
+        connection_made=lambda transport: None, data_received=lambda data: None
+    )
+    transport.set_protocol = lambda protocol: None
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+    protocol.data_received(GET[:-2] + upgrade + b"AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+    assert loop.timers == []
+    assert len(transport.pieces) == 1
