@@ -11,7 +11,7 @@ from setuptools import Extension, setup
 debug = bool(os.environ.get("RATELIMIT_DEBUG"))  # checks of bounds and overflow, and symbols for a debugger
 
 # Symbols would be four fifths of a wheel. The code of each request is compiled for speed: with -O2, `allow` takes a
-# fifth longer than with -O3, and `allow_many` a third. With -O2, `hit` takes 2% longer, an `All` and a replay are as
+# fifth longer than with -O3, and `allow_many` a third. With -O2, `hit` takes 6% longer, an `All` and a replay are as
 # fast, and the size is five sixths. All other modules are compiled for size. C needs no tables for unwinding. Wheels
 # are compressed, so Cython need not compress constants; and CPython's own code is used to call bound methods.
 fast = {"algorithms", "batch", "fields"}
