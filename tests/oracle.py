@@ -3,6 +3,8 @@
 Times are nanoseconds. The library computes in closed form; here the same values are searched for: `retry_after` is the
 first moment that fits, `remaining` the largest cost that does. No arithmetic of the library is repeated: an interval
 is the exact fraction, unless a test passes another one that the library has rounded.
+
+In one file: it is the specification, and is read from beginning to end.
 """
 
 from collections import Counter

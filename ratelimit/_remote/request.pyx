@@ -2,6 +2,8 @@
 
 The engine's moments are whole microseconds and, for buckets, ticks beyond them: exact in the doubles of its scripts.
 `_storage/valkey/scripts` has the other side.
+
+In one file: a request and its answer are packed and read by the same functions, which the compiler inlines.
 """
 
 import hashlib

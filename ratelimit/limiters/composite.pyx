@@ -1,4 +1,7 @@
-"""Several limits as one: a request is spent from all of them, or from none."""
+"""Several limits as one: a request is spent from all of them, or from none.
+
+In one file: a class of Cython cannot be divided.
+"""
 
 cimport cython
 from libc.stdint cimport uint64_t

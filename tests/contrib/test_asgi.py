@@ -1,4 +1,7 @@
-"""RateLimitMiddleware under Starlette, FastAPI, Litestar and Quart, and on uvicorn with four workers."""
+"""RateLimitMiddleware under Starlette, FastAPI, Litestar and Quart, and on uvicorn with four workers.
+
+In one file: every framework gets the same requests.
+"""
 
 import asyncio
 import contextlib

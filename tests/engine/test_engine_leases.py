@@ -106,9 +106,9 @@ def test_a_decision_of_a_lease_has_all_fields(table):
     spend_until_leased(limiter, "k")
     decision = limiter.hit("k")
     assert (decision.source, decision.allowed, decision.spent, decision.limit) == ("lease", True, 1, 880)
-    assert 600 < decision.remaining < 870
+    assert 0 < decision.remaining < 880
     assert 0 < decision.more_after <= 1
-    assert 10 < decision.reset_after < 400
+    assert 0 < decision.reset_after <= 900
     assert decision.retry_after == decision.delay == 0
     assert decision.limiter is limiter
     assert decision.headers()["RateLimit"].startswith('"')

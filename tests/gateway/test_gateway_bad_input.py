@@ -1,4 +1,7 @@
-"""Malformed requests, hostile clients and backends that misbehave: each gets its documented answer."""
+"""Malformed requests, hostile clients and backends that misbehave: each gets its documented answer.
+
+In one file: the cases have their servers and clients in common.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,7 @@
-"""Configuration files: what they mean, and errors that name file, line, path and value, all at once."""
+"""Configuration files: what they mean, and errors that name file, line, path and value, all at once.
+
+In one file: the sections of a configuration refer to one another.
+"""
 
 import json
 import sys

@@ -1,4 +1,7 @@
-"""Functions as on AWS Lambda: events of both formats, contexts, answers, and the libraries that people use there."""
+"""Functions as on AWS Lambda: events of both formats, contexts, answers, and the libraries that people use there.
+
+In one file: both formats of events get the same requests.
+"""
 
 import base64
 import json

@@ -1,4 +1,7 @@
-"""Over the wire: a real uvicorn, an nginx behind it, and plain HTTP."""
+"""Over the wire: a real uvicorn, an nginx behind it, and plain HTTP.
+
+In one file: the tests have their server and nginx in common.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,7 @@
-"""Operating a gateway: health, reasons, ids of requests, the log, secrets, keys, certificates, backends."""
+"""Operating a gateway: health, reasons, ids of requests, the log, secrets, keys, certificates, backends.
+
+In one file: the tests have their server and its log in common.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,7 @@
-"""The gateway as a process: its options, its signals, clients that take nothing, and its end."""
+"""The gateway as a process: its options, its signals, clients that take nothing, and its end.
+
+In one file: the tests have the started process in common.
+"""
 
 import asyncio
 import base64

@@ -1,4 +1,7 @@
-"""Templates of SAM, CloudFormation and OpenAPI: what they become, what is wrong in them, and applications that run."""
+"""Templates of SAM, CloudFormation and OpenAPI: what they become, what is wrong in them, and applications that run.
+
+In one file: the tests have the templates in common.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""WebSocket APIs with a real client: routes, throttles, limits, `@connections`, and a backend that speaks WebSocket."""
+"""WebSocket APIs with a real client: routes, throttles, limits, `@connections`, and a backend that speaks WebSocket.
+
+In one file: the tests have their server and clients in common.
+"""
 
 import asyncio
 import base64

@@ -222,5 +222,5 @@ def test_an_engine_cannot_start_spent():
 
 
 def test_all_limits_of_a_text_start_spent(shared_name):
-    limiter = parse("10/second; fixed-window 1000/day", table=Table.shared(shared_name, starts="spent"))
+    limiter = parse("10/day; fixed-window 1000/day", table=Table.shared(shared_name, starts="spent"))
     assert [part.allow("key") for part in limiter.limiters] == [False, False]

@@ -2,6 +2,8 @@
    keys. Names and order are those of the code; each atomic step holds one access to shared memory, and what
    a thread computes for itself after it.
 
+   In one file: spin reads one.
+
    The algorithm is a fixed window of one tick with a limit of LIMIT: a state is (window, count), so that a key
    becomes fresh, gets reclaimed and comes back within a few steps. Every thread draws its key, verb and clock
    reading; readings may be late. The table starts in any state that it could have been left in.

@@ -1,4 +1,7 @@
-"""Reading logs: formats, compression, moments, order, and what cannot be read."""
+"""Reading logs: formats, compression, moments, order, and what cannot be read.
+
+In one file: the tests have the made-up logs in common.
+"""
 
 import gzip
 import io

@@ -1,4 +1,7 @@
-"""Wrong arguments: the error names the argument, its value and what is accepted, and nothing has changed."""
+"""Wrong arguments: the error names the argument, its value and what is accepted, and nothing has changed.
+
+In one file: each wrong value is tried on every verb.
+"""
 
 import asyncio
 import re

@@ -1,4 +1,7 @@
-"""Limits as text: what is read, what it means, and what is refused."""
+"""Limits as text: what is read, what it means, and what is refused.
+
+In one file: the tests follow the grammar.
+"""
 
 import pickle
 import re
