@@ -62,7 +62,7 @@ def populations(most: int) -> list[int]:
 
 def _bytes_of_population(keys: int, room: int, progress: Progress) -> float:
     progress(f"memory of {keys:,} keys")
-    size, live = call(grown_by_ours, "TokenBucket", keys, 1_000, 1, max(keys, room))
+    size, live = call(grown_by_ours, "TokenBucket", keys, 1, 1, max(keys, room))  # so that all are live for an hour
     if live != keys:
         raise RuntimeError(f"{live:,} of {keys:,} keys are live")
     return float(size)
