@@ -43,11 +43,11 @@ class LeasedVerbs(Spending, RemoteVerbs):
     # --- one request
 
     def hit(self, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
-        decision = self._decide_here(key, cost) if quota is None and now is None else None
+        decision = self._decide_plain(key, cost, quota, now)
         return super().hit(key, cost, quota=quota, now=now) if decision is None else decision
 
     def peek(self, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
-        decision = self._decide_here(key, cost, True) if quota is None and now is None else None
+        decision = self._decide_plain(key, cost, quota, now, True)
         return super().peek(key, cost, quota=quota, now=now) if decision is None else decision
 
     async def allow_async(self, key: Any, /) -> bool:
@@ -55,12 +55,16 @@ class LeasedVerbs(Spending, RemoteVerbs):
         return (await self._hit_async(request_of(self, key)) if decision is None else decision).allowed
 
     async def hit_async(self, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
-        decision = self._decide_here(key, cost) if quota is None and now is None else None
+        decision = self._decide_plain(key, cost, quota, now)
         return await super().hit_async(key, cost, quota=quota, now=now) if decision is None else decision
 
     async def peek_async(self, key: Any, cost: Any = 1, *, quota: Any = None, now: Any = None) -> Decision:
-        decision = self._decide_here(key, cost, True) if quota is None and now is None else None
+        decision = self._decide_plain(key, cost, quota, now, True)
         return await super().peek_async(key, cost, quota=quota, now=now) if decision is None else decision
+
+    def _decide_plain(self, key: Any, cost: Any, quota: Any, now: Any, looks: bool = False) -> Decision | None:
+        """`_decide_here`, for a request that may have a quota or a moment of its own: leases are of neither."""
+        return self._decide_here(key, cost, looks) if quota is None and now is None else None
 
     def _allow_by_engine(self, key: Any) -> bool:
         return self._hit(request_of(self, key)).allowed
@@ -136,11 +140,16 @@ class LeasedVerbs(Spending, RemoteVerbs):
             self.follow_quota()
         now = monotonic()
         hashed = hash_of(leases, request.key)
-        end = now + round(storage.options.timeout * 1e9)
+        end = self._deadline(now)
         if not self._is_leased or not leases.begin_asking(hashed, now, end):
             return Turn(hashed, now, 0)
         request.more = leases.wanted(hashed, request.cost, now)
         return Turn(hashed, now, end)
+
+    def _deadline(self, now: int) -> int:
+        """Return until when a process that asks from now on keeps others of the host from it."""
+        timeout: float = self.table.remote.options.timeout
+        return now + round(timeout * 1e9)
 
     def _granted(self, answer: Answer, turn: Turn) -> Decision:
         """Put what the engine has granted into the host's leases; return the decision on the request itself."""
@@ -184,7 +193,7 @@ class LeasedVerbs(Spending, RemoteVerbs):
     def _refill(self, key: Any, hashed: int) -> None:
         """Ask for more in the background, because little is left."""
         now = monotonic()
-        end = now + round(self.table.remote.options.timeout * 1e9)
+        end = self._deadline(now)
         if self._leases.begin_asking(hashed, now, end):
             keeper.send(lambda: self._ask_for_more(key, hashed, end))
 

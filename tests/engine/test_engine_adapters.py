@@ -10,6 +10,7 @@ import httpx
 import limits
 import pytest
 from fastapi import Depends, FastAPI
+from flask import Flask
 from hosts import Host
 from ports import free_port, until_open
 from servers import EXAMPLES
@@ -97,8 +98,7 @@ def wsgi_app(limit, **options):
 
 
 def flask_app(limit, **options):
-    flask = pytest.importorskip("flask")
-    app = flask.Flask("app")
+    app = Flask("app")
     app.add_url_rule("/", view_func=lambda: "served")
     FlaskLimiter(app, default=limit, **options)
     return app

@@ -345,6 +345,23 @@ Resources:
 """
 
 
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that reads a template from its text."""
+
+    def read(text):
+        file = tmp_path / "template.yaml"
+        file.write_text(text)
+        return Document.read(file, Options())
+
+    return read
+
+
+def notes_of(document):
+    """The warnings but for that of an API without a stage."""
+    return [one for one in document.warnings if "no stage" not in one]
+
+
 @pytest.mark.parametrize(
     ("position", "given", "path", "reason"),
     [
@@ -384,32 +401,27 @@ Resources:
         (4, "Unheard: 1", "Get.Properties.Unheard", "no effect"),
     ],
 )
-def test_a_property_without_effect_is_a_warning(tmp_path, position, given, path, reason):
-    file = tmp_path / "template.yaml"
-    file.write_text(REST % tuple(given if at == position else "" for at in range(5)))
-    (warning,) = [one for one in Document.read(file, Options()).warnings if "no stage" not in one]
+def test_a_property_without_effect_is_a_warning(read, position, given, path, reason):
+    (warning,) = notes_of(read(REST % tuple(given if at == position else "" for at in range(5))))
     assert path in warning
     assert reason in warning
 
 
-def test_a_vpc_link_answers_501(tmp_path):
-    file = tmp_path / "template.yaml"
+def test_a_vpc_link_answers_501(read):
     text = REST % ("", "", "", "", "")
     linked = "{Type: HTTP_PROXY, ConnectionType: VPC_LINK, IntegrationHttpMethod: GET, Uri: 'http://10.0.0.1'}"
-    file.write_text(text.replace("{Type: MOCK}", linked))
-    document = Document.read(file, Options())
+    document = read(text.replace("{Type: MOCK}", linked))
     assert routes(document)["Rest GET /"] == NONE
     assert any("a VPC link is not emulated" in warning for warning in document.warnings)
 
 
-def test_no_warning_for_properties_that_change_no_answer(tmp_path):
-    file = tmp_path / "template.yaml"
+def test_no_warning_for_properties_that_change_no_answer(read):
     quiet = (
         "Name: a, Description: b, Tags: {c: d}, TracingEnabled: true, AccessLogSetting: {Format: x}, Models: {M: {}}"
     )
     method = "OperationName: a, MethodResponses: [{StatusCode: 200}], RequestParameters: {method.request.path.id: true}"
-    file.write_text(REST % (quiet, "", "RequestModel: {Model: M}", "EndpointConfiguration: {Types: [EDGE]}", method))
-    assert [one for one in Document.read(file, Options()).warnings if "no stage" not in one] == []
+    text = REST % (quiet, "", "RequestModel: {Model: M}", "EndpointConfiguration: {Types: [EDGE]}", method)
+    assert notes_of(read(text)) == []
 
 
 @pytest.mark.parametrize(
@@ -423,18 +435,14 @@ def test_no_warning_for_properties_that_change_no_answer(tmp_path):
         ("MethodSettings: [{HttpMethod: GET, ResourcePath: /a, ThrottlingRateLimit: x}]", "rate"),
     ],
 )
-def test_a_text_in_place_of_a_number_is_an_error_with_its_line(tmp_path, given, path):
-    file = tmp_path / "template.yaml"
-    file.write_text(REST % (given, "", "Auth: {ApiKeyRequired: true}", "", ""))
+def test_a_text_in_place_of_a_number_is_an_error_with_its_line(read, given, path):
     with pytest.raises(ConfigurationError, match=rf"template.yaml:[1-9]\d*: .*{re.escape(path)}: expected "):
-        Document.read(file, Options())
+        read(REST % (given, "", "Auth: {ApiKeyRequired: true}", "", ""))
 
 
-def test_a_disabled_key_is_not_accepted(tmp_path):
+def test_a_disabled_key_is_not_accepted(read):
     text = (TEMPLATES / "cfn-rest.yaml").read_text()
-    file = tmp_path / "template.yaml"
-    file.write_text(text.replace("Name: ann, Enabled: true", "Name: ann, Enabled: false"))
-    document = Document.read(file, Options())
+    document = read(text.replace("Name: ann, Enabled: true", "Name: ann, Enabled: false"))
     assert load("cfn-rest.yaml").configuration.api_keys
     assert not document.configuration.api_keys
     assert any("disabled" in warning for warning in document.warnings)

@@ -1,4 +1,4 @@
-"""A table that starts spent: no key that it has not seen gets a quota that it may have spent before."""
+"""A table that starts spent gives no key a second quota after a restart."""
 
 from fractions import Fraction
 from itertools import pairwise

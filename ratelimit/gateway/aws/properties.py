@@ -5,6 +5,7 @@ from typing import Any
 
 from ..._configuration.problems import Path, expected
 from .openapi import operations
+from .serverless import GLOBALS, KINDS
 from .template import Template, as_mapping
 
 _POLICY = "resource policies are not evaluated: every caller is admitted"
@@ -55,6 +56,12 @@ _APART = (
     " Version"
 )
 
+# The properties whose value is an object; another value has no effect.
+_OBJECTS = (
+    "Auth Body CanarySetting DefaultRouteSettings DefinitionBody Domain GatewayResponses Integration RequestModel"
+    " RouteSettings Routes StageVariables Variables"
+)
+
 # The extensions of OpenAPI that are read, without their prefix.
 _PREFIX = "x-amazon-apigateway-"
 _EXTENSIONS = "any-method authorizer authtype binary-media-types cors gateway-responses integration integrations"
@@ -65,8 +72,9 @@ def note_unused(template: Template) -> None:
     """Note the properties of APIs, stages, methods, routes and events that have no effect."""
     for resource in template.of_type(*_READ):
         _note_api(template, resource.properties, resource.type, resource.path)
-    for name, kind in (("Api", "Api"), ("HttpApi", "HttpApi"), ("WebSocketApi", "WebSocketApi")):
-        _note_api(template, as_mapping(template.globals.get(name)), f"AWS::Serverless::{kind}", ("Globals", name))
+    for kind, api in KINDS.items():
+        name = GLOBALS[api]
+        _note_api(template, as_mapping(template.globals.get(name)), kind, ("Globals", name))
     for owner in template.of_type("AWS::Serverless::Function", "AWS::Serverless::StateMachine"):
         for name, event in owner.mapping("Events").items():
             if as_mapping(event).get("Type") in ("Api", "HttpApi"):
@@ -86,7 +94,7 @@ def note_document(template: Template, document: Mapping[str, Any], path: Path) -
 
 def _note_api(template: Template, properties: Mapping[str, Any], kind: str, path: Path) -> None:
     _note(template, properties, _READ[kind], path)
-    if kind.startswith("AWS::Serverless") and not kind.endswith("WebSocketApi"):
+    if KINDS.get(kind) in ("rest", "http"):
         _note(template, as_mapping(properties.get("Auth")), _AUTH, (*path, "Auth"))
     for name in ("Body", "DefinitionBody"):
         note_document(template, as_mapping(properties.get(name)), (*path, name))
@@ -94,13 +102,6 @@ def _note_api(template: Template, properties: Mapping[str, Any], kind: str, path
     for position, one in enumerate(settings if isinstance(settings, list) else []):
         if as_mapping(one).get("CachingEnabled") in (True, "true"):
             template.note((*path, "MethodSettings", position), "answers are not cached")
-
-
-# The properties whose value is an object; another value has no effect.
-_OBJECTS = (
-    "Auth Body CanarySetting DefaultRouteSettings DefinitionBody Domain GatewayResponses Integration RequestModel"
-    " RouteSettings Routes StageVariables Variables"
-)
 
 
 def _note(template: Template, properties: Mapping[str, Any], read: str, path: Path) -> None:
