@@ -87,58 +87,36 @@ static inline u128 word_load(u128 *word) {
 }
 #endif
 
-/* The first of eight words whose bits from `shift` up, 64 or more, are `top`; 8 if no word matches. All are compared
-   without a branch. A hint: each half is read whole, not each word, so load the word that is found again. */
-static inline int word_among(u128 *words, int shift, uint64_t top) {
-#if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
-    const __m128i *word = (const __m128i *)words, wanted = _mm_set1_epi64x((int64_t)top);
-    __m128i same[4];
-    for (int i = 0; i < 4; i++) {
-        __m128i tops = _mm_srli_epi64(_mm_unpackhi_epi64(word[2 * i], word[2 * i + 1]), shift - 64);
-        same[i] = _mm_cmpeq_epi32(tops, wanted); /* SSE2 cannot compare 64 bits at once */
-    }
-    int bits = _mm_movemask_epi8(_mm_packs_epi16(_mm_packs_epi32(same[0], same[1]), _mm_packs_epi32(same[2], same[3])));
-    bits &= bits >> 1 & 0x5555; /* both halves of a top */
-    return bits ? __builtin_ctz(bits) / 2 : 8;
-#else
-    typedef uint64_t __attribute__((may_alias)) half;
-    int first = 8;
-    for (int i = 7; i >= 0; i--)
-        first = __atomic_load_n((half *)(words + i) + 1, __ATOMIC_RELAXED) >> (shift - 64) == top ? i : first;
-    return first;
-#endif
-}
-
-/* The next two examine eight words for a search that may skip them all. 0 proves nothing. 1 is a conclusion: it was true
-   of each word at some moment since the call, as if the words had been loaded one by one. The fence keeps later reads
-   after them, as word_load does. The sign of x - 1 shows whether x, which has less than 64 bits, is 0. */
+/* The next two examine eight words for a search that may skip some or all of them. That a word is skipped is a
+   conclusion: it was true of the word at some moment since the call, as if the words had been loaded one by one. The
+   fence keeps later reads after them, as word_load does. The sign of x - 1 shows whether x, which has less than 64 bits,
+   is 0. */
 
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
 typedef uint64_t __attribute__((vector_size(16))) lanes;
 #endif
 
-/* Whether in each of eight words the bits from `shift` up, more than 64, are neither `top` nor 0. Halves of two
-   different words do no harm: only the high halves matter, and each is read whole. */
-static inline int words_pass(u128 *words, int shift, uint64_t top) {
+/* How many of eight words, from the first on, have bits from `shift` up, more than 64, that are neither `top` nor 0. All
+   are compared without a branch, which would often be mispredicted. Halves of two different words do no harm: only the
+   high halves matter, and each is read whole. */
+static inline int words_passed(u128 *words, int shift, uint64_t top) {
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
     const volatile __m128i *word = (const volatile __m128i *)words;
-    lanes met = {0, 0};
+    int met = 1 << 8;
     for (int i = 0; i < 8; i += 2) {
         lanes tops = (lanes)_mm_unpackhi_epi64(word[i], word[i + 1]) >> (shift - 64);
-        met |= (tops - 1) | ((tops ^ top) - 1);
+        met |= _mm_movemask_pd((__m128d)((tops - 1) | ((tops ^ top) - 1))) << i;
     }
-    int pass = _mm_movemask_pd((__m128d)met) == 0;
 #else
     typedef uint64_t __attribute__((may_alias)) half;
-    uint64_t met = 0;
+    int met = 1 << 8;
     for (int i = 0; i < 8; i++) {
         uint64_t its = __atomic_load_n((half *)(words + i) + 1, __ATOMIC_RELAXED) >> (shift - 64);
-        met |= (its - 1) | ((its ^ top) - 1);
+        met |= (int)(((its - 1) | ((its ^ top) - 1)) >> 63) << i;
     }
-    int pass = met >> 63 == 0;
 #endif
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
-    return pass;
+    return __builtin_ctz(met);
 }
 
 /* Whether in each of eight words the bits from `shift` up, more than 64, are neither `top` nor 0 nor 1, the bit below

@@ -8,8 +8,7 @@ cdef extern from "_engine/atomics.h" nogil:
 
     u128 word_load(u128* word)
     bint word_cas(u128* word, u128* expected, u128 desired)
-    int word_among(u128* words, int shift, uint64_t top)
-    bint words_pass(u128* words, int shift, uint64_t top)
+    int words_passed(u128* words, int shift, uint64_t top)
     bint words_above(u128* words, int shift, uint64_t top, u128 floor)
 
     uint64_t count_load(uint64_t* counter)

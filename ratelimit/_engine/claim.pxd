@@ -16,8 +16,10 @@ from .algorithm cimport is_fresh, live_above
 from .atomics cimport count_add, count_load, count_raise, u128, word_cas, word_load
 from .block cimport slot_fresh_at
 from .constants cimport NEVER
-from .growth cimport CROWDED, NEAR, may_open, note_claim, open_next, prepare_next, visits_for_new
+from .growth cimport CROWDED, NEAR, claims_begin, may_open, note_claim, open_next, prepare_next
+from .growth cimport visits_at_first, visits_at_last
 from .layout cimport (
+    STATE_AND_CLAIM,
     TICKET_BITS,
     Level,
     Table,
@@ -38,7 +40,7 @@ from .layout cimport (
     top_of,
 )
 from .rule cimport Rule
-from .search cimport GROUP, skip_live
+from .search cimport GROUP, skip_live, skip_others
 
 
 cdef struct Choice:
@@ -48,11 +50,12 @@ cdef struct Choice:
     u128 claimed_word
     uint64_t visits      # to the slot
     uint64_t number      # of the level
+    bint from_below      # whether the lowest level was tried first
 
 
 cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* word) noexcept nogil:
     """Return the only slot of a claimed key. `word` becomes the settled claim, or the key's own word."""
-    cdef uint64_t tag = tag_of_hash(hashed), number = 0, left
+    cdef uint64_t tag = tag_of_hash(hashed), number = 0, left, skipped
     cdef const Level* level
     cdef u128* rival
     cdef u128 seen
@@ -63,6 +66,11 @@ cdef inline u128* settle(const Table* table, uint64_t hashed, u128* slot, u128* 
         left = reach_of(level)
         again = False
         while left:
+            skipped = skip_others(level, rival, left, STATE_AND_CLAIM, tag)
+            rival = onward(level, rival, skipped)
+            left -= skipped
+            if left == 0:
+                break
             seen = word_load(rival)
             if rival == slot:
                 passed = True
@@ -114,9 +122,16 @@ cdef inline u128* choose(
     cdef uint64_t tag = tag_of_hash(hashed), reach = reach_of(level)
     cdef uint64_t farthest = min(max(reach, <uint64_t>NEAR), visits), visited = 0, skipped
     cdef bint blocks = count_load(&table.header.blocks) != 0  # a group does not show whether they have ended
+    cdef bint crowded = number < top_of(table)
     cdef u128* slot = home(level, hashed)
     cdef u128 seen, floor = live_above(rule, now)
     while visited < (farthest if choice.slot != NULL else visits):
+        if visited % GROUP == 0 and (visited or crowded) and choice.slot == NULL and not blocks:
+            skipped = skip_live(level, slot, visits - visited, tag, floor)
+            slot = onward(level, slot, skipped)
+            visited += skipped
+            if visited == visits:
+                break
         seen = word_load(slot)
         if tag_of(seen) == tag:
             word[0] = seen
@@ -139,31 +154,33 @@ cdef inline u128* choose(
             break
         slot = following(level, slot)
         visited += 1
-        if visited % GROUP == 0 and choice.slot == NULL and not blocks:
-            skipped = skip_live(level, slot, visits - visited, tag, floor)
-            slot = onward(level, slot, skipped)
-            visited += skipped
     return NULL
 
 
 cdef inline u128* choose_anywhere(
     const Table* table, const Rule* rule, uint64_t now, uint64_t hashed, Choice* choice, u128* word
 ) noexcept nogil:
-    """`choose` in the lowest level that has a slot; the next one is opened if they all are full."""
-    cdef uint64_t number = 0, top = top_of(table)
-    cdef u128* own
+    """`choose` in the first level that has a slot; if no level has one, the next is opened.
+
+    If that is impossible, each level is searched again, and farther.
+    """
+    cdef uint64_t top = top_of(table), number = claims_begin(table, top, hashed, now)
+    cdef u128* own = NULL
     choice.slot = choice.claimed = NULL
-    while number <= top:
-        own = choose(table, rule, number, visits_for_new(table, number, top), now, hashed, choice, word)
+    choice.from_below = number == 0
+    while number <= top and table.height > 1:
+        own = choose(table, rule, number, visits_at_first(table, number, top), now, hashed, choice, word)
         if own != NULL or choice.slot != NULL:
-            break
+            if own == NULL and number == top and choice.visits > CROWDED:
+                prepare_next(table, top)
+            return own
         number += 1
         if number > top and open_next(table, top):
             top += 1
-    if own == NULL and choice.slot == NULL and top + 1 < table.height:  # no memory is left for another level
-        own = choose(table, rule, top, level_of(table, top).window, now, hashed, choice, word)
-    elif choice.slot != NULL and number == top and choice.visits > CROWDED:
-        prepare_next(table, top)
+    number = 0
+    while number <= top and own == NULL and choice.slot == NULL:
+        own = choose(table, rule, number, visits_at_last(table, number, top), now, hashed, choice, word)
+        number += 1
     return own
 
 
@@ -195,7 +212,7 @@ cdef inline u128* claim(
         if word_cas(choice.slot, &choice.word, mine):
             evicted_claim[0] = evicted_claim[0] or is_claim(choice.word)
             word[0] = mine
-            note_claim(table, choice.number)
+            note_claim(table, choice.number, choice.from_below)
             return settle(table, hashed, choice.slot, word)
         count_add(&table.header.collisions, 1)
 
@@ -210,7 +227,7 @@ cdef inline uint64_t first_free_at(const Table* table, const Rule* rule, uint64_
         return now
     while number <= top and first > now:
         level = level_of(table, number)
-        visits = level.window if number == top else visits_for_new(table, number, top)
+        visits = visits_at_last(table, number, top)
         slot = home(level, hashed)
         visited = 0
         while visited < visits and first > now:

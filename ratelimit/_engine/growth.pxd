@@ -1,11 +1,15 @@
 """How a table grows: which levels are open, where new keys go, and how the next level gets its memory.
 
-New keys go to the lowest level that has a slot near to their home, so that after a flood of keys the small levels hold
-the few that are left. If every level is full there, the next is opened: its memory is reserved first, in steps of a
-megabyte, and then the header's directory shows it. A level is never closed. So the open levels are to a search as its
-reach: they may grow at any time, and a thread that is stopped or killed here has changed nothing that others wait for.
+A new key takes a slot close to its home in the level where searches begin, or in a higher one. If the highest is
+crowded there, too, the next one is opened: its memory is reserved first, in steps of a megabyte, and then the header's
+directory shows it. So no level is filled to its end, and a search for a key that is not there soon meets an unused slot.
+Only where a table cannot grow, a new key searches all levels, and farther.
 
-Where a search begins is a hint in the same word. It follows the level where most new keys are put.
+One new key in 64 begins at the lowest level, so that after a flood of keys the small levels hold the few that are
+left. Where a search begins is a hint in the same word. It follows the level where most new keys find a slot.
+
+A level is never closed. So the open levels are to a search as its reach: they may grow at any time, and a thread that is
+stopped or killed here has changed nothing that others wait for.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -19,21 +23,28 @@ cdef extern from "_engine/pages.h" nogil:
     bint pages_reserve(void* start, size_t size)
 
 cdef enum:
-    NEAR = 16          # so many slots of a level that is not the highest are tried for a new key
-    FAR = 64           # and so many of the highest, before the next one is opened
-    CROWDED = 32       # from here on memory for the next one is reserved
+    CLOSE = 4          # so many slots of a level that is not the highest are tried for a new key
+    FAR = 32           # and so many of the highest, before the next one is opened
+    NEAR = 16          # so many of a level that is not the highest, if no further one can be opened
+    CROWDED = 24       # from here on memory for the next one is reserved
     STEP = 1 << 20     # bytes that are reserved at once
     RETRY_EVERY = 64   # attempts without memory, which is asked for again by one of them
     DRIFT = 64         # claims in higher or lower levels, less those at the level where a search begins, that move it
-    MOVE_EVERY = 64    # decisions of which one moves its key to a lower level, if it can
+    DOWN_EVERY = 64    # new keys of which one begins at the lowest level, and counts for all of them if it ends below
 
 
-cdef inline uint64_t visits_for_new(const Table* table, uint64_t number, uint64_t top) noexcept nogil:
+cdef inline uint64_t visits_at_first(const Table* table, uint64_t number, uint64_t top) noexcept nogil:
     """Return how many slots of a level are tried for a new key, while `top` is the highest; in a small table, all."""
     cdef uint64_t window = level_of(table, number).window
-    if number < top and table.window < table.size:
-        return min(window, <uint64_t>NEAR)
-    return min(window, <uint64_t>FAR) if number == top and top + 1 < table.height else window
+    if number == top:
+        return min(window, <uint64_t>FAR)
+    return min(window, <uint64_t>CLOSE) if table.window < table.size else window
+
+
+cdef inline uint64_t visits_at_last(const Table* table, uint64_t number, uint64_t top) noexcept nogil:
+    """`visits_at_first`, for a table that cannot grow."""
+    cdef uint64_t window = level_of(table, number).window
+    return min(window, <uint64_t>NEAR) if number < top and table.window < table.size else window
 
 
 cdef inline bint reserve_step(const Table* table, uint64_t end) noexcept nogil:
@@ -85,11 +96,27 @@ cdef inline bint open_next(const Table* table, uint64_t top) noexcept nogil:
             return True
 
 
-cdef inline void note_claim(const Table* table, uint64_t number) noexcept nogil:
-    """Let searches begin where most new keys are put."""
+cdef inline uint64_t turn_of(uint64_t hashed, uint64_t now) noexcept nogil:
+    """Return a number that differs between keys and between moments."""
+    return (hashed >> 20) ^ (now >> 12)
+
+
+cdef inline uint64_t claims_begin(const Table* table, uint64_t top, uint64_t hashed, uint64_t now) noexcept nogil:
+    """Return the number of the level where a new key is put if it has room."""
+    if turn_of(hashed, now) % DOWN_EVERY == 0:
+        return 0
+    return min(first_of(table, count_load(&table.header.directory)), top)
+
+
+cdef inline void note_claim(const Table* table, uint64_t number, bint from_below) noexcept nogil:
+    """Let searches begin where most new keys find a slot."""
     cdef uint64_t directory = count_load(&table.header.directory), first = first_of(table, directory)
     cdef int64_t drift = <int64_t>count_load(&table.header.drift)
-    cdef int64_t step = 1 if number > first else -1 if number < first else -1 if drift > 0 else 1 if drift < 0 else 0
+    cdef int64_t step
+    if number == first:
+        step = -1 if drift > 0 else 1 if drift < 0 else 0
+    else:
+        step = 1 if number > first else -DOWN_EVERY if from_below else -1
     if step == 0:
         return
     count_add(&table.header.drift, <uint64_t>step)
@@ -103,9 +130,9 @@ cdef inline void note_claim(const Table* table, uint64_t number) noexcept nogil:
 cdef inline bint may_move(
     const Table* table, u128* slot, uint64_t hashed, uint64_t now, bint now_given
 ) noexcept nogil:
-    """Return whether this decision is one of the few that move a key down if it is fresh.
+    """Return whether this decision is one of the few that move a key down if it is fresh: it is then put there as new.
 
     None does that for a moment that was given as `now`: another request may come with an earlier one, and would then be
     decided by the horizon.
     """
-    return slot >= table.levels[1].slots and not now_given and ((hashed >> 20) ^ (now >> 12)) % MOVE_EVERY == 0
+    return slot >= table.levels[1].slots and not now_given and turn_of(hashed, now) % DOWN_EVERY == 0

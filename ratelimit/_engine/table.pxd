@@ -37,18 +37,30 @@ cdef inline Status perform(
     return out.status
 
 
+cdef inline Status spend(
+    const Table* table, const Rule* rule, uint64_t hashed, uint64_t now, bint now_given, uint64_t cost
+) noexcept nogil:
+    """`perform` for a hit of which only the status matters."""
+    cdef Request request
+    cdef Outcome out
+    request.verb = HIT
+    request.now = now
+    request.now_given = now_given
+    request.cost = cost
+    if rule.algorithm != SLIDING_LOG:
+        return commit(table, rule, &request, hashed, &out)
+    return log_spend(table, rule, &request, hashed, &out)
+
+
 cdef inline Status take(
     const Table* table, const Rule* rule, uint64_t hashed, uint64_t now, bint now_given, uint64_t cost
 ) noexcept nogil:
-    """`perform` for a hit of which only the status matters.
+    """`spend`, with a first round that is short enough to be compiled into the caller.
 
-    The first round is short enough to be compiled into the caller: nearly always the key has its slot, and no other
-    thread is changing it.
+    Nearly always the key has its slot, and no other thread is changing it.
     """
     cdef u128 word = 0, after = 0
     cdef u128* slot
-    cdef Request request
-    cdef Outcome out
     if rule.algorithm != SLIDING_LOG:
         slot = find(table, hashed, &word)
         if slot != NULL and not may_move(table, slot, hashed, now, now_given):
@@ -57,13 +69,7 @@ cdef inline Status take(
             if word_cas(slot, &word, slot_word(tag_of_hash(hashed), after)):
                 return DONE
             count_add(&table.header.collisions, 1)
-    request.verb = HIT
-    request.now = now
-    request.now_given = now_given
-    request.cost = cost
-    if rule.algorithm != SLIDING_LOG:
-        return commit(table, rule, &request, hashed, &out)
-    return log_spend(table, rule, &request, hashed, &out)
+    return spend(table, rule, hashed, now, now_given, cost)
 
 
 cdef inline void look(

@@ -130,7 +130,7 @@ def test_promises_hold_in_code_for_aarch64(source, options):
 NO_GROUPS = "-include", "one_by_one.h"
 ONE_BY_ONE = """
 #include "_engine/atomics.h"
-#define words_pass(words, shift, top) 0
+#define words_passed(words, shift, top) 0
 #define words_above(words, shift, top, floor) 0
 """
 
@@ -170,18 +170,18 @@ WRONG_SEARCHES = {
     ),
     "what is left at the end is skipped": (
         "_engine/search.pxd",
-        "        skipped = skip_others(level, slot, left, tag)",
-        "        left -= left % GROUP\n        skipped = skip_others(level, slot, left, tag)",
+        "        skipped = skip_others(level, slot, left, STATE_AND_CLAIM - 1, tag << 1)",
+        "        left -= left % GROUP\n        skipped = skip_others(level, slot, left, STATE_AND_CLAIM - 1, tag << 1)",
     ),
     "a last group goes on beyond the table": (
         "_engine/search.pxd",
-        "    return min(left, <uint64_t>(level.slots + level.size - slot)) // GROUP * GROUP",
-        "    return (min(left, <uint64_t>(level.slots + level.size - slot)) + GROUP - 1) // GROUP * GROUP",
+        "end = min(left, slots_ahead(level, slot)) // GROUP * GROUP",
+        "end = (min(left, slots_ahead(level, slot)) + GROUP - 1) // GROUP * GROUP",
     ),
     "the table's end is not seen": (
         "_engine/search.pxd",
-        "    return min(left, <uint64_t>(level.slots + level.size - slot)) // GROUP * GROUP",
-        "    return left // GROUP * GROUP",
+        "ahead - skipped >= GROUP:",
+        "True:",
     ),
     "it wraps a slot too far": (
         "_engine/layout.pxd",

@@ -13,8 +13,9 @@
    cycles (-DNP) shows that no process blocks another: nothing here repeats, so in an infinite run no thread finishes.
    With -DCRASH the process also really ends, at any step, and the remaining threads must find the counts exact.
 
-   With -DGROUPS find and claim first look at all slots as at a group: one after another, but in another order than the
-   search's, as the words of a group are of different moments. Unless all can be passed, they are gone through again.
+   With -DGROUPS find, claim and settle first look at all slots as at a group: one after another, but in another order
+   than the search's, as the words of a group are of different moments. find and settle pass the slots before the first
+   one that has to be looked at again; claim passes all or none.
 
    With -DOLD_REACH the header may be older than the slots, as after a power cut. Keys may then be missed, but every
    request ends.
@@ -140,21 +141,28 @@ within: /* find, in one level */
 #ifdef GROUPS
     atomic { /* others */
         if
-        :: left < SLOTS -> goto find
-        :: else -> i = SLOTS
+        :: left < SIZE(level) -> goto find
+        :: else -> i = SIZE(level); far = i
         fi
     }
     do
-    :: atomic { i--; word = slots[(HOME(tag, level) + i) % SLOTS];
+    :: atomic { i--; word = slots[START(level) + (HOME(tag, level) - START(level) + i) % SIZE(level)];
         if
-        :: HOLDS(word, tag) || word == 0 -> i = 0; break
+        :: HOLDS(word, tag) || word == 0 -> far = i
         :: else
         fi;
         if
-        :: i == 0 -> goto missed
+        :: i == 0 -> break
         :: else
         fi }
     od;
+    atomic { word = 0;
+        slot = START(level) + (HOME(tag, level) - START(level) + far) % SIZE(level); left = left - far; far = 0;
+        if
+        :: left == 0 -> goto elsewhere
+        :: else
+        fi
+    }
 find:
 #endif
     do
@@ -177,7 +185,6 @@ elsewhere:
     :: atomic { others == 0 -> skip }
     fi;
 #endif
-missed:
     atomic {
         since = horizon;
         if
@@ -244,9 +251,9 @@ claim:
 #endif
     atomic { chosen = NONE; abandoned = NONE; slot = HOME(tag, level); left = WINDOW; far = WINDOW - reach[level] }
 #ifdef GROUPS
-    atomic { i = SLOTS }
+    atomic { i = SIZE(level) }
     do
-    :: atomic { i--; seen = slots[(HOME(tag, level) + i) % SLOTS]; /* live */
+    :: atomic { i--; seen = slots[START(level) + (HOME(tag, level) - START(level) + i) % SIZE(level)]; /* live */
         if
         :: TAG(seen) == tag || !IS_KEY(seen) || FRESH(now, STATE(seen)) -> i = 0; break
         :: else
@@ -355,6 +362,38 @@ rivals: /* settle, in one level */
         :: left == 0 -> goto next
         :: else
         fi }
+#ifdef GROUPS
+#ifdef WRONG_PASSES_CLAIMS
+#define RIVALS(word, tag) HOLDS(word, tag)
+#else
+#define RIVALS(word, tag) (TAG(word) == (tag))
+#endif
+    atomic { /* others */
+        if
+        :: left < SIZE(level) -> goto each
+        :: else -> i = SIZE(level); far = i
+        fi
+    }
+    do
+    :: atomic { i--; seen = slots[START(level) + (HOME(tag, level) - START(level) + i) % SIZE(level)];
+        if
+        :: RIVALS(seen, tag) || seen == 0 -> far = i
+        :: else
+        fi;
+        if
+        :: i == 0 -> break
+        :: else
+        fi }
+    od;
+    atomic { seen = 0;
+        rival = START(level) + (HOME(tag, level) - START(level) + far) % SIZE(level); left = left - far; far = 0;
+        if
+        :: left == 0 -> goto next
+        :: else
+        fi
+    }
+each:
+#endif
     do
     :: atomic { seen = slots[rival];
         if

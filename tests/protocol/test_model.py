@@ -28,6 +28,7 @@ HOLD = [
     ("table", "THREADS=2 SLOTS=3 HOMES=2 GROUPS RESETS GIVEN"),
     ("table", "THREADS=3 SLOTS=1 GROUPS"),  # where another key alone can fill the table
     ("table", "THREADS=2 SLOTS=2 LEVELS=2 BASE=1"),
+    ("table", "THREADS=2 SLOTS=2 LEVELS=2 BASE=1 GROUPS"),
     ("log", "THREADS=3 OPS=2"),
     ("log", "THREADS=2 OPS=3 REFUNDS"),
 ]
@@ -40,6 +41,7 @@ HOLD_NIGHTLY = [
     ("table", f"THREADS=2 SLOTS=2 LEVELS=2 BASE=1 {ALL_VERBS}"),
     ("table", "THREADS=2 SLOTS=3 LEVELS=2 BASE=1 HOMES=0 RESETS GIVEN"),
     ("table", "THREADS=2 SLOTS=3 LEVELS=2 BASE=2 HOMES=1 RESETS GIVEN"),
+    ("table", "THREADS=2 SLOTS=3 LEVELS=2 BASE=2 HOMES=1 GROUPS RESETS GIVEN"),
     ("log", "THREADS=3 OPS=2 REFUNDS"),
 ]
 # No thread waits for another: no run is infinite.
@@ -69,6 +71,7 @@ WRONG = [
     ("table", "FREED_AS_NEVER_USED", "THREADS=2 SLOTS=3 HOMES=0 RESETS"),
     ("table", "TOP_RAISED_LATE", "THREADS=2 SLOTS=2 LEVELS=2 BASE=1"),
     ("table", "OWN_LEVEL_FIRST", "THREADS=2 SLOTS=2 LEVELS=2 BASE=1 HOMES=0"),
+    ("table", "PASSES_CLAIMS", "THREADS=2 SLOTS=2 HOMES=0 GROUPS"),
     ("table", "MOVES_UNSEEN", "THREADS=2 SLOTS=2 LEVELS=2 BASE=1"),
     ("log", "RETIRES_UNSEEN", ""),
     ("log", "NOT_RETIRED", ""),
