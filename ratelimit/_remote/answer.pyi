@@ -1,7 +1,7 @@
 from typing import Any, final
 
 from .._limiter.decision import Decision
-from .request import Asked, Booking
+from .request import Asked, _Booking
 
 @final
 class Answer:
@@ -27,7 +27,7 @@ class Answer:
     def revision(self) -> int:
         """The revision of the quota that decided."""
     @property
-    def booking(self) -> Booking:
+    def booking(self) -> _Booking:
         """The moment of the turn and the states before and after, as the engine has them, to cancel it."""
     def older_by(self, request: Asked, seconds: float) -> Answer | None:
         """Return the answer to a request if this refusal still refuses it after so many seconds, otherwise None."""

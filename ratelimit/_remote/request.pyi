@@ -1,6 +1,6 @@
 from typing import Any, final
 
-Booking = tuple[tuple[float, float], tuple[float, float, float], tuple[float, float, float]]
+_Booking = tuple[tuple[float, float], tuple[float, float, float], tuple[float, float, float]]
 
 def engine_key(prefix: bytes, key: str | bytes | int) -> bytes:
     """Return the name of a key. All limits of a key are in one slot of a cluster, because the key is in braces."""
@@ -44,7 +44,7 @@ def request_of(
 def hits_of(limiter: Any, keys: list[Any], costs: list[Any], brief: bool) -> list[Asked]:
     """Put a batch of hits together, under the quota that is in force now."""
 
-def correction_of(limiter: Any, name: bytes, cost: int, booked: Booking | None, whole: bool, last_only: bool) -> Asked:
+def correction_of(limiter: Any, name: bytes, cost: int, booked: _Booking | None, whole: bool, last_only: bool) -> Asked:
     """Put together what takes `cost` of a booking back or, without a booking, what charges it."""
 
 def return_of(limiter: Any, name: bytes, cost: int, revision: int, granted_us: int, held_us: int) -> Asked | None:

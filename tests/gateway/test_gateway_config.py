@@ -483,7 +483,11 @@ apis:
         ("access_log:\n  file: '-'\n  format: $context.requestID", 4, "$context has no 'requestID', but requestId, "),
         ("access_log:\n  file: '-'\n  format: $context.status-ok", 4, "$context has no 'status-ok'"),
         ("responses:\n  THROTTLED: {body: $request.cookie.x}", 3, "$request has no 'cookie.x', but header.NAME, "),
-        ("responses:\n  THROTTLED: {headers: {x: '${stage.x}'}}", 3, "variable: expected one of context, request or stageV"),
+        (
+            "responses:\n  THROTTLED: {headers: {x: '${stage.x}'}}",
+            3,
+            "variable: expected one of context, request or stageV",
+        ),
         ("responses:\n  THROTTLED: {body: $context.authorizer.x}\nmax_head: 0", 4, "max_head"),
         ("responses:\n  THROTTLED: {body: '${context.error.messageString}'}\nmax_head: 0", 4, "max_head"),
         ("apis: {a: {stages: {x: {}}}, b: {stages: {x: {}}}}", 2, "missing required domains, for several APIs"),
