@@ -107,7 +107,7 @@ def set_slider(browser, name, value):
 
 
 def paste(browser, text):
-    """Paste a log; return what the page says of it."""
+    """Paste a log; return what the page reports."""
     script = (
         "const log = document.getElementById('log'); log.value = arguments[0]; log.dispatchEvent(new Event('input'))"
     )
