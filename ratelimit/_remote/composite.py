@@ -13,8 +13,9 @@ import numpy as np
 from .._limiter import taking
 from .._limiter.decision import Decision
 from ..limiters.composite import All, costs_for
+from .answer import Answer
 from .asking import FAILURES, Requests, ask, ask_async, ask_each, ask_each_async, judged
-from .request import Answer, correction_of, request_of
+from .request import correction_of, request_of
 from .reservation import RemoteReservation, booked, not_booked
 from .verbs import RESERVE, check_turn, keys_and_costs, rows_of, sleep_through, sleep_until_turn
 
