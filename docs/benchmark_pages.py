@@ -116,8 +116,8 @@ named in brackets. `SlidingLog`, which keeps every request, has targets of its o
 all numbers.
 
 With very many live keys, the levels of a grown table bound the time: new keys fill the lower ones to the last slot, so
-a search that does not find its key there visits their whole reach. The batch prefetches in one level only, and a new key
-searches each level three times.
+a search that does not find its key there visits their whole reach. The batch prefetches in one level only, and a new
+key searches each level three times.
 """
 
 
