@@ -19,6 +19,7 @@ fast = {"algorithms", "batch", "fields"}
 fair = {"_core", "arguments", "attachment", "composite", "decision", "spending", "_counting", "_grouped", "_scanning"}
 fair |= {"_loops"}
 small = ["-g0", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-plt", "-fvisibility=hidden"]
+small += ["-fomit-frame-pointer"]  # the default of gcc, but not of zig
 small += ["-DCYTHON_COMPRESS_STRINGS=0", "-DCYTHON_UNPACK_METHODS=0"]
 
 
@@ -40,7 +41,7 @@ def extension(source: Path) -> Extension:
         depends=[str(header) for header in Path("ratelimit/_engine").glob("*.h")],
         include_dirs=["ratelimit"],
         extra_compile_args=compile_args(source.stem),
-        extra_link_args=["-Wl,-s"] if sys.platform == "linux" and not debug else [],
+        extra_link_args=["-Wl,-s,--hash-style=gnu"] if sys.platform == "linux" and not debug else [],
     )
 
 
@@ -61,6 +62,7 @@ setup(
             "freethreading_compatible": True,
             "embedsignature": True,
             "embedsignature.format": "clinic",
+            "auto_pickle": False,  # what can be pickled defines __reduce__
         },
     ),
     options={"build_ext": {"parallel": os.cpu_count()}},

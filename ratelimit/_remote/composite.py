@@ -315,6 +315,10 @@ class RemoteBound:
         """Spend from all limiters if all admit it, as All.hit does."""
         return self.limits._hit(self._plan(cost, costs, now))
 
+    def hit_for(self, keys: Any) -> Decision:
+        """Spend 1 as `hit` does, with other keys for the same limiters and quotas."""
+        return self.limits.bind(keys, quotas=self._quotas).hit()  # type: ignore[no-any-return]
+
     async def hit_async(self, cost: Any = 1, *, costs: Any = None, now: Any = None) -> Decision:
         """Do what `hit` does, without blocking the event loop."""
         return await self.limits._hit_async(self._plan(cost, costs, now))

@@ -187,6 +187,13 @@ def test_domains_of_several_apis():
     assert domains["quick.localhost"] == {"/": "Quick"}
 
 
+def test_other_paths_lead_to_an_api_that_answers_requests(read):
+    chat = """
+  Chat: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: WEBSOCKET}}
+  Connect: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Chat, RouteKey: $connect}}"""
+    assert read(SAM.replace("Resources:", f"Resources:{chat}")).configuration.domains["*"]["/"] == "Shop"
+
+
 @pytest.mark.parametrize("file", sorted(one.name for one in TEMPLATES.iterdir() if "part" not in one.name))
 def test_convert_prints_a_file_of_our_own(file, tmp_path, capsys):
     """It has the same meaning, and each warning has a line of the template."""
