@@ -114,6 +114,9 @@ TARGETS = """# Targets
 Met: {met} of {all}. Missed: {missed}. For a target of several algorithms or libraries, the worst of them counts and is
 named in brackets. `SlidingLog`, which keeps every request, has targets of its own. [](benchmarks.md) has the method and
 all numbers.
+
+With very many live keys, the levels of a grown table bound the time: a key may be in any of them, and each costs a
+cache miss. A new key searches each level three times.
 """
 
 

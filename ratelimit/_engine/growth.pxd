@@ -2,14 +2,14 @@
 
 A new key takes a slot close to its home in the level where searches begin, or in a higher one. If the highest is
 crowded there, too, the next one is opened: its memory is reserved first, in steps of a megabyte, and then the header's
-directory shows it. So no level is filled to its end, and a search for a key that is not there soon meets an unused slot.
-Only where a table cannot grow, a new key searches all levels, and farther.
+directory shows it. So no level is filled to its end, and a search for a key that is not there soon meets an unused
+slot. Only where a table cannot grow, a new key searches all levels, and farther.
 
 One new key in 64 begins at the lowest level, so that after a flood of keys the small levels hold the few that are
 left. Where a search begins is a hint in the same word. It follows the level where most new keys find a slot.
 
-A level is never closed. So the open levels are to a search as its reach: they may grow at any time, and a thread that is
-stopped or killed here has changed nothing that others wait for.
+A level is never closed. So the open levels are to a search as its reach: they may grow at any time, and a thread that
+is stopped or killed here has changed nothing that others wait for.
 """
 
 from libc.stdint cimport int64_t, uint64_t
@@ -21,12 +21,13 @@ from .layout cimport Table, first_of, level_of, slots_up_to
 
 cdef extern from "_engine/pages.h" nogil:
     bint pages_reserve(void* start, size_t size)
+    void pages_release(void* start, size_t size)
 
 cdef enum:
     CLOSE = 4          # so many slots of a level that is not the highest are tried for a new key
-    FAR = 32           # and so many of the highest, before the next one is opened
+    FAR = 64           # and so many of the highest, before the next one is opened
     NEAR = 16          # so many of a level that is not the highest, if no further one can be opened
-    CROWDED = 24       # from here on memory for the next one is reserved
+    CROWDED = 32       # from here on memory for the next one is reserved
     STEP = 1 << 20     # bytes that are reserved at once
     RETRY_EVERY = 64   # attempts without memory, which is asked for again by one of them
     DRIFT = 64         # claims in higher or lower levels, less those at the level where a search begins, that move it

@@ -5,12 +5,12 @@ used, and no further than the level's `reach`: the farthest that any key was eve
 slots. A used slot never becomes "never used" again, the reach only grows, and no level is closed, so a search never
 stops before its key. A key has one slot, so the order of the levels does not matter here.
 
-Beyond home, a search asks about eight slots at once how many of them can be skipped, since a branch for each would often
-be mispredicted. It visits slots one by one where fewer are left before the level's end. The words of a group are loaded
-in any order and do not show one moment, but neither do words that are loaded one by one: a search only concludes that a
-slot was another key's, or live, at some moment of the search. "Another key's" depends on the high half alone, which is
-read whole everywhere. "Live" depends on both halves, and is only concluded where a word is read whole. So a torn word
-never makes a search skip a slot, and a slot that is not skipped is loaded again as a word.
+Beyond home, a search asks about eight slots at once how many of them can be skipped, since a branch for each would
+often be mispredicted. It visits slots one by one where fewer are left before the level's end. The words of a group are
+loaded in any order and do not show one moment, but neither do words that are loaded one by one: a search only concludes
+that a slot was another key's, or live, at some moment of the search. "Another key's" depends on the high half alone,
+which is read whole everywhere. "Live" depends on both halves, and is only concluded where a word is read whole. So a
+torn word never makes a search skip a slot, and a slot that is not skipped is loaded again as a word.
 """
 
 from libc.stdint cimport uint64_t
