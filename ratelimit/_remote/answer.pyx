@@ -52,6 +52,10 @@ cdef u128 state_of_numbers(const Rule* rule, const double* s) noexcept:
     return fixed_pack(rule, <uint64_t>s[0] * 1000, <uint64_t>s[1])
 
 
+cdef tuple three(const double* numbers):
+    return numbers[0], numbers[1], numbers[2]
+
+
 cdef tuple numbers_of_state(const Rule* rule, u128 state):
     """Return a state as the engine has it."""
     cdef uint64_t micro = rule.unit * 1000
@@ -103,10 +107,7 @@ cdef class Answer:
     @property
     def booking(self):
         """The moment of the turn and the states before and after, as the engine has them, to cancel it."""
-        return (
-            (self.numbers[7], self.numbers[8]), tuple(self.numbers[i] for i in (1, 2, 3)),
-            tuple(self.numbers[i] for i in (4, 5, 6)),
-        )
+        return three(self.numbers + 7)[:2], three(self.numbers + 1), three(self.numbers + 4)
 
     @property
     def at_ns(self):
@@ -312,7 +313,7 @@ cdef int restate(Answer answer) except -1:
             state = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", state))
         old = new
     new_state = (-1, 0, 0) if forgotten and state == 0 else numbers_of_state(&old.rule, state)
-    answer.asked.restated = (known, tuple(answer.numbers[i] for i in (1, 2, 3)), new_state)
+    answer.asked.restated = (known, three(answer.numbers + 1), new_state)
     return 0
 
 
