@@ -114,6 +114,10 @@ TARGETS = """# Targets
 Met: {met} of {all}. Missed: {missed}. For a target of several algorithms or libraries, the worst of them counts and is
 named in brackets. `SlidingLog`, which keeps every request, has targets of its own. [](benchmarks.md) has the method and
 all numbers.
+
+With very many live keys, the levels of a grown table bound the time: new keys fill the lower ones to the last slot, so
+a search that does not find its key there visits their whole reach. The batch prefetches in one level only, and a new
+key searches each level three times.
 """
 
 

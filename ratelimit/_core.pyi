@@ -169,6 +169,14 @@ class Limiter(Attachment):
     def _change_rate(self, quota: Quota | str, counts: str) -> None: ...
     def clear(self) -> None:
         """Forget all keys."""
+    def compact(self) -> None:
+        """Give back the memory that many keys took which are now like new. No live key loses what it has spent.
+
+        For a table in this process, which no other thread may use meanwhile: no batch runs, and without the GIL no
+        method is called. `ratelimit table compact` does the same for shared memory and files.
+        """
+    def _compact(self, session: int | None = None) -> None: ...
+    def _growth(self) -> tuple[list[int], int, int]: ...
     def allow_many(
         self, keys: _Keys, costs: _Integers | None = None, *, now: _Integers | None = None
     ) -> npt.NDArray[np.bool_]:

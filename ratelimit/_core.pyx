@@ -8,8 +8,13 @@ import numpy as np
 from libc.stdint cimport uint8_t, uint64_t
 
 from ._engine.arrays cimport data_of
+from ._engine.atomics cimport count_load, u128, word_load
+from ._engine.claim cimport is_vacant
 from ._engine.clock cimport peek_ns
+from ._engine.compaction cimport compact
 from ._engine.constants cimport NEVER
+from ._engine.growth cimport pages_release
+from ._engine.layout cimport Level, Table as TableInMemory, evictable_at, level_of, open_slots, top_of
 from ._engine.request cimport BLOCK, DONE, FULL, HIT, REFUND, RESERVE, UNBLOCK, Outcome, Request, Status
 from ._engine.table cimport count_live, forget, look, perform
 from ._engine.verdict cimport Verdict, wait_ns
@@ -290,6 +295,45 @@ cdef class Limiter(Attachment):
     def clear(self):
         """Forget all keys."""
         self.forget_keys()
+
+    def compact(self):
+        """Give back the memory that many keys took which are now like new. No live key loses what it has spent.
+
+        For a table in this process, which no other thread may use meanwhile: no batch runs, and without the GIL no
+        method is called. `ratelimit table compact` does the same for shared memory and files.
+        """
+        if self.table.path is not None or self._is_remote:
+            raise ValueError(f"compact: expected a table in this process, got {self.table}; `ratelimit table compact`")
+        self._compact()
+
+    def _compact(self, session=None):
+        """Compact memory that only this process has. It belongs to another file's session from now on."""
+        cdef TableInMemory* table = &self.attached
+        cdef uint64_t now = peek_ns(self.anchor) if self.read is None else self.read_clock()
+        cdef uint64_t before = open_slots(table), after
+        if is_stale(self):
+            self.refresh()
+        compact(table, self.rule, evictable_at(table, now))
+        after = open_slots(table)
+        pages_release(table.slots + after, (before - after) * sizeof(u128))
+        if table.rings != NULL:
+            pages_release(table.rings + after * table.capacity, (before - after) * table.capacity * sizeof(u128))
+        if session is not None:
+            table.header.clock.epoch = <u128><uint64_t>session << 64 | <uint64_t>self.anchor
+
+    def _growth(self):
+        """Return how many live keys each open level has, how many levels there can be, and attempts without memory."""
+        cdef uint64_t number, i, now = peek_ns(self.anchor) if self.read is None else self.read_clock()
+        cdef const Level* level
+        cdef u128* slot
+        live = []
+        for number in range(top_of(&self.attached) + 1):
+            level = level_of(&self.attached, number)
+            live.append(0)
+            for i in range(level.size):
+                slot = level.slots + i
+                live[number] += not is_vacant(&self.attached, self.rule, now, slot, word_load(slot))
+        return live, self.attached.height, count_load(&self.attached.header.starved)
 
     def allow_many(self, keys, costs=None, *, now=None):
         """Decide a batch in order, as if by one call after another, without the GIL; return an array of n bools.

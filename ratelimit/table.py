@@ -297,14 +297,15 @@ class Table:
         part.if_changed, part.version = self.if_changed, self.version
         return part
 
-    def snapshot(self) -> "Table":
+    def snapshot(self, descriptor: int | None = None) -> "Table":
         """Return a copy of an existing table in this process's memory, for `Limiter.of`.
 
-        For looking: it takes no memory of the table, and the table may belong to any user.
+        For looking: it takes no memory of the table, and the table may belong to any user. If the file is open as
+        `descriptor`, the copy has the requests of a sliding log, too.
         """
         copy = self.following()
         if isinstance(self._storage, MappedFile):
-            copy._storage = Snapshot(self._storage)
+            copy._storage = Snapshot(self._storage, descriptor)
             copy._mapping = None
         return copy
 

@@ -5,6 +5,7 @@
 
 import subprocess
 import uuid
+from pathlib import Path
 
 import pytest
 from cases import ALGORITHMS
@@ -13,6 +14,9 @@ from tools import CI, INSTALL, NIGHTLY, NOT_INSTALLED, program
 
 from ratelimit import Table
 from ratelimit.testing import ManualClock
+
+ROOT = Path(__file__).parents[1]
+NEW_FILES = pytest.StashKey[set[str]]()
 
 # Function-scoped fixtures only choose the algorithm here; nothing is carried from one example to the next.
 common = {
@@ -86,17 +90,34 @@ def pytest_collection_modifyitems(items):
             item.add_marker(MARKERS[fixture])
 
 
+def new_files():
+    """Return the files of the repository that git does not know; none where there is no git."""
+    command = ["git", "ls-files", "--others", "--exclude-standard"]
+    try:
+        return set(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines())
+    except (OSError, subprocess.CalledProcessError):
+        return set()
+
+
+def pytest_sessionstart(session):
+    session.config.stash[NEW_FILES] = new_files()
+
+
 def pytest_sessionfinish(session):
-    """With CI set, a skipped test is a failure."""
+    """With CI set, a skipped test is a failure, and so is a file that a test left in the repository."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if CI and reporter and reporter.stats.get("skipped"):
+    before = session.config.stash[NEW_FILES]
+    left = session.config.stash[NEW_FILES] = new_files() - before
+    if CI and (left or (reporter and reporter.stats.get("skipped"))):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_terminal_summary(terminalreporter):
-    """Name the programs that skipped tests need, and the command that installs them, below everything else."""
+def pytest_terminal_summary(terminalreporter, config):
+    """Name files that were left, the programs that skipped tests need, and the command that installs them, at the end."""
     yield
+    if left := config.stash[NEW_FILES]:
+        terminalreporter.write_line(f"New in the repository, and left by a test: {', '.join(sorted(left))}")
     reasons = [report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])]
     missing = [reason.removeprefix(NOT_INSTALLED) for reason in reasons if reason.startswith(NOT_INSTALLED)]
     if missing:

@@ -25,6 +25,11 @@ def needs(*names):
         (pytest.fail if CI else pytest.skip)(NOT_INSTALLED + ", ".join(missing))
 
 
+def preloaded(library):
+    """Return LD_PRELOAD with a library behind those that are there: the runtime of a sanitizer has to come first."""
+    return f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()
+
+
 def program(name):
     """Return the path of a program that the test needs."""
     needs(name)

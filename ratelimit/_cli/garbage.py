@@ -14,6 +14,7 @@ from .._storage.memory import SHARED_PREFIX, shared_folder
 from .._storage.metadata import MAGIC
 from .._storage.valkey.lease_file import PREFIX as LEASES
 from ..table import Table
+from .users import mapped_files
 
 _OURS = re.compile(r"\.?ratelimit(-\d+|-leases-\d+)?\.")
 
@@ -23,7 +24,7 @@ def collect(idle_seconds: float, *, remove: bool) -> Iterator[Path]:
 
     A table whose processes cannot be seen, such as those of another user or in another container, is kept.
     """
-    used = _mapped_files()
+    used = mapped_files()
     for path in sorted(shared_folder().glob("*ratelimit*")):
         with suppress(OSError, ValueError):
             status = path.lstat()
@@ -72,16 +73,3 @@ def _last_used(path: Path, status: os.stat_result) -> float:
 def _is_table(path: Path) -> bool:
     with opened(path, os.O_RDONLY, any_owner=True) as descriptor:
         return os.read(descriptor, len(MAGIC)) == MAGIC
-
-
-def _mapped_files() -> set[tuple[int, int]]:
-    """Return the device and inode of each file that a process maps, as far as this user may know."""
-    mapped = set()
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        with suppress(OSError):
-            for line in maps.read_text(errors="replace").splitlines():
-                _, _, _, device, inode, *name = line.split(maxsplit=5)
-                if inode != "0" and name and "ratelimit" in name[0]:
-                    major, minor = (int(part, 16) for part in device.split(":"))
-                    mapped.add((os.makedev(major, minor), int(inode)))
-    return mapped

@@ -1,4 +1,4 @@
-"""`ratelimit table`: list, show, check, change, clear and remove tables in shared memory, in files and on engines."""
+"""`ratelimit table`: list, show, check, change, clear, compact and remove tables, wherever they are."""
 
 import argparse
 import os
@@ -16,6 +16,7 @@ from ..errors import RateLimitError
 from ..quota import Quota
 from ..table import Table
 from . import engines
+from .compaction import compact
 from .garbage import collect, unlisted
 
 NAME = "a name in shared memory, the path of a file with a / in it, or a URL: valkey://host:6379/0?name=api"
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         ("show", _show, "show what a table holds and how full it is"),
         ("check", _check, "check that no key has two slots and that the header fits; for a table that is not in use"),
         ("clear", _clear, "forget all keys, and a horizon that a clock given as clock= has left in the future"),
+        ("compact", _compact, "give back the memory of past floods; no process may be attached"),
         ("remove", _remove, "unlink the name; attached processes keep the table, later ones create a new table"),
     ]:
         command(name, run, text).add_argument("table", help=NAME)
@@ -112,6 +114,7 @@ def _show(options: argparse.Namespace) -> int:
         ("started", _start(limiter)),
         ("keys", f"{len(limiter):,} live, at most {limiter.max_keys:,}"),
         ("slots", f"{slots.keys:,} with keys, {slots.free:,} free again, {slots.unused:,} never used"),
+        *_growth(limiter),
         ("claims", f"{limiter.claim_count:,} by new keys, {slots.claims:,} unfinished"),
         ("no slot", f"{limiter.full_count:,} decisions"),
         ("collisions", f"{limiter.collision_count:,} updates repeated"),
@@ -119,6 +122,18 @@ def _show(options: argparse.Namespace) -> int:
         ("decided", f"up to {latest}" if limiter.latest_ns else "nothing yet"),
     ]
     return _print(facts)
+
+
+def _growth(limiter: Limiter) -> Iterable[tuple[str, str]]:
+    live, height, starved = limiter._growth()
+    sizes = [size for _, size, _ in limiter._levels()]
+    yield "levels", f"{len(sizes)} of at most {height} are open: {_sum(sizes)} slots"
+    yield "live keys", f"{_sum(live)} in these levels"
+    yield "growth", f"{starved:,} attempts found no memory"
+
+
+def _sum(numbers: list[int]) -> str:
+    return " + ".join(f"{number:,}" for number in numbers)
 
 
 def _print(facts: Iterable[tuple[str, str]]) -> int:
@@ -146,6 +161,12 @@ def _check(options: argparse.Namespace) -> int:
 
 def _clear(options: argparse.Namespace) -> int:
     Limiter.of(_table(options)).clear()
+    return 0
+
+
+def _compact(options: argparse.Namespace) -> int:
+    table = _table(options)
+    print(f"{compact(table):,} bytes given back; {_size(table)}")
     return 0
 
 

@@ -17,6 +17,7 @@ from .layout cimport Table, first_of, level_of, slots_up_to
 
 cdef extern from "_engine/pages.h" nogil:
     bint pages_reserve(void* start, size_t size)
+    void pages_release(void* start, size_t size)
 
 cdef enum:
     NEAR = 16          # so many slots of a level that is not the highest are tried for a new key

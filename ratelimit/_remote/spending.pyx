@@ -1,6 +1,5 @@
 """The verbs of a limiter with leases as far as this host decides: without the engine, and without other Python code."""
 
-cimport cython
 from libc.stdint cimport uint64_t
 
 from .._core cimport Limiter
@@ -38,7 +37,6 @@ cdef inline bint runs_low(Leases leases, uint64_t hashed, Lease* lease, uint64_t
     return line != NULL and line.asking <= now and leases.left(hashed, now, True) * 4 <= line.size
 
 
-@cython.auto_pickle(False)  # how limiters are pickled is in verbs.py
 cdef class Spending:
     """Adds to the verbs of a table on an engine; the class that inherits them sets `_leases` and what asks."""
 

@@ -3,12 +3,15 @@
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _LINKS = 40  # symbolic links in a row, as many as Linux follows
 _STEP = 1 << 20
+_LEASE_SECONDS = 60  # more than a lease outlasts the first attempt to open its file, by default
+_PAUSE = 0.01
 
 
 @contextmanager
@@ -20,7 +23,7 @@ def opened(path: Path, flags: int, *, any_owner: bool = False) -> Iterator[int]:
     """
     for _ in range(_LINKS):
         try:
-            descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            descriptor = _open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
             break
         except OSError as error:
             if error.errno == errno.ENXIO:
@@ -41,6 +44,21 @@ def opened(path: Path, flags: int, *, any_owner: bool = False) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open a file; wait for a process that has a lease on it, as `ratelimit table compact` while it works.
+
+    The kernel ends the lease of a process that is stopped.
+    """
+    deadline = time.monotonic() + _LEASE_SECONDS
+    while True:
+        try:
+            return os.open(path, flags)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise BlockingIOError(error.errno, "another process has a lease on the file", str(path)) from None
+            time.sleep(_PAUSE)
 
 
 def reserve(descriptor: int, size: int) -> None:

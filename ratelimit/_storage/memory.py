@@ -169,6 +169,8 @@ class MappedFile(Storage):
             with opened(self.path, os.O_RDWR, any_owner=self.any_owner) as descriptor:
                 status = os.fstat(descriptor)
                 self.session = session_of(status)
+                if not os.path.samestat(status, self.path.stat()):  # replaced meanwhile, see replacement.py
+                    return self.open()
                 if status.st_size == 0:
                     return np.empty(0, np.uint8)
                 self.data = data_ranges(descriptor, status.st_size)

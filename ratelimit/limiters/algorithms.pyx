@@ -1,7 +1,5 @@
 """The five algorithms, each with its promise."""
 
-cimport cython
-
 from .._core cimport Limiter, allow
 
 from .. import _core
@@ -9,7 +7,6 @@ from .._engine.constants import Algorithm
 from .._limiter import parameters
 
 
-@cython.auto_pickle(False)  # Limiter defines __reduce__
 cdef class TokenBucket(Limiter):
     """A bucket of `burst` tokens that starts full and refills continuously at the quota's rate.
 
@@ -41,7 +38,6 @@ cdef class TokenBucket(Limiter):
         return allow(self, key)
 
 
-@cython.auto_pickle(False)  # Limiter defines __reduce__
 cdef class LeakyBucket(Limiter):
     """A queue that drains at the quota's rate: one request is served at once, and `capacity` more may wait their turn.
 
@@ -65,7 +61,6 @@ cdef class LeakyBucket(Limiter):
         return allow(self, key)
 
 
-@cython.auto_pickle(False)  # Limiter defines __reduce__
 cdef class FixedWindow(Limiter):
     """At most `limit` in each window of one period; the windows are aligned to UTC.
 
@@ -91,7 +86,6 @@ cdef class FixedWindow(Limiter):
         return allow(self, key)
 
 
-@cython.auto_pickle(False)  # Limiter defines __reduce__
 cdef class SlidingWindow(Limiter):
     """Two counters: what was spent in this window, and in the previous one, of which a share still counts.
 
@@ -117,7 +111,6 @@ cdef class SlidingWindow(Limiter):
         return allow(self, key)
 
 
-@cython.auto_pickle(False)  # Limiter defines __reduce__
 cdef class SlidingLog(Limiter):
     """The exact sliding window: one moment is kept for each of a key's last `limit` requests.
 

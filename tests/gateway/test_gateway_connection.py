@@ -1,23 +1,26 @@
 """A connection to a client, with a clock of the test: the bytes of answers, and how long it stays open."""
 
 import asyncio
+import random
 from types import SimpleNamespace
 
 import pytest
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
+from waiting import until_async
 
 from ratelimit.gateway.server.uvicorn_compat import BoundedProtocol
 from ratelimit.gateway.server.uvicorn_compat.cycle import Cycle
 
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LENGTH = (b"content-length", b"2")
 
 
 class Transport:
     def __init__(self):
-        self.pieces, self.closed = [], False
+        self.pieces, self.closed, self.is_read = [], False, True
 
     def write(self, data):
         self.pieces.append(bytes(data))
@@ -34,8 +37,11 @@ class Transport:
     def get_write_buffer_size(self):
         return 0
 
+    def pause_reading(self):
+        self.is_read = False
+
     def resume_reading(self):
-        pass
+        self.is_read = True
 
 
 class Task:
@@ -58,6 +64,9 @@ class Loop:
         self.timers.append(timer)
         return timer
 
+    def call_soon(self, function, *arguments):
+        return self.call_later(0, function, *arguments)
+
     def create_task(self, coroutine):
         self.tasks.append(coroutine)
         return Task()
@@ -77,13 +86,17 @@ async def hello(scope, receive, send):
     await send({"type": "http.response.body", "body": b"hi"})
 
 
+def protocol_for(app, loop):
+    config = Config(app, lifespan="off", log_config=None, timeout_keep_alive=5)
+    config.load()
+    return BoundedProtocol(config, ServerState(), {}, _loop=loop)
+
+
 @pytest.fixture
 def connection():
     """Return a protocol, its transport and its loop; it is kept alive for 5 s, and a head may take 10 s."""
-    config = Config(hello, lifespan="off", log_config=None, timeout_keep_alive=5)
-    config.load()
     transport, loop = Transport(), Loop()
-    protocol = BoundedProtocol(config, ServerState(), {}, _loop=loop)
+    protocol = protocol_for(hello, loop)
     protocol.connection_made(transport)
     yield protocol, transport, loop
     protocol.connection_lost(None)
@@ -121,6 +134,87 @@ def test_a_connection_within_a_head_is_not_idle(connection):
     assert len(transport.pieces) == 2
     loop.wait(5)
     assert transport.closed
+
+
+def test_each_turn_of_the_loop_reads_one_request_of_a_connection(connection):
+    """The requests of others come between those that a client sends at once, and these take no memory."""
+    protocol, transport, loop = connection
+    protocol.data_received(GET * 50)
+    protocol.data_received(GET)
+    assert not transport.is_read
+    for count in range(1, 52):
+        assert len(loop.tasks) == 1
+        loop.wait(0)
+        assert len(transport.pieces) == count
+    assert transport.is_read
+    assert not loop.tasks
+
+
+@pytest.mark.parametrize("data", [b"\r\n\r\n" * 10_000, CHUNKED + b"ffff\r\n" + b"\r\n\r\n" * 10_000])
+def test_each_turn_of_the_loop_reads_few_pieces_of_a_connection(connection, data, monkeypatch):
+    """A body of blank lines is read in many small pieces, since each of them could be the end of the request."""
+    protocol, transport, loop = connection
+    loop.create_task = lambda coroutine: coroutine.close() or Task()
+    count, feed = 0, BoundedProtocol._feed
+
+    def counting(self, data):
+        nonlocal count
+        count += 1
+        feed(self, data)
+
+    monkeypatch.setattr(BoundedProtocol, "_feed", counting)
+    protocol.data_received(data)
+    while not transport.is_read:
+        assert count <= 8
+        count = 0
+        loop.wait(0)
+    assert count <= 8
+
+
+def test_requests_that_came_together_are_answered_one_after_the_other():
+    """However their bytes are cut."""
+    requests = [
+        (b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n", b""),
+        (b"\r\n\r\nGET /%d HTTP/1.1\r\nHost: a\r\n\r\n", b""),
+        (b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", b""),
+        (b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\na\r\n\r\nGET ", b"a\r\n\r\nGET "),
+        (b"POST /%d HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\nContent-Length: 2\r\n\r\nhi", b"hi"),
+        (CHUNKED.replace(b"/", b"/%d", 1) + b"6\r\na\r\n\r\nb\r\n0\r\n\r\n", b"a\r\n\r\nb"),
+        (CHUNKED.replace(b"/", b"/%d", 1) + b"1\r\nx\r\n0\r\nA: b\r\n\r\n", b"x"),
+    ]
+    chance = random.Random(1)
+
+    async def run():
+        seen, running = [], 0
+
+        async def app(scope, receive, send):
+            nonlocal running
+            running += 1
+            assert running == 1
+            body, more = b"", True
+            while more:
+                message = await receive()
+                body, more = body + message["body"], message["more_body"]
+            seen.append((scope["path"], body))
+            await hello(scope, receive, send)
+            running -= 1
+
+        transport = Transport()
+        protocol = protocol_for(app, asyncio.get_running_loop())
+        protocol.connection_made(transport)
+        chosen = chance.choices(requests, k=20)
+        data = b"".join(text % number for number, (text, _) in enumerate(chosen))
+        while data:
+            await until_async(lambda: transport.is_read)
+            size = chance.choice([1, 2, 3, 10, 100, 10_000])
+            protocol.data_received(data[:size])
+            data = data[size:]
+        await until_async(lambda: len(transport.pieces) == len(chosen))
+        assert seen == [(f"/{number}", body) for number, (_, body) in enumerate(chosen)]
+        protocol.connection_lost(None)
+
+    for _ in range(20):
+        asyncio.run(run())
 
 
 def sent(kind, method, messages, keep_alive=True, fields=()):
@@ -171,6 +265,7 @@ def answer(*headers, body=b"hi", status=200):
         *(answer(LENGTH, (name, b"1")) for name in (b"a b", b"a:", b"a\r\nb", b"a\xffb", b"")),
         answer(LENGTH) + answer(LENGTH),
         answer(LENGTH)[1:],
+        [*answer((b"content-length", b"0"))[:1], {"type": "http.response.body"}],
         [answer(LENGTH)[0], {**answer(LENGTH)[1], "more_body": True}, {"type": "http.response.body"}],
         [*answer(LENGTH)[:1], {"type": "http.response.body", "body": b"", "more_body": True}, answer(LENGTH)[1]],
     ],

@@ -2,7 +2,7 @@
    C11 lets a load return. Names and order are those of the code. A word is one atomic object here, as it is for
    the processor.
 
-   orders SUITE: runs one of the three; the exit code is 0 if it held. */
+   orders SUITE: runs one of the four; the exit code is 0 if it held. */
 #include <cstring>
 
 #include <relacy/relacy.hpp>
@@ -22,8 +22,20 @@
 #ifndef COUNT_RAISE
 #define COUNT_RAISE rl::mo_acq_rel
 #endif
+#ifndef DIRECTORY /* how it is loaded */
+#define DIRECTORY rl::mo_acquire
+#endif
+#ifndef BARRIER /* word_cas of a claim, for the load of the directory behind it: in C11, a fence */
+#define BARRIER rl::mo_seq_cst
+#endif
 
 typedef unsigned word_t; /* tag (16 bits) | claim (1 bit) | state (15 bits): window (8) | count (7) */
+
+#ifdef OPENED_LATE /* the seeded error: a level is shown after a claim in it was settled */
+#define OPEN(slot) ((slot) < SLOTS)
+#else
+#define OPEN(slot) open_next((slot) - 1)
+#endif
 
 enum { K = 2, J = 3, SLOTS = 2, LIMIT = 1 };
 enum : word_t { CLAIM_BIT = 1 << 15, FREE = 1 << 16 };
@@ -38,9 +50,12 @@ static bool fresh(word_t now, word_t state) { return now > state >> 7 || state =
 
 struct Table {
     rl::atomic<word_t> slots[SLOTS];
-    rl::atomic<word_t> horizon, tickets;
+    rl::atomic<word_t> horizon, tickets, directory; /* the highest open level, of which each has one slot */
+    bool grows;
 
-    void set(word_t first, word_t second) {
+    void set(word_t first, word_t second, int top = SLOTS - 1) {
+        grows = top < SLOTS - 1;
+        directory($).store(top, rl::mo_seq_cst);
         slots[0]($).store(first, rl::mo_seq_cst);
         slots[1]($).store(second, rl::mo_seq_cst);
         horizon($).store(0, rl::mo_seq_cst);
@@ -48,6 +63,16 @@ struct Table {
     }
 
     word_t load(int slot) { return slots[slot]($).load(LOAD); }
+
+    /* The slots of open levels. In a table that cannot grow they are all. */
+    int open() { return grows ? directory($).load(DIRECTORY) + 1 : SLOTS; }
+
+    bool open_next(word_t top) {
+        if (top + 1 >= SLOTS)
+            return false;
+        directory($).compare_exchange_strong(top, top + 1, COUNT_RAISE, rl::mo_relaxed);
+        return true;
+    }
 
 #ifdef GROUPS
     /* Whether a search for the tag may pass all slots, as it passes a group (words_pass, words_above): the key's are
@@ -81,13 +106,11 @@ struct Table {
     /* `slot` becomes the key's one slot; whether `word` is a claim that has been settled */
     void settle(word_t tag, int &slot, word_t &word) {
         bool passed = false;
-        for (int rival = 0; rival < SLOTS;) {
+        for (int rival = 0; rival < open();) {
             word_t seen = load(rival);
             if (rival == slot) {
                 passed = true;
-            } else if (seen == 0) {
-                break;
-            } else if (tag_of(seen) == tag) {
+            } else if (seen != 0 && tag_of(seen) == tag) {
                 if (passed && is_claim(seen)) {
                     if (load(slot) != word)
                         break;
@@ -111,9 +134,10 @@ struct Table {
         for (;;) {
             int chosen = -1;
             word_t expected = 0;
-            if (pass(tag, true, now))
+            if (!grows && pass(tag, true, now))
                 return false;
-            for (slot = 0; slot < SLOTS; slot++) {
+            int end = open();
+            for (slot = 0; slot < end || (grows && chosen < 0 && OPEN(slot)); slot++) {
                 word_t seen = load(slot);
                 if (tag_of(seen) == tag) {
                     word = seen;
@@ -125,8 +149,6 @@ struct Table {
                     chosen = slot;
                     expected = seen;
                 }
-                if (seen == 0)
-                    break;
             }
             if (chosen < 0)
                 return false;
@@ -134,9 +156,14 @@ struct Table {
                 raise(now);
             word_t mine = slot_word(tag, CLAIM_BIT | tickets($).fetch_add(1, rl::mo_relaxed));
             if (cas(chosen, expected, mine)) {
+                if (grows)
+                    rl::atomic_thread_fence(BARRIER, $);
                 word = mine;
                 slot = chosen;
                 settle(tag, slot, word);
+#ifdef OPENED_LATE
+                open_next(chosen - 1);
+#endif
                 return true;
             }
         }
@@ -148,13 +175,11 @@ struct Table {
             word_t word = 0, before = 0, since = 0;
             int slot = 0;
             bool found = false;
-            bool passed = pass(tag, false, now);
-            for (; slot < SLOTS && !found && !passed; slot++) {
+            bool passed = !grows && pass(tag, false, now);
+            for (int end = open(); slot < end && !found && !passed; slot++) {
                 word = load(slot);
                 if (tag_of(word) == tag && !is_claim(word))
                     found = true;
-                else if (word == 0)
-                    break;
             }
             slot -= found;
             if (found) {
@@ -191,6 +216,25 @@ struct first_requests : rl::test_suite<first_requests, 3> {
     rl::var<int> admitted[2];
 
     void before() { table.set(slot_word(J, pack(5, 1)), 0); }
+
+    void thread(unsigned me) {
+        if (me == 2) {
+            word_t word = slot_word(J, pack(5, 1));
+            table.cas(0, word, FREE); /* forget */
+        } else {
+            admitted[me]($) = table.hit(K, 0);
+        }
+    }
+
+    void after() { RL_ASSERT(admitted[0]($) + admitted[1]($) == LIMIT); }
+};
+
+/* The same while the table grows: one request takes the slot of the lower level, the other opens the upper one. */
+struct growth : rl::test_suite<growth, 3> {
+    Table table;
+    rl::var<int> admitted[2];
+
+    void before() { table.set(slot_word(J, pack(5, 1)), 0, 0); }
 
     void thread(unsigned me) {
         if (me == 2) {
@@ -270,6 +314,8 @@ int main(int count, char **arguments) {
     unsigned iterations = std::atoi(arguments[2]);
     if (!std::strcmp(arguments[1], "first_requests"))
         return explore<first_requests>(iterations);
+    if (!std::strcmp(arguments[1], "growth"))
+        return explore<growth>(iterations);
     if (!std::strcmp(arguments[1], "late_request"))
         return explore<late_request>(iterations);
     if (!std::strcmp(arguments[1], "ring"))

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 from cases import SECOND, START
-from tools import NIGHTLY, program
+from tools import NIGHTLY, preloaded, program
 from waiting import PATIENCE
 
 from ratelimit import FixedWindow, Limiter, Table, TokenBucket
@@ -291,7 +291,7 @@ def on_a_full_disk(tmp_path):
 
     def run(script, *arguments):
         command = [sys.executable, "-c", script, *arguments]
-        environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = os.environ | {"LD_PRELOAD": preloaded(library), "PYTHONPATH": os.pathsep.join(sys.path)}
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
     return run

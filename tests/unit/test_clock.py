@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from cases import ALGORITHMS, SECOND, START
-from tools import needs
+from tools import needs, preloaded
 from waiting import PATIENCE
 
 from ratelimit import FixedWindow, LeakyBucket, SlidingWindow, TokenBucket
@@ -109,7 +109,7 @@ def test_setting_the_wall_clock_has_no_effect(shifted_wall_clock, tmp_path):
     """An hour forward, two back, and restored: no client is locked out and none gains quota, in any algorithm."""
     (tmp_path / "seconds").write_bytes(bytes(8))
     environment = os.environ | {
-        "LD_PRELOAD": str(shifted_wall_clock),
+        "LD_PRELOAD": preloaded(shifted_wall_clock),
         "CLOCK_SHIFT": str(tmp_path / "seconds"),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }

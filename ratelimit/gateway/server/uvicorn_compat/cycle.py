@@ -90,7 +90,7 @@ class Cycle(RequestResponseCycle):
         if self.disconnected or self.flow.write_paused:
             return None
         headers = [*self.default_headers, *start["headers"]]
-        return whole_answer(start["status"], headers, message["body"], self.scope["method"] != "HEAD")
+        return whole_answer(start["status"], headers, message.get("body", b""), self.scope["method"] != "HEAD")
 
     async def receive(self) -> Any:
         message = await super().receive()
@@ -101,15 +101,6 @@ class Cycle(RequestResponseCycle):
         self.refused, self.waiting_for_100_continue = True, False
         self.scope.get("extensions", {})[REFUSED] = {"type": type, "reason": reason}
         self.message_event.set()
-
-
-async def nothing() -> Any:
-    """Receive from a client that is not read any more."""
-    return {"type": "http.disconnect"}
-
-
-async def nowhere(message: Any) -> None:
-    """Send to a client that gets no answer."""
 
 
 async def until_closed(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:

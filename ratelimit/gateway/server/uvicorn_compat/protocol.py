@@ -2,7 +2,6 @@
 
 import asyncio
 from functools import partial
-from itertools import chain
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
@@ -16,7 +15,10 @@ from ...http.request import REFUSED
 from ...http.target import BadTarget, host_name, parse_target
 from ..admission import Admission
 from ..patience import Patience
-from .cycle import Cycle, Out, nothing, nowhere, until_closed
+from .cycle import Cycle, Out, until_closed
+
+BLANK_LINE = b"\r\n\r\n"
+MAX_PART, MAX_PARTS = 4_096, 8  # bytes of what came on a connection, and how many such parts a turn of the loop reads
 
 
 class BoundedProtocol(Patience, HttpToolsProtocol):
@@ -26,6 +28,9 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
     gateway response's type and a reason. Trailers and chunk extensions are bounded like a head, and trailers are
     dropped: they come too late to be checked. So is what comes behind an answer: the rest of its request, or blank
     lines.
+
+    A request is read once the one before it has its answer, and a turn of the event loop reads little of one
+    connection: however much a client sends at once, the others have their turns between.
     """
 
     admission: ClassVar[Admission] = Admission(10_000, 10_000)
@@ -35,14 +40,17 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     _head = 0  # bytes of a head that has not ended, or since the last of a body
     _ended: Any = object()  # the scope whose head has ended; the next one is made when its head begins
-    _began = True  # whether the head that comes began in an earlier part of what came
+    _rest = 0  # bytes of a body of known length that have not come
+    _last = b""  # the last bytes that were parsed: a blank line may have begun there
+    _held = b""  # what came, and is parsed in a later turn of the event loop
+    _turn: asyncio.Handle | None = None  # that turn, if it is the next one
     _moved = False  # whether a head or a message has ended, or there was some of a body
     _deaf = False  # whether what comes is dropped
     _crowded = False  # whether there are too many connections, so that this one ends at once
     _timer: asyncio.TimerHandle | None = None
     _idle_since = 0.0  # when the last answer ended, by the loop's time
     _problem: tuple[str, str] | None = None  # why the parser was stopped
-    _running: RequestResponseCycle | None = None  # that of the application; `cycle` may be one that waits behind it
+    _websocket: Any = None  # the protocol that follows this one
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -57,7 +65,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def end(self) -> None:
         """Close after an answer; while something is still coming, not at once."""
-        if not self._lost and not self._crowded and (self._deaf or self.cycle.more_body):
+        if not self._lost and not self._crowded and (self._deaf or self._held or self.cycle.more_body):
             self._linger()
         else:
             self.transport.close()
@@ -65,8 +73,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def _linger(self) -> None:
         """Close once the client has, or soon: what came unread would reset the connection, and take the answer back."""
-        self._deaf = True
-        self.pipeline.clear()
+        self._deaf, self._held = True, b""
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -78,10 +85,10 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-            return
+        if self._held:
+            self._read_next_turn()
+        else:
+            self.flow.resume_reading()
         self._idle_since = self.loop.time()
         if self.timeout_keep_alive_task is None:
             self._start_keep_alive(self.timeout_keep_alive)
@@ -102,7 +109,6 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             self.watch()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
         if cycle.scope["http_version"] == "1.0":
             cycle.waiting_for_100_continue = False
             cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
@@ -111,27 +117,75 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._unset_keepalive_if_required()
+        if self._turn is not None:
+            self._turn.cancel()
         self.admission.leave(self._counted)
-        running = self._running
-        if running is not None and not running.response_complete:
-            running.disconnected = True
-            running.message_event.set()
         super().connection_lost(exc)
 
     # --- what comes
 
     def data_received(self, data: bytes) -> None:
-        while data and not self._deaf and not self.transport.is_closing():
-            part, data = data[: self.max_head - self._head], data[self.max_head - self._head :]
-            self._began, self._moved = self.scope is not self._ended, False
-            self._feed(part)
-            if self._deaf:
+        if self._held:
+            self._hold(self._held + data)
+        else:
+            self._read(data)
+
+    def _hold(self, data: bytes) -> None:
+        self._held = data
+        self.flow.pause_reading()
+
+    def _read_next_turn(self) -> None:
+        if self._turn is None:
+            self._turn = self.loop.call_soon(self._read_held)
+
+    def _read_held(self) -> None:
+        data, self._held, self._turn = self._held, b"", None
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Parse what came, to the end of a request, or for as long as a turn of the event loop may take."""
+        begin = parts = 0
+        while begin < len(data) and not self._deaf and not self.transport.is_closing():
+            if self._is_owed():
+                self._hold(data[begin:])
                 return
-            self._head = 0 if self._moved else self._head + len(part)
-            if self._head >= self.max_head:  # with its last byte it would have ended
-                self._refuse("HEADERS_TOO_LARGE", f"more than {self.max_head} bytes")
-            elif self._timer is None and (self.scope is not self._ended or self.cycle.response_complete):
-                self._start_timer()  # in a head, or behind an answer
+            if parts == MAX_PARTS:
+                self._hold(data[begin:])
+                self._read_next_turn()
+                return
+            end = min(self._message_end(data, begin), begin + self.max_head - self._head)
+            self._read_part(data[begin:end])
+            begin, parts = end, parts + 1
+        if self._websocket is not None and begin < len(data):
+            self._websocket.data_received(data[begin:])
+
+    def _is_owed(self) -> bool:
+        """Whether a request has come whole that has no answer yet."""
+        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+
+    def _message_end(self, data: bytes, begin: int) -> int:
+        """Return where a message may end, so that none begins within the same part: with its body or a blank line."""
+        if self._rest > 0:
+            return begin + self._rest
+        found = (self._last + data[begin : begin + 3]).find(BLANK_LINE)
+        if found >= 0:
+            return begin + found + 4 - len(self._last)
+        found = data.find(BLANK_LINE, begin, begin + MAX_PART)
+        return begin + MAX_PART if found < 0 else found + 4
+
+    def _read_part(self, part: bytes) -> None:
+        self._moved = False
+        self._feed(part)
+        if self._deaf:
+            return
+        self._last = (self._last + part)[-3:] if len(part) < 3 else part[-3:]
+        self._head = 0 if self._moved else self._head + len(part)
+        if self._head >= self.max_head:  # with its last byte it would have ended
+            self._refuse("HEADERS_TOO_LARGE", f"more than {self.max_head} bytes")
+        elif self._timer is None and (self.scope is not self._ended or self.cycle.response_complete):
+            self._start_timer()  # in a head, or behind an answer
 
     def _feed(self, data: bytes) -> None:
         while data:
@@ -154,7 +208,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         if method == b"CONNECT":
             self._refuse("BAD_REQUEST", "no tunnels")
         elif is_handshake(method, version, self.headers):
-            self._open_websocket(rest)
+            self._open_websocket()
         else:
             lines = [b"%b %b HTTP/%b" % (method, self.url, version.encode())]
             lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
@@ -165,8 +219,6 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def _handshake_problem(self) -> tuple[str, str] | None:
         """Why no WebSocket is opened, as the type of a gateway response and a reason; None when one is."""
-        if self.cycle is not None and not self.cycle.response_complete:  # its answer would come within the WebSocket
-            return "BAD_REQUEST", "a WebSocket behind a request that has no answer yet"
         if self._is_full():
             return "OVERLOADED", "too many connections"
         problem = handshake_problem(self.headers, self.url, MAX_NUM_HEADERS, MAX_LINE_LENGTH)
@@ -183,7 +235,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         self._counted = client
         return None
 
-    def _open_websocket(self, rest: bytes) -> None:
+    def _open_websocket(self) -> None:
         scope, problem = self.scope, self._handshake_problem()
         if problem is not None:
             self._refuse(*problem)
@@ -203,8 +255,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         protocol.connection_made(self.transport)
         protocol.data_received(b"\r\n".join([*lines, b"", b""]))
         self.transport.set_protocol(protocol)
-        if rest:
-            protocol.data_received(rest)
+        self._websocket = protocol
 
     # --- what the parser finds
 
@@ -222,10 +273,6 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             return  # see _upgrade
         self._ended = self.scope
         self._stop_timer()
-        if self._began:  # perhaps in the midst of a part, so `_head` is not all of it
-            size = len(self.url) + 4 * len(self.headers) + sum(map(len, chain.from_iterable(self.headers)))
-            if size > self.max_head:
-                self._stop("HEADERS_TOO_LARGE", f"more than {self.max_head} bytes")
         version = self.parser.get_http_version()
         if version != "1.1":
             self.scope["http_version"] = version
@@ -239,12 +286,9 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         self.scope["extensions"] = {}
         if self._is_full():
             self.scope["extensions"][REFUSED] = {"type": "OVERLOADED", "reason": "too many connections"}
-        before, self.cycle = self.cycle, self._cycle(version != "1.0" and self.parser.should_keep_alive())
-        if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+        self._rest = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
+        self.cycle = self._cycle(version != "1.0" and self.parser.should_keep_alive())
+        self._start_asgi_task(self.cycle, self.app)
 
     def _is_full(self) -> bool:
         limit = self.limit_concurrency
@@ -284,6 +328,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._moved = True
+        self._rest -= len(body)  # below 0 for chunks, whose length is not known
         if not self.cycle.response_complete:
             self.cycle.body += body
             if len(self.cycle.body) > HIGH_WATER_LIMIT:
@@ -337,12 +382,6 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         self.scope["method"], self.scope["path"] = method, path.decode("latin-1")
         self.scope["raw_path"], self.scope["query_string"] = path or b"-", query
         self.scope["extensions"] = {REFUSED: {"type": type, "reason": reason}}
-        if cycle is None or cycle.response_complete:
-            self.cycle = self._cycle(keep_alive=False)
-            self.cycle.more_body = False
-            self._start_asgi_task(self.cycle, self.app)
-        else:  # that answer comes first, and is the last; the application only records this one
-            cycle.keep_alive = False
-            task = self.loop.create_task(self.app(self.scope, nothing, nowhere))
-            task.add_done_callback(self.tasks.discard)
-            self.tasks.add(task)
+        self.cycle = self._cycle(keep_alive=False)
+        self.cycle.more_body = False
+        self._start_asgi_task(self.cycle, self.app)
