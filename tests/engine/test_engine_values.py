@@ -1,10 +1,16 @@
 """The values of buckets: their memory, their expiry, and how they are read after the clock went back."""
 
+from fractions import Fraction
+
+import hypothesis.strategies as st
 import pytest
+from hypothesis import given, settings
 from test_engine_seeded import install
+from tools import NIGHTLY
 from valkey_servers import Server, valkey_server
 
 from ratelimit import LeakyBucket, Quota, Table, TokenBucket
+from ratelimit._remote.request import pack_all, request_of
 from ratelimit._storage.valkey import engine
 
 KEYS = 5_000
@@ -62,6 +68,37 @@ def test_a_batch_of_hits_equals_single_hits(each_server, set_clock, algorithm):
             assert one[:16] == many[:16]
 
 
+gaps = st.integers(0, 3_000_000) | st.sampled_from([0, 1, 250_000, 10_000_000])
+jumps = st.sampled_from([0, 0, 0, 1, 999, 250_000, 1_700_000, 60_000_000])
+requests = st.lists(st.tuples(gaps, jumps, st.booleans(), st.integers(1, 3)), min_size=3, max_size=40)
+
+
+@pytest.mark.parametrize("limit", [4, 3], ids=["whole microseconds", "fractions"])
+@given(requests)
+@settings(max_examples=1_000 if NIGHTLY else 40, deadline=None)
+def test_a_clock_that_goes_back_breaks_no_promise(each_server, set_clock, limit, requests):
+    """In real time the key never has more than an exact bucket that was charged with what was admitted."""
+    limiter = limiter_on(each_server, "real", Quota(limit, 1), burst=20)
+    interval, spent = Fraction(1_000_000, limit), Fraction(0)  # what an exact bucket lacks, in microseconds
+    now, is_exact = START, True
+    for gap, back, is_batch, cost in requests:
+        now += gap - back
+        is_exact = is_exact and not back
+        set_clock(now)
+        spent = max(Fraction(0), spent - gap)
+        has_room = spent + cost * interval <= 20 * interval
+        if is_batch:
+            allowed = limiter.allow_many(["k", "other"], [cost, cost])[0]
+        else:
+            decision = limiter.hit("k", cost)
+            allowed = decision.allowed
+            assert decision.retry_after_ns <= -(-cost * interval * 1_000 // 1), "never stricter than an empty bucket"
+        assert has_room or not allowed
+        assert not is_exact or has_room == allowed
+        if allowed:
+            spent += cost * interval
+
+
 @pytest.mark.parametrize("back", [0, 1, 30, 3_000])
 def test_a_clock_that_goes_back_is_at_most_a_sixteenth_too_strict(each_server, set_clock, back):
     limiter = limiter_on(each_server, "back", "1/second", burst=1_000)
@@ -90,6 +127,28 @@ def test_a_quota_of_a_call_is_not_forgotten_when_the_clock_went_back(each_server
     assert not limiter.hit("k").allowed
     assert not limiter.allow_many(["k"])[0]
     assert limiter.peek("k", quota=more).remaining == 100
+
+
+def test_a_value_of_19_characters_need_not_be_an_integer(each_server, set_clock):
+    limiter = limiter_on(each_server, "long", "1000/second")
+    for key in ("k", "l"):
+        limiter.hit(key, 12, quota=Quota(1_000_000, 1))
+    set_clock(START + 13)
+    assert limiter.hit("k").remaining == 999
+    assert limiter.hit_many(["k", "l"])["remaining"].tolist() == [998, 999]
+
+
+def test_a_booking_is_not_forgotten_when_a_later_quota_wrote_it(each_server, set_clock):
+    """The clock went back, and the first request by the new quota writes that; the old quota would take it for its own."""
+    first = limiter_on(each_server, "later", "1/second")
+    second = TokenBucket("1/second", table=Table.valkey(each_server.url, name="later", timeout=10))
+    for _ in range(300):
+        first.reserve("k")
+    second.change(Quota(1, 1, burst=1_000))
+    set_clock(START - 3_000_000_000)
+    asked = engine.Group(*pack_all([request_of(second, "k")]))
+    second.table.remote.engine.run([engine.decide([asked])])
+    assert 298 <= first.peek("k").retry_after <= 320
 
 
 def test_a_clock_before_2001_decides_too():

@@ -5,8 +5,8 @@
 -- client adds the cost itself.
 
 if #ARGV == 1 and #ARGV[1] == 80 then
-  local algorithm, verb, revision, kind, _, cost, cost_lo, cap, _, too_much = struct.unpack('<dddddddddd', ARGV[1])
-  local is_usual = algorithm <= 1 and verb == 0 and revision == 0 and kind <= 1 and cost_lo == 0 and too_much == 0
+  local algorithm, verb, revision, own, _, cost, cost_lo, cap, _, too_much = struct.unpack('<dddddddddd', ARGV[1])
+  local is_usual = algorithm <= 1 and verb == 0 and revision == 0 and own == 0 and cost_lo == 0 and too_much == 0
   local clock, count, tonumber = redis.call('TIME'), #KEYS, tonumber
   local now = clock[1] * 1000000 + clock[2]
   is_usual = is_usual and now >= EARLIEST
