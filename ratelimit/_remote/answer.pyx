@@ -142,6 +142,17 @@ cdef class Answer:
             return since
         return max(since, <uint64_t>self.numbers[9] * 1000 + rule.period)
 
+    cdef void expand(self, double before_us) noexcept:
+        """Fill in the numbers of a short reply, as 0_quick.lua describes it."""
+        cdef const Rule* rule = &self.asked.compiled.rule
+        cdef bint is_done = before_us >= 0
+        cdef double us = before_us if is_done else -1 - before_us
+        self.numbers = [is_done, us, 0, 0, us, 0, 0, self.now_us, 0, 0, 0, 0]
+        if is_done:
+            self.numbers[4] = max(us, self.now_us) + <uint64_t>(
+                <u128>self.asked.request.cost * rule.interval // (rule.unit * 1000)
+            )
+
     cdef int read(self) except -1:
         cdef const Rule* rule = &self.asked.compiled.rule
         cdef double* numbers = self.numbers
@@ -245,18 +256,23 @@ def read_all(list requests, bytes reply):
     cdef Asked one
     cdef Answer answer
     cdef const char* data = PyBytes_AS_STRING(reply)
-    cdef double now_us
+    cdef double now_us, before_us
     cdef int i = 0
     cdef bint again = False
     cdef list answers = []
-    if PyBytes_GET_SIZE(reply) != MOMENT + ANSWER * len(requests):
+    cdef bint is_short = PyBytes_GET_SIZE(reply) == MOMENT + MOMENT * len(requests)
+    if not is_short and PyBytes_GET_SIZE(reply) != MOMENT + ANSWER * len(requests):
         raise CorruptTable(f"the engine's reply has {len(reply)} bytes, expected {MOMENT + ANSWER * len(requests)}")
     memcpy(&now_us, data, MOMENT)
     for one in requests:
         answer = Answer.__new__(Answer)
         answer.asked = one
         answer.now_us = now_us
-        memcpy(answer.numbers, data + MOMENT + ANSWER * i, ANSWER)
+        if is_short:
+            memcpy(&before_us, data + MOMENT + MOMENT * i, MOMENT)
+            answer.expand(before_us)
+        else:
+            memcpy(answer.numbers, data + MOMENT + ANSWER * i, ANSWER)
         if answer.numbers[0] == FOREIGN:
             raise CorruptTable(f"{one.limiter.table!r}: the value of {one.name!r} is not one of ratelimit")
         if answer.numbers[0] == OLDER:
