@@ -13,8 +13,8 @@ debug = bool(os.environ.get("RATELIMIT_DEBUG"))  # checks of bounds and overflow
 # Symbols would be four fifths of a wheel. The code of each request is compiled for speed: with -O2, `allow` takes a
 # fifth longer than with -O3, and `allow_many` a third. With -O2, `hit` takes 6% longer, an `All` and a replay are as
 # fast, and the size is five sixths. With `arguments` and `attachment` for size, `hit` takes a sixth longer and `peek`
-# an eighth. All other modules are compiled for size. C needs no tables for unwinding. Wheels
-# are compressed, so Cython need not compress constants; and CPython's own code is used to call bound methods.
+# an eighth. All other modules are compiled for size. C needs no tables for unwinding. Wheels are compressed, so Cython
+# need not compress constants; and CPython's own code is used to call bound methods.
 fast = {"algorithms", "batch", "fields"}
 fair = {"_core", "arguments", "attachment", "composite", "decision", "spending", "_counting", "_grouped", "_scanning"}
 fair |= {"_loops"}
@@ -41,7 +41,7 @@ def extension(source: Path) -> Extension:
         depends=[str(header) for header in Path("ratelimit/_engine").glob("*.h")],
         include_dirs=["ratelimit"],
         extra_compile_args=compile_args(source.stem),
-        extra_link_args=["-Wl,-s,--hash-style=gnu"] if sys.platform == "linux" and not debug else [],
+        extra_link_args=["-Wl,-s,--hash-style=gnu,--build-id=none"] if sys.platform == "linux" and not debug else [],
     )
 
 

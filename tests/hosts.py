@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 from ipaddress import ip_network
@@ -57,7 +58,7 @@ class Host:
     def start(self, *words, folder=None):
         """Start a program on the host."""
         variables = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(PACKAGE)])}
-        process = subprocess.Popen([*self._prefix, *words], env=variables, cwd=folder)
+        process = subprocess.Popen([*self._prefix, *words], env=variables, cwd=folder, start_new_session=True)
         self._processes.append(process)
         return process
 
@@ -71,9 +72,10 @@ class Host:
         return server
 
     def stop(self):
+        """End the host as a power cut does: no worker that is still starting, or waits for a client, holds it up."""
         for process in self._processes:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGKILL)
         for process in self._processes:
-            process.wait(timeout=PATIENCE)
+            process.wait()
         if self._prefix:
             run("ip", "netns", "del", self._name)

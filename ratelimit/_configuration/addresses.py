@@ -16,6 +16,7 @@ UNIX = "unix"  # in a list of networks, a peer without an address
 UNKNOWN = "unknown"  # the key of all clients without an address
 IPV6_PREFIX = 64  # one customer of a provider has all addresses of such a network
 LONGEST = 64  # characters of a text that may be an address
+BLANKS = " \t"  # around the elements of a list (RFC 9110, 5.6.3); `str.strip` would take other characters, too
 
 Address = IPv4Address | IPv6Address
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::[0-9]{1,5})?|([^:\[\]]*):[0-9]{1,5}")
@@ -56,7 +57,7 @@ def _unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
 
 def parse_address(text: str) -> Address | None:
     """Read an address, perhaps with a port or in brackets; return None for another text."""
-    return _parsed(text.strip()) if len(text) <= LONGEST else None
+    return _parsed(text.strip(BLANKS)) if len(text) <= LONGEST else None
 
 
 @lru_cache(10_000)
@@ -86,7 +87,7 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Networks) -> st
         return peer
     client = peer
     for text in reversed(",".join(forwarded).split(",")):
-        text = text.strip()
+        text = text.strip(BLANKS)
         if not text:
             continue
         ip = parse_address(text)

@@ -67,9 +67,9 @@ cdef object checked_integers(values, str name, Py_ssize_t size, least, largest=N
         raise ValueError(f"{expected} ({error})") from None
     if array.dtype.kind not in "iu" and array.size:
         numbers = np.array(values, object)  # Python's integers, which are not limited to 64 bits
-        if array.dtype.kind not in "Of" or any(
+        if array.dtype.kind not in "Of" or any([
             isinstance(number, bool) or not isinstance(number, (int, np.integer)) for number in numbers.flat
-        ):
+        ]):
             raise TypeError(f"{name}: expected whole numbers, got an array of {array.dtype}")
         array = numbers
     if array.ndim > 1 or (array.ndim == 1 and len(array) != size):

@@ -12,5 +12,6 @@ cdef class Answer:
     cdef double[12] numbers
 
     cdef uint64_t ready_ns(self) except? 0
+    cdef void expand(self, double before_us) noexcept
     cdef int read(self) except -1
     cdef int fill_for_log(self, Verdict* verdict, uint64_t* more) except -1

@@ -52,6 +52,10 @@ cdef u128 state_of_numbers(const Rule* rule, const double* s) noexcept:
     return fixed_pack(rule, <uint64_t>s[0] * 1000, <uint64_t>s[1])
 
 
+cdef tuple three(const double* numbers):
+    return numbers[0], numbers[1], numbers[2]
+
+
 cdef tuple numbers_of_state(const Rule* rule, u128 state):
     """Return a state as the engine has it."""
     cdef uint64_t micro = rule.unit * 1000
@@ -103,10 +107,7 @@ cdef class Answer:
     @property
     def booking(self):
         """The moment of the turn and the states before and after, as the engine has them, to cancel it."""
-        return (
-            (self.numbers[7], self.numbers[8]), tuple(self.numbers[i] for i in (1, 2, 3)),
-            tuple(self.numbers[i] for i in (4, 5, 6)),
-        )
+        return three(self.numbers + 7)[:2], three(self.numbers + 1), three(self.numbers + 4)
 
     @property
     def at_ns(self):
@@ -140,6 +141,17 @@ cdef class Answer:
         if self.numbers[9] < 0:
             return since
         return max(since, <uint64_t>self.numbers[9] * 1000 + rule.period)
+
+    cdef void expand(self, double before_us) noexcept:
+        """Fill in the numbers of a short reply, as 0_quick.lua describes it."""
+        cdef const Rule* rule = &self.asked.compiled.rule
+        cdef bint is_done = before_us >= 0
+        cdef double us = before_us if is_done else -1 - before_us
+        self.numbers = [is_done, us, 0, 0, us, 0, 0, self.now_us, 0, 0, 0, 0]
+        if is_done:
+            self.numbers[4] = max(us, self.now_us) + <uint64_t>(
+                <u128>self.asked.request.cost * rule.interval // (rule.unit * 1000)
+            )
 
     cdef int read(self) except -1:
         cdef const Rule* rule = &self.asked.compiled.rule
@@ -244,18 +256,23 @@ def read_all(list requests, bytes reply):
     cdef Asked one
     cdef Answer answer
     cdef const char* data = PyBytes_AS_STRING(reply)
-    cdef double now_us
+    cdef double now_us, before_us
     cdef int i = 0
     cdef bint again = False
     cdef list answers = []
-    if PyBytes_GET_SIZE(reply) != MOMENT + ANSWER * len(requests):
+    cdef bint is_short = PyBytes_GET_SIZE(reply) == MOMENT + MOMENT * len(requests)
+    if not is_short and PyBytes_GET_SIZE(reply) != MOMENT + ANSWER * len(requests):
         raise CorruptTable(f"the engine's reply has {len(reply)} bytes, expected {MOMENT + ANSWER * len(requests)}")
     memcpy(&now_us, data, MOMENT)
     for one in requests:
         answer = Answer.__new__(Answer)
         answer.asked = one
         answer.now_us = now_us
-        memcpy(answer.numbers, data + MOMENT + ANSWER * i, ANSWER)
+        if is_short:
+            memcpy(&before_us, data + MOMENT + MOMENT * i, MOMENT)
+            answer.expand(before_us)
+        else:
+            memcpy(answer.numbers, data + MOMENT + ANSWER * i, ANSWER)
         if answer.numbers[0] == FOREIGN:
             raise CorruptTable(f"{one.limiter.table!r}: the value of {one.name!r} is not one of ratelimit")
         if answer.numbers[0] == OLDER:
@@ -312,7 +329,7 @@ cdef int restate(Answer answer) except -1:
             state = storable(carried(&old.rule, &new.rule, changed_ns, counts == "scale", state))
         old = new
     new_state = (-1, 0, 0) if forgotten and state == 0 else numbers_of_state(&old.rule, state)
-    answer.asked.restated = (known, tuple(answer.numbers[i] for i in (1, 2, 3)), new_state)
+    answer.asked.restated = (known, three(answer.numbers + 1), new_state)
     return 0
 
 

@@ -6,8 +6,9 @@ So the local path has no test of where a table is: the class of the object decid
 
 from cpython.object cimport PyObject
 
-from .._core cimport Limiter
+from functools import partial
 
+from .._core import Limiter
 from ..limiters.algorithms import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket
 from ..limiters.composite import All
 
@@ -36,7 +37,7 @@ def remote_class(cls, bint is_leased):
         from .leased import LeasedVerbs  # not before: it imports asyncio
         from .verbs import RemoteVerbs
 
-        base = next(base for base in cls.__mro__ if base in ALGORITHMS)
+        base = [base for base in cls.__mro__ if base in ALGORITHMS][0]
         verbs = LeasedVerbs if is_leased else RemoteVerbs
         bases = (verbs, cls) if cls is base else (cls, remote_class(base, is_leased))
         body = {"__doc__": cls.__doc__, "__module__": cls.__module__, "_local_class": cls, "_change": Limiter.change,
@@ -45,13 +46,16 @@ def remote_class(cls, bint is_leased):
     return found
 
 
+cdef newfunc local_new_of(cls) except NULL:
+    """Return what makes the objects of a class whose table is on this host."""
+    return <newfunc><void*><size_t>local_new[[base for base in cls.__mro__ if base in local_new][0]]
+
+
 cdef object new_limiter(type cls, object given, PyObject* named):
-    cdef newfunc make
     table = table_of(named)
-    make = <newfunc><void*><size_t>local_new[next(base for base in cls.__mro__ if base in local_new)]
     if table is None or cls._is_remote:
-        return make(cls, given, named)
-    limiter = table.remote.publish(lambda: make_remote(cls, given, <object>named))
+        return local_new_of(cls)(cls, given, named)
+    limiter = table.remote.publish(partial(make_remote, cls, given, <object>named))
     from .verbs import attach_verbs
 
     attach_verbs(limiter)
@@ -62,11 +66,10 @@ cdef object new_limiter(type cls, object given, PyObject* named):
     return limiter
 
 
-cdef object make_remote(cls, given, named):
+def make_remote(cls, given, named):
     """Make the object. It may put its quota in force, which its table publishes."""
-    cdef newfunc make = <newfunc><void*><size_t>local_new[next(base for base in cls.__mro__ if base in local_new)]
     is_leased = named["table"].remote.options.lease is not None
-    return make(remote_class(cls, is_leased), given, <PyObject*>named)
+    return local_new_of(cls)(remote_class(cls, is_leased), given, <PyObject*>named)
 
 
 cdef object new_all(type cls, object given, PyObject* named):

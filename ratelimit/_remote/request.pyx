@@ -34,6 +34,7 @@ cdef enum:
     PEEK = 5     # verbs of the engine; BLOCK and UNBLOCK follow
     GRANT = 16
     RETURN = 17
+    OWN_QUOTA = 2
     UNLIMITED = 2
 
 MOST = (<uint64_t>1 << 52) - 1
@@ -75,7 +76,7 @@ cdef class Asked:
             or self.compiled.rule.algorithm in (SLIDING_LOG, CALENDAR_WINDOW)
         ):
             return self.numbers()
-        shape = self.compiled, self.request.cost, self.revision, self.brief, self.looks
+        shape = self.compiled, self.request.cost, self.revision, self.brief, self.looks, self.quota is None
         found = packed_before.get(shape)
         if found is None:
             if len(packed_before) >= MOST_SHAPES:
@@ -102,9 +103,9 @@ cdef class Asked:
             if amount // micro > MOST:
                 amount = <u128>MOST * micro
             numbers = (
-                rule.algorithm, verb, revision, self.brief, micro, <uint64_t>(amount // micro),
-                <uint64_t>(amount % micro), <uint64_t>(rule.tolerance // micro), <uint64_t>(rule.tolerance % micro),
-                too_much,
+                rule.algorithm, verb, revision, 0 if self.quota is None else OWN_QUOTA, micro,
+                <uint64_t>(amount // micro), <uint64_t>(amount % micro), <uint64_t>(rule.tolerance // micro),
+                <uint64_t>(rule.tolerance % micro), too_much,
             )
         else:
             numbers = (

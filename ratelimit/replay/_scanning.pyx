@@ -270,7 +270,7 @@ cdef class CombinedLines:
                     others[unread] = line
                     unread += 1
                 place = end + 1
-        return lines, others_[:unread], times_[:row], statuses_[:row], *(column[:row] for column in spans_)
+        return lines, others_[:unread], times_[:row], statuses_[:row], *[column[:row] for column in spans_]
 
     cdef inline bint read(
         self, const uint8_t* begin, const uint8_t* place, const uint8_t* end,

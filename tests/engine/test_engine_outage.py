@@ -218,4 +218,4 @@ def test_a_clock_that_goes_back_locks_no_key_out(server):
     assert decision.remaining == 9
     assert 359 < decision.reset_after <= 360
     limiter.hit("k", 10)
-    assert int(server.client.get("rl:outage:{sk}").split()[0]) < ahead, "the correction is written"
+    assert int(server.client.get("rl:outage:{sk}")[:16]) < ahead, "the correction is written"

@@ -231,10 +231,12 @@ class Engine:
 
 
 def decide(groups: Sequence[Group]) -> Command:
-    """Return the command that decides the groups."""
-    sizes = bytes(len(group.keys) for group in groups)
+    """Return the command that decides the groups; requests that are alike, each a group, are sent once."""
     keys = [key for group in groups for key in group.keys]
     requests = [request for group in groups for request in group.requests]
+    if len(keys) == len(groups) and all(request == requests[0] for request in requests):
+        return "EVALSHA", script()[1], len(keys), *keys, requests[0]
+    sizes = bytes(len(group.keys) for group in groups)
     return "EVALSHA", script()[1], len(keys), *keys, sizes, *requests
 
 
@@ -257,7 +259,7 @@ def parts_of(groups: Sequence[Group], most_keys: int = MOST_KEYS) -> list[Sequen
     return [*parts, groups[begin:]]
 
 
-MOMENT, ANSWER = 8, 96  # bytes of a reply: the engine's moment, and one answer for each request
+MOMENT = 8  # bytes of a reply: the engine's moment, before the answers to the requests, all of one size
 
 
 def split(groups: Sequence[Group], reply: bytes) -> list[bytes]:
@@ -265,9 +267,10 @@ def split(groups: Sequence[Group], reply: bytes) -> list[bytes]:
     if len(groups) == 1:
         return [reply]
     moment, at = reply[:MOMENT], MOMENT
+    size = (len(reply) - MOMENT) // sum(len(group.keys) for group in groups)
     replies = []
     for group in groups:
-        end = at + ANSWER * len(group.keys)
+        end = at + size * len(group.keys)
         replies.append(moment + reply[at:end])
         at = end
     return replies

@@ -171,7 +171,7 @@ class ValkeyStorage(Storage):
         return f"{self!r} {lease_us}"
 
     def count_keys(self) -> int:
-        """Return how many keys are kept: those that are live, and those that were until a second ago."""
+        """Return how many keys are kept: those that are live, and those that were less than two seconds ago."""
         return len({key for keys in self.engine.scan(self.prefix + b"{*") for key in keys})
 
     @staticmethod

@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 from ..exchange import Exchange
 from ..functions.events import Events, method_arn
@@ -39,8 +40,8 @@ class Identity:
     def __init__(self, sources: Sequence[str], pattern: str | None = None) -> None:
         self._sources = [Template(one if one.startswith("$") else f"$request.header.{one}") for one in sources]
         names = [name for one in self._sources for name in one.names]
-        headers = [name.removeprefix("request.header.") for name in names if name.startswith("request.header.")]
-        self._headers = frozenset(name.lower().encode() for name in headers)
+        self._headers = frozenset(name.lower().encode() for name in _of_space(names, "request.header."))
+        self._parameters = frozenset(_of_space(names, "request.querystring."))
         self._values = [self._reader(one) for one in self._sources]
         self._pattern = re.compile(pattern) if pattern else None
 
@@ -53,12 +54,17 @@ class Identity:
         return lambda exchange: exchange.request.headers.get(name, b"").decode("latin-1")
 
     def of(self, exchange: Exchange) -> tuple[str, ...]:
-        """Return the values of a request; raise a Refusal where one is missing, or a header occurs twice."""
+        """Return the values of a request; raise a Refusal where one is missing or occurs twice."""
         request = exchange.request
         if len(request.headers) < len(request.raw_headers):  # a name occurs twice
             found = [header for header, _ in request.raw_headers if header in self._headers]
             if len(found) > len(set(found)):
                 raise Refusal("BAD_REQUEST", "a header that identifies the client occurs twice")
+        if self._parameters:
+            query = parse_qsl(request.raw_query.decode("latin-1"), keep_blank_values=True)
+            named = [name for name, _ in query if name in self._parameters]
+            if len(named) > len(set(named)):
+                raise Refusal("BAD_REQUEST", "a parameter that identifies the client occurs twice")
         values = tuple([value(exchange) for value in self._values])
         for source, value in zip(self._sources, values, strict=True):
             if not value:
@@ -66,6 +72,10 @@ class Identity:
         if self._pattern is not None and values and self._pattern.fullmatch(values[0]) is None:
             raise Refusal("UNAUTHORIZED", "the identity does not match the pattern")
         return values
+
+
+def _of_space(names: Sequence[str], space: str) -> list[str]:
+    return [name.removeprefix(space) for name in names if name.startswith(space)]
 
 
 @dataclass(frozen=True, slots=True)

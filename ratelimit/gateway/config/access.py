@@ -12,6 +12,7 @@ from ..._configuration.problems import Problem
 from ..templates.template import Template
 from .fields import Function, TemplateText
 
+TTL = 300.0  # seconds
 IDENTITY = r"[!#$%&'*+.^_`|~\w-]+"
 
 
@@ -53,7 +54,7 @@ class Authorizer:
     """The form of the event: `token`, or a payload format; by default that of functions in the API."""
     pattern: Text | None = None
     """A regular expression that the whole identity must match; otherwise the request is refused with 401."""
-    ttl: Annotated[Number, between(0, 3600, "seconds")] = 300.0
+    ttl: Annotated[Number, between(0, 3600, "seconds")] = TTL
     """Seconds for which an answer is kept for the same identity, stage and route; a policy for the same identity and
     stage. 0 asks every time."""
     cache_key: Many[TemplateText] = ()
@@ -63,6 +64,12 @@ class Authorizer:
     def problems(self) -> Iterator[Problem]:
         if (self.function is None) == (self.jwt is None):
             yield Problem((), f"expected one of function, jwt, got {'both' if self.jwt else 'none'}")
+        if self.jwt is not None:
+            for name, given in (("event", self.event), ("cache_key", self.cache_key), ("ttl", self.ttl != TTL)):
+                if given:
+                    yield Problem((name,), "expected with a function: a token is checked as it is, until it expires")
+        if self.cache_key and not self.ttl:
+            yield Problem(("cache_key",), "expected a ttl: no answer is kept without one")
         if self.jwt is not None and len(self.identity) != 1:
             yield Problem(("identity",), f"expected the one place of a token, got {len(self.identity)}")
         try:

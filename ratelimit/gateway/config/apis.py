@@ -9,6 +9,7 @@ from ..._configuration.base import model
 from ..._configuration.fields import (
     Check,
     Flag,
+    Many,
     Names,
     NamesLike,
     Number,
@@ -19,6 +20,7 @@ from ..._configuration.fields import (
     Texts,
     Whole,
     between,
+    matching,
     no_names,
     positive,
 )
@@ -28,6 +30,10 @@ from .access import Authorizer, Cors
 from .fields import HeaderTemplates, TemplateText, Variables
 from .routes import Resource, ResourcePath, Route
 from .throttles import ClientLimit, Limit, Throttle
+
+Origin = Annotated[
+    Text, matching(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@*\s]+|null", "an origin such as 'https://shop.example'")
+]
 
 
 @model
@@ -127,7 +133,7 @@ class Api:
     """Where a message of a WebSocket API names its route."""
     limits: Annotated[WebSocketLimits, OrEmpty()] = Field(default_factory=WebSocketLimits)
     """Bounds of the connections of a WebSocket API."""
-    origins: Texts = ()
+    origins: Many[Origin] = ()
     """Origins whose pages may connect to a WebSocket API, such as `https://shop.example`; by default all. A client
     that sends no Origin, which a browser always does, may connect."""
 

@@ -59,7 +59,7 @@ class Operator:
 Host = Annotated[
     str,
     matching(
-        r"\*|[a-z0-9_.-]*[a-z0-9]|\[[0-9a-f:.]+\]",
+        r"\*|([a-z0-9_-]+\.)*[a-z0-9_-]*[a-z0-9]|\[[0-9a-f:.]+\]",
         "a host such as 'shop.example', in lower case and without a port, or '*'",
     ),
 ]

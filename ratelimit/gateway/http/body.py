@@ -8,12 +8,14 @@ from .errors import ClientDisconnected, Refusal
 from .headers import CLOSE
 from .request import Request
 
+MAX_DIGITS = 20  # of a length; Python reads no number of thousands of digits
+
 
 def check_length(request: Request, limit: int) -> None:
     """Refuse a body whose length is declared to be too large. One without a length is measured as it comes."""
     length = request.headers.get(b"content-length")
-    if length is not None and (not length.isdigit() or int(length) > limit):
-        raise Refusal("REQUEST_TOO_LARGE", f"a body of {length.decode('latin-1')} bytes", CLOSE)
+    if length is not None and (not length.isdigit() or len(length) > MAX_DIGITS or int(length) > limit):
+        raise Refusal("REQUEST_TOO_LARGE", f"a body of {length[:MAX_DIGITS].decode('latin-1')} bytes", CLOSE)
 
 
 FIRST = 65_536  # bytes of a body that are read before anything is asked for on behalf of it

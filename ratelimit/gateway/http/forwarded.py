@@ -4,21 +4,26 @@ from .headers import Headers, canonical_name
 
 # Headers of this kind are dropped from every request: a backend or a function could take them for the gateway's word.
 CLAIMS = {
-    b"ali-cdn-real-ip", b"cdn-src-ip", b"cf-connecting-ip", b"cf-connecting-ipv6", b"client-ip", b"fastly-client-ip",
-    b"forwarded", b"front-end-https", b"proxy", b"true-client-ip", b"wl-proxy-client-ip", b"x-appengine-user-ip",
-    b"x-client-ip", b"x-cluster-client-ip", b"x-connection-id", b"x-forward-for", b"x-host", b"x-http-method",
-    b"x-http-method-override", b"x-http-path-override", b"x-method-override", b"x-originating-ip", b"x-override-url",
-    b"x-proxyuser-ip", b"x-real-host", b"x-real-ip", b"x-remote-addr", b"x-remote-ip", b"x-rewrite-url", b"x-scheme",
-    b"x-url-scheme",
+    b"ali-cdn-real-ip", b"cdn-src-ip", b"cf-connecting-ip", b"cf-connecting-ipv6", b"cf-pseudo-ipv4", b"client-ip",
+    b"cloudfront-viewer-address", b"do-connecting-ip", b"fastly-client-ip", b"fly-client-ip", b"forwarded",
+    b"front-end-https", b"incap-client-ip", b"proxy", b"remote-addr", b"true-client-ip", b"wl-proxy-client-ip",
+    b"x-amzn-requestid", b"x-appengine-remote-addr", b"x-appengine-user-ip", b"x-client-ip", b"x-cluster-client-ip",
+    b"x-connection-id", b"x-forward-for", b"x-host", b"x-http-host-override", b"x-http-method",
+    b"x-http-method-override", b"x-http-path-override", b"x-method-override", b"x-nf-client-connection-ip",
+    b"x-originating-ip", b"x-override-url", b"x-proxyuser-ip", b"x-real-host", b"x-real-ip", b"x-remote-addr",
+    b"x-remote-ip", b"x-replaced-path", b"x-rewrite-url", b"x-scheme", b"x-sucuri-clientip", b"x-url-scheme",
+    b"x-vercel-forwarded-for", b"x-vercel-proxied-for",
 }  # fmt: skip
 # So are families of them. The gateway writes three X-Forwarded headers of its own.
 FAMILIES = (b"proxy-", b"x-azure-", b"x-envoy-", b"x-forwarded", b"x-original-")
+# With `_` these are other headers than those that the gateway reads, and the same to a backend.
+READ = {b"content-length", b"content-type", b"x-api-key"}
 
 
 def is_claim(name: bytes) -> bool:
     """Whether a header claims what only the gateway may state."""
-    name = canonical_name(name)
-    return name in CLAIMS or name.startswith(FAMILIES)
+    canonical = canonical_name(name)
+    return canonical in CLAIMS or canonical.startswith(FAMILIES) or (canonical in READ and canonical != name.lower())
 
 
 def forwarded(headers: Headers, peer: str, scheme: str, trusted: bool) -> Headers:

@@ -4,8 +4,7 @@ import re
 from ipaddress import AddressValueError, IPv6Address
 
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)([^?]*)(?:\?(.*))?", re.IGNORECASE)
-_AUTHORITY = re.compile(rb"(\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9._~-]*)(?::([0-9]{0,5}))?")
-
+_AUTHORITY = re.compile(rb"(\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*\.?)?)(?::([0-9]{0,5}))?")
 
 MAX_AUTHORITY = 260  # bytes; a name of the DNS has 253, and a port 5
 MAX_KNOWN_HOSTS = 1_024  # values of Host that are remembered
@@ -20,7 +19,6 @@ def parse_target(target: bytes) -> tuple[bytes, bytes, bytes | None]:
 
     Returns: path and query as sent, and the authority of a target in absolute form, else None.
 
-
     Raises: BadTarget.
     """
     if b"#" in target or not target.isascii():
@@ -29,9 +27,8 @@ def parse_target(target: bytes) -> tuple[bytes, bytes, bytes | None]:
         path, _, query = target.partition(b"?")
         return path, query, None
     found = _ABSOLUTE.fullmatch(target)
-    if found is None or not found[1]:
+    if found is None or not host_name(found[1]):
         raise BadTarget("the target is neither a path nor an http or https URL with a host")
-    host_name(found[1])
     return found[2] or b"/", found[3] or b"", found[1]
 
 
@@ -53,7 +50,7 @@ def host_name(authority: bytes) -> str:
             IPv6Address(found[2].decode())
         except AddressValueError as error:
             raise BadTarget(f"invalid host {authority[:MAX_AUTHORITY]!r}") from error
-    return found[1].decode().lower().rstrip(".")
+    return found[1].decode().lower().removesuffix(".")
 
 
 class _HostNames(dict[bytes, str]):

@@ -60,12 +60,13 @@ cdef class Meter:
         self.shadow = {level: f"shadow\t{name}\t{level}" for level in LEVELS}
         self.buckets = [f"le\t{name}\t{i}" for i in range(len(EDGES) + 1)]
         self.seconds = f"ns\t{name}"
-        hash_of = self.hash_of
-        self.requests_of = {result: [hash_of(self.requests[result, code]) for code in CLASSES] for result in RESULTS}
-        self.refused_at = {level: hash_of(label) for level, label in self.refused.items()}
-        self.shadow_at = {level: hash_of(label) for level, label in self.shadow.items()}
-        self.bucket = [hash_of(label) for label in self.buckets]
-        self.duration = hash_of(self.seconds)
+        self.requests_of = {
+            result: [self.hash_of(self.requests[result, code]) for code in CLASSES] for result in RESULTS
+        }
+        self.refused_at = {level: self.hash_of(label) for level, label in self.refused.items()}
+        self.shadow_at = {level: self.hash_of(label) for level, label in self.shadow.items()}
+        self.bucket = [self.hash_of(label) for label in self.buckets]
+        self.duration = self.hash_of(self.seconds)
 
     def record(self, str result, int status, uint64_t began_ns):
         """Count one request; `began_ns` is the reading of `stopwatch_ns` at its beginning."""

@@ -33,7 +33,7 @@ cdef class Chain:
     cdef str used
 
     def __cinit__(self, limiters, levels, str used=""):
-        real, shadow = ([level for level in levels if level.shadow is shadow] for shadow in (False, True))
+        real, shadow = [[level for level in levels if level.shadow is shadow] for shadow in (False, True)]
         self.real = Levels(limiters, real) if real else None
         self.shadow = Levels(limiters, shadow) if shadow else None
         self.counts = limiters.counters.limiter
@@ -95,15 +95,16 @@ cdef class Levels:
 
     def __cinit__(self, limiters, list levels):
         self.levels = tuple(levels)
-        self.names = tuple(level.level for level in levels)
-        self.limiters = tuple(limiters.of[name] for name in self.names)
+        self.names = tuple([level.level for level in levels])
+        self.limiters = tuple([limiters.of[name] for name in self.names])
         self.keys = [level.key for level in levels]
         self.by_client = any([level.by is not None for level in levels])
         bound = All(*self.limiters).bind(self.keys, quotas=[level.quota for level in levels])
         self.hit_all, self.hit_for = bound.hit, bound.hit_for
         self.now_ns = limiters.now_ns
-        self.closed = next((i for i, level in enumerate(levels) if level.quota is None), -1)
-        policy = ", ".join(f'"{level.level}";q={level.maximum};w={level.window}' for level in levels)
+        closed = [i for i, level in enumerate(levels) if level.quota is None]
+        self.closed = closed[0] if closed else -1
+        policy = ", ".join([f'"{level.level}";q={level.maximum};w={level.window}' for level in levels])
         self.policies = policy.encode()
 
     cdef list keys_of(self, scope):

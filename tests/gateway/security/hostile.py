@@ -1,8 +1,11 @@
-"""Slow, greedy, leaving and rude clients, in a process of their own: `hostile.py PORTS SECONDS BEGAN`.
+"""Slow, greedy, leaving and rude clients, in a process of their own: `hostile.py PORTS SECONDS BEGAN ENDS`.
 
 They attack the servers at some ports in turn, each for some seconds; the turn of the first began at that moment of
 CLOCK_MONOTONIC. Twenty of them each begin at most ten attacks a second, which keeps a gateway busy for a fifth of a
 core: what they measure is what it does in one turn of its event loop, not how much it can do.
+
+A slow client begins its next attack while the last ones hang, and leaves none of them: the server has to end them.
+From the moment ENDS on no attack begins, and those that hang go on.
 """
 
 import asyncio
@@ -18,9 +21,9 @@ PAUSE = 0.1  # seconds between two attacks of one
 
 
 async def slow(reader, writer, chance):
-    """A head or a body that comes byte by byte, and ends in a timeout."""
-    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n"
-    writer.write(head[: chance.choice([1, 20, len(head)])])
+    """A target, a head or a body that comes byte by byte, for an hour if it may."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000\r\n\r\n"
+    writer.write(head[: chance.choice([len(b"POST /"), len(b"POST / HTTP/1.1\r\nHost"), len(head)])])
     while not writer.is_closing() and not reader.at_eof():
         writer.write(b"x")
         await writer.drain()
@@ -69,22 +72,34 @@ async def read(reader, size, seconds):
 
 
 async def attack(kind, chance, port_now):
-    while True:
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port_now())
+    with contextlib.suppress(OSError):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_now())
+        try:
             await kind(reader, writer, chance)
+        finally:
             writer.close()
-        await asyncio.sleep(PAUSE)  # noqa: TID251 -- the rate is what these clients are
 
 
-async def main(ports, seconds, began):
+async def attack_again(kind, chance, port_now, ends):
+    """Begin an attack when the last one has ended; a slow one does not end by itself, and is not waited for."""
+    async with asyncio.TaskGroup() as hanging:
+        while time.monotonic() < ends:
+            begun = hanging.create_task(attack(kind, chance, port_now))
+            if kind is not slow:
+                await begun
+            await asyncio.sleep(PAUSE)  # noqa: TID251 -- the rate is what these clients are
+
+
+async def main(ports, seconds, began, ends):
     def port_now():
         return ports[int((time.monotonic() - began) / seconds) % len(ports)]
 
     kinds = KINDS * EACH
     chances = [random.Random(f"{number} {kind.__name__}") for number, kind in enumerate(kinds)]
-    await asyncio.gather(*(attack(*one, port_now) for one in zip(kinds, chances, strict=True)))
+    attacks = zip(kinds, chances, strict=True)
+    await asyncio.gather(*(attack_again(kind, chance, port_now, ends) for kind, chance in attacks))
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(main([int(port) for port in sys.argv[1].split(",")], float(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(main([int(port) for port in sys.argv[1].split(",")], *map(float, sys.argv[2:])))

@@ -146,7 +146,8 @@ def test_empty_elements_of_a_list_do_not_count(identifying, lines):
 
 
 @pytest.mark.parametrize(
-    "client", ["unknown", "_hidden", "unix:", "203.0.113.5.evil", "1.1.1.1, unknown", "[", "-", "999"]
+    "client",
+    ["unknown", "_hidden", "unix:", "203.0.113.5.evil", "1.1.1.1, unknown", "[", "-", "999", "1.1.1.1, \xa0", "\x85"],
 )
 def test_a_client_without_an_address_is_in_every_list_of_denied(identifying, client):
     port = identifying
@@ -173,11 +174,24 @@ apis:
         assert recorder.header("x-forwarded-host")[0].lower().partition(":")[0] == "admin.example"
 
 
+def test_the_authority_of_the_target_is_the_host_where_there_is_no_other(serve):
+    """HTTP/1.0 requires no Host; RFC 9112, 3.2.2 holds for it as well."""
+    server = serve("""
+domains: {admin.example: {/: admin}, "*": {/: shop}}
+apis:
+  admin: {routes: {$default: {deny: 0.0.0.0/0, mock: {}}}, stages: {$default: {}}}
+  shop: {routes: {$default: {mock: {body: shop}}}, stages: {$default: {}}}
+""")
+    assert ask(server.port, "GET /x HTTP/1.0")[2] == b"shop"
+    assert ask(server.port, "GET http://admin.example/x HTTP/1.0")[0] == 403
+    assert ask(server.port, "GET http://admin.example/x HTTP/1.1")[0] == 400
+
+
 @pytest.mark.parametrize(
     "host",
     [
         "a b", "a/../b?x#y", "evil@shop.example", "a, b", "a,b", "a;b", "a\\b", "a:b", "a:1:2", "a:65536", "a:-1", "a:",
-        "[::1", "::1", "[zz]", "[::1]x", "[]", "a%00", "a%2fb", "ä.example", "a\"b", "<a>", "a|b", "a^b", "{a}", "(a)",
+        "..", ".a", "a..b", "a.example..", "[::1%25lo]", "[::1", "::1", "[zz]", "[::1]x", "[]", "a%00", "a%2fb", "ä.example", "a\"b", "<a>", "a|b", "a^b", "{a}", "(a)",
     ],
 )  # fmt: skip
 def test_refuses_a_host_that_is_not_one(port, recorder, host):
@@ -198,7 +212,7 @@ def test_accepts_a_host_that_is_one(port, recorder, host):
 @pytest.mark.parametrize(
     "target",
     ["/x#y", "/x?y#z", "http://a/x#y", "ftp://a/x", "http:///x", "http://", "//", "http://u@a/x", "http://u:p@a/",
-     "http://a b/", "http:/x", "a:80", "*", "?x", "http://[::1/x", "http://a:b/"],
+     "http://a b/", "http:/x", "a:80", "*", "?x", "http://[::1/x", "http://a:b/", "http://:80/x", "http://a..b/x", "http://./x"],
 )  # fmt: skip
 def test_refuses_a_target_that_is_not_one(port, recorder, target):
     assert ask(port, f"GET {target} HTTP/1.1", "Host: a")[0] == 400
@@ -222,7 +236,10 @@ CLAIMS = [
     "X-Forwarded-Prefix", "X-Forwarded", "X-Host", "X-Original-Host", "X-HTTP-Method", "X-HTTP-Method-Override",
     "X-Method-Override", "x_http_method_override", "X-Original-Forwarded-For", "X_Original_Method", "X-Originating-IP",
     "X-Envoy-External-Address", "X-Azure-ClientIP", "CF-Connecting-IPv6", "WL-Proxy-Client-IP", "Proxy-Client-IP",
-    "X-Remote-Addr", "X-Scheme", "Front-End-Https", "X-Override-URL",
+    "X-Remote-Addr", "X-Scheme", "Front-End-Https", "X-Override-URL", "X-Amzn-RequestId", "CF-Pseudo-IPv4",
+    "CloudFront-Viewer-Address", "DO-Connecting-IP", "Fly-Client-IP", "Incap-Client-IP", "Remote-Addr", "Remote_Addr",
+    "X-AppEngine-Remote-Addr", "X-HTTP-Host-Override", "X-NF-Client-Connection-IP", "X-Replaced-Path",
+    "X-Sucuri-ClientIP", "X-Vercel-Forwarded-For", "X-Vercel-Proxied-For", "X_API_Key", "Content_Length",
 ]  # fmt: skip
 FUNCTION = "def show(event):\n    return event['headers']\n"
 
@@ -232,9 +249,10 @@ def test_claims_of_a_client_reach_no_backend(serve, recorder, tmp_path, to):
     """Only the gateway determines the client, the URL and the method of a request."""
     (tmp_path / "show.py").write_text(FUNCTION)
     target = f'proxy: "{recorder.url}"' if to == "proxy" else 'function: "show:show"'
-    port = serve(f"apis: {{a: {{routes: {{$default: {{{target}}}}}, stages: {{$default: {{}}}}}}}}").port
+    api = f"{{routes: {{$default: {{{target}}}}}, stages: {{$default: {{}}}}}}"
+    port = serve(f"api_keys: {{ann: victim{KEY}}}\napis: {{a: {api}}}").port
     for name in CLAIMS:
-        status, _, body = ask(port, "GET / HTTP/1.1", "Host: a", f"{name}: victim", "X-Other: kept")
+        status, _, body = ask(port, "GET / HTTP/1.1", "Host: a", f"{name}: victim{KEY}", "X-Other: kept")
         assert status == 200
         assert b"victim" not in body, name
         assert b"kept" in body
@@ -300,6 +318,14 @@ def test_a_head_has_a_bounded_number_of_lines(port, recorder, line):
     assert ask(port, "GET / HTTP/1.1", "Host: a", *[line] * 128)[0] == 431
     trailers = "\r\n".join(["0", *[line] * 3_000, "", ""]).encode()
     assert ask(port, "POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", body=trailers)[0] == 431
+    assert len(recorder.seen) == 1
+
+
+def test_a_length_has_a_bounded_number_of_digits(port, recorder):
+    """Python reads no number of thousands of digits, not even zeros."""
+    for zeros, status in ((17, 200), (5_000, 400)):
+        length = f"Content-Length: {'0' * zeros}2"
+        assert ask(port, "POST / HTTP/1.1", "Host: a", length, body=b"hi")[0] == status
     assert len(recorder.seen) == 1
 
 

@@ -14,7 +14,7 @@ from ports import free_port, until_open
 from waiting import PATIENCE
 from websockets.sync.client import connect
 
-from ratelimit.gateway import Api, Authorizer, Configuration, Mock, Route, Stage, read_file
+from ratelimit.gateway import Api, Authorizer, Configuration, Jwt, Mock, Route, Stage, read_file
 
 HELLO = "apis: {a: {routes: {GET /: {function: 'own:hello'}}, stages: {$default: {}}}}"
 
@@ -193,6 +193,19 @@ def test_answers_are_kept_without_the_identities():
     assert [len(label) for label in variant.routes["GET /"].guard.authorizer._answers] == [32] * 5
 
 
+@pytest.mark.parametrize("query", ["token=a&token=b", "token=b&%74oken=b", "token=&token=b"])
+def test_a_parameter_that_identifies_the_client_is_sent_once(query):
+    """An authorizer could decide about the one value, while its answer is kept for the other."""
+    api = Api(
+        routes={"GET /": Route(mock=Mock(), authorizer="own")},
+        authorizers={"own": Authorizer(lambda event: True, identity=["$request.querystring.token"])},
+        stages={"$default": Stage()},
+    )
+    request = App(Configuration({"a": api}))
+    assert request.get("/?token=b&other=a&other=b").status_code == 200
+    assert request.get(f"/?{query}").status_code == 400
+
+
 # --- origins of WebSockets
 
 
@@ -229,3 +242,20 @@ apis:
 """)
     with pytest.raises(ValueError, match=field.partition(":")[0]):
         read_file(tmp_path / "gateway.yaml")
+
+
+@pytest.mark.parametrize("origin", ["*", "https://*.example", "https://shop.example/", "shop.example", "https://"])
+def test_an_origin_that_no_page_has_is_refused_when_loading(origin):
+    with pytest.raises(ValueError, match="origins"):
+        Api(type="websocket", routes={"say": Route(mock=Mock())}, stages={"prod": Stage()}, origins=[origin])
+
+
+@pytest.mark.parametrize("field", [{"ttl": 5}, {"event": "1.0"}, {"cache_key": "$context.path"}])
+def test_what_the_check_of_a_token_ignores_is_refused_when_loading(field):
+    with pytest.raises(ValueError, match=next(iter(field))):
+        Authorizer(jwt=Jwt("https://issuer.example"), **field)
+
+
+def test_a_cache_key_of_answers_that_are_not_kept_is_refused_when_loading():
+    with pytest.raises(ValueError, match="cache_key"):
+        Authorizer(lambda event: True, ttl=0, cache_key="$context.path")

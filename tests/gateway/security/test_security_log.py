@@ -7,6 +7,8 @@ import pytest
 from fronts import Client, Recorder, ask
 from gateway_harness import Server, raw
 from waiting import PATIENCE
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
@@ -29,6 +31,10 @@ UNREADABLE = {
     "a tunnel": (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "BAD_REQUEST", "tunnel"),
     "a handshake without a key": (HEAD + SOCKET + b"\r\n", 400, "BAD_REQUEST", "sec-websocket"),
     "a handshake with a body": (HEAD + SOCKET + KEYED + b"Content-Length: 2\r\n\r\nhi", 400, "BAD_REQUEST", "body"),
+    "a length of many digits": (HEAD + b"Content-Length: " + b"0" * 5_000 + b"\r\n\r\n", 400, "BAD_REQUEST", "digits"),
+    "a handshake with a length of many digits": (
+        HEAD + SOCKET + KEYED + b"Content-Length: " + b"0" * 5_000 + b"\r\n\r\n", 400, "BAD_REQUEST", "digits"
+    ),
     "a long handshake": (HEAD + SOCKET + KEYED + b"X: " + b"x" * 8_190 + b"\r\n\r\n", 431, "HEADERS_TOO_LARGE", ""),
     "a handshake at no WebSocket API": (HEAD + SOCKET + KEYED + b"\r\n", 404, "RESOURCE_NOT_FOUND", ""),
 }  # fmt: skip
@@ -132,3 +138,15 @@ def test_a_client_that_leaves_ends_what_runs_for_it_whatever_it_has_pipelined(se
         client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n" + b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.socket.recv(10)
     assert left.wait(PATIENCE)
+
+
+def test_a_message_that_is_not_text_leaves_no_traceback(serve):
+    """A client closes its own WebSocket with that, and could fill the log of errors."""
+    server = serve("apis: {a: {type: websocket, routes: {$default: {mock: {body: here}}}, stages: {prod: {}}}}")
+    with connect(f"ws://127.0.0.1:{server.port}/prod") as client:
+        client.send(b"\xff", text=True)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(timeout=PATIENCE)
+    assert closed.value.rcvd.code == 1007
+    assert "Traceback" not in server.log.read_text()
+    assert "ERROR" not in server.log.read_text()

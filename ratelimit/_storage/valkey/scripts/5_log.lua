@@ -17,7 +17,7 @@ local function entry_at(key, index)
 end
 
 local function log_expire(q, key, newest)
-  redis.call('PEXPIRE', key, max(0, ceil((newest + q[5] - NOW) / 1000)) + SLACK)
+  redis.call('EXPIREAT', key, expiry(newest + q[5]))
 end
 
 -- Move all stamps back, because the clock went back.
@@ -70,7 +70,7 @@ local function log_block(q, key, stop)
     redis.call('LPUSH', key, block_text(stop, q[3]))
   end
   local newest = entry_at(key, 1) or 0
-  redis.call('PEXPIRE', key, max(0, ceil((max(stop, newest + q[5]) - NOW) / 1000)) + SLACK)
+  redis.call('EXPIREAT', key, expiry(max(stop, newest + q[5])))
 end
 
 -- When the cost fits; `before` entries of the same group are not in the list yet.

@@ -1,6 +1,7 @@
 -- Decide groups of requests, each all or nothing, in order.
 --
--- KEYS: the key of each request. ARGV[1]: the size of each group, a byte. ARGV[1 + i]: request i, packed doubles.
+-- KEYS: the key of each request. ARGV: the sizes of the groups, a byte each, and the requests, packed doubles; or one
+-- request for all keys, each of which is a group. Behind them: when this server became the primary, if it did.
 -- Reply: packed doubles: the moment, and 12 for each request: status, the state before and after (3 each), the moment
 -- of the turn (2; -1: never), and 3 that depend on the status and the algorithm.
 
@@ -9,9 +10,13 @@ local ALGORITHMS = { [0] = buckets, buckets, fixed, fixed, sliding, [CALENDAR] =
 local states = {} -- key -> {state, revision, must it be written, the end of its block}
 local replies = { struct.pack('<d', NOW) }
 
-local function foreign(text)
+-- The numbers of a value, or nil if it is not one of these scripts'.
+local function numbers_of(text)
   local v = {}
   if type(text) ~= 'string' or not string.match(text, '^[%d ]+$') then return nil end
+  if string.match(text, '^%d+$') then
+    return #text == 19 and { tonumber(sub(text, 1, 16)), lead_of(sub(text, 17)), is_integer = true }
+  end
   for number in string.gmatch(text, '%d+') do v[#v + 1] = tonumber(number) end
   if #v < 2 or #v > 5 then return nil end
   return v
@@ -26,7 +31,7 @@ local function load(q, key)
   if text == false then
     seen = { s = { 0, 0, 0 }, revision = known or q[3] }
   else
-    local v = foreign(text)
+    local v = numbers_of(text)
     local a, b, c, revision, moved
     if v then a, b, c, revision, moved = ALGORITHMS[q[1]].read(q, v) end
     if not a then return nil end
@@ -193,7 +198,7 @@ end
 local function gather(first, size)
   local group, problem = {}, false
   for i = first, first + size - 1 do
-    local q, key = request(ARGV[1 + i]), KEYS[i]
+    local q, key = request(ARGV[IS_ALIKE and 1 or 1 + i]), KEYS[i]
     local one = { q = q, key = key, at_us = NOW, at_lo = 0 }
     if q[1] == SLIDING_LOG then
       one.newest, one.block = log_newest(q, key)
@@ -232,8 +237,8 @@ local function reply(one)
 end
 
 local i = 1
-for g = 1, #ARGV[1] do
-  local size = string.byte(ARGV[1], g)
+for g = 1, IS_ALIKE and #KEYS or #ARGV[1] do
+  local size = IS_ALIKE and 1 or string.byte(ARGV[1], g)
   local group, problem = gather(i, size)
   local ok = not problem and perform(group)
   if ok then commit(group) end
@@ -254,7 +259,7 @@ for key, seen in pairs(states) do
     if text == '' then
       redis.call('DEL', key)
     else
-      redis.call('SET', key, text, 'PX', ceil((fresh_at - NOW) / 1000) + SLACK)
+      redis.call('SET', key, text, 'EXAT', expiry(fresh_at))
     end
   end
 end

@@ -10,6 +10,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
+from ...http.body import MAX_DIGITS
 from ...http.handshake import handshake_problem, is_handshake
 from ...http.request import REFUSED
 from ...http.target import BadTarget, host_name, parse_target
@@ -263,6 +264,8 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         name, value, headers = name.lower(), value.strip(b" \t"), self.headers
         if len(headers) >= self.max_fields:
             self._stop("HEADERS_TOO_LARGE", f"more than {self.max_fields} header lines")
+        if name == b"content-length" and len(value) > MAX_DIGITS:
+            self._stop("BAD_REQUEST", f"a content-length of more than {MAX_DIGITS} digits")
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         headers.append((name, value))
@@ -317,10 +320,12 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         self.scope["raw_path"] = self.root_path.encode("ascii") + path
         self.scope["query_string"] = query
         if authority is not None:
-            for name, value in self.headers:
-                if name == b"host":
-                    host_name(value)
+            hosts = [value for name, value in self.headers if name == b"host"]
+            for host in hosts:
+                host_name(host)
             self.headers[:] = [(name, authority if name == b"host" else value) for name, value in self.headers]
+            if not hosts and self.parser.get_http_version() == "1.0":  # which requires none
+                self.headers.append((b"host", authority))
 
     def on_chunk_header(self) -> None:
         self._moved = True
