@@ -16,7 +16,7 @@ from ports import free_port, until_open
 from servers import EXAMPLES
 from starlette.responses import PlainTextResponse
 from valkey_servers import Server, valkey_server
-from waiting import PATIENCE, until
+from waiting import PATIENCE, until, until_async
 
 from ratelimit import FixedWindow, Quota, Table, TableUnreachable
 from ratelimit._storage.memory import shared_folder
@@ -26,6 +26,7 @@ from ratelimit.contrib.fastapi import RateLimit
 from ratelimit.contrib.flask import Limiter as FlaskLimiter
 from ratelimit.contrib.limits import RateLimitStorage
 from ratelimit.contrib.wsgi import RateLimitMiddleware as WSGIMiddleware
+from ratelimit.gateway import Api, Configuration, Gateway, Mock, Route, Stage
 from ratelimit.gateway.config.model import Throttle
 from ratelimit.gateway.observability.meter import Meter
 from ratelimit.gateway.observability.metrics import metrics_text
@@ -204,20 +205,32 @@ class Transport(asyncio.Transport):
         super().__init__({"peername": ("127.0.0.1", 1)})
         self.sent = b""
 
+        self.is_reading = True
+
     def write(self, data):
         self.sent += data
 
     def close(self):
         pass
 
+    def pause_reading(self):
+        self.is_reading = False
+
+    def resume_reading(self):
+        self.is_reading = True
+
 
 def answer(site, path):
-    loop = asyncio.new_event_loop()
-    connection, transport = Connection(Connections(site, loop)), Transport()
-    connection.connection_made(transport)
-    connection.data_received(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
-    loop.close()
-    return transport.sent.decode()
+    """Return the answer of a service to a request."""
+
+    async def ask():
+        connection, transport = Connection(Connections(site, asyncio.get_running_loop())), Transport()
+        connection.connection_made(transport)
+        connection.data_received(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path)
+        await until_async(lambda: transport.sent)
+        return transport.sent.decode()
+
+    return asyncio.run(ask())
 
 
 def checked(site):
@@ -243,6 +256,47 @@ def test_serve_without_its_engine(own_server, serve_limits, fail_open, query, st
     site = serve_limits(f"{own_server.url}?name=serve-test{query}", fail_open)
     own_server.kill()
     assert [checked(site) for _ in range(2)] == [status] * 2
+
+
+def request_of(path, *fields):
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *fields, "", ""]).encode()
+
+
+def test_serve_answers_others_while_its_engine_is_held_up(own_server, serve_limits):
+    site = serve_limits(f"{own_server.url}?name=serve-test&timeout=60")
+    assert checked(site) == 200
+
+    async def ask():
+        connections = Connections(site, asyncio.get_running_loop())
+
+        def connected():
+            connection, transport = Connection(connections), Transport()
+            connection.connection_made(transport)
+            return connection, transport
+
+        waiting, sent = connected()
+        other, sent_to_other = connected()
+        lost, sent_to_lost = connected()
+        own_server.hold()
+        try:
+            waiting.data_received(request_of("/check/api", "Content-Length: 2") + b"a")
+            waiting.data_received(b"b" + request_of("/health"))
+            lost.data_received(request_of("/check/api"))
+            other.data_received(request_of("/health"))
+            assert sent_to_other.sent.startswith(b"HTTP/1.1 200"), "while the others wait"
+            waiting.look(1e9)
+            waiting.close_if_idle()
+            assert (sent.sent, sent.is_reading) == (b"", False)
+            assert waiting.eof_received(), "an answer is to come"
+            lost.connection_lost(None)
+        finally:
+            own_server.go_on()
+        await until_async(lambda: len(asyncio.all_tasks()) == 1)
+        assert sent.sent.count(b"HTTP/1.1 200") == 2
+        assert sent.sent.lower().index(b"\r\nratelimit") < sent.sent.index(b"\r\n\r\nok"), "in their order"
+        assert sent_to_lost.sent == b""
+
+    asyncio.run(ask())
 
 
 @pytest.fixture
@@ -285,6 +339,52 @@ def test_the_gateway_without_its_engine(own_server, limiters):
         Chain(host, levels()).hit()
     ruling = Chain(denying, levels()).hit()
     assert (ruling.allowed, ruling.fallback) == (False, True)
+    failed.clear()
+    ruling = asyncio.run(Chain(host, levels()).hit_async(lambda level, error: failed.append(level), True))
+    assert (ruling.allowed, failed) == (True, ["method", "quota"])
+    with pytest.raises(TableUnreachable):
+        asyncio.run(Chain(host, levels()).hit_async())
+
+
+def test_the_gateway_answers_others_while_its_engine_is_held_up(own_server, limiters):
+    api = Api(
+        routes={"GET /pets": Route(mock=Mock(body="pets"))},
+        stages={"$default": Stage(route_throttles={"GET /pets": Throttle(0.001, 3)})},
+    )
+    gateway = Gateway(Configuration({"shop": api}, tables=f"{own_server.url}?name=gateway-test&timeout=60"))
+
+    async def ask():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(gateway), base_url="http://test") as client:
+            assert (await client.get("/pets")).status_code == 200
+            own_server.hold()
+            try:
+                limited = [asyncio.ensure_future(client.get("/pets")) for _ in range(3)]
+                assert (await client.get("/nothing")).status_code == 404
+                assert not any(one.done() for one in limited)
+            finally:
+                own_server.go_on()
+            return sorted([(await one).status_code for one in limited])
+
+    assert asyncio.run(ask()) == [200, 200, 429]
+
+
+@pytest.mark.parametrize("shadow", [False, True])
+def test_awaiting_an_engine_gives_the_same_rulings(server, limiters, shadow):
+    """Also of levels that fail, and of a quota that refuses, for which the other levels are asked."""
+    hosts = [
+        limiters(f"{server.url}?name=gateway-test&timeout=5"),
+        limiters(f"{server.url}?name=gateway-test.other&timeout=5"),
+    ]
+    quota = Level("quota", "ann", Quota(2, FOREVER_SECONDS), until_ns=2**61)
+    shadowed = Level.of("stage", "prod", Throttle(0.001, 1), shadow=shadow)
+    blocking, waiting = (Chain(host, [*levels()[:1], quota, shadowed], used="used/ann") for host in hosts)
+    for _ in range(3):
+        expected, ruling = blocking.hit(), asyncio.run(waiting.hit_async())
+        assert (ruling.allowed, ruling.level, ruling.remaining, ruling.shadow) == (
+            *(expected.allowed, expected.level, expected.remaining, expected.shadow),
+        )
+        assert (ruling.retry_after_ns is None) == (expected.retry_after_ns is None)
+    assert [host.counters.read("used/ann") for host in hosts] == ([2, 2] if shadow else [1, 1])
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """The throttle chain: one atomic decision over all levels of a request, and the headers about it."""
 
+import asyncio
+
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint64_t
@@ -24,6 +26,9 @@ cdef class Chain:
         levels: from plan to account.
         used: a counter of the requests that are admitted.
 
+    Attributes:
+        asks: whether an engine decides, so that a decision is a round trip: `hit_async` waits for it without blocking.
+
     A request that one level refuses costs nothing at the others. Levels in shadow mode are decided separately, all or
     nothing among themselves, for requests that the others admit. Thread-safety: as for All.
     """
@@ -31,6 +36,7 @@ cdef class Chain:
     cdef Levels real, shadow
     cdef Limiter counts
     cdef str used
+    cdef readonly bint asks
 
     def __cinit__(self, limiters, levels, str used=""):
         real, shadow = ([level for level in levels if level.shadow is shadow] for shadow in (False, True))
@@ -38,6 +44,7 @@ cdef class Chain:
         self.shadow = Levels(limiters, shadow) if shadow else None
         self.counts = limiters.counters.limiter
         self.used = used
+        self.asks = limiters.asks
 
     def hit(self, report=None, bint fails_open=False, scope=None):
         """Spend one request at every level, or at none.
@@ -71,6 +78,33 @@ cdef class Chain:
                 if report is None:
                     raise
                 would = self.shadow.hit_each(report, scope)
+            if not would.allowed:
+                ruling.shadow = would.level
+        return ruling
+
+    async def hit_async(self, report=None, bint fails_open=False, scope=None):
+        """Do what `hit` does, without blocking the event loop."""
+        cdef Ruling ruling, would
+        if self.real is None:
+            ruling = Ruling(True)
+        else:
+            try:
+                ruling = await self.real.hit_async(scope)
+            except Exception:
+                if not fails_open:
+                    raise
+                ruling = await asyncio.to_thread(hit_each, self.real, report, scope)
+        if not ruling.allowed:
+            return ruling
+        if self.used:
+            await self.counts.allow_async(self.used)
+        if self.shadow is not None:
+            try:
+                would = await self.shadow.hit_async(scope)
+            except Exception:
+                if report is None:
+                    raise
+                would = await asyncio.to_thread(hit_each, self.shadow, report, scope)
             if not would.allowed:
                 ruling.shadow = would.level
         return ruling
@@ -115,13 +149,27 @@ cdef class Levels:
     cdef Ruling hit(self, scope):
         cdef Decision decision
         cdef list keys = self.keys_of(scope)
-        cdef int i = 0
         if self.closed >= 0:
             return self.ruling(self.closed, False, 0, 0, NEVER, keys)
         decision = self.hit_all() if not self.by_client else self.limits.bind(keys, quotas=self.quotas).hit()
+        return self.ruling_of(self.index_of(decision), decision, keys)
+
+    async def hit_async(self, scope):
+        cdef Decision decision
+        cdef list keys = self.keys_of(scope)
+        if self.closed >= 0:
+            return self.ruling(self.closed, False, 0, 0, NEVER, keys)
+        decision = await self.limits.bind(keys, quotas=self.quotas).hit_async()
+        i = self.index_of(decision)
+        if not decision.verdict.allowed and self.levels[i].until_ns is not None:  # looks at the other levels
+            return await asyncio.to_thread(ruling_of, self, i, decision, keys)
+        return self.ruling_of(i, decision, keys)
+
+    cdef int index_of(self, Decision decision):
+        cdef int i = 0
         while self.limiters[i] is not decision.limiter:
             i += 1
-        return self.ruling_of(i, decision, keys)
+        return i
 
     cdef Ruling hit_each(self, report, scope):
         """Spend one request at one level after the other, all or nothing, without those that fail."""
@@ -190,6 +238,17 @@ cdef class Levels:
                 continue
             retry = max(retry, NEVER if after is None else after)
         return retry
+
+
+# For threads, which call no methods of C: what asks an engine more than once, and is rare.
+
+
+def hit_each(Levels levels not None, report, scope):
+    return levels.hit_each(report, scope)
+
+
+def ruling_of(Levels levels not None, int i, Decision decision, list keys):
+    return levels.ruling_of(i, decision, keys)
 
 
 @cython.final
