@@ -33,7 +33,7 @@ test: $(BUILT) $(VENV)/.group-test  ## all tests, with every code block of the d
 	scripts/install-packages --if-root test proofs
 	$(BIN)/python -m pytest
 
-nightly: $(BUILT) $(VENV)/.group-test  ## the long proofs: large models, sanitizers, a busy machine (some hours)
+nightly: $(BUILT) $(VENV)/.group-test  ## the long proofs: large models, sanitizers, a busy machine, every wheel (some hours)
 	scripts/install-packages --if-root test proofs
 	scripts/nightly
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 sys.path.insert(0, str(Path(__file__).parent))
-from benchmark_pages import FLOORS, Numbers, figure, is_peer, saved
+from benchmark_pages import DOCS, FLOORS, Numbers, figure, is_peer, saved
 from pictures import ADMITTED, FAINT, INK, SERVED, save, use_style
 
 OURS, PEER, FLOOR = ADMITTED, FAINT, SERVED
@@ -16,12 +16,18 @@ def colour_of(name):
     return FLOOR if name in FLOORS else PEER if is_peer(name) else OURS
 
 
-def bars(values: dict[str, float], unit: str, *, logarithmic: bool = True, ideal: float | None = None):
+def colour_of_server(name):
+    return FLOOR if name.startswith("bare ASGI") else PEER if " + " in name or name.startswith("bare") else OURS
+
+
+def bars(
+    values: dict[str, float], unit: str, *, logarithmic: bool = True, ideal: float | None = None, colour=colour_of
+):
     """Draw a bar for each name, the first one at the top."""
     figure_, axes = plt.subplots(figsize=(8.6, 0.34 * len(values) + 0.9))
     names, numbers = list(values), list(values.values())
     places = range(len(names), 0, -1)
-    axes.barh(list(places), numbers, color=[colour_of(name) for name in names], height=0.68)
+    axes.barh(list(places), numbers, color=[colour(name) for name in names], height=0.68)
     axes.set_yticks(list(places), names)
     if logarithmic:
         axes.set_xscale("log")
@@ -109,6 +115,15 @@ def over_a_network(numbers: Numbers):
     return bars(dict(sorted(values.items(), key=lambda item: item[1])), "microseconds of a decision", logarithmic=False)
 
 
+def the_gateway():
+    """Draw the requests a second of each server, which the page of the gateway has in a table."""
+    page = (DOCS / "gateway-benchmarks.md").read_text(encoding="utf-8")
+    [table] = [part for part in page.split("\n\n") if part.startswith("|  | a second |")]
+    cells = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    values = {name: float(per_second.replace(",", "")) for name, per_second, _ in cells}
+    return bars(values, "requests a second", logarithmic=False, colour=colour_of_server)
+
+
 PICTURES = {
     "bench-fast": how_fast,
     "bench-growth": how_it_grows,
@@ -122,6 +137,7 @@ def main():
     use_style()
     for name, draw in PICTURES.items():
         save(draw(Numbers(saved())), name)
+    save(the_gateway(), "bench-gateway")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,11 @@ PHRASES = (
     # Reports.
     (r"\b(?:tells|told)\b", "'reports', 'shows', 'receives', 'is given'"),
     (rf"\bsays\b|{BE} said\b", "'reports', 'names', 'gives', 'contains'"),
+    # A message about a wrong value: the value comes after a placeholder, which is code.
+    (
+        r"\b(?:must|should|has to) (?:be|begin|have)\b[^\n.;]*?, (?:but )?not[^\n\0.;]*(?=\0)",
+        "'name: expected X, got Y'",
+    ),
     # A riddle where there is a word.
     (rf"\bst(?:ands|ood)\b(?! for\b)|\b(?:that|to|which|{MODAL}) stand\b(?! for\b)", "'is', 'appears', 'stops'"),
     (rf"(?:{BE} to be|\b{MODAL}(?:not)? be) had\b", "'is available', 'can be obtained'"),

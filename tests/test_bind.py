@@ -56,6 +56,25 @@ def test_hit_takes_a_cost_and_a_timestamp(levels, clock):
     assert bound.hit(now=clock.now_ns() + 500_000_000)
 
 
+def test_hit_for_is_a_bound_of_other_keys(clock):
+    """It decides as a new Bound with these keys, also where a full table refuses."""
+    quotas = (Quota.per_second(2), None)
+    one, other = (
+        TokenBucket("1/second", max_keys=4, clock=clock) & FixedWindow("9/minute", clock=clock) for _ in range(2)
+    )
+    bound = one.bind(("", "service"), quotas=quotas)
+    for key in "aabacdaefgab":
+        for _ in range(2):
+            expected = other.bind((key, "service"), quotas=quotas).hit()
+            assert repr(bound.hit_for((key, "service"))).replace(repr(one), "") == repr(expected).replace(
+                repr(other), ""
+            )
+        clock.advance(0.3)
+    assert bound.keys == ("", "service")
+    with pytest.raises(ValueError, match="keys: expected 2, one for each limiter, got 1"):
+        bound.hit_for(("a",))
+
+
 def test_peek_changes_nothing(levels):
     """It returns the decision of `hit`."""
     bound = levels.bind(("a", "service"))

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-PATIENCE = 60  # seconds
+PATIENCE = 300  # seconds
 PAUSE = 0.01  # seconds between two looks
 
 

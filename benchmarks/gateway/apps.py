@@ -7,10 +7,10 @@ RATE, BURST = 200, 100  # of the application that is overloaded
 NGINX = os.environ.get("NGINX", "80")
 
 
-def _gateway(routes, throttles=None, account=(1e8, 2**30)):
+def _gateway(routes, throttles=None, account=(1e8, 2**30), **more):
     from ratelimit.gateway import Api, Configuration, Gateway, Stage, Throttle
 
-    stage = Stage(throttle=Throttle(1e8, 2**30), route_throttles=throttles or {"*": Throttle(1e8, 2**30)})
+    stage = Stage(throttle=Throttle(1e8, 2**30), route_throttles=throttles or {"*": Throttle(1e8, 2**30)}, **more)
     return Gateway(
         Configuration(apis={"shop": Api(routes=routes, stages={"$default": stage})}, throttle=Throttle(*account))
     )
@@ -25,6 +25,13 @@ def _mock():
 def mock():
     """Make the gateway with method, stage and account levels, all of which admit."""
     return _gateway({"GET /pets": _mock()})
+
+
+def by_client():
+    """Make the same gateway with a bucket for each client as well."""
+    from ratelimit.gateway import ClientThrottle
+
+    return _gateway({"GET /pets": _mock()}, client_throttle=ClientThrottle(1e8, 2**30, by=("address",)))
 
 
 def refusing():

@@ -2,7 +2,7 @@
 
     python benchmarks/gateway/compare.py [--seconds 2] [--rounds 9] [--overload SECONDS] [--markdown FILE]
 
-It needs wrk and nginx, and the dependency group `bench`.
+It needs wrk and nginx, and the dependency group `bench`. `python docs/benchmark_pictures.py` then draws the picture.
 """
 
 import argparse
@@ -181,7 +181,11 @@ def section(figures, by_processor):
     targets.append(target("time with 1,000 routes", "10 routes", "1,000 routes", 1.1, "x that with 10", False))
     rows = [[name, statistics.median(all), statistics.median(by_processor[name])] for name, all in figures.items()]
     table = Table("By application", ["", "a second", "a second of processor time"], rows)
-    text = "Each application has one route unless its name has another number, and gives the same answer."
+    text = (
+        "Each application has one route unless its name has another number, and gives the same answer. Blue is the "
+        "gateway, green a bare application, and grey other limiters and another proxy.\n\n"
+        "![Requests a second of each application, as in the table below](pictures/bench-gateway.svg)"
+    )
     return Section("Requests a second", text, [table], targets)
 
 

@@ -51,4 +51,6 @@ async def measure(names):
 
 
 if __name__ == "__main__":
-    asyncio.run(measure(sys.argv[1:] or ["bare", "mock", "refusing", "routes_10", "routes_1000", "limits"]))
+    asyncio.run(
+        measure(sys.argv[1:] or ["bare", "mock", "by_client", "refusing", "routes_10", "routes_1000", "limits"])
+    )

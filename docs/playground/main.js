@@ -1,7 +1,7 @@
 // The controls: they choose the rule and the traffic, move the time, and send requests by hand.
 
 import { ALGORITHMS, peek } from "./algorithms.js";
-import { TRAFFIC, greedy, readLog, simulate } from "./traffic.js";
+import { LINES, TRAFFIC, greedy, readLog, simulate } from "./traffic.js";
 import { Panel, SHOWN, duration } from "./panel.js";
 
 const SECONDS_A_PERIOD = 5; // while it plays
@@ -15,8 +15,11 @@ const TITLES = {
 const element = (id) => document.getElementById(id);
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`).value;
 
+const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+const shortened = (text) => (text.length > 60 ? `${text.slice(0, 59)}…` : text);
+
 const panels = Object.keys(ALGORITHMS).map((name) => new Panel(name, TITLES[name], element(name)));
-const page = { now: 0n, begin: 0n, origin: 0n, end: 0n, sent: [], log: { clients: [], broken: [] }, playing: 0 };
+const page = { now: 0n, begin: 0n, origin: 0n, end: 0n, sent: [], log: { clients: [] }, playing: 0 };
 
 function rule() {
   return {
@@ -118,11 +121,14 @@ function send() {
 
 function read() {
   page.log = readLog(element("log").value);
-  const { clients, broken } = page.log;
-  element("client").replaceChildren(...clients.map((one) => new Option(`${one.client} (${one.at.length} requests)`)));
+  const { clients, broken, leftOut } = page.log;
+  element("client").replaceChildren(
+    ...clients.map((one) => new Option(`${shortened(one.client)} (${counted(one.at.length, "request")})`)),
+  );
   const count = clients.reduce((sum, one) => sum + one.at.length, 0);
   const missing = broken.length ? ` Lines without a time that can be read: ${broken.length}, the first is line ${broken[0]}.` : "";
-  element("read").textContent = `${count} requests of ${clients.length} clients.${missing}`;
+  const more = leftOut ? ` Lines after line ${LINES} that were left out: ${leftOut}.` : "";
+  element("read").textContent = `${counted(count, "request")} of ${counted(clients.length, "client")}.${missing}${more}`;
   restart(true);
 }
 

@@ -87,7 +87,7 @@ export class Panel {
   }
 
   alternative() {
-    const most = Math.max(0, ...this.counts.map((one) => one.count));
+    const most = this.counts.reduce((most, one) => Math.max(most, one.count), 0);
     return `A curve of the requests served in the last period. It reaches ${most}; the limit is ${this.rule.limit} and the proved bound ${this.bound}.`;
   }
 

@@ -73,44 +73,47 @@ const COMMON = /\[(\d\d)\/(\w{3})\/(\d{4}):(\d\d):(\d\d):(\d\d)(?:\.(\d+))? ([+-
 const ISO = /(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|[+-]\d\d:?\d\d)?/;
 const EPOCH = /(?:^|\s)(\d{9,10})(?:\.(\d+))?(?=\s|$)/;
 
-const nanoseconds = (milliseconds, digits = "") => BigInt(milliseconds) * 1_000_000n + BigInt(digits.padEnd(9, "0").slice(0, 9));
+/** Return the milliseconds since 1970 of a time of the calendar; NaN if there is no such time, as on 31 February. */
+function calendar(date, time, zone) {
+  const local = Date.parse(`${date}T${time}Z`);
+  if (Number.isNaN(local) || !new Date(local).toISOString().startsWith(`${date}T${time}`)) return NaN;
+  const [, sign, hours, minutes] = zone.match(/([+-])(\d\d):?(\d\d)/) ?? ["", "+", 0, 0];
+  return local - Number(`${sign}1`) * (60 * hours + +minutes) * 60_000;
+}
 
-/** Return the moment of a line and the text that is not its time; null if it has no time that can be read. */
+/** Return the text of a line that is its time, its milliseconds and the digits of its fraction; null without a time. */
 function timeOf(line) {
   let found = line.match(COMMON);
   if (found) {
-    const [, day, month, year, hour, minute, second, digits, sign, hours, minutes] = found;
-    const index = MONTHS.indexOf(month) / 3;
-    if (!Number.isInteger(index) || index < 0) return null;
-    const zone = (sign === "-" ? -1 : 1) * (60 * hours + +minutes);
-    const time = Date.UTC(year, index, day, hour, minute, second) - zone * 60_000;
-    return { at: nanoseconds(time, digits), rest: line.replace(found[0], " ") };
+    const [text, day, month, year, hour, minute, second, digits, sign, hours, minutes] = found;
+    const number = String(MONTHS.indexOf(month) / 3 + 1).padStart(2, "0");
+    return [text, calendar(`${year}-${number}-${day}`, `${hour}:${minute}:${second}`, sign + hours + minutes), digits];
   }
-  if ((found = line.match(ISO))) {
-    const time = Date.parse(`${found[1]}T${found[2]}${found[4] ?? "Z"}`);
-    return Number.isNaN(time) ? null : { at: nanoseconds(time, found[3]), rest: line.replace(found[0], " ") };
-  }
-  if ((found = line.match(EPOCH))) {
-    return { at: nanoseconds(Number(found[1]) * 1000, found[2]), rest: line.replace(found[0], " ") };
-  }
+  if ((found = line.match(ISO))) return [found[0], calendar(found[1], found[2], found[4] ?? "Z"), found[3]];
+  if ((found = line.match(EPOCH))) return [found[0], Number(found[1]) * 1000, found[2]];
   return null;
 }
 
+export const LINES = 20_000; // of a pasted log; more would keep the page busy for seconds
+
 /**
- * Read a log: each line has a time and a client, which is its first other word. Return the moments of each client, the
- * one with most requests first, and the numbers of the lines that cannot be read.
+ * Read a log: each line has a time since 1970 and a client, which is its first other word. Return the moments of each
+ * client, the one with most requests first, the numbers of the lines that cannot be read, and how many were left out.
  */
 export function readLog(text) {
   const clients = new Map();
   const broken = [];
-  text.split("\n").forEach((line, index) => {
+  const lines = text.trimEnd().split("\n");
+  lines.slice(0, LINES).forEach((line, index) => {
     if (!line.trim()) return;
-    const found = timeOf(line);
-    if (!found) return broken.push(index + 1);
-    const client = found.rest.trim().split(/\s+/)[0] || "(no client)";
+    const [found, milliseconds, digits = ""] = timeOf(line) ?? ["", NaN];
+    if (!(milliseconds >= 0)) return broken.push(index + 1);
+    const at = BigInt(milliseconds) * 1_000_000n + BigInt(digits.padEnd(9, "0").slice(0, 9));
+    const client = line.replace(found, " ").trim().split(/\s+/)[0] || "(no client)";
     if (!clients.has(client)) clients.set(client, []);
-    clients.get(client).push(found.at);
+    clients.get(client).push(at);
   });
   const sorted = [...clients].map(([client, at]) => ({ client, at: at.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0)) }));
-  return { clients: sorted.sort((a, b) => b.at.length - a.at.length), broken };
+  sorted.sort((a, b) => b.at.length - a.at.length);
+  return { clients: sorted, broken, leftOut: Math.max(0, lines.length - LINES) };
 }

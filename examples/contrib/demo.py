@@ -35,7 +35,7 @@ def main() -> None:
                 show(port, path)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
             for table in Table.names():
                 if table.startswith(name):
                     Table.shared(table).remove()

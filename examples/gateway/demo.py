@@ -77,11 +77,11 @@ def gateway(folder, backend):
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def wait_for(port, process, log):
-    for _ in range(600):
+    for _ in range(1_200):
         if process.poll() is not None:
             sys.exit(f"The gateway did not start:\n{log.read_text()}")
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
@@ -92,7 +92,7 @@ def wait_for(port, process, log):
 
 def ask(port, method, path, body=None, **headers):
     """Send a request; return the status, the headers and the body of the answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
     text = answer.read().decode()
@@ -143,7 +143,7 @@ def show(port):
     with connect(f"ws://127.0.0.1:{port}/chat") as chat:
         for text in ("hello", "are you there", "still?"):
             chat.send(json.dumps({"action": "say", "text": text}))
-            print(f"  {text!r}: {chat.recv(timeout=5)}")
+            print(f"  {text!r}: {chat.recv(timeout=60)}")
 
     tell("Paths that could be read in two ways", get("/prod/..%2fdev/pets", 1))
 

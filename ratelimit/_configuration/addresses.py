@@ -33,7 +33,7 @@ class Networks:
 
     def __init__(self, networks: Iterable[str]) -> None:
         if isinstance(networks, str):
-            raise ValueError(f"networks must be a list of texts, not {networks!r}")
+            raise ValueError(f"networks: expected a list of texts, got {networks!r}")
         given = list(networks)
         self._networks = [_unmapped(ip_network(network)) for network in given if network != UNIX]
         self._unix = UNIX in given

@@ -9,7 +9,8 @@ from .._storage.valkey.engine import Group
 from .._storage.valkey.storage import ValkeyStorage
 from .._storage.valkey.turns import turns_of
 from ..errors import TableFull, TableUnreachable
-from .request import Answer, Asked, delayed, pack_all, read_all
+from .answer import Answer, delayed, read_all
+from .request import Asked, pack_all
 
 FAILURES = TableUnreachable, TableFull
 _ROUNDS = 8  # of asking again because the quota has changed

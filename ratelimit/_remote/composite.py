@@ -13,8 +13,9 @@ import numpy as np
 from .._limiter import taking
 from .._limiter.decision import Decision
 from ..limiters.composite import All, costs_for
+from .answer import Answer
 from .asking import FAILURES, Requests, ask, ask_async, ask_each, ask_each_async, judged
-from .request import Answer, correction_of, request_of
+from .request import correction_of, request_of
 from .reservation import RemoteReservation, booked, not_booked
 from .verbs import RESERVE, check_turn, keys_and_costs, rows_of, sleep_through, sleep_until_turn
 
@@ -313,6 +314,10 @@ class RemoteBound:
     def hit(self, cost: Any = 1, *, costs: Any = None, now: Any = None) -> Decision:
         """Spend from all limiters if all admit it, as All.hit does."""
         return self.limits._hit(self._plan(cost, costs, now))
+
+    def hit_for(self, keys: Any) -> Decision:
+        """Spend 1 as `hit` does, with other keys for the same limiters and quotas."""
+        return self.limits.bind(keys, quotas=self._quotas).hit()  # type: ignore[no-any-return]
 
     async def hit_async(self, cost: Any = 1, *, costs: Any = None, now: Any = None) -> Decision:
         """Do what `hit` does, without blocking the event loop."""

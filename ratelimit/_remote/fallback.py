@@ -8,7 +8,8 @@ from .._limiter.decision import Decision
 from .._limiter.parameters import options_of
 from ..errors import TableFull, TableUnreachable
 from ..quota import Quota
-from .request import Asked, decision_without_engine, relabelled
+from .answer import decision_without_engine, relabelled
+from .request import Asked
 
 RETRY_NS = NS_PER_SECOND  # the breaker probes the engine at least this often
 

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from .answer import Answer
 from .asking import Requests, ask_each
-from .request import Answer, return_of
+from .request import return_of
 from .spending import monotonic
 
 log = logging.getLogger("ratelimit.valkey")

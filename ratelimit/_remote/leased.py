@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 from .._limiter.decision import Decision
 from .._storage.valkey.lease_file import open_leases
 from .._storage.valkey.leases import Leases
+from .answer import Answer, refused_until
 from .asking import FAILURES, ask, ask_async, ask_each
 from .keeper import keeper
 from .lease_rule import can_be_leased, check_lease, engine_parameters
-from .request import Answer, Asked, current_parameters, refused_until, request_of
+from .request import Asked, current_parameters, request_of
 from .spending import Spending, hash_of, monotonic
 from .verbs import RemoteVerbs, keys_and_costs
 

@@ -1,10 +1,10 @@
 from libc.stdint cimport uint64_t
 
 from .._core cimport Limiter
-from .._engine.request cimport Outcome, Request
-from .._engine.verdict cimport Verdict
-from .._limiter.decision cimport Decision
+from .._engine.request cimport Request
 from .._limiter.compiled_rule cimport CompiledRule
+
+cdef uint64_t MOST  # the largest amount that an engine counts exactly, see 1_arithmetic.lua
 
 
 cdef class Asked:
@@ -14,14 +14,14 @@ cdef class Asked:
     cdef readonly object quota
     cdef CompiledRule compiled
     cdef Request request
-    cdef readonly bint looks                   # a hit that is not carried out
+    cdef readonly bint looks          # a hit that is not carried out
     cdef bint brief                   # only the status matters
     cdef uint64_t revision            # of the limiter's quota
     cdef object booked                # of a CANCEL: (at, found, left), as in an Answer
     cdef uint64_t reach               # of a calendar: the last window that the engine named
     cdef uint64_t around              # and its moment, in nanoseconds
     cdef object restated              # (revision, state, new state), when the engine had an older state
-    cdef public uint64_t more       # what a hit takes in advance at most, see 6_leases.lua
+    cdef public uint64_t more         # what a hit takes in advance at most, see 6_leases.lua
     cdef object granted               # of what gives that back: (moment, microseconds since), otherwise None
 
     cdef object packed(self)
@@ -29,12 +29,6 @@ cdef class Asked:
     cdef tuple starts(self)
 
 
-cdef class Answer:
-    cdef readonly Asked asked
-    cdef Outcome out
-    cdef double now_us
-    cdef double[12] numbers
-
-    cdef uint64_t ready_ns(self) except? 0
-    cdef int read(self) except -1
-    cdef int fill_for_log(self, Verdict* verdict, uint64_t* more) except -1
+cdef list changes_since(Limiter limiter, uint64_t number)
+cdef CompiledRule rule_in_engine(Limiter limiter, CompiledRule compiled)
+cdef CompiledRule rule_of(Limiter limiter, uint64_t revision)

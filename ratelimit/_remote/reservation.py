@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from .._limiter.reservation import Reservation
 from ..errors import TableUnreachable
+from .answer import Answer, empty_reservation
 from .asking import ask, ask_async
-from .request import Answer, Asked, correction_of, empty_reservation
+from .request import Asked, correction_of
 
 NEVER = 1 << 62
 

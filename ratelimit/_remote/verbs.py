@@ -11,9 +11,10 @@ from .._limiter import taking
 from .._limiter.decision import VERDICT, Decision
 from .._limiter.parameters import options_of
 from ..errors import CostExceedsLimit, TableUnreachable, WaitTimeout
+from .answer import Answer
 from .asking import FAILURES, Refusals, Requests, ask, ask_async, ask_each, ask_one, ask_one_async
 from .fallback import Fallback
-from .request import Answer, Asked, current_parameters, engine_key, forget_keys, hits_of, request_of
+from .request import Asked, current_parameters, engine_key, forget_keys, hits_of, request_of
 from .reservation import RemoteReservation, booked, not_booked
 
 HIT, RESERVE, CHARGE, REFUND = 0, 1, 2, 3

@@ -157,6 +157,8 @@ class Bound:
         """The keys, one for each limiter."""
     def hit(self, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
         """Spend from all limiters if all admit it, as All.hit does."""
+    def hit_for(self, keys: Sequence[_Key]) -> Decision:
+        """Spend 1 as `hit` does, with other keys for the same limiters and quotas; only keys that differ are hashed."""
     async def hit_async(self, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:
         """Do what `hit` does; for tables that are reached over a network."""
     def peek(self, cost: int = 1, *, costs: Sequence[int] | None = None, now: int | None = None) -> Decision:

@@ -394,6 +394,20 @@ cdef class Bound:
         refusing = spend_all(parts, self.limits.size)
         return self.limits.decision(parts, refusing, self.keys[max(refusing, 0)], self.quotas)
 
+    def hit_for(self, keys):
+        """Spend 1 as `hit` does, with other keys for the same limiters and quotas; only keys that differ are hashed."""
+        cdef Part[MAX_PARTS] parts
+        cdef tuple others = one_for_each(keys, "keys", self.limits.size)
+        cdef Limiter limiter
+        cdef int i, refusing
+        self.start(parts, 1, None, None)
+        for i in range(self.limits.size):
+            if others[i] is not self.keys[i]:
+                limiter = self.limits.limiters[i]
+                parts[i].hashed = limiter.hash_of(others[i])
+        refusing = spend_all(parts, self.limits.size)
+        return self.limits.decision(parts, refusing, others[max(refusing, 0)], self.quotas)
+
     async def hit_async(self, cost=1, *, costs=None, now=None):
         """Do what `hit` does; for tables that are reached over a network."""
         return self.hit(cost, costs=costs, now=now)

@@ -66,8 +66,8 @@ def _times(times: ArrayLike) -> NDArray[np.int64]:
     array = given = np.asarray(times)
     if array.ndim != 1 or (array.dtype.kind not in "iuM" and len(array)):
         raise TypeError(
-            "times must be a one-dimensional array of integer nanoseconds since the epoch (or datetime64), "
-            f"not of {array.dtype} and shape {array.shape}"
+            "times: expected a one-dimensional array of integer nanoseconds since the epoch (or datetime64), "
+            f"got {array.dtype} and shape {array.shape}"
         )
     latest: Any = LATEST
     if array.dtype.kind == "M":
@@ -77,20 +77,20 @@ def _times(times: ArrayLike) -> NDArray[np.int64]:
         latest = np.datetime64(LATEST, "ns")
     wrong = np.flatnonzero((array < 0) | (array > LATEST))
     if len(wrong):
-        raise ValueError(f"times must be from 0 to {latest}, not {given[wrong[0]]} (at index {wrong[0]})")
+        raise ValueError(f"times: expected from 0 to {latest}, got {given[wrong[0]]} (at index {wrong[0]})")
     return array.astype(np.int64)
 
 
 def _distinct(numerals: NDArray[np.uint64]) -> int:
-    """How many there are. (np.unique hashes them, which for a million takes ten times as long.)"""
+    """Return how many numerals differ; np.unique hashes them, which for a million takes ten times as long."""
     ordered = np.sort(numerals)
     return int(np.count_nonzero(ordered[1:] != ordered[:-1])) + min(len(ordered), 1)
 
 
 def _numerals(keys: Any, size: int) -> tuple[NDArray[np.uint64], Callable[[np.uint64], str]]:
-    """Keys as 64 bits each, of texts their hashes by Python's own SipHash; and what such a number stands for."""
+    """Return the keys as 64 bits each, texts by Python's own SipHash, and a function from such a number to its key."""
     if isinstance(keys, (str, bytes)) or not (isinstance(keys, Sequence) or hasattr(keys, "__array__")):
-        raise TypeError(f"keys must be an array of integers, bytes or str, or a list, not {type(keys).__name__}")
+        raise TypeError(f"keys: expected an array of integers, bytes or str, or a list, got {type(keys).__name__}")
     if isinstance(keys, Sequence):
         array = _list_of_one_kind(list(keys))
     else:
@@ -98,14 +98,14 @@ def _numerals(keys: Any, size: int) -> tuple[NDArray[np.uint64], Callable[[np.ui
         if array.ndim == 1 and array.dtype.kind == "O":
             array = _list_of_one_kind(array.tolist())
     if array.ndim != 1:
-        raise TypeError(f"keys must be a one-dimensional array, not one of shape {array.shape}")
+        raise TypeError(f"keys: expected a one-dimensional array, got one of shape {array.shape}")
     if len(array) != size:
-        raise ValueError(f"keys must be as many as there are times, {size}, not {len(array)}")
+        raise ValueError(f"keys: expected as many as there are times, {size}, got {len(array)}")
     if array.dtype.kind in "iu" or not size:
         wide: type = np.uint64 if array.dtype.kind == "u" else np.int64
         return array.astype(wide).view(np.uint64), lambda numeral: str(numeral.astype(wide))
     if array.dtype.kind not in "SU":
-        raise TypeError(f"keys must be integers, bytes or str, not of {array.dtype}")
+        raise TypeError(f"keys: expected integers, bytes or str, got {array.dtype}")
     distinct, codes = np.unique(array, return_inverse=True)
     hashes = np.array([hash(key) for key in distinct.tolist()], np.int64).view(np.uint64)
     names = dict(zip(hashes.tolist(), distinct.tolist(), strict=True))
@@ -122,10 +122,10 @@ def _list_of_one_kind(keys: list[Any]) -> NDArray[Any]:
         try:
             return np.array(keys, np.uint64)
         except OverflowError:
-            raise ValueError("keys must be integers of 64 bits, all signed or all unsigned") from None
+            raise ValueError("keys: expected integers of 64 bits, all signed or all unsigned") from None
     if kinds not in ({str}, {bytes}):
         raise TypeError(
-            "keys must be integers, bytes or str, all of one kind, not of "
+            "keys: expected integers, bytes or str, all of one kind, got "
             + ", ".join(sorted(kind.__name__ for kind in kinds))
         )
     return np.array(keys)

@@ -80,7 +80,7 @@ def start(address: str, site: Callable[[], Site]) -> Any:
     """Start a server in threads; several processes may listen at the same address.
 
     Raises:
-        OSError: the address cannot be listened at.
+        OSError: the server cannot listen at the address.
     """
     options = [("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", MAX_MESSAGE)]
     server = grpc.server(ThreadPoolExecutor(THREADS, "rls"), options=options, maximum_concurrent_rpcs=MAX_CALLS)

@@ -12,6 +12,7 @@ from rest_framework import throttling
 from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory, force_authenticate
 from rest_framework.views import APIView
+from waiting import PATIENCE
 
 from ratelimit import RateLimitError, Table
 from ratelimit.contrib import drf
@@ -200,7 +201,7 @@ def admitted_by_racing(base):
     together = threading.Barrier(8)
 
     def timer(self):
-        together.wait(60)
+        together.wait(PATIENCE)
         return 1.7e9
 
     class Racing(base):

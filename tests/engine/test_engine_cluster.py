@@ -9,7 +9,7 @@ import valkey
 from ports import free_port
 from test_engine_leases import on_engine, spend_until_leased
 from valkey_servers import Server, valkey_server
-from waiting import until
+from waiting import PATIENCE, until
 
 from ratelimit import All, FixedWindow, SlidingLog, Table, TableUnreachable, TokenBucket
 from ratelimit._cli import table as command
@@ -190,7 +190,7 @@ def test_no_promise_is_broken_over_several_servers(cluster):
     processes = [context.Process(target=spend_greedily, args=(cluster.url, 1.0, results)) for _ in range(3)]
     for process in processes:
         process.start()
-    seen = [one for _ in processes for one in results.get(timeout=100)]
+    seen = [one for _ in processes for one in results.get(timeout=PATIENCE)]
     for process in processes:
         process.join()
     began, ended = sorted(one[0] for one in seen), sorted(one[1] for one in seen)

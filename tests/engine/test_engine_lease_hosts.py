@@ -12,7 +12,7 @@ import pytest
 from greed import KINDS, SECOND, Record, excess, spend
 from test_engine_leases import on_engine, spend_until_leased
 from tools import NIGHTLY
-from waiting import until
+from waiting import PATIENCE, until
 
 from ratelimit import FixedWindow, Limiter, Table
 from ratelimit._remote.spending import hash_of, monotonic
@@ -100,7 +100,9 @@ def test_a_process_gives_its_leases_back_when_it_ends(server, tmp_path, ending):
         "print(spent, flush=True)\n"
     ).replace("spent = 0", "from ratelimit._remote.spending import hash_of, monotonic\nspent = 0")
     code += "os.kill(os.getpid(), signal.SIGKILL)\n" if ending == "kill" else ""
-    process = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    process = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=False
+    )
     assert process.returncode == (-signal.SIGKILL if ending == "kill" else 0)
     limiter = Limiter.of(Table.valkey(server.url, name="end", timeout=10))
     left = on_engine(limiter, "k")

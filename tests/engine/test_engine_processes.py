@@ -5,6 +5,7 @@ import os
 import time
 
 from tools import NIGHTLY
+from waiting import PATIENCE
 
 from ratelimit import FixedWindow, Table, TokenBucket
 from ratelimit._remote.asking import ask
@@ -39,7 +40,7 @@ def test_decisions_of_several_processes_are_one_order(server):
     processes = [context.Process(target=spend, args=(server.url, barrier, results)) for _ in range(PROCESSES)]
     for process in processes:
         process.start()
-    seen = [one for _ in processes for one in results.get(timeout=100)]
+    seen = [one for _ in processes for one in results.get(timeout=PATIENCE)]
     for process in processes:
         process.join()
     admitted = sorted((one for one in seen if one[3]), key=lambda one: one[5])

@@ -33,6 +33,7 @@ def test_is_one_round_trip_a_decision(table):
         lambda: limiter.reserve("k"),
         lambda: both.hit("k"),
         lambda: both.bind(["a", "b", "c"]).hit(costs=[1, 2, 3]),
+        lambda: both.bind(["", "b", "c"]).hit_for(["a", "b", "c"]),
         lambda: both.reserve("k"),
         lambda: limiter.allow_many([f"k{i}" for i in range(128)]),
         lambda: both.hit_many(["a", "b", "a"]),

@@ -342,7 +342,7 @@ def test_bounds_what_a_file_expands_to_and_what_an_error_echoes(tmp_path, text, 
         ("proxy: 'http://127.0.0.1/${context.stage}'", "unknown variable of stage $default 'context.stage'"),
         ("proxy: ['http://a/x', 'http://b/y']", "the same path"),
         ("proxy: 'http://a', request: {'overwrite:header.host': x}", "the gateway itself writes this header"),
-        ("proxy: 'http://a', request: {'add:header.x': x}", "request['add:header.x']: mapping must be as"),
+        ("proxy: 'http://a', request: {'add:header.x': x}", "request['add:header.x']: expected 'overwrite:header.x'"),
         (
             "proxy: 'http://a', request: {'overwrite:statuscode': '200'}",
             "expected under response: a request has no status",
@@ -350,7 +350,7 @@ def test_bounds_what_a_file_expands_to_and_what_an_error_echoes(tmp_path, text, 
         ("proxy: 'http://a', response: {'overwrite:path': /x}", "expected under request: an answer has no path"),
         (
             "proxy: 'http://a', request: {'overwrite:path': x/$request.path.id}",
-            "a path must begin with /, not as 'x/$request.path.id'",
+            "path: expected one that begins with /, got 'x/$request.path.id'",
         ),
         (
             "proxy: 'http://a', request: {'overwrite:path': /a/../b}",
@@ -366,7 +366,7 @@ def test_bounds_what_a_file_expands_to_and_what_an_error_echoes(tmp_path, text, 
             "request: expected a backend: a mock does not read the request",
         ),
         ("mock: {headers: {content-length: 5}}", "the gateway itself writes this header"),
-        ("mock: {headers: {a name: x}}", "mock.headers['a name']: mapping must be"),
+        ("mock: {headers: {a name: x}}", "mock.headers['a name']: expected"),
         (
             'mock: {headers: {x: "a\\nb"}}',
             "mock.headers.x: mapping 'overwrite:header.x': a control character for header x",
@@ -483,7 +483,11 @@ apis:
         ("access_log:\n  file: '-'\n  format: $context.requestID", 4, "$context has no 'requestID', but requestId, "),
         ("access_log:\n  file: '-'\n  format: $context.status-ok", 4, "$context has no 'status-ok'"),
         ("responses:\n  THROTTLED: {body: $request.cookie.x}", 3, "$request has no 'cookie.x', but header.NAME, "),
-        ("responses:\n  THROTTLED: {headers: {x: '${stage.x}'}}", 3, "a variable is of context, request or stageV"),
+        (
+            "responses:\n  THROTTLED: {headers: {x: '${stage.x}'}}",
+            3,
+            "variable: expected one of context, request or stageV",
+        ),
         ("responses:\n  THROTTLED: {body: $context.authorizer.x}\nmax_head: 0", 4, "max_head"),
         ("responses:\n  THROTTLED: {body: '${context.error.messageString}'}\nmax_head: 0", 4, "max_head"),
         ("apis: {a: {stages: {x: {}}}, b: {stages: {x: {}}}}", 2, "missing required domains, for several APIs"),
@@ -498,7 +502,7 @@ apis:
             "apis.a.routes['GET /{b}']: duplicate route: 'GET /{a}' at apis.a.routes['GET /{a}'] has the same requests",
         ),
         ("apis: {a: {type: rest, stages: {x: {}}, routes: {\n$default: {mock: {}}}}}", 3, "a REST API has no $default"),
-        ("apis: {a: {stages: {x: {}}, routes: {\nget /: {mock: {}}}}}", 3, "route key must be as 'GET /path'"),
+        ("apis: {a: {stages: {x: {}}, routes: {\nget /: {mock: {}}}}}", 3, "route key: expected 'METHOD /path'"),
     ],
 )
 def test_check_reports_problems_between_objects(tmp_path, capsys, text, line, problem):

@@ -129,7 +129,7 @@ def test_usage_and_its_adjustment(server):
         assert client.get("/_gateway/usage?plan=gold&start=yesterday").status_code == 400
         assert client.get("/_gateway/usage?plan=gold&end=0001-01-02").status_code == 400
         assert client.get("/_gateway/usage").json() == {"message": "'plan' is missing"}
-        assert client.get("/_gateway/usage?plan=x").json() == {"message": "plan must be one of gold, not 'x'"}
+        assert client.get("/_gateway/usage?plan=x").json() == {"message": "plan: expected one of gold, got 'x'"}
 
 
 def test_reload_promotes(server):
@@ -147,7 +147,7 @@ def test_reload_promotes(server):
         for order in ("promote", "rollback"):  # only the file determines the deployments
             assert client.post(f"/_gateway/{order}", json={"stage": "shop/$default"}).status_code == 404
         answer = client.post("/_gateway/usage", json=["gold"])
-        assert (answer.status_code, answer.json()["message"]) == (400, "the body must be a JSON object, not ['gold']")
+        assert (answer.status_code, answer.json()["message"]) == (400, "body: expected a JSON object, got ['gold']")
 
 
 @pytest.mark.parametrize(

@@ -283,10 +283,10 @@ def test_usage_without_a_quota(clock):
     ("call", "problem"),
     [
         (lambda gold: gold.adjust("cid", 1), "in plan 'gold'"),
-        (lambda gold: gold.adjust("ann", -1), "remaining must be"),
-        (lambda gold: gold.adjust("ann", 1.5), "remaining must be"),
-        (lambda gold: gold.adjust("ann", "3"), "remaining must be"),
-        (lambda gold: gold.adjust("ann", True), "remaining must be"),
+        (lambda gold: gold.adjust("ann", -1), "remaining: expected"),
+        (lambda gold: gold.adjust("ann", 1.5), "remaining: expected"),
+        (lambda gold: gold.adjust("ann", "3"), "remaining: expected"),
+        (lambda gold: gold.adjust("ann", True), "remaining: expected"),
         (lambda gold: gold.usage("cid", date(2026, 1, 1), date(2026, 1, 1)), "in plan 'gold'"),
     ],
 )
@@ -357,8 +357,8 @@ def test_rejects_contradictory_quotas(quota):
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        (lambda: CanarySplit("a", "b", percent=200), "percent must be from 0 to 100, not 200"),
-        (lambda: Level.of("methd", "GET /", Throttle(1, 1)), "level must be one of plan, .*, not 'methd'"),
+        (lambda: CanarySplit("a", "b", percent=200), "percent: expected from 0 to 100, got 200"),
+        (lambda: Level.of("methd", "GET /", Throttle(1, 1)), "level: expected one of plan, .*, got 'methd'"),
         (
             lambda: Limiters("memry"),
             "tables: expected memory, shared:NAME, file:FOLDER or an engine's URL, got 'memry'",

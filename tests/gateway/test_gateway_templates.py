@@ -187,6 +187,13 @@ def test_domains_of_several_apis():
     assert domains["quick.localhost"] == {"/": "Quick"}
 
 
+def test_other_paths_lead_to_an_api_that_answers_requests(read):
+    chat = """
+  Chat: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: WEBSOCKET}}
+  Connect: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Chat, RouteKey: $connect}}"""
+    assert read(SAM.replace("Resources:", f"Resources:{chat}")).configuration.domains["*"]["/"] == "Shop"
+
+
 @pytest.mark.parametrize("file", sorted(one.name for one in TEMPLATES.iterdir() if "part" not in one.name))
 def test_convert_prints_a_file_of_our_own(file, tmp_path, capsys):
     """It has the same meaning, and each warning has a line of the template."""
@@ -261,6 +268,156 @@ def test_no_value_leaves_a_property_out(tmp_path):
     assert Document.read(file).configuration.apis["Api"].stages["s"].variables == {}
 
 
+REST = """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Api: {Type: AWS::Serverless::Api, Properties: {StageName: prod, %s}}
+  F: {Type: AWS::Serverless::Function, Properties: {Handler: a.b, Runtime: python3.11, InlineCode: "b = print", %s
+    Events: {E: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /a, Method: get, %s}}}}}
+  Rest: {Type: AWS::ApiGateway::RestApi, Properties: {Name: rest, %s}}
+  Get: {Type: AWS::ApiGateway::Method, Properties: {RestApiId: !Ref Rest, ResourceId: !GetAtt Rest.RootResourceId,
+    HttpMethod: GET, Integration: {Type: MOCK}, %s}}
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that reads a template from its text."""
+
+    def read(text):
+        file = tmp_path / "template.yaml"
+        file.write_text(text)
+        return Document.read(file, Options())
+
+    return read
+
+
+def notes_of(document):
+    """The warnings but for that of an API without a stage."""
+    return [one for one in document.warnings if "no stage" not in one]
+
+
+# --- names that SAM makes, files, and templates of CDK
+
+
+SAM = """
+Transform: [AWS::LanguageExtensions, AWS::Serverless-2016-10-31]
+Resources:
+  Shop: {Type: AWS::Serverless::Api, Properties: {StageName: live, Auth: {ApiKeyRequired: true}}}
+  Web: {Type: AWS::Serverless::HttpApi}
+  F: {Type: AWS::Serverless::Function, Properties: {Handler: a.b, Runtime: python3.11, InlineCode: "b = print", Events: {
+    A: {Type: Api, Properties: {RestApiId: !Ref Shop, Path: /a, Method: GET}},
+    B: {Type: HttpApi, Properties: {ApiId: !Ref Web}}, C: {Type: Api, Properties: {Path: /c, Method: GET}}}}}
+  Plan:
+    Type: AWS::ApiGateway::UsagePlan
+    DependsOn: ShopliveStage
+    Properties:
+      ApiStages:
+      - {ApiId: !Ref Shop, Stage: !Ref ShopliveStage}
+      - {ApiId: !Ref ServerlessRestApi, Stage: !Ref ServerlessRestApiProdStage}
+  Map: {Type: AWS::ApiGatewayV2::ApiMapping, Properties: {ApiId: !Ref Web, DomainName: a.b, Stage: !Ref WebApiGatewayDefaultStage}}
+  Other: {Type: AWS::ApiGatewayV2::ApiMapping, Properties: {ApiId: !Ref Shop, DomainName: a.c, Stage: !Ref Shop.Stage}}
+"""
+
+
+def test_a_reference_to_a_stage_that_sam_makes_is_its_name(read):
+    configuration = read(SAM).configuration
+    assert [str(one) for one in configuration.plans["Plan"].stages] == ["Shop/live", "ServerlessRestApi/Prod"]
+    assert configuration.domains["a.b"] == {"/": "Web/$default"}
+    assert configuration.domains["a.c"] == {"/": "Shop/live"}
+
+
+INCLUDING = """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Fn::Transform: {Name: AWS::Include, Parameters: {Location: resources.yaml}}
+  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: HTTP,
+    Body: {Fn::Transform: {Name: AWS::Include, Parameters: {Location: !Sub '${AWS::StackName}.yaml'}}}}}
+  ByFile: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: HTTP, BodyS3Location: local.yaml}}
+"""
+
+
+def test_files_that_a_template_includes(read, tmp_path):
+    (tmp_path / "resources.yaml").write_text(
+        "F: {Type: AWS::Serverless::Function, Properties: {Handler: a.b, Runtime: python3.11, InlineCode: 'b = print',"
+        " Events: {E: {Type: HttpApi}}}}"
+    )
+    (tmp_path / "local.yaml").write_text(
+        "paths: {/a: {get: {x-amazon-apigateway-integration: {type: aws_proxy, uri: !GetAtt F.Arn}}}}"
+    )
+    assert routes(read(INCLUDING)) == {
+        "Api GET /a": "F", "ByFile GET /a": "F", "ServerlessHttpApi $default": "F",
+    }  # fmt: skip
+
+
+def test_a_file_that_includes_itself_is_an_error(read, tmp_path):
+    (tmp_path / "local.yaml").write_text(
+        "paths: {Fn::Transform: {Name: AWS::Include, Parameters: {Location: local.yaml}}}"
+    )
+    (tmp_path / "resources.yaml").write_text("{}")
+    with pytest.raises(ConfigurationError, match=re.escape("circular reference: local.yaml -> local.yaml")):
+        read(INCLUDING)
+
+
+def test_code_and_documents_of_a_template_that_cdk_made(read, tmp_path):
+    (tmp_path / "asset.yaml").write_text(
+        "paths: {/a: {get: {x-amazon-apigateway-integration: {type: aws_proxy, uri: !GetAtt F.Arn}}}}"
+    )
+    in_s3 = "{Bucket: b, Key: k}"
+    document = read(f"""
+Resources:
+  F:
+    Type: AWS::Lambda::Function
+    Properties: {{Code: {in_s3}, Handler: a.b, Runtime: python3.11, Layers: [!Ref L]}}
+    Metadata: {{"aws:asset:path": asset.f, "aws:asset:property": Code}}
+  L:
+    Type: AWS::Lambda::LayerVersion
+    Properties: {{Content: {in_s3}}}
+    Metadata: {{"aws:asset:path": asset.l, "aws:asset:property": Content}}
+  Api:
+    Type: AWS::ApiGateway::RestApi
+    Properties: {{BodyS3Location: {in_s3}}}
+    Metadata: {{"aws:asset:path": asset.yaml, "aws:asset:property": BodyS3Location}}
+""")
+    assert routes(document) == {"Api GET /a": "F"}
+    function = document.configuration.functions["F"]
+    assert [Path(one).name for one in (function.folder, *function.layers)] == ["asset.f", "asset.l"]
+
+
+def test_a_mapping_by_account_region_or_a_parameter_without_a_default(read):
+    text = """
+Parameters: {Env: {Type: String}}
+Mappings: {M: {dev: {Rate: 3}, prod: {Rate: 100}}, A: {'999999999999': {Burst: 4}}}
+""" + REST % (
+        "MethodSettings: [{HttpMethod: '*', ResourcePath: '/*', ThrottlingRateLimit: !FindInMap [M, !Ref Env, Rate],"
+        " ThrottlingBurstLimit: !FindInMap [A, !Ref AWS::AccountId, Burst]}]", "", "", "", "",
+    )  # fmt: skip
+    document = read(text)
+    assert document.configuration.apis["Api"].stages["prod"].route_throttles == {"*": Throttle(3, 4)}
+    assert any("no key for AWS::AccountId; '999999999999' is used" in one for one in document.warnings)
+    assert any("no key for Env; 'dev' is used without --parameter Env=..." in one for one in document.warnings)
+
+
+@pytest.mark.parametrize(
+    ("added", "path", "reason"),
+    [
+        ("  S: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: a}}", "Resources.S", "a nested stack"),
+        ("  S: {Type: AWS::Serverless::Application, Properties: {Location: a}}", "Resources.S", "a nested stack"),
+        ("  S: {Type: AWS::ApiGatewayV2::ApiGatewayManagedOverrides, Properties: {}}", "Resources.S", "no effect"),
+        ("Transform: [AWS::Serverless-2016-10-31, Mine]", "Transform", "the transform 'Mine' is not applied"),
+        ("  Fn::Transform: {Name: Mine}", "Resources", "the transform 'Mine' is not applied"),
+    ],
+)
+def test_an_unread_part_is_a_warning(read, added, path, reason):
+    text = REST % ("", "", "", "", "")
+    if added.startswith("Transform"):
+        text = text.replace("Transform: AWS::Serverless-2016-10-31", added)
+        added = ""
+    (warning,) = notes_of(read(text + added))
+    assert path in warning
+    assert reason in warning
+
+
 # --- bad input
 
 
@@ -310,6 +467,10 @@ def test_problems_have_their_line(tmp_path, expression, line, problem):
             "circular reference: S -> S",
         ),
         ("openapi: 3.0.1\npaths: []", "expected an API with routes"),
+        (
+            "Resources: {A: {Type: AWS::Serverless::Api, Properties: {StageName: a, DefinitionUri: 's3://b/c'}}}",
+            "Resources.A.Properties.DefinitionUri: the file 's3://b/c' is not here",
+        ),
     ],
 )
 def test_templates_that_cannot_be_used(tmp_path, text, problem):
@@ -331,35 +492,6 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
     file.write_text(PART.format(expression=nested))
     with pytest.raises(ConfigurationError, match=r"at most 1000000 characters|at most 40 levels"):
         Document.read(file)
-
-
-REST = """
-Transform: AWS::Serverless-2016-10-31
-Resources:
-  Api: {Type: AWS::Serverless::Api, Properties: {StageName: prod, %s}}
-  F: {Type: AWS::Serverless::Function, Properties: {Handler: a.b, Runtime: python3.11, InlineCode: "b = print", %s
-    Events: {E: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /a, Method: get, %s}}}}}
-  Rest: {Type: AWS::ApiGateway::RestApi, Properties: {Name: rest, %s}}
-  Get: {Type: AWS::ApiGateway::Method, Properties: {RestApiId: !Ref Rest, ResourceId: !GetAtt Rest.RootResourceId,
-    HttpMethod: GET, Integration: {Type: MOCK}, %s}}
-"""
-
-
-@pytest.fixture
-def read(tmp_path):
-    """Return a function that reads a template from its text."""
-
-    def read(text):
-        file = tmp_path / "template.yaml"
-        file.write_text(text)
-        return Document.read(file, Options())
-
-    return read
-
-
-def notes_of(document):
-    """The warnings but for that of an API without a stage."""
-    return [one for one in document.warnings if "no stage" not in one]
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_finds_a_docstring_that_goes_on_from_a_name():
 
 
 def test_every_rule_finds_one_of_the_phrases():
-    examples = [*RIDDLES, "\0And closes."]
+    examples = [*RIDDLES, "\0And closes.", "x must be a number, not \0"]
     unused = [rule.pattern for rule, _ in check.RULES if not any(rule.search(text) for text in examples)]
     assert unused == []
 
@@ -110,6 +110,8 @@ def test_finds_nothing_across_code():
         ('"""Whoever."""\n', "python", [(1, "Whoever")]),
         ('def f():\n    """Told.\n\n    Told.\n    """\n', "python", [(2, "Told"), (4, "Told")]),
         ("raise ValueError(f'{name} is no table')\n", "python", [(1, "is no table")]),
+        ("raise ValueError(f'x must be in {all}, not {x!r}')\n", "python", [(1, "must be in " + "\0" * 5 + ", not")]),
+        ("raise ValueError(f'x: expected one of {all}, got {x!r}')  # must be, not\n", "python", []),
         ("def test_who_is_told():\n    told = says = 1\n", "python", [(1, "told")]),
         ("def told(says): ...\n", "python", []),
         ("options = {'says': 1}\n", "python", []),

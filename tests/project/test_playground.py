@@ -106,6 +106,15 @@ def set_slider(browser, name, value):
     browser.execute_script(script, name, value)
 
 
+def paste(browser, text):
+    """Paste a log; return what the page reports."""
+    script = (
+        "const log = document.getElementById('log'); log.value = arguments[0]; log.dispatchEvent(new Event('input'))"
+    )
+    browser.execute_script(script, text)
+    return browser.find_element(By.ID, "read").text
+
+
 @pytest.mark.parametrize(("limit", "burst"), [(12, 12), (7, 3), (1, 5), (40, 60)])
 def test_greedy_client_reaches_each_bound_and_never_exceeds_it(browser, url, limit, burst):
     open_page(browser, url)
@@ -140,16 +149,53 @@ def test_pasted_log_has_the_decisions_of_the_library(browser, url):
     seconds = sorted(rng.randrange(0, 240) for _ in range(70))
     lines = [f'192.0.2.1 - - [24/Nov/2025:10:{s // 60:02}:{s % 60:02} +0100] "GET / HTTP/1.1" 200 5' for s in seconds]
     lines[10:10] = ["2025-11-24T09:00:58.5Z bob", "1763974858.25 bob", "no time here", ""]
-    script = (
-        "const log = document.getElementById('log'); log.value = arguments[0]; log.dispatchEvent(new Event('input'))"
-    )
-    browser.execute_script(script, "\n".join(lines))
-    read = browser.find_element(By.ID, "read").text
+    read = paste(browser, "\n".join(lines))
     assert read == "72 requests of 2 clients. Lines without a time that can be read: 1, the first is line 13."
     for name, limiter in LIMITERS.items():
         moments = [(1_763_974_800 + second) * 10**9 for second in seconds]
         admitted = int(limiter("12/minute").allow_many(["192.0.2.1"] * 70, now=moments).sum())
         assert numbers(browser, name, "numbers") == [admitted, 70 - admitted], name
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "192.0.2.1 - - [31/Feb/2025:10:00:58 +0000]",  # would be 3 March
+        "192.0.2.1 - - [24/Foo/2025:10:00:58 +0000]",
+        "192.0.2.1 - - [24/anF/2025:10:00:58 +0000]",
+        "192.0.2.1 - - [24/Nov/2025:10:61:58 +0000]",
+        "2025-02-31T10:00:58Z ann",
+        "0001-01-01T00:00:00Z ann",  # before 1970
+        "0000-00-00T00:00:00Z ann",
+        "\0",
+        "[" * 50_000,
+    ],
+)
+def test_pasted_line_without_a_moment_is_named(browser, url, line):
+    open_page(browser, url)
+    choose(browser, "log")
+    read = paste(browser, f"1763974800 ann\n{line}")
+    assert read == "1 request of 1 client. Lines without a time that can be read: 1, the first is line 2."
+
+
+def test_pasted_text_stays_text(browser, url):
+    open_page(browser, url)
+    choose(browser, "log")
+    names = ["<img/src=x/onerror=alert(1)>", "__proto__", "constructor", "\u202eevil", "x" * 100_000]
+    assert paste(browser, "\r\n".join(f"1763974800 {name}" for name in names)) == "5 requests of 5 clients."
+    shown = [option.text for option in browser.find_elements(By.CSS_SELECTOR, "#client option")]
+    assert [text.removesuffix(" (1 request)") for text in shown] == [*names[:4], "x" * 59 + "…"]
+    assert browser.execute_script("return document.images.length") == 0
+    assert errors(browser) == []
+
+
+def test_pasted_log_has_a_bounded_length(browser, url):
+    open_page(browser, url)
+    choose(browser, "log")
+    read = paste(browser, "\n".join(f"{1_763_974_800 + second} ann" for second in range(20_003)))
+    assert read == "20000 requests of 1 client. Lines after line 20000 that were left out: 3."
+    assert sum(numbers(browser, "sliding-log", "numbers")) == 20_000
+    assert errors(browser) == []
 
 
 def test_all_works_by_keyboard(browser, url):

@@ -7,6 +7,7 @@ import pytest
 from cases import ALGORITHMS, SECOND, START, quota_of
 from hypothesis import example, given
 from hypothesis import strategies as st
+from waiting import PATIENCE
 
 from ratelimit import FixedWindow, LeakyBucket, SlidingLog, SlidingWindow, TokenBucket, WaitTimeout
 from ratelimit.testing import ManualClock
@@ -182,7 +183,7 @@ def test_waiters_follow_a_change_of_the_limit_in_order():
         tasks = [asyncio.create_task(work(name)) for name in range(20)]
         await asyncio.wait(tasks, timeout=0)
         limiter.change("1000/second")
-        await asyncio.wait_for(asyncio.gather(*tasks), 60)
+        await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
 
     asyncio.run(main())
     assert order == list(range(20))
@@ -198,7 +199,7 @@ def test_a_waiter_whose_patience_a_change_exceeds_gets_a_timeout():
         other = asyncio.create_task(limiter.wait_async("key", 1, timeout=5))
         await asyncio.wait([task, other], timeout=0)
         limiter.change("1/day")
-        results = await asyncio.wait_for(asyncio.gather(task, other, return_exceptions=True), 60)
+        results = await asyncio.wait_for(asyncio.gather(task, other, return_exceptions=True), PATIENCE)
         return [type(result) for result in results]
 
     assert asyncio.run(main())[1] is WaitTimeout

@@ -12,6 +12,7 @@ import termios
 from functools import partial
 
 import pytest
+from waiting import PATIENCE
 
 from ratelimit.language import ALGORITHMS
 from ratelimit.replay import replay_log
@@ -128,7 +129,7 @@ def test_interruption_prints_the_results_so_far(made_log):
         run.stdin.write(content)  # returns when all but the last of it has been read
     run.stdin.flush()
     run.send_signal(signal.SIGINT)
-    assert run.wait(timeout=60) == 1
+    assert run.wait(timeout=PATIENCE) == 1
     printed = run.stdout.read().decode()
     run.stdin.close()
     assert "interrupted: this is what was known by then" in printed
@@ -252,7 +253,7 @@ def on_a_terminal(width, *arguments):
             except OSError:  # which is how a terminal ends
                 break
         os.close(ours)
-        status = run.wait(timeout=60)
+        status = run.wait(timeout=PATIENCE)
     return shown.decode().replace("\r\n", "\n"), status
 
 

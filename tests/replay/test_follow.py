@@ -10,6 +10,7 @@ import termios
 
 import numpy as np
 import pytest
+from waiting import PATIENCE
 
 from ratelimit.replay import replay_log
 from ratelimit.replay.batch import Batch
@@ -65,7 +66,7 @@ def test_prints_each_refusal_when_it_happens(end):
     )
     if end == "interrupt":
         run.send_signal(signal.SIGINT)
-    printed, errors = run.communicate(timeout=60)
+    printed, errors = run.communicate(timeout=PATIENCE)
     assert (run.returncode, errors) == (0, b"")
     assert printed.startswith(b"4 requests, 2026-01-05 00:00:00Z to 2026-01-05 00:00:03Z\n")
     assert b"token-bucket 3/minute        1             1\n" in printed
@@ -73,7 +74,7 @@ def test_prints_each_refusal_when_it_happens(end):
 
 def test_ends_when_the_output_is_closed():
     line = f"yes '{LINE.format(1, 1).strip()}' | {' '.join(RUN)} | head -1"
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=PATIENCE)
     assert done.stdout.count("\n") == 1
     assert "192.0.2.1" in done.stdout
     assert "Traceback" not in done.stderr
@@ -88,7 +89,7 @@ def test_draws_a_table_on_a_terminal():
     shown = read_until(ours, b"192.0.2.1")
     assert shown.startswith("\x1b[H\x1b[J4 requests to 2026-01-05 00:00:03Z; Ctrl-C ends")
     run.stdin.close()
-    assert run.wait(timeout=60) == 0
+    assert run.wait(timeout=PATIENCE) == 0
     os.close(theirs)
     os.close(ours)
 

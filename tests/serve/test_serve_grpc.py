@@ -8,6 +8,7 @@ from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 from google.protobuf.wrappers_pb2 import UInt64Value
 from ports import free_port, until_open
 from servers import PACKAGE
+from waiting import PATIENCE
 
 pytestmark = pytest.mark.slow  # processes start
 RULES = (
@@ -32,7 +33,9 @@ def ask(service):
             for key, value in entries.items():
                 added.entries.add(key=key, value=value)
         with channel() as found:
-            return rls_pb2_grpc.RateLimitServiceStub(found).ShouldRateLimit(request, wait_for_ready=True, timeout=30)
+            return rls_pb2_grpc.RateLimitServiceStub(found).ShouldRateLimit(
+                request, wait_for_ready=True, timeout=PATIENCE
+            )
 
     def channel():
         return grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
@@ -67,8 +70,8 @@ def test_the_service(ask):
     with ask.channel() as channel:
         method = channel.unary_unary("/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit")
         with pytest.raises(grpc.RpcError):
-            method(b"\xff" * 1_000, timeout=30)
-        assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=30) == b"\x08\x01"
+            method(b"\xff" * 1_000, timeout=PATIENCE)
+        assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=PATIENCE) == b"\x08\x01"
     for rubbish in (b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100):
         with socket.create_connection(("127.0.0.1", ask.port)) as client:
             client.sendall(rubbish)

@@ -10,6 +10,7 @@ import pytest
 from cases import ALGORITHMS
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import PATIENCE
 
 from ratelimit import CorruptTable, FixedWindow, SlidingLog, Table, TokenBucket
 from ratelimit._engine.constants import LAYOUT, PAGE_BYTES
@@ -125,7 +126,7 @@ def test_no_content_of_the_slots_crashes_a_process(path, kind):
             [sys.executable, "-c", FUZZ, str(path), kind, str(seed)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from cases import SECOND
+from waiting import PATIENCE
 
 from ratelimit import CorruptTable, FixedWindow, SlidingWindow, Table, TokenBucket
 from ratelimit._cli.table import main
@@ -46,7 +47,7 @@ print(admitted)
 
 def admitted_by_every_verb(path):
     run = [sys.executable, "-c", USE_EVERY_VERB, str(path)]  # in a process that can be stopped if it hangs
-    done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(run, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 

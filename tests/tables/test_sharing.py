@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from cases import ALGORITHMS
+from waiting import PATIENCE
 
 from ratelimit import All, FixedWindow, LeakyBucket, Limiter, Table, TokenBucket, parse
 from ratelimit.testing import ManualClock
@@ -28,7 +29,7 @@ def total_admitted(context, limiter, workers=4):
     for process in processes:
         process.start()
     start.set()
-    total = sum(results.get(timeout=60) for _ in processes)
+    total = sum(results.get(timeout=PATIENCE) for _ in processes)
     for process in processes:
         process.join()
     return total
@@ -98,7 +99,7 @@ def test_fifty_processes_create_one_table(place):
     for process in processes:
         process.start()
     start.set()
-    answers = [results.get(timeout=60) for _ in processes]
+    answers = [results.get(timeout=PATIENCE) for _ in processes]
     for process in processes:
         process.join()
     assert sum(answers) == 25

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from cases import ALGORITHMS, SECOND, START
 from tools import needs
+from waiting import PATIENCE
 
 from ratelimit import FixedWindow, LeakyBucket, SlidingWindow, TokenBucket
 from ratelimit.testing import ManualClock
@@ -112,7 +113,9 @@ def test_setting_the_wall_clock_has_no_effect(shifted_wall_clock, tmp_path):
         "CLOCK_SHIFT": str(tmp_path / "seconds"),
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
-    run = subprocess.run([sys.executable, "-c", MID_RUN], env=environment, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", MID_RUN], env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert (run.stdout, run.returncode) == (f"unmoved {len(ALGORITHMS)}\n", 0), run.stderr
 
 

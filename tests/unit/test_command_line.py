@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import PATIENCE
 
 import ratelimit
 from ratelimit._cli import main as command_line
@@ -12,7 +13,7 @@ from ratelimit._cli import main as command_line
 
 def run(*arguments):
     command = [sys.executable, "-m", "ratelimit", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_help_lists_the_commands():
@@ -69,7 +70,7 @@ def test_output_to_a_closed_pipe_ends_the_command():
     table = ratelimit.Table.shared(f"unheard-{os.getpid()}")
     ratelimit.TokenBucket("1/second", table=table)
     try:
-        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=PATIENCE)
     finally:
         table.remove()
     assert (done.stderr, done.returncode) == ("", 141)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import ALGORITHMS, SECOND, START
+from waiting import PATIENCE
 
 from ratelimit import FixedWindow, SlidingLog, SlidingWindow, Table, TableFull, TokenBucket
 from ratelimit.testing import ManualClock
@@ -42,7 +43,7 @@ def growth(algorithm, max_keys, live):
         env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert run.returncode == 0, run.stderr
     made, used, count = map(int, run.stdout.split())

@@ -152,7 +152,7 @@ class JwtAuthorizer:
         now = self._clock()
         times = [claims.get(name, 0) for name in ("exp", "nbf", "iat")]
         if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in times):
-            raise self._refusal("exp, nbf and iat must be numbers")
+            raise self._refusal("exp, nbf, iat: expected numbers")
         if not now < times[0]:
             raise self._refusal("the token has expired")
         if times[1] > now or times[2] > now:

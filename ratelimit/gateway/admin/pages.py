@@ -75,7 +75,7 @@ class Pages:
         if page is None:
             raise Refusal("RESOURCE_NOT_FOUND", "no such page")
         if method == "POST" and content_type(exchange.request) != "application/json":
-            return reply(415, {"message": "the body must be application/json"})
+            return reply(415, {"message": "body: expected application/json"})
         exchange.outcome.is_routine = name in ROUTINE
         try:
             return await page(exchange)
@@ -141,13 +141,13 @@ class Pages:
     async def _adjust(self, exchange: Exchange) -> Response:
         order = json.loads(await read_body(exchange.request, MAX_ORDER))
         if not isinstance(order, dict):
-            raise ValueError(f"the body must be a JSON object, not {order!r}")
+            raise ValueError(f"body: expected a JSON object, got {order!r}")
         self._plan(order["plan"]).adjust(order["key"], order["remaining"])
         return reply(200, {"remaining": order["remaining"]})
 
     def _plan(self, name: str) -> UsagePlan:
         if name not in self._site.plans:
-            raise ValueError(f"plan must be one of {', '.join(self._site.plans)}, not {name!r}")
+            raise ValueError(f"plan: expected one of {', '.join(self._site.plans)}, got {name!r}")
         return self._site.plans[name]
 
 

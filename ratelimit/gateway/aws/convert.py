@@ -76,7 +76,7 @@ def convert(tree: TemplateTree, folder: FilePath, options: Options) -> Conversio
         del draft.apis[name]
     _drop_stages(draft)
     if not draft.apis:
-        raise ConfigurationError([Problem(("Resources",), "expected an API with routes", line=1)])
+        raise ConfigurationError([*template.notes, Problem(("Resources",), "expected an API with routes", line=1)])
     add_domains(draft)
     return Conversion(draft.value(), draft, template.notes)
 

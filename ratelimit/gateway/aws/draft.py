@@ -106,12 +106,11 @@ class Draft:
     def function_route(self, uri: Any, path: Path) -> dict[str, Any]:
         """Return the route to the function that a URI or an ARN names."""
         name = self.function(uri, path)
-        return {"function": name} if name else self.not_implemented(path, f"the function of {uri!r} is not here")
+        return {"function": name} if name else self.not_implemented(path, f"the function {_name(uri)} is not here")
 
     def function(self, uri: Any, path: Path) -> str | None:
         """Return the name of the function that an ARN, a URI or a name names; None where it cannot be run."""
-        found = _FUNCTION.search(str(uri))
-        given = found[1] if found else str(uri)
+        given = _name(uri)
         resource = self._known.get(given)
         name = resource.name if resource else given
         url = self._urls.get(name) or self._urls.get(given)
@@ -132,8 +131,7 @@ class Draft:
         """Return the name of a function. One that cannot be run is declared, so that its calls fail."""
         name = self.function(uri, path)
         if name is None:
-            found = _FUNCTION.search(str(uri))
-            name = re.sub(r"[^A-Za-z0-9_-]", "-", found[1] if found else str(uri))[:128] or "missing"
+            name = re.sub(r"[^A-Za-z0-9_-]", "-", _name(uri))[:128] or "missing"
             self.functions[name] = {}
             self.template.note(path, f"the function {name} is not here, so its calls fail: give --function {name}=URL")
         return name
@@ -179,7 +177,7 @@ class Draft:
 
     def _layer(self, name: Any, path: Path) -> str | None:
         layer = self.template.resources.get(str(name))
-        uri = layer.get("ContentUri") if layer is not None else None
+        uri = layer.get("ContentUri", layer.get("Content")) if layer is not None else None
         if isinstance(uri, str) and not uri.startswith("s3:"):
             return uri
         self.template.note(path, f"the layer {str(name)!r} is not here: what it holds must be installed")
@@ -204,6 +202,12 @@ class Draft:
             api = self.apis[str(path[1])]
             return api.sources.get((str(path[2]), str(path[3])), api.path) if len(path) >= 4 else api.path
         return self.sources.get(path[:2], ())
+
+
+def _name(uri: Any) -> str:
+    """Return the name of a function in an ARN or a URI; a name is one already."""
+    found = _FUNCTION.search(str(uri))
+    return found[1] if found else str(uri)
 
 
 def _as_text(value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from .authorizers import add_authorizer, from_resource, with_cors
 from .draft import ApiDraft, Draft
 from .integrations import route_of
-from .openapi import add_document
+from .openapi import add_document, document_of
 from .stages import add_stage
 from .template import Resource, as_list
 
@@ -23,7 +23,8 @@ def add_http_apis(draft: Draft) -> None:
             draft.select(api, selection)
         if resource.mapping("CorsConfiguration"):
             with_cors(api, resource.mapping("CorsConfiguration"))
-        add_document(draft, api, resource.mapping("Body"), (*resource.path, "Body"))
+        document = document_of(draft, resource, resource.properties, "Body", "BodyS3Location")
+        add_document(draft, api, document, (*resource.path, "Body"))
         if resource.get("Target"):  # the short form: one route to one target
             uri = str(resource.get("Target"))
             integration = {"type": "http_proxy" if uri.startswith("http") else "aws_proxy", "uri": uri}

@@ -51,7 +51,9 @@ def route_of(draft: Draft, api: ApiDraft, key: str, given: Mapping[str, Any], pa
     if _LAMBDA.search(str(uri)):
         return draft.not_implemented(path, "a Lambda integration with mapping templates is not emulated")
     service = re.search(r"apigateway:[^:]*:([\w-]+):", str(uri))
-    return draft.not_implemented(path, f"the service integration {service[1] if service else kind} is not emulated")
+    if service is None:
+        return draft.not_implemented(path, f"the integration {kind or uri or 'without a type'!r} is not emulated")
+    return draft.not_implemented(path, f"the service integration {service[1]} is not emulated")
 
 
 def _with_function_settings(route: dict[str, Any], api: ApiDraft, integration: Mapping[str, Any]) -> None:

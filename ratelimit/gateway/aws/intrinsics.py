@@ -39,7 +39,9 @@ class Resolver:
         mappings: those of the template.
         conditions: the expressions of the template.
         reference: gives the value of a name of a resource, and of one of its attributes; raises Invalid.
+        include: gives the content of a file that `Fn::Transform` names.
         problems: collects what is wrong.
+        guess: gives a key in place of one that only an account, or `--parameter`, knows; None for any other.
     """
 
     def __init__(
@@ -48,13 +50,17 @@ class Resolver:
         mappings: Mapping[str, Any],
         conditions: Mapping[str, Any],
         reference: Callable[[str, str | None], Any],
+        include: Callable[[Any, Path], Any],
         problems: Problems,
+        guess: Callable[[Any, list[str], Path], str | None],
     ) -> None:
         self._values = values
         self._mappings = mappings
         self._conditions = conditions
         self._reference = reference
+        self._include = include
         self._problems = problems
+        self._guess = guess
         self._active: list[tuple[str, str]] = []
         self._repeats = 0
         self._place: Path = ()  # of the outermost intrinsic function that is being evaluated
@@ -66,7 +72,7 @@ class Resolver:
             "Fn::ImportValue": lambda value: self._text(value),
             "Fn::Cidr": lambda value: [f"10.0.{i}.0/24" for i in range(256)],
             "Fn::Length": lambda value: len(self._list(value)),
-            "Fn::ToJsonString": lambda value: self._bounded(json.dumps(self.resolve(value, ()))),
+            "Fn::ToJsonString": lambda value: self._bounded(json.dumps(self.resolve(value, self._place))),
             "Fn::Equals": self._truth, "Fn::And": self._truth, "Fn::Or": self._truth, "Fn::Not": self._truth,
         }  # fmt: skip
 
@@ -98,13 +104,16 @@ class Resolver:
             if name.startswith("Fn::ForEach::"):
                 found_in.update(self._for_each(one, (*path, name)))
                 continue
+            if name == "Fn::Transform":
+                found_in.update(self._include(self.resolve(one, (*path, name)), path))
+                continue
             resolved = self.resolve(one, (*path, name))
             if resolved is not NO_VALUE:
                 found_in[name] = resolved
         return found_in
 
     def _text(self, value: Any) -> str:
-        found = self.resolve(value, ())
+        found = self.resolve(value, self._place)
         if isinstance(found, bool):
             return str(found).lower()
         if isinstance(found, str | int | float):
@@ -114,7 +123,7 @@ class Resolver:
         raise Invalid(f"expected text, got {type(found).__name__}")
 
     def _list(self, value: Any) -> list[Any]:
-        found = self.resolve(value, ())
+        found = self.resolve(value, self._place)
         if not isinstance(found, list):
             raise Invalid("expected a list")
         return found
@@ -145,11 +154,12 @@ class Resolver:
         return self._follow(parts[0], self._text(parts[1]))
 
     def _follow(self, name: str, attribute: str | None) -> Any:
-        with self._entered("resource", name):
+        with self.entered("resource", name):
             return self._reference(name, attribute)
 
     @contextmanager
-    def _entered(self, kind: str, name: str) -> Iterator[None]:
+    def entered(self, kind: str, name: str) -> Iterator[None]:
+        """Evaluate a name; raise Invalid for one whose evaluation needs itself."""
         if (kind, name) in self._active:
             names = " -> ".join(one for _, one in [*self._active, (kind, name)])
             raise Invalid(f"circular reference: {names}")
@@ -210,10 +220,13 @@ class Resolver:
     def _find_in_map(self, given: Any) -> Any:
         name, first, second, *more = self._arguments(given, 3, 4)
         value: Any = self._mappings
-        for key in (self._text(name), self._text(first), self._text(second)):
+        for given_key in (name, first, second):
+            key = self._text(given_key)
+            if isinstance(value, dict) and key not in value:
+                key = self._guess(given_key, list(value), self._place) or key
             if not isinstance(value, dict) or key not in value:
                 if more and isinstance(more[0], dict) and "DefaultValue" in more[0]:
-                    return self.resolve(more[0]["DefaultValue"], ())
+                    return self.resolve(more[0]["DefaultValue"], self._place)
                 raise Invalid(unknown("key of Mappings", key, list(value) if isinstance(value, dict) else []))
             value = value[key]
         return value
@@ -224,7 +237,7 @@ class Resolver:
         """Return whether a condition of the template holds; raise Invalid for one that does not exist."""
         if name not in self._conditions:
             raise Invalid(unknown("condition", name, list(self._conditions)))
-        with self._entered("condition", name):
+        with self.entered("condition", name):
             return self._holds(self._conditions[name])
 
     def _truth(self, argument: Any) -> bool:

@@ -7,7 +7,7 @@ from ..._configuration.problems import Path
 from .authorizers import add_authorizer, from_scheme, gateway_responses, with_cors
 from .draft import METHODS, ApiDraft, Draft
 from .integrations import route_of
-from .template import as_list, as_mapping
+from .template import Resource, as_list, as_mapping
 
 ANY = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"
@@ -22,6 +22,13 @@ def kind_of(document: Mapping[str, Any]) -> str:
         for _, _, operation, _ in operations(document, ())
     }
     return "http" if "2.0" in versions or "x-amazon-apigateway-cors" in document else "rest"
+
+
+def document_of(draft: Draft, resource: Resource, properties: Mapping[str, Any], body: str, uri: str) -> dict[str, Any]:
+    """Return the document that one of two properties of an API has or names; empty for none."""
+    if properties.get(body) is None and properties.get(uri) is not None:
+        return as_mapping(draft.template.include(properties[uri], (*resource.path, uri)))
+    return as_mapping(properties.get(body))
 
 
 def operations(document: Mapping[str, Any], path: Path) -> Iterator[tuple[str, str, dict[str, Any], Path]]:

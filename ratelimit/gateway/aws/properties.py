@@ -40,10 +40,16 @@ _READ = {
     "AWS::ApiGateway::Method": f"{_INTEGRATED} {_AUTHORIZED} RequestModels RequestParameters",
     "AWS::ApiGatewayV2::Route": f"{_INTEGRATED} {_AUTHORIZED} RouteResponseSelectionExpression",
 }
+_STACKS = ("AWS::CloudFormation::Stack", "AWS::Serverless::Application")
+_KINDS = (  # of API Gateway, without their own properties here
+    "Account ApiKey ApiMapping Authorizer BasePathMapping ClientCertificate Deployment DocumentationPart"
+    " DocumentationVersion DomainName GatewayResponse Integration IntegrationResponse Model RequestValidator Resource"
+    " RouteResponse UsagePlan UsagePlanKey VpcLink"
+)
 _AUTH = "AddDefaultAuthorizerToCorsPreflight ApiKeyRequired Authorizers DefaultAuthorizer UsagePlan"
 _EVENT = (
     "ApiId Auth AuthorizationScopes Method Path PayloadFormatVersion RestApiId RouteSettings TimeoutInMillis"
-    " ApiKeyRequired Authorizer Model RequestModel Required"
+    " ApiKeyRequired Authorizer Model OverrideApiAuth RequestModel Required"
 )
 
 # Properties that change no answer: texts for people, permissions between services, logs, certificates, deployments.
@@ -70,8 +76,13 @@ _EXTENSIONS_APART = "documentation endpoint-configuration importexport-version m
 
 def note_unused(template: Template) -> None:
     """Note the properties of APIs, stages, methods, routes and events that have no effect."""
-    for resource in template.of_type(*_READ):
-        _note_api(template, resource.properties, resource.type, resource.path)
+    for resource in template.resources.values():
+        if resource.type in _READ:
+            _note_api(template, resource.properties, resource.type, resource.path)
+        elif resource.type in _STACKS:
+            template.note(resource.path, "a nested stack is not read: start its template by itself")
+        elif resource.type.startswith("AWS::ApiGateway") and resource.type.rpartition("::")[2] not in _KINDS.split():
+            template.note(resource.path, "a resource of this kind has no effect here")
     for kind, api in KINDS.items():
         name = GLOBALS[api]
         _note_api(template, as_mapping(template.globals.get(name)), kind, ("Globals", name))

@@ -6,29 +6,22 @@ from typing import Any
 from .authorizers import add_authorizer, from_resource, gateway_responses
 from .draft import ApiDraft, Draft
 from .integrations import route_of
-from .openapi import add_document
+from .openapi import add_document, document_of
 from .stages import add_stage
-from .template import Resource, as_list, as_mapping
+from .template import Resource, as_list
 
 _PREFIX = "AWS::ApiGateway::"
 
 
 def add_rest_apis(draft: Draft) -> None:
     """Add the REST APIs of CloudFormation resources, and what their documents define."""
-    template = draft.template
-    for resource in template.of_type(f"{_PREFIX}RestApi"):
+    for resource in draft.template.of_type(f"{_PREFIX}RestApi"):
         api = draft.apis[resource.name] = ApiDraft(resource.name, "rest", resource.path)
         types = [str(one).replace("~1", "/") for one in as_list(resource.get("BinaryMediaTypes"))]
         if types:
             api.settings["binary_media_types"] = types
-        body = resource.get("Body")
-        transform = as_mapping(as_mapping(body).get("Fn::Transform"))
-        if transform:
-            location = as_mapping(transform.get("Parameters")).get("Location")
-            body = template.include(location, (*resource.path, "Body"))
-        if resource.get("BodyS3Location") is not None:
-            template.note((*resource.path, "BodyS3Location"), "the definition of this API is not here")
-        add_document(draft, api, as_mapping(body), (*resource.path, "Body"))
+        document = document_of(draft, resource, resource.properties, "Body", "BodyS3Location")
+        add_document(draft, api, document, (*resource.path, "Body"))
 
 
 def add_rest_parts(draft: Draft) -> None:

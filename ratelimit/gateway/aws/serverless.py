@@ -7,7 +7,7 @@ from ..._configuration.problems import Path
 from .authorizers import add_authorizer, from_sam, gateway_responses, preflights, with_cors
 from .draft import ApiDraft, Draft
 from .integrations import seconds
-from .openapi import add_document, key_of, operations
+from .openapi import add_document, document_of, key_of, operations
 from .stages import add_domain, add_key, add_plan, add_stage, throttle
 from .template import Resource, as_list, as_mapping
 
@@ -83,7 +83,7 @@ def _add_api(draft: Draft, api: ApiDraft, properties: dict[str, Any], events: li
     if api.kind == "websocket":
         _add_websocket(draft, api, properties, auth, resource)
     else:
-        document = _document(draft, properties, resource)
+        document = document_of(draft, resource, properties, "DefinitionBody", "DefinitionUri")
         add_document(draft, api, document, (*resource.path, "DefinitionBody"))
         for route in api.routes.values():
             _secure(draft, api, route, {}, auth, resource.path)
@@ -102,16 +102,6 @@ def _add_api(draft: Draft, api: ApiDraft, properties: dict[str, Any], events: li
     stage = next(iter(api.stages))
     for base in as_list(domain.get("BasePath")) or ["/"] if domain else []:
         add_domain(draft, resource, domain.get("DomainName"), base, api.name, stage)
-
-
-def _document(draft: Draft, properties: Mapping[str, Any], resource: Resource) -> dict[str, Any]:
-    body, uri = properties.get("DefinitionBody"), properties.get("DefinitionUri")
-    transform = as_mapping(as_mapping(body).get("Fn::Transform"))
-    if transform:
-        uri, body = as_mapping(transform.get("Parameters")).get("Location"), None
-    if body is None and uri is not None:
-        body = draft.template.include(uri, (*resource.path, "DefinitionUri" if not transform else "DefinitionBody"))
-    return as_mapping(body)
 
 
 def _add_event(

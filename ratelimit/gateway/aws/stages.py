@@ -169,7 +169,7 @@ def add_domains(draft: Draft) -> None:
         base = mapping.get("BasePath", mapping.get("ApiMappingKey"))
         add_domain(draft, mapping, mapping.get("DomainName"), base, api, mapping.get("Stage"))
     if len(draft.apis) > 1 or draft.domains:
-        first, *_ = draft.apis
+        first = min(draft.apis, key=lambda name: draft.apis[name].kind == "websocket")  # a browser opens the others
         draft.domains["*"] = {"/": first, **{f"/{name}": name for name in draft.apis}}
         for name in draft.apis:
             draft.domains.setdefault(f"{name.lower()}.localhost", {"/": name})

@@ -10,6 +10,7 @@ from ..._configuration.problems import ConfigurationError, Path, Problem, Proble
 from .intrinsics import ACCOUNT, PSEUDO, REGION, Invalid, Resolver
 from .tree import TemplateTree
 
+TRANSFORMS = ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions", "AWS::CodeDeployBlueGreen")
 IMPLICIT = {"ServerlessRestApi": "AWS::Serverless::Api", "ServerlessHttpApi": "AWS::Serverless::HttpApi"}
 _STAGES = ("AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Stage")
 _NAMED = {  # the property that a reference to a resource gives, where the resource has it
@@ -55,6 +56,12 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
+def _asset(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the property of a resource whose value in S3 is, before a deployment by CDK, a local file or folder."""
+    name, local = metadata.get("aws:asset:property"), metadata.get("aws:asset:path")
+    return {name: local} if isinstance(name, str) and isinstance(local, str) else {}
+
+
 def as_number(value: Any) -> Any:
     """Return the number in a text; any other value as it is, for the configuration's check to refuse."""
     text = str(value).strip()
@@ -84,16 +91,23 @@ class Template:
         self._problems = Problems()
         self._raw = as_mapping(tree.value())
         self.notes: list[Problem] = list(tree.notes)
-        self.is_sam = "AWS::Serverless-2016-10-31" in as_list(self._raw.get("Transform"))
+        transforms = as_list(self._raw.get("Transform"))
+        self.is_sam = TRANSFORMS[0] in transforms
+        for one in transforms:
+            if one not in TRANSFORMS:
+                self.note(("Transform",), f"the transform {as_mapping(one).get('Name', one)!r} is not applied")
         self._given = as_mapping(self._raw.get("Resources"))
         self._edges: dict[str, set[str]] = {}
         self._current = ""
+        self._guesses = set(PSEUDO) - set(parameters)  # names whose values are not those of an account
         self._resolver = Resolver(
             {**PSEUDO, **self._parameters(parameters)},
             as_mapping(self._raw.get("Mappings")),
             as_mapping(self._raw.get("Conditions")),
             self._reference,
+            self._included,
             self._problems,
+            self._guess,
         )
         self._expand()
         for name in as_mapping(self._raw.get("Conditions")):
@@ -116,20 +130,41 @@ class Template:
 
     def include(self, location: Any, path: Path) -> Any:
         """Return the content of a local file that the template names; note a file that cannot be read."""
+        try:
+            with self._resolver.entered("file", str(location)):
+                return self._resolver.resolve(self._content(location, path), path)
+        except Invalid as error:
+            raise ConfigurationError([Problem(path, str(error))]) from None
+
+    def _content(self, location: Any, path: Path) -> Any:
+        """Return the content of a file with its intrinsic functions."""
         text = location if isinstance(location, str) else ""
-        file = self.folder / text
         try:
             tree = TemplateTree()
-            tree.compose(file.read_bytes())
+            tree.compose((self.folder / text).read_bytes())
             value = tree.value()
             for one in tree.notes:
                 self.note(path, f"{text}:{one.line}: {one}")
-            return self._resolver.resolve(value, path)
+            return value
         except ConfigurationError as error:
             raise ConfigurationError(Problem(path, f"{text}: {one}") for one in error.problems) from error
         except (OSError, ValueError):
             self.note(path, f"the file {text or location!r} is not here, so what it defines is missing")
             return {}
+
+    def _included(self, transforms: Any, path: Path) -> dict[str, Any]:
+        """Return what `Fn::Transform` adds to an object."""
+        found: dict[str, Any] = {}
+        for location in self._locations(transforms, path):
+            found.update(as_mapping(self.include(location, path)))
+        return found
+
+    def _locations(self, transforms: Any, path: Path) -> Iterator[Any]:
+        for one in map(as_mapping, as_list(transforms)):
+            if one.get("Name") == "AWS::Include":
+                yield as_mapping(one.get("Parameters")).get("Location")
+            else:
+                self.note(path, f"the transform {one.get('Name')!r} is not applied")
 
     # --- parameters
 
@@ -145,16 +180,27 @@ class Template:
             if value is None:
                 choices = as_list(as_mapping(parameter).get("AllowedValues"))
                 value = choices[0] if choices else "0" if kind == "Number" else name
+                self._guesses.add(name)
                 self.note(("Parameters", name), f"the parameter has no default; {value!r} is used without --parameter")
             value = str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
             many = kind == "CommaDelimitedList" or kind.startswith("List<") or "Value<List<" in kind
             found[name] = [one.strip() for one in value.split(",")] if many else value
         return found
 
+    def _guess(self, given: Any, keys: list[str], path: Path) -> str | None:
+        """Return the first key of a mapping for a reference to a value that is not that of an account."""
+        name = as_mapping(given).get("Ref")
+        if name not in self._guesses or not keys:
+            return None
+        self.note(path, f"the mapping has no key for {name}; {keys[0]!r} is used without --parameter {name}=...")
+        return keys[0]
+
     # --- resources
 
     def _expand(self) -> None:
-        """Repeat what is in Fn::ForEach under Resources."""
+        """Add what Fn::Transform names under Resources, and repeat what is in Fn::ForEach."""
+        for location in self._locations(self._given.pop("Fn::Transform", None), ("Resources",)):
+            self._given.update(as_mapping(self._content(location, ("Resources",))))
         for name in [one for one in self._given if one.startswith("Fn::ForEach::")]:
             loop = self._given.pop(name)
             self._given.update(as_mapping(self._resolver.resolve({name: loop}, ("Resources",))))
@@ -174,7 +220,8 @@ class Template:
                 self._edges.setdefault(name, set()).add(str(other))
                 if other not in self._given and not self._is_generated(str(other)):
                     self._problems.add((*path, "DependsOn"), unknown("resource", str(other), list(self._given)))
-            properties = self._resolver.resolve(as_mapping(raw.get("Properties")), (*path, "Properties"))
+            given = {**as_mapping(raw.get("Properties")), **_asset(as_mapping(raw.get("Metadata")))}
+            properties = self._resolver.resolve(given, (*path, "Properties"))
             yield name, Resource(name, raw["Type"], as_mapping(properties), (*path, "Properties"))
         self._current = ""
 
@@ -186,10 +233,13 @@ class Template:
 
     def _is_generated(self, name: str) -> bool:
         """Whether SAM makes a resource of this name."""
-        if name in IMPLICIT or name in ("ServerlessUsagePlan", "ServerlessApiKey", "ServerlessDeploymentApplication"):
-            return True
+        known = (*IMPLICIT, "ServerlessUsagePlan", "ServerlessApiKey", "ServerlessDeploymentApplication")
+        return name in known or bool(self._owner(name))
+
+    def _owner(self, name: str) -> str:
+        """Return the resource of SAM from which one of this name is made; empty for none."""
         serverless = [one for one in self._given if self._type(one).startswith("AWS::Serverless::")]
-        return any(name.startswith(one) for one in (*serverless, *IMPLICIT))
+        return max((one for one in (*serverless, *IMPLICIT) if name.startswith(one)), key=len, default="")
 
     def _type(self, name: str) -> str:
         return str(as_mapping(self._given.get(name)).get("Type", IMPLICIT.get(name, "")))
@@ -210,6 +260,9 @@ class Template:
         return self._attribute(name, kind, attribute, properties)
 
     def _value(self, name: str, kind: str, properties: Mapping[str, Any]) -> Any:
+        owner = self._owner(name) if name.endswith("Stage") and name not in self._given else ""
+        if owner:  # SAM: ApiProdStage is the only stage of Api
+            return self._reference(owner, "Stage")
         if kind in _NAMED and _NAMED[kind] in properties:
             return self._resolver.resolve(properties[_NAMED[kind]], ("Resources", name, "Properties", _NAMED[kind]))
         if kind in ("AWS::Lambda::Alias", "AWS::Lambda::Version"):
@@ -222,7 +275,8 @@ class Template:
         if attribute == "Arn" and kind == "AWS::Cognito::UserPool":
             return f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{name}"
         if attribute == "Stage" and kind.startswith("AWS::Serverless::"):
-            return str(self._resolver.resolve(properties.get("StageName", "Prod"), ()))
+            default = "$default" if kind.endswith("HttpApi") else "Prod"
+            return str(self._resolver.resolve(properties.get("StageName", default), ("Resources", name, "Properties")))
         if attribute == "FunctionArn" or (kind.startswith("AWS::Lambda::") and attribute.endswith("Arn")):
             return str(self._value(name, kind, properties))
         if attribute == "Arn":

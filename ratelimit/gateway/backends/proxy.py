@@ -127,7 +127,7 @@ def parse_urls(texts: Sequence[str], variables: Mapping[str, str]) -> list[Split
     """
     urls = [urlsplit(fill_stage_variables(text, variables)) for text in texts]
     if any(url[2:4] != urls[0][2:4] for url in urls):
-        raise ValueError(f"the addresses of one proxy must have the same path, not {urls[0].geturl()!r} and others")
+        raise ValueError(f"expected addresses with the same path, got {urls[0].geturl()!r} and others")
     return urls
 
 

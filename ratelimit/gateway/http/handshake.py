@@ -32,11 +32,11 @@ def handshake_problem(headers: Headers, target: bytes, max_fields: int, max_line
     if b"transfer-encoding" in named or any(int(value or b"0") for value in named.get(b"content-length", [])):
         return "BAD_REQUEST", "a WebSocket handshake with a body"
     if named.get(b"sec-websocket-version") != [b"13"]:
-        return "BAD_REQUEST", "sec-websocket-version must be 13"
+        return "BAD_REQUEST", "sec-websocket-version: expected 13"
     try:
         keys = [base64.b64decode(key, validate=True) for key in named.get(b"sec-websocket-key", [])]
     except binascii.Error:
         keys = []
     if [len(key) for key in keys] != [16]:
-        return "BAD_REQUEST", "sec-websocket-key must be 16 bytes in base64"
+        return "BAD_REQUEST", "sec-websocket-key: expected 16 bytes in base64"
     return None

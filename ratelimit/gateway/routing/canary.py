@@ -24,7 +24,7 @@ class CanarySplit(Generic[T]):
         self, base: T, canary: T | None = None, percent: float = 0.0, chance: Callable[[], float] = random.random
     ) -> None:
         if not 0 <= percent <= 100:
-            raise ValueError(f"percent must be from 0 to 100, not {percent!r}")
+            raise ValueError(f"percent: expected from 0 to 100, got {percent!r}")
         self.base = base
         self.canary = canary
         self.percent = percent

@@ -25,7 +25,7 @@ class RouteKey(NamedTuple):
             return cls("ANY", ("{proxy+}",))
         method, _, path = text.partition(" ")
         if method not in METHODS or not path.startswith("/"):
-            raise ValueError(f"route key must be as 'GET /path' with one of {', '.join(METHODS)}, not {text!r}")
+            raise ValueError(f"route key: expected 'METHOD /path' with one of {', '.join(METHODS)}, got {text!r}")
         segments = tuple(path[1:].split("/")) if path != "/" else ("",)
         names: list[str] = []
         for i, segment in enumerate(segments):

@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     if given.file is None:
         parser.error("missing required FILE")
     if given.workers < 1:
-        parser.error(f"--workers must be 1 or more, not {given.workers}")
+        parser.error(f"--workers: expected 1 or more, got {given.workers}")
     _look_beside(given.file)
     try:
         options = _options(given)
@@ -159,7 +159,7 @@ def _try_out(configuration: Configuration, check: bool) -> None:
 def _port(text: str) -> int:
     port = int(text)
     if not 0 <= port < 2**16:  # the system would take the rest of a division
-        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, not {text}")
+        raise argparse.ArgumentTypeError(f"expected from 0 to 65535, got {text}")
     return port
 
 

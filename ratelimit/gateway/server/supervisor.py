@@ -76,7 +76,7 @@ def run(app: Callable[[], Any], workers: int, frame: int, message: int, log_leve
     try:
         sockets = [config.bind_socket()]
     except SystemExit:
-        log.error("%s:%s cannot be listened at", config.host, config.port)
+        log.error("cannot listen at %s:%s", config.host, config.port)
         raise
     supervisor = Workers(config, sockets)
     supervisor.run()

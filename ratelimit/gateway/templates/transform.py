@@ -34,8 +34,8 @@ class Transform:
             found = _RULE.fullmatch(rule)
             if found is None:
                 raise ValueError(
-                    "mapping must be as 'overwrite:header.x', 'overwrite:querystring.x', 'overwrite:path' or "
-                    f"':statuscode', not {rule!r}"
+                    "expected 'overwrite:header.x', 'overwrite:querystring.x', 'overwrite:path' or "
+                    f"':statuscode', got {rule!r}"
                 )
             try:
                 if found[3] is not None:
@@ -50,7 +50,7 @@ class Transform:
         template = Template(text, in_path if other == "path" else str)
         if other == "path":
             if not text.startswith(("/", "$")):
-                raise BadValue(f"a path must begin with /, not as {text!r}")
+                raise BadValue(f"path: expected one that begins with /, got {text!r}")
             if not template.names:
                 decode(text.encode())
             self._path = template

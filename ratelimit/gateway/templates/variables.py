@@ -22,4 +22,4 @@ def check_name(name: str) -> None:
     if space == "request" and not (kind in REQUEST and inner):
         raise BadValue(f"$request has no {rest!r}, but {', '.join(f'{one}.NAME' for one in REQUEST)}")
     if dot and space not in ("context", "request", "stageVariables"):
-        raise BadValue(f"a variable is of context, request or stageVariables, not {name!r}")
+        raise BadValue(f"variable: expected one of context, request or stageVariables, got {name!r}")

@@ -121,9 +121,9 @@ cdef class Levels:
     """Some levels as one limiter, with their keys and quotas."""
 
     cdef tuple levels, names, limiters
-    cdef list keys, quotas
+    cdef list keys
     cdef bint by_client  # whether the key of a level is the client's
-    cdef object limits, hit_all, now_ns
+    cdef object hit_all, hit_for, now_ns
     cdef bytes policies
     cdef int closed  # the one that admits nothing, or -1
 
@@ -131,10 +131,10 @@ cdef class Levels:
         self.levels = tuple(levels)
         self.names = tuple(level.level for level in levels)
         self.limiters = tuple(limiters.of[name] for name in self.names)
-        self.keys, self.quotas = [level.key for level in levels], [level.quota for level in levels]
+        self.keys = [level.key for level in levels]
         self.by_client = any([level.by is not None for level in levels])
-        self.limits = All(*self.limiters)
-        self.hit_all = self.limits.bind(self.keys, quotas=self.quotas).hit
+        bound = All(*self.limiters).bind(self.keys, quotas=[level.quota for level in levels])
+        self.hit_all, self.hit_for = bound.hit, bound.hit_for
         self.now_ns = limiters.now_ns
         self.closed = next((i for i, level in enumerate(levels) if level.quota is None), -1)
         policy = ", ".join(f'"{level.level}";q={level.maximum};w={level.window}' for level in levels)
@@ -151,7 +151,7 @@ cdef class Levels:
         cdef list keys = self.keys_of(scope)
         if self.closed >= 0:
             return self.ruling(self.closed, False, 0, 0, NEVER, keys)
-        decision = self.hit_all() if not self.by_client else self.limits.bind(keys, quotas=self.quotas).hit()
+        decision = self.hit_for(keys) if self.by_client else self.hit_all()
         return self.ruling_of(self.index_of(decision), decision, keys)
 
     async def hit_async(self, scope):

@@ -74,7 +74,7 @@ class Level:
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
-            raise ValueError(f"level must be one of {', '.join(LEVELS)}, not {self.level!r}")
+            raise ValueError(f"level: expected one of {', '.join(LEVELS)}, got {self.level!r}")
 
     @property
     def maximum(self) -> int:

@@ -165,7 +165,7 @@ class UsagePlan:
         """
         quota = self._check_quota(key)
         if type(remaining) is not int or not 0 <= remaining < 2**40:
-            raise ValueError(f"remaining must be a whole number from 0 to 2**40, not {remaining!r}")
+            raise ValueError(f"remaining: expected a whole number from 0 to 2**40, got {remaining!r}")
         day = day_of(self.limiters.now_ns())
         difference = remaining - self._remaining(key, day, quota)
         name = self._counter(key, period_of(quota.period, day)[0], "granted/" if difference > 0 else "withdrawn/")

@@ -11,6 +11,7 @@ import threading
 import h11
 from ports import free_port, until_open
 from tools import program
+from waiting import PATIENCE
 
 
 class Service:
@@ -35,9 +36,9 @@ class Service:
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
 
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._thread.join(PATIENCE)
 
 
 class Tap(Service):
@@ -180,7 +181,7 @@ class Proxy:
 
     def stop(self):
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
         self.process.stdout.close()
 
 

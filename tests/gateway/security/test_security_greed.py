@@ -12,7 +12,7 @@ import pytest
 from fronts import Client, ask, proxied
 from gateway_harness import App, raw
 from ports import free_port, until_open
-from waiting import until
+from waiting import PATIENCE, until
 
 from ratelimit._configuration.addresses import Networks
 from ratelimit.gateway import Configuration
@@ -208,7 +208,7 @@ def few_files(tmp_path, text):
         yield port, log
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE)
 
 
 def test_connections_are_bounded_by_the_open_files(tmp_path):

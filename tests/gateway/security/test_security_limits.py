@@ -133,7 +133,7 @@ def test_slow_authorizers_do_not_stop_functions():
     gate = threading.Event()
 
     def slow(event):
-        gate.wait(60)
+        gate.wait(PATIENCE)
         return True
 
     api = Api(
@@ -167,7 +167,7 @@ def test_calls_that_wait_are_bounded(kind):
     gate, pool = threading.Event(), FunctionPool("test", threads=2, max_calls=5)
 
     def blocking(event):
-        gate.wait(60)
+        gate.wait(PATIENCE)
         return "done"
 
     async def run():

@@ -11,6 +11,7 @@ import websockets
 from fronts import ask
 from gateway_harness import App
 from ports import free_port, until_open
+from waiting import PATIENCE
 from websockets.sync.client import connect
 
 from ratelimit.gateway import Api, Authorizer, Configuration, Mock, Route, Stage, read_file
@@ -22,7 +23,7 @@ def check(file, *options):
     """`ratelimit gateway --check`, run in the folder of the file."""
     command = [sys.executable, "-m", "ratelimit", "gateway", "--check", str(file), *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(one for one in sys.path if one)}
-    return subprocess.run(command, capture_output=True, text=True, cwd=file.parent, env=environment, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, cwd=file.parent, env=environment, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("module", ["prometheus_client", "opentelemetry", "yaml", "json", "uvicorn"])
@@ -39,7 +40,7 @@ def test_a_module_beside_the_configuration_replaces_no_library(tmp_path, module)
         assert b"ratelimit_gateway" in httpx.get(f"http://127.0.0.1:{port}/_gateway/metrics").content
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE)
     assert not list(tmp_path.glob("*.imported"))
 
 
@@ -49,7 +50,7 @@ def test_a_gateway_as_a_module_in_the_folder_replaces_no_library_of_its_own(tmp_
     (tmp_path / "own.py").write_text("def hello(event):\n    return 'hello'\n")
     (tmp_path / "gateway.yaml").write_text(HELLO)
     command = [sys.executable, "-m", "ratelimit", "gateway", "--check", "gateway.yaml"]
-    assert subprocess.run(command, cwd=tmp_path, timeout=120).returncode == 0
+    assert subprocess.run(command, cwd=tmp_path, timeout=PATIENCE).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_aliases_expand_within_bounds(tmp_path, text):
     file.write_text(f"{text}apis: *h\n")
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2 * 10**9,) * 2); resource.setrlimit(resource.RLIMIT_CPU, (30, 30))\n"
     limited += "from ratelimit.__main__ import main; sys.argv = ['ratelimit', 'gateway', '--check', sys.argv[1]]; sys.exit(main())"
-    done = subprocess.run([sys.executable, "-c", limited, str(file)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", limited, str(file)], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1
     assert 0 < len(done.stderr) < 5_000
 
@@ -208,7 +209,7 @@ apis:
     for origin in ("https://shop.example", "HTTPS://Shop.Example", "http://localhost:3000", None):
         with connect(url, origin=origin) as client:
             client.send("x")
-            assert client.recv(timeout=60) == "here"
+            assert client.recv(timeout=PATIENCE) == "here"
     for origin in ("https://evil.example", "http://shop.example", "null", "https://shop.example.evil", ""):
         with pytest.raises(websockets.InvalidStatus) as caught:
             connect(url, additional_headers={"Origin": origin})

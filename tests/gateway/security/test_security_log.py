@@ -6,6 +6,7 @@ import threading
 import pytest
 from fronts import Client, Recorder, ask
 from gateway_harness import Server, raw
+from waiting import PATIENCE
 
 HEAD = b"GET /a HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
@@ -127,4 +128,4 @@ def test_a_client_that_leaves_ends_what_runs_for_it_whatever_it_has_pipelined(se
     with Client(server.port) as client:
         client.send(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n" + b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.socket.recv(10)
-    assert left.wait(20)
+    assert left.wait(PATIENCE)

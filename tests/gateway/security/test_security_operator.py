@@ -5,6 +5,7 @@ import json
 import pytest
 from fronts import ask
 from gateway_harness import Server
+from waiting import PATIENCE
 from websockets.sync.client import connect
 
 CHAT = """
@@ -28,7 +29,7 @@ def victim(chat):
     """The path of a connected client, and the client."""
     with connect(f"ws://127.0.0.1:{chat.port}/prod") as client:
         client.send("{}")
-        yield f"/prod/@connections/{client.recv(timeout=60)}", client
+        yield f"/prod/@connections/{client.recv(timeout=PATIENCE)}", client
 
 
 FOREIGN = [
@@ -53,7 +54,7 @@ def test_no_page_of_another_site_reaches_a_client(chat, victim, method, lines):
     head = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{chat.port}", "Content-Length: 6", *lines]
     assert ask(chat.port, *head, body=b"forged")[0] in (403, 415)
     client.send("{}")
-    assert client.recv(timeout=60) == path.rpartition("/")[2]  # neither forged nor closed
+    assert client.recv(timeout=PATIENCE) == path.rpartition("/")[2]  # neither forged nor closed
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
@@ -65,7 +66,7 @@ def test_no_name_that_points_here_reaches_a_client(chat, victim, method):
     assert status == 403
     assert b"sourceIp" not in body
     client.send("{}")
-    assert client.recv(timeout=60) == path.rpartition("/")[2]
+    assert client.recv(timeout=PATIENCE) == path.rpartition("/")[2]
 
 
 def test_an_operator_reaches_a_client(chat, victim):
@@ -76,7 +77,7 @@ def test_an_operator_reaches_a_client(chat, victim):
         for lines in ([], [own, "Sec-Fetch-Site: same-origin"], ["Content-Type: application/octet-stream"]):
             head = [f"POST {path} HTTP/1.1", f"Host: {host}", "Content-Length: 5", *lines]
             assert ask(chat.port, *head, body=b"hello")[0] == 200
-            assert client.recv(timeout=60) == "hello"
+            assert client.recv(timeout=PATIENCE) == "hello"
     assert ask(chat.port, f"DELETE {path} HTTP/1.1", "Host: localhost")[0] == 204
 
 
