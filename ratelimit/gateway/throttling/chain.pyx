@@ -121,9 +121,9 @@ cdef class Levels:
     """Some levels as one limiter, with their keys and quotas."""
 
     cdef tuple levels, names, limiters
-    cdef list keys
+    cdef list keys, quotas
     cdef bint by_client  # whether the key of a level is the client's
-    cdef object hit_all, hit_for, now_ns
+    cdef object limits, hit_all, hit_for, now_ns
     cdef bytes policies
     cdef int closed  # the one that admits nothing, or -1
 
@@ -131,9 +131,10 @@ cdef class Levels:
         self.levels = tuple(levels)
         self.names = tuple(level.level for level in levels)
         self.limiters = tuple(limiters.of[name] for name in self.names)
-        self.keys = [level.key for level in levels]
+        self.keys, self.quotas = [level.key for level in levels], [level.quota for level in levels]
         self.by_client = any([level.by is not None for level in levels])
-        bound = All(*self.limiters).bind(self.keys, quotas=[level.quota for level in levels])
+        self.limits = All(*self.limiters)
+        bound = self.limits.bind(self.keys, quotas=self.quotas)
         self.hit_all, self.hit_for = bound.hit, bound.hit_for
         self.now_ns = limiters.now_ns
         self.closed = next((i for i, level in enumerate(levels) if level.quota is None), -1)
