@@ -93,7 +93,7 @@ cdef class Chain:
             except Exception:
                 if not fails_open:
                     raise
-                ruling = await asyncio.to_thread(hit_each, self.real, report, scope)
+                ruling = await asyncio.to_thread(_hit_each, self.real, report, scope)
         if not ruling.allowed:
             return ruling
         if self.used:
@@ -104,7 +104,7 @@ cdef class Chain:
             except Exception:
                 if report is None:
                     raise
-                would = await asyncio.to_thread(hit_each, self.shadow, report, scope)
+                would = await asyncio.to_thread(_hit_each, self.shadow, report, scope)
             if not would.allowed:
                 ruling.shadow = would.level
         return ruling
@@ -163,7 +163,7 @@ cdef class Levels:
         decision = await self.limits.bind(keys, quotas=self.quotas).hit_async()
         i = self.index_of(decision)
         if not decision.verdict.allowed and self.levels[i].until_ns is not None:  # looks at the other levels
-            return await asyncio.to_thread(ruling_of, self, i, decision, keys)
+            return await asyncio.to_thread(_ruling_of, self, i, decision, keys)
         return self.ruling_of(i, decision, keys)
 
     cdef int index_of(self, Decision decision):
@@ -244,11 +244,11 @@ cdef class Levels:
 # For threads, which call no methods of C: what asks an engine more than once, and is rare.
 
 
-def hit_each(Levels levels not None, report, scope):
+def _hit_each(Levels levels not None, report, scope):
     return levels.hit_each(report, scope)
 
 
-def ruling_of(Levels levels not None, int i, Decision decision, list keys):
+def _ruling_of(Levels levels not None, int i, Decision decision, list keys):
     return levels.ruling_of(i, decision, keys)
 
 
