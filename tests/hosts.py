@@ -55,10 +55,15 @@ class Host:
         """Whether it has a network of its own."""
         return bool(self._prefix)
 
-    def start(self, *words, folder=None):
-        """Start a program on the host."""
+    def set_link(self, state):
+        """Set the link to this host "up" or "down"."""
+        run("ip", "link", "set", self._link, state)
+
+    def start(self, *words, folder=None, **options):
+        """Start a program on the host, with options as for subprocess.Popen."""
         variables = os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), str(PACKAGE)])}
-        process = subprocess.Popen([*self._prefix, *words], env=variables, cwd=folder, start_new_session=True)
+        options = {"start_new_session": True} | options
+        process = subprocess.Popen([*self._prefix, *words], env=variables, cwd=folder, **options)
         self._processes.append(process)
         return process
 

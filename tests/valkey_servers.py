@@ -35,17 +35,18 @@ class Server:
         options: of its command line.
         address: at which it listens.
         skew: how much its clock differs, such as "+30s".
+        is_loading: whether to wait only until it is reading its snapshot.
     """
 
-    def __init__(self, binary, *options, port=None, address="127.0.0.1", skew=None):
+    def __init__(self, binary, *options, port=None, address="127.0.0.1", skew=None, is_loading=False):
         self.variables, self.is_skewed = dict(os.environ), skew is not None
         if skew is not None:
             self.variables |= {"LD_PRELOAD": program("libfaketime.so.1"), "FAKETIME": skew, "DONT_FAKE_MONOTONIC": "1"}
         self.binary, self.options, self.address = binary, options, address
         self.port = port or free_port()
-        self.start()
+        self.start(is_loading)
 
-    def start(self):
+    def start(self, is_loading=False):
         self.folder = tempfile.TemporaryDirectory()  # for the snapshot that a replica gets
         self.process = subprocess.Popen(
             [
@@ -65,7 +66,15 @@ class Server:
             env=self.variables,
         )
         self.client = valkey.Valkey(self.address, self.port, socket_timeout=10)
-        until(self.answers)
+        until(self.loads if is_loading else self.answers)
+
+    def loads(self):
+        try:
+            return not self.client.ping()
+        except valkey.exceptions.BusyLoadingError:
+            return True
+        except valkey.exceptions.ConnectionError:
+            return False
 
     def answers(self):
         try:

@@ -1,5 +1,6 @@
 """The way of every request: route, admit, throttle, answer, record."""
 
+import asyncio
 import logging
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ from .http.request import CURRENT, Receive, Request, Send
 from .http.response import Response
 from .observability.meter import stopwatch_ns
 from .site import Site
-from .throttling.chain import Chain
+from .throttling.chain import Chain, Ruling
 from .throttling.levels import LEVELS
 
 log = logging.getLogger("ratelimit.gateway")
@@ -40,7 +41,11 @@ async def serve(site: Site, exchange: Exchange, transport: Transport) -> None:
         route = transport.route(site, exchange)
         if route.guard is None:  # a message has the caller of its handshake
             chain = route.chain_of(exchange.caller) if exchange.caller.key else route.chain
-            response = throttle(site, chain, route, exchange)
+            response = (
+                throttle(site, chain, route, exchange)
+                if chain is None or not chain.asks
+                else await throttle_by_engine(site, chain, route, exchange)
+            )
         else:
             response = await admit(site, route.guard, route, exchange)
         if response is None:
@@ -78,28 +83,41 @@ async def admit(site: Site, guard: Guard, route: CompiledRoute, exchange: Exchan
     guard.check_address(exchange.request.client)
     if guard.authorizer is None:
         exchange.caller = await guard.identify(exchange)
-        return throttle(site, route.chain_of(exchange.caller), route, exchange)
-    response = throttle(site, route.early, route, exchange)
+        return await throttle_anywhere(site, route.chain_of(exchange.caller), route, exchange)
+    response = await throttle_anywhere(site, route.early, route, exchange)
     if response is not None:
         return response
     spent = exchange.ruling
     exchange.caller = await guard.identify(exchange)
     chain = route.chain_of(exchange.caller)
     if chain is not route.chain:
-        give_back(route.early, exchange)
-        return throttle(site, chain, route, exchange)
-    response = throttle(site, route.late, route, exchange)
+        await give_back(route.early, exchange)
+        return await throttle_anywhere(site, chain, route, exchange)
+    response = await throttle_anywhere(site, route.late, route, exchange)
     if response is not None:
-        give_back(route.early, exchange)
+        await give_back(route.early, exchange)
     if spent is not None and exchange.ruling is not None and exchange.ruling is not spent:
         exchange.ruling = exchange.ruling.joined(spent)
     return response
 
 
-def give_back(chain: Chain | None, exchange: Exchange) -> None:
+async def give_back(chain: Chain | None, exchange: Exchange) -> None:
     """Take back what a chain has spent for a request, if it has a ruling."""
-    if chain is not None and exchange.ruling is not None:
+    if chain is None or exchange.ruling is None:
+        return
+    if chain.asks:
+        await asyncio.to_thread(chain.give_back, exchange)
+    else:
         chain.give_back(exchange)
+
+
+async def throttle_anywhere(
+    site: Site, chain: Chain | None, route: CompiledRoute, exchange: Exchange
+) -> Response | None:
+    """Do what `throttle` does, wherever the counts are."""
+    if chain is None or not chain.asks:
+        return throttle(site, chain, route, exchange)
+    return await throttle_by_engine(site, chain, route, exchange)
 
 
 def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Exchange) -> Response | None:
@@ -107,10 +125,30 @@ def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Ex
     if chain is None:
         return None
     try:
-        exchange.ruling = ruling = chain.hit(site.limiter_failures, site.fails_open, exchange)
+        ruling = chain.hit(site.limiter_failures, site.fails_open, exchange)
     except Exception as error:
-        site.limiter_failures("any", error)
-        return refuse(site, exchange, Refusal("LIMITER_FAILURE", repr(error)))
+        return limiter_failed(site, exchange, error)
+    return ruled(site, ruling, route, exchange)
+
+
+async def throttle_by_engine(site: Site, chain: Chain, route: CompiledRoute, exchange: Exchange) -> Response | None:
+    """Do what `throttle` does for counts on an engine, while other requests go on."""
+    try:
+        ruling = await chain.hit_async(site.limiter_failures, site.fails_open, exchange)
+    except Exception as error:
+        return limiter_failed(site, exchange, error)
+    return ruled(site, ruling, route, exchange)
+
+
+def limiter_failed(site: Site, exchange: Exchange, error: Exception) -> Response:
+    """Make the answer in place of a decision."""
+    site.limiter_failures("any", error)
+    return refuse(site, exchange, Refusal("LIMITER_FAILURE", repr(error)))
+
+
+def ruled(site: Site, ruling: Ruling, route: CompiledRoute, exchange: Exchange) -> Response | None:
+    """Count a ruling; return the answer if a level refuses."""
+    exchange.ruling = ruling
     if ruling.shadow and route.meter is not None:
         route.meter.would_refuse(ruling.shadow)
     if ruling.allowed:

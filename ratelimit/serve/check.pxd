@@ -1,5 +1,6 @@
 """The named limits."""
 
+from .._limiter.decision cimport Decision
 from .head cimport Head
 
 
@@ -9,9 +10,12 @@ cdef class Check:
     cdef object key, address, cost
     cdef str absent, refused, failed
     cdef object counting
+    cdef bint asks
     cdef double logged
 
-    cdef tuple answer(self, Head head, object style, int status)
+    cdef object answer(self, Head head, object style, int status)
+    cdef str result_of(self, Decision decision)
+    cdef tuple told(self, Head head, object style, int status, str result, Decision decision=*)
     cdef int report(self) except -1
 
 
@@ -19,4 +23,4 @@ cdef class Checks:
     cdef dict routes
     cdef object style
 
-    cdef tuple answer(self, Head head)
+    cdef object answer(self, Head head)

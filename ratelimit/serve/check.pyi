@@ -2,6 +2,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 from .._limiter.headers import Style
+from .answers import Answer
 from .head import Head
 from .tables import AnyLimiter
 
@@ -36,6 +37,7 @@ class Check:
         failed: str,
         counting: Mapping[str, Callable[[], Any]],
     ) -> None: ...
+    async def answer_async(self, head: Head, style: Style, status: int, key: str, cost: int) -> Answer: ...
 
 @final
 class Checks:

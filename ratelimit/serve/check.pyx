@@ -38,10 +38,11 @@ cdef class Check:
         self.key, self.address, self.cost = key, address, cost
         self.absent, self.refused, self.failed = absent, refused, failed
         self.counting = counting
+        self.asks = limiter._is_remote
         self.logged = float("-inf")
 
-    cdef tuple answer(self, Head head, object style, int status):
-        """Spend from the limit; return the answer, its lines and its body.
+    cdef object answer(self, Head head, object style, int status):
+        """Spend from the limit; return the answer, its lines and its body. If an engine decides, await it.
 
         Args:
             head: the request.
@@ -51,26 +52,42 @@ cdef class Check:
         Raises:
             ValueError: the cost of the request is not possible.
         """
-        cdef Decision decision = None
-        cdef str result, key, forwarded
-        cdef list fields = []
+        cdef Decision decision
+        cdef str key, forwarded
         if self.address is None:
             key = self.key(head)
         else:  # the same without a function in Python
             forwarded = head.fields.get(FORWARDED, "")
             key = self.address(head.peer, forwarded) if len(forwarded) <= LONGEST_CACHED else self.key(head)
         if key is None and self.absent is not None:
-            result = self.absent
-        else:
-            cost = self.cost if type(self.cost) is int else self.cost(head)
-            try:
-                decision = self.limiter.hit(key or "", cost)
-                result = "allowed" if decision.verdict.allowed else self.refused
-                if result == "refused" and decision.source_ == FALLBACK:
-                    result = "failed_closed"
-            except Exception:
-                self.report()
-                result = self.failed
+            return self.told(head, style, status, self.absent)
+        cost = self.cost if type(self.cost) is int else self.cost(head)
+        if self.asks:
+            return self.answer_async(head, style, status, key or "", cost)
+        try:
+            decision = self.limiter.hit(key or "", cost)
+        except Exception:
+            self.report()
+            return self.told(head, style, status, self.failed)
+        return self.told(head, style, status, self.result_of(decision), decision)
+
+    async def answer_async(self, Head head, object style, int status, str key, cost):
+        cdef Decision decision
+        try:
+            decision = await self.limiter.hit_async(key, cost)
+        except Exception:
+            self.report()
+            return self.told(head, style, status, self.failed)
+        return self.told(head, style, status, self.result_of(decision), decision)
+
+    cdef str result_of(self, Decision decision):
+        if decision.verdict.allowed:
+            return "allowed"
+        return "failed_closed" if decision.source_ == FALLBACK and self.refused == "refused" else self.refused
+
+    cdef tuple told(self, Head head, object style, int status, str result, Decision decision=None):
+        """Count a result, and return the answer."""
+        cdef list fields = []
         self.counting[result]()
         if decision is not None and result != "shadow":
             fields = fields_about(decision, style)
@@ -101,8 +118,8 @@ cdef class Checks:
         self.routes = routes
         self.style = style
 
-    cdef tuple answer(self, Head head):
-        """Return the answer of the limit, or None if the path is not one of a limit."""
+    cdef object answer(self, Head head):
+        """Return the answer of the limit, what to await for it, or None if the path is not one of a limit."""
         cdef Check check
         cdef tuple route = self.routes.get(head.target)
         if route is None:

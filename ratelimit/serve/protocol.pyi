@@ -1,6 +1,9 @@
 import asyncio
 from typing import Any, Final, final
 
+from .answers import Answer
+from .head import Head
+
 MAX_BODY: Final = 1_048_576
 MAX_CONNECTIONS: int
 REQUEST_TIMEOUT: Final = 10.0
@@ -18,6 +21,9 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
     def __init__(self, connections: Any) -> None: ...
+    def answered(self, head: Head, last: bool, task: asyncio.Task[Answer]) -> None:
+        """Answer with what an engine decided, and go on with what has arrived meanwhile."""
+
     def close(self) -> None:
         """Close when all answers are sent."""
 

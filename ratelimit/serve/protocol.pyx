@@ -1,5 +1,7 @@
 """HTTP/1 on one connection: bounded in size and time."""
 
+from functools import partial
+
 cimport cython
 
 from .check cimport Checks
@@ -33,6 +35,8 @@ cdef class Connection:
     cdef bint last            # whether that answer is the last one
     cdef bint closing         # whether nothing is read any more
     cdef bint waiting         # whether the client has to take answers first
+    cdef object asking        # the task that asks an engine, during which nothing is answered; or None
+    cdef bint ended           # whether the client sends nothing more
     cdef long long count, seen  # of events, now and at the last look
     cdef double since         # when the state began that ends by itself
 
@@ -66,18 +70,18 @@ cdef class Connection:
         if self.rest:
             data, self.rest = self.rest + data, b""
         self.count += 1
-        try:
-            self.read(data, answers)
-        except BadRequest as error:
-            answers.append(self.whole(plain(error.status, str(error)), True))
-            self.linger()
-        if answers:
-            self.transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+        if self.asking is not None:
+            self.rest = data
+            self.transport.pause_reading()
+            return
+        self.go_on(data, answers)
         if (self.rest or self.body) and (answers or not was_partial):
             self.since = self.connections.loop.time()
 
     def eof_received(self):
-        """Let the transport close the connection."""
+        """Let the transport close the connection, unless an answer is still to come."""
+        self.ended = True
+        return self.asking is not None
 
     def pause_writing(self):
         self.waiting = True
@@ -86,17 +90,27 @@ cdef class Connection:
 
     def resume_writing(self):
         self.waiting = False
-        if not self.closing:
+        if not self.closing and self.asking is None:
             self.transport.resume_reading()
 
     # --- requests
+
+    cdef int go_on(self, bytes data, list answers) except -1:
+        """Read, and write all answers in one piece."""
+        try:
+            self.read(data, answers)
+        except BadRequest as error:
+            answers.append(self.whole(plain(error.status, str(error)), True))
+            self.linger()
+        if answers:
+            self.transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+        return 0
 
     cdef int read(self, bytes data, list answers) except -1:
         """Answer all requests that are complete, and keep the rest."""
         cdef Py_ssize_t at = 0, size = len(data), taken
         cdef bint last
         cdef Head head
-        cdef bytes answer
         site = self.connections.site
         cdef HeadReader reader = site.reader
         cdef Checks checks = site.checks
@@ -119,15 +133,43 @@ cdef class Connection:
             at = head.end
             last = not head.keep or self.connections.stopping
             head.peer = self.peer
-            answer = self.whole(checks.answer(head) or site.page(head.target), last, head)
-            if head.length:
-                self.body, self.answer, self.last = head.length, answer, last
-                if head.expects and head.http_1_1:
-                    answers.append(CONTINUE)
-            else:
-                answers.append(answer)
-                if last:
-                    self.end()
+            found = checks.answer(head) or site.page(head.target)
+            if type(found) is not tuple:
+                self.asking = self.connections.loop.create_task(found)
+                self.asking.add_done_callback(partial(self.answered, head, last))
+                self.rest = data[at:]
+                return 0
+            self.answer_with(self.whole(found, last, head), last, head, answers)
+        return 0
+
+    def answered(self, Head head, bint last, task):
+        """Answer with what an engine decided, and go on with what has arrived meanwhile."""
+        cdef list answers = []
+        cdef bytes data
+        self.asking = None
+        if self.closing or task.cancelled():  # the connection is lost, or the worker ends
+            return
+        data, self.rest = self.rest, b""
+        self.answer_with(self.whole(task.result(), last, head), last, head, answers)
+        self.go_on(data, answers)
+        self.since = self.connections.loop.time()
+        if self.asking is not None or self.closing:
+            return
+        if self.ended:
+            self.close()
+        elif not self.waiting:
+            self.transport.resume_reading()
+
+    cdef int answer_with(self, bytes answer, bint last, Head head, list answers) except -1:
+        """Put the answer to a head among those to write, or keep it until the body has arrived."""
+        if head.length:
+            self.body, self.answer, self.last = head.length, answer, last
+            if head.expects and head.http_1_1:
+                answers.append(CONTINUE)
+        else:
+            answers.append(answer)
+            if last:
+                self.end()
         return 0
 
     cdef bytes whole(self, tuple answer, bint last, Head head=None):
@@ -165,7 +207,7 @@ cdef class Connection:
 
     def close_if_idle(self):
         """Close unless a request is under way."""
-        if not (self.rest or self.body or self.closing):
+        if not (self.rest or self.body or self.closing) and self.asking is None:
             self.close()
 
     def abort(self):
@@ -185,6 +227,8 @@ cdef class Connection:
         elif self.waiting:
             if age > REQUEST_TIMEOUT:
                 self.abort()
+        elif self.asking is not None:
+            pass  # the engine has a deadline of its own
         elif self.rest or self.body:
             if age > REQUEST_TIMEOUT:
                 text = f"expected a request within {REQUEST_TIMEOUT:g} s"

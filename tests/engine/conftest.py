@@ -11,6 +11,7 @@ from waiting import until
 from ratelimit import Table
 from ratelimit._storage.memory import shared_folder
 from ratelimit._storage.valkey import lease_file
+from ratelimit._storage.valkey.engine import script
 
 _numbers = itertools.count()
 
@@ -26,6 +27,7 @@ def each_server(request):
 @pytest.fixture(scope="session")
 def shared_server():
     server = Server(valkey_server())
+    server.client.script_load(script()[0])  # so that no test is the first one, which has another round trip
     yield server
     server.kill()
 
@@ -66,28 +68,42 @@ def table(server):
 
 
 @pytest.fixture
-def watched(tmp_path):
-    """Return a primary, its replica, and the URL of a Sentinel that promotes the replica when the primary is gone."""
-    primary, replica = Server(valkey_server(), "--repl-diskless-sync-delay", "0"), Server(valkey_server())
-    replica.client.replicaof("127.0.0.1", primary.port)
-    until(lambda: replica.client.info("replication")["master_link_status"] == "up")
-    file, port = tmp_path / "sentinel.conf", free_port()
-    file.write_text(
-        f"port {port}\nbind 127.0.0.1\nsentinel monitor limits 127.0.0.1 {primary.port} 1\n"
-        "sentinel down-after-milliseconds limits 300\nsentinel failover-timeout limits 2000\n"
-    )
-    sentinel = subprocess.Popen([valkey_server(), file, "--sentinel"], stdout=subprocess.DEVNULL, cwd=tmp_path)
-    client = valkey.Valkey(port=port)
-    until(lambda: knows_replica(client))
-    yield primary, replica, f"valkey+sentinel://127.0.0.1:{port}/limits"
-    sentinel.kill()
-    sentinel.wait()
-    replica.kill()
-    primary.kill()
+def watch(tmp_path):
+    """Return a function that starts a primary, its replicas, and a Sentinel that promotes one when the primary is gone.
+
+    It returns the servers, the primary first, and the URL of the Sentinel.
+    """
+    running, sentinels = [], []
+
+    def start(replicas=1, skew=None):
+        primary = Server(valkey_server(), "--repl-diskless-sync-delay", "0")
+        running.append(primary)
+        for _ in range(replicas):
+            running.append(Server(valkey_server(), skew=skew))
+            running[-1].client.replicaof("127.0.0.1", primary.port)
+        until(lambda: all(one.client.info("replication")["master_link_status"] == "up" for one in running[1:]))
+        file, port = tmp_path / "sentinel.conf", free_port()
+        file.write_text(
+            f"port {port}\nbind 127.0.0.1\nsentinel monitor limits 127.0.0.1 {primary.port} 1\n"
+            "sentinel down-after-milliseconds limits 300\nsentinel failover-timeout limits 2000\n"
+        )
+        sentinels.append(
+            subprocess.Popen([valkey_server(), file, "--sentinel"], stdout=subprocess.DEVNULL, cwd=tmp_path)
+        )
+        client = valkey.Valkey(port=port)
+        until(lambda: knows_replicas(client, replicas))
+        return running, f"valkey+sentinel://127.0.0.1:{port}/limits"
+
+    yield start
+    for sentinel in sentinels:
+        sentinel.kill()
+        sentinel.wait()
+    for server in reversed(running):
+        server.kill()
 
 
-def knows_replica(client):
+def knows_replicas(client, count):
     try:
-        return client.sentinel_master("limits")["num-slaves"] == 1
+        return client.sentinel_master("limits")["num-slaves"] == count
     except valkey.exceptions.ConnectionError:
         return False

@@ -51,8 +51,8 @@ def replicate(primary):
         assert one.wait(1, 60_000) == 1
 
 
-def test_follows_sentinel_to_the_promoted_replica(watched):
-    primary, replica, url = watched
+def test_follows_sentinel_to_the_promoted_replica(watch):
+    (primary, replica), url = watch()
     limiter = FixedWindow("9/hour", anchor="first", table=Table.valkey(url, name="failover", timeout=5))
     assert limiter.hit("k", 4).source == "engine"
     replicate(primary)
@@ -62,8 +62,8 @@ def test_follows_sentinel_to_the_promoted_replica(watched):
     assert replica.client.info("replication")["role"] == "master"
 
 
-def test_follows_sentinel_in_an_event_loop(watched):
-    primary, _, url = watched
+def test_follows_sentinel_in_an_event_loop(watch):
+    (primary, _), url = watch()
     limiter = FixedWindow("9/hour", anchor="first", table=Table.valkey(url, name="failover", timeout=5))
 
     async def main():

@@ -137,15 +137,29 @@ def test_the_options_are_checked(server):
 
 
 RATE, BURST = 500, 100
+OVER_A_FAILOVER = [
+    # the options, how much the replica's clock differs, and how much more than the promise may be admitted once
+    pytest.param({}, None, BURST, id="as-is"),
+    pytest.param({}, "-30s", BURST, id="as-is, behind"),
+    pytest.param({}, "+30s", BURST, id="as-is, ahead"),
+    pytest.param({"lease": 0.1}, None, BURST, id="as-is, leases"),
+    pytest.param({"after_failover": "empty"}, None, 0, id="empty"),
+    pytest.param({"after_failover": "empty"}, "-30s", 0, id="empty, behind"),
+    pytest.param({"after_failover": "empty"}, "+30s", 0, id="empty, ahead"),
+    pytest.param({"after_failover": "empty", "lease": 0.1}, None, 0, id="empty, leases"),
+    pytest.param({"after_failover": "empty", "lease": 0.1}, "-30s", 0, id="empty, behind, leases"),
+    pytest.param({"durable": 1}, None, 0, id="durable"),
+    pytest.param({"durable": 1, "lease": 0.1}, None, 0, id="durable, leases"),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("promise", "excess"), [("empty", 0), ("as-is", BURST)])
-def test_a_primary_killed_in_mid_load_keeps_the_promise(watched, promise, excess):
+@pytest.mark.parametrize(("options", "skew", "excess"), OVER_A_FAILOVER)
+def test_a_primary_killed_in_mid_load_keeps_the_promise(watch, options, skew, excess):
     """Greedy threads over a failover by Sentinel. A decision counts from its beginning to its end."""
-    primary, _, url = watched
+    (primary, *_), url = watch(replicas=2 if "durable" in options else 1, skew=skew)
     admitted, is_over = [], threading.Event()
-    table = Table.valkey(url, name="load", timeout=1, remember=0, after_failover=promise)
+    table = Table.valkey(url, name="load", timeout=1, remember=0, **options)
     limiter = TokenBucket(f"{RATE}/second", burst=BURST, table=table)
 
     def spend():
@@ -160,7 +174,7 @@ def test_a_primary_killed_in_mid_load_keeps_the_promise(watched, promise, excess
     until(lambda: len(admitted) > 2 * BURST)
     primary.kill()
     killed = time.monotonic()
-    until(lambda: sum(begin > killed for begin, _ in admitted) > BURST)
+    until(lambda: sum(begin > killed for begin, _ in admitted) > BURST, lambda: "the key is locked out")
     is_over.set()
     for thread in threads:
         thread.join()

@@ -6,84 +6,20 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from greed import KINDS, SECOND, Record, excess, spend
 from test_engine_leases import on_engine, spend_until_leased
 from tools import NIGHTLY
 from waiting import PATIENCE, until
 
-from ratelimit import FixedWindow, Limiter, SlidingLog, Table, TokenBucket
+from ratelimit import FixedWindow, Limiter, Table
 from ratelimit._remote.spending import hash_of, monotonic
-from ratelimit._storage.valkey import lease_file
 
-SECOND = 1_000_000_000
 HOSTS = ["a", "a", "b", "c"]  # of each process
-MOST = 100_000  # admitted requests of a process that are recorded
 AFTER = 3 if NIGHTLY else 1  # seconds after the kill
-KINDS = {
-    "token bucket": lambda table: TokenBucket("1000/second", burst=400, table=table),
-    "fixed window": lambda table: FixedWindow("500/second", table=table),
-    "sliding log": lambda table: SlidingLog("500/second", table=table),
-}
-
-
-class Record:
-    """When the admitted requests of a process began and ended, in a file that outlives the process."""
-
-    def __init__(self, folder, number):
-        path = Path(folder, f"record{number}")
-        if not path.exists():
-            path.write_bytes(bytes(16 * (MOST + 1)))
-        self.rows = np.memmap(path, np.int64, "r+", shape=(MOST + 1, 2))
-
-    def __len__(self):
-        return int(self.rows[0, 0])
-
-    def add(self, begin, end):
-        count = len(self)
-        self.rows[count + 1] = begin, end
-        self.rows[0, 0] = count + 1
-
-    @property
-    def stopped(self):
-        return bool(self.rows[0, 1])
-
-    def stop(self):
-        self.rows[0, 1] = 1
-
-    def spans(self):
-        return np.array(self.rows[1 : len(self) + 1])
-
-
-def spend(url, folder, number, kind):
-    """Spend greedily, as a process of a host, until the record is stopped."""
-    memory = Path(folder, HOSTS[number])
-    lease_file.shared_folder = lambda: memory
-    limiter = KINDS[kind](Table.valkey(url, name="hosts", lease=0.1, timeout=10))
-    record = Record(folder, number)
-    while not record.stopped:
-        begin = time.time_ns()
-        if limiter.allow("k"):
-            record.add(begin, time.time_ns())
-
-
-def excess(kind, spans):
-    """Return by how much the worst interval exceeds the promise; a request was decided between its two moments."""
-    begins, ends = spans[:, 0], spans[:, 1]
-    if kind == "fixed window":
-        inside = begins // SECOND == ends // SECOND
-        return np.unique(begins[inside] // SECOND, return_counts=True)[1].max() - 500
-    worst = -MOST
-    for begin in np.unique(begins)[::3]:
-        after = np.sort(ends[begins >= begin])
-        counts = np.arange(1, len(after) + 1)
-        if kind == "sliding log":
-            worst = max(worst, counts[after < begin + SECOND].max(initial=0) - 500)
-        else:
-            worst = max(worst, (counts - 400 - (after - begin) * 1_000 // SECOND).max())
-    return worst
+RATE, BURST = 1_000, 400
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,7 +29,12 @@ def test_hosts_keep_the_promise_while_some_are_killed(server, tmp_path, kind):
     records = [Record(tmp_path, number) for number in range(len(HOSTS))]
     context = multiprocessing.get_context("spawn")
     processes = [
-        context.Process(target=spend, args=(server.url, str(tmp_path), number, kind)) for number in range(len(HOSTS))
+        context.Process(
+            target=spend,
+            args=(server.url, str(tmp_path), number, host, kind, RATE, BURST),
+            kwargs={"lease": 0.1, "timeout": 10},
+        )
+        for number, host in enumerate(HOSTS)
     ]
     for process in processes:
         process.start()
@@ -113,12 +54,12 @@ def test_hosts_keep_the_promise_while_some_are_killed(server, tmp_path, kind):
         processes[number].join()
     assert [len(records[number]) for number in (0, 2)] == [before[0], before[2]]
     spans = np.concatenate([record.spans() for record in records])
-    assert excess(kind, spans) <= 0
+    assert excess(kind, spans, RATE, BURST) <= 0
     assert len(list((tmp_path / "a").iterdir())) == 1  # the leases of the host
 
 
 def test_a_killed_process_that_was_asking_delays_no_other(own_server, lease_folder):
-    limiter = KINDS["fixed window"](Table.valkey(own_server.url, name="asking", lease=600, timeout=1))
+    limiter = FixedWindow("500/second", table=Table.valkey(own_server.url, name="asking", lease=600, timeout=1))
     leases = limiter._leases
     hashed = hash_of(leases, "k")
     spend_until_leased(limiter, "k", 1)

@@ -28,7 +28,8 @@ return 1
 MOST = (1 << 52) - 1  # of what a script counts exactly
 _ATTEMPTS = 100  # to change the quota while other processes do
 T = TypeVar("T")
-_EXACT_POLICIES = "noeviction", "volatile-ttl"
+_EXACT_POLICY = "noeviction"
+_EVICTS = {"volatile-ttl": "which evicts first what is nearest to new, in use or not"}
 
 
 class ValkeyStorage(Storage):
@@ -278,10 +279,11 @@ class ValkeyStorage(Storage):
             return
         self._checked_policy = True
         policy = self.policy()
-        if policy is not None and policy not in _EXACT_POLICIES:
+        if policy is not None and policy != _EXACT_POLICY:
+            evicts = _EVICTS.get(policy, "which evicts keys in use")
             warnings.warn(
-                f"{self!r}: the engine's maxmemory-policy is {policy}, which evicts keys in use and so gives "
-                f"them a second quota; set it to {' or '.join(_EXACT_POLICIES)}",
+                f"{self!r}: the engine's maxmemory-policy is {policy}, {evicts}, and so gives them a second quota "
+                f"once its memory is full; set it to {_EXACT_POLICY}",
                 stacklevel=2,
             )
 

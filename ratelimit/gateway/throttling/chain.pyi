@@ -17,11 +17,17 @@ class Chain:
         levels: from plan to account.
         used: a counter of the requests that are admitted.
 
+    Attributes:
+        asks: whether an engine decides, so that a decision is a round trip: `hit_async` waits for it without blocking.
+
     A request that one level refuses costs nothing at the others. Levels in shadow mode are decided separately, all or
     nothing among themselves, for requests that the others admit. Thread-safety: as for All.
     """
 
     def __new__(cls, limiters: Limiters, levels: Iterable[Level], used: str = "") -> Chain: ...
+    @property
+    def asks(self) -> bool:
+        """Whether an engine decides."""
     def hit(
         self,
         report: Callable[[str, Exception], None] | None = None,
@@ -38,6 +44,13 @@ class Chain:
 
         Returns: a Ruling.
         """
+    async def hit_async(
+        self,
+        report: Callable[[str, Exception], None] | None = None,
+        fails_open: bool = False,
+        scope: Scope | None = None,
+    ) -> Ruling:
+        """Do what `hit` does, without blocking the event loop."""
     def give_back(self, scope: Scope | None = None) -> None:
         """Take back what an admitted `hit` spent, for a request that is refused elsewhere."""
 

@@ -27,6 +27,6 @@ class LimiterFailures:
         self._count[level] = self._count.get(level, 0) + 1
         now = self._clock()
         if now >= self._next.get(level, now):
-            count, setting = self._count.pop(level), self._setting
+            count, setting = self._count.pop(level, 1), self._setting
             log.error("a limiter failed; on_limiter_error is %s: level %s, %d times: %r", setting, level, count, error)
             self._next[level] = now + INTERVAL

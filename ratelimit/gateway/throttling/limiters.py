@@ -24,6 +24,7 @@ class Limiters:
         counters: usage by day.
         meters: the counters of the metrics, on this host: the same as `counters` unless those are on an engine.
         quotas: the usage of calendar quotas.
+        asks: whether an engine keeps the tables.
     """
 
     def __init__(self, where: str = "memory", max_keys: int = 100_000, clock: Any = None) -> None:
@@ -37,6 +38,7 @@ class Limiters:
         self.counters = Counters(make(FixedWindow, forever, "counts", "deny"))  # to lose a count is not a failure
         self.meters = self.counters
         remote = self.counters.limiter.table.remote
+        self.asks = remote is not None
         if remote is not None:
             table = Table.shared(remote.options.name, max_keys=max_keys)
             self.meters = Counters(FixedWindow(FOREVER, table=table, on_full="deny"))
