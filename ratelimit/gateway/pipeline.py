@@ -134,7 +134,7 @@ def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Ex
 async def throttle_by_engine(site: Site, chain: Chain, route: CompiledRoute, exchange: Exchange) -> Response | None:
     """Do what `throttle` does for counts on an engine, while other requests go on."""
     try:
-        ruling = await chain.hit_async(site.limiter_failures, site.fails_open, exchange)
+        ruling = await asyncio.to_thread(chain.hit, site.limiter_failures, site.fails_open, exchange)
     except Exception as error:
         return limiter_failed(site, exchange, error)
     return ruled(site, ruling, route, exchange)

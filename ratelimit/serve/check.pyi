@@ -1,6 +1,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
+from .._limiter.decision import Decision
 from .._limiter.headers import Style
 from .answers import Answer
 from .head import Head
@@ -37,7 +38,8 @@ class Check:
         failed: str,
         counting: Mapping[str, Callable[[], Any]],
     ) -> None: ...
-    async def answer_async(self, head: Head, style: Style, status: int, key: str, cost: int) -> Answer: ...
+    def answer_to(self, head: Head, style: Style, status: int, decision: Decision | None) -> Answer:
+        """Return the answer to a request that was decided; None: the limiter failed, and its error is being handled."""
 
 @final
 class Checks:

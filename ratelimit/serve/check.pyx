@@ -2,6 +2,7 @@
 
 import logging
 import time
+from functools import partial
 
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -11,6 +12,7 @@ from .._limiter.decision cimport FALLBACK, Decision, fields_about
 from .head cimport Head
 
 from .answers import OK, plain, refuse
+from .awaiting import awaited
 from .sources import FORWARDED, LONGEST_CACHED
 
 log = logging.getLogger("ratelimit.serve")
@@ -63,19 +65,16 @@ cdef class Check:
             return self.told(head, style, status, self.absent)
         cost = self.cost if type(self.cost) is int else self.cost(head)
         if self.asks:
-            return self.answer_async(head, style, status, key or "", cost)
+            return awaited(self.limiter.hit_async(key or "", cost), partial(self.answer_to, head, style, status))
         try:
             decision = self.limiter.hit(key or "", cost)
         except Exception:
-            self.report()
-            return self.told(head, style, status, self.failed)
-        return self.told(head, style, status, self.result_of(decision), decision)
+            return self.answer_to(head, style, status, None)
+        return self.answer_to(head, style, status, decision)
 
-    async def answer_async(self, Head head, object style, int status, str key, cost):
-        cdef Decision decision
-        try:
-            decision = await self.limiter.hit_async(key, cost)
-        except Exception:
+    def answer_to(self, Head head, object style, int status, Decision decision):
+        """Return the answer to a request that was decided; None: the limiter failed, and its error is being handled."""
+        if decision is None:
             self.report()
             return self.told(head, style, status, self.failed)
         return self.told(head, style, status, self.result_of(decision), decision)

@@ -189,11 +189,6 @@ def test_the_gateway_without_its_engine(own_server, limiters):
         Chain(host, levels()).hit()
     ruling = Chain(denying, levels()).hit()
     assert (ruling.allowed, ruling.fallback) == (False, True)
-    failed.clear()
-    ruling = asyncio.run(Chain(host, levels()).hit_async(lambda level, error: failed.append(level), True))
-    assert (ruling.allowed, failed) == (True, ["method", "quota"])
-    with pytest.raises(TableUnreachable):
-        asyncio.run(Chain(host, levels()).hit_async())
 
 
 def test_the_gateway_answers_others_while_its_engine_is_held_up(own_server, limiters):
@@ -216,25 +211,6 @@ def test_the_gateway_answers_others_while_its_engine_is_held_up(own_server, limi
             return sorted([(await one).status_code for one in limited])
 
     assert asyncio.run(ask()) == [200, 200, 429]
-
-
-@pytest.mark.parametrize("shadow", [False, True])
-def test_awaiting_an_engine_gives_the_same_rulings(server, limiters, shadow):
-    """Also of levels that fail, and of a quota that refuses, for which the other levels are asked."""
-    hosts = [
-        limiters(f"{server.url}?name=gateway-test&timeout=5"),
-        limiters(f"{server.url}?name=gateway-test.other&timeout=5"),
-    ]
-    quota = Level("quota", "ann", Quota(2, FOREVER_SECONDS), until_ns=2**61)
-    shadowed = Level.of("stage", "prod", Throttle(0.001, 1), shadow=shadow)
-    blocking, waiting = (Chain(host, [*levels()[:1], quota, shadowed], used="used/ann") for host in hosts)
-    for _ in range(3):
-        expected, ruling = blocking.hit(), asyncio.run(waiting.hit_async())
-        assert (ruling.allowed, ruling.level, ruling.remaining, ruling.shadow) == (
-            *(expected.allowed, expected.level, expected.remaining, expected.shadow),
-        )
-        assert (ruling.retry_after_ns is None) == (expected.retry_after_ns is None)
-    assert [host.counters.read("used/ann") for host in hosts] == ([2, 2] if shadow else [1, 1])
 
 
 @pytest.mark.slow

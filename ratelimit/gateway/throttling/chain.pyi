@@ -18,7 +18,7 @@ class Chain:
         used: a counter of the requests that are admitted.
 
     Attributes:
-        asks: whether an engine decides, so that a decision is a round trip: `hit_async` waits for it without blocking.
+        asks: whether an engine decides, so that a decision is a round trip.
 
     A request that one level refuses costs nothing at the others. Levels in shadow mode are decided separately, all or
     nothing among themselves, for requests that the others admit. Thread-safety: as for All.
@@ -44,13 +44,6 @@ class Chain:
 
         Returns: a Ruling.
         """
-    async def hit_async(
-        self,
-        report: Callable[[str, Exception], None] | None = None,
-        fails_open: bool = False,
-        scope: Scope | None = None,
-    ) -> Ruling:
-        """Do what `hit` does, without blocking the event loop."""
     def give_back(self, scope: Scope | None = None) -> None:
         """Take back what an admitted `hit` spent, for a request that is refused elsewhere."""
 

@@ -1,7 +1,5 @@
 """The throttle chain: one atomic decision over all levels of a request, and the headers about it."""
 
-import asyncio
-
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint64_t
@@ -27,7 +25,7 @@ cdef class Chain:
         used: a counter of the requests that are admitted.
 
     Attributes:
-        asks: whether an engine decides, so that a decision is a round trip: `hit_async` waits for it without blocking.
+        asks: whether an engine decides, so that a decision is a round trip.
 
     A request that one level refuses costs nothing at the others. Levels in shadow mode are decided separately, all or
     nothing among themselves, for requests that the others admit. Thread-safety: as for All.
@@ -82,33 +80,6 @@ cdef class Chain:
                 ruling.shadow = would.level
         return ruling
 
-    async def hit_async(self, report=None, bint fails_open=False, scope=None):
-        """Do what `hit` does, without blocking the event loop."""
-        cdef Ruling ruling, would
-        if self.real is None:
-            ruling = Ruling(True)
-        else:
-            try:
-                ruling = await self.real.hit_async(scope)
-            except Exception:
-                if not fails_open:
-                    raise
-                ruling = await asyncio.to_thread(_hit_each, self.real, report, scope)
-        if not ruling.allowed:
-            return ruling
-        if self.used:
-            await self.counts.allow_async(self.used)
-        if self.shadow is not None:
-            try:
-                would = await self.shadow.hit_async(scope)
-            except Exception:
-                if report is None:
-                    raise
-                would = await asyncio.to_thread(_hit_each, self.shadow, report, scope)
-            if not would.allowed:
-                ruling.shadow = would.level
-        return ruling
-
     def give_back(self, scope=None):
         """Take back what an admitted `hit` spent, for a request that is refused elsewhere."""
         for levels in (self.real, self.shadow):
@@ -121,9 +92,9 @@ cdef class Levels:
     """Some levels as one limiter, with their keys and quotas."""
 
     cdef tuple levels, names, limiters
-    cdef list keys, quotas
+    cdef list keys
     cdef bint by_client  # whether the key of a level is the client's
-    cdef object limits, hit_all, hit_for, now_ns
+    cdef object hit_all, hit_for, now_ns
     cdef bytes policies
     cdef int closed  # the one that admits nothing, or -1
 
@@ -131,10 +102,9 @@ cdef class Levels:
         self.levels = tuple(levels)
         self.names = tuple([level.level for level in levels])
         self.limiters = tuple([limiters.of[name] for name in self.names])
-        self.keys, self.quotas = [level.key for level in levels], [level.quota for level in levels]
+        self.keys = [level.key for level in levels]
         self.by_client = any([level.by is not None for level in levels])
-        self.limits = All(*self.limiters)
-        bound = self.limits.bind(self.keys, quotas=self.quotas)
+        bound = All(*self.limiters).bind(self.keys, quotas=[level.quota for level in levels])
         self.hit_all, self.hit_for = bound.hit, bound.hit_for
         self.now_ns = limiters.now_ns
         closed = [i for i, level in enumerate(levels) if level.quota is None]
@@ -151,27 +121,13 @@ cdef class Levels:
     cdef Ruling hit(self, scope):
         cdef Decision decision
         cdef list keys = self.keys_of(scope)
+        cdef int i = 0
         if self.closed >= 0:
             return self.ruling(self.closed, False, 0, 0, NEVER, keys)
         decision = self.hit_for(keys) if self.by_client else self.hit_all()
-        return self.ruling_of(self.index_of(decision), decision, keys)
-
-    async def hit_async(self, scope):
-        cdef Decision decision
-        cdef list keys = self.keys_of(scope)
-        if self.closed >= 0:
-            return self.ruling(self.closed, False, 0, 0, NEVER, keys)
-        decision = await self.limits.bind(keys, quotas=self.quotas).hit_async()
-        i = self.index_of(decision)
-        if not decision.verdict.allowed and self.levels[i].until_ns is not None:  # looks at the other levels
-            return await asyncio.to_thread(_ruling_of, self, i, decision, keys)
-        return self.ruling_of(i, decision, keys)
-
-    cdef int index_of(self, Decision decision):
-        cdef int i = 0
         while self.limiters[i] is not decision.limiter:
             i += 1
-        return i
+        return self.ruling_of(i, decision, keys)
 
     cdef Ruling hit_each(self, report, scope):
         """Spend one request at one level after the other, all or nothing, without those that fail."""
@@ -240,17 +196,6 @@ cdef class Levels:
                 continue
             retry = max(retry, NEVER if after is None else after)
         return retry
-
-
-# For threads, which call no methods of C: what asks an engine more than once, and is rare.
-
-
-def _hit_each(Levels levels not None, report, scope):
-    return levels.hit_each(report, scope)
-
-
-def _ruling_of(Levels levels not None, int i, Decision decision, list keys):
-    return levels.ruling_of(i, decision, keys)
 
 
 @cython.final
