@@ -1,7 +1,7 @@
 """A network that delays, loses and cuts connections: a proxy in a thread, since a kernel may have no netem.
 
-TCP hides a lost packet as a delay. What reaches a program is a late reply, one that never comes, and a connection that
-is cut before or after the server has read the request.
+TCP hides a lost packet as a delay. A program gets a late reply, or none, or its connection is cut before or after the
+server has read the request.
 """
 
 import contextlib

@@ -76,7 +76,7 @@ def retried(code):
 @pytest.mark.parametrize("is_async", [False, True], ids=["blocking", "asyncio"])
 @pytest.mark.parametrize("algorithm", [FixedWindow, SlidingLog])
 def test_nothing_is_carried_out_twice_on_a_bad_line(server, algorithm, is_async):
-    """What the server counted is what was admitted, and at most the requests whose answer was lost."""
+    """The server counted the requests that were admitted, and at most those whose answer was lost."""
     made = algorithm("40000/day", table=Table.valkey(server.url, name="bad", timeout=5, remember=0))
     line = Line(server.port, delay=0.001, cut=0.03, loss=0.02)
     url = f"valkey://127.0.0.1:{line.port}/0"

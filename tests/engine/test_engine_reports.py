@@ -1,4 +1,4 @@
-"""What other limiters on Redis got wrong, see docs/reports.md, and servers that refuse for a while."""
+"""Faults of other limiters on Redis, see docs/reports.md, and servers that refuse for a while."""
 
 import os
 import subprocess
