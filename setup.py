@@ -26,6 +26,8 @@ small += ["-DCYTHON_COMPRESS_STRINGS=0", "-DCYTHON_UNPACK_METHODS=0"]
 def compile_args(name: str) -> list[str]:
     level = "-O3" if name in fast else "-O2" if name in fair else "-Os"
     options = ["-Og", "-g"] if debug else [level, *small]
+    if level == "-Os":  # the pending exception is asked of CPython, by smaller code
+        options.append("-DCYTHON_FAST_THREAD_STATE=0")
     return options + ["-mcx16"] * get_platform().endswith("x86_64")  # of the target
 
 
