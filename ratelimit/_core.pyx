@@ -8,15 +8,14 @@ import numpy as np
 from libc.stdint cimport uint8_t, uint64_t
 
 from ._engine.arrays cimport data_of
-from ._engine.atomics cimport count_load, u128, word_load
-from ._engine.claim cimport is_vacant
+from ._engine.atomics cimport count_load, u128
 from ._engine.clock cimport peek_ns
 from ._engine.compaction cimport compact
 from ._engine.constants cimport NEVER
 from ._engine.growth cimport pages_release
-from ._engine.layout cimport Level, Table as TableInMemory, evictable_at, level_of, open_slots, top_of
+from ._engine.layout cimport Table as TableInMemory, evictable_at, level_of, open_slots, top_of
 from ._engine.request cimport BLOCK, DONE, FULL, HIT, REFUND, RESERVE, UNBLOCK, Outcome, Request, Status
-from ._engine.table cimport count_live, forget, look, perform
+from ._engine.table cimport count_live, count_live_in, forget, look, perform
 from ._engine.verdict cimport Verdict, wait_ns
 from ._limiter.arguments cimport checked_cost
 from ._limiter.attachment cimport ALLOW, DENY, RAISE, is_stale, parameters_in_force
@@ -323,16 +322,10 @@ cdef class Limiter(Attachment):
 
     def _growth(self):
         """Return how many live keys each open level has, how many levels there can be, and attempts without memory."""
-        cdef uint64_t number, i, now = peek_ns(self.anchor) if self.read is None else self.read_clock()
-        cdef const Level* level
-        cdef u128* slot
+        cdef uint64_t number, now = peek_ns(self.anchor) if self.read is None else self.read_clock()
         live = []
         for number in range(top_of(&self.attached) + 1):
-            level = level_of(&self.attached, number)
-            live.append(0)
-            for i in range(level.size):
-                slot = level.slots + i
-                live[number] += not is_vacant(&self.attached, self.rule, now, slot, word_load(slot))
+            live.append(count_live_in(&self.attached, self.rule, level_of(&self.attached, number), now))
         return live, self.attached.height, count_load(&self.attached.header.starved)
 
     def allow_many(self, keys, costs=None, *, now=None):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from ipaddress import ip_network
 
 from ports import free_port
@@ -79,7 +80,8 @@ class Host:
     def stop(self):
         """End the host as a power cut does: no worker that is still starting, or waits for a client, holds it up."""
         for process in self._processes:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended, and all that it started
+                os.killpg(process.pid, signal.SIGKILL)
         for process in self._processes:
             process.wait()
         if self._prefix:

@@ -26,10 +26,10 @@ def compact(table: Table) -> int:
         with leased(path, any_owner=os.geteuid() == 0) as old, replacement(path, old) as new:
             limiter = Limiter.of(table.snapshot(old))
             limiter._compact(session_of(os.fstat(new)))
-            memory = limiter.table.attach_existing().memory
-            used, capacity = limiter.slots().nbytes, limiter.table.attach_existing().metadata.format.capacity
+            mapping = limiter.table.attach_existing()
+            used, capacity = limiter.slots().nbytes, mapping.metadata.format.capacity
             rings = bytes_for(limiter.max_keys, 0)
-            write_parts(new, memory, [slice(0, PAGE_BYTES + used), slice(rings, rings + used * capacity)])
+            write_parts(new, mapping.memory, [slice(0, PAGE_BYTES + used), slice(rings, rings + used * capacity)])
             return 512 * (os.fstat(old).st_blocks - os.fstat(new).st_blocks)
     except FileNotFoundError:
         raise missing(table) from None

@@ -16,8 +16,17 @@ from .algorithm cimport is_fresh, live_above
 from .atomics cimport count_add, count_load, count_raise, u128, word_cas, word_load
 from .block cimport slot_fresh_at
 from .constants cimport NEVER
-from .growth cimport CROWDED, NEAR, claims_begin, may_open, note_claim, open_next, prepare_next
-from .growth cimport visits_at_first, visits_at_last
+from .growth cimport (
+    CROWDED,
+    NEAR,
+    claims_begin,
+    may_open,
+    note_claim,
+    open_next,
+    prepare_next,
+    visits_at_first,
+    visits_at_last,
+)
 from .layout cimport (
     STATE_AND_CLAIM,
     TICKET_BITS,

@@ -12,8 +12,22 @@ from .claim cimport first_free_at, is_vacant
 from .commit cimport apply_horizon, commit, perform_blocked
 from .constants cimport NEVER, SLIDING_LOG
 from .growth cimport may_move
-from .layout cimport Table, free_word, is_block, is_key, open_slots, ring_of, slot_word, state_of, storable, tag_of
-from .layout cimport tag_of_hash
+from .layout cimport (
+    Level,
+    Table,
+    free_word,
+    is_block,
+    is_key,
+    level_of,
+    open_slots,
+    ring_of,
+    slot_word,
+    state_of,
+    storable,
+    tag_of,
+    tag_of_hash,
+    top_of,
+)
 from .log cimport log_give_back, log_spend
 from .request cimport CANCEL, DONE, FULL, HIT, REFUND, REFUSED, Outcome, Request, Status
 from .rule cimport Rule
@@ -155,10 +169,20 @@ cdef inline void carry_over(
 
 cdef inline uint64_t count_live(const Table* table, const Rule* rule, uint64_t now) noexcept nogil:
     """Return how many keys have a state that differs from a fresh key's."""
-    cdef uint64_t live = 0, i = 0
+    cdef uint64_t live = 0, number = 0
+    while number <= top_of(table):
+        live += count_live_in(table, rule, level_of(table, number), now)
+        number += 1
+    return live
+
+
+cdef inline uint64_t count_live_in(
+    const Table* table, const Rule* rule, const Level* level, uint64_t now
+) noexcept nogil:
+    """Do what `count_live` does, for one level."""
+    cdef uint64_t live = 0, i
     cdef u128* slot
-    while i < open_slots(table):
-        slot = table.slots + i
-        i += 1
+    for i in range(level.size):
+        slot = level.slots + i
         live += not is_vacant(table, rule, now, slot, word_load(slot))
     return live

@@ -44,7 +44,7 @@ async def serve(site: Site, exchange: Exchange, transport: Transport) -> None:
             response = (
                 throttle(site, chain, route, exchange)
                 if chain is None or not chain.asks
-                else await throttle_by_engine(site, chain, route, exchange)
+                else await throttle_anywhere(site, chain, route, exchange)
             )
         else:
             response = await admit(site, route.guard, route, exchange)
@@ -114,10 +114,14 @@ async def give_back(chain: Chain | None, exchange: Exchange) -> None:
 async def throttle_anywhere(
     site: Site, chain: Chain | None, route: CompiledRoute, exchange: Exchange
 ) -> Response | None:
-    """Do what `throttle` does, wherever the counts are."""
+    """Do what `throttle` does; while an engine decides, other requests go on."""
     if chain is None or not chain.asks:
         return throttle(site, chain, route, exchange)
-    return await throttle_by_engine(site, chain, route, exchange)
+    try:
+        ruling = await asyncio.to_thread(chain.hit, site.limiter_failures, site.fails_open, exchange)
+    except Exception as error:
+        return limiter_failed(site, exchange, error)
+    return ruled(site, ruling, route, exchange)
 
 
 def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Exchange) -> Response | None:
@@ -126,15 +130,6 @@ def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Ex
         return None
     try:
         ruling = chain.hit(site.limiter_failures, site.fails_open, exchange)
-    except Exception as error:
-        return limiter_failed(site, exchange, error)
-    return ruled(site, ruling, route, exchange)
-
-
-async def throttle_by_engine(site: Site, chain: Chain, route: CompiledRoute, exchange: Exchange) -> Response | None:
-    """Do what `throttle` does for counts on an engine, while other requests go on."""
-    try:
-        ruling = await asyncio.to_thread(chain.hit, site.limiter_failures, site.fails_open, exchange)
     except Exception as error:
         return limiter_failed(site, exchange, error)
     return ruled(site, ruling, route, exchange)

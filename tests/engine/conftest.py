@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import valkey
+from hosts import Host
 from valkey_servers import Server, free_port, redis_8, redis_server, valkey_server
 from waiting import until
 
@@ -46,6 +47,15 @@ def own_server():
     server = Server(valkey_server())
     yield server
     server.kill()
+
+
+@pytest.fixture
+def two_hosts():
+    """Two network namespaces; without the right to make them, two groups of processes."""
+    hosts = [Host(), Host()]
+    yield hosts
+    for host in hosts:
+        host.stop()
 
 
 @pytest.fixture(autouse=True)

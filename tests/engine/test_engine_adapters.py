@@ -9,7 +9,6 @@ import limits
 import pytest
 from fastapi import Depends, FastAPI
 from flask import Flask
-from hosts import Host
 from servers import EXAMPLES
 from starlette.responses import PlainTextResponse
 from valkey_servers import Server, valkey_server
@@ -22,14 +21,6 @@ from ratelimit.contrib.fastapi import RateLimit
 from ratelimit.contrib.flask import Limiter as FlaskLimiter
 from ratelimit.contrib.limits import RateLimitStorage
 from ratelimit.contrib.wsgi import RateLimitMiddleware as WSGIMiddleware
-
-
-@pytest.fixture
-def two_hosts():
-    hosts = [Host(), Host()]
-    yield hosts
-    for host in hosts:
-        host.stop()
 
 
 @pytest.mark.slow

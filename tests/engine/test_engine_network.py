@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from greed import Record, excess
-from hosts import Host
 from lines import Line
 from valkey_servers import Server, valkey_server
 from waiting import PATIENCE, until
@@ -19,14 +18,6 @@ from ratelimit import FixedWindow, SlidingLog, Table, TokenBucket
 TESTS = Path(__file__).parents[1]
 RATE, BURST = 60, 30  # less than the lines carry
 GREEDY = "import sys; sys.path.insert(0, {tests!r}); from greed import spend; spend(**{arguments!r})"
-
-
-@pytest.fixture
-def two_hosts():
-    hosts = [Host(), Host()]
-    yield hosts
-    for host in hosts:
-        host.stop()
 
 
 @pytest.fixture

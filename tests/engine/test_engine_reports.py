@@ -75,7 +75,7 @@ print(limiter.hit("k").remaining, flush=True)
 def test_the_clocks_of_hosts_do_not_matter(server):
     faked = {"LD_PRELOAD": program("libfaketime.so.1"), "DONT_FAKE_MONOTONIC": "1"}
     seen = []
-    for skew in ("+1h", "-1h", "0"):
+    for skew in ("+1h", "-1h", "+0s"):
         answer = subprocess.run(
             [sys.executable, "-c", HOST.format(url=server.url)],
             env=os.environ | {"PYTHONPATH": str(PACKAGE)} | faked | {"FAKETIME": skew},

@@ -211,11 +211,11 @@ struct Table {
 };
 
 /* Two first requests for K at once, while the slot before them becomes free: each sees another slot to claim. */
-struct first_requests : rl::test_suite<first_requests, 3> {
+template <typename Suite, int TOP> struct two_requests : rl::test_suite<Suite, 3> {
     Table table;
     rl::var<int> admitted[2];
 
-    void before() { table.set(slot_word(J, pack(5, 1)), 0); }
+    void before() { table.set(slot_word(J, pack(5, 1)), 0, TOP); }
 
     void thread(unsigned me) {
         if (me == 2) {
@@ -228,25 +228,11 @@ struct first_requests : rl::test_suite<first_requests, 3> {
 
     void after() { RL_ASSERT(admitted[0]($) + admitted[1]($) == LIMIT); }
 };
+
+struct first_requests : two_requests<first_requests, SLOTS - 1> {};
 
 /* The same while the table grows: one request takes the slot of the lower level, the other opens the upper one. */
-struct growth : rl::test_suite<growth, 3> {
-    Table table;
-    rl::var<int> admitted[2];
-
-    void before() { table.set(slot_word(J, pack(5, 1)), 0, 0); }
-
-    void thread(unsigned me) {
-        if (me == 2) {
-            word_t word = slot_word(J, pack(5, 1));
-            table.cas(0, word, FREE); /* forget */
-        } else {
-            admitted[me]($) = table.hit(K, 0);
-        }
-    }
-
-    void after() { RL_ASSERT(admitted[0]($) + admitted[1]($) == LIMIT); }
-};
+struct growth : two_requests<growth, 0> {};
 
 /* K has spent its limit in window 0; J takes its slot in window 1, and a late request for K comes. */
 struct late_request : rl::test_suite<late_request, 2> {

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from ..exchange import Exchange
+from ..http.body import is_utf8
 from ..http.headers import Headers, combine
 from ..http.paths import SLASH
 
@@ -97,7 +98,7 @@ class Events:
         if self.kind == "rest":
             encoded = matches(kind, self._binary_types)
         else:
-            encoded = not matches(kind, TEXT_TYPES) if kind else not _is_utf8(body)
+            encoded = not matches(kind, TEXT_TYPES) if kind else not is_utf8(body)
         return (base64.b64encode(body).decode() if encoded else body.decode("utf-8", "replace")), encoded
 
     def is_binary(self, exchange: Exchange, headers: Mapping[str, Any]) -> bool:
@@ -107,14 +108,6 @@ class Events:
         accept = exchange.request.header("accept") or str(headers.get("content-type", ""))
         first = accept.partition(",")[0].partition(";")[0].strip().lower()
         return "*/*" in self._binary_types or matches(first, self._binary_types)
-
-
-def _is_utf8(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def matches(kind: str, patterns: Sequence[str]) -> bool:
@@ -274,7 +267,7 @@ def _websocket(exchange: Exchange, body: bytes, headers: Headers, query: bytes) 
     event: dict[str, Any] = {"requestContext": context, "isBase64Encoded": False}
     if websocket.type == "MESSAGE":
         context["messageId"] = request.id
-        encoded = not _is_utf8(body)
+        encoded = not is_utf8(body)
         event.update(body=base64.b64encode(body).decode() if encoded else body.decode(), isBase64Encoded=encoded)
     elif websocket.type == "CONNECT":
         event.update((name, value) for name, value in _multi(headers, query).items() if value)

@@ -18,6 +18,15 @@ def check_length(request: Request, limit: int) -> None:
         raise Refusal("REQUEST_TOO_LARGE", f"a body of {length[:MAX_DIGITS].decode('latin-1')} bytes", CLOSE)
 
 
+def is_utf8(body: bytes) -> bool:
+    """Return whether bytes are text."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 FIRST = 65_536  # bytes of a body that are read before anything is asked for on behalf of it
 
 
