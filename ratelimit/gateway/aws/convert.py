@@ -16,6 +16,7 @@ from .serverless import add_serverless
 from .stages import add_domains, add_plans, add_stage
 from .template import Template, as_list, as_mapping
 from .tree import TemplateTree
+from .validation import finish_validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ def _finish(draft: Draft, api: ApiDraft) -> None:
     for stage in api.stages.values():
         if throttles:
             stage["route_throttles"] = {**stage.get("route_throttles", {}), **throttles}
+    finish_validation(draft, api)
     if not api.settings.get("responses", True):
         del api.settings["responses"]
     used = {route.get("authorizer") for route in api.routes.values()}

@@ -8,6 +8,7 @@ from .authorizers import add_authorizer, from_scheme, gateway_responses, with_co
 from .draft import METHODS, ApiDraft, Draft
 from .integrations import route_of
 from .template import Resource, as_list, as_mapping
+from .validation import DocumentValidators, referred
 
 ANY = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"
@@ -54,6 +55,7 @@ def add_document(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path:
         **as_mapping(document.get("securityDefinitions")),
         **as_mapping(as_mapping(document.get("components")).get("securitySchemes")),
     }
+    validators = DocumentValidators(draft, api, document)
     keyed = {name for name, scheme in schemes.items() if _is_api_key(as_mapping(scheme))}
     for name, scheme in schemes.items():
         place = (*path, "components", "securitySchemes", name)
@@ -61,16 +63,19 @@ def add_document(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path:
     for name, method, operation, place in operations(document, path):
         integration = as_mapping(operation.get(INTEGRATION))
         if "$ref" in integration:
-            integration = _referred(document, str(integration["$ref"]))
+            integration = referred(document, str(integration["$ref"]))
         key = key_of(name, method)
+        conditions: dict[str, Any] = {}
+        secure(draft, api, conditions, operation.get("security", document.get("security")), keyed, place)
+        validators.apply(conditions, as_mapping(as_mapping(document.get("paths")).get(name)), operation, place)
         if integration:
             route = route_of(draft, api, key, integration, (*place, INTEGRATION))
-        elif draft.template.is_sam:
-            continue  # an event of a function may have it
+        elif draft.template.is_sam:  # an event of a function may have it
+            api.conditions[key] = conditions
+            continue
         else:
             route = draft.not_implemented(place, f"no {INTEGRATION}")
-        secure(draft, api, route, operation.get("security", document.get("security")), keyed, place)
-        draft.route(api, key, route, place)
+        draft.route(api, key, {**route, **conditions}, place)
     _settings(draft, api, document, path)
 
 
@@ -91,13 +96,6 @@ def secure(draft: Draft, api: ApiDraft, route: dict[str, Any], security: Any, ke
 def _is_api_key(scheme: Mapping[str, Any]) -> bool:
     plain = "x-amazon-apigateway-authtype" not in scheme and "x-amazon-apigateway-authorizer" not in scheme
     return plain and scheme.get("type") == "apiKey" and str(scheme.get("name", "")).lower() == "x-api-key"
-
-
-def _referred(document: Mapping[str, Any], reference: str) -> dict[str, Any]:
-    value: Any = document
-    for part in reference.removeprefix("#/").split("/"):
-        value = as_mapping(value).get(part.replace("~1", "/").replace("~0", "~"))
-    return as_mapping(value)
 
 
 def _settings(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path: Path) -> None:

@@ -11,8 +11,8 @@ from .template import Template, as_mapping
 _POLICY = "resource policies are not evaluated: every caller is admitted"
 _VALIDATION = "requests are not validated"
 _REASONS = {
-    "Policy": _POLICY, "ResourcePolicy": _POLICY, "RequestValidatorId": _VALIDATION, "RequestParameters": _VALIDATION,
-    "ValidateBody": _VALIDATION, "ValidateParameters": _VALIDATION, "ModelSelectionExpression": _VALIDATION,
+    "Policy": _POLICY, "ResourcePolicy": _POLICY, "RequestParameters": _VALIDATION,
+    "RequestModels": _VALIDATION, "ModelSelectionExpression": _VALIDATION,
     "MutualTlsAuthentication": "clients' certificates are not asked for",
     "ApiKeySourceType": "keys are read from the header x-api-key alone",
     "CacheClusterEnabled": "answers are not cached", "CacheClusterSize": "answers are not cached",
@@ -32,12 +32,12 @@ _AUTHORIZED = "AuthorizationScopes AuthorizationType AuthorizerId"
 _READ = {
     "AWS::ApiGateway::RestApi": _API,
     "AWS::ApiGatewayV2::Api": _API,
-    "AWS::Serverless::Api": _SAM,
+    "AWS::Serverless::Api": f"{_SAM} Models",
     "AWS::Serverless::HttpApi": _SAM,
     "AWS::Serverless::WebSocketApi": _SAM,
     "AWS::ApiGateway::Stage": f"{_STAGE} CanarySetting",
     "AWS::ApiGatewayV2::Stage": _STAGE,
-    "AWS::ApiGateway::Method": f"{_INTEGRATED} {_AUTHORIZED} RequestModels RequestParameters",
+    "AWS::ApiGateway::Method": f"{_INTEGRATED} {_AUTHORIZED} RequestModels RequestParameters RequestValidatorId",
     "AWS::ApiGatewayV2::Route": f"{_INTEGRATED} {_AUTHORIZED} RouteResponseSelectionExpression",
 }
 _STACKS = ("AWS::CloudFormation::Stack", "AWS::Serverless::Application")
@@ -49,7 +49,8 @@ _KINDS = (  # of API Gateway, without their own properties here
 _AUTH = "AddDefaultAuthorizerToCorsPreflight ApiKeyRequired Authorizers DefaultAuthorizer UsagePlan"
 _EVENT = (
     "ApiId Auth AuthorizationScopes Method Path PayloadFormatVersion RestApiId RouteSettings TimeoutInMillis"
-    " ApiKeyRequired Authorizer Model OverrideApiAuth RequestModel Required"
+    " ApiKeyRequired Authorizer Model OverrideApiAuth RequestModel RequestParameters Required ValidateBody"
+    " ValidateParameters"
 )
 
 # Properties that change no answer: texts for people, permissions between services, logs, certificates, deployments.
@@ -57,7 +58,7 @@ _APART = (
     "AccessLogSetting AccessLogSettings AlwaysDeploy AutoDeploy CacheDataEncrypted ClientCertificateId"
     " CredentialsArn DeploymentId Description DisableSchemaValidation DocumentationVersion EnableIamAuthorizer"
     " EnableSimpleResponses EndpointAccessMode EndpointConfiguration FailOnWarnings InvokeRole IpAddressType"
-    " MergeDefinitions MethodResponses MinimumCompressionSize Mode Models Name OpenApiVersion OperationName"
+    " MergeDefinitions MethodResponses MinimumCompressionSize Mode Name OpenApiVersion OperationName"
     " Parameters PropagateTags RemoveDefaultStage SecurityPolicy Tags TracingEnabled UnescapeMappingTemplate"
     " Version"
 )
@@ -70,7 +71,10 @@ _OBJECTS = (
 
 # The extensions of OpenAPI that are read, without their prefix.
 _PREFIX = "x-amazon-apigateway-"
-_EXTENSIONS = "any-method authorizer authtype binary-media-types cors gateway-responses integration integrations"
+_EXTENSIONS = (
+    "any-method authorizer authtype binary-media-types cors gateway-responses integration integrations"
+    " request-validator request-validators"
+)
 _EXTENSIONS_APART = "documentation endpoint-configuration importexport-version minimum-compression-size tag-value"
 
 
@@ -128,5 +132,4 @@ def _note_extensions(template: Template, values: Mapping[str, Any], path: Path) 
     for name in values:
         kind = name.removeprefix(_PREFIX)
         if kind != name and kind not in f"{_EXTENSIONS} {_EXTENSIONS_APART}".split():
-            reason = _POLICY if kind == "policy" else _VALIDATION if kind.startswith("request-validator") else ""
-            template.note((*path, name), reason or "this extension has no effect here")
+            template.note((*path, name), _POLICY if kind == "policy" else "this extension has no effect here")

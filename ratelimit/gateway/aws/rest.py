@@ -9,6 +9,7 @@ from .integrations import route_of
 from .openapi import add_document, document_of
 from .stages import add_stage
 from .template import Resource, as_list
+from .validation import add_models, validate_method
 
 _PREFIX = "AWS::ApiGateway::"
 
@@ -28,6 +29,7 @@ def add_rest_parts(draft: Draft) -> None:
     """Add what single resources define in REST APIs, also those of SAM."""
     for one in _of(draft, "Authorizer"):
         add_authorizer(draft, one[0], one[1].name, from_resource(draft, one[1].properties, one[1].path), one[1].path)
+    add_models(draft)
     for api, method in _of(draft, "Method"):
         _add_method(draft, api, method)
     for api, response in _of(draft, "GatewayResponse"):
@@ -77,6 +79,7 @@ def _add_method(draft: Draft, api: ApiDraft, method: Resource) -> None:
         draft.template.note(method.path, f"the authorization {kind} is not checked")
     if method.get("ApiKeyRequired") in (True, "true"):
         route["api_key_required"] = True
+    validate_method(draft, api, route, method.properties, method.path)
     draft.route(api, key, route, method.path)
 
 

@@ -30,10 +30,13 @@ from .access import Authorizer, Cors
 from .fields import HeaderTemplates, TemplateText, Variables
 from .routes import Resource, ResourcePath, Route
 from .throttles import ClientLimit, Limit, Throttle
+from .validation import Schema
 
 Origin = Annotated[
     Text, matching(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@*\s]+|null", "an origin such as 'https://shop.example'")
 ]
+
+ModelName = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "a name of letters, digits, ., - and _")]
 
 
 @model
@@ -129,6 +132,8 @@ class Api:
     """In an HTTP API, which pages of other sites may read its answers."""
     binary_media_types: Texts = ()
     """In a REST API, the content types of bodies that functions get and give in base64, such as `image/*` or `*/*`."""
+    models: NamesLike[ModelName, Schema] = Field(default_factory=no_names)
+    """In a REST API, JSON Schemas (draft 4) by name, to which those of `validate` and of other models refer."""
     route_selection: TemplateText = "$request.body.action"
     """Where a message of a WebSocket API names its route."""
     limits: Annotated[WebSocketLimits, OrEmpty()] = Field(default_factory=WebSocketLimits)
