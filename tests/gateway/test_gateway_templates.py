@@ -280,18 +280,6 @@ Resources:
 """
 
 
-@pytest.fixture
-def read(tmp_path):
-    """Return a function that reads a template from its text."""
-
-    def read(text):
-        file = tmp_path / "template.yaml"
-        file.write_text(text)
-        return Document.read(file, Options())
-
-    return read
-
-
 def notes_of(document):
     """The warnings but for that of an API without a stage."""
     return [one for one in document.warnings if "no stage" not in one]
