@@ -487,9 +487,9 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
     [
         (
             0,
-            "Auth: {ResourcePolicy: {IpRangeWhitelist: [10.0.0.1]}}",
+            "Auth: {ResourcePolicy: {SourceVpcWhitelist: [vpce-1]}}",
             "Auth.ResourcePolicy",
-            "every caller is admitted",
+            "no request has aws:sourcevpce here",
         ),
         (0, "CacheClusterEnabled: true", "CacheClusterEnabled", "answers are not cached"),
         (
@@ -500,7 +500,7 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
         ),
         (0, "Unheard: 1", "Unheard", "no effect"),
         (0, "Auth: {Unheard: 1}", "Auth.Unheard", "no effect"),
-        (0, "DefinitionBody: {x-amazon-apigateway-policy: {Version: x}}", "x-amazon-apigateway-policy", "every caller"),
+        (0, "DefinitionBody: {x-amazon-apigateway-policy: {Version: x}}", "x-amazon-apigateway-policy", "is denied"),
         (
             0,
             "DefinitionBody: {paths: {/a: {get: {x-amazon-apigateway-request-validator: all}}}}",
@@ -519,7 +519,7 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
             "json are not validated: expected the name",
         ),
         (2, "Unheard: 1", "Properties.Unheard", "no effect"),
-        (3, "Policy: {Statement: []}", "Rest.Properties.Policy", "every caller is admitted"),
+        (3, "Policy: {Statement: [{Effect: None}]}", "Rest.Properties.Policy", "every request is denied: Effect"),
         (0, "Auth: closed", "Api.Properties.Auth", "expected names and their values, got 'closed'"),
         (3, "Name: twice", "Rest.Properties", "duplicate name 'Name' (first in line 7); the last one is used"),
         (4, "RequestValidatorId: v", "Get.Properties.RequestValidatorId", "the request validator 'v' is not here"),
