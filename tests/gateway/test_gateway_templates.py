@@ -733,3 +733,53 @@ def test_new_code_is_used_at_once(serve, tmp_path):
     (code / "app.py").write_text("raise RuntimeError('broken')")
     assert httpx.get(server.url, timeout=PATIENCE).status_code == 502
     server.wait_for("function F cannot be loaded: broken")
+
+
+# --- dynamic references
+
+
+DYNAMIC = """
+Transform: AWS::Serverless-2016-10-31
+Parameters: {Burst: {Type: AWS::SSM::Parameter::Value<Number>, Default: /shop/burst}}
+Globals: {Function: {Timeout: '{{resolve:ssm:/timeout}}'}}
+Resources:
+  Api:
+    Type: AWS::Serverless::Api
+    Properties:
+      StageName: prod
+      Variables: {rate: '{{resolve:ssm:/shop/rate:2}}'}
+      MethodSettings: [{HttpMethod: '*', ResourcePath: '/*', ThrottlingRateLimit: '{{resolve:ssm:/shop/rate:2}}',
+        ThrottlingBurstLimit: !Ref Burst}]
+      Auth: {UsagePlan: {CreateUsagePlan: PER_API, Quota: {Limit: '{{resolve:secretsmanager:a:SecretString:b}}', Period: DAY}}}
+  F: {Type: AWS::Serverless::Function, Properties: {Handler: a.b, Runtime: python3.11, InlineCode: "b = print", Events: {
+    E: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /, Method: GET, Auth: {ApiKeyRequired: true}}}}}}
+"""
+
+
+def test_a_dynamic_reference_in_place_of_a_number_is_the_default(read):
+    document = read(DYNAMIC)
+    stage = document.configuration.apis["Api"].stages["prod"]
+    assert stage.route_throttles == {"*": Throttle(10_000, 5_000)}
+    assert stage.variables == {"rate": "{{resolve:ssm:/shop/rate:2}}"}
+    assert document.configuration.plans["ApiUsagePlan"].quota is None
+    assert document.configuration.functions["F"].timeout == 3
+    notes = "\n".join(document.warnings)
+    for line, what in (
+        (8, "the rate {{resolve:ssm:/shop/rate:2}} is not known; 10000 is used without --parameter resolve:ssm:/shop/rate:2=VALUE"),
+        (8, "the burst {{resolve:ssm:/shop/burst}} is not known; 5000 is used"),
+        (8, "the limit {{resolve:secretsmanager:a:SecretString:b}} is not known; no limit is used"),
+        (14, "the timeout {{resolve:ssm:/timeout}} is not known; the default is used"),
+    ):  # fmt: skip
+        assert re.search(rf"template.yaml:{line}: .*{re.escape(what)}", notes), notes
+
+
+def test_a_dynamic_reference_may_have_its_value_by_parameter(read, tmp_path):
+    read(DYNAMIC)
+    names = ("ssm:/shop/rate:2", "ssm:/shop/burst", "secretsmanager:a:SecretString:b", "ssm:/timeout")
+    given = {f"resolve:{name}": str(value) for value, name in enumerate(names, 5)}
+    document = Document.read(tmp_path / "template.yaml", Options(given, {}))
+    configuration = document.configuration
+    assert configuration.apis["Api"].stages["prod"].route_throttles == {"*": Throttle(5, 6)}
+    assert configuration.plans["ApiUsagePlan"].quota.limit == 7
+    assert configuration.functions["F"].timeout == 8
+    assert not [one for one in document.warnings if "resolve" in one]
