@@ -122,8 +122,9 @@ cdef class Answer:
             return None
         if rule.algorithm == SLIDING_LOG and (
             request.compiled is not self.asked.compiled or request.request.cost != self.asked.request.cost
+            or (self.asked.brief and not request.brief)
         ):
-            return None  # what was looked up is for that cost
+            return None  # what was looked up is for that cost, and only what a brief request needs
         later.asked = request
         memcpy(later.numbers, self.numbers, sizeof(self.numbers))
         later.now_us = self.now_us + <uint64_t>(seconds * 1e6)
@@ -143,7 +144,7 @@ cdef class Answer:
         return max(since, <uint64_t>self.numbers[9] * 1000 + rule.period)
 
     cdef void expand(self, double before_us) noexcept:
-        """Fill in the numbers of a short reply, as 0_quick.lua describes it."""
+        """Fill in the numbers of a short reply, as 0_usual_buckets.lua describes it."""
         cdef const Rule* rule = &self.asked.compiled.rule
         cdef bint is_done = before_us >= 0
         cdef double us = before_us if is_done else -1 - before_us
