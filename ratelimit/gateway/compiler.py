@@ -4,7 +4,7 @@ Only this file and `site` know both the configuration and the parts that are mad
 """
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .._configuration.addresses import Networks
 from .._configuration.problems import Problems
@@ -50,10 +50,12 @@ class Shared(NamedTuple):
     Attributes:
         authorizers: by name.
         models: of bodies.
+        policy: decides which callers are admitted; None without one.
     """
 
     authorizers: Mapping[str, Authorizer]
     models: Models
+    policy: Mapping[str, Any] | None
 
 
 class Compiler:
@@ -92,7 +94,7 @@ class Compiler:
         models = Models({})
         with self._problems.at("apis", name, "models"):
             models = Models(api.models)
-        shared = Shared(authorizers, models)
+        shared = Shared(authorizers, models, api.policy)
         given = {**self._configuration.responses, **api.responses}
         variants = {}
         for stage_name, stage in api.stages.items():
@@ -143,7 +145,8 @@ class Compiler:
         authorizer = shared.authorizers.get(route.authorizer) if route.authorizer else None
         plans = [plan for plan in self._plans.values() if path in plan.plan.stages]
         keys = StageKeys(self._configuration.api_keys, plans)
-        guarded = allow or deny or authorizer or required
+        guarded = allow or deny or authorizer or required or shared.policy
+        guard = Guard(allow, deny, shared.policy, authorizer, keys if required else None, frozenset(route.scopes))
         levels = tuple(self._levels(path, api, stage, key))
         of_callers = [level for level in levels if level.by is not None and level.by.needs_caller]
         chain = early = late = None
@@ -159,7 +162,7 @@ class Compiler:
         return CompiledRoute(
             key,
             integration,
-            Guard(allow, deny, authorizer, keys if required else None, frozenset(route.scopes)) if guarded else None,
+            guard if guarded else None,
             chain,
             early,
             late,

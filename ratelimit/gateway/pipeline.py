@@ -80,7 +80,7 @@ async def admit(site: Site, guard: Guard, route: CompiledRoute, exchange: Exchan
     without bound, and stay spent when it denies. They are given back when a level of the caller refuses. When the
     caller has a plan, they are spent again, all or nothing together with those of the plan.
     """
-    guard.check_address(exchange.request.client)
+    guard.check_origin(exchange)
     if guard.authorizer is None:
         exchange.caller = await guard.identify(exchange)
         return await throttle_anywhere(site, route.chain_of(exchange.caller), route, exchange)

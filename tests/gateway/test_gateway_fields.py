@@ -289,6 +289,7 @@ CASES = {
         API, "image/*", event(path="/prod/r", headers=[(b"content-type", "image/png")], body=b"1", method="POST"),
         (*REST, ((*API, "resources", "/r"), {"POST": {"function": echo}})),
     ),
+    "Api.policy": Case(API, {"Statement": []}, asking({"path": "/prod/r", "method": "POST"}), REST),
     "Api.models": Case(API, {"Thing": {"type": "object"}}, asking({"path": "/prod/r", "method": "POST", "body": b"[]"}), (
         *REST, ((*API, "resources", "/r"), {"POST": {"mock": {}, "validate": {"body": {"$default": {"$ref": "Thing"}}}}}),
         (API, {"models": {"Thing": {"type": "array"}}}),

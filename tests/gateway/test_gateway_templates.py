@@ -280,18 +280,6 @@ Resources:
 """
 
 
-@pytest.fixture
-def read(tmp_path):
-    """Return a function that reads a template from its text."""
-
-    def read(text):
-        file = tmp_path / "template.yaml"
-        file.write_text(text)
-        return Document.read(file, Options())
-
-    return read
-
-
 def notes_of(document):
     """The warnings but for that of an API without a stage."""
     return [one for one in document.warnings if "no stage" not in one]
@@ -499,9 +487,9 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
     [
         (
             0,
-            "Auth: {ResourcePolicy: {IpRangeWhitelist: [10.0.0.1]}}",
+            "Auth: {ResourcePolicy: {SourceVpcWhitelist: [vpce-1]}}",
             "Auth.ResourcePolicy",
-            "every caller is admitted",
+            "no request has aws:sourcevpce here",
         ),
         (0, "CacheClusterEnabled: true", "CacheClusterEnabled", "answers are not cached"),
         (
@@ -512,7 +500,7 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
         ),
         (0, "Unheard: 1", "Unheard", "no effect"),
         (0, "Auth: {Unheard: 1}", "Auth.Unheard", "no effect"),
-        (0, "DefinitionBody: {x-amazon-apigateway-policy: {Version: x}}", "x-amazon-apigateway-policy", "every caller"),
+        (0, "DefinitionBody: {x-amazon-apigateway-policy: {Version: x}}", "x-amazon-apigateway-policy", "is denied"),
         (
             0,
             "DefinitionBody: {paths: {/a: {get: {x-amazon-apigateway-request-validator: all}}}}",
@@ -531,7 +519,7 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
             "json are not validated: expected the name",
         ),
         (2, "Unheard: 1", "Properties.Unheard", "no effect"),
-        (3, "Policy: {Statement: []}", "Rest.Properties.Policy", "every caller is admitted"),
+        (3, "Policy: {Statement: [{Effect: None}]}", "Rest.Properties.Policy", "every request is denied: Effect"),
         (0, "Auth: closed", "Api.Properties.Auth", "expected names and their values, got 'closed'"),
         (3, "Name: twice", "Rest.Properties", "duplicate name 'Name' (first in line 7); the last one is used"),
         (4, "RequestValidatorId: v", "Get.Properties.RequestValidatorId", "the request validator 'v' is not here"),
@@ -745,3 +733,53 @@ def test_new_code_is_used_at_once(serve, tmp_path):
     (code / "app.py").write_text("raise RuntimeError('broken')")
     assert httpx.get(server.url, timeout=PATIENCE).status_code == 502
     server.wait_for("function F cannot be loaded: broken")
+
+
+# --- dynamic references
+
+
+DYNAMIC = """
+Transform: AWS::Serverless-2016-10-31
+Parameters: {Burst: {Type: AWS::SSM::Parameter::Value<Number>, Default: /shop/burst}}
+Globals: {Function: {Timeout: '{{resolve:ssm:/timeout}}'}}
+Resources:
+  Api:
+    Type: AWS::Serverless::Api
+    Properties:
+      StageName: prod
+      Variables: {rate: '{{resolve:ssm:/shop/rate:2}}'}
+      MethodSettings: [{HttpMethod: '*', ResourcePath: '/*', ThrottlingRateLimit: '{{resolve:ssm:/shop/rate:2}}',
+        ThrottlingBurstLimit: !Ref Burst}]
+      Auth: {UsagePlan: {CreateUsagePlan: PER_API, Quota: {Limit: '{{resolve:secretsmanager:a:SecretString:b}}', Period: DAY}}}
+  F: {Type: AWS::Serverless::Function, Properties: {Handler: a.b, Runtime: python3.11, InlineCode: "b = print", Events: {
+    E: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /, Method: GET, Auth: {ApiKeyRequired: true}}}}}}
+"""
+
+
+def test_a_dynamic_reference_in_place_of_a_number_is_the_default(read):
+    document = read(DYNAMIC)
+    stage = document.configuration.apis["Api"].stages["prod"]
+    assert stage.route_throttles == {"*": Throttle(10_000, 5_000)}
+    assert stage.variables == {"rate": "{{resolve:ssm:/shop/rate:2}}"}
+    assert document.configuration.plans["ApiUsagePlan"].quota is None
+    assert document.configuration.functions["F"].timeout == 3
+    notes = "\n".join(document.warnings)
+    for line, what in (
+        (8, "the rate {{resolve:ssm:/shop/rate:2}} is not known; 10000 is used without --parameter resolve:ssm:/shop/rate:2=VALUE"),
+        (8, "the burst {{resolve:ssm:/shop/burst}} is not known; 5000 is used"),
+        (8, "the limit {{resolve:secretsmanager:a:SecretString:b}} is not known; no limit is used"),
+        (14, "the timeout {{resolve:ssm:/timeout}} is not known; the default is used"),
+    ):  # fmt: skip
+        assert re.search(rf"template.yaml:{line}: .*{re.escape(what)}", notes), notes
+
+
+def test_a_dynamic_reference_may_have_its_value_by_parameter(read, tmp_path):
+    read(DYNAMIC)
+    names = ("ssm:/shop/rate:2", "ssm:/shop/burst", "secretsmanager:a:SecretString:b", "ssm:/timeout")
+    given = {f"resolve:{name}": str(value) for value, name in enumerate(names, 5)}
+    document = Document.read(tmp_path / "template.yaml", Options(given, {}))
+    configuration = document.configuration
+    assert configuration.apis["Api"].stages["prod"].route_throttles == {"*": Throttle(5, 6)}
+    assert configuration.plans["ApiUsagePlan"].quota.limit == 7
+    assert configuration.functions["F"].timeout == 8
+    assert not [one for one in document.warnings if "resolve" in one]

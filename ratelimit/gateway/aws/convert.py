@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from ..._configuration.problems import ConfigurationError, Path, Problem
+from .defaults import default_numbers
 from .draft import ApiDraft, Draft
 from .http import add_http_apis, add_http_parts
 from .openapi import add_document, kind_of
@@ -79,7 +80,9 @@ def convert(tree: TemplateTree, folder: FilePath, options: Options) -> Conversio
     if not draft.apis:
         raise ConfigurationError([*template.notes, Problem(("Resources",), "expected an API with routes", line=1)])
     add_domains(draft)
-    return Conversion(draft.value(), draft, template.notes)
+    value = draft.value()
+    default_numbers(draft, value)
+    return Conversion(value, draft, template.notes)
 
 
 def _add_file(draft: Draft, document: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from ..._configuration.problems import Path
 from .authorizers import add_authorizer, from_scheme, gateway_responses, with_cors
 from .draft import METHODS, ApiDraft, Draft
 from .integrations import route_of
+from .policies import add_policy
 from .template import Resource, as_list, as_mapping
 from .validation import DocumentValidators, referred
 
@@ -105,6 +106,11 @@ def _settings(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path: Pa
     responses = as_mapping(document.get("x-amazon-apigateway-gateway-responses"))
     if responses:
         gateway_responses(draft, api, responses, (*path, "x-amazon-apigateway-gateway-responses"))
+    policy = document.get("x-amazon-apigateway-policy")
+    if policy and api.kind == "rest":
+        add_policy(draft, api, policy, (*path, "x-amazon-apigateway-policy"))
+    elif policy:
+        draft.template.note((*path, "x-amazon-apigateway-policy"), "only a REST API has a resource policy")
     cors = document.get("x-amazon-apigateway-cors")
     if cors and api.kind == "http":
         with_cors(api, as_mapping(cors))

@@ -8,11 +8,9 @@ from .openapi import operations
 from .serverless import GLOBALS, KINDS
 from .template import Template, as_mapping
 
-_POLICY = "resource policies are not evaluated: every caller is admitted"
 _VALIDATION = "requests are not validated"
 _REASONS = {
-    "Policy": _POLICY, "ResourcePolicy": _POLICY, "RequestParameters": _VALIDATION,
-    "RequestModels": _VALIDATION, "ModelSelectionExpression": _VALIDATION,
+    "RequestParameters": _VALIDATION, "RequestModels": _VALIDATION, "ModelSelectionExpression": _VALIDATION,
     "MutualTlsAuthentication": "clients' certificates are not asked for",
     "ApiKeySourceType": "keys are read from the header x-api-key alone",
     "CacheClusterEnabled": "answers are not cached", "CacheClusterSize": "answers are not cached",
@@ -30,9 +28,9 @@ _SAM = (
 _INTEGRATED = "ApiId RestApiId ResourceId HttpMethod Integration ApiKeyRequired RouteKey Target"
 _AUTHORIZED = "AuthorizationScopes AuthorizationType AuthorizerId"
 _READ = {
-    "AWS::ApiGateway::RestApi": _API,
+    "AWS::ApiGateway::RestApi": f"{_API} Policy",
     "AWS::ApiGatewayV2::Api": _API,
-    "AWS::Serverless::Api": f"{_SAM} Models",
+    "AWS::Serverless::Api": f"{_SAM} Models Policy",
     "AWS::Serverless::HttpApi": _SAM,
     "AWS::Serverless::WebSocketApi": _SAM,
     "AWS::ApiGateway::Stage": f"{_STAGE} CanarySetting",
@@ -72,7 +70,7 @@ _OBJECTS = (
 # The extensions of OpenAPI that are read, without their prefix.
 _PREFIX = "x-amazon-apigateway-"
 _EXTENSIONS = (
-    "any-method authorizer authtype binary-media-types cors gateway-responses integration integrations"
+    "any-method authorizer authtype binary-media-types cors gateway-responses integration integrations policy"
     " request-validator request-validators"
 )
 _EXTENSIONS_APART = "documentation endpoint-configuration importexport-version minimum-compression-size tag-value"
@@ -96,8 +94,9 @@ def note_unused(template: Template) -> None:
                 place = (*owner.path, "Events", name, "Properties")
                 given = as_mapping(as_mapping(event).get("Properties"))
                 _note(template, given, _EVENT, place)
+                policy = " ResourcePolicy" if event["Type"] == "Api" else ""
                 for part in ("Auth", "RequestModel"):
-                    _note(template, as_mapping(given.get(part)), _EVENT, (*place, part))
+                    _note(template, as_mapping(given.get(part)), _EVENT + policy, (*place, part))
 
 
 def note_document(template: Template, document: Mapping[str, Any], path: Path) -> None:
@@ -110,7 +109,8 @@ def note_document(template: Template, document: Mapping[str, Any], path: Path) -
 def _note_api(template: Template, properties: Mapping[str, Any], kind: str, path: Path) -> None:
     _note(template, properties, _READ[kind], path)
     if KINDS.get(kind) in ("rest", "http"):
-        _note(template, as_mapping(properties.get("Auth")), _AUTH, (*path, "Auth"))
+        policy = " ResourcePolicy" if KINDS[kind] == "rest" else ""
+        _note(template, as_mapping(properties.get("Auth")), _AUTH + policy, (*path, "Auth"))
     for name in ("Body", "DefinitionBody"):
         note_document(template, as_mapping(properties.get(name)), (*path, name))
     settings = properties.get("MethodSettings")
@@ -132,4 +132,4 @@ def _note_extensions(template: Template, values: Mapping[str, Any], path: Path) 
     for name in values:
         kind = name.removeprefix(_PREFIX)
         if kind != name and kind not in f"{_EXTENSIONS} {_EXTENSIONS_APART}".split():
-            template.note((*path, name), _POLICY if kind == "policy" else "this extension has no effect here")
+            template.note((*path, name), "this extension has no effect here")

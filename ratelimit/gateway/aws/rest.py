@@ -7,6 +7,7 @@ from .authorizers import add_authorizer, from_resource, gateway_responses
 from .draft import ApiDraft, Draft
 from .integrations import route_of
 from .openapi import add_document, document_of
+from .policies import add_policy
 from .stages import add_stage
 from .template import Resource, as_list
 from .validation import add_models, validate_method
@@ -23,6 +24,7 @@ def add_rest_apis(draft: Draft) -> None:
             api.settings["binary_media_types"] = types
         document = document_of(draft, resource, resource.properties, "Body", "BodyS3Location")
         add_document(draft, api, document, (*resource.path, "Body"))
+        add_policy(draft, api, resource.get("Policy"), (*resource.path, "Policy"))
 
 
 def add_rest_parts(draft: Draft) -> None:

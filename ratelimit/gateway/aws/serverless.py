@@ -8,6 +8,7 @@ from .authorizers import add_authorizer, from_sam, gateway_responses, preflights
 from .draft import ApiDraft, Draft
 from .integrations import seconds
 from .openapi import add_document, document_of, key_of, operations
+from .policies import ALL, add_policy, add_sam_policy, of_event
 from .stages import add_domain, add_key, add_plan, add_stage, throttle
 from .template import Resource, as_list, as_mapping
 from .validation import add_model, validate_event
@@ -78,6 +79,8 @@ def _add_api(draft: Draft, api: ApiDraft, properties: dict[str, Any], events: li
         types = [str(one).replace("~1", "/") for one in as_list(properties.get("BinaryMediaTypes"))]
         if types:
             api.settings["binary_media_types"] = types
+        add_policy(draft, api, properties.get("Policy"), (*resource.path, "Policy"))
+        add_sam_policy(draft, api, auth, ALL, (*resource.path, "Auth"))
         for name, schema in as_mapping(properties.get("Models")).items():
             add_model(api, str(name), schema, True)
     for name, given in as_mapping(auth.get("Authorizers")).items():
@@ -126,6 +129,8 @@ def _add_event(
     if timeout is not None and "function" in route:
         route["timeout"] = timeout
     _secure(draft, api, route, as_mapping(event.get("Auth")), auth, path)
+    if api.kind == "rest":
+        add_sam_policy(draft, api, as_mapping(event.get("Auth")), of_event(key), (*path, "Properties", "Auth"))
     draft.route(api, key, route, path)
     limit = throttle({name[:1].lower() + name[1:]: one for name, one in as_mapping(event.get("RouteSettings")).items()})
     if limit:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..._configuration.problems import ConfigurationError, Path, Problem, Problems, expected, unknown
 from .intrinsics import ACCOUNT, PSEUDO, REGION, Invalid, Resolver
+from .references import PREFIX, filled
 from .tree import TemplateTree
 
 TRANSFORMS = ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions", "AWS::CodeDeployBlueGreen")
@@ -99,6 +100,7 @@ class Template:
         self._given = as_mapping(self._raw.get("Resources"))
         self._edges: dict[str, set[str]] = {}
         self._current = ""
+        self._dynamic = {name: value for name, value in parameters.items() if name.startswith(PREFIX)}
         self._guesses = set(PSEUDO) - set(parameters)  # names whose values are not those of an account
         self._resolver = Resolver(
             {**PSEUDO, **self._parameters(parameters)},
@@ -113,7 +115,8 @@ class Template:
         for name in as_mapping(self._raw.get("Conditions")):
             with self._problems.at("Conditions", name):
                 self._holds(name)
-        self.globals = as_mapping(self._resolver.resolve(as_mapping(self._raw.get("Globals")), ("Globals",)))
+        shared = self._resolver.resolve(as_mapping(self._raw.get("Globals")), ("Globals",))
+        self.globals = as_mapping(filled(shared, self._dynamic))
         self.resources = dict(self._resources())
         self._check_cycles()
         self._problems.raise_any()
@@ -171,12 +174,14 @@ class Template:
     def _parameters(self, given: Mapping[str, str]) -> dict[str, Any]:
         declared = as_mapping(self._raw.get("Parameters"))
         for name in given:
-            if name not in declared and name not in PSEUDO:
+            if name not in declared and name not in PSEUDO and not name.startswith(PREFIX):
                 self._problems.add(("Parameters",), unknown("parameter", name, list(declared)))
         found: dict[str, Any] = {name: value for name, value in given.items() if name in PSEUDO}
         for name, parameter in declared.items():
             kind = str(as_mapping(parameter).get("Type", "String"))
             value = given.get(name, as_mapping(parameter).get("Default"))
+            if kind.startswith("AWS::SSM::") and name not in given and value is not None:
+                value = "{{resolve:ssm:" + str(value) + "}}"
             if value is None:
                 choices = as_list(as_mapping(parameter).get("AllowedValues"))
                 value = choices[0] if choices else "0" if kind == "Number" else name
@@ -221,7 +226,7 @@ class Template:
                 if other not in self._given and not self._is_generated(str(other)):
                     self._problems.add((*path, "DependsOn"), unknown("resource", str(other), list(self._given)))
             given = {**as_mapping(raw.get("Properties")), **_asset(as_mapping(raw.get("Metadata")))}
-            properties = self._resolver.resolve(given, (*path, "Properties"))
+            properties = filled(self._resolver.resolve(given, (*path, "Properties")), self._dynamic)
             yield name, Resource(name, raw["Type"], as_mapping(properties), (*path, "Properties"))
         self._current = ""
 

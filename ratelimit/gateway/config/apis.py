@@ -26,7 +26,7 @@ from ..._configuration.fields import (
 )
 from ..._configuration.problems import Path
 from ..templates.gateway_responses import TYPES
-from .access import Authorizer, Cors
+from .access import Authorizer, Cors, Policy
 from .fields import HeaderTemplates, TemplateText, Variables
 from .routes import Resource, ResourcePath, Route
 from .throttles import ClientLimit, Limit, Throttle
@@ -128,6 +128,9 @@ class Api:
     """Authorizers by name, for routes to refer to."""
     responses: Responses = Field(default_factory=no_names)
     """Answers of the gateway itself by case, such as THROTTLED or DEFAULT_4XX."""
+    policy: Policy | None = None
+    """In a REST API, an IAM policy of the callers: without a statement that allows a request, or with one that denies
+    it, the answer is 403. Statements may have conditions `IpAddress` and `NotIpAddress` on `aws:SourceIp`."""
     cors: Cors | None = None
     """In an HTTP API, which pages of other sites may read its answers."""
     binary_media_types: Texts = ()

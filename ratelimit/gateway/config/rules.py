@@ -61,7 +61,7 @@ def _api(name: str, api: Api) -> Iterator[Problem]:
         yield Problem(("resources",), f"expected routes: only an API of type rest has resources, not {api.type}")
     if api.type != "http" and api.cors is not None:
         yield Problem(("cors",), f"expected only in an API of type http, not {api.type}")
-    for field in ("binary_media_types", "models"):
+    for field in ("binary_media_types", "models", "policy"):
         if api.type != "rest" and getattr(api, field):
             yield Problem((field,), f"expected only in an API of type rest, not {api.type}")
     if api.type != "websocket":

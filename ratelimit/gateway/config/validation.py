@@ -1,7 +1,6 @@
 """Conditions that a request must meet before its integration is asked."""
 
 from collections.abc import Iterator
-from datetime import date
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
@@ -10,24 +9,13 @@ from ..._configuration.base import model
 from ..._configuration.fields import Many, NamesLike, Text, matching, no_names
 from ..._configuration.problems import Problem, fault
 from ..schemas import check_schema
-
-
-def _plain(value: Any) -> Any:
-    """Return a copy of a value of a file as JSON has it."""
-    if isinstance(value, dict):
-        return {str(name): _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, date):
-        return str(getattr(value, "text", value))
-    plain = next((kind for kind in (bool, int, float, str) if isinstance(value, kind)), None)
-    return value if plain is None else plain(value)
+from .fields import plain
 
 
 def _schema(value: Any) -> Any:
     if not isinstance(value, dict):
         raise fault("a JSON Schema")
-    schema = _plain(value)
+    schema = plain(value)
     check_schema(schema)
     return schema
 
