@@ -23,7 +23,7 @@ READ = {b"content-length", b"content-type", b"x-api-key"}
 def without_claims(headers: Headers) -> Headers:
     """Return the headers, with names in lower case, without those that claim what only the gateway may state.
 
-    What has a twin that is spelled with `-` is left out, too: a backend might take it for the one that was checked.
+    A header with a twin that is spelled with `-` is left out, too: a backend might take it for the checked one.
     """
     checked = READ | {name for name, _ in headers}
     return [one for one in headers if not _is_claim(one[0], canonical_name(one[0]), checked)]
