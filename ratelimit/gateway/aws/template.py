@@ -30,12 +30,18 @@ class Resource:
         type: such as "AWS::Serverless::Function".
         properties: without intrinsic functions.
         path: of the properties in the file.
+        ignored: the properties of Globals that it does not have; "*" for all.
     """
 
     name: str
     type: str
     properties: Mapping[str, Any]
     path: Path
+    ignored: tuple[str, ...] = ()
+
+    def shared(self, globals: Any) -> dict[str, Any]:
+        """Return the properties that it has from a section of Globals."""
+        return {name: one for name, one in as_mapping(globals).items() if not {name, "*"} & set(self.ignored)}
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a property."""
@@ -81,6 +87,7 @@ class Template:
 
     Attributes:
         resources: by logical id, without those whose condition does not hold.
+        is_sam: whether it is a template of SAM.
         notes: about what differs from what an account would do.
 
     Raises: ConfigurationError with all that is wrong.
@@ -93,11 +100,13 @@ class Template:
         self._raw = as_mapping(tree.value())
         self.notes: list[Problem] = list(tree.notes)
         transforms = as_list(self._raw.get("Transform"))
-        self.is_sam = TRANSFORMS[0] in transforms
         for one in transforms:
             if one not in TRANSFORMS:
                 self.note(("Transform",), f"the transform {as_mapping(one).get('Name', one)!r} is not applied")
         self._given = as_mapping(self._raw.get("Resources"))
+        self.is_sam = TRANSFORMS[0] in transforms or any(
+            self._type(name).startswith("AWS::Serverless::") for name in self._given
+        )
         self._edges: dict[str, set[str]] = {}
         self._current = ""
         self._dynamic = {name: value for name, value in parameters.items() if name.startswith(PREFIX)}
@@ -227,7 +236,8 @@ class Template:
                     self._problems.add((*path, "DependsOn"), unknown("resource", str(other), list(self._given)))
             given = {**as_mapping(raw.get("Properties")), **_asset(as_mapping(raw.get("Metadata")))}
             properties = filled(self._resolver.resolve(given, (*path, "Properties")), self._dynamic)
-            yield name, Resource(name, raw["Type"], as_mapping(properties), (*path, "Properties"))
+            ignored = tuple(map(str, as_list(raw.get("IgnoreGlobals"))))
+            yield name, Resource(name, raw["Type"], as_mapping(properties), (*path, "Properties"), ignored)
         self._current = ""
 
     def _holds(self, condition: str) -> bool:
