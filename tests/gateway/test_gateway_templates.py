@@ -849,3 +849,9 @@ def test_a_resource_may_ignore_globals(read):
 def test_a_parameter_may_turn_cors_off(read):
     assert read(IGNORING).configuration.apis["C"].cors is None
     assert read(IGNORING.replace("Default: false", "Default: true")).configuration.apis["C"].cors is not None
+
+
+def test_settings_of_an_event_are_merged_with_those_of_its_api(read):
+    text = IGNORING.replace("CorsConfiguration: !Ref Cors", "RouteSettings: {$default: {ThrottlingRateLimit: 0.5}}")
+    text = text.replace("ApiId: !Ref C", "ApiId: !Ref C, RouteSettings: {ThrottlingBurstLimit: 3}")
+    assert read(text).configuration.apis["C"].stages["$default"].route_throttles == {"$default": Throttle(0.5, 3)}

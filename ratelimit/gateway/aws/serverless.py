@@ -9,8 +9,8 @@ from .draft import ApiDraft, Draft
 from .integrations import seconds
 from .openapi import add_document, document_of, key_of, operations
 from .policies import ALL, add_policy, add_sam_policy, of_event
-from .stages import add_domain, add_key, add_plan, add_stage, throttle
-from .template import Resource, as_list, as_mapping
+from .stages import add_domain, add_key, add_plan, add_stage
+from .template import Resource, as_list, as_mapping, as_number
 from .validation import add_model, validate_event
 
 KINDS = {
@@ -132,7 +132,9 @@ def _add_event(
     if api.kind == "rest":
         add_sam_policy(draft, api, as_mapping(event.get("Auth")), of_event(key), (*path, "Properties", "Auth"))
     draft.route(api, key, route, path)
-    limit = throttle({name[:1].lower() + name[1:]: one for name, one in as_mapping(event.get("RouteSettings")).items()})
+    settings = as_mapping(event.get("RouteSettings"))
+    named = (("rate", "ThrottlingRateLimit"), ("burst", "ThrottlingBurstLimit"))
+    limit = {ours: as_number(settings[name]) for ours, name in named if name in settings}
     if limit:
         api.settings.setdefault("_throttles", {})[key] = limit
 
