@@ -1,9 +1,14 @@
 """Request validators and models of templates."""
 
+import json
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
+import yaml
 from gateway_harness import App, posted
+
+from ratelimit.gateway.schemas import check_schema
 
 
 def validation_of(document, key="POST /pets"):
@@ -207,3 +212,31 @@ def test_the_validator_of_a_document_holds_for_an_event(read):
         paths: {/pets: {post: {parameters: [{in: query, name: q, required: true}],
           x-amazon-apigateway-request-validator: all}}}"""
     assert validation_of(read(SAM % (document, "")))[0] == ("querystring.q",)
+
+
+def test_texts_that_are_nested_without_bound_are_no_schema_and_no_policy(read):
+    for depth in (41, 900, 100_000):
+        text = '{"not": ' * depth + "{}" + "}" * depth
+        schema = 'Schema: \'{"type": "object", "properties": {"size": {"type": "number"}}}\''
+        document = read((CFN % ("true", "true", "Toy")).replace(schema, f"Schema: '{text}'"))
+        assert any("are not validated: expected the name of a model" in one for one in document.warnings)
+        document = read((CFN % ("true", "true", "Toy")).replace("{Name: shop}", f"{{Name: shop, Policy: '{text}'}}"))
+        assert any("so every request is denied: expected at most 40 levels" in one for one in document.warnings)
+
+
+@pytest.mark.slow
+def test_many_methods_and_models_are_read_in_a_bounded_time(read):
+    """Each model is checked once: with each method it would take minutes."""
+    document = yaml.safe_load(OPENAPI)
+    post = document["paths"]["/pets"]["post"]
+    schemas = {
+        f"M{i}": {"type": "object", "properties": {"next": {"$ref": f"#/components/schemas/M{i - 1}"}}}
+        for i in range(300)
+    }
+    document["components"]["schemas"] = {**schemas, "M0": {"$ref": "#/components/schemas/M299"}}
+    body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/M299"}}}}
+    document["paths"] = {f"/p{i}": {"post": {**post, "requestBody": body}} for i in range(500)}
+    with mock.patch("ratelimit.gateway.aws.validation.check_schema", side_effect=check_schema) as checked:
+        api = read(json.dumps(document)).configuration.apis["shop"]
+    assert (len(api.routes), len(api.models)) == (500, 300)
+    assert checked.call_count == 500 + 300
