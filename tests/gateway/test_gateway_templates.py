@@ -109,6 +109,7 @@ def routes(document):
                 "Ws $default": "mock 200", "Ws $disconnect": "mock 200",
             },
         ),
+        ("cfn-validated.yaml", {"Api POST /": "mock 200"}),
         ("loops.yaml", {"Api ANY /Pets/{proxy+}": "PetsFunction", "Api ANY /Orders/{proxy+}": "OrdersFunction"}),
     ],
 )  # fmt: skip

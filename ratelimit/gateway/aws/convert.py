@@ -7,6 +7,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from ..._configuration.problems import ConfigurationError, Path, Problem
+from ..._configuration.tree import plain
 from .defaults import default_numbers
 from .draft import ApiDraft, Draft
 from .http import add_http_apis, add_http_parts
@@ -80,7 +81,7 @@ def convert(tree: TemplateTree, folder: FilePath, options: Options) -> Conversio
     if not draft.apis:
         raise ConfigurationError([*template.notes, Problem(("Resources",), "expected an API with routes", line=1)])
     add_domains(draft)
-    value = draft.value()
+    value = plain(draft.value())
     default_numbers(draft, value)
     return Conversion(value, draft, template.notes)
 

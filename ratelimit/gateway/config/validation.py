@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from ..._configuration.base import model
 from ..._configuration.fields import Many, NamesLike, Text, matching, no_names
 from ..._configuration.problems import Problem, fault
+from ..._configuration.tree import plain
 from ..schemas import check_schema
-from .fields import plain
 
 
 def _schema(value: Any) -> Any:
