@@ -4,7 +4,7 @@ import struct
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from ..._engine.constants import HEADER_OFFSET, Algorithm
@@ -207,11 +207,11 @@ class ValkeyStorage(Storage):
 
     # --- for the limiters
 
-    def labels(self) -> list[Label]:
+    def labels(self) -> Sequence[Label]:
         """Return the label if it is time to look at it again; the next request reads it along."""
         now = time.monotonic()
         if now < self._look_at:
-            return []
+            return ()
         self._look_at = now + FOLLOW_EVERY
         return [(self.label, self._follow)]
 
