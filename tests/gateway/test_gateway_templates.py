@@ -856,3 +856,9 @@ def test_settings_of_an_event_are_merged_with_those_of_its_api(read):
     text = IGNORING.replace("CorsConfiguration: !Ref Cors", "RouteSettings: {$default: {ThrottlingRateLimit: 0.5}}")
     text = text.replace("ApiId: !Ref C", "ApiId: !Ref C, RouteSettings: {ThrottlingBurstLimit: 3}")
     assert read(text).configuration.apis["C"].stages["$default"].route_throttles == {"$default": Throttle(0.5, 3)}
+
+
+def test_a_dynamic_reference_that_no_value_has_is_an_error(read, tmp_path):
+    read(DYNAMIC)
+    with pytest.raises(ConfigurationError, match=re.escape("expected {{resolve:ssm:/none}} in the template")):
+        Document.read(tmp_path / "template.yaml", Options({"resolve:ssm:/none": "5"}, {}))

@@ -87,6 +87,7 @@ def test_the_models_that_each_api_has(read):
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
+        ("application/json: Pet", "json: Pet", "bodies of type 'json' are not validated: that is not a content type"),
         ("!Ref All", "none", "Post.Properties.RequestValidatorId: the request validator 'none' is not here"),
         ("application/json: Pet", "application/json: Cow", "bodies of type application/json are not validated: expected the name"),
         ("required: [name]", "required: yes", "are not validated: expected a JSON Schema of draft 4: required"),
@@ -240,3 +241,21 @@ def test_many_methods_and_models_are_read_in_a_bounded_time(read):
         api = read(json.dumps(document)).configuration.apis["shop"]
     assert (len(api.routes), len(api.models)) == (500, 300)
     assert checked.call_count == 500 + 300
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("validator: all", "validator: [all]"),
+        ("name: page, required: false", "name: [page], required: [no]"),
+        ("{in: header, name: X-Tenant, required: true}", "[X-Tenant]"),
+        ("parameters: [{in: query", "parameters: [5, {in: query"),
+        ("all: {validateRequestBody: true, validateRequestParameters: true}", "all: [body]"),
+        ("{content: {application/json: {schema: {$ref: '#/components/schemas/Pet'}}}}", "{content: [5]}"),
+        ("{schema: {$ref: '#/components/schemas/Pet'}}", "{schema: 5}"),
+        ("Pet: {type: object, required: [name]", "Pet: {$ref: 5, type: object, required: 5"),
+    ],
+)
+def test_a_document_with_values_of_another_kind_is_read(read, old, new):
+    assert old in OPENAPI
+    assert set(read(OPENAPI.replace(old, new)).configuration.apis["shop"].routes) == {"POST /pets", "GET /pets"}

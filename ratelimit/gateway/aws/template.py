@@ -8,7 +8,7 @@ from typing import Any
 
 from ..._configuration.problems import ConfigurationError, Path, Problem, Problems, expected, unknown
 from .intrinsics import ACCOUNT, PSEUDO, REGION, Invalid, Resolver
-from .references import PREFIX, filled
+from .references import PREFIX, References
 from .tree import TemplateTree
 
 TRANSFORMS = ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions", "AWS::CodeDeployBlueGreen")
@@ -109,7 +109,7 @@ class Template:
         )
         self._edges: dict[str, set[str]] = {}
         self._current = ""
-        self._dynamic = {name: value for name, value in parameters.items() if name.startswith(PREFIX)}
+        self._dynamic = References({name: one for name, one in parameters.items() if name.startswith(PREFIX)})
         self._guesses = set(PSEUDO) - set(parameters)  # names whose values are not those of an account
         self._resolver = Resolver(
             {**PSEUDO, **self._parameters(parameters)},
@@ -125,8 +125,10 @@ class Template:
             with self._problems.at("Conditions", name):
                 self._holds(name)
         shared = self._resolver.resolve(as_mapping(self._raw.get("Globals")), ("Globals",))
-        self.globals = as_mapping(filled(shared, self._dynamic))
+        self.globals = as_mapping(self._dynamic.fill(shared))
         self.resources = dict(self._resources())
+        for name in sorted(self._dynamic.unused):
+            self._problems.add(("Parameters",), f"expected {{{{{name}}}}} in the template for --parameter {name}")
         self._check_cycles()
         self._problems.raise_any()
 
@@ -235,7 +237,7 @@ class Template:
                 if other not in self._given and not self._is_generated(str(other)):
                     self._problems.add((*path, "DependsOn"), unknown("resource", str(other), list(self._given)))
             given = {**as_mapping(raw.get("Properties")), **_asset(as_mapping(raw.get("Metadata")))}
-            properties = filled(self._resolver.resolve(given, (*path, "Properties")), self._dynamic)
+            properties = self._dynamic.fill(self._resolver.resolve(given, (*path, "Properties")))
             ignored = tuple(map(str, as_list(raw.get("IgnoreGlobals"))))
             yield name, Resource(name, raw["Type"], as_mapping(properties), (*path, "Properties"), ignored)
         self._current = ""

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..._configuration.problems import Path
+from ..backends.validated import CONTENT_TYPE, PARAMETER
 from ..schemas import Models, check_schema
 from .draft import ApiDraft, Draft
 from .template import as_list, as_mapping
@@ -13,7 +14,6 @@ from .tree import from_json
 
 BUILT_IN = {"Empty": {"type": "object"}, "Error": {"type": "object", "properties": {"message": {"type": "string"}}}}
 _MODEL = re.compile(r"(?:#/components/schemas/|#/definitions/|https?://[^#]*/models/)([^/#]+)(/[^#]*|#.*)?")
-_PARAMETER = re.compile(r"(header|querystring)\.(\S+)")
 
 
 def is_true(value: Any) -> bool:
@@ -56,13 +56,16 @@ def validate(
         return
     found: dict[str, Any] = {}
     for name in required:
-        if _PARAMETER.fullmatch(name):
+        if re.fullmatch(PARAMETER, name):
             found.setdefault("parameters", []).append(name)
         elif not name.startswith("path."):
             draft.template.note(path, f"the required parameter {name!r} is not checked")
-    known = {kind.partition(";")[0].strip().lower(): schema for kind, schema in bodies.items()}
-    if known:
-        found["body"] = {kind: _imported(schema, True) for kind, schema in known.items()}
+    for given, schema in bodies.items():
+        kind = given.partition(";")[0].strip().lower()
+        if re.fullmatch(CONTENT_TYPE, kind):
+            found.setdefault("body", {})[kind] = _imported(schema, True)
+        else:
+            draft.template.note(path, f"bodies of type {given!r} are not validated: that is not a content type")
     if found:
         route["validate"] = found
 
@@ -143,7 +146,7 @@ def _references(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-") or "model"
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-")[:128] or "model"
 
 
 def _imported(value: Any, is_document: bool) -> Any:
@@ -245,12 +248,12 @@ class DocumentValidators:
         name = operation.get(extension, self._document.get(extension))
         if name is None:
             return
-        if name not in self._validators:
+        if str(name) not in self._validators:
             self._draft.template.note(path, f"the request validator {name!r} is not here")
             return
-        validator = as_mapping(self._validators[name])
+        validator = as_mapping(self._validators[str(name)])
         parameters = {
-            (one.get("in"), one.get("name")): one
+            (str(one.get("in")), str(one.get("name"))): one
             for given in (item, operation)
             for one in map(self._found, as_list(given.get("parameters")))
         }
