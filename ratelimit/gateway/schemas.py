@@ -34,10 +34,14 @@ def check_schema(schema: Any) -> None:
 class Models:
     """Schemas by name. A `$ref` names another one: `Pet`, or a part of it, `Pet#/properties/name`.
 
+    Args:
+        schemas: see above.
+        checked: whether references to what does not exist are refused.
+
     Raises: ValueError for a reference to what does not exist.
     """
 
-    def __init__(self, schemas: Mapping[str, Any]) -> None:
+    def __init__(self, schemas: Mapping[str, Any], checked: bool = True) -> None:
         from referencing import Registry
         from referencing.jsonschema import DRAFT4
 
@@ -45,7 +49,7 @@ class Models:
         self._registry: Any = Registry().with_resources(
             [(BASE + name, self._resource(_document(schema))) for name, schema in schemas.items()]
         )
-        for name, schema in schemas.items():
+        for name, schema in schemas.items() if checked else ():
             self._check_references(schema, BASE + name, self._registry)
 
     def body(self, schema: Any) -> "BodySchema":

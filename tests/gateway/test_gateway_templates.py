@@ -109,6 +109,7 @@ def routes(document):
                 "Ws $default": "mock 200", "Ws $disconnect": "mock 200",
             },
         ),
+        ("cfn-validated.yaml", {"Api POST /": "mock 200"}),
         ("loops.yaml", {"Api ANY /Pets/{proxy+}": "PetsFunction", "Api ANY /Orders/{proxy+}": "OrdersFunction"}),
     ],
 )  # fmt: skip
@@ -520,6 +521,32 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
         ),
         (2, "Unheard: 1", "Properties.Unheard", "no effect"),
         (3, "Policy: {Statement: [{Effect: None}]}", "Rest.Properties.Policy", "every request is denied: Effect"),
+        (0, "Auth: {UsagePlan: {CreateUsagePlan: SINGLE}}", "Auth.UsagePlan", "no usage plan of the kind 'SINGLE'"),
+        (
+            0,
+            "DefinitionBody: {paths: {/a: {get: {x-amazon-apigateway-auth: {type: AWS_IAM}}}}}",
+            "paths['/a'].get.x-amazon-apigateway-auth",
+            "the authorization AWS_IAM is not checked",
+        ),
+        (
+            0,
+            "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: [arn:x/1, arn:x/2]}}}",
+            "Authorizers.A",
+            "the tokens of the user pool arn:x/2 are refused",
+        ),
+        (
+            0,
+            "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: x, Identity: {ValidationExpression: 'a.*'}}}}",
+            "Authorizers.A",
+            "the audience of tokens is not matched with 'a.*'",
+        ),
+        (
+            0,
+            "Auth: {DefaultAuthorizer: A, Authorizers: {A: {FunctionArn: !GetAtt F.Arn, FunctionPayloadType: REQUEST,"
+            " Identity: {Context: [other]}}}}",
+            "Authorizers.A",
+            "the identity source '$context.other' is not emulated",
+        ),
         (0, "Auth: closed", "Api.Properties.Auth", "expected names and their values, got 'closed'"),
         (3, "Name: twice", "Rest.Properties", "duplicate name 'Name' (first in line 7); the last one is used"),
         (4, "RequestValidatorId: v", "Get.Properties.RequestValidatorId", "the request validator 'v' is not here"),
@@ -783,3 +810,55 @@ def test_a_dynamic_reference_may_have_its_value_by_parameter(read, tmp_path):
     assert configuration.plans["ApiUsagePlan"].quota.limit == 7
     assert configuration.functions["F"].timeout == 8
     assert not [one for one in document.warnings if "resolve" in one]
+
+
+def test_an_expression_of_a_user_pool_is_about_the_audience(read):
+    auth = "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: x, Identity: {ValidationExpression: shop-1}}}}"
+    document = read(REST % (auth, "", "", "", ""))
+    assert document.configuration.apis["Api"].authorizers["A"].jwt.audience == ("shop-1",)
+
+
+def test_a_template_of_sam_may_lack_its_transform(read):
+    body = "DefinitionBody: {swagger: 2.0, paths: {/a: {get: {responses: {}}}}}"
+    text = (REST % (body, "", "", "", "")).replace("Transform: AWS::Serverless-2016-10-31", "")
+    assert routes(read(text))["Api GET /a"] == "F"
+
+
+IGNORING = """
+Transform: AWS::Serverless-2016-10-31
+Parameters: {Cors: {Type: String, Default: false}}
+Globals: {Api: {Auth: {ApiKeyRequired: true}, Variables: {a: b}}, Function: {Timeout: 9, MemorySize: 512}}
+Resources:
+  A: {Type: AWS::Serverless::Api, IgnoreGlobals: [Auth], Properties: {StageName: prod}}
+  B: {Type: AWS::Serverless::Api, IgnoreGlobals: '*', Properties: {StageName: prod}}
+  C: {Type: AWS::Serverless::HttpApi, Properties: {CorsConfiguration: !Ref Cors}}
+  F: {Type: AWS::Serverless::Function, IgnoreGlobals: Timeout, Properties: {Handler: a.b, Runtime: python3.11,
+    InlineCode: "b = print", Events: {
+      A: {Type: Api, Properties: {RestApiId: !Ref A, Path: /, Method: get}},
+      B: {Type: Api, Properties: {RestApiId: !Ref B, Path: /, Method: get}},
+      C: {Type: HttpApi, Properties: {ApiId: !Ref C}}}}}
+"""
+
+
+def test_a_resource_may_ignore_globals(read):
+    configuration = read(IGNORING).configuration
+    assert [summary(configuration.apis[name].routes["GET /"]) for name in "AB"] == ["F", "F"]
+    assert [dict(configuration.apis[name].stages["prod"].variables) for name in "AB"] == [{"a": "b"}, {}]
+    assert (configuration.functions["F"].timeout, configuration.functions["F"].memory) == (3, 512)
+
+
+def test_a_parameter_may_turn_cors_off(read):
+    assert read(IGNORING).configuration.apis["C"].cors is None
+    assert read(IGNORING.replace("Default: false", "Default: true")).configuration.apis["C"].cors is not None
+
+
+def test_settings_of_an_event_are_merged_with_those_of_its_api(read):
+    text = IGNORING.replace("CorsConfiguration: !Ref Cors", "RouteSettings: {$default: {ThrottlingRateLimit: 0.5}}")
+    text = text.replace("ApiId: !Ref C", "ApiId: !Ref C, RouteSettings: {ThrottlingBurstLimit: 3}")
+    assert read(text).configuration.apis["C"].stages["$default"].route_throttles == {"$default": Throttle(0.5, 3)}
+
+
+def test_a_dynamic_reference_that_no_value_has_is_an_error(read, tmp_path):
+    read(DYNAMIC)
+    with pytest.raises(ConfigurationError, match=re.escape("expected {{resolve:ssm:/none}} in the template")):
+        Document.read(tmp_path / "template.yaml", Options({"resolve:ssm:/none": "5"}, {}))

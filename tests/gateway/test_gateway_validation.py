@@ -140,10 +140,11 @@ def test_many_problems_and_long_values_make_a_short_answer(shop):
     assert len(posted(shop, body).text) < 6_000
 
 
+@pytest.mark.slow
 def test_equal_elements_are_found_without_comparing_each_pair(read):
     schema = "{type: array, uniqueItems: true}"
     app = App(read(OWN.replace("application/json: {$ref: Pet}", f"application/json: {schema}")).configuration)
-    assert posted(app, [{"a": i} for i in range(200_000)]).status_code == 200
+    assert posted(app, [{"a": i} for i in range(100_000)]).status_code == 200
     assert posted(app, [{"a": 1, "b": 2}, {"b": 2, "a": 1}]).json() == {
         "why": "[array must not contain duplicate elements]"
     }

@@ -1,9 +1,14 @@
 """Request validators and models of templates."""
 
+import json
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
+import yaml
 from gateway_harness import App, posted
+
+from ratelimit.gateway.schemas import check_schema
 
 
 def validation_of(document, key="POST /pets"):
@@ -82,6 +87,7 @@ def test_the_models_that_each_api_has(read):
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
+        ("application/json: Pet", "json: Pet", "bodies of type 'json' are not validated: that is not a content type"),
         ("!Ref All", "none", "Post.Properties.RequestValidatorId: the request validator 'none' is not here"),
         ("application/json: Pet", "application/json: Cow", "bodies of type application/json are not validated: expected the name"),
         ("required: [name]", "required: yes", "are not validated: expected a JSON Schema of draft 4: required"),
@@ -207,3 +213,49 @@ def test_the_validator_of_a_document_holds_for_an_event(read):
         paths: {/pets: {post: {parameters: [{in: query, name: q, required: true}],
           x-amazon-apigateway-request-validator: all}}}"""
     assert validation_of(read(SAM % (document, "")))[0] == ("querystring.q",)
+
+
+def test_texts_that_are_nested_without_bound_are_refused(read):
+    for depth in (41, 900, 100_000):
+        text = '{"not": ' * depth + "{}" + "}" * depth
+        schema = 'Schema: \'{"type": "object", "properties": {"size": {"type": "number"}}}\''
+        document = read((CFN % ("true", "true", "Toy")).replace(schema, f"Schema: '{text}'"))
+        assert any("are not validated: expected the name of a model" in one for one in document.warnings)
+        document = read((CFN % ("true", "true", "Toy")).replace("{Name: shop}", f"{{Name: shop, Policy: '{text}'}}"))
+        assert any("so every request is denied: expected at most 40 levels" in one for one in document.warnings)
+
+
+@pytest.mark.slow
+def test_many_methods_and_models_are_read_in_a_bounded_time(read):
+    """Each model is checked once: with each method it would take minutes."""
+    document = yaml.safe_load(OPENAPI)
+    post = document["paths"]["/pets"]["post"]
+    schemas = {
+        f"M{i}": {"type": "object", "properties": {"next": {"$ref": f"#/components/schemas/M{i - 1}"}}}
+        for i in range(300)
+    }
+    document["components"]["schemas"] = {**schemas, "M0": {"$ref": "#/components/schemas/M299"}}
+    body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/M299"}}}}
+    document["paths"] = {f"/p{i}": {"post": {**post, "requestBody": body}} for i in range(500)}
+    with mock.patch("ratelimit.gateway.aws.validation.check_schema", side_effect=check_schema) as checked:
+        api = read(json.dumps(document)).configuration.apis["shop"]
+    assert (len(api.routes), len(api.models)) == (500, 300)
+    assert checked.call_count == 500 + 300
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("validator: all", "validator: [all]"),
+        ("name: page, required: false", "name: [page], required: [no]"),
+        ("{in: header, name: X-Tenant, required: true}", "[X-Tenant]"),
+        ("parameters: [{in: query", "parameters: [5, {in: query"),
+        ("all: {validateRequestBody: true, validateRequestParameters: true}", "all: [body]"),
+        ("{content: {application/json: {schema: {$ref: '#/components/schemas/Pet'}}}}", "{content: [5]}"),
+        ("{schema: {$ref: '#/components/schemas/Pet'}}", "{schema: 5}"),
+        ("Pet: {type: object, required: [name]", "Pet: {$ref: 5, type: object, required: 5"),
+    ],
+)
+def test_a_document_with_values_of_another_kind_is_read(read, old, new):
+    assert old in OPENAPI
+    assert set(read(OPENAPI.replace(old, new)).configuration.apis["shop"].routes) == {"POST /pets", "GET /pets"}

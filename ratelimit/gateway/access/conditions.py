@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from ..._configuration.addresses import Networks
+from ..._configuration.problems import expected
 
 ADDRESS = "aws:sourceip"
 # Keys that only a caller inside of AWS has.
@@ -46,7 +47,7 @@ def unknown_keys(condition: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
 def _tests(condition: Any) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield operator, key in lower case, and values."""
     if not isinstance(condition, Mapping) or not all(isinstance(one, Mapping) for one in condition.values()):
-        raise ValueError(f"Condition: expected operators with keys and values, got {condition!r}")
+        raise ValueError(f"Condition: {expected('operators with keys and values', condition)}")
     for operator, keys in condition.items():
         for key, values in keys.items():
             yield str(operator), str(key).lower(), tuple(map(str, values if isinstance(values, list) else [values]))

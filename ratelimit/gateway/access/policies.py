@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+from ..._configuration.problems import expected
 from .conditions import check_condition, holds
 
 ACTION = "execute-api:Invoke"
@@ -52,11 +53,11 @@ def statements(policy: Any) -> Iterator[dict[str, Any]]:
     found = policy.get("Statement") if isinstance(policy, dict) else None
     found = [found] if isinstance(found, dict) else found
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
-        raise ValueError(f"expected a policy document with statements, got {policy!r}")
+        raise ValueError(expected("a policy document with statements", policy))
     for statement in found:
         effect = statement.get("Effect")
         if effect not in ("Allow", "Deny"):
-            raise ValueError(f"Effect: expected Allow or Deny, got {effect!r}")
+            raise ValueError(f"Effect: {expected('Allow or Deny', effect)}")
         yield statement
 
 
@@ -79,7 +80,7 @@ def _covers(statement: dict[str, Any], name: str, value: str, flags: int) -> boo
     patterns = statement.get(f"Not{name}" if inverse else name)
     patterns = [patterns] if isinstance(patterns, str) else patterns
     if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
-        raise ValueError(f"{name}: expected a text or a list of texts, got {patterns!r}")
+        raise ValueError(f"{name}: {expected('a text or a list of texts', patterns)}")
     if name == "Resource":
         api = value.partition("/")[0]
         patterns = [api + one.removeprefix(_SHORT) if one.startswith(_SHORT) else one for one in patterns]

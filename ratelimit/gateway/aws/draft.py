@@ -143,8 +143,10 @@ class Draft:
     def _made(self, name: str) -> dict[str, Any] | None:
         """Return a Python function of the template; note any other."""
         resource = self._known[name]
-        shared = self.template.globals.get("Function") if resource.type.startswith("AWS::Serverless") else {}
-        properties = {**as_mapping(shared), **resource.properties}
+        shared = {}
+        if resource.type.startswith("AWS::Serverless"):
+            shared = resource.shared(self.template.globals.get("Function"))
+        properties = {**shared, **resource.properties}
         runtime, handler = str(properties.get("Runtime", "")), properties.get("Handler")
         code = properties.get("CodeUri", properties.get("Code", "."))
         inline = properties.get("InlineCode") or as_mapping(code).get("ZipFile")

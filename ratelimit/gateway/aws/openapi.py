@@ -68,6 +68,9 @@ def add_document(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path:
         key = key_of(name, method)
         conditions: dict[str, Any] = {}
         secure(draft, api, conditions, operation.get("security", document.get("security")), keyed, place)
+        scheme = as_mapping(operation.get("x-amazon-apigateway-auth")).get("type", "NONE")
+        if scheme != "NONE":
+            draft.template.note((*place, "x-amazon-apigateway-auth"), f"the authorization {scheme} is not checked")
         validators.apply(conditions, as_mapping(as_mapping(document.get("paths")).get(name)), operation, place)
         if integration:
             route = route_of(draft, api, key, integration, (*place, INTEGRATION))

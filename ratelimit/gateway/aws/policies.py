@@ -1,6 +1,5 @@
 """Resource policies of REST APIs."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from ..access.conditions import unknown_keys
 from ..access.policies import check_policy, names_everybody, statements
 from .draft import ApiDraft, Draft
 from .template import as_list, as_mapping
+from .tree import from_json
 
 ALL = "execute-api:/*"
 _ARN = re.compile(r"arn:[^:]*:execute-api:[^:]*:[^:]*:([^/]*)(/.*)?")
@@ -23,7 +23,7 @@ def add_policy(draft: Draft, api: ApiDraft, policy: Any, path: Path) -> None:
     if not policy:
         return
     try:
-        given = json.loads(policy) if isinstance(policy, str) else policy
+        given = from_json(policy) if isinstance(policy, str) else policy
         found = [_here(one) for one in statements(given)]
         check_policy({"Statement": found})
     except ValueError as error:

@@ -70,7 +70,7 @@ _OBJECTS = (
 # The extensions of OpenAPI that are read, without their prefix.
 _PREFIX = "x-amazon-apigateway-"
 _EXTENSIONS = (
-    "any-method authorizer authtype binary-media-types cors gateway-responses integration integrations policy"
+    "any-method auth authorizer authtype binary-media-types cors gateway-responses integration integrations policy"
     " request-validator request-validators"
 )
 _EXTENSIONS_APART = "documentation endpoint-configuration importexport-version minimum-compression-size tag-value"

@@ -9,8 +9,8 @@ from .draft import ApiDraft, Draft
 from .integrations import seconds
 from .openapi import add_document, document_of, key_of, operations
 from .policies import ALL, add_policy, add_sam_policy, of_event
-from .stages import add_domain, add_key, add_plan, add_stage, throttle
-from .template import Resource, as_list, as_mapping
+from .stages import add_domain, add_key, add_plan, add_stage
+from .template import Resource, as_list, as_mapping, as_number
 from .validation import add_model, validate_event
 
 KINDS = {
@@ -32,7 +32,7 @@ def add_serverless(draft: Draft) -> None:
             resources[name] = Resource(name, next(one for one in KINDS if KINDS[one] == kind), {}, path)
     for name, resource in resources.items():
         kind = KINDS[resource.type]
-        shared = as_mapping(draft.template.globals.get(GLOBALS[kind]))
+        shared = resource.shared(draft.template.globals.get(GLOBALS[kind]))
         properties = _merged(shared, resource.properties)
         api = draft.apis[name] = ApiDraft(name, kind, resource.path)
         _add_api(draft, api, properties, [one for one in events if _api_name(one[1], one[2]) == name], resource)
@@ -132,7 +132,9 @@ def _add_event(
     if api.kind == "rest":
         add_sam_policy(draft, api, as_mapping(event.get("Auth")), of_event(key), (*path, "Properties", "Auth"))
     draft.route(api, key, route, path)
-    limit = throttle({name[:1].lower() + name[1:]: one for name, one in as_mapping(event.get("RouteSettings")).items()})
+    settings = as_mapping(event.get("RouteSettings"))
+    named = (("rate", "ThrottlingRateLimit"), ("burst", "ThrottlingBurstLimit"))
+    limit = {ours: as_number(settings[name]) for ours, name in named if name in settings}
     if limit:
         api.settings.setdefault("_throttles", {})[key] = limit
 
@@ -164,7 +166,7 @@ def _add_cors(api: ApiDraft, properties: Mapping[str, Any], auth: Mapping[str, A
         guarded = name in api.authorizers and auth.get("AddDefaultAuthorizerToCorsPreflight", True) in (True, "true")
         preflights(api, properties["Cors"], name if guarded else None, (*resource.path, "Cors"))
     given = properties.get("CorsConfiguration")
-    if api.kind == "http" and given:
+    if api.kind == "http" and given and given != "false":
         with_cors(api, given if isinstance(given, dict) else {"AllowOrigins": ["*"]})
 
 
@@ -172,6 +174,8 @@ def _add_plan(draft: Draft, api: ApiDraft, auth: Mapping[str, Any], resource: Re
     plan = as_mapping(auth.get("UsagePlan"))
     kind = plan.get("CreateUsagePlan")
     if kind not in ("PER_API", "SHARED"):
+        if kind not in (None, "NONE"):
+            draft.template.note((*resource.path, "Auth", "UsagePlan"), f"there is no usage plan of the kind {kind!r}")
         return
     prefix = api.name if kind == "PER_API" else "Serverless"
     name, key, stage = f"{prefix}UsagePlan", f"{prefix}ApiKey", f"{api.name}/{next(iter(api.stages))}"

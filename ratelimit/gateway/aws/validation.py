@@ -1,19 +1,19 @@
 """Request validators and models of REST APIs: the `validate` of routes and the `models` of an API."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
 from ..._configuration.problems import Path
+from ..backends.validated import CONTENT_TYPE, PARAMETER
 from ..schemas import Models, check_schema
 from .draft import ApiDraft, Draft
 from .template import as_list, as_mapping
+from .tree import from_json
 
 BUILT_IN = {"Empty": {"type": "object"}, "Error": {"type": "object", "properties": {"message": {"type": "string"}}}}
 _MODEL = re.compile(r"(?:#/components/schemas/|#/definitions/|https?://[^#]*/models/)([^/#]+)(/[^#]*|#.*)?")
-_PARAMETER = re.compile(r"(header|querystring)\.(\S+)")
 
 
 def is_true(value: Any) -> bool:
@@ -32,7 +32,7 @@ def add_model(api: ApiDraft, name: str, schema: Any, is_document: bool) -> None:
     """
     if isinstance(schema, str):
         try:
-            schema = json.loads(schema)
+            schema = from_json(schema)
         except ValueError:
             schema = {"$ref": "a model that is not JSON"}
     api.models[_safe(name)] = _imported(schema, is_document)
@@ -56,56 +56,82 @@ def validate(
         return
     found: dict[str, Any] = {}
     for name in required:
-        if _PARAMETER.fullmatch(name):
+        if re.fullmatch(PARAMETER, name):
             found.setdefault("parameters", []).append(name)
         elif not name.startswith("path."):
             draft.template.note(path, f"the required parameter {name!r} is not checked")
-    known = {kind.partition(";")[0].strip().lower(): schema for kind, schema in bodies.items()}
-    if known:
-        found["body"] = {kind: _imported(schema, True) for kind, schema in known.items()}
+    for given, schema in bodies.items():
+        kind = given.partition(";")[0].strip().lower()
+        if re.fullmatch(CONTENT_TYPE, kind):
+            found.setdefault("body", {})[kind] = _imported(schema, True)
+        else:
+            draft.template.note(path, f"bodies of type {given!r} are not validated: that is not a content type")
     if found:
         route["validate"] = found
 
 
 def finish_validation(draft: Draft, api: ApiDraft) -> None:
     """Keep the models that are used. Note schemas that cannot be, and do not check bodies by them."""
-    used: dict[str, Any] = {}
-    for key, route in api.routes.items():
-        bodies = route.get("validate", {}).get("body", {})
-        for kind, schema in list(bodies.items()):
-            try:
-                needed = _needed(api, schema)
-                for one in (schema, *needed.values()):
-                    check_schema(one)
-                Models(needed).body(schema)
-                used.update(needed)
-            except ValueError as error:
+    checks = {key: route["validate"] for key, route in api.routes.items() if "validate" in route}
+    models = _UsedModels({**BUILT_IN, **api.models})
+    for key, check in checks.items():
+        bodies = check.get("body", {})
+        for kind in list(bodies):
+            reason = models.use(bodies[kind])
+            if reason:
                 del bodies[kind]
-                draft.template.note(api.sources["routes", key], f"bodies of type {kind} are not validated: {error}")
-        if "body" in route.get("validate", {}) and not bodies:
-            del route["validate"]["body"]
-        if not route.get("validate", True):
-            del route["validate"]
-    if used:
-        api.settings["models"] = used
+                draft.template.note(api.sources["routes", key], f"bodies of type {kind} are not validated: {reason}")
+        if "body" in check and not bodies:
+            del check["body"]
+        if not check:
+            del api.routes[key]["validate"]
+    if models.used:
+        api.settings["models"] = models.used
 
 
-def _needed(api: ApiDraft, schema: Any) -> dict[str, Any]:
-    """Return the models to which a schema refers, by name; correct the case of the names, as SAM does."""
-    known = {**BUILT_IN, **api.models}
-    lower = {name.lower(): name for name in known}
-    needed: dict[str, Any] = {}
-    waiting = [schema]
-    while waiting:
-        for node in _references(waiting.pop()):
-            name, hash_, rest = node["$ref"].partition("#")
-            found = name if name in known else lower.get(name.lower(), "")
-            if found:
-                node["$ref"] = found + hash_ + rest
-                if found not in needed:
-                    needed[found] = known[found]
-                    waiting.append(known[found])
-    return needed
+class _UsedModels:
+    """The models of an API, each of which is checked once, when a body needs it.
+
+    Attributes:
+        used: by name, those of bodies that can be validated.
+    """
+
+    def __init__(self, known: Mapping[str, Any]) -> None:
+        self.used: dict[str, Any] = {}
+        self._known = known
+        self._lower = {name.lower(): name for name in known}
+        self._seen: dict[str, tuple[str, set[str]]] = {}  # by name: what is wrong with a model, and those it refers to
+
+    def use(self, schema: Any) -> str:
+        """Add the models that a schema needs; return why bodies cannot be validated by it, or nothing."""
+        reason, waiting = self._checked(schema)
+        needed: set[str] = set()
+        while waiting and not reason:
+            name = waiting.pop()
+            needed.add(name)
+            if name not in self._seen:
+                self._seen[name] = self._checked(self._known[name])
+            reason, further = self._seen[name]
+            waiting |= further - needed
+        if not reason:
+            self.used.update((name, self._known[name]) for name in sorted(needed))
+        return reason
+
+    def _checked(self, schema: Any) -> tuple[str, set[str]]:
+        """Return what is wrong with a schema, and the models to which it refers; correct the case of their names."""
+        names = set()
+        try:
+            check_schema(schema)
+            for node in _references(schema):
+                name, hash_, rest = node["$ref"].partition("#")
+                found = name if name in self._known else self._lower.get(name.lower(), "")
+                if found:
+                    node["$ref"] = found + hash_ + rest
+                    names.add(found)
+            Models({name: self._known[name] for name in names}, checked=False).body(schema)
+        except ValueError as error:
+            return str(error), set()
+        return "", names
 
 
 def _references(value: Any) -> Iterator[dict[str, Any]]:
@@ -120,7 +146,7 @@ def _references(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-") or "model"
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip("._-")[:128] or "model"
 
 
 def _imported(value: Any, is_document: bool) -> Any:
@@ -222,12 +248,12 @@ class DocumentValidators:
         name = operation.get(extension, self._document.get(extension))
         if name is None:
             return
-        if name not in self._validators:
+        if str(name) not in self._validators:
             self._draft.template.note(path, f"the request validator {name!r} is not here")
             return
-        validator = as_mapping(self._validators[name])
+        validator = as_mapping(self._validators[str(name)])
         parameters = {
-            (one.get("in"), one.get("name")): one
+            (str(one.get("in")), str(one.get("name"))): one
             for given in (item, operation)
             for one in map(self._found, as_list(given.get("parameters")))
         }

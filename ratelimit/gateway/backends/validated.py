@@ -13,6 +13,8 @@ from ..schemas import BodySchema
 from .integration import Integration
 
 DEFAULT = "$default"  # the content type that stands for all others
+PARAMETER = r"header\.[!#$%&'*+.^_`|~0-9A-Za-z-]+|querystring\.\S+"
+CONTENT_TYPE = r"\$default|[^\s;/]+/[^\s;/]+"
 
 
 class ValidatedIntegration:

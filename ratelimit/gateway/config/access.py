@@ -9,9 +9,10 @@ from pydantic import AfterValidator, PlainValidator, WithJsonSchema
 from ..._configuration.base import model
 from ..._configuration.fields import Flag, Many, Number, Text, Texts, Whole, between, matching
 from ..._configuration.problems import Problem, fault
+from ..._configuration.tree import plain
 from ..access.policies import check_policy
 from ..templates.template import Template
-from .fields import Function, TemplateText, plain
+from .fields import Function, TemplateText
 
 TTL = 300.0  # seconds
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import date
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, PlainValidator, WithJsonSchema
@@ -13,18 +12,6 @@ from ..templates.template import Template
 from ..templates.transform import Transform
 
 FUNCTION = r"[\w.]+:\w+|[A-Za-z0-9_-]+"
-
-
-def plain(value: Any) -> Any:
-    """Return a copy of a value of a file as JSON has it."""
-    if isinstance(value, dict):
-        return {str(name): plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    if isinstance(value, date):
-        return str(getattr(value, "text", value))
-    kind = next((one for one in (bool, int, float, str) if isinstance(value, one)), None)
-    return value if kind is None else kind(value)
 
 
 def _template(text: str) -> str:

@@ -8,8 +8,9 @@ from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 from ..._configuration.base import model
 from ..._configuration.fields import Many, NamesLike, Text, matching, no_names
 from ..._configuration.problems import Problem, fault
+from ..._configuration.tree import plain
+from ..backends.validated import CONTENT_TYPE, PARAMETER
 from ..schemas import check_schema
-from .fields import plain
 
 
 def _schema(value: Any) -> Any:
@@ -24,13 +25,13 @@ Schema = Annotated[Any, PlainValidator(_schema), WithJsonSchema({"type": "object
 Parameter = Annotated[
     Text,
     matching(
-        r"header\.[!#$%&'*+.^_`|~0-9A-Za-z-]+|querystring\.\S+",
+        PARAMETER,
         "a parameter such as 'header.x-tenant' or 'querystring.page'",
     ),
 ]
 ContentType = Annotated[
     str,
-    matching(r"\$default|[^\s;/]+/[^\s;/]+", "a content type such as 'application/json', or '$default'"),
+    matching(CONTENT_TYPE, "a content type such as 'application/json', or '$default'"),
     AfterValidator(str.lower),
 ]
 
