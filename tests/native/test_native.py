@@ -51,6 +51,12 @@ def translated(folder, project=PROJECT):
     headers.mkdir()
     for file in (project / "ratelimit" / "_engine").glob("*.h"):
         shutil.copy(file, headers)
+    # Debian's pyconfig.h includes that of the target, which is not installed. The sizes of the types are the same.
+    series = Path(sysconfig.get_path("include")).name
+    (folder / "aarch64-linux-gnu" / series).mkdir(parents=True)
+    (folder / "aarch64-linux-gnu" / series / "pyconfig.h").write_text(
+        f"#include <{platform.machine()}-linux-gnu/{series}/pyconfig.h>\n"
+    )
     return folder
 
 
