@@ -108,16 +108,16 @@ cdef inline Status log_spend(
     cdef Request step = request[0]
     cdef Outcome first
     if step.cost == 1 or rule.unlimited:
-        return commit(table, rule, request, hashed, out)
+        return commit(table, rule, request, hashed, False, out)
     if step.verb == CHARGE:
         step.cost = min(step.cost, rule.capacity)  # more than the ring holds makes no difference
-    if commit(table, rule, &step, hashed, out) != DONE:
+    if commit(table, rule, &step, hashed, False, out) != DONE:
         return out.status
     first = out[0]
     step.patience = first.at - first.now  # the first step has fixed the moment
     while step.cost > 1:
         step.cost -= 1
-        if commit(table, rule, &step, hashed, out) != DONE:
+        if commit(table, rule, &step, hashed, False, out) != DONE:
             step.verb = CANCEL
             step.at = first.at
             step.cost = request.cost - step.cost

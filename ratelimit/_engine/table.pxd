@@ -40,7 +40,7 @@ cdef inline Status perform(
 ) noexcept nogil:
     """Carry out a request."""
     if rule.algorithm != SLIDING_LOG:
-        out.status = commit(table, rule, request, hashed, out)
+        out.status = commit(table, rule, request, hashed, False, out)
     elif request.verb == REFUND or request.verb == CANCEL:
         out.status = DONE if log_give_back(table, rule, request, hashed) else REFUSED
         out.at = request.now if out.status == DONE else NEVER
@@ -52,9 +52,9 @@ cdef inline Status perform(
 
 
 cdef inline Status spend(
-    const Table* table, const Rule* rule, uint64_t hashed, uint64_t now, bint now_given, uint64_t cost
+    const Table* table, const Rule* rule, uint64_t hashed, uint64_t now, bint now_given, uint64_t cost, bint missed
 ) noexcept nogil:
-    """`perform` for a hit of which only the status matters."""
+    """`perform` for a hit of which only the status matters. `missed` is explained at `commit`."""
     cdef Request request
     cdef Outcome out
     request.verb = HIT
@@ -62,7 +62,7 @@ cdef inline Status spend(
     request.now_given = now_given
     request.cost = cost
     if rule.algorithm != SLIDING_LOG:
-        return commit(table, rule, &request, hashed, &out)
+        return commit(table, rule, &request, hashed, missed, &out)
     return log_spend(table, rule, &request, hashed, &out)
 
 
@@ -74,16 +74,18 @@ cdef inline Status take(
     Nearly always the key has its slot, and no other thread is changing it.
     """
     cdef u128 word = 0, after = 0
-    cdef u128* slot
+    cdef u128* slot = NULL
+    cdef bint missed = False
     if rule.algorithm != SLIDING_LOG:
         slot = find(table, hashed, &word)
+        missed = slot == NULL
         if slot != NULL and not may_move(table, slot, hashed, now, now_given):
             if not admit(rule, now, cost, state_of(word), NULL, &after):
                 return REFUSED
             if word_cas(slot, &word, slot_word(tag_of_hash(hashed), after)):
                 return DONE
             count_add(&table.header.collisions, 1)
-    return spend(table, rule, hashed, now, now_given, cost)
+    return spend(table, rule, hashed, now, now_given, cost, missed)
 
 
 cdef inline void look(
