@@ -72,6 +72,7 @@ class Host:
         """Serve an application, and return its Server."""
         port = free_port()
         options = ["--workers", str(workers), "--host", self.address, "--port", str(port), "--log-level", "warning"]
+        options += ["--timeout-worker-healthcheck", str(PATIENCE)]  # a killed worker gives no lease back
         self.start(sys.executable, "-m", "uvicorn", *options, app, folder=folder)
         server = Server(port, self.address)
         until(server.is_open)

@@ -244,3 +244,15 @@ _SCALARS: dict[str, tuple[str, Any]] = {  # tag -> what it expects, and what mak
     "float": ("a number", _float),
     "timestamp": ("a day such as 2026-01-31", _timestamp),
 }
+
+
+def plain(value: Any) -> Any:
+    """Return a copy of a value of a file as JSON has it."""
+    if isinstance(value, dict):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, date):
+        return str(getattr(value, "text", value))
+    kind = next((one for one in (bool, int, float, str) if isinstance(value, one)), None)
+    return value if kind is None else kind(value)

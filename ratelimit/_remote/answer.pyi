@@ -51,6 +51,9 @@ def read_all(requests: list[Asked], reply: bytes) -> list[Answer] | None:
         CorruptTable: a key has a value that this library did not write.
     """
 
+def read_one(one: Asked, reply: bytes) -> Answer | None:
+    """Return the answer to a request that is a group by itself, or None: as `read_all` does."""
+
 def delayed(decision: Decision, delay_ns: int) -> Decision:
     """Return the decision with another delay until the turn."""
 

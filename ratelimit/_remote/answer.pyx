@@ -122,8 +122,9 @@ cdef class Answer:
             return None
         if rule.algorithm == SLIDING_LOG and (
             request.compiled is not self.asked.compiled or request.request.cost != self.asked.request.cost
+            or (self.asked.brief and not request.brief)
         ):
-            return None  # what was looked up is for that cost
+            return None  # what was looked up is for that cost, and only what a brief request needs
         later.asked = request
         memcpy(later.numbers, self.numbers, sizeof(self.numbers))
         later.now_us = self.now_us + <uint64_t>(seconds * 1e6)
@@ -143,7 +144,7 @@ cdef class Answer:
         return max(since, <uint64_t>self.numbers[9] * 1000 + rule.period)
 
     cdef void expand(self, double before_us) noexcept:
-        """Fill in the numbers of a short reply, as 0_quick.lua describes it."""
+        """Fill in the numbers of a short reply, as 0_usual_buckets.lua describes it."""
         cdef const Rule* rule = &self.asked.compiled.rule
         cdef bint is_done = before_us >= 0
         cdef double us = before_us if is_done else -1 - before_us
@@ -254,49 +255,55 @@ def read_all(list requests, bytes reply):
         CorruptTable: a key has a value that this library did not write.
     """
     cdef Asked one
-    cdef Answer answer
-    cdef const char* data = PyBytes_AS_STRING(reply)
-    cdef double now_us, before_us
-    cdef int i = 0
-    cdef bint again = False
-    cdef list answers = []
-    cdef bint is_short = PyBytes_GET_SIZE(reply) == MOMENT + MOMENT * len(requests)
-    if not is_short and PyBytes_GET_SIZE(reply) != MOMENT + ANSWER * len(requests):
-        raise CorruptTable(f"the engine's reply has {len(reply)} bytes, expected {MOMENT + ANSWER * len(requests)}")
-    memcpy(&now_us, data, MOMENT)
-    for one in requests:
-        answer = Answer.__new__(Answer)
-        answer.asked = one
-        answer.now_us = now_us
-        if is_short:
-            memcpy(&before_us, data + MOMENT + MOMENT * i, MOMENT)
-            answer.expand(before_us)
-        else:
-            memcpy(answer.numbers, data + MOMENT + ANSWER * i, ANSWER)
-        if answer.numbers[0] == FOREIGN:
-            raise CorruptTable(f"{one.limiter.table!r}: the value of {one.name!r} is not one of ratelimit")
-        if answer.numbers[0] == OLDER:
-            restate(answer)
-            again = True
-        elif answer.numbers[0] == NEWER:
-            one.limiter.table.remote.pull()
-            again = True
-        elif answer.numbers[0] == UNCOVERED:
-            one.around = <uint64_t>now_us * 1000
-            one.reach = max(
-                <uint64_t>answer.numbers[1],
-                calendar_number(&one.compiled.rule, <uint64_t>answer.numbers[9] * 1000),
-            )
-            again = True
-        else:
-            answer.read()
-        answers.append(answer)
-        i += 1
-    if not again:
+    cdef int i, count = len(requests)
+    cdef list answers = [answer_at(requests[i], reply, i, count) for i in range(count)]
+    if None not in answers:
         return answers
     for one in requests:
         renew(one)
     return None
+
+
+def read_one(Asked one not None, bytes reply not None):
+    """Return the answer to a request that is a group by itself, or None: as `read_all` does."""
+    cdef Answer answer = answer_at(one, reply, 0, 1)
+    if answer is None:
+        renew(one)
+    return answer
+
+
+cdef Answer answer_at(Asked one, bytes reply, int i, int count):
+    """Return the answer to one of so many requests, or None if the engine has another revision."""
+    cdef Answer answer = Answer.__new__(Answer)
+    cdef const char* data = PyBytes_AS_STRING(reply)
+    cdef double before_us
+    cdef bint is_short = PyBytes_GET_SIZE(reply) == MOMENT + MOMENT * count
+    if not is_short and PyBytes_GET_SIZE(reply) != MOMENT + ANSWER * count:
+        raise CorruptTable(f"the engine's reply has {len(reply)} bytes, expected {MOMENT + ANSWER * count}")
+    answer.asked = one
+    memcpy(&answer.now_us, data, MOMENT)
+    if is_short:
+        memcpy(&before_us, data + MOMENT + MOMENT * i, MOMENT)
+        answer.expand(before_us)
+    else:
+        memcpy(answer.numbers, data + MOMENT + ANSWER * i, ANSWER)
+    if answer.numbers[0] == FOREIGN:
+        raise CorruptTable(f"{one.limiter.table!r}: the value of {one.name!r} is not one of ratelimit")
+    if answer.numbers[0] == OLDER:
+        restate(answer)
+        return None
+    if answer.numbers[0] == NEWER:
+        one.limiter.table.remote.pull()
+        return None
+    if answer.numbers[0] == UNCOVERED:
+        one.around = <uint64_t>answer.now_us * 1000
+        one.reach = max(
+            <uint64_t>answer.numbers[1],
+            calendar_number(&one.compiled.rule, <uint64_t>answer.numbers[9] * 1000),
+        )
+        return None
+    answer.read()
+    return answer
 
 
 cdef int renew(Asked one) except -1:

@@ -9,7 +9,7 @@ from .._storage.valkey.engine import Group
 from .._storage.valkey.storage import ValkeyStorage
 from .._storage.valkey.turns import turns_of
 from ..errors import TableFull, TableUnreachable
-from .answer import Answer, delayed, read_all
+from .answer import Answer, delayed, read_all, read_one
 from .request import Asked, pack_all
 
 FAILURES = TableUnreachable, TableFull
@@ -34,7 +34,7 @@ class Rounds:
         self._rounds += 1
         if self._rounds > _ROUNDS:
             raise TableUnreachable(f"{self.storage!r}: its quota changes faster than requests can follow")
-        return [Group(*pack_all(self.groups[i])) for i in self._left]
+        return [pack_all(self.groups[i]) for i in self._left]
 
     def fail(self, error: Exception) -> bool:
         """Answer all that is left by an error."""
@@ -98,13 +98,13 @@ async def ask_async(storage: ValkeyStorage, groups: Sequence[Requests]) -> list[
 
 def ask_one(storage: ValkeyStorage, request: Asked) -> Answer:
     """Return the answer to one request, as `ask` does."""
-    [reply] = storage.engine.ask([Group(*pack_all([request]))], storage.labels())
+    [reply] = storage.engine.ask([pack_all([request])], storage.labels())
     return _read_one(storage, request, reply) or ask(storage, [[request]])[0][0]
 
 
 async def ask_one_async(storage: ValkeyStorage, request: Asked) -> Answer:
     """Return the answer to one request, as `ask` does."""
-    [reply] = await turns_of(storage.engine).put([Group(*pack_all([request]))], storage.labels())
+    [reply] = await turns_of(storage.engine).put([pack_all([request])], storage.labels())
     return _read_one(storage, request, reply) or (await ask_async(storage, [[request]]))[0][0]
 
 
@@ -112,11 +112,10 @@ def _read_one(storage: ValkeyStorage, request: Asked, reply: Any) -> Answer | No
     """Return the answer, or None if the engine has another quota: then it has to be asked again."""
     if isinstance(reply, Exception):
         raise reply
-    answers = read_all([request], reply)
-    if answers is None:
-        return None
-    storage.note_time(answers[0].now_ns)
-    return answers[0]
+    answer = read_one(request, reply)
+    if answer is not None:
+        storage.note_time(answer.now_ns)
+    return answer
 
 
 def _checked(results: list[list[Answer] | Exception]) -> list[list[Answer]]:

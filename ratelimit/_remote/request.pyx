@@ -10,8 +10,9 @@ import time
 from functools import lru_cache
 
 cimport cython
-from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
 
 from .._core cimport Limiter
 from .._engine.algorithm cimport is_gcra
@@ -30,6 +31,11 @@ from .._storage.metadata import QUOTAS
 from ..quota import seconds_to_ns
 from .lease_rule import engine_parameters
 
+cdef extern from "Python.h":
+    bint PyUnicode_IS_ASCII(object)
+    Py_ssize_t PyUnicode_GET_LENGTH(object)
+    void* PyUnicode_1BYTE_DATA(object)
+
 cdef enum:
     PEEK = 5     # verbs of the engine; BLOCK and UNBLOCK follow
     GRANT = 16
@@ -47,7 +53,11 @@ cdef int LONGEST_KEY = 96  # bytes; of a longer key the engine gets a digest
 
 def engine_key(bytes prefix not None, key):
     """Return the name of a key. All limits of a key are in one slot of a cluster, because the key is in braces."""
-    cdef bytes text
+    cdef Py_ssize_t size
+    if isinstance(key, str) and PyUnicode_IS_ASCII(key):  # the usual case: its bytes are those of the string
+        size = PyUnicode_GET_LENGTH(key)
+        if size < LONGEST_KEY:
+            return name_of(prefix, c"s", <const char*>PyUnicode_1BYTE_DATA(key), size)
     if isinstance(key, str):
         text = b"s" + key.encode("utf-8", "surrogatepass")
     elif isinstance(key, bytes):
@@ -57,6 +67,18 @@ def engine_key(bytes prefix not None, key):
     if PyBytes_GET_SIZE(text) > LONGEST_KEY:
         text = b"h" + hashlib.blake2b(text, digest_size=16).hexdigest().encode()
     return b"%b{%b}" % (prefix, text)
+
+
+cdef bytes name_of(bytes prefix, char kind, const char* text, Py_ssize_t size):
+    """Return `prefix{kind text}`."""
+    cdef Py_ssize_t begin = PyBytes_GET_SIZE(prefix)
+    cdef bytes name = PyBytes_FromStringAndSize(NULL, begin + size + 3)
+    cdef char* into = PyBytes_AS_STRING(name)
+    memcpy(into, PyBytes_AS_STRING(prefix), begin)
+    into[begin], into[begin + 1] = c"{", kind
+    memcpy(into + begin + 2, text, size)
+    into[begin + 2 + size] = c"}"
+    return name
 
 
 @cython.final
@@ -71,12 +93,14 @@ cdef class Asked:
     cdef object packed(self):
         """Return the request as 7_decide.lua reads it."""
         cdef object shape, found
+        cdef int flags
         if (
             self.request.verb != HIT or self.restated is not None or self.more or self.granted is not None
             or self.compiled.rule.algorithm in (SLIDING_LOG, CALENDAR_WINDOW)
         ):
             return self.numbers()
-        shape = self.compiled, self.request.cost, self.revision, self.brief, self.looks, self.quota is None
+        flags = self.brief | self.looks << 1 | (self.quota is None) << 2
+        shape = self.compiled, self.request.cost, self.revision, flags
         found = packed_before.get(shape)
         if found is None:
             if len(packed_before) >= MOST_SHAPES:

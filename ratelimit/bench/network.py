@@ -7,11 +7,9 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from functools import partial
-from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import cycle
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from time import monotonic, perf_counter, sleep
@@ -21,14 +19,14 @@ import numpy as np
 
 import ratelimit
 from ratelimit.bench.measure import Effort, Progress
-from ratelimit.bench.peers import Decide
+from ratelimit.bench.network_peers import LESS, LIMIT, OF_A_LOG, installed
 from ratelimit.bench.report import Cell, Section, Table, Target
 from ratelimit.bench.scenarios import HOUR, OURS
 
 FLOOR = "a bare GET"
+ASYNC_FLOOR = "a GET of redis.asyncio"
 KEYS = 1_000
 AT_ONCE = 128
-LIMIT = 100_000
 TEXT = """
 A Redis or Valkey server runs on this machine, reached by TCP over the loopback interface: a network adds its own time
 to each round trip. The time is that of the wall clock for one decision after the other, over a thousand keys. All take
@@ -50,22 +48,39 @@ def measure(effort: Effort, progress: Progress) -> Section:
         works |= peers(port)
         times = in_turns(works, effort)
         progress("many decisions by a server")
-        together = in_turns(many(port), effort)
+        together = in_turns({FLOOR: bare(port), **async_floor(port), **many(port)}, effort)
     rows: list[list[Cell]] = [[name, median(times[name]) * 1e6, ratio(times[name], times[FLOOR])] for name in works]
     many_rows: list[list[Cell]] = [[name, median(found) * 1e6] for name, found in together.items()]
-    slowest = max(OURS, key=lambda name: ratio(times[f"`{name}.allow`"], times[FLOOR]))
-    target = Target(
-        "`allow` by a server", 2.0, ratio(times[f"`{slowest}.allow`"], times[FLOOR]), "x a bare GET", remark=slowest
-    )
     return Section(
         title,
-        TEXT.strip(),
+        TEXT.strip() + ("\n" + LESS if installed() else ""),
         [
             Table("One decision by a server", ["", "microseconds", "x a bare GET"], rows),
             Table("Many decisions by a server", ["", "microseconds each"], many_rows),
         ],
-        [target],
+        [*single_targets(times), *many_targets(together)],
     )
+
+
+def single_targets(times: dict[str, list[float]]) -> list[Target]:
+    """Return the targets of one decision, each of the algorithm that is furthest from it."""
+    of_floor = {name: ratio(times[f"`{name}.allow`"], times[FLOOR]) for name in OURS}
+    slowest = max(OURS, key=lambda name: of_floor[name])
+    targets = [Target("`allow` by a server", 1.8, of_floor[slowest], "x a bare GET", remark=slowest)]
+    beside = [(ratio(times[f"`{peer.ours}.allow`"], times[peer.name]), peer) for peer in installed()]
+    if beside:
+        found, peer = max(beside, key=itemgetter(0))
+        remark = f"{peer.ours} beside {peer.library}, {peer.algorithm}"
+        targets.append(Target("`allow` by a server, beside other libraries", 1.0, found, "x their time", remark=remark))
+    return targets
+
+
+def many_targets(times: dict[str, list[float]]) -> list[Target]:
+    targets = [Target("a batch by a server, each", 0.15, ratio(times["a batch"], times[FLOOR]), "x a bare GET")]
+    if ASYNC_FLOOR in times:
+        found = ratio(times["128 at once"], times[ASYNC_FLOOR])
+        targets.append(Target("128 coroutines at once by a server, each", 0.15, found, "x a GET of redis.asyncio"))
+    return targets
 
 
 def ratio(times: list[float], base: list[float]) -> float:
@@ -105,13 +120,30 @@ def bare(port: int) -> Callable[[], object]:
     return next_key(valkey.Valkey("127.0.0.1", port).get)
 
 
+def async_floor(port: int) -> dict[str, Callable[[], object]]:
+    """Return a coroutine's bare GET, if its client is installed."""
+    if find_spec("redis") is None:
+        return {}
+    from redis.asyncio import Redis
+
+    loop = asyncio.new_event_loop()
+    client = Redis(host="127.0.0.1", port=port)
+
+    async def gets() -> int:
+        for _ in range(AT_ONCE):
+            await client.get("x")
+        return AT_ONCE
+
+    return {ASYNC_FLOOR: lambda: loop.run_until_complete(gets())}
+
+
 def ours(name: str, port: int) -> Callable[[], object]:
     return next_key(limiter(name, port, remember=0).allow)
 
 
 def limiter(name: str, port: int, limit: int = LIMIT, **options: Any) -> ratelimit.Limiter:
     if name == "SlidingLog":
-        limit = min(limit, 1_000)
+        limit = min(limit, OF_A_LOG)
     table = ratelimit.Table.valkey(f"valkey://127.0.0.1:{port}", name=f"{name}-{limit}-{len(options)}", **options)
     return OURS[name](ratelimit.Quota(limit, HOUR), table=table)
 
@@ -147,38 +179,7 @@ def many(port: int) -> dict[str, Callable[[], object]]:
 
 def peers(port: int) -> dict[str, Callable[[], object]]:
     """Return the other libraries that are installed, with the client `redis`, which all of them use."""
-    found: dict[str, Callable[[], object]] = {}
-    if find_spec("redis") is None:
-        return found
-    if find_spec("limits") is not None:
-        for strategy, name in LIMITS_STRATEGIES.items():
-            found[f"limits {version('limits')}, {name}"] = next_key(limits_redis(strategy, port))
-    if find_spec("throttled") is not None:
-        for algorithm, name in (("fixed_window", "fixed window"), ("gcra", "GCRA")):
-            found[f"throttled-py {version('throttled-py')}, {name}"] = next_key(throttled_redis(algorithm, port))
-    return found
-
-
-LIMITS_STRATEGIES = {
-    "fixed-window": "fixed window",
-    "sliding-window-counter": "sliding window",
-    "moving-window": "sliding log",
-}
-
-
-def limits_redis(strategy: str, port: int) -> Decide:
-    from limits import RateLimitItemPerSecond, storage, strategies
-
-    store = storage.storage_from_string(f"redis://127.0.0.1:{port}/1")
-    limit = 1_000 if strategy == "moving-window" else LIMIT
-    return partial(strategies.STRATEGIES[strategy](store).hit, RateLimitItemPerSecond(limit, HOUR))
-
-
-def throttled_redis(algorithm: str, port: int) -> Decide:
-    from throttled import RedisStore, Throttled, per_duration
-
-    quota = per_duration(timedelta(seconds=HOUR), LIMIT, burst=LIMIT)
-    return Throttled(using=algorithm, quota=quota, store=RedisStore(server=f"redis://127.0.0.1:{port}/2")).limit
+    return {peer.name: next_key(peer.make(port)) for peer in installed()}
 
 
 # --- the server

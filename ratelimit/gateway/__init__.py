@@ -15,6 +15,7 @@ from .config.load import read_file
 from .config.model import AccessLog, Configuration, Operator
 from .config.routes import Route
 from .config.throttles import CalendarQuota, ClientThrottle, Plan, Throttle
+from .config.validation import Validation
 from .http.paths import BadPath, decode
 from .routing.canary import CanarySplit
 from .routing.table import Match, RouteKey, RouteTable
@@ -55,6 +56,7 @@ __all__ = [
     "Stage",
     "Throttle",
     "UsagePlan",
+    "Validation",
     "WebSocketLimits",
     "client_address",
     "decode",

@@ -4,7 +4,7 @@ Only this file and `site` know both the configuration and the parts that are mad
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from .._configuration.addresses import Networks
 from .._configuration.problems import Problems
@@ -17,6 +17,7 @@ from .backends.function import FunctionIntegration
 from .backends.integration import Integration
 from .backends.mock import MockIntegration
 from .backends.proxy import Forwarding, ProxyIntegration, address_of, parse_urls
+from .backends.validated import ValidatedIntegration
 from .callables import Callables, cors_of
 from .compiled import CompiledApi, CompiledRoute
 from .config.apis import Api, Stage
@@ -31,6 +32,7 @@ from .observability.meter import Meter
 from .observability.tracing import trace_headers
 from .routing.router import Variant
 from .routing.table import RouteTable
+from .schemas import Models
 from .templates.gateway_responses import GatewayResponses
 from .templates.template import Template
 from .templates.transform import Transform
@@ -40,6 +42,20 @@ from .throttling.levels import Level
 from .throttling.limiters import Limiters
 from .throttling.stage_keys import KnownKeys, StageKeys
 from .throttling.usage_plan import UsagePlan
+
+
+class Shared(NamedTuple):
+    """The parts that all routes of an API have in common.
+
+    Attributes:
+        authorizers: by name.
+        models: of bodies.
+        policy: decides which callers are admitted; None without one.
+    """
+
+    authorizers: Mapping[str, Authorizer]
+    models: Models
+    policy: Mapping[str, Any] | None
 
 
 class Compiler:
@@ -75,12 +91,16 @@ class Compiler:
         for label, one in api.authorizers.items():
             with self._problems.at("apis", name, "authorizers", label, "jwt" if one.jwt else "function"):
                 authorizers[label] = self._callables.authorizer(api, one)
+        models = Models({})
+        with self._problems.at("apis", name, "models"):
+            models = Models(api.models)
+        shared = Shared(authorizers, models, api.policy)
         given = {**self._configuration.responses, **api.responses}
         variants = {}
         for stage_name, stage in api.stages.items():
-            variants[stage_name, False] = self._variant(name, api, stage_name, stage, False, authorizers)
+            variants[stage_name, False] = self._variant(name, api, stage_name, stage, False, shared)
             if stage.canary is not None:
-                variants[stage_name, True] = self._variant(name, api, stage_name, stage, True, authorizers)
+                variants[stage_name, True] = self._variant(name, api, stage_name, stage, True, shared)
         return CompiledApi(
             GatewayResponses(given, self._configuration.problem_json),
             api.type == "websocket",
@@ -92,7 +112,7 @@ class Compiler:
         )
 
     def _variant(
-        self, api_name: str, api: Api, name: str, stage: Stage, is_canary: bool, authorizers: Mapping[str, Any]
+        self, api_name: str, api: Api, name: str, stage: Stage, is_canary: bool, shared: Shared
     ) -> Variant[CompiledRoute]:
         deployment, variables = stage.deployment, stage.variables
         if is_canary and stage.canary is not None:
@@ -106,8 +126,7 @@ class Compiler:
         for key, route in given.items():
             meter = Meter(self._limiters, api_name, name, "canary" if is_canary else "base", key)
             with self._problems.at("apis", api_name, *places.get(key, ())):
-                authorizer = authorizers.get(route.authorizer) if route.authorizer else None
-                routes[key] = self._route(f"{api_name}/{name}", api, stage, key, route, variables, authorizer, meter)
+                routes[key] = self._route(f"{api_name}/{name}", api, stage, key, route, variables, shared, meter)
         table = None if api.type == "websocket" else RouteTable(given)
         return Variant(api_name, name, deployment or "current", is_canary, variables, routes, table, missing(api))
 
@@ -119,13 +138,15 @@ class Compiler:
         key: str,
         route: Route,
         variables: Mapping[str, str],
-        authorizer: Authorizer | None,
+        shared: Shared,
         meter: Meter,
     ) -> CompiledRoute:
         allow, deny, required = Networks(route.allow), Networks(route.deny), route.api_key_required
+        authorizer = shared.authorizers.get(route.authorizer) if route.authorizer else None
         plans = [plan for plan in self._plans.values() if path in plan.plan.stages]
         keys = StageKeys(self._configuration.api_keys, plans)
-        guarded = allow or deny or authorizer or required
+        guarded = allow or deny or authorizer or required or shared.policy
+        guard = Guard(allow, deny, shared.policy, authorizer, keys if required else None, frozenset(route.scopes))
         levels = tuple(self._levels(path, api, stage, key))
         of_callers = [level for level in levels if level.by is not None and level.by.needs_caller]
         chain = early = late = None
@@ -134,14 +155,14 @@ class Compiler:
             if of_callers:
                 early = Chain(self._limiters, [level for level in levels if level not in of_callers])
                 late = Chain(self._limiters, of_callers)
-        integration = self._integration(api, route, variables)
+        integration = _validated(self._integration(api, route, variables), route, shared.models)
         constant = None
         if isinstance(integration, MockIntegration) and not route.response and api.type != "websocket":
             constant = integration.constant
         return CompiledRoute(
             key,
             integration,
-            Guard(allow, deny, authorizer, keys if required else None, frozenset(route.scopes)) if guarded else None,
+            guard if guarded else None,
             chain,
             early,
             late,
@@ -206,6 +227,18 @@ class Compiler:
     def _address(self, scheme: str, host: str, port: int, verify: bool) -> Address:
         self.used.append(self._addresses.of(scheme, host, port, verify))
         return self.used[-1]
+
+
+def _validated(integration: Integration, route: Route, models: Models) -> Integration:
+    """Return an integration that gets only the requests that have what a route asks for."""
+    if route.validate is None:
+        return integration
+    problems, bodies = Problems(), {}
+    for kind, schema in route.validate.body.items():
+        with problems.at("validate", "body", kind):
+            bodies[kind] = models.body(schema)
+    problems.raise_any()
+    return ValidatedIntegration(integration, route.validate.parameters, bodies, route.max_body)
 
 
 def missing(api: Api) -> str:

@@ -56,6 +56,7 @@ class Outcome:
 
 
 ANONYMOUS = Caller()
+VALIDATIONS = ("BAD_REQUEST_BODY", "BAD_REQUEST_PARAMETERS")  # types whose reason is what is wrong with the request
 
 
 class Exchange:
@@ -125,6 +126,7 @@ CONTEXT: dict[str, Callable[[Exchange], Any]] = {  # by the names of templates/v
     "error.message": lambda x: x.outcome.error,
     "error.responseType": lambda x: x.outcome.error_type,
     "error.reason": lambda x: x.outcome.reason,
+    "error.validationErrorString": lambda x: x.outcome.reason if x.outcome.error_type in VALIDATIONS else None,
     "domainName": lambda x: x.request.header("host"),
     "apiId": lambda x: x.destination.api,
     "deployment": lambda x: x.destination.deployment,

@@ -80,7 +80,7 @@ async def admit(site: Site, guard: Guard, route: CompiledRoute, exchange: Exchan
     without bound, and stay spent when it denies. They are given back when a level of the caller refuses. When the
     caller has a plan, they are spent again, all or nothing together with those of the plan.
     """
-    guard.check_address(exchange.request.client)
+    guard.check_origin(exchange)
     if guard.authorizer is None:
         exchange.caller = await guard.identify(exchange)
         return await throttle_anywhere(site, route.chain_of(exchange.caller), route, exchange)
@@ -159,10 +159,10 @@ def refuse(site: Site, exchange: Exchange, error: Exception) -> Response:
     """Make the gateway's own answer to an error that stopped a request."""
     refusal = error if isinstance(error, Refusal) else _refusal_of(error)
     own, outcome = site.responses_of(exchange.destination).by_type[refusal.type], exchange.outcome
-    outcome.error, outcome.error_type, outcome.reason = own.message, refusal.type, refusal.message
+    outcome.error, outcome.error_type, outcome.reason = refusal.shown or own.message, refusal.type, refusal.message
     outcome.status, outcome.result = own.status, own.result  # the status is for the template
     log.debug("refused with %d %s: %s", own.status, refusal.type, refusal.message)
-    if own.constant is not None and not refusal.headers:
+    if own.constant is not None and not refusal.headers and not refusal.shown:
         return own.constant
     try:
         return own.fill(exchange, refusal.headers)

@@ -15,7 +15,9 @@ from .refused import BadRequest
 from .site import Site
 
 log = logging.getLogger("ratelimit.serve")
-THREADS = 4
+# Each decides one request. So many wait for an engine at once, and the next ones queue; the breaker bounds how long.
+# They are started when they are needed.
+THREADS = 64
 MAX_MESSAGE = 65_536  # bytes of a request
 MAX_CALLS = 1_000  # at once
 UNLIMITED = 2**32 - 1  # of remaining requests

@@ -28,8 +28,8 @@ ERRORS = [
 ]
 
 
+USUAL = "-- The usual case"  # begins a script that decides what is usual, before the functions for all cases
 EDGES = [
-    ("token bucket", "after - now > cap then", "after - now > cap + 1 then"),  # the usual case
     ("token bucket", "if ahead > 0 or", "if ahead > 1 or"),
     ("leaky bucket", "if ahead > 0 or", "if ahead > 1 or"),
     ("fixed window", "return at >= end_of", "return at + 1 >= end_of"),
@@ -37,6 +37,15 @@ EDGES = [
     ("sliding window", "(window + 1) * q[5] - at)", "(window + 1) * q[5] - at - 1)"),
     ("sliding log", "at = max(at, stamp + q[5])", "at = max(at, stamp + q[5] - 1)"),
 ]
+USUAL_EDGES = [
+    ("token bucket", "after - now > cap then", "after - now > cap + 1 then"),
+    ("leaky bucket", "after - now > cap then", "after - now > cap + 1 then"),
+    ("fixed window", "NOW >= window * step + period", "NOW + 1 >= window * step + period"),
+    ("first window", "NOW >= window * step + period", "NOW + 1 >= window * step + period"),
+    ("sliding window", "room < weight", "room + limit < weight"),
+    ("sliding log", "blocking + period > NOW", "blocking + period > NOW + 1"),
+]
+CLOCK = "redis.call('HMGET', 'clock', 's', 'us')"
 _numbers = itertools.count()
 
 
@@ -46,7 +55,16 @@ def install(monkeypatch, text):
     monkeypatch.setattr(engine, "script", lambda: (script, engine.hashlib.sha1(script).hexdigest().encode()))
 
 
-def waits_exactly(server, algorithm, quota):
+def scripts(with_usual):
+    """Return the scripts as one text, whose clock is a key that the test sets."""
+    folder = files("ratelimit._storage.valkey") / "scripts"
+    entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".lua")), key=lambda entry: entry.name)
+    texts = [entry.read_text() for entry in entries]
+    whole = "\n".join(text for text in texts if with_usual or not text.startswith(USUAL))
+    return whole.replace("redis.call('TIME')", CLOCK)
+
+
+def waits_exactly(server, algorithm, quota, brief):
     """Whether a key is refused until its `retry_after`, to the microsecond, and admitted then."""
 
     def set_clock(us):
@@ -55,34 +73,43 @@ def waits_exactly(server, algorithm, quota):
     now = 2_000_000_000_000_007  # in the future, so that no key expires meanwhile
     set_clock(now)
     limiter = algorithm.make(quota, table=Table.valkey(server.url, name=f"e{next(_numbers)}", timeout=10, remember=0))
+    admits = limiter.allow if brief else limiter.hit
     for _ in range(3):
-        while (decision := limiter.hit("k")).allowed:
+        while admits("k"):
             pass
+        decision = limiter.peek("k")
+        if decision.allowed:
+            return False
         now -= -decision.retry_after_ns // 1_000
         set_clock(now - 1)
-        if limiter.hit("k").allowed:
+        if admits("k"):
             return False
         set_clock(now)
-        if not limiter.hit("k").allowed:
+        if not admits("k"):
             return False
     return True
 
 
 @pytest.mark.parametrize(("name", "right", "wrong"), EDGES)
 def test_a_microsecond_too_lenient_is_found(shared_server, monkeypatch, name, right, wrong):
-    """The clock of these scripts is a key that the test sets."""
-    folder = files("ratelimit._storage.valkey") / "scripts"
-    entries = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".lua")), key=lambda entry: entry.name)
-    whole = "\n".join(entry.read_text() for entry in entries)
+    check_edge(shared_server, monkeypatch, name, right, wrong, with_usual=False, brief=False)
+
+
+@pytest.mark.parametrize(("name", "right", "wrong"), USUAL_EDGES)
+def test_a_usual_case_that_is_too_lenient_is_found(shared_server, monkeypatch, name, right, wrong):
+    check_edge(shared_server, monkeypatch, name, right, wrong, with_usual=True, brief=True)
+
+
+def check_edge(server, monkeypatch, name, right, wrong, *, with_usual, brief):
+    whole = scripts(with_usual)
     assert right in whole
-    whole = whole.replace("redis.call('TIME')", "redis.call('HMGET', 'clock', 's', 'us')")
     algorithm = next(one for one in ALGORITHMS if one.name == name)
-    # Intervals of whole microseconds take the way of the usual case, the others the general one.
-    quotas = [Quota(4, 1)] if "- now" in right else [Quota(3, 1), Quota(7, 1)]
+    # Intervals of whole microseconds are usual cases, the others of buckets are not.
+    quotas = [Quota(4, 1)] if with_usual else [Quota(3, 1), Quota(7, 1)]
     install(monkeypatch, whole)
-    assert all(waits_exactly(shared_server, algorithm, quota) for quota in quotas)
+    assert all(waits_exactly(server, algorithm, quota, brief) for quota in quotas)
     install(monkeypatch, whole.replace(right, wrong))
-    assert not all(waits_exactly(shared_server, algorithm, quota) for quota in quotas)
+    assert not all(waits_exactly(server, algorithm, quota, brief) for quota in quotas)
 
 
 def compare_all(server, algorithm):
@@ -95,11 +122,8 @@ def compare_all(server, algorithm):
 @pytest.mark.parametrize(("name", "right", "wrong"), ERRORS)
 def test_an_error_in_a_script_is_found(shared_server, monkeypatch, name, right, wrong):
     """Each decision of these scripts takes 137 microseconds, so what is found does not depend on the machine."""
-    folder = files("ratelimit._storage.valkey") / "scripts"
-    texts = [entry.read_text() for entry in sorted(folder.iterdir()) if entry.name.endswith(".lua")]
-    whole = "\n".join(text for text in texts if not text.startswith("-- The usual case"))
+    whole = scripts(with_usual=False).replace(CLOCK, "{ 2000000000, redis.call('INCRBY', 'ticks', 137) }")
     assert right in whole
-    whole = whole.replace("redis.call('TIME')", "{ 2000000000, redis.call('INCRBY', 'ticks', 137) }")
     algorithm = next(one for one in ALGORITHMS if one.name == name)
     install(monkeypatch, whole)
     compare_all(shared_server, algorithm)

@@ -6,7 +6,18 @@ from fractions import Fraction
 
 import pytest
 
-from ratelimit import All, FixedWindow, LeakyBucket, Limiter, Quota, SlidingLog, Table, TokenBucket, parse
+from ratelimit import (
+    All,
+    FixedWindow,
+    LeakyBucket,
+    Limiter,
+    Quota,
+    SlidingLog,
+    SlidingWindow,
+    Table,
+    TokenBucket,
+    parse,
+)
 from ratelimit.testing import ManualClock
 
 
@@ -90,6 +101,16 @@ def test_a_refusal_is_remembered_until_it_ends(table):
     assert other.hit("k").source == "engine"
     limiter.refund("k", 3)
     assert limiter.hit("k").source == "engine"
+
+
+@pytest.mark.parametrize("algorithm", [TokenBucket, FixedWindow, SlidingWindow, SlidingLog])
+def test_a_refusal_by_allow_is_remembered(table, algorithm):
+    limiter = algorithm("2/hour", table=table(remember=60))
+    assert [limiter.allow("k") for _ in range(4)] == [True, True, False, False]
+    assert trips(limiter, lambda: [limiter.allow("k") for _ in range(100)]) == 0
+    decision = limiter.hit("k")
+    assert (decision.allowed, decision.remaining) == (False, 0)
+    assert 0 < decision.retry_after <= 7_200
 
 
 def test_a_smaller_cost_is_not_refused_for_a_larger_one(table):

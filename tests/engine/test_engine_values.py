@@ -146,7 +146,7 @@ def test_a_booking_is_not_forgotten_when_a_later_quota_wrote_it(each_server, set
         first.reserve("k")
     second.change(Quota(1, 1, burst=1_000))
     set_clock(START - 3_000_000_000)
-    asked = engine.Group(*pack_all([request_of(second, "k")]))
+    asked = pack_all([request_of(second, "k")])
     second.table.remote.engine.run([engine.decide([asked])])
     assert 298 <= first.peek("k").retry_after <= 320
 

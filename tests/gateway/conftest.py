@@ -9,6 +9,8 @@ from ports import free_port, until_open
 from tools import program
 from waiting import PATIENCE
 
+from ratelimit.gateway.config.load import Document
+
 
 @pytest.fixture
 def serve(tmp_path):
@@ -36,6 +38,18 @@ def backend():
     yield start
     for one in backends:
         one.stop()
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Return a function that reads a configuration or a template from its text."""
+
+    def read(text):
+        file = tmp_path / "template.yaml"
+        file.write_text(text)
+        return Document.read(file)
+
+    return read
 
 
 NGINX = """

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import resource
 import signal
@@ -173,3 +174,10 @@ class App:
 
     def statuses(self, path, count, **options):
         return [self.get(path, **options).status_code for _ in range(count)]
+
+
+def posted(app, body, path="/prod/pets", **headers):
+    """Send a body, as JSON if it is not bytes, by an App."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    return app("POST", path, content=content, headers=headers)

@@ -25,7 +25,7 @@ from ratelimit.gateway import (
     Stage,
     Throttle,
 )
-from ratelimit.gateway.access.policies import allows
+from ratelimit.gateway.access.policies import decide
 
 ARN = "arn:aws:execute-api:us-east-1:123456789012:shop/prod/GET/pets/7"
 ISSUER = "https://issuer.example"
@@ -77,7 +77,7 @@ def guarded(function=None, kind="rest", stage="prod", paths=("/a", "/b"), scopes
     ],
 )
 def test_policies(statements, allowed):
-    assert allows(policy(*statements), ARN) is allowed
+    assert bool(decide(policy(*statements), ARN, "192.0.2.1")) is allowed
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_policies(statements, allowed):
 )
 def test_policies_that_cannot_be_read(wrong):
     with pytest.raises(ValueError, match="expected"):
-        allows(wrong, ARN)
+        decide(wrong, ARN, "192.0.2.1")
     app = guarded(lambda event: {"principalId": "ann", "policyDocument": wrong})
     assert app.get("/prod/a", headers={"authorization": "x"}).status_code == 500
 

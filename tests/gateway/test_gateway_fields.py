@@ -150,14 +150,13 @@ SOCKET = (
 )
 LIMITS, MESSAGE = (*API, "limits"), (*API, "routes", "$default")
 REST = ((TOP, {"apis": {"a": {"type": "rest", "resources": {"/r": {"POST": {"mock": {}}}}, "stages": {"prod": {}}}}}),)
+VALIDATE = (*API, "resources", "/r", "POST", "validate")
 ANSWER = ("responses", "THROTTLED")
 CANARY = (*STAGE, "canary")
 HALF = ((API, {"deployments": {"new": {"GET /": {"mock": {"body": "new ${stageVariables.v}"}}}}}),)
 VARIABLES = ((STAGE, {"variables": {"v": "1"}}), (ROUTE, {"mock": {"body": "${stageVariables.v}"}}))
 IP = ((ROUTE, {"mock": {"body": "$context.identity.sourceIp"}}),)
 OPERATOR = {"path": "/_gateway", "client": "127.0.0.1", "host": "localhost"}
-
-
 PAGE = [(b"origin", "https://a.example")]
 PREFLIGHT = {"method": "OPTIONS", "headers": [*PAGE, (b"access-control-request-method", "GET")]}
 CORS = ((API, {"cors": {"allow_origins": ["https://a.example"]}}),)
@@ -289,6 +288,20 @@ CASES = {
     "Api.binary_media_types": Case(
         API, "image/*", event(path="/prod/r", headers=[(b"content-type", "image/png")], body=b"1", method="POST"),
         (*REST, ((*API, "resources", "/r"), {"POST": {"function": echo}})),
+    ),
+    "Api.policy": Case(API, {"Statement": []}, asking({"path": "/prod/r", "method": "POST"}), REST),
+    "Api.models": Case(API, {"Thing": {"type": "object"}}, asking({"path": "/prod/r", "method": "POST", "body": b"[]"}), (
+        *REST, ((*API, "resources", "/r"), {"POST": {"mock": {}, "validate": {"body": {"$default": {"$ref": "Thing"}}}}}),
+        (API, {"models": {"Thing": {"type": "array"}}}),
+    )),
+    "Route.validate": Case(VALIDATE[:-1], {"parameters": "header.x-a"}, asking({"path": "/prod/r", "method": "POST"}), REST),
+    "Validation.parameters": Case(
+        VALIDATE, "querystring.a", asking({"path": "/prod/r", "method": "POST"}), (*REST, (VALIDATE, {"parameters": "header.b"}))
+    ),
+    "Validation.body": Case(
+        VALIDATE, {"application/json": {"required": ["a"]}},
+        asking({"path": "/prod/r", "method": "POST", "headers": [(b"x-b", "1")]}),
+        (*REST, (VALIDATE, {"parameters": "header.x-b"})),
     ),
     "Api.route_selection": Case(
         API, "$request.body.do", talking('{"action": "a", "do": "b"}'),

@@ -109,6 +109,7 @@ def routes(document):
                 "Ws $default": "mock 200", "Ws $disconnect": "mock 200",
             },
         ),
+        ("cfn-validated.yaml", {"Api POST /": "mock 200"}),
         ("loops.yaml", {"Api ANY /Pets/{proxy+}": "PetsFunction", "Api ANY /Orders/{proxy+}": "OrdersFunction"}),
     ],
 )  # fmt: skip
@@ -278,18 +279,6 @@ Resources:
   Get: {Type: AWS::ApiGateway::Method, Properties: {RestApiId: !Ref Rest, ResourceId: !GetAtt Rest.RootResourceId,
     HttpMethod: GET, Integration: {Type: MOCK}, %s}}
 """
-
-
-@pytest.fixture
-def read(tmp_path):
-    """Return a function that reads a template from its text."""
-
-    def read(text):
-        file = tmp_path / "template.yaml"
-        file.write_text(text)
-        return Document.read(file, Options())
-
-    return read
 
 
 def notes_of(document):
@@ -499,9 +488,9 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
     [
         (
             0,
-            "Auth: {ResourcePolicy: {IpRangeWhitelist: [10.0.0.1]}}",
+            "Auth: {ResourcePolicy: {SourceVpcWhitelist: [vpce-1]}}",
             "Auth.ResourcePolicy",
-            "every caller is admitted",
+            "no request has aws:sourcevpce here",
         ),
         (0, "CacheClusterEnabled: true", "CacheClusterEnabled", "answers are not cached"),
         (
@@ -512,24 +501,55 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
         ),
         (0, "Unheard: 1", "Unheard", "no effect"),
         (0, "Auth: {Unheard: 1}", "Auth.Unheard", "no effect"),
-        (0, "DefinitionBody: {x-amazon-apigateway-policy: {Version: x}}", "x-amazon-apigateway-policy", "every caller"),
+        (0, "DefinitionBody: {x-amazon-apigateway-policy: {Version: x}}", "x-amazon-apigateway-policy", "is denied"),
         (
             0,
             "DefinitionBody: {paths: {/a: {get: {x-amazon-apigateway-request-validator: all}}}}",
-            "validator",
-            "validated",
+            "paths['/a'].get",
+            "the request validator 'all' is not here",
         ),
         (0, "DefinitionBody: {paths: {/b: {get: {}}}}", "paths['/b'].get", "no integration and no event"),
         (0, "GatewayResponses: {WAF_FILTERED: {StatusCode: 403}}", "GatewayResponses.WAF_FILTERED", "do not occur"),
         (0, "GatewayResponses: {DEFAULT_4XX: {StatusCode: 200}}", "GatewayResponses.DEFAULT_4XX", "400 to 599"),
         (1, "Layers: ['arn:aws:lambda:us-east-1:1:layer:Tools:3'],", "F.Properties", "the layer 'arn:aws:lambda"),
         (1, "FileSystemConfigs: [{LocalMountPath: /mnt/a}],", "F.Properties", "is not mounted"),
-        (2, "RequestModel: {Model: M, ValidateBody: true}", "RequestModel.ValidateBody", "requests are not validated"),
+        (
+            2,
+            "RequestModel: {Model: M, ValidateBody: true}",
+            "F.Properties.Events.E",
+            "json are not validated: expected the name",
+        ),
         (2, "Unheard: 1", "Properties.Unheard", "no effect"),
-        (3, "Policy: {Statement: []}", "Rest.Properties.Policy", "every caller is admitted"),
+        (3, "Policy: {Statement: [{Effect: None}]}", "Rest.Properties.Policy", "every request is denied: Effect"),
+        (0, "Auth: {UsagePlan: {CreateUsagePlan: SINGLE}}", "Auth.UsagePlan", "no usage plan of the kind 'SINGLE'"),
+        (
+            0,
+            "DefinitionBody: {paths: {/a: {get: {x-amazon-apigateway-auth: {type: AWS_IAM}}}}}",
+            "paths['/a'].get.x-amazon-apigateway-auth",
+            "the authorization AWS_IAM is not checked",
+        ),
+        (
+            0,
+            "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: [arn:x/1, arn:x/2]}}}",
+            "Authorizers.A",
+            "the tokens of the user pool arn:x/2 are refused",
+        ),
+        (
+            0,
+            "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: x, Identity: {ValidationExpression: 'a.*'}}}}",
+            "Authorizers.A",
+            "the audience of tokens is not matched with 'a.*'",
+        ),
+        (
+            0,
+            "Auth: {DefaultAuthorizer: A, Authorizers: {A: {FunctionArn: !GetAtt F.Arn, FunctionPayloadType: REQUEST,"
+            " Identity: {Context: [other]}}}}",
+            "Authorizers.A",
+            "the identity source '$context.other' is not emulated",
+        ),
         (0, "Auth: closed", "Api.Properties.Auth", "expected names and their values, got 'closed'"),
         (3, "Name: twice", "Rest.Properties", "duplicate name 'Name' (first in line 7); the last one is used"),
-        (4, "RequestValidatorId: v", "Get.Properties.RequestValidatorId", "requests are not validated"),
+        (4, "RequestValidatorId: v", "Get.Properties.RequestValidatorId", "the request validator 'v' is not here"),
         (4, "Unheard: 1", "Get.Properties.Unheard", "no effect"),
     ],
 )
@@ -740,3 +760,105 @@ def test_new_code_is_used_at_once(serve, tmp_path):
     (code / "app.py").write_text("raise RuntimeError('broken')")
     assert httpx.get(server.url, timeout=PATIENCE).status_code == 502
     server.wait_for("function F cannot be loaded: broken")
+
+
+# --- dynamic references
+
+
+DYNAMIC = """
+Transform: AWS::Serverless-2016-10-31
+Parameters: {Burst: {Type: AWS::SSM::Parameter::Value<Number>, Default: /shop/burst}}
+Globals: {Function: {Timeout: '{{resolve:ssm:/timeout}}'}}
+Resources:
+  Api:
+    Type: AWS::Serverless::Api
+    Properties:
+      StageName: prod
+      Variables: {rate: '{{resolve:ssm:/shop/rate:2}}'}
+      MethodSettings: [{HttpMethod: '*', ResourcePath: '/*', ThrottlingRateLimit: '{{resolve:ssm:/shop/rate:2}}',
+        ThrottlingBurstLimit: !Ref Burst}]
+      Auth: {UsagePlan: {CreateUsagePlan: PER_API, Quota: {Limit: '{{resolve:secretsmanager:a:SecretString:b}}', Period: DAY}}}
+  F: {Type: AWS::Serverless::Function, Properties: {Handler: a.b, Runtime: python3.11, InlineCode: "b = print", Events: {
+    E: {Type: Api, Properties: {RestApiId: !Ref Api, Path: /, Method: GET, Auth: {ApiKeyRequired: true}}}}}}
+"""
+
+
+def test_a_dynamic_reference_in_place_of_a_number_is_the_default(read):
+    document = read(DYNAMIC)
+    stage = document.configuration.apis["Api"].stages["prod"]
+    assert stage.route_throttles == {"*": Throttle(10_000, 5_000)}
+    assert stage.variables == {"rate": "{{resolve:ssm:/shop/rate:2}}"}
+    assert document.configuration.plans["ApiUsagePlan"].quota is None
+    assert document.configuration.functions["F"].timeout == 3
+    notes = "\n".join(document.warnings)
+    for line, what in (
+        (8, "the rate {{resolve:ssm:/shop/rate:2}} is not known; 10000 is used without --parameter resolve:ssm:/shop/rate:2=VALUE"),
+        (8, "the burst {{resolve:ssm:/shop/burst}} is not known; 5000 is used"),
+        (8, "the limit {{resolve:secretsmanager:a:SecretString:b}} is not known; no limit is used"),
+        (14, "the timeout {{resolve:ssm:/timeout}} is not known; the default is used"),
+    ):  # fmt: skip
+        assert re.search(rf"template.yaml:{line}: .*{re.escape(what)}", notes), notes
+
+
+def test_a_dynamic_reference_may_have_its_value_by_parameter(read, tmp_path):
+    read(DYNAMIC)
+    names = ("ssm:/shop/rate:2", "ssm:/shop/burst", "secretsmanager:a:SecretString:b", "ssm:/timeout")
+    given = {f"resolve:{name}": str(value) for value, name in enumerate(names, 5)}
+    document = Document.read(tmp_path / "template.yaml", Options(given, {}))
+    configuration = document.configuration
+    assert configuration.apis["Api"].stages["prod"].route_throttles == {"*": Throttle(5, 6)}
+    assert configuration.plans["ApiUsagePlan"].quota.limit == 7
+    assert configuration.functions["F"].timeout == 8
+    assert not [one for one in document.warnings if "resolve" in one]
+
+
+def test_an_expression_of_a_user_pool_is_about_the_audience(read):
+    auth = "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: x, Identity: {ValidationExpression: shop-1}}}}"
+    document = read(REST % (auth, "", "", "", ""))
+    assert document.configuration.apis["Api"].authorizers["A"].jwt.audience == ("shop-1",)
+
+
+def test_a_template_of_sam_may_lack_its_transform(read):
+    body = "DefinitionBody: {swagger: 2.0, paths: {/a: {get: {responses: {}}}}}"
+    text = (REST % (body, "", "", "", "")).replace("Transform: AWS::Serverless-2016-10-31", "")
+    assert routes(read(text))["Api GET /a"] == "F"
+
+
+IGNORING = """
+Transform: AWS::Serverless-2016-10-31
+Parameters: {Cors: {Type: String, Default: false}}
+Globals: {Api: {Auth: {ApiKeyRequired: true}, Variables: {a: b}}, Function: {Timeout: 9, MemorySize: 512}}
+Resources:
+  A: {Type: AWS::Serverless::Api, IgnoreGlobals: [Auth], Properties: {StageName: prod}}
+  B: {Type: AWS::Serverless::Api, IgnoreGlobals: '*', Properties: {StageName: prod}}
+  C: {Type: AWS::Serverless::HttpApi, Properties: {CorsConfiguration: !Ref Cors}}
+  F: {Type: AWS::Serverless::Function, IgnoreGlobals: Timeout, Properties: {Handler: a.b, Runtime: python3.11,
+    InlineCode: "b = print", Events: {
+      A: {Type: Api, Properties: {RestApiId: !Ref A, Path: /, Method: get}},
+      B: {Type: Api, Properties: {RestApiId: !Ref B, Path: /, Method: get}},
+      C: {Type: HttpApi, Properties: {ApiId: !Ref C}}}}}
+"""
+
+
+def test_a_resource_may_ignore_globals(read):
+    configuration = read(IGNORING).configuration
+    assert [summary(configuration.apis[name].routes["GET /"]) for name in "AB"] == ["F", "F"]
+    assert [dict(configuration.apis[name].stages["prod"].variables) for name in "AB"] == [{"a": "b"}, {}]
+    assert (configuration.functions["F"].timeout, configuration.functions["F"].memory) == (3, 512)
+
+
+def test_a_parameter_may_turn_cors_off(read):
+    assert read(IGNORING).configuration.apis["C"].cors is None
+    assert read(IGNORING.replace("Default: false", "Default: true")).configuration.apis["C"].cors is not None
+
+
+def test_settings_of_an_event_are_merged_with_those_of_its_api(read):
+    text = IGNORING.replace("CorsConfiguration: !Ref Cors", "RouteSettings: {$default: {ThrottlingRateLimit: 0.5}}")
+    text = text.replace("ApiId: !Ref C", "ApiId: !Ref C, RouteSettings: {ThrottlingBurstLimit: 3}")
+    assert read(text).configuration.apis["C"].stages["$default"].route_throttles == {"$default": Throttle(0.5, 3)}
+
+
+def test_a_dynamic_reference_that_no_value_has_is_an_error(read, tmp_path):
+    read(DYNAMIC)
+    with pytest.raises(ConfigurationError, match=re.escape("expected {{resolve:ssm:/none}} in the template")):
+        Document.read(tmp_path / "template.yaml", Options({"resolve:ssm:/none": "5"}, {}))

@@ -8,6 +8,7 @@ from envoy.service.ratelimit.v3 import rls_pb2, rls_pb2_grpc
 from google.protobuf.wrappers_pb2 import UInt64Value
 from ports import free_port, until_open
 from servers import PACKAGE
+from valkey_servers import Server, valkey_server
 from waiting import PATIENCE
 
 pytestmark = pytest.mark.slow  # processes start
@@ -79,3 +80,28 @@ def test_the_service(ask):
             while client.recv(4096):  # until it is closed
                 pass
     assert ask({"remote_address": "203.0.113.3"}).overall_code == OK
+
+
+def test_an_engine_that_is_held_up_delays_no_other_request(service):
+    """Many requests wait for the engine. One that matches no limit, and the look at the health, do not."""
+    engine, port = Server(valkey_server()), free_port()
+    try:
+        service(f"tables: {engine.url}?name=rls&timeout={2 * PATIENCE}\n{RULES}", grpc=port)
+        until_open(port)
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = rls_pb2_grpc.RateLimitServiceStub(channel)
+            engine.hold()
+            waiting = [stub.ShouldRateLimit.future(request_of("remote_address"), timeout=PATIENCE) for _ in range(20)]
+            assert stub.ShouldRateLimit(request_of("other"), timeout=PATIENCE).overall_code == OK
+            assert channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=PATIENCE) == b"\x08\x01"
+            assert not any(one.done() for one in waiting)
+            engine.go_on()
+            assert [one.result().overall_code for one in waiting].count(OK) == 5
+    finally:
+        engine.kill()
+
+
+def request_of(key):
+    request = rls_pb2.RateLimitRequest(domain="web")
+    request.descriptors.add().entries.add(key=key, value="x")
+    return request

@@ -14,7 +14,7 @@ from typing import Any
 
 from ...errors import TableUnreachable
 from .address import Clustered, address_of
-from .engine import MOST_KEYS, Command, Engine, Group, Label, decide, register, split, with_script
+from .engine import MOST_KEYS, Command, Engine, Group, Label, count_keys, decide, register, split, with_script
 from .options import Safety
 from .turns import Turns, turns_of
 
@@ -131,8 +131,8 @@ class Cluster:
         """Return the commands that decide groups; each writes its replies into the list."""
         by_slot: dict[int, list[list[int]]] = {}
         for i, group in enumerate(groups):
-            parts = by_slot.setdefault(self.slot_of(group.keys[0]), [[]])
-            if sum(len(groups[j].keys) for j in parts[-1]) + len(group.keys) > MOST_KEYS:
+            parts = by_slot.setdefault(self.slot_of(group[0][0]), [[]])
+            if count_keys([group, *(groups[j] for j in parts[-1])]) > MOST_KEYS:
                 parts.append([])
             parts[-1].append(i)
         made = []

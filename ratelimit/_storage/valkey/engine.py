@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from ...errors import TableFull, TableUnreachable
 from .address import Address
@@ -22,6 +22,7 @@ from .replicas import Replicas
 MOST_KEYS = 128  # of one call of the script
 MOST_IDLE = 64  # connections that are kept
 PROBE = "SET", "rl:probe", 1, "PX", 1_000
+SLACK = 0.001  # seconds by which a deadline may be missed
 SCANNED = 1_000  # keys at which an engine looks at once
 
 Command = tuple[Any, ...]
@@ -31,11 +32,8 @@ Label = tuple[bytes, Callable[[bytes | None], None]]  # a key that is read along
 _all: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
-class Group(NamedTuple):
-    """Requests that are carried out all together or not at all: the key and the packed numbers of each."""
-
-    keys: list[bytes]
-    requests: list[bytes]
+# Requests that are carried out all together or not at all: the key of each, and the packed numbers of each.
+Group = tuple[list[bytes], list[bytes]]
 
 
 @cache
@@ -83,7 +81,8 @@ class Engine:
             TableFull: the engine has no memory left, and carried out none of them.
         """
         replies: list[bytes] = []
-        for part in parts_of(groups):
+        for span in spans_of([len(keys) for keys, _ in groups]):
+            part = groups[span]
             replies += split(part, self.run([decide(part)], labels)[0])
             labels = ()
         return replies
@@ -109,7 +108,7 @@ class Engine:
     def send(self, commands: list[Command], deadline: float) -> Any:
         """Send commands in one write; return the connection on which `receive` gets the replies."""
         if self.breaker.is_open:
-            raise TableUnreachable(f"{self.address} does not answer")
+            raise self.unreachable()
         connection = None
         try:
             connection = self._connection(deadline)
@@ -148,6 +147,10 @@ class Engine:
             raise self.problem(error) from error
         raise error
 
+    def unreachable(self) -> TableUnreachable:
+        """Return the error for a request that is not sent, because the breaker is open."""
+        return TableUnreachable(f"{self.address} does not answer: {self.breaker.reason}")
+
     def failed(self, error: Exception) -> TableUnreachable:
         """Note that the engine did not answer, and return the error for it."""
         self.unanswered += 1
@@ -178,8 +181,10 @@ class Engine:
     def _read(self, connection: Any, count: int, deadline: float) -> list[Any]:
         replies = []
         for _ in range(count):
-            # A reply that is already there is used, however late.
-            if not connection.can_read(max(0.0, deadline - time.monotonic())):
+            left = deadline - time.monotonic()
+            # The socket's own timeout is enough while hardly any time has passed. A reply that is there is used anyway.
+            is_enough = 0 <= connection.socket_timeout - left < SLACK
+            if not is_enough and not connection.can_read(max(0.0, left)):
                 raise self.address.exceptions.TimeoutError(f"no reply within {self.timeout} s")
             try:
                 replies.append(connection.read_response())
@@ -232,11 +237,11 @@ class Engine:
 
 def decide(groups: Sequence[Group]) -> Command:
     """Return the command that decides the groups; requests that are alike, each a group, are sent once."""
-    keys = [key for group in groups for key in group.keys]
-    requests = [request for group in groups for request in group.requests]
-    if len(keys) == len(groups) and all(request == requests[0] for request in requests):
+    keys = [key for keys, _ in groups for key in keys]
+    requests = [request for _, requests in groups for request in requests]
+    if len(keys) == len(groups) and requests.count(requests[0]) == len(requests):
         return "EVALSHA", script()[1], len(keys), *keys, requests[0]
-    sizes = bytes(len(group.keys) for group in groups)
+    sizes = bytes(len(keys) for keys, _ in groups)
     return "EVALSHA", script()[1], len(keys), *keys, sizes, *requests
 
 
@@ -245,18 +250,22 @@ def with_script(command: Command) -> Command:
     return "EVAL", script()[0], *command[2:]
 
 
-def parts_of(groups: Sequence[Group], most_keys: int = MOST_KEYS) -> list[Sequence[Group]]:
-    """Split groups into calls of at most so many keys."""
-    if sum(len(group.keys) for group in groups) <= most_keys:
-        return [groups]
-    parts: list[Sequence[Group]] = []
-    begin = count = 0
-    for i, group in enumerate(groups):
-        if count + len(group.keys) > most_keys:
-            parts.append(groups[begin:i])
-            begin, count = i, 0
-        count += len(group.keys)
-    return [*parts, groups[begin:]]
+def count_keys(groups: Sequence[Group]) -> int:
+    return sum([len(keys) for keys, _ in groups])
+
+
+def spans_of(counts: Sequence[int], most: int = MOST_KEYS) -> list[slice]:
+    """Split what has so many keys each into calls of at most so many keys."""
+    if sum(counts) <= most:
+        return [slice(None)]
+    spans = []
+    begin = total = 0
+    for i, count in enumerate(counts):
+        if total + count > most:
+            spans.append(slice(begin, i))
+            begin, total = i, 0
+        total += count
+    return [*spans, slice(begin, None)]
 
 
 MOMENT = 8  # bytes of a reply: the engine's moment, before the answers to the requests, all of one size
@@ -266,11 +275,13 @@ def split(groups: Sequence[Group], reply: bytes) -> list[bytes]:
     """Return the reply to each group: the moment and its answers."""
     if len(groups) == 1:
         return [reply]
-    moment, at = reply[:MOMENT], MOMENT
-    size = (len(reply) - MOMENT) // sum(len(group.keys) for group in groups)
-    replies = []
-    for group in groups:
-        end = at + size * len(group.keys)
+    count = count_keys(groups)
+    moment, size = reply[:MOMENT], (len(reply) - MOMENT) // count
+    if len(groups) == count:
+        return [moment + reply[at : at + size] for at in range(MOMENT, len(reply), size)]
+    replies, at = [], MOMENT
+    for keys, _ in groups:
+        end = at + size * len(keys)
         replies.append(moment + reply[at:end])
         at = end
     return replies

@@ -4,20 +4,27 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from ...errors import TableUnreachable
-from .engine import MOST_IDLE, MOST_KEYS, Command, Engine, Group, Label, decide, parts_of, split, with_script
+from .engine import (
+    MOST_IDLE,
+    MOST_KEYS,
+    Command,
+    Engine,
+    Group,
+    Label,
+    count_keys,
+    decide,
+    spans_of,
+    split,
+    with_script,
+)
 
 _TURNS = 4  # of the event loop, in which a reply that has arrived reaches its reader
 
 
-class Question(NamedTuple):
-    """The groups of one caller, and the future in which it awaits the replies."""
-
-    groups: Sequence[Group]
-    labels: Sequence[Label]
-    replies: "asyncio.Future[list[bytes]]"
+# The groups of one caller, the labels that it wants to read, and the future in which it awaits the replies.
+Question = tuple[Sequence[Group], Sequence[Label], "asyncio.Future[list[Any]]"]
 
 
 class Turns:
@@ -34,21 +41,18 @@ class Turns:
 
     async def ask(self, groups: Sequence[Group], labels: Sequence[Label] = ()) -> list[bytes]:
         """Decide the groups in order, as Engine.ask does; what others ask in the same turn goes along."""
-        parts = parts_of(groups, self.most_keys)
-        if len(parts) > 1:
-            replies: list[bytes] = []
-            for part in parts:
-                replies += await self.ask(part, labels)
-                labels = ()
-            return replies
-        return await self.put(groups, labels)
+        replies: list[bytes] = []
+        for span in spans_of([len(keys) for keys, _ in groups], self.most_keys):
+            replies += await self.put(groups[span], labels)
+            labels = ()
+        return replies
 
     def put(self, groups: Sequence[Group], labels: Sequence[Label] = ()) -> "asyncio.Future[list[Any]]":
         """Ask with this turn of the event loop, at most as much as one call may have; return what to await."""
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         if not self._waiting:
             self._loop.call_soon(self._flush)
-        self._waiting.append(Question(groups, labels, future))
+        self._waiting.append((groups, labels, future))
         return future
 
     def drop(self) -> None:
@@ -57,35 +61,30 @@ class Turns:
 
     def _flush(self) -> None:
         questions, self._waiting = self._waiting, []
-        # Groups of one key are the usual case, which needs no count.
-        if len(questions) <= self.most_keys and all(len(q.groups) == 1 == len(q.groups[0].keys) for q in questions):
-            parts: list[Sequence[Any]] = [questions]
-        else:
-            sizes = [Group([key for g in q.groups for key in g.keys], []) for q in questions]
-            parts = list(parts_of(sizes, self.most_keys))
-        for part in parts:
-            call = self._loop.create_task(self._call(questions[: len(part)]))
-            questions = questions[len(part) :]
+        # Groups of one key are the usual case.
+        counts = [len(groups[0][0]) if len(groups) == 1 else count_keys(groups) for groups, _, _ in questions]
+        for span in spans_of(counts, self.most_keys):
+            call = self._loop.create_task(self._call(questions[span]))
             self._calls.add(call)  # the event loop itself keeps weak references only
             call.add_done_callback(self._calls.discard)
 
     async def _call(self, questions: list[Question]) -> None:
-        groups = [group for question in questions for group in question.groups]
-        labels = {key: (key, use) for question in questions for key, use in question.labels}
+        asked = [group for groups, _, _ in questions for group in groups]
+        labels = {key: (key, use) for _, wanted, _ in questions for key, use in wanted}
         try:
-            replies = await self.decide(groups, list(labels.values()))
+            replies = await self.decide(asked, list(labels.values()))
         except BaseException as error:
-            for question in questions:
-                if not question.replies.done():
-                    question.replies.set_exception(error)
+            for _, _, future in questions:
+                if not future.done():
+                    future.set_exception(error)
             if not isinstance(error, Exception):
                 raise
             return
         begin = 0
-        for question in questions:
-            end = begin + len(question.groups)
-            if not question.replies.done():
-                question.replies.set_result(replies[begin:end])
+        for groups, _, future in questions:
+            end = begin + len(groups)
+            if not future.done():
+                future.set_result(replies[begin:end])
             begin = end
 
     async def decide(self, groups: list[Group], labels: list[Label]) -> list[Any]:
@@ -111,7 +110,7 @@ class Turns:
         """
         engine = self._engine
         if engine.breaker.is_open:
-            raise TableUnreachable(f"{engine.address} does not answer")
+            raise engine.unreachable()
         exchange = self._loop.create_task(self._exchange(commands))
         try:
             await asyncio.wait({exchange}, timeout=engine.timeout)

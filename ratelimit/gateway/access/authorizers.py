@@ -15,7 +15,7 @@ from ..functions.events import Events, method_arn
 from ..functions.invocation import Function
 from ..http.errors import Refusal
 from ..templates.template import Template
-from .policies import allows
+from .policies import decide
 
 log = logging.getLogger("ratelimit.gateway")
 MAX_CACHED_ANSWERS = 10_000
@@ -23,10 +23,21 @@ TIMEOUT = 10.0  # seconds for one answer
 
 
 class Authorizer(Protocol):
-    """Decides about requests."""
+    """Decides about requests.
 
-    async def ask(self, exchange: Exchange) -> dict[str, Any]:
-        """Return the answer that authorizes the request; raise a Refusal if it does not."""
+    Attributes:
+        has_policy: whether its answer is weighed together with the policy of the API.
+    """
+
+    has_policy: bool
+
+    async def ask(self, exchange: Exchange, granted: bool) -> dict[str, Any]:
+        """Return the answer that authorizes the request; raise a Refusal if it does not.
+
+        Args:
+            exchange: the request.
+            granted: whether the policy of the API allows it, which counts if the answer neither allows nor denies.
+        """
 
 
 class Identity:
@@ -98,6 +109,8 @@ class CachingAuthorizer:
         clock: seconds.
     """
 
+    has_policy = True
+
     def __init__(
         self,
         function: Function,
@@ -117,7 +130,7 @@ class CachingAuthorizer:
         self._clock = clock
         self._answers: dict[bytes, _Kept] = {}
 
-    async def ask(self, exchange: Exchange) -> dict[str, Any]:
+    async def ask(self, exchange: Exchange, granted: bool) -> dict[str, Any]:
         """Return the answer that authorizes the request; raise a Refusal if it does not."""
         identity, destination = self._identity.of(exchange), exchange.destination
         more = tuple(one.fill(exchange) for one in self._cache_key)
@@ -131,7 +144,8 @@ class CachingAuthorizer:
                     self._answers.clear()
                 label = everywhere if "policyDocument" in answer else here
                 self._answers[label] = _Kept(self._clock() + self._ttl, answer)
-        if not self._allows(answer, exchange):
+        allowed = self._allows(answer, exchange)
+        if not (granted if allowed is None else allowed):
             raise Refusal("ACCESS_DENIED", "the authorizer denies")
         return answer
 
@@ -139,11 +153,11 @@ class CachingAuthorizer:
         kept = self._answers.get(label)
         return kept.answer if kept is not None and self._clock() < kept.until else None
 
-    def _allows(self, answer: dict[str, Any], exchange: Exchange) -> bool:
+    def _allows(self, answer: dict[str, Any], exchange: Exchange) -> bool | None:
         if "policyDocument" not in answer:
             return bool(answer["isAuthorized"])
         try:
-            return allows(answer["policyDocument"], method_arn(exchange))
+            return decide(answer["policyDocument"], method_arn(exchange), exchange.request.client)
         except ValueError as error:
             log.error("the policy of an authorizer cannot be read: %s", error)
             raise Refusal("AUTHORIZER_FAILURE", str(error)) from error

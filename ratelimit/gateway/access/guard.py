@@ -1,12 +1,15 @@
 """The conditions under which a client may use a route."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from ..._configuration.addresses import Networks
 from ..exchange import Caller, Exchange
+from ..functions.events import ACCOUNT, method_arn
 from ..http.errors import Refusal
 from ..throttling.stage_keys import StageKeys
 from .authorizers import Authorizer
+from .policies import decide
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,6 +18,7 @@ class Guard:
 
     Args:
         allow, deny: networks; with `allow`, other addresses are refused.
+        policy: of the API, which allows and denies requests; None without one.
         authorizer: asked next.
         keys: the API keys that are accepted; None where no key is required.
         scopes: of which a JSON Web Token must have one; empty for any.
@@ -22,23 +26,33 @@ class Guard:
 
     allow: Networks
     deny: Networks
+    policy: Any
     authorizer: Authorizer | None
     keys: StageKeys | None
     scopes: frozenset[str] = frozenset()
 
-    def check_address(self, client: str) -> None:
-        """Refuse a client by its address; one without an address is in every list of `deny`."""
+    def check_origin(self, exchange: Exchange) -> None:
+        """Refuse a client by its address, or by the policy; one without an address is in every list of `deny`."""
+        client = exchange.request.client
         if self.deny and (not client or client in self.deny):  # an unknown address might be any
             raise Refusal("ACCESS_DENIED", "its address is in deny" if client else "its address is not known")
         if self.allow and client not in self.allow:
             raise Refusal("ACCESS_DENIED", "its address is not in allow")
+        if self.policy is not None:
+            decision = self._decision(exchange)
+            decides = self.authorizer is None or not self.authorizer.has_policy
+            if decision is False or (decision is None and decides):
+                raise denied(exchange, decision)
+
+    def _decision(self, exchange: Exchange) -> bool | None:
+        return decide(self.policy, method_arn(exchange), exchange.request.client)
 
     async def identify(self, exchange: Exchange) -> Caller:
         """Return the client by its credentials; raise a Refusal if it may not use the route."""
         value: str | None = None
         context = None
         if self.authorizer is not None:
-            answer = await self.authorizer.ask(exchange)
+            answer = await self.authorizer.ask(exchange, self.policy is not None and bool(self._decision(exchange)))
             context = answer.get("context")
             if self.scopes and self.scopes.isdisjoint((context or {}).get("scopes", ())):
                 raise Refusal("ACCESS_DENIED", "the token has none of the scopes")
@@ -46,3 +60,12 @@ class Guard:
         if self.keys is None:
             return Caller(authorizer=context or {})
         return Caller(self.keys.find(value or exchange.request.header("x-api-key")), context or {})
+
+
+def denied(exchange: Exchange, decision: bool | None) -> Refusal:
+    """Return the refusal of a policy."""
+    name = method_arn(exchange).replace(ACCOUNT, f"********{ACCOUNT[-4:]}")
+    shown = f"User: anonymous is not authorized to perform: execute-api:Invoke on resource: {name}"
+    explicit = decision is False
+    reason = "the policy denies it" if explicit else "the policy does not allow it"
+    return Refusal("ACCESS_DENIED", reason, shown=shown + (" with an explicit deny" if explicit else ""))

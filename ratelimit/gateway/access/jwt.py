@@ -95,6 +95,8 @@ class JwtAuthorizer:
         clock: seconds since the epoch.
     """
 
+    has_policy = False
+
     def __init__(
         self,
         identity: Identity,
@@ -113,7 +115,7 @@ class JwtAuthorizer:
         self._clock = clock
         self._verified: dict[bytes, tuple[float, dict[str, Any]]] = {}  # by digest: until when, and the answer
 
-    async def ask(self, exchange: Exchange) -> dict[str, Any]:
+    async def ask(self, exchange: Exchange, granted: bool) -> dict[str, Any]:
         """Return the claims as context; raise a Refusal for a token that is not accepted."""
         (value,) = self._identity.of(exchange)
         if len(value) > MAX_TOKEN:

@@ -25,7 +25,7 @@ def of_function(
     draft: Draft, uri: Any, identity: Any, ttl: Any, event: str, path: Path, pattern: Any = None
 ) -> dict[str, Any]:
     """Return an authorizer that calls a function."""
-    sources = [source for one in as_list(identity) if _is_text(draft, source := source_of(str(one)), path)]
+    sources = [source for one in as_list(identity) if _is_source(draft, source := source_of(str(one)), path)]
     made: dict[str, Any] = {"function": draft.declared(uri, path), "event": event}
     seconds = 300 if ttl is None else as_number(ttl)
     made["identity"] = sources or ([HEADER] if event == "token" else [])
@@ -37,6 +37,10 @@ def of_function(
         except re.error as error:
             draft.template.note(path, f"the expression {pattern!r} is not checked: {error}")
     return made
+
+
+def _is_source(draft: Draft, source: str, path: Path) -> bool:
+    return _is_text(draft, source, path, f"the identity source {source!r}")
 
 
 def source_of(text: str) -> str:
@@ -55,12 +59,18 @@ def jwt(issuer: Any, audience: Any, identity: Any = None) -> dict[str, Any]:
     return {"jwt": made, "identity": sources or [HEADER]}
 
 
-def cognito(arns: Any, identity: Any = None) -> dict[str, Any]:
-    """Return an authorizer for the tokens of a user pool."""
-    arn = str(next(iter(as_list(arns)), ""))
+def cognito(draft: Draft, arns: Any, identity: Any, expression: Any, path: Path) -> dict[str, Any]:
+    """Return an authorizer for the tokens of a user pool. An expression is about their audience."""
+    pools = [str(one) for one in as_list(arns)]
+    arn = pools[0] if pools else ""
+    for one in pools[1:]:
+        draft.template.note(path, f"the tokens of the user pool {one} are refused: only those of {arn} are accepted")
+    audience = str(expression) if expression and re.fullmatch(r"[\w-]+", str(expression)) else None
+    if expression and audience is None:
+        draft.template.note(path, f"the audience of tokens is not matched with {str(expression)!r}")
     parts = arn.split(":")
     region = parts[3] if len(parts) > 5 and parts[3] else REGION
-    return jwt(f"https://cognito-idp.{region}.amazonaws.com/{arn.rpartition('/')[2]}", None, identity)
+    return jwt(f"https://cognito-idp.{region}.amazonaws.com/{arn.rpartition('/')[2]}", audience, identity)
 
 
 def from_scheme(draft: Draft, api: ApiDraft, scheme: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
@@ -75,7 +85,7 @@ def from_scheme(draft: Draft, api: ApiDraft, scheme: Mapping[str, Any], path: Pa
         settings = as_mapping(given.get("jwtConfiguration"))
         return jwt(settings.get("issuer"), settings.get("audience"), given.get("identitySource"))
     if kind == "cognito_user_pools":
-        return cognito(given.get("providerARNs"), header)
+        return cognito(draft, given.get("providerARNs"), header, given.get("identityValidationExpression"), path)
     if kind not in ("token", "request"):
         return None
     identity = given.get("identitySource") or (header if kind == "token" else None)
@@ -96,7 +106,7 @@ def from_resource(draft: Draft, properties: Mapping[str, Any], path: Path) -> di
         settings = lowered(as_mapping(given.get("jwtConfiguration")))
         return jwt(settings.get("issuer"), settings.get("audience"), sources)
     if kind == "COGNITO_USER_POOLS":
-        return cognito(given.get("providerARNs"), sources)
+        return cognito(draft, given.get("providerARNs"), sources, given.get("identityValidationExpression"), path)
     if kind not in ("TOKEN", "REQUEST"):
         return None
     event = "token" if kind == "TOKEN" else str(given.get("authorizerPayloadFormatVersion") or "1.0")
@@ -112,7 +122,7 @@ def from_sam(draft: Draft, api: ApiDraft, given: Mapping[str, Any], path: Path) 
     if settings:
         return jwt(settings.get("issuer"), settings.get("audience"), given.get("IdentitySource"))
     if "UserPoolArn" in given:
-        return cognito(given["UserPoolArn"], header)
+        return cognito(draft, given["UserPoolArn"], header, identity.get("ValidationExpression"), path)
     if "FunctionArn" not in given and "AuthArn" not in given:
         return None
     sources = [
@@ -215,15 +225,15 @@ def _gateway_response(draft: Draft, given: Mapping[str, Any], path: Path) -> dic
         draft.template.note(path, f"the header {name!r} with {headers.pop(name)!r} is not sent")
     if headers:
         made["headers"] = headers
-    if body is not None and _is_text(draft, body, path):
+    if body is not None and _is_text(draft, body, path, "a part of this gateway response"):
         made["body"] = body
     return made
 
 
-def _is_text(draft: Draft, text: str, path: Path) -> bool:
+def _is_text(draft: Draft, text: str, path: Path, what: str) -> bool:
     try:
         Text(text)
     except ValueError as error:
-        draft.template.note(path, f"a part of this gateway response is not emulated: {error}")
+        draft.template.note(path, f"{what} is not emulated: {error}")
         return False
     return True

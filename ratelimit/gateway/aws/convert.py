@@ -7,15 +7,18 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from ..._configuration.problems import ConfigurationError, Path, Problem
+from ..._configuration.tree import plain
+from .defaults import default_numbers
 from .draft import ApiDraft, Draft
 from .http import add_http_apis, add_http_parts
 from .openapi import add_document, kind_of
 from .properties import note_document, note_unused
 from .rest import add_rest_apis, add_rest_parts
 from .serverless import add_serverless
-from .stages import add_domains, add_plans, add_stage
+from .stages import BURST, RATE, add_domains, add_plans, add_stage
 from .template import Template, as_list, as_mapping
 from .tree import TemplateTree
+from .validation import finish_validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,9 @@ def convert(tree: TemplateTree, folder: FilePath, options: Options) -> Conversio
     if not draft.apis:
         raise ConfigurationError([*template.notes, Problem(("Resources",), "expected an API with routes", line=1)])
     add_domains(draft)
-    return Conversion(draft.value(), draft, template.notes)
+    value = plain(draft.value())
+    default_numbers(draft, value)
+    return Conversion(value, draft, template.notes)
 
 
 def _add_file(draft: Draft, document: dict[str, Any]) -> None:
@@ -105,8 +110,10 @@ def _finish(draft: Draft, api: ApiDraft) -> None:
             route.update(draft.not_implemented(path, "a stage lacks a variable of the address"))
     throttles = api.settings.pop("_throttles", {})
     for stage in api.stages.values():
-        if throttles:
-            stage["route_throttles"] = {**stage.get("route_throttles", {}), **throttles}
+        for key, limit in throttles.items():  # what the settings of the API have in addition holds, too
+            known = stage.setdefault("route_throttles", {})
+            known[key] = {"rate": RATE, "burst": BURST, **known.get(key, {}), **limit}
+    finish_validation(draft, api)
     if not api.settings.get("responses", True):
         del api.settings["responses"]
     used = {route.get("authorizer") for route in api.routes.values()}

@@ -24,6 +24,8 @@ class ApiDraft:
         kind: http, rest or websocket.
         path: in the template.
         routes, stages, authorizers, settings: as in a configuration.
+        models: schemas by name, of which those that a route needs become a setting.
+        conditions: of use, by route key, of the operations whose integration is an event of SAM.
         sources: the paths in the template of routes, stages and authorizers, by (section, name).
     """
 
@@ -34,6 +36,8 @@ class ApiDraft:
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     authorizers: dict[str, dict[str, Any]] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, Any] = field(default_factory=dict)
+    conditions: dict[str, dict[str, Any]] = field(default_factory=dict)
     sources: dict[tuple[str, str], Path] = field(default_factory=dict)
 
     def add(self, section: str, name: str, value: dict[str, Any], path: Path) -> None:
@@ -139,8 +143,10 @@ class Draft:
     def _made(self, name: str) -> dict[str, Any] | None:
         """Return a Python function of the template; note any other."""
         resource = self._known[name]
-        shared = self.template.globals.get("Function") if resource.type.startswith("AWS::Serverless") else {}
-        properties = {**as_mapping(shared), **resource.properties}
+        shared = {}
+        if resource.type.startswith("AWS::Serverless"):
+            shared = resource.shared(self.template.globals.get("Function"))
+        properties = {**shared, **resource.properties}
         runtime, handler = str(properties.get("Runtime", "")), properties.get("Handler")
         code = properties.get("CodeUri", properties.get("Code", "."))
         inline = properties.get("InlineCode") or as_mapping(code).get("ZipFile")

@@ -7,7 +7,9 @@ from ..._configuration.problems import Path
 from .authorizers import add_authorizer, from_scheme, gateway_responses, with_cors
 from .draft import METHODS, ApiDraft, Draft
 from .integrations import route_of
+from .policies import add_policy
 from .template import Resource, as_list, as_mapping
+from .validation import DocumentValidators, referred
 
 ANY = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"
@@ -54,6 +56,7 @@ def add_document(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path:
         **as_mapping(document.get("securityDefinitions")),
         **as_mapping(as_mapping(document.get("components")).get("securitySchemes")),
     }
+    validators = DocumentValidators(draft, api, document)
     keyed = {name for name, scheme in schemes.items() if _is_api_key(as_mapping(scheme))}
     for name, scheme in schemes.items():
         place = (*path, "components", "securitySchemes", name)
@@ -61,16 +64,22 @@ def add_document(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path:
     for name, method, operation, place in operations(document, path):
         integration = as_mapping(operation.get(INTEGRATION))
         if "$ref" in integration:
-            integration = _referred(document, str(integration["$ref"]))
+            integration = referred(document, str(integration["$ref"]))
         key = key_of(name, method)
+        conditions: dict[str, Any] = {}
+        secure(draft, api, conditions, operation.get("security", document.get("security")), keyed, place)
+        scheme = as_mapping(operation.get("x-amazon-apigateway-auth")).get("type", "NONE")
+        if scheme != "NONE":
+            draft.template.note((*place, "x-amazon-apigateway-auth"), f"the authorization {scheme} is not checked")
+        validators.apply(conditions, as_mapping(as_mapping(document.get("paths")).get(name)), operation, place)
         if integration:
             route = route_of(draft, api, key, integration, (*place, INTEGRATION))
-        elif draft.template.is_sam:
-            continue  # an event of a function may have it
+        elif draft.template.is_sam:  # an event of a function may have it
+            api.conditions[key] = conditions
+            continue
         else:
             route = draft.not_implemented(place, f"no {INTEGRATION}")
-        secure(draft, api, route, operation.get("security", document.get("security")), keyed, place)
-        draft.route(api, key, route, place)
+        draft.route(api, key, {**route, **conditions}, place)
     _settings(draft, api, document, path)
 
 
@@ -93,13 +102,6 @@ def _is_api_key(scheme: Mapping[str, Any]) -> bool:
     return plain and scheme.get("type") == "apiKey" and str(scheme.get("name", "")).lower() == "x-api-key"
 
 
-def _referred(document: Mapping[str, Any], reference: str) -> dict[str, Any]:
-    value: Any = document
-    for part in reference.removeprefix("#/").split("/"):
-        value = as_mapping(value).get(part.replace("~1", "/").replace("~0", "~"))
-    return as_mapping(value)
-
-
 def _settings(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path: Path) -> None:
     types = [str(one) for one in as_list(document.get("x-amazon-apigateway-binary-media-types"))]
     if types and api.kind == "rest":
@@ -107,6 +109,11 @@ def _settings(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path: Pa
     responses = as_mapping(document.get("x-amazon-apigateway-gateway-responses"))
     if responses:
         gateway_responses(draft, api, responses, (*path, "x-amazon-apigateway-gateway-responses"))
+    policy = document.get("x-amazon-apigateway-policy")
+    if policy and api.kind == "rest":
+        add_policy(draft, api, policy, (*path, "x-amazon-apigateway-policy"))
+    elif policy:
+        draft.template.note((*path, "x-amazon-apigateway-policy"), "only a REST API has a resource policy")
     cors = document.get("x-amazon-apigateway-cors")
     if cors and api.kind == "http":
         with_cors(api, as_mapping(cors))

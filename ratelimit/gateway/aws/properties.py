@@ -8,11 +8,9 @@ from .openapi import operations
 from .serverless import GLOBALS, KINDS
 from .template import Template, as_mapping
 
-_POLICY = "resource policies are not evaluated: every caller is admitted"
 _VALIDATION = "requests are not validated"
 _REASONS = {
-    "Policy": _POLICY, "ResourcePolicy": _POLICY, "RequestValidatorId": _VALIDATION, "RequestParameters": _VALIDATION,
-    "ValidateBody": _VALIDATION, "ValidateParameters": _VALIDATION, "ModelSelectionExpression": _VALIDATION,
+    "RequestParameters": _VALIDATION, "RequestModels": _VALIDATION, "ModelSelectionExpression": _VALIDATION,
     "MutualTlsAuthentication": "clients' certificates are not asked for",
     "ApiKeySourceType": "keys are read from the header x-api-key alone",
     "CacheClusterEnabled": "answers are not cached", "CacheClusterSize": "answers are not cached",
@@ -30,14 +28,14 @@ _SAM = (
 _INTEGRATED = "ApiId RestApiId ResourceId HttpMethod Integration ApiKeyRequired RouteKey Target"
 _AUTHORIZED = "AuthorizationScopes AuthorizationType AuthorizerId"
 _READ = {
-    "AWS::ApiGateway::RestApi": _API,
+    "AWS::ApiGateway::RestApi": f"{_API} Policy",
     "AWS::ApiGatewayV2::Api": _API,
-    "AWS::Serverless::Api": _SAM,
+    "AWS::Serverless::Api": f"{_SAM} Models Policy",
     "AWS::Serverless::HttpApi": _SAM,
     "AWS::Serverless::WebSocketApi": _SAM,
     "AWS::ApiGateway::Stage": f"{_STAGE} CanarySetting",
     "AWS::ApiGatewayV2::Stage": _STAGE,
-    "AWS::ApiGateway::Method": f"{_INTEGRATED} {_AUTHORIZED} RequestModels RequestParameters",
+    "AWS::ApiGateway::Method": f"{_INTEGRATED} {_AUTHORIZED} RequestModels RequestParameters RequestValidatorId",
     "AWS::ApiGatewayV2::Route": f"{_INTEGRATED} {_AUTHORIZED} RouteResponseSelectionExpression",
 }
 _STACKS = ("AWS::CloudFormation::Stack", "AWS::Serverless::Application")
@@ -49,7 +47,8 @@ _KINDS = (  # of API Gateway, without their own properties here
 _AUTH = "AddDefaultAuthorizerToCorsPreflight ApiKeyRequired Authorizers DefaultAuthorizer UsagePlan"
 _EVENT = (
     "ApiId Auth AuthorizationScopes Method Path PayloadFormatVersion RestApiId RouteSettings TimeoutInMillis"
-    " ApiKeyRequired Authorizer Model OverrideApiAuth RequestModel Required"
+    " ApiKeyRequired Authorizer Model OverrideApiAuth RequestModel RequestParameters Required ValidateBody"
+    " ValidateParameters"
 )
 
 # Properties that change no answer: texts for people, permissions between services, logs, certificates, deployments.
@@ -57,7 +56,7 @@ _APART = (
     "AccessLogSetting AccessLogSettings AlwaysDeploy AutoDeploy CacheDataEncrypted ClientCertificateId"
     " CredentialsArn DeploymentId Description DisableSchemaValidation DocumentationVersion EnableIamAuthorizer"
     " EnableSimpleResponses EndpointAccessMode EndpointConfiguration FailOnWarnings InvokeRole IpAddressType"
-    " MergeDefinitions MethodResponses MinimumCompressionSize Mode Models Name OpenApiVersion OperationName"
+    " MergeDefinitions MethodResponses MinimumCompressionSize Mode Name OpenApiVersion OperationName"
     " Parameters PropagateTags RemoveDefaultStage SecurityPolicy Tags TracingEnabled UnescapeMappingTemplate"
     " Version"
 )
@@ -70,7 +69,10 @@ _OBJECTS = (
 
 # The extensions of OpenAPI that are read, without their prefix.
 _PREFIX = "x-amazon-apigateway-"
-_EXTENSIONS = "any-method authorizer authtype binary-media-types cors gateway-responses integration integrations"
+_EXTENSIONS = (
+    "any-method auth authorizer authtype binary-media-types cors gateway-responses integration integrations policy"
+    " request-validator request-validators"
+)
 _EXTENSIONS_APART = "documentation endpoint-configuration importexport-version minimum-compression-size tag-value"
 
 
@@ -92,8 +94,9 @@ def note_unused(template: Template) -> None:
                 place = (*owner.path, "Events", name, "Properties")
                 given = as_mapping(as_mapping(event).get("Properties"))
                 _note(template, given, _EVENT, place)
+                policy = " ResourcePolicy" if event["Type"] == "Api" else ""
                 for part in ("Auth", "RequestModel"):
-                    _note(template, as_mapping(given.get(part)), _EVENT, (*place, part))
+                    _note(template, as_mapping(given.get(part)), _EVENT + policy, (*place, part))
 
 
 def note_document(template: Template, document: Mapping[str, Any], path: Path) -> None:
@@ -106,7 +109,8 @@ def note_document(template: Template, document: Mapping[str, Any], path: Path) -
 def _note_api(template: Template, properties: Mapping[str, Any], kind: str, path: Path) -> None:
     _note(template, properties, _READ[kind], path)
     if KINDS.get(kind) in ("rest", "http"):
-        _note(template, as_mapping(properties.get("Auth")), _AUTH, (*path, "Auth"))
+        policy = " ResourcePolicy" if KINDS[kind] == "rest" else ""
+        _note(template, as_mapping(properties.get("Auth")), _AUTH + policy, (*path, "Auth"))
     for name in ("Body", "DefinitionBody"):
         note_document(template, as_mapping(properties.get(name)), (*path, name))
     settings = properties.get("MethodSettings")
@@ -128,5 +132,4 @@ def _note_extensions(template: Template, values: Mapping[str, Any], path: Path) 
     for name in values:
         kind = name.removeprefix(_PREFIX)
         if kind != name and kind not in f"{_EXTENSIONS} {_EXTENSIONS_APART}".split():
-            reason = _POLICY if kind == "policy" else _VALIDATION if kind.startswith("request-validator") else ""
-            template.note((*path, name), reason or "this extension has no effect here")
+            template.note((*path, name), "this extension has no effect here")

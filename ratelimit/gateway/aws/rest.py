@@ -7,8 +7,10 @@ from .authorizers import add_authorizer, from_resource, gateway_responses
 from .draft import ApiDraft, Draft
 from .integrations import route_of
 from .openapi import add_document, document_of
+from .policies import add_policy
 from .stages import add_stage
 from .template import Resource, as_list
+from .validation import add_models, validate_method
 
 _PREFIX = "AWS::ApiGateway::"
 
@@ -22,12 +24,14 @@ def add_rest_apis(draft: Draft) -> None:
             api.settings["binary_media_types"] = types
         document = document_of(draft, resource, resource.properties, "Body", "BodyS3Location")
         add_document(draft, api, document, (*resource.path, "Body"))
+        add_policy(draft, api, resource.get("Policy"), (*resource.path, "Policy"))
 
 
 def add_rest_parts(draft: Draft) -> None:
     """Add what single resources define in REST APIs, also those of SAM."""
     for one in _of(draft, "Authorizer"):
         add_authorizer(draft, one[0], one[1].name, from_resource(draft, one[1].properties, one[1].path), one[1].path)
+    add_models(draft)
     for api, method in _of(draft, "Method"):
         _add_method(draft, api, method)
     for api, response in _of(draft, "GatewayResponse"):
@@ -77,6 +81,7 @@ def _add_method(draft: Draft, api: ApiDraft, method: Resource) -> None:
         draft.template.note(method.path, f"the authorization {kind} is not checked")
     if method.get("ApiKeyRequired") in (True, "true"):
         route["api_key_required"] = True
+    validate_method(draft, api, route, method.properties, method.path)
     draft.route(api, key, route, method.path)
 
 

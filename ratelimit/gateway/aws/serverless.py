@@ -8,8 +8,10 @@ from .authorizers import add_authorizer, from_sam, gateway_responses, preflights
 from .draft import ApiDraft, Draft
 from .integrations import seconds
 from .openapi import add_document, document_of, key_of, operations
-from .stages import add_domain, add_key, add_plan, add_stage, throttle
-from .template import Resource, as_list, as_mapping
+from .policies import ALL, add_policy, add_sam_policy, of_event
+from .stages import add_domain, add_key, add_plan, add_stage
+from .template import Resource, as_list, as_mapping, as_number
+from .validation import add_model, validate_event
 
 KINDS = {
     "AWS::Serverless::Api": "rest",
@@ -30,7 +32,7 @@ def add_serverless(draft: Draft) -> None:
             resources[name] = Resource(name, next(one for one in KINDS if KINDS[one] == kind), {}, path)
     for name, resource in resources.items():
         kind = KINDS[resource.type]
-        shared = as_mapping(draft.template.globals.get(GLOBALS[kind]))
+        shared = resource.shared(draft.template.globals.get(GLOBALS[kind]))
         properties = _merged(shared, resource.properties)
         api = draft.apis[name] = ApiDraft(name, kind, resource.path)
         _add_api(draft, api, properties, [one for one in events if _api_name(one[1], one[2]) == name], resource)
@@ -77,6 +79,10 @@ def _add_api(draft: Draft, api: ApiDraft, properties: dict[str, Any], events: li
         types = [str(one).replace("~1", "/") for one in as_list(properties.get("BinaryMediaTypes"))]
         if types:
             api.settings["binary_media_types"] = types
+        add_policy(draft, api, properties.get("Policy"), (*resource.path, "Policy"))
+        add_sam_policy(draft, api, auth, ALL, (*resource.path, "Auth"))
+        for name, schema in as_mapping(properties.get("Models")).items():
+            add_model(api, str(name), schema, True)
     for name, given in as_mapping(auth.get("Authorizers")).items():
         place = (*resource.path, "Auth", "Authorizers", name)
         add_authorizer(draft, api, name, from_sam(draft, api, as_mapping(given), place), place)
@@ -117,12 +123,18 @@ def _add_event(
         route = draft.function_route(function, path)
     if api.kind == "http" and "function" in route:
         route["payload_format"] = str(event.get("PayloadFormatVersion") or "2.0")
+    route.update(api.conditions.get(key, {}))
+    validate_event(draft, api, route, event, path)
     timeout = seconds(event.get("TimeoutInMillis"))
     if timeout is not None and "function" in route:
         route["timeout"] = timeout
     _secure(draft, api, route, as_mapping(event.get("Auth")), auth, path)
+    if api.kind == "rest":
+        add_sam_policy(draft, api, as_mapping(event.get("Auth")), of_event(key), (*path, "Properties", "Auth"))
     draft.route(api, key, route, path)
-    limit = throttle({name[:1].lower() + name[1:]: one for name, one in as_mapping(event.get("RouteSettings")).items()})
+    settings = as_mapping(event.get("RouteSettings"))
+    named = (("rate", "ThrottlingRateLimit"), ("burst", "ThrottlingBurstLimit"))
+    limit = {ours: as_number(settings[name]) for ours, name in named if name in settings}
     if limit:
         api.settings.setdefault("_throttles", {})[key] = limit
 
@@ -154,7 +166,7 @@ def _add_cors(api: ApiDraft, properties: Mapping[str, Any], auth: Mapping[str, A
         guarded = name in api.authorizers and auth.get("AddDefaultAuthorizerToCorsPreflight", True) in (True, "true")
         preflights(api, properties["Cors"], name if guarded else None, (*resource.path, "Cors"))
     given = properties.get("CorsConfiguration")
-    if api.kind == "http" and given:
+    if api.kind == "http" and given and given != "false":
         with_cors(api, given if isinstance(given, dict) else {"AllowOrigins": ["*"]})
 
 
@@ -162,6 +174,8 @@ def _add_plan(draft: Draft, api: ApiDraft, auth: Mapping[str, Any], resource: Re
     plan = as_mapping(auth.get("UsagePlan"))
     kind = plan.get("CreateUsagePlan")
     if kind not in ("PER_API", "SHARED"):
+        if kind not in (None, "NONE"):
+            draft.template.note((*resource.path, "Auth", "UsagePlan"), f"there is no usage plan of the kind {kind!r}")
         return
     prefix = api.name if kind == "PER_API" else "Serverless"
     name, key, stage = f"{prefix}UsagePlan", f"{prefix}ApiKey", f"{api.name}/{next(iter(api.stages))}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..._configuration.problems import ConfigurationError, Path, Problem, Problems, expected, unknown
 from .intrinsics import ACCOUNT, PSEUDO, REGION, Invalid, Resolver
+from .references import PREFIX, References
 from .tree import TemplateTree
 
 TRANSFORMS = ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions", "AWS::CodeDeployBlueGreen")
@@ -29,12 +30,18 @@ class Resource:
         type: such as "AWS::Serverless::Function".
         properties: without intrinsic functions.
         path: of the properties in the file.
+        ignored: the properties of Globals that it does not have; "*" for all.
     """
 
     name: str
     type: str
     properties: Mapping[str, Any]
     path: Path
+    ignored: tuple[str, ...] = ()
+
+    def shared(self, globals: Any) -> dict[str, Any]:
+        """Return the properties that it has from a section of Globals."""
+        return {name: one for name, one in as_mapping(globals).items() if not {name, "*"} & set(self.ignored)}
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a property."""
@@ -80,6 +87,7 @@ class Template:
 
     Attributes:
         resources: by logical id, without those whose condition does not hold.
+        is_sam: whether it is a template of SAM.
         notes: about what differs from what an account would do.
 
     Raises: ConfigurationError with all that is wrong.
@@ -92,13 +100,16 @@ class Template:
         self._raw = as_mapping(tree.value())
         self.notes: list[Problem] = list(tree.notes)
         transforms = as_list(self._raw.get("Transform"))
-        self.is_sam = TRANSFORMS[0] in transforms
         for one in transforms:
             if one not in TRANSFORMS:
                 self.note(("Transform",), f"the transform {as_mapping(one).get('Name', one)!r} is not applied")
         self._given = as_mapping(self._raw.get("Resources"))
+        self.is_sam = TRANSFORMS[0] in transforms or any(
+            self._type(name).startswith("AWS::Serverless::") for name in self._given
+        )
         self._edges: dict[str, set[str]] = {}
         self._current = ""
+        self._dynamic = References({name: one for name, one in parameters.items() if name.startswith(PREFIX)})
         self._guesses = set(PSEUDO) - set(parameters)  # names whose values are not those of an account
         self._resolver = Resolver(
             {**PSEUDO, **self._parameters(parameters)},
@@ -113,8 +124,11 @@ class Template:
         for name in as_mapping(self._raw.get("Conditions")):
             with self._problems.at("Conditions", name):
                 self._holds(name)
-        self.globals = as_mapping(self._resolver.resolve(as_mapping(self._raw.get("Globals")), ("Globals",)))
+        shared = self._resolver.resolve(as_mapping(self._raw.get("Globals")), ("Globals",))
+        self.globals = as_mapping(self._dynamic.fill(shared))
         self.resources = dict(self._resources())
+        for name in sorted(self._dynamic.unused):
+            self._problems.add(("Parameters",), f"expected {{{{{name}}}}} in the template for --parameter {name}")
         self._check_cycles()
         self._problems.raise_any()
 
@@ -171,12 +185,14 @@ class Template:
     def _parameters(self, given: Mapping[str, str]) -> dict[str, Any]:
         declared = as_mapping(self._raw.get("Parameters"))
         for name in given:
-            if name not in declared and name not in PSEUDO:
+            if name not in declared and name not in PSEUDO and not name.startswith(PREFIX):
                 self._problems.add(("Parameters",), unknown("parameter", name, list(declared)))
         found: dict[str, Any] = {name: value for name, value in given.items() if name in PSEUDO}
         for name, parameter in declared.items():
             kind = str(as_mapping(parameter).get("Type", "String"))
             value = given.get(name, as_mapping(parameter).get("Default"))
+            if kind.startswith("AWS::SSM::") and name not in given and value is not None:
+                value = "{{resolve:ssm:" + str(value) + "}}"
             if value is None:
                 choices = as_list(as_mapping(parameter).get("AllowedValues"))
                 value = choices[0] if choices else "0" if kind == "Number" else name
@@ -221,8 +237,9 @@ class Template:
                 if other not in self._given and not self._is_generated(str(other)):
                     self._problems.add((*path, "DependsOn"), unknown("resource", str(other), list(self._given)))
             given = {**as_mapping(raw.get("Properties")), **_asset(as_mapping(raw.get("Metadata")))}
-            properties = self._resolver.resolve(given, (*path, "Properties"))
-            yield name, Resource(name, raw["Type"], as_mapping(properties), (*path, "Properties"))
+            properties = self._dynamic.fill(self._resolver.resolve(given, (*path, "Properties")))
+            ignored = tuple(map(str, as_list(raw.get("IgnoreGlobals"))))
+            yield name, Resource(name, raw["Type"], as_mapping(properties), (*path, "Properties"), ignored)
         self._current = ""
 
     def _holds(self, condition: str) -> bool:

@@ -1,11 +1,12 @@
 """A template as plain values with lines: the short forms of intrinsic functions become their long forms."""
 
+import json
 from typing import Any
 
 import yaml
 
 from ..._configuration.problems import Path, Problem
-from ..._configuration.tree import Tree
+from ..._configuration.tree import MAX_DEPTH, Tree
 
 INTRINSICS = (
     "And", "Base64", "Cidr", "Condition", "Equals", "FindInMap", "GetAZs", "GetAtt", "If", "ImportValue", "Join",
@@ -43,3 +44,18 @@ class TemplateTree(Tree):
         assert isinstance(node, yaml.MappingNode)
         entries = self._entries_of(node, below)
         return {name: {key: self._value(value, (*below, key)) for key, (_, value) in entries.items()}}
+
+
+def from_json(text: str) -> Any:
+    """Return the value of a JSON text; raise a ValueError for another text, or one with more levels than a file has."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"expected at most {MAX_DEPTH} levels") from None
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [one for values in below for one in values]
+    if level:
+        raise ValueError(f"expected at most {MAX_DEPTH} levels")
+    return value

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from ..exchange import Exchange
 from ..http.body import start_body
-from ..http.forwarded import is_claim
+from ..http.forwarded import without_claims
 from ..http.headers import HOP_BY_HOP, Headers, canonical_name, end_to_end
 from ..http.leaving import unless_left
 from ..http.paths import PRINTABLE
@@ -38,9 +38,8 @@ class Forwarding:
         request, connection = exchange.request, exchange.request.websocket.connection
         passed = [
             header
-            for header in end_to_end(request.raw_headers, NOT_TO_BACKENDS)
+            for header in without_claims(end_to_end(request.raw_headers, NOT_TO_BACKENDS))
             if not canonical_name(header[0]).startswith(b"sec-websocket-")
-            and not is_claim(header[0])
             and not (
                 header[0] == b"x-api-key" and (exchange.caller.key or header[1].decode("latin-1") in self.api_keys)
             )

@@ -2,17 +2,30 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, PlainValidator, WithJsonSchema
 
 from ..._configuration.base import model
 from ..._configuration.fields import Flag, Many, Number, Text, Texts, Whole, between, matching
-from ..._configuration.problems import Problem
+from ..._configuration.problems import Problem, fault
+from ..._configuration.tree import plain
+from ..access.policies import check_policy
 from ..templates.template import Template
 from .fields import Function, TemplateText
 
 TTL = 300.0  # seconds
+
+
+def _policy(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise fault("an IAM policy with a Statement")
+    policy = plain(value)
+    check_policy(policy)
+    return policy
+
+
+Policy = Annotated[Any, PlainValidator(_policy), WithJsonSchema({"type": "object", "required": ["Statement"]})]
 IDENTITY = r"[!#$%&'*+.^_`|~\w-]+"
 
 

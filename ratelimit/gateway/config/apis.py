@@ -26,14 +26,17 @@ from ..._configuration.fields import (
 )
 from ..._configuration.problems import Path
 from ..templates.gateway_responses import TYPES
-from .access import Authorizer, Cors
+from .access import Authorizer, Cors, Policy
 from .fields import HeaderTemplates, TemplateText, Variables
 from .routes import Resource, ResourcePath, Route
 from .throttles import ClientLimit, Limit, Throttle
+from .validation import Schema
 
 Origin = Annotated[
     Text, matching(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@*\s]+|null", "an origin such as 'https://shop.example'")
 ]
+
+ModelName = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "a name of letters, digits, ., - and _")]
 
 
 @model
@@ -125,10 +128,15 @@ class Api:
     """Authorizers by name, for routes to refer to."""
     responses: Responses = Field(default_factory=no_names)
     """Answers of the gateway itself by case, such as THROTTLED or DEFAULT_4XX."""
+    policy: Policy | None = None
+    """In a REST API, an IAM policy of the callers: without a statement that allows a request, or with one that denies
+    it, the answer is 403. Statements may have conditions `IpAddress` and `NotIpAddress` on `aws:SourceIp`."""
     cors: Cors | None = None
     """In an HTTP API, which pages of other sites may read its answers."""
     binary_media_types: Texts = ()
     """In a REST API, the content types of bodies that functions get and give in base64, such as `image/*` or `*/*`."""
+    models: NamesLike[ModelName, Schema] = Field(default_factory=no_names)
+    """In a REST API, JSON Schemas (draft 4) by name, to which those of `validate` and of other models refer."""
     route_selection: TemplateText = "$request.body.action"
     """Where a message of a WebSocket API names its route."""
     limits: Annotated[WebSocketLimits, OrEmpty()] = Field(default_factory=WebSocketLimits)

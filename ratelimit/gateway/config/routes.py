@@ -11,6 +11,7 @@ from ..._configuration.problems import Problem
 from ..routing.table import METHODS
 from .backends import Backend, Mock, Proxy
 from .fields import Function, Timeout, TransformRules
+from .validation import Validation
 
 
 @model
@@ -40,6 +41,8 @@ class Route:
     """Networks such as `10.0.0.0/8`, from which alone requests are accepted. An empty list accepts all."""
     deny: Networks = ()
     """Networks from which requests are refused."""
+    validate: Validation | None = None
+    """In a REST API, the headers, parameters of the query and body that a request must have."""
     max_body: Annotated[Whole, between(0, 2**40)] = 10 * 1024 * 1024
     """The largest body of a request, in bytes."""
     route_response: Flag = True

@@ -61,8 +61,9 @@ def _api(name: str, api: Api) -> Iterator[Problem]:
         yield Problem(("resources",), f"expected routes: only an API of type rest has resources, not {api.type}")
     if api.type != "http" and api.cors is not None:
         yield Problem(("cors",), f"expected only in an API of type http, not {api.type}")
-    if api.type != "rest" and api.binary_media_types:
-        yield Problem(("binary_media_types",), f"expected only in an API of type rest, not {api.type}")
+    for field in ("binary_media_types", "models", "policy"):
+        if api.type != "rest" and getattr(api, field):
+            yield Problem((field,), f"expected only in an API of type rest, not {api.type}")
     if api.type != "websocket":
         for field in ("limits", "route_selection", "origins"):
             if getattr(api, field) != getattr(_PLAIN, field):
@@ -78,6 +79,8 @@ def _api(name: str, api: Api) -> Iterator[Problem]:
         yield from _keys(name, api, deployment)
         for key, path, route in api.located(deployment):
             yield from below(path, _websocket_route(key, route) if api.type == "websocket" else _route(key, route))
+            if route.validate is not None and api.type != "rest":
+                yield Problem((*path, "validate"), f"expected only in an API of type rest, not {api.type}")
             if route.authorizer is not None and route.authorizer not in api.authorizers:
                 yield Problem((*path, "authorizer"), unknown("authorizer", route.authorizer, api.authorizers))
             elif route.scopes and (route.authorizer is None or api.authorizers[route.authorizer].jwt is None):

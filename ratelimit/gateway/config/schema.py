@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from . import access, apis, backends, functions, model, routes, throttles
+from . import access, apis, backends, functions, model, routes, throttles, validation
 from .secrets import REFERENCE
 
-_MODULES = (model, apis, routes, throttles, backends, access, functions)
+_MODULES = (model, apis, routes, throttles, backends, access, functions, validation)
 
 
 def schema() -> dict[str, Any]:

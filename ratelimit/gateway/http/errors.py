@@ -12,12 +12,16 @@ class Refusal(Exception):
         type: of the gateway response, such as "THROTTLED".
         message: for the log; the client gets the text of the type.
         headers: further headers of the answer.
+        shown: what the client gets in place of the text of the type.
     """
 
-    def __init__(self, type: str, message: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def __init__(
+        self, type: str, message: str = "", headers: tuple[tuple[bytes, bytes], ...] = (), shown: str = ""
+    ) -> None:
         self.type = type
         self.message = message
         self.headers = headers
+        self.shown = shown
 
 
 class ClientDisconnected(Exception):

@@ -16,14 +16,21 @@ CLAIMS = {
 }  # fmt: skip
 # So are families of them. The gateway writes three X-Forwarded headers of its own.
 FAMILIES = (b"proxy-", b"x-azure-", b"x-envoy-", b"x-forwarded", b"x-original-")
-# With `_` these are other headers than those that the gateway reads, and the same to a backend.
+# Spelled with `_`, these are other headers than those that the gateway reads, and the same to many backends.
 READ = {b"content-length", b"content-type", b"x-api-key"}
 
 
-def is_claim(name: bytes) -> bool:
-    """Whether a header claims what only the gateway may state."""
-    canonical = canonical_name(name)
-    return canonical in CLAIMS or canonical.startswith(FAMILIES) or (canonical in READ and canonical != name.lower())
+def without_claims(headers: Headers) -> Headers:
+    """Return the headers, with names in lower case, without those that claim what only the gateway may state.
+
+    A header with a twin that is spelled with `-` is left out, too: a backend might take it for the checked one.
+    """
+    checked = READ | {name for name, _ in headers}
+    return [one for one in headers if not _is_claim(one[0], canonical_name(one[0]), checked)]
+
+
+def _is_claim(name: bytes, canonical: bytes, checked: set[bytes]) -> bool:
+    return canonical in CLAIMS or canonical.startswith(FAMILIES) or (canonical != name and canonical in checked)
 
 
 def forwarded(headers: Headers, peer: str, scheme: str, trusted: bool) -> Headers:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, quote
 from ..._configuration.addresses import Networks, client_address
 from .errors import Refusal
 from .fields import stripped_by_name
-from .forwarded import forwarded, is_claim
+from .forwarded import forwarded, without_claims
 from .headers import CLOSE, HOP_BY_HOP, Headers, canonical_name
 from .target import HOST_NAMES, BadTarget
 
@@ -180,12 +180,8 @@ class Request:
 
     def vouched_headers(self) -> Headers:
         """Return the headers about the request, with the gateway's own values in place of the client's claims."""
-        passed = [
-            header
-            for header in self.raw_headers
-            if canonical_name(header[0]) not in HOP_BY_HOP and not is_claim(header[0])
-        ]
-        return passed + self.forwarded()
+        passed = without_claims(self.raw_headers)
+        return [one for one in passed if canonical_name(one[0]) not in HOP_BY_HOP] + self.forwarded()
 
     def header(self, name: str) -> str | None:
         """Return the last header of a name, or None."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..http.headers import Header, header_value
 from ..http.response import Response
@@ -13,6 +13,8 @@ TYPES: dict[str, tuple[int, str, str]] = {
     "ACCESS_DENIED": (403, "Forbidden", "AccessDeniedException"),
     "AUTHORIZER_FAILURE": (500, "Internal Server Error", "AuthorizerConfigurationException"),
     "BAD_REQUEST": (400, "Bad Request", "BadRequestException"),
+    "BAD_REQUEST_BODY": (400, "Invalid request body", "BadRequestException"),
+    "BAD_REQUEST_PARAMETERS": (400, "Missing required request parameters", "BadRequestException"),
     "FUNCTION_FAILURE": (502, "Internal server error", "InternalServerErrorException"),
     "HEADERS_TOO_LARGE": (431, "Request Header Fields Too Large", "RequestHeaderFieldsTooLargeException"),
     "INTEGRATION_FAILURE": (504, "Network error communicating with endpoint", "InternalServerErrorException"),
@@ -31,6 +33,7 @@ TYPES: dict[str, tuple[int, str, str]] = {
     "UNSUPPORTED_VERSION": (505, "HTTP Version Not Supported", "HttpVersionNotSupportedException"),
 }
 RESULTS = {"THROTTLED": "throttled", "QUOTA_EXCEEDED": "quota_exceeded"}  # in the metrics; others are by status
+MESSAGE = "context.error.message"
 PROBLEM = "https://iana.org/assignments/http-problem-types#"
 
 
@@ -43,6 +46,15 @@ class Given(Protocol):
     def headers(self) -> Mapping[str, str]: ...
     @property
     def body(self) -> str | None: ...
+
+
+class _Message(NamedTuple):
+    """The scope of an answer whose only variable is its message."""
+
+    message: str
+
+    def lookup(self, name: str) -> str:
+        return self.message
 
 
 class GatewayResponses:
@@ -71,7 +83,7 @@ class GatewayResponse:
         status: its status.
         message: its text, for the log.
         result: what the metrics count it as.
-        constant: the answer, if it has no variables and needs no more headers.
+        constant: the answer with its own message, if it has no other variables and needs no more headers.
     """
 
     def __init__(self, type: str, given: Mapping[str, Given], problem_json: bool) -> None:
@@ -84,12 +96,12 @@ class GatewayResponse:
         if body is None and problem_json and self.status in (429, 503):
             body, self._kind = problem(self.status, self.message), b"application/problem+json"
         elif body is None:
-            body = f'{{"message":"{self.message}"}}'
+            body = '{"message":"$context.error.message"}'
         self._body = Template(body, in_json if body.lstrip().startswith("{") else str)
         headers = {name: text for one in reversed(sources) for name, text in one.headers.items()}
         self._headers = [(name.lower().encode(), Template(text)) for name, text in headers.items()]
-        constant = not any(template.names for template in (self._body, *(template for _, template in self._headers)))
-        self.constant = self.fill(None, ()) if constant else None
+        names = {name for one in (self._body, *(template for _, template in self._headers)) for name in one.names}
+        self.constant = self.fill(_Message(self.message), ()) if names <= {MESSAGE} else None
 
     def fill(self, scope: Scope | None, more: tuple[Header, ...] = ()) -> Response:
         """Return the answer to one request; raise BadValue where a value cannot be written."""

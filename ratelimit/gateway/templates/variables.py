@@ -6,9 +6,9 @@ CONTEXT = (
     "requestId", "requestTime", "requestTimeEpoch", "identity.sourceIp", "identity.apiKeyId", "identity.userAgent",
     "httpMethod", "path", "routeKey", "stage", "status", "protocol", "responseLength", "responseLatency",
     "integration.status", "integration.latency", "integration.error", "error.message", "error.responseType",
-    "error.reason", "domainName", "apiId", "deployment", "isCanaryRequest", "throttle.level", "throttle.shadow",
-    "connectionId", "eventType", "identity.caller", "identity.user", "resourcePath", "extendedRequestId",
-    "integrationErrorMessage", "integrationStatus", "integrationLatency",
+    "error.reason", "error.validationErrorString", "domainName", "apiId", "deployment", "isCanaryRequest",
+    "throttle.level", "throttle.shadow", "connectionId", "eventType", "identity.caller", "identity.user",
+    "resourcePath", "extendedRequestId", "integrationErrorMessage", "integrationStatus", "integrationLatency",
 )  # fmt: skip
 REQUEST = ("header", "path", "querystring", "body")
 

@@ -258,6 +258,21 @@ def test_claims_of_a_client_reach_no_backend(serve, recorder, tmp_path, to):
         assert b"kept" in body
 
 
+@pytest.mark.parametrize("to", ["proxy", "function"])
+@pytest.mark.parametrize("name", ["X_Token", "x_token", "X-User_Id", "Content_Type"])
+def test_a_header_has_no_twin_of_another_spelling(serve, recorder, tmp_path, to, name):
+    """CGI and WSGI read both as one: a backend would see another value than that which the gateway has checked."""
+    (tmp_path / "show.py").write_text(FUNCTION)
+    target = f'proxy: "{recorder.url}"' if to == "proxy" else 'function: "show:show"'
+    port = serve(f"apis: {{a: {{routes: {{$default: {{{target}}}}}, stages: {{$default: {{}}}}}}}}").port
+    twin = name.replace("_", "-")
+    status, _, body = ask(port, "GET / HTTP/1.1", "Host: a", f"{name}: twin", f"{twin}: seen", "X_Other: kept")
+    assert status == 200
+    assert b"twin" not in body
+    assert b"seen" in body
+    assert b"kept" in body
+
+
 def test_a_trusted_proxys_scheme_is_http_or_https(serve, recorder):
     port = serve("trusted_proxies: 127.0.0.1\n" + proxied(recorder.url)).port
     for claimed in ("javascript", "https, http", "HTTPS://x", ""):

@@ -3,8 +3,6 @@
 -- has no fraction and no revision, and is no further ahead than the quota of the limiter allows.
 
 local EARLIEST = 1e15 -- microseconds: the first moment with 16 digits, in 2001
-local call, format, sub = redis.call, string.format, string.sub
-local floor, ceil, max, min, frexp, ldexp = math.floor, math.ceil, math.max, math.min, math.frexp, math.ldexp
 
 -- The three digits: the lead as 16 to 31 times a power of two, rounded up.
 local function lead_code(lead)

@@ -5,32 +5,20 @@
 local LAST = 4611686018427387 -- microseconds; events at the end of time or later never come
 local MOST = 4503599627370495 -- the largest count and debt, 2^52 - 1
 
-local TOKEN_BUCKET, LEAKY_BUCKET, FIRST_WINDOW, SLIDING_LOG, CALENDAR = 0, 1, 3, 5, 6
-local HIT, RESERVE, CHARGE, REFUND, CANCEL, PEEK, BLOCK, UNBLOCK = 0, 1, 2, 3, 4, 5, 6, 7
-local REFUSED, DONE, FOREIGN, OLDER, NEWER, BLOCKED, UNCOVERED = 0, 1, 3, 4, 5, 6, 7
 local OWN_QUOTA = 2 -- the fourth number of a request for a bucket with another quota than its limiter's
 local UNLIMITED = 2 -- the tenth number of a request whose quota admits everything
 
--- A request is 10 numbers: algorithm, verb, revision, brief, and 6 of the algorithm. All but plain hits have 19 more:
--- patience or the length of a block (2), the booked moment (2), whole, last only, the state that a booking found (3) and
--- left (3); then the revision of a state, plus one, the state (3), and what the client converted it to (3; the first is
--- -1 if the key is forgotten). Then follow the starts of a calendar's windows.
-local NUMBERS, SHORT, ALL, LONG = 10, '<' .. string.rep('d', 10), 29, '<' .. string.rep('d', 29)
-
-local clock = redis.call('TIME')
-local NOW = clock[1] * 1000000 + clock[2]
+-- All requests but plain hits have 19 more numbers: patience or the length of a block (2), the booked moment (2), whole,
+-- last only, the state that a booking found (3) and left (3); then the revision of a state, plus one, the state (3), and
+-- what the client converted it to (3; the first is -1 if the key is forgotten). Then follow the starts of a calendar's
+-- windows.
+local ALL, LONG = 29, '<' .. string.rep('d', 29)
 
 -- Whether one request is for all keys, each by itself.
 local IS_ALIKE = #ARGV < 3
 
 -- When this server became the primary: every key is taken for one that spent all then. 0: it always was.
 local BORN = min(NOW, tonumber(ARGV[IS_ALIKE and 2 or #KEYS + 2]) or 0)
-
--- The second in which a key expires, as text, if it is like one never seen from this moment on: one to two seconds later.
--- The quick case relies on it that a moment in the same second has the same expiry.
-local function expiry(us)
-  return format('%.0f', floor(max(us, NOW) / 1000000) + 2)
-end
 
 local function before(a_us, a_lo, b_us, b_lo)
   return a_us < b_us or (a_us == b_us and a_lo < b_lo)

@@ -28,6 +28,7 @@ local function log_shifted(q, key, by)
     local stamp, rest = string.match(text, '^(%d+)(.*)$')
     redis.call('RPUSH', key, string.format('%.0f', max(0, stamp - by)) .. rest)
   end
+  log_expire(q, key, string.match(texts[1], '^%d+') - by)
 end
 
 -- Return the newest stamp, 0 for an empty log, or nil for a value that is not a log.
@@ -148,11 +149,13 @@ local function log_cancel(q, key, newest)
   return left < q[6]
 end
 
--- What a verdict needs: the entry that has to leave before the cost fits, how many count, and the oldest of those.
-local function log_facts(q, key, at)
-  if q[4] == 1 then return -1, 0, 0 end
+-- What a verdict needs: the entry that has to leave before the cost fits, how many count, and the oldest of those. Of a brief
+-- request, which only asks whether it is admitted, the first is enough, and only if it is not.
+local function log_facts(q, key, status)
+  if q[4] == 1 and status == DONE then return -1, 0, 0 end
   local blocking = q[6] <= q[7] and entry_at(key, q[7] - q[6] + q.held) or -1
-  local live = log_live(q, key, q[7])
   if BORN > 0 and BORN + q[5] > NOW then return max(blocking, BORN), q[7], BORN end
+  if q[4] == 1 then return blocking, 0, 0 end
+  local live = log_live(q, key, q[7])
   return blocking, live, live > 0 and entry_at(key, live - 1 + q.held) or 0
 end

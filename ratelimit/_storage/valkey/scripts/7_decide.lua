@@ -8,7 +8,6 @@
 local ALGORITHMS = { [0] = buckets, buckets, fixed, fixed, sliding, [CALENDAR] = fixed }
 
 local states = {} -- key -> {state, revision, must it be written, the end of its block}
-local replies = { struct.pack('<d', NOW) }
 
 -- The numbers of a value, or nil if it is not one of these scripts'.
 local function numbers_of(text)
@@ -225,7 +224,7 @@ end
 local function reply(one)
   local s, after, x, y, z = one.before, one.before, one.revision or 0, 0, 0
   if one.q[1] == SLIDING_LOG then
-    if one.status ~= FOREIGN then x, y, z = log_facts(one.q, one.key) end
+    if one.status ~= FOREIGN then x, y, z = log_facts(one.q, one.key, one.status) end
     after = { one.newest or 0, 0, 0 }
   elseif one.status == DONE then
     after = one.after
@@ -236,8 +235,8 @@ local function reply(one)
   )
 end
 
-local i = 1
-for g = 1, IS_ALIKE and #KEYS or #ARGV[1] do
+local i = decided + 1
+for g = i, IS_ALIKE and #KEYS or #ARGV[1] do
   local size = IS_ALIKE and 1 or string.byte(ARGV[1], g)
   local group, problem = gather(i, size)
   local ok = not problem and perform(group)
@@ -263,4 +262,4 @@ for key, seen in pairs(states) do
     end
   end
 end
-return table.concat(replies)
+return struct.pack('<d', NOW) .. table.concat(replies)

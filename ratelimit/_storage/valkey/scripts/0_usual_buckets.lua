@@ -1,15 +1,11 @@
--- The usual case, before the functions for all others are made: hits on token or leaky buckets, all by one request, and
--- each for itself, whose values are integers.
+-- The usual case of token and leaky buckets: their values are integers.
 --
 -- The reply is short: the moment and, for each key, its state before, or -1 minus that where the hit is refused. The
 -- client adds the cost itself.
 
-if #ARGV == 1 and #ARGV[1] == 80 then
-  local algorithm, verb, revision, own, _, cost, cost_lo, cap, _, too_much = struct.unpack('<dddddddddd', ARGV[1])
-  local is_usual = algorithm <= 1 and verb == 0 and revision == 0 and own == 0 and cost_lo == 0 and too_much == 0
-  local clock, count, tonumber = redis.call('TIME'), #KEYS, tonumber
-  local now = clock[1] * 1000000 + clock[2]
-  is_usual = is_usual and now >= EARLIEST
+if usual and usual <= LEAKY_BUCKET then
+  local cost, cap, is_usual = n6, n8, own == 0 and n7 == 0 and NOW >= EARLIEST
+  local now, count, tonumber = NOW, #KEYS, tonumber
 
   -- One hit, without the tables that several need.
   if is_usual and count == 1 then

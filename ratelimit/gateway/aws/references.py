@@ -1,0 +1,37 @@
+"""Dynamic references, `{{resolve:ssm:/shop/rate}}`: values that only an account, or `--parameter`, knows."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+PREFIX = "resolve:"  # of their names for --parameter
+REFERENCE = re.compile(r"\{\{(resolve:[^{}]+)\}\}")
+
+
+class References:
+    """The values of dynamic references.
+
+    Args:
+        given: by name, such as `resolve:ssm:/shop/rate`.
+
+    Attributes:
+        unused: the names of those that no value had so far.
+    """
+
+    def __init__(self, given: Mapping[str, str]) -> None:
+        self._given = given
+        self.unused = set(given)
+
+    def fill(self, value: Any) -> Any:
+        """Return a value with the references replaced whose values are given."""
+        if isinstance(value, str):
+            return REFERENCE.sub(self._value, value) if "{{" in value else value
+        if isinstance(value, list):
+            return [self.fill(one) for one in value]
+        if isinstance(value, dict):
+            return {name: self.fill(one) for name, one in value.items()}
+        return value
+
+    def _value(self, found: re.Match[str]) -> str:
+        self.unused.discard(found[1])
+        return self._given.get(found[1], found[0])
