@@ -28,6 +28,7 @@ def tls_server(certificate):
 def test_uses_tls_and_checks_the_certificate(tls_server, certificate, scheme):
     url = f"{scheme}://localhost:{tls_server.tls_port}/0"
     trusted = Table.valkey(f"{url}?ssl_ca_certs={certificate[1]}", name=scheme, timeout=5)
+    assert repr(trusted).startswith("Table.valkey('valkeys://localhost:")
     limiter = FixedWindow("2/hour", table=trusted)
     assert [limiter.hit("k").source for _ in range(2)] == ["engine", "engine"]
     assert not limiter.allow("k")

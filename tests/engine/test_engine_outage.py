@@ -34,6 +34,23 @@ def test_a_held_up_engine_costs_three_timeouts_and_executes_once(own_server):
     assert limiter.hit("k").source == "engine"
 
 
+def test_a_limiter_is_made_within_one_timeout(own_server):
+    own_server.hold()
+    table = Table.valkey(own_server.url, name="outage", timeout=0.1)
+    with pytest.raises(TableUnreachable):
+        FixedWindow("10/hour", table=table)
+    assert table.remote.engine.unanswered == 1
+
+
+def test_every_error_of_an_outage_has_its_reason(own_server):
+    own_server.client.config_set("requirepass", "secret")
+    table = Table.valkey(own_server.url, name="outage", timeout=5)
+    for _ in range(5):  # the last ones without asking
+        with pytest.raises(TableUnreachable, match=r"[Aa]uthentication required"):
+            FixedWindow("10/hour", table=table)
+    assert table.remote.engine.breaker.is_open
+
+
 def test_one_request_has_one_deadline(own_server):
     limiter = limiter_on(own_server, timeout=0.1)
     own_server.hold()

@@ -57,6 +57,11 @@ class Address(ABC):
         """Return the host and the port, where they change."""
         return {}
 
+    @property
+    def scheme(self) -> str:
+        name: str = self.library.__name__
+        return f"{name}s" if self._kind == "SSLConnection" else name
+
     def has_moved(self) -> None:  # noqa: B027  an address that does not change has nothing to forget
         """Forget where the engine was last found."""
 
@@ -70,7 +75,7 @@ class Server(Address):
 
     def __str__(self) -> str:
         where = self._settings.get("path") or f"{self._settings.get('host')}:{self._settings.get('port')}"
-        return f"{self.library.__name__}://{where}/{self._settings.get('db') or 0}"
+        return f"{self.scheme}://{where}/{self._settings.get('db') or 0}"
 
 
 class Watched(Address):
@@ -110,7 +115,7 @@ class Watched(Address):
 
     def __str__(self) -> str:
         hosts = ",".join(f"{host}:{port}" for host, port in self._hosts)
-        return f"{self.library.__name__}+sentinel://{hosts}/{self._service}"
+        return f"{self.scheme}+sentinel://{hosts}/{self._service}"
 
 
 class Clustered(Address):
@@ -129,7 +134,7 @@ class Clustered(Address):
         return Server(self.library, self._settings | {"host": node[0], "port": node[1]}, self._kind)
 
     def __str__(self) -> str:
-        return f"{self.library.__name__}+cluster://{','.join(f'{host}:{port}' for host, port in self.seeds)}"
+        return f"{self.scheme}+cluster://{','.join(f'{host}:{port}' for host, port in self.seeds)}"
 
 
 def address_of(given: Any) -> Address:

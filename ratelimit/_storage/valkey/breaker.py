@@ -18,6 +18,9 @@ class Breaker:
         probe: connects to the engine and asks whether it is there; raises if it is not.
         name: of the engine, for the log.
 
+    Attributes:
+        reason: the error because of which it opened last.
+
     While it is open a thread probes the engine, so that no request has to wait for an engine that is away.
 
     Thread-safety: every method may be called from any thread, also after a fork.
@@ -26,6 +29,7 @@ class Breaker:
     def __init__(self, probe: Callable[[], None], name: str) -> None:
         self.is_open = False
         self.opened_count = 0
+        self.reason: BaseException | None = None
         self._probe = probe
         self._name = name
         self._failures = 0
@@ -41,7 +45,7 @@ class Breaker:
             self._failures += 1
             if self.is_open or self._failures < FAILURES:
                 return
-            self.is_open = True
+            self.is_open, self.reason = True, error
             self.opened_count += 1
         log.warning("%s does not answer (%s); requests get the answer of unreachable= until it does", self._name, error)
         self._start()

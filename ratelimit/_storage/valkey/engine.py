@@ -108,7 +108,7 @@ class Engine:
     def send(self, commands: list[Command], deadline: float) -> Any:
         """Send commands in one write; return the connection on which `receive` gets the replies."""
         if self.breaker.is_open:
-            raise TableUnreachable(f"{self.address} does not answer")
+            raise self.unreachable()
         connection = None
         try:
             connection = self._connection(deadline)
@@ -146,6 +146,10 @@ class Engine:
         if isinstance(error, self.address.error):
             raise self.problem(error) from error
         raise error
+
+    def unreachable(self) -> TableUnreachable:
+        """Return the error for a request that is not sent, because the breaker is open."""
+        return TableUnreachable(f"{self.address} does not answer: {self.breaker.reason}")
 
     def failed(self, error: Exception) -> TableUnreachable:
         """Note that the engine did not answer, and return the error for it."""

@@ -72,11 +72,11 @@ class ValkeyStorage(Storage):
     def open_or_create(self, size: int, initialize: Callable[[Bytes], None]) -> Bytes:
         made = ProcessMemory().open_or_create(size, initialize)
         _check_numbers(TableMetadata(made, repr(self)))
-        self._check_policy()
         while True:
             label = self.engine.run([("GET", self.label)])[0]
             if label is None and not self.engine.run([("SET", self.label, self._label_of(made), "NX")])[0]:
                 continue  # another process was faster
+            self._check_policy()
             return self._installed(self._label_of(made) if label is None else label)
 
     def _installed(self, label: bytes, as_made: bool = False) -> Bytes:

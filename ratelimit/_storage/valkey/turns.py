@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from ...errors import TableUnreachable
 from .engine import (
     MOST_IDLE,
     MOST_KEYS,
@@ -111,7 +110,7 @@ class Turns:
         """
         engine = self._engine
         if engine.breaker.is_open:
-            raise TableUnreachable(f"{engine.address} does not answer")
+            raise engine.unreachable()
         exchange = self._loop.create_task(self._exchange(commands))
         try:
             await asyncio.wait({exchange}, timeout=engine.timeout)
