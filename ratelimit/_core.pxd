@@ -28,7 +28,7 @@ cdef inline bint allow(Limiter limiter, object key) except -1:
     if is_stale(limiter):
         limiter.refresh()
     now = now_ns(&limiter.attached.header.clock, limiter.anchor) if limiter.read is None else limiter.read_clock()
-    status = take(&limiter.attached, limiter.rule, hashed, now, False, 1)
+    status = take(&limiter.attached, limiter.rule, hashed, now, False, 1, True)
     if status == FULL:
         return limiter.allows_when_full(key)
     return status == DONE

@@ -104,7 +104,7 @@ cdef class Limiter(Attachment):
         Args:
             key: str, bytes or int.
         """
-        return allow(self, key)
+        return self.hit(key).allowed  # each algorithm has the fast one, see _core.pxd
 
     def hit(self, key, cost=1, *, quota=None, now=None):
         """Spend all of `cost` if the quota admits it, otherwise nothing; return a Decision.

@@ -135,12 +135,15 @@ cdef inline u128* choose(
     cdef u128* slot = home(level, hashed)
     cdef u128 seen, floor = live_above(rule, now)
     while visited < (farthest if choice.slot != NULL else visits):
-        if visited % GROUP == 0 and (visited or crowded) and choice.slot == NULL and not blocks:
+        skipped = 0
+        if choice.slot != NULL:  # what is left to find is the key itself, or a slot that was never used
+            skipped = skip_others(level, slot, farthest - visited, STATE_AND_CLAIM, tag)
+        elif visited % GROUP == 0 and (visited or crowded) and not blocks:
             skipped = skip_live(level, slot, visits - visited, tag, floor)
-            slot = onward(level, slot, skipped)
-            visited += skipped
-            if visited == visits:
-                break
+        slot = onward(level, slot, skipped)
+        visited += skipped
+        if visited >= (farthest if choice.slot != NULL else visits):
+            break
         seen = word_load(slot)
         if tag_of(seen) == tag:
             word[0] = seen

@@ -182,9 +182,12 @@ cdef inline bint move(const Table* table, const Rule* rule, uint64_t now, u128* 
 
 
 cdef inline Status commit(
-    const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
+    const Table* table, const Rule* rule, const Request* request, uint64_t hashed, bint missed, Outcome* out
 ) noexcept nogil:
-    """Decide and write; start again whenever another thread was faster."""
+    """Decide and write; start again whenever another thread was faster.
+
+    `missed`: the caller has just searched for the key in vain, and this is not repeated.
+    """
     cdef uint64_t tag = tag_of_hash(hashed)
     cdef uint64_t now = request.now, at = 0, horizon = 0
     cdef u128 word = 0, state, after = 0
@@ -193,7 +196,8 @@ cdef inline Status commit(
     cdef bint evicted_claim = False
     cdef Status status
     while True:
-        slot = find(table, hashed, &word)
+        slot = NULL if missed else find(table, hashed, &word)
+        missed = False
         if slot == NULL and count_load(&table.header.blocks):
             slot = find_block(table, hashed, &word)
             if slot != NULL:

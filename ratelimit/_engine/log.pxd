@@ -2,13 +2,14 @@
 
 from libc.stdint cimport uint64_t
 
-from .atomics cimport u128, word_cas, word_load
-from .commit cimport commit
-from .layout cimport Table, ring_of, slot_word, state_of, tag_of
-from .request cimport CANCEL, CHARGE, DONE, Outcome, Request, Status
+from .atomics cimport count_add, u128, word_cas, word_load
+from .commit cimport commit, retire
+from .layout cimport Table, ring_of, slot_word, state_of, storable, tag_of
+from .request cimport CANCEL, CHARGE, DONE, REFUSED, Outcome, Request, Status
 from .rule cimport Rule
 from .search cimport find
 from .sliding_log cimport (
+    log_admit,
     log_append,
     log_before,
     log_cell,
@@ -101,23 +102,46 @@ cdef inline bint log_give_back(
     return True
 
 
-cdef inline Status log_spend(
-    const Table* table, const Rule* rule, const Request* request, uint64_t hashed, Outcome* out
+cdef inline bint log_take(
+    const Table* table, const Rule* rule, u128* slot, u128 word, uint64_t now, uint64_t cost, Status* status
 ) noexcept nogil:
-    """Spend all of the cost or nothing: each step asks whether all that is left still fits, and takes one."""
+    """Spend 1 on a log whose ring is full: one round of `commit`. False: nothing is decided."""
+    cdef u128* ring = ring_of(table, rule, slot)
+    cdef u128 after = 0
+    if cost != 1 or log_number(word) < rule.capacity:
+        return False
+    if not log_admit(rule, now, 1, state_of(word), ring, &after):
+        status[0] = REFUSED
+        return word_load(slot) == word  # otherwise the ring may have changed during the decision
+    status[0] = DONE
+    if not retire(rule, slot, word, ring):
+        return False
+    if word_cas(slot, &word, slot_word(tag_of(word), storable(after))):
+        return True
+    count_add(&table.header.collisions, 1)
+    return False
+
+
+cdef inline Status log_spend(
+    const Table* table, const Rule* rule, const Request* request, uint64_t hashed, bint missed, Outcome* out
+) noexcept nogil:
+    """Spend all of the cost or nothing: each step asks whether all that is left still fits, and takes one.
+
+    `missed` is explained at `commit`.
+    """
     cdef Request step = request[0]
     cdef Outcome first
     if step.cost == 1 or rule.unlimited:
-        return commit(table, rule, request, hashed, out)
+        return commit(table, rule, request, hashed, missed, out)
     if step.verb == CHARGE:
         step.cost = min(step.cost, rule.capacity)  # more than the ring holds makes no difference
-    if commit(table, rule, &step, hashed, out) != DONE:
+    if commit(table, rule, &step, hashed, missed, out) != DONE:
         return out.status
     first = out[0]
     step.patience = first.at - first.now  # the first step has fixed the moment
     while step.cost > 1:
         step.cost -= 1
-        if commit(table, rule, &step, hashed, out) != DONE:
+        if commit(table, rule, &step, hashed, False, out) != DONE:
             step.verb = CANCEL
             step.at = first.at
             step.cost = request.cost - step.cost

@@ -112,13 +112,6 @@ cdef inline void fetch(const Table* table, uint64_t hashed) noexcept nogil:
     prefetch(home(level_of(table, first_of(table, count_load(&table.header.directory))), hashed))
 
 
-cdef inline void fetch_levels(const Table* table, uint64_t directory, uint64_t hashed) noexcept nogil:
-    """Prefetch the key's homes in all open levels."""
-    cdef uint64_t number
-    for number in range(min(directory & 255, table.height - 1) + 1):
-        prefetch(home(level_of(table, number), hashed))
-
-
 cdef inline void fetch_ring(const Table* table, const Rule* rule, uint64_t hashed) noexcept nogil:
     """Prefetch the cell that a key's next request will replace in its sliding log, once its slot has been fetched."""
     cdef u128 word = 0

@@ -28,7 +28,7 @@ from .layout cimport (
     tag_of_hash,
     top_of,
 )
-from .log cimport log_give_back, log_spend
+from .log cimport log_give_back, log_spend, log_take
 from .request cimport CANCEL, DONE, FULL, HIT, REFUND, REFUSED, Outcome, Request, Status
 from .rule cimport Rule
 from .search cimport find
@@ -40,21 +40,21 @@ cdef inline Status perform(
 ) noexcept nogil:
     """Carry out a request."""
     if rule.algorithm != SLIDING_LOG:
-        out.status = commit(table, rule, request, hashed, out)
+        out.status = commit(table, rule, request, hashed, False, out)
     elif request.verb == REFUND or request.verb == CANCEL:
         out.status = DONE if log_give_back(table, rule, request, hashed) else REFUSED
         out.at = request.now if out.status == DONE else NEVER
     else:
-        out.status = log_spend(table, rule, request, hashed, out)
+        out.status = log_spend(table, rule, request, hashed, False, out)
     if out.status == FULL:
         out.at = first_free_at(table, rule, out.now, hashed)
     return out.status
 
 
 cdef inline Status spend(
-    const Table* table, const Rule* rule, uint64_t hashed, uint64_t now, bint now_given, uint64_t cost
+    const Table* table, const Rule* rule, uint64_t hashed, uint64_t now, bint now_given, uint64_t cost, bint missed
 ) noexcept nogil:
-    """`perform` for a hit of which only the status matters."""
+    """`perform` for a hit of which only the status matters. `missed` is explained at `commit`."""
     cdef Request request
     cdef Outcome out
     request.verb = HIT
@@ -62,28 +62,32 @@ cdef inline Status spend(
     request.now_given = now_given
     request.cost = cost
     if rule.algorithm != SLIDING_LOG:
-        return commit(table, rule, &request, hashed, &out)
-    return log_spend(table, rule, &request, hashed, &out)
+        return commit(table, rule, &request, hashed, missed, &out)
+    return log_spend(table, rule, &request, hashed, missed, &out)
 
 
 cdef inline Status take(
-    const Table* table, const Rule* rule, uint64_t hashed, uint64_t now, bint now_given, uint64_t cost
+    const Table* table, const Rule* rule, uint64_t hashed, uint64_t now, bint now_given, uint64_t cost, bint logs
 ) noexcept nogil:
     """`spend`, with a first round that is short enough to be compiled into the caller.
 
-    Nearly always the key has its slot, and no other thread is changing it.
+    Nearly always the key has its slot, and no other thread is changing it. `logs`: whether sliding logs have such a
+    round, too. Its code is larger, and left out where this is a constant False.
     """
     cdef u128 word = 0, after = 0
-    cdef u128* slot
-    if rule.algorithm != SLIDING_LOG:
-        slot = find(table, hashed, &word)
-        if slot != NULL and not may_move(table, slot, hashed, now, now_given):
+    cdef u128* slot = find(table, hashed, &word)
+    cdef Status status
+    if slot != NULL and not may_move(table, slot, hashed, now, now_given):
+        if rule.algorithm == SLIDING_LOG:
+            if logs and log_take(table, rule, slot, word, now, cost, &status):
+                return status
+        else:
             if not admit(rule, now, cost, state_of(word), NULL, &after):
                 return REFUSED
             if word_cas(slot, &word, slot_word(tag_of_hash(hashed), after)):
                 return DONE
             count_add(&table.header.collisions, 1)
-    return spend(table, rule, hashed, now, now_given, cost)
+    return spend(table, rule, hashed, now, now_given, cost, slot == NULL)
 
 
 cdef inline void look(

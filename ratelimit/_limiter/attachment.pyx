@@ -312,7 +312,7 @@ cdef class Attachment(Limited):
 
     cdef bint spend(self, uint64_t hashed, uint64_t cost, uint64_t now) noexcept nogil:
         """Spend `cost` if the quota admits it. A new key in a full table is refused, whatever `on_full` is."""
-        return take(&self.attached, self.rule, hashed, now, True, cost) == DONE
+        return take(&self.attached, self.rule, hashed, now, True, cost, False) == DONE
 
     def _header_faults(self, used):
         """Return what in the header was wrong when the table was attached; `used` slots hold a key or did."""

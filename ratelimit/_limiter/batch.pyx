@@ -5,13 +5,14 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from .._engine.algorithm cimport admit
 from .._engine.arrays cimport Row, data_of, row_of
-from .._engine.atomics cimport count_add, count_load, prefetch, u128, word_cas
+from .._engine.atomics cimport count_add, count_load, u128, word_cas
 from .._engine.constants cimport NEVER, SLIDING_LOG
 from .._engine.growth cimport may_move
-from .._engine.layout cimport Level, Table, first_of, home, level_of, slot_word, state_of, tag_of_hash
+from .._engine.layout cimport Level, Table, first_of, level_of, slot_word, state_of, tag_of_hash
+from .._engine.locate cimport BLOCK, fetch_near, locate
 from .._engine.request cimport DONE, FULL, HIT, Outcome, Request, Status
 from .._engine.rule cimport Rule
-from .._engine.search cimport fetch, fetch_levels, fetch_ring, find_elsewhere, find_in
+from .._engine.search cimport fetch, fetch_ring, find, find_in
 from .._engine.table cimport perform, spend
 from .._engine.verdict cimport Verdict, fill_verdict
 from .arguments cimport checked_integers, hashes_of
@@ -88,7 +89,7 @@ cdef class Batch:
         """`hit_each` if only the status matters, for algorithms without a ring: `take` in a loop.
 
         Other threads cannot change a copy, so it is not read again after each write. A directory that is older than the
-        table makes only the first round miss a key.
+        table only makes a key be found later.
         """
         cdef const uint64_t* hashes = self.hashes
         cdef Row costs = self.costs, moments = self.moments
@@ -97,23 +98,25 @@ cdef class Batch:
         cdef Rule rule = shared[0]
         cdef uint64_t directory = count_load(&table.header.directory), first = first_of(table, directory)
         cdef Level near = level_of(table, first)[0]
+        cdef const Level* place
+        cdef const Level* places[BLOCK]
         cdef bint now_given = self.now_given, grown = directory & 255 != 0
         cdef u128 word = 0, after = 0
         cdef u128* slot
         cdef uint64_t now, cost
         cdef Status status
         cdef Py_ssize_t i, size = self.size
-        for i in range(-AHEAD, size):
-            if i + AHEAD < size:
-                if grown:
-                    fetch_levels(table, directory, hashes[i + AHEAD])
-                else:
-                    prefetch(home(&near, hashes[i + AHEAD]))
+        for i in range(-BLOCK, size):
+            if i + BLOCK < size:
+                fetch_near(&near, hashes[i + BLOCK])
             if i < 0:
                 continue
-            slot = find_in(&near, hashes[i], &word)
-            if slot == NULL and grown:
-                slot = find_elsewhere(table, directory, first, hashes[i], &word)
+            if grown and i % BLOCK == 0:
+                locate(table, directory, hashes + i, <int>min(<Py_ssize_t>BLOCK, size - i), places)
+            place = places[i % BLOCK] if grown else &near
+            slot = find_in(place, hashes[i], &word) if place != NULL else NULL
+            if slot == NULL:
+                slot = find(table, hashes[i], &word)
             now, cost = moments.first[i * moments.step], costs.first[i * costs.step]
             if slot != NULL and not may_move(table, slot, hashes[i], now, now_given):
                 if not admit(&rule, now, cost, state_of(word), NULL, &after):
@@ -123,7 +126,7 @@ cdef class Batch:
                     allowed[i] = True
                     continue
                 count_add(&table.header.collisions, 1)
-            status = spend(table, shared, hashes[i], now, now_given, cost)
+            status = spend(table, shared, hashes[i], now, now_given, cost, slot == NULL)
             allowed[i] = status == DONE or (status == FULL and when_full == ALLOW)
             if status == FULL and when_full == RAISE:
                 return i

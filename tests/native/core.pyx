@@ -9,10 +9,10 @@ from ratelimit._engine.atomics cimport count_load, u128
 from ratelimit._engine.claim cimport claim, first_free_at
 from ratelimit._engine.constants cimport SLIDING_LOG, Algorithm
 from ratelimit._engine.layout cimport Header, Table, lay_out, top_of
-from ratelimit._engine.request cimport Outcome, Request, Verb
+from ratelimit._engine.request cimport DONE, Outcome, Request, Verb
 from ratelimit._engine.rule cimport Rule
 from ratelimit._engine.search cimport find
-from ratelimit._engine.table cimport forget, forget_all, look, perform
+from ratelimit._engine.table cimport forget, forget_all, look, perform, take
 
 
 cdef extern from "stdlib.h" nogil:
@@ -53,6 +53,11 @@ cdef public void core_delete(void* handle) noexcept nogil:
     cdef Limiter* limiter = <Limiter*>handle
     free(limiter.table.slots)
     free(limiter)
+
+
+cdef public bint core_take(void* handle, uint64_t hashed, uint64_t now) noexcept nogil:
+    cdef Limiter* limiter = <Limiter*>handle
+    return take(&limiter.table, &limiter.rule, hashed, now, True, 1, True) == DONE
 
 
 cdef public int core_perform(

@@ -53,24 +53,40 @@ static void meet(uint64_t round) { /* all threads go on together, so that they m
             sched_yield();
 }
 
+static void granted(struct worker *me, uint64_t key, uint64_t moment) {
+    if (me->granted < MOST)
+        me->grants[me->granted] = (struct grant){key, moment};
+    me->granted++;
+}
+
 static int hit(struct worker *me, uint64_t key, uint64_t now, int given) {
     uint64_t decided;
     if (core_perform(me->core, HIT, hash_of(key), 1, now, 0, given, &decided) != DONE)
         return 0;
     me->late += decided > now;
-    if (me->granted < MOST)
-        me->grants[me->granted] = (struct grant){key, decided};
-    me->granted++;
+    granted(me, key, decided);
     return 1;
 }
 
+static void take(struct worker *me, uint64_t key, uint64_t now) { /* as `allow` does, at a given moment */
+    if (core_take(me->core, hash_of(key), now))
+        granted(me, key, now);
+}
+
 /* --- the scenarios: what a thread does ------------------------------------------------------------------- */
+
+static void spend(struct worker *me, uint64_t key, uint64_t now) { /* half of the threads do it as `hit`, half as `allow` */
+    if (me->id % 2)
+        hit(me, key, now, 1);
+    else
+        take(me, key, now);
+}
 
 static void *hot_key(void *argument) {
     struct worker *me = argument;
     meet(0);
     for (int i = 0; i < ROUNDS; i++)
-        hit(me, 0, START + i / 8 * (PERIOD / 16), 1);
+        spend(me, 0, START + i / 8 * (PERIOD / 16));
     return NULL;
 }
 
@@ -79,7 +95,7 @@ static void *fresh_keys(void *argument) { /* each round brings a new key to all 
     for (int round = 0; round < ROUNDS; round++) {
         meet(round);
         for (int i = 0; i < LIMIT; i++)
-            hit(me, round, START, 1);
+            spend(me, round, START);
     }
     return NULL;
 }

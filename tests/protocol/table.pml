@@ -15,7 +15,7 @@
 
    With -DGROUPS find, claim and settle first look at all slots as at a group: one after another, but in another order
    than the search's, as the words of a group are of different moments. find and settle pass the slots before the first
-   one that has to be looked at again; claim passes all or none.
+   one that has to be looked at again; claim passes all or none, and what is behind the slot that it has chosen.
 
    With -DOLD_REACH the header may be older than the slots, as after a power cut. Keys may then be missed, but every
    request ends.
@@ -290,6 +290,9 @@ claim:
         slot = FOLLOWING(slot, level); left--;
         if
         :: seen == 0 || left == 0 || (chosen != NONE && left <= far && WINDOW - left >= UNUSED_WITHIN) -> break
+#ifdef GROUPS
+        :: chosen != NONE -> break /* the rest was read before, and showed neither the key nor an unused slot */
+#endif
         :: else
         fi }
     od;

@@ -98,15 +98,15 @@ def test_batch_does_not_modify_its_arguments(algorithm, clock):
 
 @pytest.mark.parametrize(
     ("count", "max_keys"),
-    [(5_000, 100_000), (5_000, 20_000), (5_000, 5_000), (1_000, 1_000)],
-    ids=["large", "roomy", "crowded", "full"],
+    [(40_000, 50_000), (5_000, 100_000), (5_000, 20_000), (5_000, 5_000), (1_000, 1_000)],
+    ids=["grown", "large", "roomy", "crowded", "full"],
 )
-def test_long_batch_decides_like_single_calls(algorithm, clock, count, max_keys):
-    """The keys are many, each four times, near their home in the table or far from it."""
+def test_long_batches_decide_like_single_calls(algorithm, clock, count, max_keys):
+    """The keys are many, each four times, near their home in the table or far from it, and in any of its levels."""
     limiter = algorithm.make("3/minute", clock, max_keys=max_keys)
     limit = limiter.peek("key").limit
     keys = np.random.default_rng(1).permutation(np.repeat(np.arange(count), limit + 1))
-    allowed = limiter.allow_many(keys)
+    allowed = np.concatenate([limiter.allow_many(batch) for batch in np.array_split(keys, 8)])
     seen = {}
     for key, admitted in zip(keys.tolist(), allowed.tolist(), strict=True):
         seen[key] = seen.get(key, 0) + 1
