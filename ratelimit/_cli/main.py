@@ -26,8 +26,32 @@ def main() -> int:
         print(f"ratelimit: {conflict}", file=sys.stderr)
         return 2
     command, *arguments = sys.argv[1:] or ["--help"]
-    if command in COMMANDS:
-        return run(command, arguments)
+    status = 0
+    try:
+        status = run(command, arguments) if command in COMMANDS else about(command)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print(f"ratelimit {command}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        discard_output()
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        discard_output()
+        if not status:  # otherwise the command has said so
+            print(f"ratelimit {command}: {error}", file=sys.stderr)
+        return 2
+    return status
+
+
+def discard_output() -> None:
+    """Discard what could not be written: Python would try again at its end, and print a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def about(command: str) -> int:
+    """Answer a request for help or for the version, or say that there is no such command."""
     usage = ["usage: ratelimit COMMAND ...", "", *(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items())]
     if command in ("-h", "--help"):
         print("\n".join(usage))
@@ -42,26 +66,21 @@ def main() -> int:
 
 
 def run(command: str, arguments: list[str]) -> int:
-    """Run a command; an interrupt or a closed pipe ends it without a traceback."""
+    """Import a command and run it; return its exit status."""
     module, _ = COMMANDS[command]
     search_last(os.getcwd(), *(os.path.dirname(os.path.abspath(one)) for one in arguments if os.path.isfile(one)))
     try:
-        try:
-            program = import_module(module)
-        except ModuleNotFoundError as error:
-            extra = f"requires the extra `{command}`: pip install 'ratelimit-core[{command}]' ({error})"
-            print(f"ratelimit {command}: {extra}", file=sys.stderr)
-            return 2
-        status = int(program.main(arguments))
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except KeyboardInterrupt:
-        print(f"ratelimit {command}: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discards the unflushed rest at exit
-        return 128 + signal.SIGPIPE
-    return status
+        program = import_module(module)
+    except ModuleNotFoundError as error:
+        extra = f"requires the extra `{command}`: pip install 'ratelimit-core[{command}]' ({error})"
+        print(f"ratelimit {command}: {extra}", file=sys.stderr)
+        return 2
+    try:
+        return int(program.main(arguments))
+    except SystemExit as end:  # of argparse, after it has printed something
+        if not isinstance(end.code, int):
+            raise
+        return end.code
 
 
 def search_last(*folders: str) -> None:

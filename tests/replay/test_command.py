@@ -217,10 +217,19 @@ def test_rejects_wrong_arguments_in_one_line_before_reading(main, arguments, say
     assert errors.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", ["replay", "suggest"])
-def test_reports_a_full_disk_in_one_line(name, made_log):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["replay", "LOG", "--key", "method"], ["suggest", "LOG", "--key", "method"], ["-h"]])
+def test_reports_a_full_disk_in_one_line(words, unbuffered, made_log):
+    """Python keeps what it could not write, and would try again at its end."""
+    words = [str(made_log) if word == "LOG" else word for word in words]
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*RUN, name, made_log, "--key", "method"], stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            [*RUN, *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "No space left on device" in done.stderr
 
