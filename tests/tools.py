@@ -30,6 +30,12 @@ def preloaded(library):
     return f"{os.environ.get('LD_PRELOAD', '')} {library}".strip()
 
 
+def measuring():
+    """Return the environment of a process whose memory is measured: AddressSanitizer would keep what was freed."""
+    options = "quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
+    return os.environ | {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:{options}".lstrip(":")}
+
+
 def program(name):
     """Return the path of a program that the test needs."""
     needs(name)

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 from cases import SECOND, START
-from tools import NIGHTLY, preloaded, program
+from tools import NIGHTLY, measuring, preloaded, program
 from waiting import PATIENCE
 
 from ratelimit import FixedWindow, Limiter, Table, TokenBucket
@@ -63,7 +63,8 @@ print(resident() - before)  # of the last: numpy takes memory, too, when it is f
 
 @pytest.mark.parametrize("keys", [1, 30, 1_000, 30_000, MOST])
 def test_memory_of_a_process_follows_the_keys(keys):
-    done = subprocess.run([sys.executable, "-c", RESIDENT, str(keys)], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", RESIDENT, str(keys)]
+    done = subprocess.run(command, env=measuring(), capture_output=True, text=True, check=True)
     assert int(done.stdout) <= allowed_bytes(keys)
 
 

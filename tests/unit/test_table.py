@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cases import ALGORITHMS, SECOND, START
+from tools import measuring
 from waiting import PATIENCE
 
 from ratelimit import FixedWindow, SlidingLog, SlidingWindow, Table, TableFull, TokenBucket
@@ -40,7 +41,7 @@ def growth(algorithm, max_keys, live):
     """Measure the resident bytes of a new limiter, and of one with `live` keys."""
     run = subprocess.run(
         [sys.executable, "-c", GROWTH, algorithm.name, str(max_keys), str(live)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=measuring() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
