@@ -51,7 +51,7 @@ def discard_output() -> None:
 
 
 def about(command: str) -> int:
-    """Answer a request for help or for the version, or say that there is no such command."""
+    """Print help or the version, or report an unknown command."""
     usage = ["usage: ratelimit COMMAND ...", "", *(f"  {name:10} {text}" for name, (_, text) in COMMANDS.items())]
     if command in ("-h", "--help"):
         print("\n".join(usage))

@@ -10,6 +10,7 @@ import random
 import re
 import socket
 import ssl
+import threading
 import time
 
 import httpx
@@ -704,19 +705,23 @@ def test_unread_bytes_after_a_backends_answer_are_dropped(serve, backend, certif
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(*reversed(certificate))
     body = b"x" * (size - len(FIRST % size))
+    sent = threading.Semaphore(0)
 
     async def answer(head, reader, writer):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)  # takes all at once
         while True:
             says = [FIRST % len(body) + body, EVIL] if head.startswith(b"GET /evil ") else [FIRST % 4 + b"good"]
             for record in says if tls else [b"".join(says)]:
                 writer.transport.write(record)
+            sent.release()
             head = await reader.readuntil(b"\r\n\r\n")
 
     server = serve(proxied(backend(answer, context).url, **({"verify": "false"} if tls else {})))
     with httpx.Client(base_url=server.url) as client:
         for _ in range(3):
-            assert client.get("/evil").content == body
-            assert [client.get("/good").text for _ in range(2)] == ["good", "good"]
+            for path, text in (("/evil", body), ("/good", b"good"), ("/good", b"good")):
+                assert client.get(path).content == text
+                sent.acquire(timeout=PATIENCE)  # what comes later is the answer to the next request
 
 
 def test_upstreams_take_turns_and_failed_ones_rest(serve, backend):
