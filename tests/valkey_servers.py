@@ -45,6 +45,10 @@ class Server:
         self.binary, self.options, self.address = binary, options, address
         self.port = port or free_port()
         self.start(is_loading)
+        while self.process.poll() is not None:
+            assert port is None, f"{binary} ended at its start"
+            self.port = free_port()  # another program has taken the port meanwhile
+            self.start(is_loading)
 
     def start(self, is_loading=False):
         self.folder = tempfile.TemporaryDirectory()  # for the snapshot that a replica gets
@@ -66,20 +70,21 @@ class Server:
             env=self.variables,
         )
         self.client = valkey.Valkey(self.address, self.port, socket_timeout=10)
-        until(self.loads if is_loading else self.answers)
+        is_ready = self.loads if is_loading else self.answers
+        until(lambda: self.process.poll() is not None or is_ready())
 
     def loads(self):
         try:
             return not self.client.ping()
         except valkey.exceptions.BusyLoadingError:
             return True
-        except valkey.exceptions.ConnectionError:
+        except (valkey.exceptions.ConnectionError, valkey.exceptions.TimeoutError):
             return False
 
     def answers(self):
         try:
             return self.client.ping()
-        except valkey.exceptions.ConnectionError:
+        except (valkey.exceptions.ConnectionError, valkey.exceptions.TimeoutError):
             return False
 
     @property
