@@ -47,7 +47,8 @@ def main() -> int:
 
 def discard_output() -> None:
     """Discard what could not be written: Python would try again at its end, and print a traceback."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def about(command: str) -> int:

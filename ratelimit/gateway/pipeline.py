@@ -80,15 +80,15 @@ async def admit(site: Site, guard: Guard, route: CompiledRoute, exchange: Exchan
     without bound, and stay spent when it denies. They are given back when a level of the caller refuses. When the
     caller has a plan, they are spent again, all or nothing together with those of the plan.
     """
-    guard.check_origin(exchange)
+    granted = guard.check_origin(exchange)
     if guard.authorizer is None:
-        exchange.caller = await guard.identify(exchange)
+        exchange.caller = await guard.identify(exchange, granted)
         return await throttle_anywhere(site, route.chain_of(exchange.caller), route, exchange)
     response = await throttle_anywhere(site, route.early, route, exchange)
     if response is not None:
         return response
     spent = exchange.ruling
-    exchange.caller = await guard.identify(exchange)
+    exchange.caller = await guard.identify(exchange, granted)
     chain = route.chain_of(exchange.caller)
     if chain is not route.chain:
         await give_back(route.early, exchange)

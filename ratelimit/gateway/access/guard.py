@@ -31,28 +31,35 @@ class Guard:
     keys: StageKeys | None
     scopes: frozenset[str] = frozenset()
 
-    def check_origin(self, exchange: Exchange) -> None:
-        """Refuse a client by its address, or by the policy; one without an address is in every list of `deny`."""
+    def check_origin(self, exchange: Exchange) -> bool:
+        """Refuse a client by its address, or by the policy; one without an address is in every list of `deny`.
+
+        Returns: whether the policy allows the request, which an authorizer that has one, too, wants to know.
+        """
         client = exchange.request.client
         if self.deny and (not client or client in self.deny):  # an unknown address might be any
             raise Refusal("ACCESS_DENIED", "its address is in deny" if client else "its address is not known")
         if self.allow and client not in self.allow:
             raise Refusal("ACCESS_DENIED", "its address is not in allow")
-        if self.policy is not None:
-            decision = self._decision(exchange)
-            decides = self.authorizer is None or not self.authorizer.has_policy
-            if decision is False or (decision is None and decides):
-                raise denied(exchange, decision)
+        if self.policy is None:
+            return False
+        decision = decide(self.policy, method_arn(exchange), client)
+        decides = self.authorizer is None or not self.authorizer.has_policy
+        if decision is False or (decision is None and decides):
+            raise denied(exchange, decision)
+        return bool(decision)
 
-    def _decision(self, exchange: Exchange) -> bool | None:
-        return decide(self.policy, method_arn(exchange), exchange.request.client)
+    async def identify(self, exchange: Exchange, granted: bool) -> Caller:
+        """Return the client by its credentials; raise a Refusal if it may not use the route.
 
-    async def identify(self, exchange: Exchange) -> Caller:
-        """Return the client by its credentials; raise a Refusal if it may not use the route."""
+        Args:
+            exchange: the request.
+            granted: what `check_origin` returned.
+        """
         value: str | None = None
         context = None
         if self.authorizer is not None:
-            answer = await self.authorizer.ask(exchange, self.policy is not None and bool(self._decision(exchange)))
+            answer = await self.authorizer.ask(exchange, granted)
             context = answer.get("context")
             if self.scopes and self.scopes.isdisjoint((context or {}).get("scopes", ())):
                 raise Refusal("ACCESS_DENIED", "the token has none of the scopes")

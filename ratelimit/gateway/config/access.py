@@ -4,28 +4,23 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, WithJsonSchema
 
 from ..._configuration.base import model
 from ..._configuration.fields import Flag, Many, Number, Text, Texts, Whole, between, matching
-from ..._configuration.problems import Problem, fault
-from ..._configuration.tree import plain
+from ..._configuration.problems import Problem
 from ..access.policies import check_policy
 from ..templates.template import Template
-from .fields import Function, TemplateText
+from .fields import Function, TemplateText, nested
 
 TTL = 300.0  # seconds
 
 
-def _policy(value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise fault("an IAM policy with a Statement")
-    policy = plain(value)
-    check_policy(policy)
-    return policy
-
-
-Policy = Annotated[Any, PlainValidator(_policy), WithJsonSchema({"type": "object", "required": ["Statement"]})]
+Policy = Annotated[
+    Any,
+    nested("an IAM policy with a Statement", check_policy),
+    WithJsonSchema({"type": "object", "required": ["Statement"]}),
+]
 IDENTITY = r"[!#$%&'*+.^_`|~\w-]+"
 
 

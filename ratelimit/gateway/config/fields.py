@@ -8,6 +8,7 @@ from pydantic import AfterValidator, PlainValidator, WithJsonSchema
 
 from ..._configuration.fields import Names, Number, Text, between
 from ..._configuration.problems import Problem, fault, faults
+from ..._configuration.tree import plain
 from ..templates.template import Template
 from ..templates.transform import Transform
 
@@ -40,6 +41,19 @@ def _function(function: Any) -> Any:
     if not callable(function) and not (isinstance(function, str) and re.fullmatch(FUNCTION, function)):
         raise fault("a callable, or a text such as 'package.module:name'")
     return function
+
+
+def nested(expected: str, check: Callable[[Any], None]) -> PlainValidator:
+    """Return what reads an object of any depth, which `check` may refuse."""
+
+    def checked(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise fault(expected)
+        value = plain(value)
+        check(value)
+        return value
+
+    return PlainValidator(checked)
 
 
 TemplateText = Annotated[Text, AfterValidator(_template)]

@@ -3,25 +3,16 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from ..._configuration.base import model
 from ..._configuration.fields import Many, NamesLike, Text, matching, no_names
-from ..._configuration.problems import Problem, fault
-from ..._configuration.tree import plain
+from ..._configuration.problems import Problem
 from ..backends.validated import CONTENT_TYPE, PARAMETER
 from ..schemas import check_schema
+from .fields import nested
 
-
-def _schema(value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise fault("a JSON Schema")
-    schema = plain(value)
-    check_schema(schema)
-    return schema
-
-
-Schema = Annotated[Any, PlainValidator(_schema), WithJsonSchema({"type": "object"})]
+Schema = Annotated[Any, nested("a JSON Schema", check_schema), WithJsonSchema({"type": "object"})]
 Parameter = Annotated[
     Text,
     matching(
