@@ -8,8 +8,8 @@ from .authorizers import add_authorizer, from_scheme, gateway_responses, with_co
 from .draft import METHODS, ApiDraft, Draft
 from .integrations import route_of
 from .policies import add_policy
-from .template import Resource, as_list, as_mapping
-from .validation import DocumentValidators, referred
+from .template import Resource, as_list, as_mapping, referred
+from .validation import DocumentValidators
 
 ANY = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"

@@ -63,6 +63,14 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
+def referred(document: Mapping[str, Any], reference: str) -> dict[str, Any]:
+    """Return the object of a document to which a reference leads; an empty one if there is no such object."""
+    value: Any = document
+    for part in reference.removeprefix("#/").split("/"):
+        value = as_mapping(value).get(part.replace("~1", "/").replace("~0", "~"))
+    return as_mapping(value)
+
+
 def _asset(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the property of a resource whose value in S3 is, before a deployment by CDK, a local file or folder."""
     name, local = metadata.get("aws:asset:property"), metadata.get("aws:asset:path")

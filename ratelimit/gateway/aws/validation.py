@@ -9,7 +9,7 @@ from ..._configuration.problems import Path
 from ..backends.validated import CONTENT_TYPE, PARAMETER
 from ..schemas import Models, check_schema
 from .draft import ApiDraft, Draft
-from .template import as_list, as_mapping
+from .template import as_list, as_mapping, referred
 from .tree import from_json
 
 BUILT_IN = {"Empty": {"type": "object"}, "Error": {"type": "object", "properties": {"message": {"type": "string"}}}}
@@ -283,11 +283,3 @@ class DocumentValidators:
         if "$ref" not in given:
             return given
         return referred(self._document, str(given["$ref"]))
-
-
-def referred(document: Mapping[str, Any], reference: str) -> dict[str, Any]:
-    """Return the object of a document to which a reference leads; an empty one if there is no such object."""
-    value: Any = document
-    for part in reference.removeprefix("#/").split("/"):
-        value = as_mapping(value).get(part.replace("~1", "/").replace("~0", "~"))
-    return as_mapping(value)

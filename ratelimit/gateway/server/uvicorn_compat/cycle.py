@@ -4,46 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HEADER_RE, STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from ...http.headers import Headers
+from ...http.fields import whole_answer
 from ...http.request import REFUSED
-
-MAX_KNOWN_NAMES = 256  # names of header fields that are remembered
-CONTROLS = bytes({*range(32), 127} - {9})  # what no value has
-FRAMING = (b"connection", b"transfer-encoding")  # these say how the answer ends
-
-
-class _FieldStarts(dict[bytes, bytes]):
-    """The bytes before the value of a field, by its name: the end of the line before it, and the checked name."""
-
-    def __missing__(self, name: bytes) -> bytes:
-        if HEADER_RE.search(name) or name.lower() in FRAMING:
-            raise KeyError(name)
-        if len(self) >= MAX_KNOWN_NAMES:
-            self.clear()
-        self[name] = start = b"\r\n%b: " % name.lower()
-        return start
-
-
-_FIELD_STARTS = _FieldStarts()
-
-
-def whole_answer(status: int, headers: Headers, body: bytes, with_body: bool) -> bytes | None:
-    """Return an answer as it is sent; None for one that is not as plain as most are, or whose headers are invalid."""
-    if (b"content-length", b"%d" % len(body)) not in headers:
-        return None
-    pieces = [STATUS_LINE[status][:-2]]
-    try:
-        for name, value in headers:
-            pieces += (_FIELD_STARTS[name], value)
-    except KeyError:
-        return None
-    pieces.append(b"\r\n\r\n")
-    head = b"".join(pieces)
-    if len(head) - len(head.translate(None, CONTROLS)) != 2 * len(headers) + 4:  # some besides the ends of the lines
-        return None
-    return head + body if with_body else head
 
 
 class Out:
@@ -90,7 +54,8 @@ class Cycle(RequestResponseCycle):
         if self.disconnected or self.flow.write_paused:
             return None
         headers = [*self.default_headers, *start["headers"]]
-        return whole_answer(start["status"], headers, message.get("body", b""), self.scope["method"] != "HEAD")
+        with_body = self.scope["method"] != "HEAD"
+        return whole_answer(STATUS_LINE[start["status"]], headers, message.get("body", b""), with_body)
 
     async def receive(self) -> Any:
         message = await super().receive()
