@@ -4,6 +4,7 @@ import os
 
 BODY = b'{"pets": ["dog", "cat"]}'
 RATE, BURST = 200, 100  # of the application that is overloaded
+REQUEST_ID = (b"x-amzn-requestid", b"0123456789ab-1a2b3c")  # as long as one of the gateway's
 NGINX = os.environ.get("NGINX", "80")
 
 
@@ -64,7 +65,7 @@ def proxy():
 def bare():
     """Make an application that sends the bytes of the gateway's mock, and does nothing else."""
     policy = b'"method";q=1073741824;w=11, "stage";q=1073741824;w=11, "account";q=1073741824;w=11'
-    return _bare(200, BODY, [(b"ratelimit-policy", policy), (b"ratelimit", b'"method";r=1073741823;t=1')])
+    return _bare(200, BODY, [REQUEST_ID, (b"ratelimit-policy", policy), (b"ratelimit", b'"method";r=1073741823;t=1')])
 
 
 def bare_refusing():
@@ -72,6 +73,7 @@ def bare_refusing():
     policy = b'"method";q=1;w=1000, "stage";q=1073741824;w=11, "account";q=1073741824;w=11'
     more = [
         (b"x-amzn-errortype", b"TooManyRequestsException"),
+        REQUEST_ID,
         (b"ratelimit-policy", policy),
         (b"ratelimit", b'"method";r=0;t=1000'),
         (b"retry-after", b"1000"),

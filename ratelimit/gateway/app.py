@@ -165,15 +165,14 @@ class HttpTransport:
         request, headers = exchange.request, own_headers(site, exchange, headers)
         if site.has_cors:
             headers = with_cors(site, exchange, headers)
-        start = {"type": "http.response.start", "status": status, "headers": headers}
         if isinstance(body, bytes):
-            await request.send(start)
             exchange.outcome.response_length = 0 if request.scope["method"] == "HEAD" else len(body)
-            await request.send({"type": "http.response.body", "body": body})
+            if not request.send_whole(status, headers, body):
+                await request.send({"type": "http.response.start", "status": status, "headers": headers})
+                await request.send({"type": "http.response.body", "body": body})
         else:
             try:
-                await request.send(start)
-                await request.send({"type": "http.response.body", "body": b"", "more_body": True})  # see Cycle
+                await request.send({"type": "http.response.start", "status": status, "headers": headers})
                 await self._stream(exchange, body)
             finally:
                 await body.aclose()

@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 from waiting import until_async
 
+from ratelimit.gateway.http.request import Pace, Request
 from ratelimit.gateway.server.uvicorn_compat import BoundedProtocol
 from ratelimit.gateway.server.uvicorn_compat.cycle import Cycle
 
@@ -82,8 +83,8 @@ class Loop:
 
 
 async def hello(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": [LENGTH]})
-    await send({"type": "http.response.body", "body": b"hi"})
+    request = Request(scope, receive, send, 0, 0, Pace(1, 1))
+    assert request.send_whole(200, [LENGTH], b"hi")
 
 
 def protocol_for(app, loop):
@@ -227,7 +228,11 @@ def sent(kind, method, messages, keep_alive=True, fields=()):
             access_logger=None, access_log=False, default_headers=list(fields), message_event=asyncio.Event(),
             expect_100_continue=False, keep_alive=keep_alive, on_response=lambda: None,
         )  # fmt: skip
-        for message in messages:
+        rest = messages
+        if kind is Cycle and is_whole(messages):
+            start, body = messages[:2]
+            rest = messages[2 * cycle.answer(start["status"], start["headers"], body.get("body", b"")) :]
+        for message in rest:
             await cycle.send(message)
         assert cycle.response_complete
 
@@ -236,6 +241,12 @@ def sent(kind, method, messages, keep_alive=True, fields=()):
     except (RuntimeError, AssertionError) as error:
         return b"".join(transport.pieces), transport.closed, type(error)
     return b"".join(transport.pieces), transport.closed, None
+
+
+def is_whole(messages):
+    """Whether messages begin with an answer whose body comes at once, which the gateway sends as one piece."""
+    types = [message["type"] for message in messages[:2]]
+    return types == ["http.response.start", "http.response.body"] and not messages[1].get("more_body")
 
 
 def answer(*headers, body=b"hi", status=200):

@@ -68,7 +68,7 @@ cdef inline bint lowered(char* to, bytes name) noexcept:
 
 
 cdef inline bint is_value(bytes value) noexcept:
-    """Whether a value has no control character but tabs."""
+    """Return whether a value has no control character but tabs."""
     cdef const unsigned char* text = <const unsigned char*>PyBytes_AS_STRING(value)
     cdef Py_ssize_t i
     for i in range(PyBytes_GET_SIZE(value)):

@@ -17,7 +17,8 @@ from .target import HOST_NAMES, BadTarget
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
-REFUSED = "ratelimit.refused"  # the ASGI extension by which the server reports why it cannot read a request
+# ASGI extensions of the server: why it cannot read a request, and a function that sends an answer as one piece.
+REFUSED, WHOLE = "ratelimit.refused", "ratelimit.whole"
 # A request with two of one of these could be understood in two ways.
 SINGLE = (b"host", b"content-length", b"transfer-encoding", b"x-api-key", b"authorization")
 GRACE = 10.0  # seconds; how long a client may wait before its body has to come at a rate
@@ -73,6 +74,7 @@ class Request:
         pace: the time that the client may take for the body.
 
     Attributes:
+        id: its name, in logs and for the client.
         headers: the last one of each name.
         host: in lower case, without its port; known once the headers have been checked.
         client: the address of the client; empty where it is not known.
@@ -92,13 +94,13 @@ class Request:
     complete = False
     received = 0
     waited = 0.0
-    _id = ""
 
     def __init__(self, scope: Any, receive: Receive, send: Send, received_ns: int, started_ns: int, pace: Pace) -> None:
         by_name = stripped_by_name(scope["headers"])
         if by_name is None:  # RFC 9112, 5: blanks around values are removed once, for all
             headers = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
             scope, by_name = {**scope, "headers": headers}, dict(headers)
+        self.id = f"{_run}-{next(_number)}"
         self.scope = scope
         self.headers = by_name
         self.receive = receive
@@ -107,6 +109,8 @@ class Request:
         self.started_ns = started_ns
         self.pace = pace
         self.held = 0
+        extensions = scope.get("extensions")
+        self._whole = extensions.pop(WHOLE, None) if extensions else None  # the scope keeps no reference to its server
         peer = scope["client"]
         self.client: str = peer[0] if peer else ""
 
@@ -116,12 +120,6 @@ class Request:
             self.behind_proxy = True
             forwarded = [value.decode("latin-1") for name, value in self.raw_headers if name == b"x-forwarded-for"]
             self.client = client_address(self.client, forwarded, trusted)
-
-    @property
-    def id(self) -> str:
-        """A name for the log, made when it is first asked for."""
-        self._id = self._id or f"{_run}-{next(_number):x}"
-        return self._id
 
     @property
     def method(self) -> str:
@@ -183,6 +181,10 @@ class Request:
         passed = without_claims(self.raw_headers)
         return [one for one in passed if canonical_name(one[0]) not in HOP_BY_HOP] + self.forwarded()
 
+    def send_whole(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Send an answer as one piece, if the server can. Otherwise return False."""
+        return self._whole is not None and self._whole(status, headers, body)
+
     def header(self, name: str) -> str | None:
         """Return the last header of a name, or None."""
         value = self.headers.get(name.lower().encode("latin-1", "replace"))
@@ -202,9 +204,10 @@ def check_headers(request: Request) -> None:
         coding = by_name[b"transfer-encoding"]
         if coding.lower() != b"chunked" or request.version == "1.0":
             raise Refusal("BAD_REQUEST", f"transfer-encoding {coding!r} in HTTP/{request.version}", CLOSE)
-    if b"host" in by_name:
+    host = by_name.get(b"host")
+    if host is not None:
         try:
-            request.host = HOST_NAMES[by_name[b"host"]]
+            request.host = HOST_NAMES[host]
         except BadTarget as error:
             raise Refusal("BAD_REQUEST", str(error), CLOSE) from error
     elif request.version == "1.1":

@@ -7,6 +7,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from ...http.fields import whole_answer
+from ...http.headers import Headers
 from ...http.request import REFUSED
 
 
@@ -20,42 +21,23 @@ class Out:
 
 
 class Cycle(RequestResponseCycle):
-    """A request and its answer. When the rest of the body cannot be read, the application is to answer why.
-
-    The start of an answer waits for its body, so that both are sent as one. To have it sent before there is any, the
-    application sends an empty piece of body.
-    """
+    """A request and its answer. When the rest of the body cannot be read, the application is to answer why."""
 
     refused = False
-    _start: Any = None  # the message that waits
 
-    async def send(self, message: Any) -> None:
-        start = self._start
-        if message["type"] == "http.response.start" and not self.response_started:
-            self._start = message
-        elif start is None:
-            await super().send(message)
-        else:
-            self._start = None
-            whole = self._whole(start, message)
-            if whole is None:
-                await super().send(start)
-                await super().send(message)
-            else:
-                self.response_started = self.response_complete = True
-                self.transport.write(whole)
-                self.message_event.set()
-                self.on_response()
-
-    def _whole(self, start: Any, message: Any) -> bytes | None:
-        """Return what is to be written for an answer of two messages, if it is plain and can be written at once."""
-        if not self.keep_alive or self.chunked_encoding is not None or message.get("more_body"):
-            return None
-        if self.disconnected or self.flow.write_paused:
-            return None
-        headers = [*self.default_headers, *start["headers"]]
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        """Write an answer as one piece. Return False if it has to be sent by messages, which are checked."""
+        if not self.keep_alive or self.response_started or self.disconnected or self.flow.write_paused:
+            return False
         with_body = self.scope["method"] != "HEAD"
-        return whole_answer(STATUS_LINE[start["status"]], headers, message.get("body", b""), with_body)
+        whole = whole_answer(STATUS_LINE[status], [*self.default_headers, *headers], body, with_body)
+        if whole is None:
+            return False
+        self.response_started = self.response_complete = True
+        self.transport.write(whole)
+        self.message_event.set()
+        self.on_response()
+        return True
 
     async def receive(self) -> Any:
         message = await super().receive()

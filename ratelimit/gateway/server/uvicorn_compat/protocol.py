@@ -7,12 +7,12 @@ from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS
 
 from ...http.body import MAX_DIGITS
 from ...http.handshake import handshake_problem, is_handshake
-from ...http.request import REFUSED
+from ...http.request import REFUSED, WHOLE
 from ...http.target import BadTarget, host_name, parse_target
 from ..admission import Admission
 from ..patience import Patience
@@ -109,12 +109,6 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             self.transport.close()
             self.watch()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if cycle.scope["http_version"] == "1.0":
-            cycle.waiting_for_100_continue = False
-            cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
-        super()._start_asgi_task(cycle, app)
-
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._unset_keepalive_if_required()
@@ -149,7 +143,8 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         """Parse what came, to the end of a request, or for as long as a turn of the event loop may take."""
         begin = parts = 0
         while begin < len(data) and not self._deaf and not self.transport.is_closing():
-            if self._is_owed():
+            cycle = self.cycle
+            if cycle is not None and not cycle.more_body and not cycle.response_complete:  # it waits for its answer
                 self._hold(data[begin:])
                 return
             if parts == MAX_PARTS:
@@ -161,10 +156,6 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             begin, parts = end, parts + 1
         if self._websocket is not None and begin < len(data):
             self._websocket.data_received(data[begin:])
-
-    def _is_owed(self) -> bool:
-        """Whether a request has come whole that has no answer yet."""
-        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
 
     def _message_end(self, data: bytes, begin: int) -> int:
         """Return where a message may end, so that none begins within the same part: with its body or a blank line."""
@@ -272,25 +263,29 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._moved = True
-        if self.parser.should_upgrade():
+        parser, scope = self.parser, self.scope
+        if parser.should_upgrade():
             return  # see _upgrade
-        self._ended = self.scope
+        self._ended = scope
         self._stop_timer()
-        version = self.parser.get_http_version()
+        version = parser.get_http_version()
         if version != "1.1":
-            self.scope["http_version"] = version
+            scope["http_version"] = version
             if version != "1.0":
                 self._stop("UNSUPPORTED_VERSION", f"HTTP/{version}")
-        self.scope["method"] = self.parser.get_method().decode("ascii")
+        scope["method"] = parser.get_method().decode("ascii")
         try:
             self._read_target()
         except BadTarget as error:
             self._stop("BAD_REQUEST", str(error))
-        self.scope["extensions"] = {}
+        self._rest = 0
+        for name, value in self.headers:
+            if name == b"content-length":
+                self._rest = int(value)
+        self.cycle = self._cycle(version != "1.0" and parser.should_keep_alive())
+        scope["extensions"] = {WHOLE: self.cycle.answer}  # type: ignore[dict-item]
         if self._is_full():
-            self.scope["extensions"][REFUSED] = {"type": "OVERLOADED", "reason": "too many connections"}
-        self._rest = next((int(value) for name, value in self.headers if name == b"content-length"), 0)
-        self.cycle = self._cycle(version != "1.0" and self.parser.should_keep_alive())
+            scope["extensions"][REFUSED] = {"type": "OVERLOADED", "reason": "too many connections"}
         self._start_asgi_task(self.cycle, self.app)
 
     def _is_full(self) -> bool:
@@ -298,7 +293,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         return limit is not None and max(len(self.connections), len(self.tasks)) >= limit
 
     def _cycle(self, keep_alive: bool) -> Cycle:
-        return Cycle(
+        cycle = Cycle(
             scope=self.scope,
             transport=self._out,
             flow=self.flow,
@@ -311,6 +306,10 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
+        if self.scope["http_version"] == "1.0":
+            cycle.waiting_for_100_continue = False
+            cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
+        return cycle
 
     def _read_target(self) -> None:
         """Note path and query. The authority of a target in absolute form takes the place of Host."""
