@@ -69,7 +69,8 @@ bench-check: $(BUILT) $(VENV)/.group-bench  ## the same, each only once: do they
 	$(BIN)/python -m pytest benchmarks --benchmark-disable
 
 bench-page: $(BUILT) $(VENV)/.group-bench $(VENV)/.group-docs  ## measure docs/benchmarks.md again (a quarter of an hour)
-	$(BIN)/ratelimit bench --json docs/benchmarks.json
+	python=$$(scripts/free-threaded.sh) && $$python setup.py -q build_ext --inplace && \
+		RATELIMIT_FREE_THREADED=$$python $(BIN)/ratelimit bench --json docs/benchmarks.json
 	$(BIN)/python docs/benchmark_pages.py
 	$(BIN)/python docs/benchmark_pictures.py
 
