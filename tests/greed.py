@@ -1,4 +1,8 @@
-"""Greedy processes on one engine, and by how much the worst interval of what they were admitted exceeds a promise."""
+"""Greedy processes on one engine, and by how much the worst interval of what they were admitted exceeds a promise.
+
+A promise is about time that passes. So a request's moments are those of the monotonic clock: if the wall clock goes back,
+intervals overlap by it that do not. The windows of a fixed window are the wall clock's.
+"""
 
 import time
 from pathlib import Path
@@ -50,11 +54,32 @@ def spend(url, folder, number, host, kind, rate, burst, **options):
     memory = Path(folder, host)
     lease_file.shared_folder = lambda: memory
     limiter = KINDS[kind](rate, burst, Table.valkey(url, name="greed", **options))
-    record = Record(folder, number)
+    record, clock_ns = Record(folder, number), clock_of(kind)
     while not record.stopped:
-        begin = time.time_ns()
+        begin = clock_ns()
         if limiter.allow("k"):
-            record.add(begin, time.time_ns())
+            record.add(begin, clock_ns())
+
+
+def clock_of(kind):
+    """Return the clock by which a promise is measured; it is the same for all processes of this machine."""
+    return time.time_ns if kind == "fixed window" else time.monotonic_ns
+
+
+def wall_ahead():
+    """Return how far the wall clock is ahead of the monotonic one, which changes only if it is set."""
+    return time.time_ns() - time.monotonic_ns()
+
+
+def check_promise(kind, records, rate, burst, ahead):
+    """Fail if an interval exceeds the promise, with what explains it: the next run may not show it again.
+
+    Args:
+        ahead: `wall_ahead()` before the first request. An engine whose clock leaps forward admits more.
+    """
+    counts, moved = list(map(len, records)), wall_ahead() - ahead
+    worst = excess(kind, np.concatenate([record.spans() for record in records]), rate, burst)
+    assert worst <= 0, f"{kind}: {worst} more than promised, of {counts}; the wall clock moved by {moved} ns meanwhile"
 
 
 def excess(kind, spans, rate, burst):
@@ -63,9 +88,10 @@ def excess(kind, spans, rate, burst):
     if kind == "fixed window":
         inside = begins // SECOND == ends // SECOND
         return np.unique(begins[inside] // SECOND, return_counts=True)[1].max() - rate
-    worst = -MOST
-    for begin in np.unique(begins)[::3]:
-        after = np.sort(ends[begins >= begin])
+    worst, order = -MOST, np.argsort(ends)
+    begins, ends = begins[order], ends[order]
+    for begin in np.unique(begins):
+        after = ends[begins >= begin]
         counts = np.arange(1, len(after) + 1)
         if kind == "sliding log":
             worst = max(worst, counts[after < begin + SECOND].max(initial=0) - rate)
