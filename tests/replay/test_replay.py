@@ -146,7 +146,7 @@ def test_size_of_the_table_changes_no_decision(monkeypatch):
     rooms = [engine.keys_needed(Limit.parse(limit), 20_000, times) for limit in LIMITS]
     assert max(rooms) < 5_000
     small = replay(times, keys, LIMITS, keep=True)
-    monkeypatch.setattr(arrays, "room", lambda limit, distinct, times: distinct)
+    monkeypatch.setattr(arrays, "keys_needed", lambda limit, distinct, times: distinct)
     for one, other in zip(small.outcomes, replay(times, keys, LIMITS, keep=True).outcomes, strict=True):
         assert (one.allowed == other.allowed).all()
 
