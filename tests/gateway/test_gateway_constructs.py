@@ -76,6 +76,15 @@ def test_a_document_as_text(read):
     assert "Resources.Other.Properties.Body: this property has no effect" in noted(broken)
 
 
+def test_an_included_file_without_end_is_not_read(read, tmp_path):
+    """It is left out with a note, like a file that is not there."""
+    with (tmp_path / "large.yaml").open("wb") as file:
+        file.truncate(20 * 1024 * 1024)
+    for name in ("/dev/zero", "large.yaml", "."):
+        added = f"  Other: {{Type: AWS::ApiGateway::RestApi, Properties: {{BodyS3Location: {name}}}}}"
+        assert f"the file {name!r} is not here" in noted(read(REST % ("MOCK", "") + added))
+
+
 # --- functions
 
 
@@ -106,6 +115,12 @@ def test_a_function_of_another_stack_by_its_parameter(tmp_path):
     file.write_text("Parameters: {Shop: {Type: String}}" + text)
     document = Document.read(file, Options(functions={"Shop": "http://127.0.0.1:1"}))
     assert routes_of(document)["GET /"].function == "Shop"
+
+
+def test_a_stage_variable_beside_globals_that_are_a_text(read):
+    uri = invoked(f"{ARN}:${{stageVariables.name}}")
+    document = read("Globals: {Function: a text}" + REST % ("AWS_PROXY", f"Uri: {uri}"))
+    assert routes_of(document)["GET /"].function == "F"
 
 
 # --- stages, plans and keys

@@ -136,10 +136,12 @@ class Draft:
 
     def _in_stages(self, name: str) -> str:
         """Return a name with the stage variables in it that have one value in all stages of the template."""
-        stages = [*self.template.resources.values(), *self.template.globals.values()]
+        properties = (one.properties for one in self.template.resources.values())
+        stages = [as_mapping(one) for one in (*properties, *self.template.globals.values())]
 
         def value(found: re.Match[str]) -> str:
-            values = {str(one.get(found[1], found[0])) for stage in stages if (one := _stage_variables(stage))}
+            variables = filter(None, map(_stage_variables, stages))
+            values = {str(one.get(found[1], found[0])) for one in variables}
             return _name(values.pop()) if len(values) == 1 else found[0]
 
         return re.sub(r"\$\{stageVariables\.(\w+)\}", value, name)
@@ -223,7 +225,7 @@ class Draft:
         return self.sources.get(path[:2], ())
 
 
-def _stage_variables(stage: Any) -> dict[str, Any]:
+def _stage_variables(stage: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables of a stage, of a deployment with one, or of an API of SAM; empty for anything else."""
     given = as_mapping(stage.get("StageDescription")) or stage
     return as_mapping(given.get("Variables")) or as_mapping(given.get("StageVariables"))

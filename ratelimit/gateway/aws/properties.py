@@ -79,8 +79,8 @@ _APART = (
 
 # The properties whose value is an object; another value has no effect.
 _OBJECTS = (
-    "Auth Body CanarySetting DefaultRouteSettings DefinitionBody Domain GatewayResponses Integration RequestModel"
-    " RouteSettings Routes StageVariables Variables"
+    "Auth Body CanarySetting DefaultRouteSettings DefinitionBody DeploymentCanarySettings Domain GatewayResponses"
+    " Integration RequestModel RouteSettings Routes StageDescription StageVariables Variables"
 )
 
 # The extensions of OpenAPI that are read, without their prefix.

@@ -99,13 +99,13 @@ def add_plans(draft: Draft) -> None:
             add_key(draft, key.name, key.get("Value"), key.path)
     keys: dict[str, list[str]] = {}
     for link in draft.template.of_type("AWS::ApiGateway::UsagePlanKey"):
-        key, name = str(link.get("KeyId")), str(link.get("UsagePlanId"))
-        if key in draft.api_keys:
-            keys.setdefault(name, []).append(key)
-        elif key not in draft.template.resources:  # a disabled one is noted already
-            draft.template.note(link.path, f"the API key {key!r} of the plan {name!r} is not here")
-    for name, plan in draft.plans.items():  # those of SAM
-        plan["keys"] = list(dict.fromkeys([*plan["keys"], *keys.pop(name, [])]))
+        linked, name = str(link.get("KeyId")), str(link.get("UsagePlanId"))
+        if linked in draft.api_keys:
+            keys.setdefault(name, []).append(linked)
+        elif linked not in draft.template.resources:  # a disabled one is noted already
+            draft.template.note(link.path, f"the API key {linked!r} of the plan {name!r} is not here")
+    for name, made in draft.plans.items():  # those of SAM
+        made["keys"] = list(dict.fromkeys([*made["keys"], *keys.pop(name, [])]))
     for plan in draft.template.of_type("AWS::ApiGateway::UsagePlan"):
         stages = []
         route_throttles: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from .tree import TemplateTree
 
 TRANSFORMS = ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions", "AWS::CodeDeployBlueGreen")
 IMPLICIT = {"ServerlessRestApi": "AWS::Serverless::Api", "ServerlessHttpApi": "AWS::Serverless::HttpApi"}
+MAX_FILE = 16 * 1024 * 1024  # bytes of a file that a template includes: API Gateway imports 6 MB
 _STAGES = ("AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Stage")
 _NAMED = {  # the property that a reference to a resource gives, where the resource has it
     **dict.fromkeys(_STAGES, "StageName"),
@@ -75,6 +76,17 @@ def _asset(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return the property of a resource whose value in S3 is, before a deployment by CDK, a local file or folder."""
     name, local = metadata.get("aws:asset:property"), metadata.get("aws:asset:path")
     return {name: local} if isinstance(name, str) and isinstance(local, str) else {}
+
+
+def _bytes_of(file: FilePath) -> bytes:
+    """Return the content of a file that a template names; raise a ValueError for a device, or a file without end."""
+    if not file.is_file():
+        raise ValueError("expected a file")
+    with file.open("rb") as source:
+        content = source.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise ValueError(f"expected at most {MAX_FILE} bytes")
+    return content
 
 
 def _function_arn(name: str) -> str:
@@ -169,7 +181,7 @@ class Template:
         text = location if isinstance(location, str) else ""
         try:
             tree = TemplateTree()
-            tree.compose((self.folder / text).read_bytes())
+            tree.compose(_bytes_of(self.folder / text))
             value = tree.value()
             for one in tree.notes:
                 self.note(path, f"{text}:{one.line}: {one}")
