@@ -27,6 +27,12 @@ def redis_server():
     return program("redis-server")
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Server:
     """A server process.
 
@@ -34,20 +40,24 @@ class Server:
         binary: the path of the server.
         options: of its command line.
         address: at which it listens.
+        port: instead of a free one.
+        find_port: finds a free one.
         skew: how much its clock differs, such as "+30s".
         is_loading: whether to wait only until it is reading its snapshot.
     """
 
-    def __init__(self, binary, *options, port=None, address="127.0.0.1", skew=None, is_loading=False):
+    def __init__(
+        self, binary, *options, port=None, find_port=free_port, address="127.0.0.1", skew=None, is_loading=False
+    ):
         self.variables, self.is_skewed = dict(os.environ), skew is not None
         if skew is not None:
             self.variables |= {"LD_PRELOAD": program("libfaketime.so.1"), "FAKETIME": skew, "DONT_FAKE_MONOTONIC": "1"}
         self.binary, self.options, self.address = binary, options, address
-        self.port = port or free_port()
+        self.port = port or find_port()
         self.start(is_loading)
         while self.process.poll() is not None:
             assert port is None, f"{binary} ended at its start"
-            self.port = free_port()  # another program has taken the port meanwhile
+            self.port = find_port()  # another program has taken the port meanwhile
             self.start(is_loading)
 
     def start(self, is_loading=False):
@@ -106,9 +116,3 @@ class Server:
             self.process.kill()
         self.process.wait()
         self.folder.cleanup()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

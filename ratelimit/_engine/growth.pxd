@@ -8,8 +8,8 @@ slot. Only where a table cannot grow, a new key searches all levels, and farther
 One new key in 64 begins at the lowest level, so that after a flood of keys the small levels hold the few that are
 left. Where a search begins is a hint in the same word. It follows the level where most new keys find a slot.
 
-A level is never closed. So the open levels are to a search as its reach: they may grow at any time, and a thread that
-is stopped or killed here has changed nothing that others wait for.
+While a table is in use, a level is never closed. So the open levels are to a search what its reach is: they may grow at
+any time, and a thread that is stopped or killed here has changed nothing that others wait for.
 """
 
 from libc.stdint cimport int64_t, uint64_t

@@ -150,7 +150,7 @@ cdef inline void lay_out(
 
 
 cdef inline uint64_t top_of(const Table* table) noexcept nogil:
-    """Return the number of the highest open level. Levels are never closed."""
+    """Return the number of the highest open level. It only grows while the table is in use (see compaction.pxd)."""
     return min(count_load(&table.header.directory) & 255, table.height - 1)
 
 

@@ -2,8 +2,8 @@
 
 A search visits the open levels one after another. In each it runs from the key's home to the first slot that was never
 used, and no further than the level's `reach`: the farthest that any key was ever put from its home, at most `window`
-slots. A used slot never becomes "never used" again, the reach only grows, and no level is closed, so a search never
-stops before its key. A key has one slot, so the order of the levels does not matter here.
+slots. A used slot never becomes "never used" again, the reach only grows, and no level is closed while the table is in
+use, so a search never stops before its key. A key has one slot, so the order of the levels does not matter here.
 
 Beyond home, a search asks about eight slots at once how many of them can be skipped, since a branch for each would
 often be mispredicted. It visits slots one by one where fewer are left before the level's end. The words of a group are

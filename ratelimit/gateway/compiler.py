@@ -1,6 +1,6 @@
 """From the configuration of an API to its routes as they are served.
 
-Only this file and `site` know both the configuration and the parts that are made of it.
+Only this file, `site`, `callables` and `compiled` know both the configuration and the parts that are made of it.
 """
 
 from collections.abc import Iterator, Mapping

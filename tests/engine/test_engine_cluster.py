@@ -29,7 +29,7 @@ class Cluster:
 
     def __init__(self):
         options = "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no"
-        self.servers = [Server(valkey_server(), *options, port=port_for_bus()) for _ in range(3)]
+        self.servers = [Server(valkey_server(), *options, find_port=port_for_bus) for _ in range(3)]
         for server, first, after in zip(self.servers, BOUNDS, BOUNDS[1:], strict=False):
             server.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, after - 1)
             server.client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)

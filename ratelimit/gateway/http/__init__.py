@@ -1,1 +1,1 @@
-"""HTTP as values that know nothing else of the gateway: requests, responses, headers, paths, networks."""
+"""HTTP as values that know nothing else of the gateway: requests, responses, headers, targets and paths."""

@@ -1,6 +1,6 @@
 """The connections to clients, as uvicorn makes them, with bounds: on heads, on frames, and on patience.
 
-This package alone depends on uvicorn's internals.
+Beside supervisor.py, this package alone depends on uvicorn's internals.
 """
 
 from .protocol import BoundedProtocol

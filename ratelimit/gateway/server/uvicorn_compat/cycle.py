@@ -34,6 +34,7 @@ class Cycle(RequestResponseCycle):
         if whole is None:
             return False
         self.response_started = self.response_complete = True
+        self.waiting_for_100_continue = False
         self.transport.write(whole)
         self.message_event.set()
         self.on_response()
