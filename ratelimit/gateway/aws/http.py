@@ -81,7 +81,7 @@ def _add_route(draft: Draft, api: ApiDraft, resource: Resource, answered: bool) 
 
 
 def _secure(draft: Draft, api: ApiDraft, route: dict[str, Any], resource: Resource) -> None:
-    kind, name = str(resource.get("AuthorizationType", "NONE")), str(resource.get("AuthorizerId", ""))
+    kind, name = str(resource.get("AuthorizationType", "NONE")).upper(), str(resource.get("AuthorizerId", ""))
     if kind in ("JWT", "CUSTOM") and name in api.authorizers:
         route["authorizer"] = name
         scopes = [str(one) for one in as_list(resource.get("AuthorizationScopes"))]

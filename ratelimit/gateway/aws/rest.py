@@ -42,7 +42,8 @@ def add_rest_parts(draft: Draft) -> None:
     for api, deployment in _of(draft, "Deployment"):
         name = deployment.get("StageName")
         if name and name not in api.stages:
-            add_stage(draft, api, name, deployment.mapping("StageDescription"), deployment.path)
+            canary = {"CanarySetting": deployment.get("DeploymentCanarySettings")}
+            add_stage(draft, api, name, {**canary, **deployment.mapping("StageDescription")}, deployment.path)
     for api in draft.apis.values():
         if api.kind == "rest" and not api.stages:
             draft.template.note(api.path, "this API has no stage; it is served at the stage 'prod'")
@@ -70,7 +71,7 @@ def _add_method(draft: Draft, api: ApiDraft, method: Resource) -> None:
         route = route_of(draft, api, key, integration, (*method.path, "Integration"))
     else:
         route = draft.not_implemented(method.path, "no Integration")
-    kind = method.get("AuthorizationType", "NONE")
+    kind = str(method.get("AuthorizationType", "NONE")).upper()
     name = str(method.get("AuthorizerId", ""))
     if kind in ("CUSTOM", "COGNITO_USER_POOLS") and name in api.authorizers:
         route["authorizer"] = name
