@@ -70,7 +70,7 @@ cdef inline bint is_over(u128 word, uint64_t now, uint64_t longest) noexcept nog
 
 
 cdef inline bint is_abandoned(u128 word, uint64_t now, uint64_t longest) noexcept nogil:
-    """Return whether the lease ended so long ago that nobody gives it back, or is damaged."""
+    """Return whether the lease ended so long ago that no process gives it back, or is damaged."""
     cdef uint64_t until = until_of(word), unit = now >> UNIT_BITS
     return unit - until >= ABANDONED_AFTER if unit >= until else until - unit > longest
 
