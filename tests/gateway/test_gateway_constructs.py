@@ -206,9 +206,16 @@ def test_the_method_of_a_backend(read):
     ("kind", "properties", "note"),
     [
         ("HTTP", "IntegrationResponses: [{StatusCode: 200}]", "mappings of answers by status are not emulated"),
+        ("HTTP_PROXY", "TlsConfig: {ServerNameToVerify: a}", "is checked for the host of the address alone"),
         ("HTTP_PROXY", "ContentHandling: CONVERT_TO_TEXT", "bodies are not converted: CONVERT_TO_TEXT has no effect"),
     ],
 )
 def test_what_a_backend_is_not_given(read, kind, properties, note):
     document = read(REST % (kind, f"IntegrationHttpMethod: GET, Uri: 'http://127.0.0.1:1/x', {properties}"))
     assert note in noted(document)
+
+
+def test_a_certificate_that_is_not_checked(read):
+    security = "TlsConfig: {InsecureSkipVerification: true}"
+    document = read(REST % ("HTTP_PROXY", f"IntegrationHttpMethod: GET, Uri: 'https://127.0.0.1:1/x', {security}"))
+    assert routes_of(document)["GET /"].proxy.verify is False
