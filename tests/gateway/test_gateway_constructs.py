@@ -219,3 +219,25 @@ def test_a_certificate_that_is_not_checked(read):
     security = "TlsConfig: {InsecureSkipVerification: true}"
     document = read(REST % ("HTTP_PROXY", f"IntegrationHttpMethod: GET, Uri: 'https://127.0.0.1:1/x', {security}"))
     assert routes_of(document)["GET /"].proxy.verify is False
+
+
+# --- APIs of other stacks
+
+
+def test_parts_of_an_api_of_another_stack(read):
+    document = read("""
+Parameters: {Root: {Type: String}}
+Resources:
+  Pets: {Type: AWS::ApiGateway::Resource, Properties: {RestApiId: !ImportValue 'the:api', ParentId: !Ref Root, PathPart: pets}}
+  Get: {Type: AWS::ApiGateway::Method, Properties: {RestApiId: !ImportValue 'the:api', ResourceId: !Ref Pets,
+    HttpMethod: GET, Integration: {Type: MOCK}}}
+  Route: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: abc123, RouteKey: GET /a, Target: !Sub 'integrations/${I}'}}
+  I: {Type: AWS::ApiGatewayV2::Integration, Properties: {ApiId: abc123, IntegrationType: HTTP_PROXY,
+    IntegrationMethod: ANY, IntegrationUri: 'http://127.0.0.1:1'}}
+""")
+    assert list(routes_of(document, "the-api")) == ["GET /pets"]
+    assert list(routes_of(document, "abc123")) == ["GET /a"]
+    assert "Get.Properties: the API 'the:api' is of another stack: it is served with the parts of this one" in noted(
+        document
+    )
+    assert "Get.Properties: the path of 'Root' is not known, so it is taken as the root" in noted(document)
