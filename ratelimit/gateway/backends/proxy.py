@@ -8,9 +8,9 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from ..exchange import Exchange
 from ..http.body import start_body
+from ..http.disconnect import unless_disconnected
 from ..http.forwarded import without_claims
 from ..http.headers import HOP_BY_HOP, Headers, canonical_name, end_to_end
-from ..http.leaving import unless_left
 from ..http.paths import PRINTABLE
 from ..http.response import Response
 from ..templates.transform import Transform
@@ -93,7 +93,7 @@ class ProxyIntegration:
         body = await start_body(exchange.request, self._max_body)
         target = self.target(exchange, self._method or exchange.request.method, body)
         with timed_integration(exchange):
-            response = await unless_left(exchange.request, self.balancer.send(target, self.timeout))
+            response = await unless_disconnected(exchange.request, self.balancer.send(target, self.timeout))
         exchange.outcome.integration_status = response.status
         return response
 
