@@ -206,9 +206,38 @@ def test_the_method_of_a_backend(read):
     ("kind", "properties", "note"),
     [
         ("HTTP", "IntegrationResponses: [{StatusCode: 200}]", "mappings of answers by status are not emulated"),
+        ("HTTP_PROXY", "TlsConfig: {ServerNameToVerify: a}", "is checked for the host of the address alone"),
         ("HTTP_PROXY", "ContentHandling: CONVERT_TO_TEXT", "bodies are not converted: CONVERT_TO_TEXT has no effect"),
     ],
 )
 def test_what_a_backend_is_not_given(read, kind, properties, note):
     document = read(REST % (kind, f"IntegrationHttpMethod: GET, Uri: 'http://127.0.0.1:1/x', {properties}"))
     assert note in noted(document)
+
+
+def test_a_certificate_that_is_not_checked(read):
+    security = "TlsConfig: {InsecureSkipVerification: true}"
+    document = read(REST % ("HTTP_PROXY", f"IntegrationHttpMethod: GET, Uri: 'https://127.0.0.1:1/x', {security}"))
+    assert routes_of(document)["GET /"].proxy.verify is False
+
+
+# --- APIs of other stacks
+
+
+def test_parts_of_an_api_of_another_stack(read):
+    document = read("""
+Parameters: {Root: {Type: String}}
+Resources:
+  Pets: {Type: AWS::ApiGateway::Resource, Properties: {RestApiId: !ImportValue 'the:api', ParentId: !Ref Root, PathPart: pets}}
+  Get: {Type: AWS::ApiGateway::Method, Properties: {RestApiId: !ImportValue 'the:api', ResourceId: !Ref Pets,
+    HttpMethod: GET, Integration: {Type: MOCK}}}
+  Route: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: abc123, RouteKey: GET /a, Target: !Sub 'integrations/${I}'}}
+  I: {Type: AWS::ApiGatewayV2::Integration, Properties: {ApiId: abc123, IntegrationType: HTTP_PROXY,
+    IntegrationMethod: ANY, IntegrationUri: 'http://127.0.0.1:1'}}
+""")
+    assert list(routes_of(document, "the-api")) == ["GET /pets"]
+    assert list(routes_of(document, "abc123")) == ["GET /a"]
+    assert "Get.Properties: the API 'the:api' is of another stack: it is served with the parts of this one" in noted(
+        document
+    )
+    assert "Get.Properties: the path of 'Root' is not known, so it is taken as the root" in noted(document)

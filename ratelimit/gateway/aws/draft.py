@@ -73,6 +73,16 @@ class Draft:
         for one in template.of_type("AWS::Serverless::Function", "AWS::Lambda::Function"):
             self._known[one.name] = self._known[str(one.get("FunctionName", one.name))] = one
 
+    def api_of(self, given: Any, kind: str, path: Path) -> ApiDraft | None:
+        """Return the API of a part. One that another stack has is served with the parts of this one."""
+        name = re.sub(r"[^A-Za-z0-9_-]", "-", str(given))[:64]
+        if name not in self.apis and isinstance(given, str) and name and given not in self.template.resources:
+            self.template.note(path, f"the API {given!r} is of another stack: it is served with the parts of this one")
+            self.apis[name] = ApiDraft(name, kind, path)
+        if name not in self.apis:
+            self.template.note(path, f"the API {given!r} is not here")
+        return self.apis.get(name)
+
     def route(self, api: ApiDraft, key: str, route: dict[str, Any], path: Path) -> None:
         """Add a route to an API; note one that no request can have."""
         if api.kind != "websocket":

@@ -55,10 +55,7 @@ def add_http_parts(draft: Draft) -> None:
 def _of(draft: Draft, kind: str) -> Iterator[tuple[ApiDraft, Resource]]:
     """Yield the resources of a kind with their APIs."""
     for resource in draft.template.of_type(_PREFIX + kind):
-        api = draft.apis.get(str(resource.get("ApiId")))
-        if api is None:
-            draft.template.note(resource.path, f"the API {resource.get('ApiId')!r} is not here")
-        else:
+        if api := draft.api_of(resource.get("ApiId"), "http", resource.path):
             yield api, resource
 
 

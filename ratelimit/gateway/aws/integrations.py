@@ -107,7 +107,10 @@ def _proxy(
     timeout = seconds(integration.get("timeoutInMillis"))
     if timeout is not None:
         proxy["timeout"] = timeout
-    if as_mapping(integration.get("tlsConfig")).get("insecureSkipVerification"):
+    security = lowered(as_mapping(integration.get("tlsConfig")))
+    if "serverNameToVerify" in security:
+        draft.template.note(path, "the certificate is checked for the host of the address alone")
+    if security.get("insecureSkipVerification") in (True, "true"):
         proxy["verify"] = not address.startswith("https")
     route = {"proxy": proxy}
     _with_mappings(draft, route, integration, path)
