@@ -22,7 +22,7 @@ import numpy as np
 
 from ratelimit.language import ALGORITHMS
 from ratelimit.replay import Limit, replay
-from ratelimit.replay.engine import room
+from ratelimit.replay.engine import keys_needed
 from ratelimit.replay.reading.reader import Reader
 
 ROUNDS = 3
@@ -47,7 +47,7 @@ def ours(moments: np.ndarray, keys: np.ndarray, limit: str) -> Callable[[], obje
     chosen, distinct = Limit.parse(limit), len(np.unique(keys))
 
     def decide() -> None:
-        limiter = chosen.make(room(chosen, distinct, moments))
+        limiter = chosen.make(keys_needed(chosen, distinct, moments))
         for begin in range(0, SIZE, 65_536):
             part = slice(begin, begin + 65_536)
             limiter.allow_many(keys[part], now=moments[part])

@@ -75,10 +75,10 @@ class LimitSpec:
             if name not in OPTIONS[algorithm].values():
                 raise ValueError(unknown(f"option of {algorithm}", name, OPTIONS[algorithm].values()))
         cls: Any = ALGORITHMS[algorithm]
-        sizes = cls._parameters(quota, **given)
+        parameters = cls._parameters(quota, **given)
         object.__setattr__(self, "algorithm", algorithm)
         object.__setattr__(self, "quota", quota.without_burst())
-        object.__setattr__(self, "options", tuple(options_of(sizes).items()))
+        object.__setattr__(self, "options", tuple(options_of(parameters).items()))
 
     @classmethod
     def parse(cls, text: str) -> "LimitSpec":

@@ -58,6 +58,15 @@ class ConfigurationError(ValueError):
         super().__init__("\n".join(lines(self.problems, file)))
 
 
+@contextmanager
+def located(file: str, line_of: Callable[[Path], int]) -> Iterator[None]:
+    """Add file and line to a ConfigurationError that is raised within."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError([one.located(line_of) for one in error.problems], file) from error.__cause__
+
+
 def lines(problems: Sequence[Problem], file: str = "", kind: str = "") -> Iterator[str]:
     """Yield the line of each problem, in the order of the file."""
     for problem in sorted(problems, key=lambda problem: problem.line)[:MAX_SHOWN]:

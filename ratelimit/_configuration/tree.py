@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from typing import Any, NoReturn
 
 import yaml
 
-from .problems import ConfigurationError, Path, Problem, Problems, expected
+from .problems import Path, Problem, Problems, expected
 
 MAX_DEPTH = 40  # of lists and mappings within each other
 MAX_COPIES = 50_000  # of values, by aliases and merges
@@ -155,16 +154,6 @@ class Tree:
                     self._note(one, path, "expected a mapping after <<")
         yield from merged.items()
         yield from ((name, entry) for name, entry in own.items() if entry[0].tag != _MERGE)
-
-
-@contextmanager
-def located(file: str, tree: Tree) -> Iterator[None]:
-    """Add file and line to a ConfigurationError that is raised within."""
-    try:
-        yield
-    except ConfigurationError as error:
-        problems = [problem.located(tree.line_of) for problem in error.problems]
-        raise ConfigurationError(problems, file) from error.__cause__
 
 
 # --- scalars

@@ -16,8 +16,7 @@ from typing import Any, cast
 from .._engine.constants import NS_PER_SECOND
 from ..limiters.algorithms import FixedWindow
 from ..quota import Quota
-
-EPOCH_NS = 1_000_000_000 * NS_PER_SECOND  # where a clock that counts seconds from any zero starts
+from ._windows import ZERO_NS
 
 
 class RateLimitException(Exception):
@@ -40,7 +39,7 @@ class _SecondsClock:
         self._zero = seconds()
 
     def now_ns(self) -> int:
-        return EPOCH_NS + max(0, int((self._seconds() - self._zero) * NS_PER_SECOND))
+        return ZERO_NS + max(0, int((self._seconds() - self._zero) * NS_PER_SECOND))
 
 
 class RateLimitDecorator:

@@ -13,16 +13,11 @@ from .._engine.constants import NS_PER_SECOND
 from ..limiters.algorithms import FixedWindow, SlidingLog, SlidingWindow
 from ..quota import Quota
 from ..table import Table
+from ._windows import LARGEST_EPOCH, LARGEST_FIRST, MAX_QUOTAS, cached_quota
 
 ENGINE = r"(?P<engine>(?:valkeys?|rediss?)(?:\+[a-z]+)?://.+)"
 URI = re.compile(rf"(?:async\+)?ratelimit://(?:shared/(?P<name>[^/?#]+)|(?P<path>/[^?#]+)|{ENGINE})?")
-LARGEST_FIRST = 2**17 - 1  # the highest count of a window that starts with a key's first request
-LARGEST_EPOCH = 2**31 - 1  # of a window that starts at a multiple of its period, which can count more
 LARGEST_SLIDING = 2**20 - 1  # the default of a sliding window; each limit brings its own
-
-MAX_LIMITS = 4_096  # that are remembered
-
-_quota = lru_cache(MAX_LIMITS)(Quota)
 
 
 def whole(cost: float) -> int:
@@ -35,7 +30,7 @@ def _limit_in(key: str) -> tuple[int, int] | None:
     return _limit_of(*key.rsplit("/", 3)[1:])
 
 
-@lru_cache(MAX_LIMITS)
+@lru_cache(MAX_QUOTAS)
 def _limit_of(amount: str = "", multiples: str = "", granularity: str = "") -> tuple[int, int] | None:
     if granularity not in TIME_TYPES or not (amount.isdecimal() and multiples.isdecimal()):
         return None
@@ -46,7 +41,7 @@ class Counters:
     """The limiters behind a storage: one for each kind and period, and for a log also each limit.
 
     Args:
-        uri: see above.
+        uri: see limits.py.
         clock, max_keys: as for every limiter.
     """
 
@@ -119,9 +114,9 @@ class Counters:
         return count if decision.allowed else count + amount
 
     def _add_windows(self, limit: int, expiry: int) -> tuple[Limiter, Quota]:
-        if len(self._windows) >= MAX_LIMITS:
+        if len(self._windows) >= MAX_QUOTAS:
             self._windows.clear()
-        windows = self._windows[limit, expiry] = self.fixed(limit, expiry), _quota(limit, expiry)
+        windows = self._windows[limit, expiry] = self.fixed(limit, expiry), cached_quota(limit, expiry)
         return windows
 
     def get(self, key: str) -> int:
@@ -172,7 +167,7 @@ class Counters:
         return (now + oldest) / NS_PER_SECOND - expiry, limit - remaining
 
     def acquire_sliding_window_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        return limit > 0 and self.sliding(expiry).hit(key, whole(amount), quota=_quota(limit, expiry)).allowed
+        return limit > 0 and self.sliding(expiry).hit(key, whole(amount), quota=cached_quota(limit, expiry)).allowed
 
     def get_sliding_window(self, key: str, expiry: int) -> tuple[int, float, int, float]:
         """Return the count of the previous window and the seconds it still counts; the same of the current one.

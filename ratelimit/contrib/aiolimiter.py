@@ -19,11 +19,11 @@ from typing import NamedTuple
 from .._engine.constants import NS_PER_SECOND
 from ..limiters.algorithms import TokenBucket
 from ..quota import Quota
+from ._windows import ZERO_NS
 
 KEY = ""
 MOST_PARTS = 1_000_000  # of one request, since rates and amounts need not be whole numbers
 FINEST = 2**16  # parts in a nanosecond that a limiter can count
-ZERO_NS = 1_000_000_000 * NS_PER_SECOND  # where the time of a loop starts, which counts seconds from any zero
 
 
 class _LoopClock:

@@ -220,7 +220,7 @@ class RateLimitMiddleware:
 
     def _with_fields(self, decision: Decision | None, send: Send) -> Send:
         """Return `send` with the fields about limits."""
-        fields = None if decision is None else limit_fields(decision, self._headers)
+        fields = self._fields(decision)
         return partial(_send_with_fields, send, fields) if fields else send
 
     def _limited_messages(self, limiter: AnyLimiter, ruling: Ruling, receive: Receive, send: Send) -> Receive:
@@ -246,15 +246,15 @@ class RateLimitMiddleware:
             answer = await resolved(self._on_refused(connection, ruling))
             await answer(connection.scope, receive, self._with_fields(ruling.decision, send))
             return
-        fields = self._fields(ruling)
+        fields = self._fields(ruling.decision)
         content_type, body = refusal(ruling.status, connection.headers.get("accept", ""))
         headers = [(b"content-type", content_type.encode()), (b"content-length", b"%d" % len(body)), *fields]
         prefix = "websocket." if connection.kind == "websocket" else ""
         await send({"type": f"{prefix}http.response.start", "status": ruling.status, "headers": headers})
         await send({"type": f"{prefix}http.response.body", "body": b"" if connection.method == "HEAD" else body})
 
-    def _fields(self, ruling: Ruling) -> list[tuple[bytes, bytes]]:
-        return limit_fields(ruling.decision, self._headers) if ruling.decision is not None else []
+    def _fields(self, decision: Decision | None) -> list[tuple[bytes, bytes]]:
+        return [] if decision is None else limit_fields(decision, self._headers)
 
 
 def _send_with_fields(send: Send, fields: list[tuple[bytes, bytes]], message: Message) -> Awaitable[None]:

@@ -16,23 +16,23 @@ from rest_framework import throttling
 from rest_framework.exceptions import APIException
 
 from .._core import Limiter
-from .._engine.constants import NS_PER_SECOND
+from .._engine.constants import LOG_CAPACITY, NS_PER_SECOND
 from .._limiter.decision import Decision
 from ..quota import Quota
 from ._policy import Ruling
+from ._windows import ZERO_NS
 from .django import clear, client_address, configured, configured_for_drop_ins
 
 __all__ = ["AnonRateThrottle", "LimiterFailed", "ScopedRateThrottle", "SimpleRateThrottle", "UserRateThrottle", "clear"]
 
-LARGEST_LOG = 43_690  # requests of a key that a log holds; a higher limit has a sliding window
 PERIODS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 SHOWN = "_ratelimit_shown"  # the decision whose fields a view shows
-ZERO_NS = 1_000_000_000 * NS_PER_SECOND  # where a timer that counts seconds from any zero starts
 
 
 @lru_cache(1_024)
 def _limit_text(requests: int, seconds: str) -> str:
-    return f"{'sliding-log' if requests <= LARGEST_LOG else 'sliding-window'} {Quota(requests, Fraction(seconds))}"
+    """Return a limit by a log; by a sliding window if a log cannot keep so many requests."""
+    return f"{'sliding-log' if requests <= LOG_CAPACITY else 'sliding-window'} {Quota(requests, Fraction(seconds))}"
 
 
 class LimiterFailed(APIException):

@@ -18,13 +18,13 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.requests import HTTPConnection
 
 from .._core import Limiter
-from .._limiter.decision import text_fields
-from .._limiter.headers import Style, check_style
+from .._limiter.headers import Style
 from ..limiters.composite import MAX_LIMITS, All
 from ..quota import Quota
 from ._addresses import ClientAddress
 from ._answers import TITLES
-from ._policy import AnyLimiter, Guard, Key, Limiters, Ruling, check_function, check_own, resolved
+from ._policy import AnyLimiter, Key, Ruling, check_function, check_own, resolved
+from ._rules import Counts
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     429: {
@@ -73,16 +73,16 @@ class RateLimit:
         clock: Any = None,
         max_keys: int | None = None,
     ) -> None:
-        check_style(headers, "headers")
         check_function("key", key)
         check_own(limit, shared=shared, clock=clock, max_keys=max_keys)
-        self._limiters = Limiters(shared, clock=clock, max_keys=max_keys)
+        self._counts = Counts.make(
+            shared=shared, headers=headers, shadow=shadow, fail_open=fail_open, clock=clock, max_keys=max_keys
+        )
+        self._limiters, self._guard, _ = self._counts
         self._limit_of: Callable[[HTTPConnection], Any] | None = limit if callable(limit) else None
         self._limiter = None if callable(limit) else self._limiters.get(limit)
         self._key = key
         self._client_address = ClientAddress(trusted_proxies)
-        self._headers: Style = headers
-        self._guard = Guard(fail_open=fail_open, shadow=shadow)
 
     async def __call__(self, connection: HTTPConnection, response: Response) -> None:
         rulings: dict[RateLimit, Ruling | None] = connection.scope.setdefault(_RULINGS, {})
@@ -91,8 +91,7 @@ class RateLimit:
         ruling = rulings[self]
         if ruling is None:
             return
-        decision = ruling.decision
-        fields = [] if decision is None else text_fields(decision, self._headers)
+        fields = self._counts.fields(ruling)
         if not ruling.allowed:
             await self.refuse(connection, response, ruling, dict(fields))
         for name, value in fields:

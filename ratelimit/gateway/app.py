@@ -10,16 +10,16 @@ from typing import Any
 
 from .admin.pages import Pages
 from .backends.address import Addresses
-from .backends.balancer import LOST
+from .backends.balancer import CONNECTION_LOST
 from .clients import Clients
 from .compiled import CompiledRoute
 from .config.model import Configuration
 from .exchange import Exchange
 from .functions.process import FunctionRegistry
-from .http.body import MEMORY, check_length
+from .http.body import BODY_MEMORY, check_length
+from .http.disconnect import unless_disconnected
 from .http.errors import ClientDisconnected, Refusal
 from .http.headers import Headers
-from .http.leaving import unless_left
 from .http.request import Receive, Send, check_headers
 from .http.response import NO_BODY, BodyStream, Response, without_body
 from .observability.meter import Meter
@@ -65,7 +65,7 @@ class Gateway:
 
     def _use(self, site: Site) -> None:
         self.site = site
-        MEMORY.limit = site.configuration.max_bodies
+        BODY_MEMORY.limit = site.configuration.max_bodies
         self.pages = Pages(site, self.limiters, self.clients, self._started_ns)
         self._http = HttpTransport(CompiledRoute("", self.pages), CompiledRoute("", Preflight(lambda: site)))
 
@@ -180,10 +180,10 @@ class HttpTransport:
     async def _stream(self, exchange: Exchange, body: BodyStream) -> None:
         outcome = exchange.outcome
         try:
-            await unless_left(exchange.request, self._pass_on(exchange, body), at_once=True)
+            await unless_disconnected(exchange.request, self._pass_on(exchange, body), at_once=True)
         except ClientDisconnected:
             client_disconnected(exchange)
-        except LOST as error:
+        except CONNECTION_LOST as error:
             # The answer stays incomplete, for which the server closes the connection: so the client knows.
             outcome.integration_error, outcome.result = repr(error), "failed"
             log.warning("the backend of route %s failed in mid-body: %r", exchange.destination.route, error)

@@ -222,6 +222,7 @@ class Compiler:
             Transform(route.request),
             self._forwarding,
             proxy.keep_host,
+            proxy.method or "",
         )
 
     def _address(self, scheme: str, host: str, port: int, verify: bool) -> Address:

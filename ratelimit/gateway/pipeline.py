@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from .access.guard import Guard
 from .compiled import CompiledRoute
 from .exchange import Exchange
-from .http.body import MEMORY
+from .http.body import BODY_MEMORY
 from .http.errors import BadValue, ClientDisconnected, Refusal
 from .http.headers import REQUEST_ID, Headers
 from .http.request import CURRENT, Receive, Request, Send
@@ -121,7 +121,7 @@ async def throttle_anywhere(
         ruling = await asyncio.to_thread(chain.hit, site.limiter_failures, site.fails_open, exchange)
     except Exception as error:
         return limiter_failed(site, exchange, error)
-    return ruled(site, ruling, route, exchange)
+    return apply_ruling(site, ruling, route, exchange)
 
 
 def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Exchange) -> Response | None:
@@ -132,7 +132,7 @@ def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Ex
         ruling = chain.hit(site.limiter_failures, site.fails_open, exchange)
     except Exception as error:
         return limiter_failed(site, exchange, error)
-    return ruled(site, ruling, route, exchange)
+    return apply_ruling(site, ruling, route, exchange)
 
 
 def limiter_failed(site: Site, exchange: Exchange, error: Exception) -> Response:
@@ -141,7 +141,7 @@ def limiter_failed(site: Site, exchange: Exchange, error: Exception) -> Response
     return refuse(site, exchange, Refusal("LIMITER_FAILURE", repr(error)))
 
 
-def ruled(site: Site, ruling: Ruling, route: CompiledRoute, exchange: Exchange) -> Response | None:
+def apply_ruling(site: Site, ruling: Ruling, route: CompiledRoute, exchange: Exchange) -> Response | None:
     """Count a ruling; return the answer if a level refuses."""
     exchange.ruling = ruling
     if ruling.shadow and route.meter is not None:
@@ -191,7 +191,7 @@ def own_headers(site: Site, exchange: Exchange, headers: Headers) -> Headers:
 def record(site: Site, route: CompiledRoute | None, exchange: Exchange) -> None:
     """Count a request that has ended, and write its line."""
     if exchange.request.held:
-        MEMORY.release(exchange.request)
+        BODY_MEMORY.release(exchange.request)
     outcome = exchange.outcome
     meter = site.unrouted if route is None else route.meter
     if meter is not None:

@@ -17,8 +17,8 @@ class TokenBucket(Limiter):
             default is 4,000,000.
         table: the Table in which the keys are kept; by default one in this process's memory.
         on_full: the result for a new key if every slot is live: `"deny"`, `"allow"` or `"raise"` (TableFull).
-        clock: an object with `now_ns()`, integer nanoseconds since the epoch. The default is wall time as of import,
-            advanced by the monotonic clock.
+        clock: an object with `now_ns()`, integer nanoseconds since the epoch. The default is the wall time when
+            this package was imported or the shared table was made, advanced by the monotonic clock.
 
     Raises:
         TypeError, ValueError: naming the argument, its value and what is accepted.

@@ -16,7 +16,7 @@ from .clients import CLASSES, Clients, most_frequent
 from .limits import Limit, at_most, at_once
 from .logs import paths, recorded
 from .report import TOO_FEW, Above, Answer, Group, Peaks, Point, Suggestion
-from .search import Replays, accepted, grid, part, suggest
+from .search import Replays, grid, is_possible, spec_of, suggest
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -152,8 +152,8 @@ class Inquiry:
         return [
             Point(number, *self._effect(replays.refused_by_client(Limit((other,)), self.size)))
             for number in numbers
-            if accepted(spec.algorithm, number, self.period_ns, burst)
-            and (other := part(spec.algorithm, number, self.period_ns, burst))
+            if is_possible(spec.algorithm, number, self.period_ns, burst)
+            and (other := spec_of(spec.algorithm, number, self.period_ns, burst))
         ]
 
     def _effect(self, refused: NDArray[np.int64]) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..quota import checked_int
 from ._counting import KeyIds
 from .batch import COUNTED_KEYS, Batch, key_text
-from .engine import Engine, room
+from .engine import Engine, keys_needed
 from .limits import Limit
 from .reading.timestamps import LATEST, LATEST_YEAR
 from .report import Report
@@ -52,7 +52,7 @@ def replay(
     distinct = ids.size if ids.size < counted_keys else _distinct(numerals)
     engine = Engine(
         limits,
-        max_keys=lambda limit: room(limit, distinct, batch.times),
+        max_keys=lambda limit: keys_needed(limit, distinct, batch.times),
         counted_keys=counted_keys,
         keep=keep,
         progress=progress,

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .._engine.constants import MOMENT_BITS
+from .._engine.constants import NS_PER_SECOND as NS
 from ._counting import SlidingCounts
 from .batch import Batch
 from .trace import Trace
 
-NS = 1_000_000_000
 NEAR = 5  # seconds before and after a full minute
 MANY = 20  # requests, from which on shares say something
 CRAWLER = re.compile(
@@ -76,7 +77,7 @@ class Clients:
             [bool(LOGIN.search(target)) and not target.startswith(("GET ", "HEAD ")) for target in targets] + [False]
         )
         self.requests, self.crawling, self.odd, self.failed, self.near = np.zeros((5, size), np.int64)
-        self.first = np.full(size, 2**62, np.int64)
+        self.first = np.full(size, 1 << MOMENT_BITS, np.int64)
         self.last = np.zeros(size, np.int64)
         sliding = SlidingCounts(period_ns, size, max_times=20_000_000, each=True)
         for batch in trace.batches():

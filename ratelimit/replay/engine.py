@@ -13,14 +13,14 @@ from .limits import Limit, at_most, memory_ns
 from .measures import DurationHistogram, Timeline, grown, jain
 from .report import Counts, KeyCount, Largest, Outcome, Report, Source
 
-SPARE = 4  # times as much room as there are live keys: then a search is short
+SPARE = 4  # times as many as are live, so that a search is short
 STEP = 1_024
 TOP = 10
 SHARES = (0.0, 0.01, 0.1, 0.5, 1.0)
 
 
-def room(limit: Limit, distinct: int, times: NDArray[np.int64], step: int = 1) -> int:
-    """Enough room for all keys that are live at once; a small table is a fast one.
+def keys_needed(limit: Limit, distinct: int, times: NDArray[np.int64], step: int = 1) -> int:
+    """Return how many keys a table needs room for, so that all that are live at once fit; a small table is a fast one.
 
     Args:
         distinct: how many keys there are.

@@ -1,4 +1,4 @@
-"""Requests that are decided while they are logged: who would be refused now?"""
+"""Requests that are decided while they are logged: which clients would be refused now?"""
 
 import os
 import select

@@ -13,7 +13,7 @@ from .._engine.constants import NS_PER_SECOND
 from ..quota import checked_int
 from .batch import COUNTED_KEYS
 from .clients import CLASSES, Clients
-from .engine import Engine, NoRoom, most, room
+from .engine import Engine, NoRoom, keys_needed, most
 from .limits import Limit
 from .reading.timestamps import LATEST
 from .report import Report
@@ -150,7 +150,7 @@ class Rooms:
         ]
         first: int = min([MAX_KEYS, *(max(LOG_BYTES // (24 * size), 1_024) for size in logs)])
         allowed: int = first * GROWTH ** self._growth[limit]
-        return min(room(limit, self._distinct, self._times, SAMPLED), allowed)
+        return min(keys_needed(limit, self._distinct, self._times, SAMPLED), allowed)
 
     def grow(self, limit: Limit) -> None:
         """Give a limit more room from now on."""

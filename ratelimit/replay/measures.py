@@ -6,11 +6,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .._engine.constants import MOMENT_BITS
 from .._engine.constants import NS_PER_SECOND as NS
 
 Integer = TypeVar("Integer", bound=np.integer[Any])
 
-NEVER = 2**62  # the wait of a request that is never admitted
+NEVER = 1 << MOMENT_BITS  # the wait of a request that is never admitted
 BINS = 480  # of a timeline, at most
 # Widths of a timeline's bins in nanoseconds; each is a multiple of the one before.
 WIDTHS = [

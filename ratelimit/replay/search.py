@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from .._limiter import parameters
 from ..language import LimitSpec
-from ..quota import Quota
+from ..quota import Quota, seconds_of
 from ._grouped import Refusals
 from .batch import Batch
 from .limits import Limit
@@ -36,11 +36,11 @@ class Replays:
         return len(self._grouped)
 
     def refused(self, limit: Limit) -> int:
-        """How many requests the limit refuses."""
+        """Return how many requests the limit refuses."""
         return int(self.refused_by_client(limit, 0).sum())
 
     def touched(self, limit: Limit, size: int, enough: int) -> int:
-        """How many of the first `size` clients the limit refuses at least once; it stops beyond `enough`."""
+        """Return how many of the first `size` clients the limit refuses at least once; stop beyond `enough`."""
         return self._decided(limit, size, enough).touched
 
     def refused_by_client(self, limit: Limit, size: int) -> NDArray[np.int64]:
@@ -71,35 +71,35 @@ def suggest(
     """
 
     def number_for(algorithm: str, below: int, burst: int | None = None) -> int:
-        below = smallest(lambda number: not accepted(algorithm, number, period_ns, burst), below)
+        below = smallest(lambda number: not is_possible(algorithm, number, period_ns, burst), below)
         found = smallest(lambda number: holds(algorithm, number, burst), below)
         return 0 if found == below else found
 
     def holds(algorithm: str, number: int, burst: int | None) -> bool:
-        return measure(Limit((part(algorithm, number, period_ns, burst),))) <= allowed
+        return measure(Limit((spec_of(algorithm, number, period_ns, burst),))) <= allowed
 
     if algorithm not in ("token-bucket", "leaky-bucket"):
         number = number_for(algorithm, below)
-        return part(algorithm, number, period_ns, None) if number else None
+        return spec_of(algorithm, number, period_ns, None) if number else None
     rate = number_for("sliding-log", below) or number_for("fixed-window", below)
     burst = smallest(lambda size: holds(algorithm, rate, size), below) if rate else below
     if burst == below:
         return None
-    return part(algorithm, number_for(algorithm, rate + 1, burst), period_ns, burst)
+    return spec_of(algorithm, number_for(algorithm, rate + 1, burst), period_ns, burst)
 
 
-def part(algorithm: str, number: int, period_ns: int, burst: int | None) -> LimitSpec:
+def spec_of(algorithm: str, number: int, period_ns: int, burst: int | None) -> LimitSpec:
     """Make a limit. `burst` is the most at one moment; a leaky bucket's capacity is one less, for one is served."""
-    quota = Quota(number, period_ns / 1e9 if period_ns % 10**9 else period_ns // 10**9)
+    quota = Quota(number, seconds_of(period_ns))
     if burst is None:
         return LimitSpec(algorithm, quota)
     return LimitSpec(algorithm, quota, {"capacity": burst - 1} if algorithm == "leaky-bucket" else {"burst": burst})
 
 
-def accepted(algorithm: str, number: int, period_ns: int, burst: int | None) -> bool:
-    """Whether there is such a limit: a sliding log's and a sliding window's numbers have bounds."""
+def is_possible(algorithm: str, number: int, period_ns: int, burst: int | None) -> bool:
+    """Return whether such a limit can be made: a sliding log's and a sliding window's numbers have bounds."""
     try:
-        part(algorithm, number, period_ns, burst)
+        spec_of(algorithm, number, period_ns, burst)
     except ValueError:
         return False
     return True
@@ -124,6 +124,6 @@ def smallest(holds: Callable[[int], bool], below: int) -> int:
 
 
 def grid(numbers: list[int]) -> list[int]:
-    """Round numbers from well below all of these to well above."""
+    """Return round numbers from well below all of these to well above."""
     low, high = max(min(numbers) // 3, 1), 4 * max(numbers)
     return [number for number in sorted({1, *BURSTS}) if low <= number <= high]

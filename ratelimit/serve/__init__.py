@@ -7,6 +7,7 @@ descriptors  Envoy's rules               answers       all other answers, as byt
 outcome      the decision by rules       protocol      HTTP on a connection
 counts       metrics, over all workers   connections   all connections of a worker
 site         file -> checks and rules    rls           gRPC
+refused      an unreadable request       awaiting      decisions by an engine
 worker, supervisor, command
 
 The modules that each request over HTTP needs are compiled: head, check and protocol.

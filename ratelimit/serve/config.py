@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 
 from .._configuration.base import model
 from .._configuration.fields import ENGINE_URL, ByName, Check, Flag, Many, Shorthand, Text, Whole, matching, no_names
-from .._configuration.problems import ConfigurationError, Problem, expected, problems_of
-from .._configuration.tree import Tree, located
+from .._configuration.problems import ConfigurationError, Problem, expected, located, problems_of
+from .._configuration.tree import Tree
 from ..contrib._addresses import ClientAddress
 from ..language import parse_limits
 from .sources import Place, read_places, wanted_fields
@@ -236,7 +236,8 @@ class Document:
     @classmethod
     def _read(cls, path: str | Path) -> "Document":
         file = str(path)
-        with located(file, tree := Tree()):
+        tree = Tree()
+        with located(file, tree.line_of):
             tree.compose(Path(path).read_bytes())
             value = tree.value()
             try:
@@ -247,7 +248,7 @@ class Document:
     @contextmanager
     def located(self) -> Iterator[None]:
         """Add file and line to a ConfigurationError that is raised within."""
-        with located(self.file, self.tree):
+        with located(self.file, self.tree.line_of):
             yield
 
     def fail(self, path: tuple[str | int, ...], message: str) -> NoReturn:

@@ -14,7 +14,7 @@ from .worker import CANNOT_START
 
 log = logging.getLogger("ratelimit.serve")
 QUICK = 1.0  # seconds; a worker that ends sooner is not restarted at once
-PATIENCE = 5.0  # seconds beyond the grace, after which a worker is killed
+KILL_AFTER = 5.0  # seconds beyond the grace, after which a worker is killed
 
 
 class Supervisor:
@@ -51,7 +51,7 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
             wait([ours, *(process.sentinel for process in self._workers)])
             self._drain(ours)
-            failed = self._bury()
+            failed = self._reap()
             self._stopping = self._stopping or failed
         self._end()
         return 1 if failed else 0
@@ -63,7 +63,7 @@ class Supervisor:
         process.start()
         self._workers[process] = time.monotonic()
 
-    def _bury(self) -> bool:
+    def _reap(self) -> bool:
         """Forget the workers that have ended; return whether one of them can never start."""
         hopeless = False
         for process, started in list(self._workers.items()):
@@ -79,7 +79,7 @@ class Supervisor:
     def _end(self) -> None:
         for process in self._workers:
             process.terminate()
-        ends = time.monotonic() + self._grace + PATIENCE
+        ends = time.monotonic() + self._grace + KILL_AFTER
         for process in self._workers:
             process.join(max(0.0, ends - time.monotonic()))
             if process.exitcode is None:

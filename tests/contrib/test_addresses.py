@@ -21,7 +21,7 @@ PROXIES = ["10.0.0.0/8", "2001:db8:ff::/48"]
         ("x" * 100_000, "unknown"),
     ],
 )
-def test_key_of_a_peer(peer, key):
+def test_peer_becomes_its_canonical_key(peer, key):
     assert ClientAddress()(peer) == key
 
 

@@ -132,7 +132,7 @@ def test_a_high_rate_has_larger_parts():
     assert run(moments(limiter, 1e9, 0.5, 1e6)) == [0, 0, 0.001]
 
 
-def test_capacity():
+def test_has_capacity_for_amounts_up_to_what_is_left():
     async def scenario():
         limiter = AsyncLimiter(1)
         seen = [limiter.has_capacity(amount) for amount in (0, 1, 1.01, float("inf"))]

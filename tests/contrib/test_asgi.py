@@ -228,7 +228,7 @@ def test_shadow_mode_admits_and_logs(clock, caplog):
 
 
 @pytest.mark.parametrize(("fail_open", "status"), [(True, 200), (False, 503)])
-def test_a_limiter_that_fails(fail_open, status, caplog):
+def test_failing_limiter_admits_or_answers_503_by_fail_open(fail_open, status, caplog):
     clock = BrokenClock()
     client = client_of(clock=clock, fail_open=fail_open)
     clock.broken = True
@@ -398,7 +398,7 @@ def quart_app(clock):
 
 
 @pytest.mark.parametrize("make", [litestar_app, quart_app])
-def test_other_frameworks(make, clock):
+def test_middleware_limits_other_frameworks(make, clock):
     async def requests():
         transport = httpx.ASGITransport(make(clock), client=ADDRESS)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

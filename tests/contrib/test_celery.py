@@ -269,7 +269,7 @@ def test_gives_the_turn_back_if_the_broker_fails(app, worker, clock, monkeypatch
 
 
 @pytest.mark.parametrize("fail_open", [True, False])
-def test_a_limiter_that_fails(app, worker, fail_open):
+def test_failing_limiter_runs_or_fails_the_task_by_fail_open(app, worker, fail_open):
     class BrokenClock:
         def now_ns(self):
             raise RateLimitError("the clock is broken")

@@ -149,7 +149,7 @@ def test_requests_wait_as_long_as_the_server_asks(make, server, clock, answer, w
     assert seconds(clock, send, server.url) == wait
 
 
-def test_the_wish_of_the_server_can_be_ignored(make, server, clock):
+def test_obey_false_does_not_wait_for_retry_after(make, server, clock):
     send = make("100/second", clock=clock, obey=False)
     server.answers.append(Answer(429, {"Retry-After": "7"}))
     assert send(server.url) == 429
@@ -223,7 +223,7 @@ NOW = 1_800_000_000.0
         (200, {"ratelimit": "limit=1, remaining=0, reset=5"}, (0, False)),
     ],
 )
-def test_the_pause_that_an_answer_asks_for(status, headers, expected):
+def test_reads_the_pause_that_an_answer_asks_for(status, headers, expected):
     assert pause(status, headers, NOW) == expected
 
 
@@ -232,7 +232,7 @@ def test_the_pause_that_an_answer_asks_for(status, headers, expected):
     st.sampled_from(["retry-after", "ratelimit", "x-ratelimit-reset"]),
     st.text('0123456789 ;=,rt"-:GMT.', max_size=40),
 )
-def test_no_field_is_an_error(status, name, value):
+def test_malformed_fields_never_raise(status, name, value):
     wait, _ = pause(status, {name: value, "x-ratelimit-remaining": "0"}, NOW)
     assert wait <= 1e13
 

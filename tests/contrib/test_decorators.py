@@ -121,7 +121,7 @@ def limiter(request, clock):
     return parse(text if request.param == "limiter" else f"{text}; 100/hour", clock=clock)
 
 
-def test_limited_raises(limiter):
+def test_limited_raises_beyond_the_limit(limiter):
     call = limiter.limited()(lambda value: value)
     assert [call(1), call(2)] == [1, 2]
     with pytest.raises(LimitExceeded, match="refused by fixed-window 2/minute anchor first") as refused:
@@ -135,7 +135,7 @@ def test_limited_returns_a_default(limiter):
     assert [call(1), call(2), call(3)] == [1, 2, None]
 
 
-def test_limited_waits(limiter, clock):
+def test_limited_waits_for_its_turn_if_asked(limiter, clock):
     begin = clock.now_ns()
     call = limiter.limited(wait=True, timeout=70)(lambda value: value)
     assert [call(value) for value in range(4)] == [0, 1, 2, 3]

@@ -85,7 +85,7 @@ BOTH = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "asyn
 
 
 @BOTH
-def test_keys(asynchronous):
+def test_each_kind_of_key_separates_requests(asynchronous):
     cases = {
         "ip": [request(), request(user="ann")],
         "user": [request(user="ann"), request(user="ann")],
@@ -160,7 +160,7 @@ def test_a_failed_login_may_be_counted_afterwards():
     assert [login() for _ in range(6)] == ["wrong password"] * 4 + ["limited"] * 2
 
 
-def test_blocks(clock):
+def test_block_raises_with_the_time_to_wait(clock):
     view = limited(key="ip", rate="1/m", block=True)
     view(request())
     clock.advance(20)
@@ -173,7 +173,7 @@ def test_blocks(clock):
             view(request())
 
 
-def test_methods():
+def test_limits_only_the_given_methods():
     view = limited(key="ip", rate="1/m", method=["POST", "put"])
     assert [view(request(method)) for method in ("GET", "POST", "GET", "PUT")] == [False, False, False, True]
     assert not limited(key="ip", rate="0/m", method=ratelimit.UNSAFE)(request("GET"))
@@ -207,11 +207,11 @@ def test_groups_are_shared_and_views_are_not():
     [("5/s", (5, 1)), ("10/30s", (10, 30)), ("10/5", (10, 5)), ("400/10M", (400, 600)), ("3/hour", (3, 3600)),
      ("0/d", (0, 86400)), ((7, 90), (7, 90)), (None, None)],
 )  # fmt: skip
-def test_rates(rate, expected):
+def test_splits_a_rate_into_number_and_seconds(rate, expected):
     assert split_rate(rate) == expected
 
 
-def test_rates_of_requests():
+def test_a_function_may_give_each_request_its_rate():
     def rate(group, request):
         return {"ann": "2/m", "bob": None}.get(request.user.pk, (0, 60))
 
@@ -247,7 +247,7 @@ def test_rejects_a_wrong_rate_at_start():
         get_usage(request(), key="ip", rate="1/m")
 
 
-def test_addresses():
+def test_limits_by_the_network_of_the_address():
     view = limited(key="ip", rate="1/m")
 
     def asked(address, **settings):
@@ -270,7 +270,7 @@ def test_addresses():
 
 
 @pytest.mark.parametrize(("fail_open", "expected"), [(True, False), (False, True)])
-def test_a_limiter_that_fails(fail_open, expected):
+def test_failing_limiter_refuses_unless_ratelimit_fail_open(fail_open, expected):
     class BrokenClock:
         def now_ns(self):
             raise RateLimitError("the clock is broken")

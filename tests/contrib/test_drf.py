@@ -175,7 +175,7 @@ def test_addresses_behind_trusted_proxies(clock):
 
 
 @pytest.mark.parametrize(("fail_open", "status"), [(True, 200), (False, 503)])
-def test_a_limiter_that_fails(fail_open, status):
+def test_failing_limiter_admits_or_answers_503_by_fail_open(fail_open, status):
     class BrokenClock:
         def now_ns(self):
             raise RateLimitError("the clock is broken")
@@ -238,7 +238,7 @@ def test_is_shared_by_default():
                     Table.shared(table).remove()
 
 
-def test_the_user_of_a_request_without_authentication(project):
+def test_limits_a_request_without_authentication_by_address(project):
     request = RequestFactory().get("/")
     request.user = AnonymousUser()
     assert throttle(drf.UserRateThrottle, rate="1/day")().allow_request(request, None)

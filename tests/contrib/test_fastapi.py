@@ -147,7 +147,7 @@ def test_shadow_mode_refuses_nothing(clock, caplog):
 
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize(("fail_open", "status"), [(True, 200), (False, 503)])
-def test_a_limiter_that_fails(fail_open, status, several):
+def test_failing_limiter_admits_or_answers_503_by_fail_open(fail_open, status, several):
     class BrokenClock:
         def now_ns(self):
             raise RateLimitError("the clock is broken")

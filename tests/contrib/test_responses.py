@@ -129,5 +129,5 @@ def test_problem_details_for_a_client_that_accepts_json(accept):
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "text/html"])
-def test_text_for_others(accept):
+def test_refusal_is_text_unless_the_client_accepts_json(accept):
     assert refusal(503, accept) == ("text/plain; charset=utf-8", b"Service Unavailable\n")

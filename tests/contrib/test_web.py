@@ -175,7 +175,7 @@ def test_shadow_mode_admits_and_logs(subject, clock, caplog):
 
 
 @pytest.mark.parametrize(("fail_open", "status"), [(True, 200), (False, 503)])
-def test_a_limiter_that_fails(subject, fail_open, status, caplog):
+def test_failing_limiter_admits_or_answers_503_by_fail_open(subject, fail_open, status, caplog):
     clock = BrokenClock()
     app = subject(clock=clock, fail_open=fail_open)
     app.request("/health")

@@ -182,9 +182,9 @@ async def server_settings(gateway, world):
     file.write_text(json.dumps({**SERVED, **given}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "BoundedProtocol", SimpleNamespace(admission=SimpleNamespace()))
-        patch.setattr(worker, "Patience", SimpleNamespace())
+        patch.setattr(worker, "SlowClientTimeout", SimpleNamespace())
         worker._read(str(file), "memory", None)
-        protocol, patience = worker.BoundedProtocol, worker.Patience
+        protocol, patience = worker.BoundedProtocol, worker.SlowClientTimeout
     return protocol.max_head, protocol.head_timeout, patience.send_timeout, patience.min_rate
 
 

@@ -25,6 +25,7 @@ from ratelimit.gateway import (
     Stage,
     Throttle,
 )
+from ratelimit.gateway.access.jwt import RETRY, KeySet
 from ratelimit.gateway.access.policies import decide
 
 ARN = "arn:aws:execute-api:us-east-1:123456789012:shop/prod/GET/pets/7"
@@ -76,7 +77,7 @@ def guarded(function=None, kind="rest", stage="prod", paths=("/a", "/b"), scopes
         ([statement(resource="*" * 5_000 + "x")], False),
     ],
 )
-def test_policies(statements, allowed):
+def test_policy_allows_or_denies(statements, allowed):
     assert bool(decide(policy(*statements), ARN, "192.0.2.1")) is allowed
 
 
@@ -199,7 +200,7 @@ def status(app, text, header="authorization"):
     return app.get("/a", headers={header: text}).status_code
 
 
-def test_accepted_token(tokens, keys):
+def test_accepts_a_valid_token_in_each_form(tokens, keys):
     good = token(keys[0])
     for _ in range(2):
         answer = tokens.get("/a", headers={"authorization": f"Bearer {good}"})
@@ -218,12 +219,12 @@ def test_accepted_token(tokens, keys):
         {"exp": "4e9"}, {"nbf": 4e9}, {"iat": 4e9}, {"exp": True}, {"nbf": "x"},
     ],
 )  # fmt: skip
-def test_refused_claims(tokens, keys, claims):
+def test_refuses_wrong_claims(tokens, keys, claims):
     answer = tokens.get("/a", headers={"authorization": f"Bearer {token(keys[0], **claims)}"})
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer error="invalid_token"')
 
 
-def test_refused_tokens(tokens, keys, jwks):
+def test_refuses_forged_and_malformed_tokens(tokens, keys, jwks):
     good = token(keys[0])
     head, body, signature = good.split(".")
     none = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT","kid":"one"}').rstrip(b"=").decode()
@@ -239,10 +240,25 @@ def test_refused_tokens(tokens, keys, jwks):
     assert tokens.get("/a").status_code == 401
 
 
-def test_keys_that_are_away(keys, tmp_path):
-    """No token is accepted, and the keys are found once they are there."""
+def test_refuses_tokens_while_the_keys_cannot_be_read(keys, tmp_path):
     app = guarded(jwt=Jwt(ISSUER, keys=str(tmp_path / "none.json")), kind="http", stage="$default")
     assert status(app, f"Bearer {token(keys[0])}") == 401
+
+
+def test_reads_missing_keys_again_after_a_while(jwks, tmp_path):
+    now, file = [0.0], tmp_path / "later.json"
+    key_set = KeySet(str(file), ISSUER, clock=lambda: now[0])
+
+    async def scenario():
+        found = [await key_set.find("one")]
+        file.write_text(jwks.read_text())
+        found.append(await key_set.find("one"))
+        now[0] += RETRY
+        return [*found, await key_set.find("one")]
+
+    missing, too_early, key = asyncio.run(scenario())
+    assert (missing, too_early) == (None, None)
+    assert key is not None
 
 
 # --- pages of other sites
@@ -300,7 +316,7 @@ def test_answers_and_refusals_can_be_read():
         (["https://shop.example"], "\xff", None),
     ],
 )
-def test_allowed_origins(origins, origin, allowed):
+def test_allows_an_origin_by_its_pattern(origins, origin, allowed):
     app = cors_app(Cors(origins))
     for method, headers in (("GET", {}), ("OPTIONS", {"access-control-request-method": "\x7f?"})):
         answer = app(

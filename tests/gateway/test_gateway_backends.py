@@ -99,6 +99,28 @@ def test_host_of_the_client(keeps, host):
     assert "x-forwarded-host: shop.example" in head
 
 
+def test_a_method_of_its_own():
+    async def look():
+        async with origins(answering(200)) as (urls, heads):
+            await ask(gateway_of({"GET /": {"proxy": {"to": urls, "method": "PUT"}}}))
+            return heads[0][0]
+
+    assert asyncio.run(look()).startswith("PUT / ")
+
+
+@pytest.mark.parametrize(
+    ("route", "problem"),
+    [
+        ({"proxy": {"to": "http://127.0.0.1:1", "method": "HEAD"}}, "expected one of GET, POST"),
+        ({"proxy": {"to": "ws://127.0.0.1:1", "method": "PUT"}}, "expected an http or https address with it"),
+        ({"aggregate": {"a": {"to": "http://127.0.0.1:1", "method": "PUT"}}}, "expected under proxy"),
+    ],
+)
+def test_a_method_that_a_backend_cannot_have(route, problem):
+    with pytest.raises(ConfigurationError, match=problem):
+        gateway_of({"GET /": route})
+
+
 @pytest.mark.parametrize("keeps", [True, False])
 def test_host_of_a_websocket_client(serve, keeps):
     seen = []

@@ -859,7 +859,7 @@ def schema_errors(text):
     return [error.json_path for error in VALIDATOR.iter_errors(yaml.load(text, TextDates))]
 
 
-def test_schema_is_a_schema():
+def test_schema_is_valid_by_draft_2020_12():
     jsonschema.Draft202012Validator.check_schema(schema())
 
 

@@ -205,13 +205,11 @@ CASES = {
     "Mock.body": Case((*ROUTE, "mock"), "other"),
     "Proxy.to": Case(PROXY, "http://127.0.0.1:1/", LIVE, PROXIED),
     "Proxy.timeout": Case(PROXY, 0.05, behind(late, asking()), PROXIED),
-    "Proxy.max_fails": Case(
-        (*API, "routes", "POST /", "proxy"), 3, behind(failing, asking({"method": "POST"}, times=4)), TWO
-    ),
-    "Proxy.fail_timeout": Case(
-        (*API, "routes", "POST /", "proxy"), 0.0, behind(failing, asking({"method": "POST"}, times=4)), TWO
-    ),
+    **{f"Proxy.{name}": Case(
+        (*API, "routes", "POST /", "proxy"), value, behind(failing, asking({"method": "POST"}, times=4)), TWO
+    ) for name, value in (("max_fails", 3), ("fail_timeout", 0.0))},
     "Proxy.keep_host": Case(PROXY, True, behind(hosted, asking()), PROXIED),
+    "Proxy.method": Case(PROXY, "PUT", LIVE, PROXIED),
     "Proxy.verify": Case(PROXY, False, LIVE, PROXIED, "expected an https"),
     "Route.mock": Case(ROUTE, {"body": "other"}),
     "Route.proxy": Case(ROUTE, {"to": "LIVE/other"}, LIVE, PROXIED),

@@ -315,7 +315,7 @@ apis:
     assert httpx.get(f"{server.url}/x").text.startswith("GET /my%20files/caf%C3%A9/x%20?q=%C3%A9 ")
 
 
-def test_mappings(shop):
+def test_mappings_change_headers_path_and_status(shop):
     answer = shop.get("/mapped/7", params={"q": "hello"}, headers={"x-secret": "s"})
     assert answer.text == "stage=main hello key=\n"
     assert (answer.status_code, answer.headers["x-id"]) == (203, "$default")
@@ -477,7 +477,7 @@ def test_rejects_bodies_that_are_too_large(shop):
     assert answer.status_code == 413
 
 
-def test_streaming_answers(serve, backend):
+def test_passes_on_each_piece_of_an_answer_as_it_comes(serve, backend):
     """A piece of an answer reaches the client before the next one exists."""
     go = threading.Event()
 

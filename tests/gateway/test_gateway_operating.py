@@ -176,7 +176,7 @@ def test_id_of_a_function_or_a_backend_is_not_taken_for_that_of_the_request(back
         assert id != "theirs"
 
 
-def test_id_of_a_handshake(serve):
+def test_answer_to_a_handshake_has_a_request_id(serve):
     apis = "apis: {a: {type: websocket, routes: {$default: {mock: {}}}, stages: {s: {}}}}"
     server = serve(apis)
 

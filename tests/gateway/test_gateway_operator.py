@@ -132,7 +132,7 @@ def test_usage_and_its_adjustment(server):
         assert client.get("/_gateway/usage?plan=x").json() == {"message": "plan: expected one of gold, got 'x'"}
 
 
-def test_reload_promotes(server):
+def test_reload_promotes_a_canary_and_the_old_file_rolls_back(server):
     """The deployment and the variables of the canary become those of the stage; the file before it rolls back."""
     promoted = server.file.read_text().replace("deployment: first", "deployment: second").replace("blue", "green")
     with httpx.Client(base_url=server.url) as client:

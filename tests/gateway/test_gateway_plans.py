@@ -111,7 +111,7 @@ def test_api_key_may_come_from_the_authorizer(clock):
         ("MONTH", "2026-12-31", "2026-12-01", "2027-01-01"),
     ],
 )
-def test_periods(period, day, first, after):
+def test_period_begins_and_ends_at_midnight_utc(period, day, first, after):
     assert list(map(str, period_of(period, date.fromisoformat(day)))) == [first, after]
 
 

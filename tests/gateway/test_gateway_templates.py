@@ -56,8 +56,8 @@ def routes(document):
         (
             "usage-plan.yaml",
             {
-                "Api GET /pets": "Pets key", "Api GET /open": "Pets", "Api OPTIONS /pets": "mock 200",
-                "Api OPTIONS /open": "mock 200",
+                "Api GET /pets": "Pets key", "Api GET /open": "Pets", "Api OPTIONS /pets": "mock 200 key",
+                "Api OPTIONS /open": "mock 200 key",
             },
         ),
         (

@@ -205,7 +205,7 @@ def test_client_that_waits_retry_after_is_admitted(clock):
     assert ask.get("/a").status_code == 200
 
 
-def test_problem_json(clock):
+def test_problem_json_names_the_violated_level(clock):
     ask = App(shop(problem_json=True), clock)
     answer = [ask.get("/a") for _ in range(3)][-1]
     assert answer.headers["content-type"] == "application/problem+json"

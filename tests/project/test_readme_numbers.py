@@ -21,18 +21,18 @@ def numbers_in_readme(pattern):
     return [int(number) if number.isdecimal() else float(number) for number in found.groups()]
 
 
-def test_the_time_of_a_decision():
+def test_readme_has_the_measured_time_of_a_decision():
     times = rows_of("`allow`, nanoseconds")
     expected = [round(times[name][0]) for name in ("`TokenBucket.allow`", "`dict.get`")]
     assert numbers_in_readme(r"`allow` takes (\d+) ns, where `dict.get` takes (\d+)") == expected
 
 
-def test_how_many_times_as_long_other_libraries_take():
+def test_readme_has_the_measured_times_of_other_libraries():
     ratios = [cells[0] for cells in rows_of("Other libraries: how many times our time").values()]
     assert numbers_in_readme(r"take ([\d.]+) to (\d+) times as long") == [round(min(ratios), 1), round(max(ratios))]
 
 
-def test_the_bytes_of_a_key():
+def test_readme_has_the_measured_bytes_of_a_key():
     memory = rows_of("Bytes a key")
     others = [cells[0] for name, cells in memory.items() if re.match(PEERS, name)]
     assert numbers_in_readme(r"to (\d+) bytes for each key") == [round(memory["`TokenBucket`"][0])]

@@ -214,3 +214,21 @@ def test_no_history_breaks_the_promise(kind):
 )
 def test_an_error_is_found(kind, error):
     assert broken(kind, (error,), 1_000)[0] > 0
+
+
+def test_a_lease_that_has_ended_waits_until_it_is_given_back():
+    """Its process may be late. Only after a minute it is taken for dead, and another lease gets the line."""
+    memory = private_bytes(SIZE)
+    initialize(memory)
+    leases, minute = Leases(memory, 100 * TICK, 0), 60_000
+
+    def add(now, end):
+        return leases.add(1, now * TICK, end * TICK, 7, 0, 7)
+
+    places = [add(0, end) for end in (1, 2, 3, 4)]
+    assert add(50, 90) is None
+    assert leases.take(*places[0]) == 7
+    assert add(50, 90) is not None
+    assert add(minute, minute + 90) is None
+    assert add(minute + 3, minute + 90) is not None
+    assert [leases.take(*place) for place in places] == [0, 0, 7, 7]

@@ -132,7 +132,7 @@ def test_quantiles_of_times_are_at_most_a_twentieth_too_large(times, never):
     assert sum(number for _, number in summary.steps) == len(times)
 
 
-def test_jains_index():
+def test_jains_index_is_1_for_equal_shares_and_falls_with_inequality():
     assert jain(np.ones(10)) == 1
     assert jain(np.array([1.0, 0, 0, 0])) == 0.25
     assert jain(np.array([1.0, 1, 0, 0])) == 0.5

@@ -46,7 +46,7 @@ def test_decisions_equal_single_calls_of_the_limiter(limit):
 
 
 @pytest.mark.parametrize("limit", LIMITS)
-def test_counts_by_key(limit):
+def test_counts_requests_and_refusals_of_each_key(limit):
     times, keys = traffic()
     report = replay(times, keys, limit, keep=True)
     outcome = report.outcomes[0]
@@ -143,10 +143,10 @@ def test_busiest_interval_is_the_maximum(times, span, step):
 
 def test_size_of_the_table_changes_no_decision(monkeypatch):
     times, keys = traffic(20_000, 20_000, 36_000)
-    rooms = [engine.room(Limit.parse(limit), 20_000, times) for limit in LIMITS]
+    rooms = [engine.keys_needed(Limit.parse(limit), 20_000, times) for limit in LIMITS]
     assert max(rooms) < 5_000
     small = replay(times, keys, LIMITS, keep=True)
-    monkeypatch.setattr(arrays, "room", lambda limit, distinct, times: distinct)
+    monkeypatch.setattr(arrays, "keys_needed", lambda limit, distinct, times: distinct)
     for one, other in zip(small.outcomes, replay(times, keys, LIMITS, keep=True).outcomes, strict=True):
         assert (one.allowed == other.allowed).all()
 

@@ -45,7 +45,7 @@ def ask(service):
     return ask
 
 
-def test_the_service(ask):
+def test_both_workers_answer_by_one_limit(ask):
     answers = [ask({"remote_address": "203.0.113.1"}, {"other": "x"}) for _ in range(12)]
     assert [answer.overall_code for answer in answers] == [OK] * 5 + [OVER] * 7  # over both workers
     limited, other = answers[0].statuses

@@ -189,7 +189,7 @@ def test_services_share_a_table_by_its_name(service, shared_name, tmp_path):
     assert [service("limits: {api: 1/day}", where=where).status("/check/api") for _ in range(2)] == [200, 429]
 
 
-def test_health(service):
+def test_health_page_answers_200(service):
     assert service("limits: {api: 1/minute}").ask("/health")[::2] == (200, "ok\n")
 
 

@@ -38,7 +38,7 @@ def test_an_unknown_command_is_named():
     )
 
 
-def test_the_version():
+def test_prints_the_version():
     assert run("--version").stdout == run("-V").stdout == f"ratelimit {ratelimit.__version__}\n"
 
 

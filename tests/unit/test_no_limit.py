@@ -90,7 +90,7 @@ def test_text_is_read_and_written_back(name, quota):
     assert memory_ns(spec) == 0
 
 
-def test_text_options():
+def test_no_limit_drops_options_that_mean_nothing():
     assert str(parse("unlimited")) == "token-bucket unlimited"
     assert str(parse("fixed-window unlimited anchor first")) == "fixed-window unlimited anchor first"
     assert str(parse("0/minute burst 5; leaky-bucket 0/s capacity 3")) == "token-bucket 0/minute; leaky-bucket 0/second"
@@ -123,7 +123,7 @@ def test_a_table_changes_to_none_and_back(tmp_path):
     assert limiter.peek("key").remaining == 2
 
 
-def test_the_quota_is_a_value():
+def test_unlimited_equals_its_copies_and_no_other_quota():
     assert Quota.parse(" Unlimited ") is UNLIMITED
     assert repr(UNLIMITED) == "UNLIMITED"
     assert str(UNLIMITED) == "unlimited"

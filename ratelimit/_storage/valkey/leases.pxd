@@ -31,6 +31,7 @@ cdef enum:
     UNTIL_BITS = 52
     LEFT_BITS = 27
     MOST_LEFT = (1 << LEFT_BITS) - 1
+    ABANDONED_AFTER = 58_593_750  # units, a minute: by then a process has given a lease back, or is dead
 
 cdef enum Found:
     NONE      # ask the engine
@@ -66,6 +67,12 @@ cdef inline bint is_over(u128 word, uint64_t now, uint64_t longest) noexcept nog
     """Return whether the lease has ended, rounded to the strict side. One that would last too long is damaged."""
     cdef uint64_t until = until_of(word), unit = now >> UNIT_BITS
     return unit >= until or until - unit > longest
+
+
+cdef inline bint is_abandoned(u128 word, uint64_t now, uint64_t longest) noexcept nogil:
+    """Return whether the lease ended so long ago that no process gives it back, or is damaged."""
+    cdef uint64_t until = until_of(word), unit = now >> UNIT_BITS
+    return unit - until >= ABANDONED_AFTER if unit >= until else until - unit > longest
 
 
 cdef inline Found spend_here(

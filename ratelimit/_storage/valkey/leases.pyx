@@ -194,7 +194,8 @@ cdef class Leases:
     cdef Line* usable(self, uint64_t hashed, uint64_t now, u128* seen) noexcept nogil:
         """Return the line that a new word of the key may replace, and its word.
 
-        A lease that is replaced loses what it has left, so one in use is not.
+        A lease that is replaced loses what it has left. So one that has something left is replaced only long after its
+        end: the process that was granted it gives that back, late if the machine is busy.
         """
         cdef Line* group = self.group_of(hashed)
         cdef Line* found = NULL
@@ -206,10 +207,10 @@ cdef class Leases:
                 rank = 0
             elif word == 0:
                 rank = 1
-            elif is_over(word, now, self.longest):
-                rank = 2 if left_of(word) == 0 else 4
+            elif left_of(word) == 0:
+                rank = 2 if is_over(word, now, self.longest) else 3
             else:
-                rank = 3 if left_of(word) == 0 else 5
+                rank = 4 if is_abandoned(word, now, self.longest) else 5
             if rank < best:
                 best, found, seen[0] = rank, group + i, word
         return found

@@ -15,9 +15,9 @@ from django.utils.module_loading import import_string
 
 from ..._core import Limiter
 from ..._limiter.decision import Decision
-from ...quota import Quota
 from .._addresses import UNKNOWN
 from .._policy import Ruling
+from .._windows import LARGEST_EPOCH, LARGEST_FIRST, cached_quota
 from ..django import clear, client_address, configured, configured_for_drop_ins, view_name
 from . import ALL, UNSAFE
 
@@ -25,8 +25,6 @@ __all__ = ["aget_usage", "ais_ratelimited", "clear", "get_usage", "is_ratelimite
 
 RATE = re.compile(r"(\d+)/(\d*)([smhd]?)[a-z]*", re.ASCII | re.IGNORECASE)
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-LARGEST_FIRST = 2**17 - 1  # the highest count of a window that starts with a key's first request
-LARGEST = 2**31 - 1  # of a window that starts at a multiple of its period
 
 
 class Usage(TypedDict):
@@ -202,10 +200,10 @@ def _count(key: str, limit: int, period: int, increment: bool) -> Usage | None:
     """Count one request. Refused requests count as well, up to one: so a request that is not counted sees a refusal."""
     counts = configured_for_drop_ins()
     first = limit < LARGEST_FIRST
-    text = f"fixed-window {LARGEST_FIRST if first else LARGEST}/{period}s{' anchor first' if first else ''}"
+    text = f"fixed-window {LARGEST_FIRST if first else LARGEST_EPOCH}/{period}s{' anchor first' if first else ''}"
     limiter = counts.limiters.get(text, "django-ratelimit")
     assert isinstance(limiter, Limiter)
-    quota = _quota(limit + 1, period)
+    quota = cached_quota(limit + 1, period)
 
     def decide(cost: int) -> Decision:
         return limiter.hit(key, cost, quota=quota) if increment else limiter.peek(key, cost, quota=quota)
@@ -221,9 +219,6 @@ def _count(key: str, limit: int, period: int, increment: bool) -> Usage | None:
         "should_limit": count > limit and not counts.guard.shadow,
         "time_left": left,
     }
-
-
-_quota = lru_cache(4_096)(Quota)
 
 
 def address(request: HttpRequest) -> str:

@@ -90,7 +90,7 @@ def _of_space(names: Sequence[str], space: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _CachedAnswer:
     until: float
     answer: dict[str, Any]
 
@@ -128,7 +128,7 @@ class CachingAuthorizer:
         self._ttl = ttl
         self._cache_key = cache_key
         self._clock = clock
-        self._answers: dict[bytes, _Kept] = {}
+        self._answers: dict[bytes, _CachedAnswer] = {}
 
     async def ask(self, exchange: Exchange, granted: bool) -> dict[str, Any]:
         """Return the answer that authorizes the request; raise a Refusal if it does not."""
@@ -136,22 +136,22 @@ class CachingAuthorizer:
         more = tuple(one.fill(exchange) for one in self._cache_key)
         everywhere = _label("policy", destination.stage, *identity, *more)
         here = _label("answer", destination.stage, destination.route, *identity, *more)
-        answer = self._kept(everywhere) or self._kept(here)
+        answer = self._cached(everywhere) or self._cached(here)
         if answer is None:
             answer = await self._call(exchange, identity)
             if self._ttl:
                 if len(self._answers) >= MAX_CACHED_ANSWERS:
                     self._answers.clear()
                 label = everywhere if "policyDocument" in answer else here
-                self._answers[label] = _Kept(self._clock() + self._ttl, answer)
+                self._answers[label] = _CachedAnswer(self._clock() + self._ttl, answer)
         allowed = self._allows(answer, exchange)
         if not (granted if allowed is None else allowed):
             raise Refusal("ACCESS_DENIED", "the authorizer denies")
         return answer
 
-    def _kept(self, label: bytes) -> dict[str, Any] | None:
-        kept = self._answers.get(label)
-        return kept.answer if kept is not None and self._clock() < kept.until else None
+    def _cached(self, label: bytes) -> dict[str, Any] | None:
+        cached = self._answers.get(label)
+        return cached.answer if cached is not None and self._clock() < cached.until else None
 
     def _allows(self, answer: dict[str, Any], exchange: Exchange) -> bool | None:
         if "policyDocument" not in answer:

@@ -46,7 +46,7 @@ class Guard:
         decision = decide(self.policy, method_arn(exchange), client)
         decides = self.authorizer is None or not self.authorizer.has_policy
         if decision is False or (decision is None and decides):
-            raise denied(exchange, decision)
+            raise policy_refusal(exchange, decision)
         return bool(decision)
 
     async def identify(self, exchange: Exchange, granted: bool) -> Caller:
@@ -69,7 +69,7 @@ class Guard:
         return Caller(self.keys.find(value or exchange.request.header("x-api-key")), context or {})
 
 
-def denied(exchange: Exchange, decision: bool | None) -> Refusal:
+def policy_refusal(exchange: Exchange, decision: bool | None) -> Refusal:
     """Return the refusal of a policy."""
     name = method_arn(exchange).replace(ACCOUNT, f"********{ACCOUNT[-4:]}")
     shown = f"User: anonymous is not authorized to perform: execute-api:Invoke on resource: {name}"

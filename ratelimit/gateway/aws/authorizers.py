@@ -162,8 +162,15 @@ def with_cors(api: ApiDraft, given: Mapping[str, Any]) -> None:
         api.settings["cors"] = found
 
 
-def preflights(api: ApiDraft, cors: Any, authorizer: str | None, path: Path) -> None:
-    """Add an OPTIONS method to each path of a REST API, as SAM does for its property Cors."""
+def preflights(api: ApiDraft, cors: Any, conditions: Mapping[str, Any], path: Path) -> None:
+    """Add an OPTIONS method to each path of a REST API, as SAM does for its property Cors.
+
+    Args:
+        api: see above.
+        cors: the property.
+        conditions: of use, of each of the methods.
+        path: in the template.
+    """
     given = cors if isinstance(cors, dict) else {"AllowOrigin": cors}
     paths: dict[str, list[str]] = {}
     for key in api.routes:
@@ -181,12 +188,8 @@ def preflights(api: ApiDraft, cors: Any, authorizer: str | None, path: Path) -> 
             "Access-Control-Max-Age": _unquoted(given.get("MaxAge")),
             "Access-Control-Allow-Credentials": "true" if given.get("AllowCredentials") in (True, "true") else "",
         }  # fmt: skip
-        route: dict[str, Any] = {
-            "mock": {"headers": {name: text for name, text in headers.items() if text and is_header(name, text)}}
-        }
-        if authorizer:
-            route["authorizer"] = authorizer
-        api.add("routes", f"OPTIONS {place}", route, path)
+        sent = {name: text for name, text in headers.items() if text and is_header(name, text)}
+        api.add("routes", f"OPTIONS {place}", {"mock": {"headers": sent}, **conditions}, path)
 
 
 def _unquoted(value: Any) -> str:

@@ -13,6 +13,7 @@ from .template import Template, as_list, as_mapping, as_number
 NOT_IMPLEMENTED: dict[str, dict[str, Any]] = {"mock": {"status": 501, "body": '{"message":"Not Implemented"}'}}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "any", "x-amazon-apigateway-any-method")
 _FUNCTION = re.compile(r"function:([^:/]+)")
+_INVOKED = re.compile(r"functions/([^/]+)/invocations")
 
 
 @dataclass
@@ -72,6 +73,16 @@ class Draft:
         for one in template.of_type("AWS::Serverless::Function", "AWS::Lambda::Function"):
             self._known[one.name] = self._known[str(one.get("FunctionName", one.name))] = one
 
+    def api_of(self, given: Any, kind: str, path: Path) -> ApiDraft | None:
+        """Return the API of a part. One that another stack has is served with the parts of this one."""
+        name = re.sub(r"[^A-Za-z0-9_-]", "-", str(given))[:64]
+        if name not in self.apis and isinstance(given, str) and name and given not in self.template.resources:
+            self.template.note(path, f"the API {given!r} is of another stack: it is served with the parts of this one")
+            self.apis[name] = ApiDraft(name, kind, path)
+        if name not in self.apis:
+            self.template.note(path, f"the API {given!r} is not here")
+        return self.apis.get(name)
+
     def route(self, api: ApiDraft, key: str, route: dict[str, Any], path: Path) -> None:
         """Add a route to an API; note one that no request can have."""
         if api.kind != "websocket":
@@ -110,11 +121,13 @@ class Draft:
     def function_route(self, uri: Any, path: Path) -> dict[str, Any]:
         """Return the route to the function that a URI or an ARN names."""
         name = self.function(uri, path)
-        return {"function": name} if name else self.not_implemented(path, f"the function {_name(uri)} is not here")
+        if name is None:
+            return self.not_implemented(path, f"the function {_name(uri)} is not here")
+        return {"function": name}
 
     def function(self, uri: Any, path: Path) -> str | None:
         """Return the name of the function that an ARN, a URI or a name names; None where it cannot be run."""
-        given = _name(uri)
+        given = self._in_stages(_name(uri))
         resource = self._known.get(given)
         name = resource.name if resource else given
         url = self._urls.get(name) or self._urls.get(given)
@@ -130,6 +143,18 @@ class Draft:
             self.functions[name] = made
             self.sources["functions", name] = resource.path
         return name
+
+    def _in_stages(self, name: str) -> str:
+        """Return a name with the stage variables in it that have one value in all stages of the template."""
+        properties = (one.properties for one in self.template.resources.values())
+        stages = [as_mapping(one) for one in (*properties, *self.template.globals.values())]
+
+        def value(found: re.Match[str]) -> str:
+            variables = filter(None, map(_stage_variables, stages))
+            values = {str(one.get(found[1], found[0])) for one in variables}
+            return _name(values.pop()) if len(values) == 1 else found[0]
+
+        return re.sub(r"\$\{stageVariables\.(\w+)\}", value, name)
 
     def declared(self, uri: Any, path: Path) -> str:
         """Return the name of a function. One that cannot be run is declared, so that its calls fail."""
@@ -210,10 +235,18 @@ class Draft:
         return self.sources.get(path[:2], ())
 
 
+def _stage_variables(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables of a stage, of a deployment with one, or of an API of SAM; empty for anything else."""
+    given = as_mapping(stage.get("StageDescription")) or stage
+    return as_mapping(given.get("Variables")) or as_mapping(given.get("StageVariables"))
+
+
 def _name(uri: Any) -> str:
     """Return the name of a function in an ARN or a URI; a name is one already."""
-    found = _FUNCTION.search(str(uri))
-    return found[1] if found else str(uri)
+    invoked = _INVOKED.search(str(uri))
+    text = invoked[1] if invoked else str(uri)
+    found = _FUNCTION.search(text)
+    return found[1] if found else text
 
 
 def _as_text(value: Any) -> str:

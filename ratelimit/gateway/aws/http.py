@@ -55,10 +55,7 @@ def add_http_parts(draft: Draft) -> None:
 def _of(draft: Draft, kind: str) -> Iterator[tuple[ApiDraft, Resource]]:
     """Yield the resources of a kind with their APIs."""
     for resource in draft.template.of_type(_PREFIX + kind):
-        api = draft.apis.get(str(resource.get("ApiId")))
-        if api is None:
-            draft.template.note(resource.path, f"the API {resource.get('ApiId')!r} is not here")
-        else:
+        if api := draft.api_of(resource.get("ApiId"), "http", resource.path):
             yield api, resource
 
 
@@ -81,7 +78,7 @@ def _add_route(draft: Draft, api: ApiDraft, resource: Resource, answered: bool) 
 
 
 def _secure(draft: Draft, api: ApiDraft, route: dict[str, Any], resource: Resource) -> None:
-    kind, name = str(resource.get("AuthorizationType", "NONE")), str(resource.get("AuthorizerId", ""))
+    kind, name = str(resource.get("AuthorizationType", "NONE")).upper(), str(resource.get("AuthorizerId", ""))
     if kind in ("JWT", "CUSTOM") and name in api.authorizers:
         route["authorizer"] = name
         scopes = [str(one) for one in as_list(resource.get("AuthorizationScopes"))]

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..._configuration.problems import Path
+from ..routing.table import OWN_METHODS
 from ..templates.template import Template as Text
 from ..templates.transform import Transform
 from .draft import ApiDraft, Draft
@@ -38,6 +39,9 @@ def route_of(draft: Draft, api: ApiDraft, key: str, given: Mapping[str, Any], pa
     subtype = integration.get("integrationSubtype")
     if subtype:
         return draft.not_implemented(path, f"the service integration {subtype} is not emulated")
+    conversion = integration.get("contentHandling") or integration.get("contentHandlingStrategy")
+    if conversion and kind != "mock":
+        draft.template.note(path, f"bodies are not converted: {conversion} has no effect")
     if kind == "mock":
         return _mock(draft, api, integration, path)
     if kind == "aws_proxy" and isinstance(uri, str):
@@ -103,13 +107,22 @@ def _proxy(
     timeout = seconds(integration.get("timeoutInMillis"))
     if timeout is not None:
         proxy["timeout"] = timeout
-    if as_mapping(integration.get("tlsConfig")).get("insecureSkipVerification"):
+    security = lowered(as_mapping(integration.get("tlsConfig")))
+    if "serverNameToVerify" in security:
+        draft.template.note(path, "the certificate is checked for the host of the address alone")
+    if security.get("insecureSkipVerification") in (True, "true"):
         proxy["verify"] = not address.startswith("https")
     route = {"proxy": proxy}
     _with_mappings(draft, route, integration, path)
-    method = str(integration.get("httpMethod") or integration.get("integrationMethod") or "ANY").upper()
-    if method not in ("ANY", key.partition(" ")[0]) and not key.startswith(("ANY", "$")):
-        draft.template.note(path, f"the backend gets the method of the request, not {method}")
+    if kind == "http" and (integration.get("responses") or integration.get("integrationResponses")):
+        draft.template.note(path, "the answer is that of the backend: mappings of answers by status are not emulated")
+    names = ("httpMethod", "integrationHttpMethod", "integrationMethod")
+    method = str(next((integration[name] for name in names if integration.get(name)), "ANY")).upper()
+    if method not in ("ANY", key.partition(" ")[0]):
+        if method in OWN_METHODS and address.startswith("http"):
+            proxy["method"] = method
+        else:
+            draft.template.note(path, f"the backend gets the method of the request, not {method}")
     return route
 
 

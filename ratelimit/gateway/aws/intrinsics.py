@@ -141,17 +141,23 @@ class Resolver:
     # --- references
 
     def _ref(self, name: Any) -> Any:
-        if not isinstance(name, str):
-            raise Invalid("expected the name of a parameter or a resource")
+        name = self._name(name, "expected the name of a parameter or a resource")
         if name == "AWS::NoValue":
             return NO_VALUE
         return self._values[name] if name in self._values else self._follow(name, None)
 
     def _get_att(self, given: Any) -> Any:
+        expectation = "expected the name of a resource and an attribute"
         parts = given.split(".", 1) if isinstance(given, str) else given
-        if not isinstance(parts, list) or len(parts) != 2 or not isinstance(parts[0], str):
-            raise Invalid("expected the name of a resource and an attribute")
-        return self._follow(parts[0], self._text(parts[1]))
+        if not isinstance(parts, list) or len(parts) != 2:
+            raise Invalid(expectation)
+        return self._follow(self._name(parts[0], expectation), self._text(parts[1]))
+
+    def _name(self, given: Any, expectation: str) -> str:
+        """Return a name, also one that AWS::LanguageExtensions lets an intrinsic function make."""
+        if not isinstance(given, str | dict):
+            raise Invalid(expectation)
+        return self._text(given)
 
     def _follow(self, name: str, attribute: str | None) -> Any:
         with self.entered("resource", name):
@@ -265,18 +271,34 @@ class Resolver:
 
     # --- loops
 
+    def repeated(self, section: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Any, Path]]:
+        """Yield the entries of a section, also those of its loops, unevaluated; and the path of what each is in."""
+        for name, value in section.items():
+            if name.startswith("Fn::ForEach::"):
+                for body in self._bodies(value, (*path, name)):
+                    yield from self.repeated(body, (*path, name))
+            else:
+                yield name, value, path
+
     def _for_each(self, given: Any, path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
+        for body in self._bodies(given, path):
+            found.update(self.resolve(body, path))
+        return found
+
+    def _bodies(self, given: Any, path: Path) -> Iterator[dict[str, Any]]:
+        """Yield the body of a loop for each value of its list."""
         try:
             variable, values, body = self._arguments(given, 3, 3)
+            if not isinstance(variable, str) or not isinstance(body, dict):
+                raise Invalid("expected a variable, its values, and names with their values")
             for value in self._list(values):
                 self._repeats += 1
                 if self._repeats > MAX_REPEATS:
                     raise Invalid(f"expected at most {MAX_REPEATS} repetitions")
-                found.update(self.resolve(_replaced(body, variable, self._text(value)), path))
+                yield _replaced(body, variable, self._text(value))
         except Invalid as error:
             self._problems.add(path, str(error))
-        return found
 
 
 def _replaced(value: Any, variable: str, by: str) -> Any:

@@ -15,6 +15,7 @@ _REASONS = {
     "ApiKeySourceType": "keys are read from the header x-api-key alone",
     "CacheClusterEnabled": "answers are not cached", "CacheClusterSize": "answers are not cached",
     "DisableExecuteApiEndpoint": "the API is served at its own host as well",
+    "StageKeys": "a key belongs to a stage by a usage plan alone",
 }  # fmt: skip
 
 # The properties that a part of the conversion reads.
@@ -27,6 +28,14 @@ _SAM = (
 )
 _INTEGRATED = "ApiId RestApiId ResourceId HttpMethod Integration ApiKeyRequired RouteKey Target"
 _AUTHORIZED = "AuthorizationScopes AuthorizationType AuthorizerId"
+_DOMAIN = (
+    "CertificateArn DomainName DomainNameConfigurations OwnershipVerificationCertificateArn RegionalCertificateArn"
+)
+_AUTHORIZER = (
+    "ApiId AuthType AuthorizerCredentials AuthorizerCredentialsArn AuthorizerPayloadFormatVersion"
+    " AuthorizerResultTtlInSeconds AuthorizerType AuthorizerUri IdentitySource IdentityValidationExpression"
+    " JwtConfiguration ProviderARNs RestApiId Type"
+)
 _READ = {
     "AWS::ApiGateway::RestApi": f"{_API} Policy",
     "AWS::ApiGatewayV2::Api": _API,
@@ -37,6 +46,10 @@ _READ = {
     "AWS::ApiGatewayV2::Stage": _STAGE,
     "AWS::ApiGateway::Method": f"{_INTEGRATED} {_AUTHORIZED} RequestModels RequestParameters RequestValidatorId",
     "AWS::ApiGatewayV2::Route": f"{_INTEGRATED} {_AUTHORIZED} RouteResponseSelectionExpression",
+    "AWS::ApiGateway::ApiKey": "CustomerId Enabled GenerateDistinctId Value",
+    "AWS::ApiGateway::Deployment": "DeploymentCanarySettings RestApiId StageDescription StageName",
+    **dict.fromkeys(("AWS::ApiGateway::DomainName", "AWS::ApiGatewayV2::DomainName"), _DOMAIN),
+    **dict.fromkeys(("AWS::ApiGateway::Authorizer", "AWS::ApiGatewayV2::Authorizer"), _AUTHORIZER),
 }
 _STACKS = ("AWS::CloudFormation::Stack", "AWS::Serverless::Application")
 _KINDS = (  # of API Gateway, without their own properties here
@@ -44,7 +57,10 @@ _KINDS = (  # of API Gateway, without their own properties here
     " DocumentationVersion DomainName GatewayResponse Integration IntegrationResponse Model RequestValidator Resource"
     " RouteResponse UsagePlan UsagePlanKey VpcLink"
 )
-_AUTH = "AddDefaultAuthorizerToCorsPreflight ApiKeyRequired Authorizers DefaultAuthorizer UsagePlan"
+_AUTH = (
+    "AddApiKeyRequiredToCorsPreflight AddDefaultAuthorizerToCorsPreflight ApiKeyRequired Authorizers DefaultAuthorizer"
+    " UsagePlan"
+)
 _EVENT = (
     "ApiId Auth AuthorizationScopes Method Path PayloadFormatVersion RestApiId RouteSettings TimeoutInMillis"
     " ApiKeyRequired Authorizer Model OverrideApiAuth RequestModel RequestParameters Required ValidateBody"
@@ -63,8 +79,8 @@ _APART = (
 
 # The properties whose value is an object; another value has no effect.
 _OBJECTS = (
-    "Auth Body CanarySetting DefaultRouteSettings DefinitionBody Domain GatewayResponses Integration RequestModel"
-    " RouteSettings Routes StageVariables Variables"
+    "Auth Body CanarySetting DefaultRouteSettings DefinitionBody DeploymentCanarySettings Domain GatewayResponses"
+    " Integration RequestModel RouteSettings Routes StageDescription StageVariables Variables"
 )
 
 # The extensions of OpenAPI that are read, without their prefix.

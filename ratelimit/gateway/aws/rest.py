@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from ..._configuration.problems import Path
 from .authorizers import add_authorizer, from_resource, gateway_responses
 from .draft import ApiDraft, Draft
 from .integrations import route_of
@@ -42,7 +43,8 @@ def add_rest_parts(draft: Draft) -> None:
     for api, deployment in _of(draft, "Deployment"):
         name = deployment.get("StageName")
         if name and name not in api.stages:
-            add_stage(draft, api, name, deployment.mapping("StageDescription"), deployment.path)
+            canary = {"CanarySetting": deployment.get("DeploymentCanarySettings")}
+            add_stage(draft, api, name, {**canary, **deployment.mapping("StageDescription")}, deployment.path)
     for api in draft.apis.values():
         if api.kind == "rest" and not api.stages:
             draft.template.note(api.path, "this API has no stage; it is served at the stage 'prod'")
@@ -52,15 +54,12 @@ def add_rest_parts(draft: Draft) -> None:
 def _of(draft: Draft, kind: str) -> Iterator[tuple[ApiDraft, Resource]]:
     """Yield the resources of a kind with their APIs."""
     for resource in draft.template.of_type(_PREFIX + kind):
-        api = draft.apis.get(str(resource.get("RestApiId")))
-        if api is None:
-            draft.template.note(resource.path, f"the API {resource.get('RestApiId')!r} is not here")
-        else:
+        if api := draft.api_of(resource.get("RestApiId"), "rest", resource.path):
             yield api, resource
 
 
 def _add_method(draft: Draft, api: ApiDraft, method: Resource) -> None:
-    path = _path_of(draft, method.get("ResourceId"))
+    path = _path_of(draft, method.get("ResourceId", ""), method.path)
     if path is None:
         draft.template.note(method.path, f"the path of {method.get('ResourceId')!r} is not here")
         return
@@ -70,7 +69,7 @@ def _add_method(draft: Draft, api: ApiDraft, method: Resource) -> None:
         route = route_of(draft, api, key, integration, (*method.path, "Integration"))
     else:
         route = draft.not_implemented(method.path, "no Integration")
-    kind = method.get("AuthorizationType", "NONE")
+    kind = str(method.get("AuthorizationType", "NONE")).upper()
     name = str(method.get("AuthorizerId", ""))
     if kind in ("CUSTOM", "COGNITO_USER_POOLS") and name in api.authorizers:
         route["authorizer"] = name
@@ -85,14 +84,17 @@ def _add_method(draft: Draft, api: ApiDraft, method: Resource) -> None:
     draft.route(api, key, route, method.path)
 
 
-def _path_of(draft: Draft, given: Any) -> str | None:
-    """Return the path of a resource id; None for one that does not lead to the root."""
+def _path_of(draft: Draft, given: Any, path: Path) -> str | None:
+    """Return the path of a resource id; None for one that does not lead to the root, or to another stack."""
     parts: list[str] = []
     for _ in range(100):
         text = str(given)
         if text.endswith(".RootResourceId"):
             return "/" + "/".join(reversed(parts))
         resource = draft.template.resources.get(text)
+        if resource is None and text:
+            draft.template.note(path, f"the path of {text!r} is not known, so it is taken as the root")
+            return "/" + "/".join(reversed(parts))
         if resource is None or resource.type != f"{_PREFIX}Resource":
             return None
         parts.append(str(resource.get("PathPart", "")))

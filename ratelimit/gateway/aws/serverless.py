@@ -91,15 +91,15 @@ def _add_api(draft: Draft, api: ApiDraft, properties: dict[str, Any], events: li
     else:
         document = document_of(draft, resource, properties, "DefinitionBody", "DefinitionUri")
         add_document(draft, api, document, (*resource.path, "DefinitionBody"))
-        for route in api.routes.values():
-            _secure(draft, api, route, {}, auth, resource.path)
+        for key, route in api.routes.items():
+            _secure(draft, api, route, {}, _defaults(key, auth), resource.path)
         for function, event, _, path in events:
             _add_event(draft, api, function, event, path, auth)
         for name, method, _, place in operations(document, (*resource.path, "DefinitionBody")):
             key = key_of(name, method)
             if key not in api.routes:
                 draft.route(api, key, draft.not_implemented(place, "no integration and no event"), place)
-        _add_cors(api, properties, auth, resource)
+        _add_cors(draft, api, properties, auth, resource)
     gateway_responses(draft, api, as_mapping(properties.get("GatewayResponses")), (*resource.path, "GatewayResponses"))
     default = {"rest": "Prod", "http": "$default", "websocket": "default"}[api.kind]
     add_stage(draft, api, properties.get("StageName") or default, properties, resource.path)
@@ -107,6 +107,8 @@ def _add_api(draft: Draft, api: ApiDraft, properties: dict[str, Any], events: li
     domain = as_mapping(properties.get("Domain"))
     stage = next(iter(api.stages))
     for base in as_list(domain.get("BasePath")) or ["/"] if domain else []:
+        if domain.get("NormalizeBasePath", True) not in (False, "false"):
+            base = "".join(char for char in str(base) if char.isalnum())
         add_domain(draft, resource, domain.get("DomainName"), base, api.name, stage)
 
 
@@ -128,7 +130,7 @@ def _add_event(
     timeout = seconds(event.get("TimeoutInMillis"))
     if timeout is not None and "function" in route:
         route["timeout"] = timeout
-    _secure(draft, api, route, as_mapping(event.get("Auth")), auth, path)
+    _secure(draft, api, route, as_mapping(event.get("Auth")), _defaults(key, auth), path)
     if api.kind == "rest":
         add_sam_policy(draft, api, as_mapping(event.get("Auth")), of_event(key), (*path, "Properties", "Auth"))
     draft.route(api, key, route, path)
@@ -160,11 +162,24 @@ def _secure(
         route["api_key_required"] = True
 
 
-def _add_cors(api: ApiDraft, properties: Mapping[str, Any], auth: Mapping[str, Any], resource: Resource) -> None:
+def _defaults(key: str, auth: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an API requires of a route by default: SAM can leave preflights out."""
+    flags = {
+        "DefaultAuthorizer": "AddDefaultAuthorizerToCorsPreflight",
+        "ApiKeyRequired": "AddApiKeyRequiredToCorsPreflight",
+    }
+    preflight = key.startswith("OPTIONS")
+    left_out = {name for name, flag in flags.items() if preflight and auth.get(flag) in (False, "false")}
+    return {name: value for name, value in auth.items() if name not in left_out}
+
+
+def _add_cors(
+    draft: Draft, api: ApiDraft, properties: Mapping[str, Any], auth: Mapping[str, Any], resource: Resource
+) -> None:
     if api.kind == "rest" and properties.get("Cors"):
-        name = str(auth.get("DefaultAuthorizer", ""))
-        guarded = name in api.authorizers and auth.get("AddDefaultAuthorizerToCorsPreflight", True) in (True, "true")
-        preflights(api, properties["Cors"], name if guarded else None, (*resource.path, "Cors"))
+        place, conditions = (*resource.path, "Cors"), dict[str, Any]()
+        _secure(draft, api, conditions, {}, _defaults("OPTIONS", auth), place)
+        preflights(api, properties["Cors"], conditions, place)
     given = properties.get("CorsConfiguration")
     if api.kind == "http" and given and given != "false":
         with_cors(api, given if isinstance(given, dict) else {"AllowOrigins": ["*"]})

@@ -21,9 +21,9 @@ def add_stage(draft: Draft, api: ApiDraft, name: Any, properties: Mapping[str, A
     variables = as_mapping(given.get("variables") or given.get("stageVariables"))
     if variables:
         stage["variables"] = {str(one): _as_text(value) for one, value in variables.items()}
-    throttles = _method_settings(api, given.get("methodSettings"))
-    default = throttle(lowered(as_mapping(given.get("defaultRouteSettings"))))
-    if default:
+    throttles = _method_settings(draft, api, given.get("methodSettings"), path)
+    default = throttle(lowered(as_mapping(given.get("defaultRouteSettings")))) or throttle(given)
+    if default and "*" not in throttles:
         throttles["*"] = default
     for key, settings in as_mapping(given.get("routeSettings")).items():
         if limit := throttle(lowered(as_mapping(settings))):
@@ -59,7 +59,7 @@ def throttle(given: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if -1 in limit.values() else limit  # -1 stands for no throttle
 
 
-def _method_settings(api: ApiDraft, given: Any) -> dict[str, dict[str, Any]]:
+def _method_settings(draft: Draft, api: ApiDraft, given: Any, where: Path) -> dict[str, dict[str, Any]]:
     """Return the throttles of `MethodSettings` by route key; `/*` with `*` is the default of all routes."""
     found: dict[str, dict[str, Any]] = {}
     for one in as_list(given):
@@ -70,11 +70,17 @@ def _method_settings(api: ApiDraft, given: Any) -> dict[str, dict[str, Any]]:
         path = str(settings.get("resourcePath", "/*")).replace("~1", "/")
         path = "/" + path.lstrip("/") if path != "/*" else "*"
         method = str(settings.get("httpMethod", "*")).upper()
-        for key in ["*"] if (path, method) == ("*", "*") else list(api.routes):
-            verb, _, place = key.partition(" ")
-            if key == "*" or (path in ("*", place) and method in ("*", verb)):
-                found[key] = limit
+        keys = ["*"] if (path, method) == ("*", "*") else [one for one in api.routes if _is_set(one, path, method)]
+        found.update(dict.fromkeys(keys, limit))
+        if not keys:
+            draft.template.note(where, f"the throttle of '{method} {path}' has no route")
     return found
+
+
+def _is_set(key: str, path: str, method: str) -> bool:
+    """Whether the settings of a path and a method are those of a route."""
+    verb, _, place = key.partition(" ")
+    return path in ("*", place) and method in ("*", verb)
 
 
 def _as_text(value: Any) -> str:
@@ -93,7 +99,13 @@ def add_plans(draft: Draft) -> None:
             add_key(draft, key.name, key.get("Value"), key.path)
     keys: dict[str, list[str]] = {}
     for link in draft.template.of_type("AWS::ApiGateway::UsagePlanKey"):
-        keys.setdefault(str(link.get("UsagePlanId")), []).append(str(link.get("KeyId")))
+        linked, name = str(link.get("KeyId")), str(link.get("UsagePlanId"))
+        if linked in draft.api_keys:
+            keys.setdefault(name, []).append(linked)
+        elif linked not in draft.template.resources:  # a disabled one is noted already
+            draft.template.note(link.path, f"the API key {linked!r} of the plan {name!r} is not here")
+    for name, made in draft.plans.items():  # those of SAM
+        made["keys"] = list(dict.fromkeys([*made["keys"], *keys.pop(name, [])]))
     for plan in draft.template.of_type("AWS::ApiGateway::UsagePlan"):
         stages = []
         route_throttles: dict[str, Any] = {}
@@ -108,7 +120,9 @@ def add_plans(draft: Draft) -> None:
             throttles = _plan_throttles(draft, api, as_mapping(given.get("Throttle")), plan.path)
             if throttles:
                 route_throttles[stage] = throttles
-        add_plan(draft, plan.name, plan.properties, keys.get(plan.name, []), stages, plan.path, route_throttles)
+        add_plan(draft, plan.name, plan.properties, keys.pop(plan.name, []), stages, plan.path, route_throttles)
+    for name in keys:
+        draft.template.note(("Resources",), f"the plan {name!r} of the API keys {', '.join(keys[name])} is not here")
 
 
 def _plan_throttles(draft: Draft, api: ApiDraft, given: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -140,11 +154,10 @@ def add_plan(
     route_throttles: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Add a usage plan, by the properties of a resource or of SAM."""
-    known = [key for key in keys if key in draft.api_keys]
     if not stages:
         draft.template.note(path, "this plan has no stage")
         return
-    made: dict[str, Any] = {"keys": known, "stages": stages}
+    made: dict[str, Any] = {"keys": list(dict.fromkeys(keys)), "stages": stages}
     limit = throttle(lowered(as_mapping(properties.get("Throttle"))))
     if limit:
         made["throttle"] = limit

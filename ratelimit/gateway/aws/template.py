@@ -13,6 +13,7 @@ from .tree import TemplateTree
 
 TRANSFORMS = ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions", "AWS::CodeDeployBlueGreen")
 IMPLICIT = {"ServerlessRestApi": "AWS::Serverless::Api", "ServerlessHttpApi": "AWS::Serverless::HttpApi"}
+MAX_FILE = 16 * 1024 * 1024  # bytes of a file that a template includes: API Gateway imports 6 MB
 _STAGES = ("AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Stage")
 _NAMED = {  # the property that a reference to a resource gives, where the resource has it
     **dict.fromkeys(_STAGES, "StageName"),
@@ -77,6 +78,21 @@ def _asset(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: local} if isinstance(name, str) and isinstance(local, str) else {}
 
 
+def _bytes_of(file: FilePath) -> bytes:
+    """Return the content of a file that a template names; raise a ValueError for a device, or a file without end."""
+    if not file.is_file():
+        raise ValueError("expected a file")
+    with file.open("rb") as source:
+        content = source.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise ValueError(f"expected at most {MAX_FILE} bytes")
+    return content
+
+
+def _function_arn(name: str) -> str:
+    return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+
+
 def as_number(value: Any) -> Any:
     """Return the number in a text; any other value as it is, for the configuration's check to refuse."""
     text = str(value).strip()
@@ -115,6 +131,8 @@ class Template:
         self.is_sam = TRANSFORMS[0] in transforms or any(
             self._type(name).startswith("AWS::Serverless::") for name in self._given
         )
+        self._conditions: dict[str, Any] = {}
+        self._above: dict[str, Path] = {}  # where in the file a resource is
         self._edges: dict[str, set[str]] = {}
         self._current = ""
         self._dynamic = References({name: one for name, one in parameters.items() if name.startswith(PREFIX)})
@@ -122,14 +140,14 @@ class Template:
         self._resolver = Resolver(
             {**PSEUDO, **self._parameters(parameters)},
             as_mapping(self._raw.get("Mappings")),
-            as_mapping(self._raw.get("Conditions")),
+            self._conditions,
             self._reference,
             self._included,
             self._problems,
             self._guess,
         )
         self._expand()
-        for name in as_mapping(self._raw.get("Conditions")):
+        for name in self._conditions:
             with self._problems.at("Conditions", name):
                 self._holds(name)
         shared = self._resolver.resolve(as_mapping(self._raw.get("Globals")), ("Globals",))
@@ -163,7 +181,7 @@ class Template:
         text = location if isinstance(location, str) else ""
         try:
             tree = TemplateTree()
-            tree.compose((self.folder / text).read_bytes())
+            tree.compose(_bytes_of(self.folder / text))
             value = tree.value()
             for one in tree.notes:
                 self.note(path, f"{text}:{one.line}: {one}")
@@ -222,16 +240,24 @@ class Template:
     # --- resources
 
     def _expand(self) -> None:
-        """Add what Fn::Transform names under Resources, and repeat what is in Fn::ForEach."""
-        for location in self._locations(self._given.pop("Fn::Transform", None), ("Resources",)):
-            self._given.update(as_mapping(self._content(location, ("Resources",))))
+        """Add what Fn::Transform names in and under Resources, and repeat what is in Fn::ForEach."""
+        for name, value, _ in self._resolver.repeated(as_mapping(self._raw.get("Conditions")), ("Conditions",)):
+            self._conditions[name] = value
+        self._include_into(self._given, ("Resources",))
+        for name, value, path in list(self._resolver.repeated(self._given, ("Resources",))):
+            self._given[name], self._above[name] = value, path
+            self._include_into(as_mapping(value), (*path, name))
         for name in [one for one in self._given if one.startswith("Fn::ForEach::")]:
-            loop = self._given.pop(name)
-            self._given.update(as_mapping(self._resolver.resolve({name: loop}, ("Resources",))))
+            del self._given[name]
+
+    def _include_into(self, value: dict[str, Any], path: Path) -> None:
+        """Add what `Fn::Transform` names to an object whose intrinsic functions are evaluated later."""
+        for location in self._locations(value.pop("Fn::Transform", None), path):
+            value.update(as_mapping(self._content(location, path)))
 
     def _resources(self) -> Iterator[tuple[str, Resource]]:
         for name, raw in self._given.items():
-            path: Path = ("Resources", name)
+            path: Path = (*self._above[name], name)
             if not isinstance(raw, dict) or not isinstance(raw.get("Type"), str):
                 self._problems.add(path, expected("a resource with a Type", raw))
                 continue
@@ -246,9 +272,22 @@ class Template:
                     self._problems.add((*path, "DependsOn"), unknown("resource", str(other), list(self._given)))
             given = {**as_mapping(raw.get("Properties")), **_asset(as_mapping(raw.get("Metadata")))}
             properties = self._dynamic.fill(self._resolver.resolve(given, (*path, "Properties")))
+            properties = self._with_document(as_mapping(properties), (*path, "Properties"))
             ignored = tuple(map(str, as_list(raw.get("IgnoreGlobals"))))
-            yield name, Resource(name, raw["Type"], as_mapping(properties), (*path, "Properties"), ignored)
+            yield name, Resource(name, raw["Type"], properties, (*path, "Properties"), ignored)
         self._current = ""
+
+    def _with_document(self, properties: dict[str, Any], path: Path) -> dict[str, Any]:
+        """Return properties with the OpenAPI document that one of them has as text."""
+        for name in {"Body", "DefinitionBody"} & set(properties):
+            if isinstance(text := properties[name], str) and text.lstrip().startswith(("{", "openapi", "swagger")):
+                try:
+                    tree = TemplateTree()
+                    tree.compose(text.encode())
+                    properties[name] = tree.value()
+                except ConfigurationError as error:
+                    raise ConfigurationError(Problem((*path, name), str(one)) for one in error.problems) from error
+        return properties
 
     def _holds(self, condition: str) -> bool:
         try:
@@ -291,17 +330,20 @@ class Template:
         if kind in _NAMED and _NAMED[kind] in properties:
             return self._resolver.resolve(properties[_NAMED[kind]], ("Resources", name, "Properties", _NAMED[kind]))
         if kind in ("AWS::Lambda::Alias", "AWS::Lambda::Version"):
-            return self._resolver.resolve(properties.get("FunctionName", name), ("Resources", name, "Properties"))
+            given = self._resolver.resolve(properties.get("FunctionName", name), ("Resources", name, "Properties"))
+            return given if ":" in str(given) else _function_arn(str(given))
         return name
 
     def _attribute(self, name: str, kind: str, attribute: str, properties: Mapping[str, Any]) -> str:
         if attribute in ("Arn", "Alias", "Version") and kind in ("AWS::Serverless::Function", "AWS::Lambda::Function"):
-            return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+            return _function_arn(name)
         if attribute == "Arn" and kind == "AWS::Cognito::UserPool":
             return f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{name}"
         if attribute == "Stage" and kind.startswith("AWS::Serverless::"):
             default = "$default" if kind.endswith("HttpApi") else "Prod"
             return str(self._resolver.resolve(properties.get("StageName", default), ("Resources", name, "Properties")))
+        if attribute in ("ApiKey", "UsagePlan") and kind == "AWS::Serverless::Api":
+            return f"{name}{attribute}"
         if attribute == "FunctionArn" or (kind.startswith("AWS::Lambda::") and attribute.endswith("Arn")):
             return str(self._value(name, kind, properties))
         if attribute == "Arn":

@@ -7,12 +7,12 @@ from contextlib import aclosing
 from typing import Any
 
 from ..exchange import Exchange
-from ..http.body import MEMORY, read_body
+from ..http.body import BODY_MEMORY, read_body
+from ..http.disconnect import unless_disconnected
 from ..http.errors import Refusal
-from ..http.leaving import unless_left
 from ..http.request import Request
 from ..http.response import Response
-from .balancer import LOST, Target
+from .balancer import CONNECTION_LOST, Target
 from .integration import timed_integration
 from .proxy import ProxyIntegration
 
@@ -38,13 +38,13 @@ class AggregateIntegration:
 
     async def answer(self, exchange: Exchange) -> Response:
         await read_body(exchange.request, self._max_body)
-        targets = [whole(part.target(exchange, "GET", b"")) for part in self._parts.values()]
+        targets = [as_plain_request(part.target(exchange, "GET", b"")) for part in self._parts.values()]
         with timed_integration(exchange):
             asked = (
                 self._ask(exchange.request, part, target)
                 for part, target in zip(self._parts.values(), targets, strict=True)
             )
-            results = await unless_left(exchange.request, asyncio.gather(*asked))
+            results = await unless_disconnected(exchange.request, asyncio.gather(*asked))
             errors = {name: error for name, (_, error) in zip(self._parts, results, strict=True) if error}
             if len(errors) == len(self._parts):
                 late = all(error == "INTEGRATION_TIMEOUT" for error in errors.values())
@@ -69,7 +69,7 @@ class AggregateIntegration:
         return ("null", response.status) if response.status >= 400 else (json_text(body), None)
 
 
-def whole(target: Target) -> Target:
+def as_plain_request(target: Target) -> Target:
     """Ask for a whole answer that can be read here: not compressed, not a range, not conditional."""
     kept = [one for one in target.headers if not one[0].startswith(b"if-") and one[0] not in FOR_CLIENTS]
     return target._replace(headers=[*kept, (b"accept-encoding", b"identity")])
@@ -93,10 +93,10 @@ async def collect(request: Request, response: Response, limit: int) -> bytes:
     try:
         async with aclosing(response.body):
             async for chunk in response.body:
-                MEMORY.take(request, len(chunk))
+                BODY_MEMORY.take(request, len(chunk))
                 body += chunk
                 if len(body) > limit:
                     raise Refusal("INTEGRATION_FAILURE", f"more than {limit} bytes")
-    except LOST as error:
+    except CONNECTION_LOST as error:
         raise Refusal("INTEGRATION_FAILURE", repr(error)) from error
     return bytes(body)

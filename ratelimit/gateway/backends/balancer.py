@@ -17,7 +17,7 @@ from .address import Address
 NOT_TO_CLIENTS = HOP_BY_HOP | {b"date", REQUEST_ID}
 UNAVAILABLE = (502, 503, 504)  # statuses of a backend that counts as failed
 MAX_BUFFERED = 65_536  # bytes of an answer that is read whole before it is passed on
-LOST = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+CONNECTION_LOST = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
 
 class Target(NamedTuple):
@@ -121,7 +121,7 @@ class Balancer:
                     body = b"".join([chunk async for chunk in body])
         except httpcore.LocalProtocolError:  # an error of our own, before anything was sent
             raise
-        except LOST:
+        except CONNECTION_LOST:
             self.failed(address)
             address.record(began_ns)
             raise

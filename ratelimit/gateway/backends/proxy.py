@@ -8,9 +8,9 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from ..exchange import Exchange
 from ..http.body import start_body
+from ..http.disconnect import unless_disconnected
 from ..http.forwarded import without_claims
 from ..http.headers import HOP_BY_HOP, Headers, canonical_name, end_to_end
-from ..http.leaving import unless_left
 from ..http.paths import PRINTABLE
 from ..http.response import Response
 from ..templates.transform import Transform
@@ -63,6 +63,7 @@ class ProxyIntegration:
         transform: changes to the request.
         forwarding: see there.
         keeps_host: whether the backend gets the Host of the client.
+        method: of requests to the backend; empty for that of the client.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ProxyIntegration:
         transform: Transform,
         forwarding: Forwarding,
         keeps_host: bool = False,
+        method: str = "",
     ) -> None:
         self.balancer = balancer
         self.timeout = timeout
@@ -82,15 +84,16 @@ class ProxyIntegration:
         self._transform = transform
         self._forwarding = forwarding
         self._keeps_host = keeps_host
+        self._method = method
         self._path = quote(url.path, safe=PRINTABLE) if url.path != "/" else ""
         self._path.format_map(defaultdict(str))  # raises a ValueError for a brace without its pair
         self._query = url.query.encode()
 
     async def answer(self, exchange: Exchange) -> Response:
         body = await start_body(exchange.request, self._max_body)
-        target = self.target(exchange, exchange.request.method, body)
+        target = self.target(exchange, self._method or exchange.request.method, body)
         with timed_integration(exchange):
-            response = await unless_left(exchange.request, self.balancer.send(target, self.timeout))
+            response = await unless_disconnected(exchange.request, self.balancer.send(target, self.timeout))
         exchange.outcome.integration_status = response.status
         return response
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from ..exchange import Exchange
-from ..http.body import FIRST, read_body
+from ..http.body import EAGER_BYTES, read_body
 from ..http.errors import Refusal
 from ..http.request import Request
 from ..http.response import Response
@@ -50,7 +50,7 @@ class ValidatedIntegration:
             body = await read_body(request, self._max_body)
             # A large one takes a while, in which other requests go on.
             check = schema.problems
-            problems = check(body) if len(body) <= FIRST else await asyncio.to_thread(check, body)
+            problems = check(body) if len(body) <= EAGER_BYTES else await asyncio.to_thread(check, body)
             if problems:
                 raise Refusal("BAD_REQUEST_BODY", f"[{', '.join(problems)}]")
         return await self._integration.answer(exchange)

@@ -8,6 +8,7 @@ from pydantic import Field
 from ..._configuration.base import model
 from ..._configuration.fields import Check, Flag, Many, Number, Shorthand, Text, Whole, between, matching, no_names
 from ..._configuration.problems import Problem
+from ..routing.table import OWN_METHODS
 from .fields import HeaderTemplates, TemplateText, Timeout
 
 
@@ -44,12 +45,17 @@ class Proxy:
     """Seconds for which an address that failed gets no requests."""
     verify: Flag = True
     """Check the certificate of https and wss addresses."""
+    method: Annotated[Text, matching("|".join(OWN_METHODS), f"one of {', '.join(OWN_METHODS)}")] | None = None
+    """The method of all requests to the backend. Without it, that of the client's request is used."""
     keep_host: Flag = False
     """Pass the Host of the client on, in place of that of the address."""
 
     def problems(self) -> Iterator[Problem]:
         if not self.verify and not any(address.startswith(("https:", "wss:")) for address in self.to):
             yield Problem(("verify",), "expected an https or wss address with it: the others have no certificate")
+
+        if self.method and self.websocket:
+            yield Problem(("method",), "expected an http or https address with it: a WebSocket begins with GET")
 
     @property
     def websocket(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..._configuration.problems import ConfigurationError, Path, Problem, lines, problems_of
+from ..._configuration.problems import ConfigurationError, Path, Problem, lines, located, problems_of
 from ..._configuration.tree import Tree
 from ..aws.convert import Options, convert, is_template, source_line
 from ..aws.tree import TemplateTree
@@ -55,7 +55,7 @@ class Document:
         file, content = str(path), FilePath(path).read_bytes()
         tree, conversion = Tree(), None
         line_of: Callable[[Path], int] = tree.line_of
-        with _located(file, lambda path: tree.line_of(path)):
+        with located(file, lambda path: tree.line_of(path)):
             tree.compose(content)
             if is_template(tree.names()):
                 tree = template = TemplateTree()
@@ -66,7 +66,7 @@ class Document:
         if conversion is not None:
             draft = conversion.draft
             line_of = partial(source_line, draft)
-        with _located(file, line_of):
+        with located(file, line_of):
             value = with_secrets(tree.value(), FilePath(path).parent) if conversion is None else conversion.value
             configuration = _validated(value)
             rules.check(configuration)
@@ -80,17 +80,8 @@ class Document:
     @contextmanager
     def located(self) -> Iterator[None]:
         """Add file and line to a ConfigurationError that is raised within."""
-        with _located(self.file, self.line_of):
+        with located(self.file, self.line_of):
             yield
-
-
-@contextmanager
-def _located(file: str, line_of: Callable[[Path], int]) -> Iterator[None]:
-    try:
-        yield
-    except ConfigurationError as error:
-        problems = [problem.located(line_of) for problem in error.problems]
-        raise ConfigurationError(problems, file) from error.__cause__
 
 
 def _concerns_templates(problem: Problem) -> bool:

@@ -67,6 +67,9 @@ class Route:
                 yield Problem(("response", rule), "expected under request: an answer has no query")
         if "overwrite:path" in self.response:
             yield Problem(("response", "overwrite:path"), "expected under request: an answer has no path")
+        for name, proxy in (self.aggregate or {}).items():
+            if proxy.method:
+                yield Problem(("aggregate", name, "method"), "expected under proxy: an aggregate asks with GET")
         if self.mock is not None and self.request:
             yield Problem(("request",), "expected a backend: a mock does not read the request")
         if self.timeout != 29.0 and given in (["mock"], ["proxy"]):

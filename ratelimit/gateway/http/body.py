@@ -27,10 +27,10 @@ def is_utf8(body: bytes) -> bool:
     return True
 
 
-FIRST = 65_536  # bytes of a body that are read before anything is asked for on behalf of it
+EAGER_BYTES = 65_536  # of a body, which are read before a backend is asked
 
 
-class Memory:
+class BodyMemory:
     """A bound on the bytes of bodies that are held at a time, for all requests together."""
 
     def __init__(self, limit: int) -> None:
@@ -50,7 +50,7 @@ class Memory:
         request.held = 0
 
 
-MEMORY = Memory(64 * 1024 * 1024)
+BODY_MEMORY = BodyMemory(64 * 1024 * 1024)
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -58,7 +58,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     if request.body is None:
         pieces = []
         async for piece in _pieces(request, b"", limit):
-            MEMORY.take(request, len(piece))
+            BODY_MEMORY.take(request, len(piece))
             pieces.append(piece)
         request.body = b"".join(pieces)
     return request.body
@@ -72,10 +72,10 @@ async def start_body(request: Request, limit: int) -> bytes | AsyncIterator[byte
     if request.body is not None:
         return request.body
     first, more = b"", True
-    while more and len(first) < FIRST:
+    while more and len(first) < EAGER_BYTES:
         piece, more = await _piece(request, limit - len(first))
         if piece:
-            MEMORY.take(request, len(piece))
+            BODY_MEMORY.take(request, len(piece))
         first += piece
     return _pieces(request, first, limit - len(first)) if more else first
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..http.paths import SLASH
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "ANY")
+OWN_METHODS = tuple(one for one in METHODS if one not in ("HEAD", "ANY"))  # of a backend, in place of the client's
 _VARIABLE = re.compile(r"\{([\w.:-]+)(\+?)\}", re.ASCII)
 _LITERAL = re.compile(r"[\w.~!$&'()*,;=:@-]+", re.ASCII)
 

@@ -30,10 +30,7 @@ from .supervisor import run
 from .worker import make_worker
 
 
-def main(arguments: list[str]) -> int:
-    """Run the command; return 0, or 1 for a wrong configuration."""
-    if arguments[:1] == ["convert"]:
-        return convert(arguments[1:])
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("ratelimit gateway", description="Serve an API gateway by a configuration file.")
     parser.add_argument("file", nargs="?", help="the configuration, or a template of SAM, CloudFormation or OpenAPI")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
@@ -50,6 +47,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--grace", type=float, default=30.0, help="seconds for what is under way when it stops (%(default)g)"
     )
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return 0, or 1 for a wrong configuration."""
+    if arguments[:1] == ["convert"]:
+        return convert(arguments[1:])
+    parser = _parser()
     given = parser.parse_args(arguments)
     if given.schema:
         print(json.dumps(schema(), indent=2))

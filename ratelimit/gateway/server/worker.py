@@ -15,8 +15,8 @@ from ..aws.convert import Options
 from ..config.load import Document
 from .admission import Admission, max_connections
 from .certificates import Certificates
-from .patience import Patience
 from .peers import Peers
+from .slow_clients import SlowClientTimeout
 from .uvicorn_compat import BoundedProtocol
 
 log = logging.getLogger("ratelimit.gateway")
@@ -65,7 +65,7 @@ def _read(file: str, tables: str, options: Options | None) -> Document:
     BoundedProtocol.max_head = configuration.max_head
     BoundedProtocol.head_timeout = configuration.head_timeout
     BoundedProtocol.admission.trusted = Networks(configuration.trusted_proxies)
-    Patience.send_timeout, Patience.min_rate = configuration.send_timeout, configuration.min_rate
+    SlowClientTimeout.send_timeout, SlowClientTimeout.min_rate = configuration.send_timeout, configuration.min_rate
     return replace(document, configuration=configuration)
 
 

@@ -37,7 +37,7 @@ MESSAGE = "context.error.message"
 PROBLEM = "https://iana.org/assignments/http-problem-types#"
 
 
-class Given(Protocol):
+class ResponseSettings(Protocol):
     """The settings of one type."""
 
     @property
@@ -68,7 +68,7 @@ class GatewayResponses:
         by_type: all of them.
     """
 
-    def __init__(self, given: Mapping[str, Given], problem_json: bool = False) -> None:
+    def __init__(self, given: Mapping[str, ResponseSettings], problem_json: bool = False) -> None:
         known = {*TYPES, "DEFAULT_4XX", "DEFAULT_5XX"}
         for type in given:
             if type not in known:
@@ -86,7 +86,7 @@ class GatewayResponse:
         constant: the answer with its own message, if it has no other variables and needs no more headers.
     """
 
-    def __init__(self, type: str, given: Mapping[str, Given], problem_json: bool) -> None:
+    def __init__(self, type: str, given: Mapping[str, ResponseSettings], problem_json: bool) -> None:
         status, self.message, self._error_type = TYPES[type]
         fallback, own = given.get("DEFAULT_4XX" if status < 500 else "DEFAULT_5XX"), given.get(type)
         sources = [one for one in (own, fallback) if one is not None]  # the first that has a setting counts

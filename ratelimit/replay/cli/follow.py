@@ -1,4 +1,4 @@
-"""`ratelimit replay --follow`: who would be refused now."""
+"""`ratelimit replay --follow`: which clients would be refused now."""
 
 import argparse
 import os

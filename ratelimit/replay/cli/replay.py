@@ -17,8 +17,7 @@ SMALL = 100_000_000  # bytes of logs, up to which the table has what the refused
 LIMITS = [f"{algorithm} 60/minute" for algorithm in ALGORITHMS]
 
 
-def main(arguments: list[str]) -> int:
-    """Run the command; return 0, 1 if it was interrupted, or 2 if the arguments are wrong."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ratelimit replay",
         description="Replay an access log or a recorded trace through limits: which requests would have been refused?",
@@ -40,7 +39,12 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--json", metavar="FILE", help="write the report as JSON, to standard output for -")
     parser.add_argument("--html", metavar="FILE", help="write the report as one page that needs nothing else")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return 0, 1 if it was interrupted, or 2 if the arguments are wrong."""
+    options = _parser().parse_args(arguments)
     try:
         check_outputs(options)
         limits = [Limit.parse(text) for text in options.limit or LIMITS]

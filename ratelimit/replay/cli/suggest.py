@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from ...language import ALGORITHMS
@@ -35,8 +36,7 @@ def grouping(text: str) -> str:
     return text
 
 
-def main(arguments: list[str]) -> int:
-    """Run the command; return 0, 1 if it was interrupted, or 2 if the arguments are wrong."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ratelimit suggest",
         description="Find the smallest limit by each algorithm that touches few of the clients that are not programs.",
@@ -69,7 +69,12 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--json", metavar="FILE", help="write the answer as JSON, to standard output for -")
     parser.add_argument("--html", metavar="FILE", help="write the answer as one page that needs nothing else")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return 0, 1 if it was interrupted, or 2 if the arguments are wrong."""
+    options = _parser().parse_args(arguments)
     try:
         check_outputs(options)
         period_ns = Quota.parse(f"1/{options.per}").period_ns
@@ -96,19 +101,24 @@ def main(arguments: list[str]) -> int:
         )
         answer = inquiry.answer(complete)
     try:
-        if "-" not in (options.json, options.html, options.csv):
-            say(configured(answer, options.form) if options.form else suggestions(answer, width()))
-        if options.json:
-            write(options.json, json.dumps(asdict(answer), indent=1))
-        if options.csv:
-            write_csv(options.csv, ["key", "requests", f"most in a {options.per}", "looks like"], inquiry.rows())
-        if options.html:
-            from ..render.html import suggestions_page
-
-            write(options.html, suggestions_page(answer))
+        _write_outputs(options, answer, inquiry.rows())
     except (OSError, ValueError) as error:
         return refusal("suggest", error)
     return 0 if answer.complete else 1
+
+
+def _write_outputs(options: argparse.Namespace, answer: Answer, clients: Iterator[tuple[str, int, int, str]]) -> None:
+    """Write the answer to each output that was asked for; to the terminal if none of them is standard output."""
+    if "-" not in (options.json, options.html, options.csv):
+        say(configured(answer, options.form) if options.form else suggestions(answer, width()))
+    if options.json:
+        write(options.json, json.dumps(asdict(answer), indent=1))
+    if options.csv:
+        write_csv(options.csv, ["key", "requests", f"most in a {options.per}", "looks like"], clients)
+    if options.html:
+        from ..render.html import suggestions_page
+
+        write(options.html, suggestions_page(answer))
 
 
 def configured(answer: Answer, form: str) -> str:

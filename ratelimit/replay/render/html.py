@@ -76,7 +76,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     templates.filters |= {
-        "answer_keys": answer_keys, "bars": _bars, "duration": duration, "facts": _facts, "fate": _fate,
+        "answer_keys": answer_keys, "bars": _bars, "duration": duration, "facts": _facts, "losses": _losses,
         "keys": keys, "kinds": kinds, "moment": moment, "most": _most, "percent": percent,
         "printable": printable, "refused_keys": refused_keys, "timeline": _timeline,
         "verdict": verdict,
@@ -92,7 +92,7 @@ def _largest(report: Report) -> list[tuple[str, Largest]]:
     ]
 
 
-def _fate(outcome: Outcome) -> str:
+def _losses(outcome: Outcome) -> str:
     """Return how much the keys lost, in a sentence."""
     if not outcome.refused:
         return f"It admits all {outcome.requests:,} requests."

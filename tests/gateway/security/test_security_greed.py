@@ -16,7 +16,7 @@ from waiting import PATIENCE, until
 
 from ratelimit._configuration.addresses import Networks
 from ratelimit.gateway import Configuration
-from ratelimit.gateway.http.body import MEMORY
+from ratelimit.gateway.http.body import BODY_MEMORY
 from ratelimit.gateway.server.admission import Admission
 
 UPLOAD = "def take(event):\n    return str(len(event['body'] or ''))\n"
@@ -165,7 +165,7 @@ def test_bodies_in_memory_are_bounded_for_every_integration(integration):
     app = App(Configuration(apis={"a": api}, max_bodies=1_000))
     for size, refused in ((1_000, False), (1_001, True), (1_000, False)):
         assert (app("POST", "/", content=b"x" * size).status_code == 503) == refused
-    assert MEMORY.used == 0
+    assert BODY_MEMORY.used == 0
 
 
 # --- connections

@@ -300,7 +300,7 @@ def test_a_trusted_proxys_scheme_is_http_or_https(serve, recorder):
         ["Transfer-Encoding:"],
     ],
 )  # fmt: skip
-def test_no_coding_is_lost(port, recorder, lines):
+def test_refuses_a_coding_other_than_chunked_once(port, recorder, lines):
     """A body has the chunked coding, once, or the request is refused."""
     with Client(port) as client:
         client.send("\r\n".join(["POST / HTTP/1.1", "Host: a", *lines, "", ""]).encode() + b"2\r\nhi\r\n0\r\n\r\n")

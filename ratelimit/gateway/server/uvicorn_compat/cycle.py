@@ -11,7 +11,7 @@ from ...http.headers import Headers
 from ...http.request import REFUSED
 
 
-class Out:
+class AnswerWriter:
     """Writes an answer. Closing it closes no connection while its request is still coming."""
 
     def __init__(self, transport: asyncio.Transport, end: Callable[[], None]) -> None:
@@ -51,7 +51,7 @@ class Cycle(RequestResponseCycle):
         self.message_event.set()
 
 
-async def until_closed(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:
+async def send_by_http_1_0(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:
     """Send to a client of HTTP/1.0, which knows no chunks: a body of unknown length ends with the connection."""
     if message["type"] == "http.response.start":
         if not any(name == b"content-length" for name, _ in message["headers"]):

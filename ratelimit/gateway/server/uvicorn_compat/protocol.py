@@ -15,14 +15,14 @@ from ...http.handshake import handshake_problem, is_handshake
 from ...http.request import REFUSED, WHOLE
 from ...http.target import BadTarget, host_name, parse_target
 from ..admission import Admission
-from ..patience import Patience
-from .cycle import Cycle, Out, until_closed
+from ..slow_clients import SlowClientTimeout
+from .cycle import AnswerWriter, Cycle, send_by_http_1_0
 
 BLANK_LINE = b"\r\n\r\n"
 MAX_PART, MAX_PARTS = 4_096, 8  # bytes of what came on a connection, and how many such parts a turn of the loop reads
 
 
-class BoundedProtocol(Patience, HttpToolsProtocol):
+class BoundedProtocol(SlowClientTimeout, HttpToolsProtocol):
     """Reads requests by RFC 9112, with bounds on the size of a head, its lines, and the time that it takes.
 
     The application answers also what cannot be read: the scope of such a request has the extension `REFUSED`, a
@@ -45,9 +45,9 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
     _last = b""  # the last bytes that were parsed: a blank line may have begun there
     _held = b""  # what came, and is parsed in a later turn of the event loop
     _turn: asyncio.Handle | None = None  # that turn, if it is the next one
-    _moved = False  # whether a head or a message has ended, or there was some of a body
-    _deaf = False  # whether what comes is dropped
-    _crowded = False  # whether there are too many connections, so that this one ends at once
+    _progressed = False  # whether the last part ended a head or a message, or had some of a body
+    _drops_input = False
+    _is_surplus = False  # whether there are too many connections, so that this one ends at once
     _timer: asyncio.TimerHandle | None = None
     _idle_since = 0.0  # when the last answer ended, by the loop's time
     _problem: tuple[str, str] | None = None  # why the parser was stopped
@@ -55,18 +55,18 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._out: Any = Out(self.transport, self.end)
+        self._out: Any = AnswerWriter(self.transport, self.end)
         self._counted = self.client[0] if self.client else ""
         reason = self.admission.enter(self._counted)
         if reason is None:
             self._start_timer()
         else:
-            self._crowded = True
+            self._is_surplus = True
             self._refuse("OVERLOADED", reason)
 
     def end(self) -> None:
         """Close after an answer; while something is still coming, not at once."""
-        if not self._lost and not self._crowded and (self._deaf or self._held or self.cycle.more_body):
+        if not self._lost and not self._is_surplus and (self._drops_input or self._held or self.cycle.more_body):
             self._linger()
         else:
             self.transport.close()
@@ -74,7 +74,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
 
     def _linger(self) -> None:
         """Close once the client has, or soon: what came unread would reset the connection, and take the answer back."""
-        self._deaf, self._held = True, b""
+        self._drops_input, self._held = True, b""
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -142,7 +142,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
     def _read(self, data: bytes) -> None:
         """Parse what came, to the end of a request, or for as long as a turn of the event loop may take."""
         begin = parts = 0
-        while begin < len(data) and not self._deaf and not self.transport.is_closing():
+        while begin < len(data) and not self._drops_input and not self.transport.is_closing():
             cycle = self.cycle
             if cycle is not None and not cycle.more_body and not cycle.response_complete:  # it waits for its answer
                 self._hold(data[begin:])
@@ -168,12 +168,12 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         return begin + MAX_PART if found < 0 else found + 4
 
     def _read_part(self, part: bytes) -> None:
-        self._moved = False
+        self._progressed = False
         self._feed(part)
-        if self._deaf:
+        if self._drops_input:
             return
         self._last = (self._last + part)[-3:] if len(part) < 3 else part[-3:]
-        self._head = 0 if self._moved else self._head + len(part)
+        self._head = 0 if self._progressed else self._head + len(part)
         if self._head >= self.max_head:  # with its last byte it would have ended
             self._refuse("HEADERS_TOO_LARGE", f"more than {self.max_head} bytes")
         elif self._timer is None and (self.scope is not self._ended or self.cycle.response_complete):
@@ -232,7 +232,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         if problem is not None:
             self._refuse(*problem)
             return
-        self._deaf = True
+        self._drops_input = True
         self._stop_timer()
         self._unset_keepalive_if_required()
         self.connections.discard(self)
@@ -262,7 +262,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self._moved = True
+        self._progressed = True
         parser, scope = self.parser, self.scope
         if parser.should_upgrade():
             return  # see _upgrade
@@ -308,7 +308,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         )
         if self.scope["http_version"] == "1.0":
             cycle.waiting_for_100_continue = False
-            cycle.send = partial(until_closed, cycle, cycle.send)  # type: ignore[method-assign]
+            cycle.send = partial(send_by_http_1_0, cycle, cycle.send)  # type: ignore[method-assign]
         return cycle
 
     def _read_target(self) -> None:
@@ -327,11 +327,11 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
                 self.headers.append((b"host", authority))
 
     def on_chunk_header(self) -> None:
-        self._moved = True
+        self._progressed = True
         self.headers = []  # not those of the request: what comes now are trailers
 
     def on_body(self, body: bytes) -> None:
-        self._moved = True
+        self._progressed = True
         self._rest -= len(body)  # below 0 for chunks, whose length is not known
         if not self.cycle.response_complete:
             self.cycle.body += body
@@ -340,7 +340,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
             self.cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        self._moved = True
+        self._progressed = True
         if not self.parser.should_upgrade():
             self.cycle.more_body = False
             if not self.parser.should_keep_alive():  # a trailer may say so
@@ -370,7 +370,7 @@ class BoundedProtocol(Patience, HttpToolsProtocol):
         cycle: Any = self.cycle
         if self.transport.is_closing():
             return
-        self._deaf = True
+        self._drops_input = True
         if cycle is not None and cycle.more_body:  # it is within that request's body
             if cycle.response_complete:
                 self._linger()

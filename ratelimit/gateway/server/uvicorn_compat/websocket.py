@@ -10,12 +10,12 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 
 from ...http.body import is_utf8
-from ..patience import Patience
+from ..slow_clients import SlowClientTimeout
 
 websocket_log = logging.getLogger("ratelimit.gateway.websockets")
 
 
-class BoundedWebSocket(Patience, WebSocketsSansIOProtocol):
+class BoundedWebSocket(SlowClientTimeout, WebSocketsSansIOProtocol):
     """Closes a client that does not take even the end, and holds back what comes before the handshake is answered."""
 
     leave: Callable[[], None]

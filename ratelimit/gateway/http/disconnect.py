@@ -1,4 +1,4 @@
-"""Clients that leave before their answer has come."""
+"""Clients that disconnect before their answer has come."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -11,8 +11,8 @@ T = TypeVar("T")
 DELAY = 0.05  # seconds before a client is watched: most answers come sooner, and cost no task
 
 
-async def unless_left(request: Request, work: Awaitable[T], at_once: bool = False) -> T:
-    """Return the result of some work, which is cancelled when the client leaves.
+async def unless_disconnected(request: Request, work: Awaitable[T], at_once: bool = False) -> T:
+    """Return the result of some work, which is cancelled when the client disconnects.
 
     Args:
         request: of the client. It is watched once its body has been read, since only one task may receive.
@@ -23,21 +23,21 @@ async def unless_left(request: Request, work: Awaitable[T], at_once: bool = Fals
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
-    before, left = task.cancelling(), False
+    before, is_disconnected = task.cancelling(), False
     timer: asyncio.TimerHandle | None = None
     watcher: asyncio.Task[None] | None = None
 
-    def leave(watcher: asyncio.Task[None]) -> None:
-        nonlocal left
+    def cancel_work(watcher: asyncio.Task[None]) -> None:
+        nonlocal is_disconnected
         if not watcher.cancelled():
-            left = True
+            is_disconnected = True
             task.cancel()
 
     def watch() -> None:
         nonlocal timer, watcher
         if at_once or request.complete:
-            watcher = loop.create_task(disconnected(request.receive))
-            watcher.add_done_callback(leave)
+            watcher = loop.create_task(wait_for_disconnect(request.receive))
+            watcher.add_done_callback(cancel_work)
         else:
             timer = loop.call_later(DELAY, watch)
 
@@ -45,7 +45,7 @@ async def unless_left(request: Request, work: Awaitable[T], at_once: bool = Fals
     try:
         return await work
     except asyncio.CancelledError:
-        if left and task.uncancel() <= before:
+        if is_disconnected and task.uncancel() <= before:
             raise ClientDisconnected from None
         raise
     finally:
@@ -54,7 +54,7 @@ async def unless_left(request: Request, work: Awaitable[T], at_once: bool = Fals
             watcher.cancel()
 
 
-async def disconnected(receive: Receive) -> None:
-    """Wait until the client is gone. Sending does not show it, and a backend may go on forever."""
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Wait until the client has disconnected. Sending does not show it, and a backend may go on forever."""
     while (await receive())["type"] != "http.disconnect":
         pass

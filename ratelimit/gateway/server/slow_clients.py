@@ -12,7 +12,7 @@ from typing import ClassVar
 BYTES_ACKED = 120  # where Linux has tcpi_bytes_acked in its struct tcp_info
 
 
-class Patience(asyncio.Protocol):
+class SlowClientTimeout(asyncio.Protocol):
     """Aborts the connection of a client that takes what waits for it too slowly.
 
     Of what waits, a client must take `min_rate` bytes a second, or all, in each period of `send_timeout` seconds. The

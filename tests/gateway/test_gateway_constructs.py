@@ -1,0 +1,243 @@
+"""Constructs of templates, each in a small template of its own: what becomes of it, and what is noted."""
+
+import pytest
+
+from ratelimit.gateway import Throttle
+from ratelimit.gateway.aws.convert import Options
+from ratelimit.gateway.config.load import Document
+
+ARN = "arn:aws:lambda:us-east-1:123456789012:function"
+MOCK = "{x-amazon-apigateway-integration: {type: mock}}"
+REST = """
+Resources:
+  F: {Type: AWS::Lambda::Function, Properties: {Runtime: python3.11, Handler: a.b, Code: {ZipFile: 'b = print'}}}
+  Api: {Type: AWS::ApiGateway::RestApi, Properties: {Name: rest}}
+  Get: {Type: AWS::ApiGateway::Method, Properties: {RestApiId: !Ref Api, ResourceId: !GetAtt Api.RootResourceId,
+    HttpMethod: GET, Integration: {Type: %s, %s}}}
+  Stage: {Type: AWS::ApiGateway::Stage, Properties: {RestApiId: !Ref Api, StageName: live, Variables: {name: F}}}
+"""
+SAM = """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  F: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.11, Handler: a.b, InlineCode: 'b = print', Events: {
+    E: {Type: Api, Properties: {Path: /a, Method: GET, RestApiId: !Ref Api}}}}}
+  Api: {Type: AWS::Serverless::Api, Properties: {StageName: live, %s}}
+"""
+
+
+def invoked(name):
+    """The address that calls a function."""
+    return f"!Sub 'arn:aws:apigateway:us-east-1:lambda:path/2015-03-31/functions/{name}/invocations'"
+
+
+def routes_of(document, api="Api"):
+    return document.configuration.apis[api].routes
+
+
+def noted(document):
+    return "\n".join(document.warnings)
+
+
+# --- intrinsic functions
+
+
+def test_loops_make_conditions_and_names_of_references(read):
+    document = read("""
+Transform: AWS::LanguageExtensions
+Parameters: {Names: {Type: CommaDelimitedList, Default: 'cats,dogs'}}
+Conditions:
+  Fn::ForEach::Served: [Name, !Ref Names, {'Has${Name}': !Equals [!Ref Name, cats]}]
+Resources:
+  Api: {Type: AWS::ApiGateway::RestApi, Properties: {Name: rest}}
+  Fn::ForEach::Pets:
+  - Name
+  - !Ref Names
+  - R${Name}: {Type: AWS::ApiGateway::Resource, Properties: {RestApiId: !Ref Api,
+      ParentId: !GetAtt [Api, RootResourceId], PathPart: !Ref Name}}
+    M${Name}: {Type: AWS::ApiGateway::Method, Condition: 'Has${Name}', Properties: {RestApiId: !Ref Api,
+      ResourceId: !Ref {Fn::Sub: 'R${Name}'}, HttpMethod: GET, Integration: {Type: MOCK}}}
+""")
+    assert list(routes_of(document)) == ["GET /cats"]
+
+
+def test_a_resource_that_a_file_has(read, tmp_path):
+    (tmp_path / "api.yaml").write_text(
+        f"{{Type: AWS::ApiGateway::RestApi, Properties: {{Body: {{paths: {{/a: {{get: {MOCK}}}}}}}}}}}"
+    )
+    document = read("Resources: {Api: {Fn::Transform: {Name: AWS::Include, Parameters: {Location: api.yaml}}}}")
+    assert list(routes_of(document)) == ["GET /a"]
+
+
+def test_a_document_as_text(read):
+    text = '{"swagger": "2.0", "paths": {"/a": {"get": {"x-amazon-apigateway-integration": {"type": "mock"}}}}}'
+    document = read(f"Resources: {{Api: {{Type: AWS::ApiGateway::RestApi, Properties: {{Body: !Sub '{text}'}}}}}}")
+    assert list(routes_of(document)) == ["GET /a"]
+    broken = read(REST % ("MOCK", "") + "  Other: {Type: AWS::ApiGateway::RestApi, Properties: {Body: 'a text'}}")
+    assert "Resources.Other.Properties.Body: this property has no effect" in noted(broken)
+
+
+def test_an_included_file_without_end_is_not_read(read, tmp_path):
+    """It is left out with a note, like a file that is not there."""
+    with (tmp_path / "large.yaml").open("wb") as file:
+        file.truncate(20 * 1024 * 1024)
+    for name in ("/dev/zero", "large.yaml", "."):
+        added = f"  Other: {{Type: AWS::ApiGateway::RestApi, Properties: {{BodyS3Location: {name}}}}}"
+        assert f"the file {name!r} is not here" in noted(read(REST % ("MOCK", "") + added))
+
+
+# --- functions
+
+
+@pytest.mark.parametrize(
+    ("uri", "added"),
+    [
+        ("!Ref Alias", "  Alias: {Type: AWS::Lambda::Alias, Properties: {FunctionName: !Ref F, Name: live}}"),
+        (invoked("${Alias}"), "  Alias: {Type: AWS::Lambda::Alias, Properties: {FunctionName: !Ref F}}"),
+        (invoked("${V}"), "  V: {Type: AWS::Lambda::Version, Properties: {FunctionName: !GetAtt F.Arn}}"),
+        (invoked(f"{ARN}:${{stageVariables.name}}"), ""),
+        (invoked(f"{ARN}:F:${{stageVariables.alias}}"), ""),
+    ],
+)  # fmt: skip
+def test_names_of_a_function(read, uri, added):
+    assert routes_of(read(REST % ("AWS_PROXY", f"Uri: {uri}") + added))["GET /"].function == "F"
+
+
+def test_a_function_that_differs_by_stage(read):
+    uri = invoked(f"{ARN}:${{stageVariables.name}}")
+    other = "  S: {Type: AWS::ApiGateway::Stage, Properties: {RestApiId: !Ref Api, StageName: b, Variables: {name: G}}}"
+    document = read(REST % ("AWS_PROXY", f"Uri: {uri}") + other)
+    assert "the function ${stageVariables.name} is not here; the route answers 501" in noted(document)
+
+
+def test_a_function_of_another_stack_by_its_parameter(tmp_path):
+    file = tmp_path / "template.yaml"
+    text = REST % ("AWS_PROXY", f"Uri: {invoked('${Shop}')}")
+    file.write_text("Parameters: {Shop: {Type: String}}" + text)
+    document = Document.read(file, Options(functions={"Shop": "http://127.0.0.1:1"}))
+    assert routes_of(document)["GET /"].function == "Shop"
+
+
+def test_a_stage_variable_beside_globals_that_are_a_text(read):
+    uri = invoked(f"{ARN}:${{stageVariables.name}}")
+    document = read("Globals: {Function: a text}" + REST % ("AWS_PROXY", f"Uri: {uri}"))
+    assert routes_of(document)["GET /"].function == "F"
+
+
+# --- stages, plans and keys
+
+
+def test_a_stage_of_a_deployment(read):
+    document = read(
+        (REST % ("MOCK", "")).replace("Stage:", "S:")
+        + """
+  Deployment:
+    Type: AWS::ApiGateway::Deployment
+    Properties: {RestApiId: !Ref Api, StageName: v1, DeploymentCanarySettings: {PercentTraffic: 5},
+      StageDescription: {ThrottlingRateLimit: 3, ThrottlingBurstLimit: 4, Variables: {a: b}, MethodSettings: [
+        {ResourcePath: /, HttpMethod: GET, ThrottlingRateLimit: 1, ThrottlingBurstLimit: 2},
+        {ResourcePath: /none, HttpMethod: PUT, ThrottlingRateLimit: 1, ThrottlingBurstLimit: 2}]}}
+"""
+    )
+    stage = document.configuration.apis["Api"].stages["v1"]
+    assert stage.route_throttles == {"*": Throttle(3, 4), "GET /": Throttle(1, 2)}
+    assert stage.canary.percent == 5
+    assert stage.variables == {"a": "b"}
+    assert "Deployment.Properties: the throttle of 'PUT /none' has no route" in noted(document)
+
+
+PLAN = "Auth: {ApiKeyRequired: true, UsagePlan: {CreateUsagePlan: PER_API, Throttle: {RateLimit: 1, BurstLimit: 1}}}"
+KEY = """
+  Key: {Type: AWS::ApiGateway::ApiKey, Properties: {Value: abcdefghijklmnopqrst, StageKeys: [{StageName: live}]}}
+  Link: {Type: AWS::ApiGateway::UsagePlanKey, Properties: {KeyId: !Ref Key, KeyType: API_KEY, UsagePlanId: %s}}
+"""
+
+
+@pytest.mark.parametrize("plan", ["!Ref ApiUsagePlan", "!Ref Api.UsagePlan"])
+def test_keys_of_a_plan_that_sam_makes(read, plan):
+    document = read(SAM % PLAN + KEY % plan)
+    assert list(document.configuration.plans["ApiUsagePlan"].keys) == ["ApiApiKey", "Key"]
+    assert "StageKeys: a key belongs to a stage by a usage plan alone" in noted(document)
+
+
+def test_a_key_without_its_plan_and_a_plan_without_its_key(read):
+    document = read(SAM % PLAN + KEY % "elsewhere")
+    assert "the plan 'elsewhere' of the API keys Key is not here" in noted(document)
+    document = read(SAM % PLAN + (KEY % "!Ref ApiUsagePlan").replace("!Ref Key", "imported"))
+    assert "the API key 'imported' of the plan 'ApiUsagePlan' is not here" in noted(document)
+
+
+# --- SAM
+
+
+@pytest.mark.parametrize(
+    ("flags", "authorizer", "keyed"),
+    [
+        ("", "Own", True),
+        ("AddDefaultAuthorizerToCorsPreflight: false", None, True),
+        ("AddApiKeyRequiredToCorsPreflight: false", "Own", False),
+    ],
+)
+def test_what_preflights_require(read, flags, authorizer, keyed):
+    auth = "DefaultAuthorizer: Own, Authorizers: {Own: {FunctionArn: !GetAtt F.Arn}}, ApiKeyRequired: true"
+    document = read(SAM % f"Cors: \"'*'\", Auth: {{{auth}, {flags}}}")
+    preflight = routes_of(document)["OPTIONS /a"]
+    assert (preflight.authorizer, preflight.api_key_required) == (authorizer, keyed)
+    own = read((SAM % f"Auth: {{{auth}, {flags}}}").replace("Method: GET", "Method: OPTIONS"))
+    assert routes_of(own)["OPTIONS /a"].authorizer == authorizer
+
+
+@pytest.mark.parametrize(("normal", "path"), [("", "/v1x"), (", NormalizeBasePath: false", "/v1-x")])
+def test_the_base_path_of_a_domain(read, normal, path):
+    document = read(SAM % f"Domain: {{DomainName: a.example, BasePath: [v1-x]{normal}}}")
+    assert document.configuration.domains["a.example"] == {path: "Api/live"}
+
+
+# --- backends
+
+
+def test_the_method_of_a_backend(read):
+    document = read(REST % ("HTTP_PROXY", "IntegrationHttpMethod: PUT, Uri: 'http://127.0.0.1:1/x'"))
+    assert routes_of(document)["GET /"].proxy.method == "PUT"
+    document = read(REST % ("HTTP_PROXY", "IntegrationHttpMethod: HEAD, Uri: 'http://127.0.0.1:1/x'"))
+    assert "the backend gets the method of the request, not HEAD" in noted(document)
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "note"),
+    [
+        ("HTTP", "IntegrationResponses: [{StatusCode: 200}]", "mappings of answers by status are not emulated"),
+        ("HTTP_PROXY", "TlsConfig: {ServerNameToVerify: a}", "is checked for the host of the address alone"),
+        ("HTTP_PROXY", "ContentHandling: CONVERT_TO_TEXT", "bodies are not converted: CONVERT_TO_TEXT has no effect"),
+    ],
+)
+def test_what_a_backend_is_not_given(read, kind, properties, note):
+    document = read(REST % (kind, f"IntegrationHttpMethod: GET, Uri: 'http://127.0.0.1:1/x', {properties}"))
+    assert note in noted(document)
+
+
+def test_a_certificate_that_is_not_checked(read):
+    security = "TlsConfig: {InsecureSkipVerification: true}"
+    document = read(REST % ("HTTP_PROXY", f"IntegrationHttpMethod: GET, Uri: 'https://127.0.0.1:1/x', {security}"))
+    assert routes_of(document)["GET /"].proxy.verify is False
+
+
+# --- APIs of other stacks
+
+
+def test_parts_of_an_api_of_another_stack(read):
+    document = read("""
+Parameters: {Root: {Type: String}}
+Resources:
+  Pets: {Type: AWS::ApiGateway::Resource, Properties: {RestApiId: !ImportValue 'the:api', ParentId: !Ref Root, PathPart: pets}}
+  Get: {Type: AWS::ApiGateway::Method, Properties: {RestApiId: !ImportValue 'the:api', ResourceId: !Ref Pets,
+    HttpMethod: GET, Integration: {Type: MOCK}}}
+  Route: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: abc123, RouteKey: GET /a, Target: !Sub 'integrations/${I}'}}
+  I: {Type: AWS::ApiGatewayV2::Integration, Properties: {ApiId: abc123, IntegrationType: HTTP_PROXY,
+    IntegrationMethod: ANY, IntegrationUri: 'http://127.0.0.1:1'}}
+""")
+    assert list(routes_of(document, "the-api")) == ["GET /pets"]
+    assert list(routes_of(document, "abc123")) == ["GET /a"]
+    assert "Get.Properties: the API 'the:api' is of another stack: it is served with the parts of this one" in noted(
+        document
+    )
+    assert "Get.Properties: the path of 'Root' is not known, so it is taken as the root" in noted(document)
