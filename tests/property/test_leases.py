@@ -1,5 +1,7 @@
 """The promises with leases: adversarial histories of several hosts, with crashes, delays and late give-backs.
 
+A process may be stopped between reading the clock and spending. Its requests count for the moment that it read.
+
 The hosts are the library's own leases, each in a memory of its own. The engine is a model: what 6_leases.lua does, in
 plain integers; tests/engine/test_engine_grants.py compares the two. One tick is a millisecond.
 """
@@ -143,6 +145,7 @@ def history(hosts, rng, model, errors):
     leases = [Leases(memory, length, longest) for memory in hosts.memories[: rng.choice([1, 2, 4])]]
     greedy, now = rng.random() < 0.6, hosts.now
     grants, spent = [], []  # grants: (host, place, amount, granted)
+    read = {}  # host -> the moment that a process of it has read before it was stopped
     for _ in range(STEPS):
         now += rng.choice(model.steps)
         host = rng.randrange(len(leases))
@@ -152,6 +155,7 @@ def history(hosts, rng, model, errors):
             left = model.left(now)
             amount = left if greedy else min(left, rng.choice([1, 2, 5, MOST]))
             if amount > 0:
+                read.pop(host, None)  # what it spends from this lease counts for a later moment
                 model.spend(now, amount)
                 until = (
                     sent + 2 * model.lease * TICK if "late" in errors else here.deadline(sent, model.window_left(now))
@@ -160,13 +164,16 @@ def history(hosts, rng, model, errors):
                 if place is not None:
                     grants.append((host, place, amount, now))
         if rng.random() < (0.3 if greedy else 0.5):  # spend all, or some, now or as late as a step leads
-            most = here.remaining(key, now * TICK)
+            seen = read.pop(host, now)
+            most = here.remaining(key, seen * TICK)
             amount = most if greedy else rng.randint(0, most)
-            parts = [amount] if amount and here.spend(key, amount, now * TICK) else [1] * amount
+            parts = [amount] if amount and here.spend(key, amount, seen * TICK) else [1] * amount
             if parts != [amount]:
-                parts = [1 for _ in parts if here.spend(key, 1, now * TICK)]
+                parts = [1 for _ in parts if here.spend(key, 1, seen * TICK)]
             if sum(parts):
-                spent.append((now, sum(parts)))
+                spent.append((seen, sum(parts)))
+        elif rng.random() < 0.3:
+            read.setdefault(host, now)
         if (
             grants and rng.random() < 0.3
         ):  # give back, at any time: before the end, then, or when the thread comes to it
@@ -177,7 +184,7 @@ def history(hosts, rng, model, errors):
         if rng.random() < 0.02:  # a process is killed, and gives nothing back
             grants = [grant for grant in grants if grant[0] != host]
     hosts.now = now + 1_000
-    return spent
+    return sorted(spent)
 
 
 def broken(kind, errors=(), count=HISTORIES):
