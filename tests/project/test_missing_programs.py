@@ -21,7 +21,7 @@ def test_tests_are_skipped_and_the_last_lines_name_the_command():
     run = run_without_programs()
     *_, skipped, command, result = run.stdout.splitlines()
     assert run.returncode == 0
-    assert skipped.endswith(" tests were skipped: not installed are g++, gcc.")
+    assert " tests were skipped: not installed are g++, gcc" in skipped  # and others, if this machine lacks them
     assert command == "To run them as well: sudo scripts/install-packages test proofs"
     assert f"{skipped.split()[0]} skipped" in result
 
