@@ -2,13 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import valkey
+from ports import free_port
 from tools import program
 from waiting import until
 
@@ -25,12 +25,6 @@ def redis_8():
 
 def redis_server():
     return program("redis-server")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:

@@ -70,6 +70,27 @@ def test_page_of_the_documentation_has_the_saved_measurements():
     assert all(f"| {target.what} |" in targets for section in measured.sections for target in section.targets)
 
 
+def test_readme_has_the_measured_numbers():
+    """A new measurement changes the README, too."""
+    measured = Report.from_json((DOCS / "benchmarks.json").read_text())
+    tables = {table.title: table.rows for section in measured.sections for table in section.tables}
+    readme = " ".join((DOCS.parent / "README.md").read_text().split())
+    times = {row[0]: row[1] for row in tables["`allow`, nanoseconds"]}
+    assert (
+        f"`allow` takes {times['`TokenBucket.allow`']:.0f} ns, where `dict.get` takes {times['`dict.get`']:.0f}"
+        in readme
+    )
+    ratios = [row[1] for row in tables["Other libraries: how many times our time"]]
+    assert f"take {min(ratios):.1f} to {max(ratios):.0f} times as long" in readme
+    sizes = {row[0]: row[1] for row in tables["Bytes a key"]}
+    others = [size for name, size in sizes.items() if not name.startswith("`")]
+    assert (
+        f"to {sizes['`TokenBucket`']:.0f} bytes for each key when it is full; other libraries take {min(others):.0f} to"
+        in readme
+    )
+    assert f"to {max(others):.0f}. A flood" in readme
+
+
 def test_prints_a_saved_report_without_measuring(tmp_path, capsys):
     assert command.main(["--load", str(DOCS / "benchmarks.json"), "--markdown", str(tmp_path / "page.md")]) == 0
     assert "== Targets ==" in capsys.readouterr().out

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import valkey
 from hosts import Host
-from valkey_servers import Server, free_port, redis_8, redis_server, valkey_server
+from ports import free_port
+from valkey_servers import Server, redis_8, redis_server, valkey_server
 from waiting import until
 
 from ratelimit import Table

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 import redis
-from valkey_servers import Server, free_port, redis_server
+from ports import free_port
+from valkey_servers import Server, redis_server
 from waiting import PATIENCE, pace_async, until
 
 from ratelimit import FixedWindow, Table, TableUnreachable
