@@ -121,9 +121,7 @@ class Draft:
     def function_route(self, uri: Any, path: Path) -> dict[str, Any]:
         """Return the route to the function that a URI or an ARN names."""
         name = self.function(uri, path)
-        if name is None:
-            return self.not_implemented(path, f"the function {_name(uri)} is not here")
-        return {"function": name}
+        return {"function": name} if name else self.not_implemented(path, f"the function {_name(uri)} is not here")
 
     def function(self, uri: Any, path: Path) -> str | None:
         """Return the name of the function that an ARN, a URI or a name names; None where it cannot be run."""
@@ -146,10 +144,10 @@ class Draft:
 
     def _in_stages(self, name: str) -> str:
         """Return a name with the stage variables in it that have one value in all stages of the template."""
-        properties = (one.properties for one in self.template.resources.values())
-        stages = [as_mapping(one) for one in (*properties, *self.template.globals.values())]
 
         def value(found: re.Match[str]) -> str:
+            properties = (one.properties for one in self.template.resources.values())
+            stages = map(as_mapping, (*properties, *self.template.globals.values()))
             variables = filter(None, map(_stage_variables, stages))
             values = {str(one.get(found[1], found[0])) for one in variables}
             return _name(values.pop()) if len(values) == 1 else found[0]
