@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -23,7 +23,8 @@ from .http.headers import Headers
 from .http.request import Receive, Send, check_headers
 from .http.response import NO_BODY, BodyStream, Response, without_body
 from .observability.meter import Meter
-from .pipeline import begin, client_disconnected, own_headers, serve
+from .observability.tracing import Tracing
+from .pipeline import Transport, begin, client_disconnected, own_headers, serve
 from .site import Site
 from .throttling.limiters import Limiters
 from .throttling.usage_plan import sweep
@@ -80,16 +81,23 @@ class Gateway:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            site, exchange = self.site, begin(self.site, scope, receive, send)
-            if site.tracing is None:
-                await serve(site, exchange, self._http)
-            else:
-                with site.tracing.request(exchange):
-                    await serve(site, exchange, self._http)
+            rest = self.start(scope, receive, send)
+            if rest is not None:
+                await rest
         elif scope["type"] == "websocket":
             await Connection(lambda: self.site, self.clients, scope, receive, send).serve()
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
+
+    def start(self, scope: Any, receive: Receive, send: Send) -> Awaitable[None] | None:
+        """Serve an HTTP request as far as it waits for nothing. Return the rest, to be awaited, or None at its end.
+
+        A server that knows this method needs no task for a request that has its answer at once.
+        """
+        site, exchange = self.site, begin(self.site, scope, receive, send)
+        if site.tracing is None:
+            return serve(site, exchange, self._http)
+        return serve_traced(site.tracing, site, exchange, self._http)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -118,7 +126,15 @@ async def background(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncItera
         task.cancel()
 
 
-class HttpTransport:
+async def serve_traced(tracing: Tracing, site: Site, exchange: Exchange, transport: Transport) -> None:
+    """Serve a request within a span."""
+    with tracing.request(exchange):
+        rest = serve(site, exchange, transport)
+        if rest is not None:
+            await rest
+
+
+class HttpTransport(Transport):
     """Serves HTTP requests.
 
     Args:
@@ -158,24 +174,31 @@ class HttpTransport:
     async def answer(self, route: CompiledRoute, exchange: Exchange) -> Response:
         return await route.answer(exchange)
 
+    def deliver_now(self, site: Site, exchange: Exchange, response: Response) -> bool:
+        status, headers, body = response
+        request = exchange.request
+        if request.send_whole is None or not isinstance(body, bytes) or status in NO_BODY:
+            return False
+        exchange.outcome.response_length = 0 if request.scope["method"] == "HEAD" else len(body)
+        return request.send_whole(status, headers_of(site, exchange, headers), body)
+
     async def deliver(self, site: Site, exchange: Exchange, response: Response) -> None:
+        if self.deliver_now(site, exchange, response):
+            return
         if response.status in NO_BODY:
             response = await without_body(response)
         status, headers, body = response
-        request, headers = exchange.request, own_headers(site, exchange, headers)
-        if site.has_cors:
-            headers = with_cors(site, exchange, headers)
+        send, headers = exchange.request.send, headers_of(site, exchange, headers)
         if isinstance(body, bytes):
-            exchange.outcome.response_length = 0 if request.scope["method"] == "HEAD" else len(body)
-            if not request.send_whole(status, headers, body):
-                await request.send({"type": "http.response.start", "status": status, "headers": headers})
-                await request.send({"type": "http.response.body", "body": body})
-        else:
-            try:
-                await request.send({"type": "http.response.start", "status": status, "headers": headers})
-                await self._stream(exchange, body)
-            finally:
-                await body.aclose()
+            exchange.outcome.response_length = 0 if exchange.request.method == "HEAD" else len(body)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+            return
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await self._stream(exchange, body)
+        finally:
+            await body.aclose()
 
     async def _stream(self, exchange: Exchange, body: BodyStream) -> None:
         outcome = exchange.outcome
@@ -208,9 +231,10 @@ class Preflight:
         return Response(204, []) if api is None or api.cors is None else api.cors.answer(exchange.request)
 
 
-def with_cors(site: Site, exchange: Exchange, headers: Headers) -> Headers:
-    """Return the headers of an answer, with those that an API has for pages of other sites."""
-    api = site.apis.get(exchange.destination.api)
+def headers_of(site: Site, exchange: Exchange, headers: Headers) -> Headers:
+    """Return the headers of an answer, with the gateway's own, and those that an API has for pages of other sites."""
+    headers = own_headers(site, exchange, headers)
+    api = site.apis.get(exchange.destination.api) if site.has_cors else None
     if api is None or api.cors is None:
         return headers
     return api.cors.apply(exchange.request, headers, api.cors.is_preflight(exchange.request))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from .access.guard import Guard
@@ -30,26 +31,70 @@ class Transport(Protocol):
     async def answer(self, route: CompiledRoute, exchange: Exchange) -> Response:
         """Get the answer of the route; or raise a Refusal."""
 
+    def deliver_now(self, site: Site, exchange: Exchange, response: Response) -> bool:
+        """Send the answer, or that of a Refusal, to the client; return False if that has to wait for something."""
+        return False
+
     async def deliver(self, site: Site, exchange: Exchange, response: Response) -> None:
-        """Send the answer, or that of a Refusal, to the client."""
+        """Do the same, however long it takes."""
 
 
-async def serve(site: Site, exchange: Exchange, transport: Transport) -> None:
-    """Take one request from its route to its record."""
-    route = None
+def serve(site: Site, exchange: Exchange, transport: Transport) -> Awaitable[None] | None:
+    """Take one request from its route to its record. Return the rest of that way, or None at its end.
+
+    A request that the gateway answers by itself waits for nothing, so that a refusal costs as little as possible.
+    """
+    route, before = None, CURRENT.set(exchange.request)
     try:
         route = transport.route(site, exchange)
-        if route.guard is None:  # a message has the caller of its handshake
-            chain = route.chain_of(exchange.caller) if exchange.caller.key else route.chain
-            response = (
-                throttle(site, chain, route, exchange)
-                if chain is None or not chain.asks
-                else await throttle_anywhere(site, chain, route, exchange)
-            )
-        else:
-            response = await admit(site, route.guard, route, exchange)
-        if response is None:
-            response = route.constant or await transport.answer(route, exchange)
+        answer = answer_of(site, route, exchange, transport)
+    except Exception as error:
+        answer = refuse(site, exchange, error)
+    finally:
+        CURRENT.reset(before)
+    if isinstance(answer, Response):
+        exchange.outcome.status = answer.status
+        if transport.deliver_now(site, exchange, answer):
+            record(site, route, exchange)
+            return None
+    return finish(site, route, answer, exchange, transport)
+
+
+def answer_of(
+    site: Site, route: CompiledRoute, exchange: Exchange, transport: Transport
+) -> Response | Awaitable[Response]:
+    """Admit a request, and return its answer, or what has to be awaited for it."""
+    guard = route.guard
+    if guard is not None:  # a message has the caller of its handshake
+        granted = guard.check_origin(exchange)
+        caller = guard.recall(exchange, granted)
+        if caller is None:
+            return answer_after(authorize(site, guard, granted, route, exchange), route, exchange, transport)
+        exchange.caller = caller
+    chain = route.chain_of(exchange.caller) if exchange.caller.key else route.chain
+    if chain is not None and chain.asks:
+        return answer_after(throttle_anywhere(site, chain, route, exchange), route, exchange, transport)
+    return throttle(site, chain, route, exchange) or route.constant or transport.answer(route, exchange)
+
+
+async def answer_after(
+    decision: Awaitable[Response | None], route: CompiledRoute, exchange: Exchange, transport: Transport
+) -> Response:
+    """Await whether a request is refused, and return its answer."""
+    return await decision or route.constant or await transport.answer(route, exchange)
+
+
+async def finish(
+    site: Site,
+    route: CompiledRoute | None,
+    answer: Response | Awaitable[Response],
+    exchange: Exchange,
+    transport: Transport,
+) -> None:
+    """Take one request from its answer, or what has to be awaited for it, to its record."""
+    CURRENT.set(exchange.request)
+    try:
+        response = answer if isinstance(answer, Response) else await answer
     except ClientDisconnected:
         client_disconnected(exchange)
         exchange.outcome.status = 499
@@ -69,26 +114,23 @@ def begin(site: Site, scope: Any, receive: Receive, send: Send) -> Exchange:
     request = Request(scope, receive, send, site.now_ns(), stopwatch_ns(), site.body_pace)
     if site.trusted_proxies is not None:
         request.identify_client(site.trusted_proxies)
-    CURRENT.set(request)
     return Exchange(request)
 
 
-async def admit(site: Site, guard: Guard, route: CompiledRoute, exchange: Exchange) -> Response | None:
-    """Identify the client and spend its request; return the answer if it is refused.
+async def authorize(
+    site: Site, guard: Guard, granted: bool, route: CompiledRoute, exchange: Exchange
+) -> Response | None:
+    """Ask the authorizer for the client, and spend its request; return the answer if it is refused.
 
     The levels that need no identity are spent before an authorizer is asked, so that clients cannot make it work
     without bound, and stay spent when it denies. They are given back when a level of the caller refuses. When the
     caller has a plan, they are spent again, all or nothing together with those of the plan.
     """
-    granted = guard.check_origin(exchange)
-    if guard.authorizer is None:
-        exchange.caller = await guard.identify(exchange, granted)
-        return await throttle_anywhere(site, route.chain_of(exchange.caller), route, exchange)
     response = await throttle_anywhere(site, route.early, route, exchange)
     if response is not None:
         return response
     spent = exchange.ruling
-    exchange.caller = await guard.identify(exchange, granted)
+    exchange.caller = await guard.ask(exchange, granted)
     chain = route.chain_of(exchange.caller)
     if chain is not route.chain:
         await give_back(route.early, exchange)

@@ -127,7 +127,9 @@ class Connection:
         )
         if event != "CONNECT":
             exchange.destination, exchange.caller = self.destination, self.caller
-        await serve(site, exchange, transport)
+        rest = serve(site, exchange, transport)
+        if rest is not None:
+            await rest
 
     async def accept(self, exchange: Exchange, fields: Any, protocol: bytes | None) -> None:
         """Answer the handshake with a WebSocket."""
@@ -193,7 +195,7 @@ class Connection:
         await self.close(1000 if code in UNSENT else code, reason)
 
 
-class Handshake:
+class Handshake(Transport):
     """The transport of the handshake: a client is connected to `$connect`."""
 
     def __init__(self, connection: Connection) -> None:
@@ -241,7 +243,7 @@ class Handshake:
         await self.connection.deny(response, own_headers(site, exchange, response.headers))
 
 
-class Message:
+class Message(Transport):
     """The transport of one message.
 
     Args:
@@ -293,7 +295,7 @@ class Message:
             await self._connection.send_body(body)
 
 
-class Disconnect:
+class Disconnect(Transport):
     """The transport of the end: the backend of `$disconnect` learns of it."""
 
     def __init__(self, connection: Connection) -> None:

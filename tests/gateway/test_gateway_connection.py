@@ -151,6 +151,68 @@ def test_each_turn_of_the_loop_reads_one_request_of_a_connection(connection):
     assert not loop.tasks
 
 
+class Application:
+    """Answers at once, or in a task, or fails before it has one, by the path."""
+
+    async def __call__(self, scope, receive, send):
+        """Fail: the connection is to call `start`."""
+        raise AssertionError(scope["path"])
+
+    def start(self, scope, receive, send):
+        if scope["path"] == "/wrong":
+            raise ValueError(scope["path"])
+        rest = hello(scope, receive, send)
+        if scope["path"] == "/later":
+            return rest
+        with pytest.raises(StopIteration):
+            rest.send(None)
+        return None
+
+
+@pytest.fixture
+def starting(connection):
+    """Return the same connection, to an application with `start`."""
+    connection[0].app = Application()
+    return connection
+
+
+def test_an_application_with_start_has_a_task_where_something_remains(starting):
+    protocol, transport, loop = starting
+    protocol.data_received(GET)
+    assert (len(transport.pieces), len(loop.tasks)) == (1, 0)
+    protocol.data_received(GET.replace(b"/", b"/later", 1))
+    assert (len(transport.pieces), len(loop.tasks)) == (1, 1)
+    loop.wait(0)
+    assert len(transport.pieces) == 2
+
+
+def test_each_turn_of_the_loop_answers_one_request_of_a_connection(starting):
+    protocol, transport, loop = starting
+    protocol.data_received(GET * 20)
+    for count in range(1, 21):
+        assert len(transport.pieces) == count
+        loop.wait(0)
+    assert transport.is_read
+
+
+def test_a_body_that_comes_behind_its_answer_is_dropped(starting):
+    protocol, transport, _loop = starting
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+    protocol.data_received(head + b"GE")
+    assert len(transport.pieces) == 1
+    protocol.data_received(b"T " + GET)
+    assert len(transport.pieces) == 2
+    assert not transport.closed
+
+
+def test_an_application_that_fails_at_its_start_is_answered_for(starting, caplog):
+    protocol, transport, loop = starting
+    protocol.data_received(GET.replace(b"/", b"/wrong", 1))
+    loop.wait(0)
+    assert b"".join(transport.pieces).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert "ValueError: /wrong" in caplog.text
+
+
 @pytest.mark.parametrize("data", [b"\r\n\r\n" * 10_000, CHUNKED + b"ffff\r\n" + b"\r\n\r\n" * 10_000])
 def test_each_turn_of_the_loop_reads_few_pieces_of_a_connection(connection, data, monkeypatch):
     """A body of blank lines is read in many small pieces, since each of them could be the end of the request."""

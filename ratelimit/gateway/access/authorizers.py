@@ -31,6 +31,9 @@ class Authorizer(Protocol):
 
     has_policy: bool
 
+    def recall(self, exchange: Exchange, granted: bool) -> dict[str, Any] | None:
+        """Return the answer that authorizes the request, if it is known already."""
+
     async def ask(self, exchange: Exchange, granted: bool) -> dict[str, Any]:
         """Return the answer that authorizes the request; raise a Refusal if it does not.
 
@@ -130,37 +133,49 @@ class CachingAuthorizer:
         self._clock = clock
         self._answers: dict[bytes, _CachedAnswer] = {}
 
+    def recall(self, exchange: Exchange, granted: bool) -> dict[str, Any] | None:
+        """Return the answer that authorizes the request, if it is remembered."""
+        answer = self._cached(*self._labels(exchange, self._identity.of(exchange)))
+        return answer if answer is not None and self._allows(answer, exchange, granted) else None
+
     async def ask(self, exchange: Exchange, granted: bool) -> dict[str, Any]:
         """Return the answer that authorizes the request; raise a Refusal if it does not."""
-        identity, destination = self._identity.of(exchange), exchange.destination
-        more = tuple(one.fill(exchange) for one in self._cache_key)
-        everywhere = _label("policy", destination.stage, *identity, *more)
-        here = _label("answer", destination.stage, destination.route, *identity, *more)
-        answer = self._cached(everywhere) or self._cached(here)
-        if answer is None:
-            answer = await self._call(exchange, identity)
-            if self._ttl:
-                if len(self._answers) >= MAX_CACHED_ANSWERS:
-                    self._answers.clear()
-                label = everywhere if "policyDocument" in answer else here
-                self._answers[label] = _CachedAnswer(self._clock() + self._ttl, answer)
-        allowed = self._allows(answer, exchange)
-        if not (granted if allowed is None else allowed):
+        identity = self._identity.of(exchange)
+        everywhere, here = self._labels(exchange, identity)
+        cached = self._cached(everywhere, here)
+        answer = cached or await self._call(exchange, identity)
+        allowed = self._allows(answer, exchange, granted)
+        if cached is None and self._ttl:
+            if len(self._answers) >= MAX_CACHED_ANSWERS:
+                self._answers.clear()
+            label = everywhere if "policyDocument" in answer else here
+            self._answers[label] = _CachedAnswer(self._clock() + self._ttl, answer)
+        if not allowed:
             raise Refusal("ACCESS_DENIED", "the authorizer denies")
         return answer
 
-    def _cached(self, label: bytes) -> dict[str, Any] | None:
-        cached = self._answers.get(label)
-        return cached.answer if cached is not None and self._clock() < cached.until else None
+    def _labels(self, exchange: Exchange, identity: tuple[str, ...]) -> tuple[bytes, bytes]:
+        """Return the labels of an answer for all routes, and of one for this route."""
+        destination, more = exchange.destination, tuple(one.fill(exchange) for one in self._cache_key)
+        everywhere = _label("policy", destination.stage, *identity, *more)
+        return everywhere, _label("answer", destination.stage, destination.route, *identity, *more)
 
-    def _allows(self, answer: dict[str, Any], exchange: Exchange) -> bool | None:
+    def _cached(self, *labels: bytes) -> dict[str, Any] | None:
+        for label in labels:
+            cached = self._answers.get(label)
+            if cached is not None and self._clock() < cached.until:
+                return cached.answer
+        return None
+
+    def _allows(self, answer: dict[str, Any], exchange: Exchange, granted: bool) -> bool:
         if "policyDocument" not in answer:
             return bool(answer["isAuthorized"])
         try:
-            return decide(answer["policyDocument"], method_arn(exchange), exchange.request.client)
+            decision = decide(answer["policyDocument"], method_arn(exchange), exchange.request.client)
         except ValueError as error:
             log.error("the policy of an authorizer cannot be read: %s", error)
             raise Refusal("AUTHORIZER_FAILURE", str(error)) from error
+        return granted if decision is None else decision
 
     async def _call(self, exchange: Exchange, identity: tuple[str, ...]) -> dict[str, Any]:
         event = self._events.for_authorizer(exchange, self._form, identity)

@@ -49,24 +49,35 @@ class Guard:
             raise policy_refusal(exchange, decision)
         return bool(decision)
 
-    async def identify(self, exchange: Exchange, granted: bool) -> Caller:
-        """Return the client by its credentials; raise a Refusal if it may not use the route.
+    def recall(self, exchange: Exchange, granted: bool) -> Caller | None:
+        """Return the client, if it is known without asking the authorizer; raise a Refusal for one without a valid key.
 
         Args:
             exchange: the request.
             granted: what `check_origin` returned.
+
+        Returns: None where the authorizer is to be asked, or is known to deny.
         """
-        value: str | None = None
-        context = None
-        if self.authorizer is not None:
-            answer = await self.authorizer.ask(exchange, granted)
-            context = answer.get("context")
-            if self.scopes and self.scopes.isdisjoint((context or {}).get("scopes", ())):
-                raise Refusal("ACCESS_DENIED", "the token has none of the scopes")
-            value = answer.get("usageIdentifierKey")
+        if self.authorizer is None:
+            return self._caller(exchange, {})
+        try:
+            answer = self.authorizer.recall(exchange, granted)
+            return None if answer is None else self._caller(exchange, answer)
+        except Refusal:  # which `ask` repeats
+            return None
+
+    async def ask(self, exchange: Exchange, granted: bool) -> Caller:
+        """Return the client by what the authorizer answers; raise a Refusal if it may not use the route."""
+        assert self.authorizer is not None
+        return self._caller(exchange, await self.authorizer.ask(exchange, granted))
+
+    def _caller(self, exchange: Exchange, answer: dict[str, Any]) -> Caller:
+        context = answer.get("context") or {}
+        if self.scopes and self.scopes.isdisjoint(context.get("scopes", ())):
+            raise Refusal("ACCESS_DENIED", "the token has none of the scopes")
         if self.keys is None:
-            return Caller(authorizer=context or {})
-        return Caller(self.keys.find(value or exchange.request.header("x-api-key")), context or {})
+            return Caller(authorizer=context)
+        return Caller(self.keys.find(answer.get("usageIdentifierKey") or exchange.request.header("x-api-key")), context)
 
 
 def policy_refusal(exchange: Exchange, decision: bool | None) -> Refusal:

@@ -115,19 +115,32 @@ class JwtAuthorizer:
         self._clock = clock
         self._verified: dict[bytes, tuple[float, dict[str, Any]]] = {}  # by digest: until when, and the answer
 
+    def recall(self, exchange: Exchange, granted: bool) -> dict[str, Any] | None:
+        """Return the claims as context, if the token is remembered; raise a Refusal for a request without a token."""
+        return self._known(_digest(self._token(exchange)))
+
     async def ask(self, exchange: Exchange, granted: bool) -> dict[str, Any]:
         """Return the claims as context; raise a Refusal for a token that is not accepted."""
+        value = self._token(exchange)
+        digest = _digest(value)
+        answer = self._known(digest)
+        if answer is None:
+            until, context = await self._verify(value[7:].strip() if value[:7].lower() == "bearer " else value)
+            answer = {"isAuthorized": True, "context": context}
+            if len(self._verified) >= MAX_TOKENS:
+                self._verified.clear()
+            self._verified[digest] = until, answer
+        return answer
+
+    def _token(self, exchange: Exchange) -> str:
         (value,) = self._identity.of(exchange)
         if len(value) > MAX_TOKEN:
             raise self._refusal("the token is too long")
-        digest = hashlib.sha256(value.encode()).digest()
+        return value
+
+    def _known(self, digest: bytes) -> dict[str, Any] | None:
         known = self._verified.get(digest)
-        if known is None or self._clock() >= known[0]:
-            until, context = await self._verify(value[7:].strip() if value[:7].lower() == "bearer " else value)
-            if len(self._verified) >= MAX_TOKENS:
-                self._verified.clear()
-            known = self._verified[digest] = until, {"isAuthorized": True, "context": context}
-        return known[1]
+        return None if known is None or self._clock() >= known[0] else known[1]
 
     async def _verify(self, token: str) -> tuple[float, dict[str, Any]]:
         jwt = self._jwt
@@ -168,3 +181,7 @@ class JwtAuthorizer:
     @staticmethod
     def _refusal(reason: str) -> Refusal:
         return Refusal("UNAUTHORIZED", reason, ((b"www-authenticate", b'Bearer error="invalid_token"'),))
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

@@ -17,6 +17,7 @@ from .target import HOST_NAMES, BadTarget
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
+SendWhole = Callable[[int, Headers, bytes], bool]
 # ASGI extensions of the server: why it cannot read a request, and a function that sends an answer as one piece.
 REFUSED, WHOLE = "ratelimit.refused", "ratelimit.whole"
 # A request with two of one of these could be understood in two ways.
@@ -84,6 +85,7 @@ class Request:
         complete: whether the last piece of the body has been received.
         received: bytes of the body that have come so far.
         waited: seconds that the client took for them.
+        send_whole: sends an answer as one piece, and returns whether it could; None if the server has no such function.
         held: bytes of bodies that are in memory for it, as `http/body.py` counts them.
     """
 
@@ -110,7 +112,8 @@ class Request:
         self.pace = pace
         self.held = 0
         extensions = scope.get("extensions")
-        self._whole = extensions.pop(WHOLE, None) if extensions else None  # the scope keeps no reference to its server
+        # The scope keeps no reference to its server.
+        self.send_whole: SendWhole | None = extensions.pop(WHOLE, None) if extensions else None
         peer = scope["client"]
         self.client: str = peer[0] if peer else ""
 
@@ -180,10 +183,6 @@ class Request:
         """Return the headers about the request, with the gateway's own values in place of the client's claims."""
         passed = without_claims(self.raw_headers)
         return [one for one in passed if canonical_name(one[0]) not in HOP_BY_HOP] + self.forwarded()
-
-    def send_whole(self, status: int, headers: Headers, body: bytes) -> bool:
-        """Send an answer as one piece, if the server can. Otherwise return False."""
-        return self._whole is not None and self._whole(status, headers, body)
 
     def header(self, name: str) -> str | None:
         """Return the last header of a name, or None."""

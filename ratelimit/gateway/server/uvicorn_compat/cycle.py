@@ -1,7 +1,8 @@
 """A request and its answer, between the connection and the application."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -24,6 +25,19 @@ class Cycle(RequestResponseCycle):
     """A request and its answer. When the rest of the body cannot be read, the application is to answer why."""
 
     refused = False
+
+    def serve(self, app: Any, start_task: Callable[[Any, Any], None]) -> None:
+        """Serve the request; in a task if that has to wait for something, or if the application has no `start`."""
+        start = getattr(app, "start", None)
+        if start is None:
+            start_task(self, app)
+            return
+        try:
+            rest = start(self.scope, self.receive, self.send)
+        except Exception as error:
+            rest = failed(error)
+        if rest is not None:
+            start_task(self, partial(resume, rest))
 
     def answer(self, status: int, headers: Headers, body: bytes) -> bool:
         """Write an answer as one piece. Return False if it has to be sent by messages, which are checked."""
@@ -49,6 +63,16 @@ class Cycle(RequestResponseCycle):
         self.refused, self.waiting_for_100_continue = True, False
         self.scope.get("extensions", {})[REFUSED] = {"type": type, "reason": reason}
         self.message_event.set()
+
+
+async def resume(rest: Awaitable[None], *_: Any) -> None:
+    """Serve the rest of a request, as an application."""
+    await rest
+
+
+async def failed(error: Exception) -> None:
+    """Raise an error where uvicorn logs it and answers 500."""
+    raise error
 
 
 async def send_by_http_1_0(cycle: RequestResponseCycle, send: Callable[[Any], Any], message: Any) -> None:
