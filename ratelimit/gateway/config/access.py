@@ -44,6 +44,11 @@ class Jwt:
     keys: Text | None = None
     """The public keys, a JWKS: a URL or a file. By default the issuer's own, by its OpenID configuration."""
 
+    @property
+    def keys_file(self) -> str | None:
+        """The file of the keys; None for keys that come by HTTP."""
+        return None if self.keys is None or self.keys.startswith(("http://", "https://")) else self.keys
+
 
 @model
 class Authorizer:

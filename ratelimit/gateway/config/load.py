@@ -14,6 +14,7 @@ from ..._configuration.tree import Tree
 from ..aws.convert import Options, convert, is_template, source_line
 from ..aws.tree import TemplateTree
 from . import rules
+from .apis import Api
 from .model import Configuration
 from .secrets import with_secrets
 from .warnings import warnings
@@ -70,10 +71,10 @@ class Document:
             value = with_secrets(tree.value(), FilePath(path).parent) if conversion is None else conversion.value
             configuration = _validated(value)
             rules.check(configuration)
+        configuration = with_folders(configuration, FilePath(path).parent)
         found = [problem.located(line_of) for problem in warnings(configuration)]
         if conversion is not None:
             found = conversion.notes + [one for one in found if _concerns_templates(one)]
-        configuration = with_folders(configuration, FilePath(path).parent)
         converted = None if conversion is None else conversion.value
         return cls(file, line_of, configuration, tuple(lines(found, file, "warning: ")), converted)
 
@@ -103,7 +104,23 @@ def with_folders(configuration: Configuration, folder: FilePath) -> Configuratio
         name: plan if plan.keys_file is None else replace(plan, keys_file=beside(plan.keys_file))
         for name, plan in configuration.plans.items()
     }
-    return replace(configuration, functions=functions, plans=plans) if functions or plans else configuration
+    log, tables = configuration.access_log, configuration.tables
+    return replace(
+        configuration,
+        apis={name: with_keys_beside(api, beside) for name, api in configuration.apis.items()},
+        functions=functions,
+        plans=plans,
+        access_log=log if log is None or log.file == "-" else replace(log, file=beside(log.file)),
+        tables=f"file:{beside(tables.removeprefix('file:'))}" if tables.startswith("file:") else tables,
+    )
+
+
+def with_keys_beside(api: Api, beside: Callable[[str], str]) -> Api:
+    """Return an API whose authorizers read files of keys as `beside` names them."""
+    given = {name: one.jwt for name, one in api.authorizers.items() if one.jwt is not None}
+    files = {name: replace(jwt, keys=beside(jwt.keys_file)) for name, jwt in given.items() if jwt.keys_file is not None}
+    moved = {name: replace(api.authorizers[name], jwt=jwt) for name, jwt in files.items()}
+    return replace(api, authorizers={**api.authorizers, **moved}) if moved else api
 
 
 def _validated(value: Any) -> Configuration:

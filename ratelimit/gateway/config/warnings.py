@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from ..._configuration.problems import Path, Problem
+from ..._configuration.problems import Path as Place
+from ..._configuration.problems import Problem
 from .apis import Api, Stage
 from .backends import Proxy
 from .model import Configuration
@@ -49,9 +51,12 @@ def _api_warnings(api: Api) -> Iterator[Problem]:
     for name, stage in api.stages.items():
         yield from below(("stages", name, "canary"), _missing_in_canary(api, stage))
     asked = {route.authorizer for deployment in (None, *api.deployments) for _, _, route in api.located(deployment)}
-    for name in api.authorizers:
+    for name, authorizer in api.authorizers.items():
         if name not in asked:
             yield Problem(("authorizers", name), "no route refers to this authorizer")
+        file = None if authorizer.jwt is None else authorizer.jwt.keys_file
+        if file is not None and not Path(file).is_file():
+            yield Problem(("authorizers", name, "jwt", "keys"), f"no such file, so every token is refused: {file!r}")
 
 
 def _missing_in_canary(api: Api, stage: Stage) -> Iterator[Problem]:
@@ -82,7 +87,7 @@ def keys_needed(configuration: Configuration) -> dict[str, int]:
     return needed
 
 
-def _unguarded(routes: Sequence[tuple[str, Path, Route]]) -> Iterator[Problem]:
+def _unguarded(routes: Sequence[tuple[str, Place, Route]]) -> Iterator[Problem]:
     """Routes that match nearly every path, beside guarded ones: another spelling of a path leads to them."""
     guarded = [key for key, _, route in routes if _is_guarded(route)]
     for key, path, route in routes:
