@@ -1,15 +1,24 @@
 """Ports of the loopback interface, for servers that tests start."""
 
 import contextlib
+import random
 import socket
 
 from waiting import PATIENCE, until
 
 
 def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    """Return a port on which no server listens.
+
+    A server opens it later. Until then no client takes it, as the kernel gives clients ports from 32,768 on, and
+    hardly another test, which has its own chance.
+    """
+    chance = random.SystemRandom()  # tests may set the seed of the others
+    while True:
+        port = chance.randrange(11_000, 32_768)
+        with contextlib.suppress(OSError), socket.socket() as found:
+            found.bind(("127.0.0.1", port))
+            return port
 
 
 def until_open(port, process=None):

@@ -761,7 +761,7 @@ def test_paths_are_relative_to_the_folder_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "text"), [("access_log", "'-'"), ("tables", "shared:a"), ("tables", "memory")])
-def test_what_is_not_a_path_stays(tmp_path, name, text):
+def test_settings_without_a_path_stay(tmp_path, name, text):
     file = written(tmp_path, f"apis: {{a: {{routes: {{GET /: {{mock: {{}}}}}}, stages: {{x: }}}}}}\n{name}: {text}")
     given = getattr(read_file(file), name)
     assert (given.file if name == "access_log" else given) == text.strip("'")
