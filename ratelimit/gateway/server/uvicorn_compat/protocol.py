@@ -50,7 +50,6 @@ class BoundedProtocol(SlowClientTimeout, HttpToolsProtocol):
     _is_surplus = False  # whether there are too many connections, so that this one ends at once
     _timer: asyncio.TimerHandle | None = None
     _idle_since = 0.0  # when the last answer ended, by the loop's time
-    _begun: Cycle | None = None  # a request whose head has ended, and which is now to be served
     _problem: tuple[str, str] | None = None  # why the parser was stopped
     _websocket: Any = None  # the protocol that follows this one
 
@@ -141,13 +140,6 @@ class BoundedProtocol(SlowClientTimeout, HttpToolsProtocol):
             self._read(data)
 
     def _read(self, data: bytes) -> None:
-        """Parse what came, and serve the request whose head ended there."""
-        self._parse(data)
-        begun, self._begun = self._begun, None
-        if begun is not None:
-            begun.serve(self.app, self._start_asgi_task)
-
-    def _parse(self, data: bytes) -> None:
         """Parse what came, to the end of a request, or for as long as a turn of the event loop may take."""
         begin = parts = 0
         while begin < len(data) and not self._drops_input and not self.transport.is_closing():
@@ -294,7 +286,9 @@ class BoundedProtocol(SlowClientTimeout, HttpToolsProtocol):
         scope["extensions"] = {WHOLE: self.cycle.answer}  # type: ignore[dict-item]
         if self._is_full():
             scope["extensions"][REFUSED] = {"type": "OVERLOADED", "reason": "too many connections"}
-        self._begun = self.cycle
+        # In the next turn of the event loop, when all that came has been read. If each request were read and answered
+        # before the next one is read, each answer would wake a client that has just gone to sleep.
+        self.loop.call_soon(self.cycle.serve, self.app, self._start_asgi_task)
 
     def _is_full(self) -> bool:
         limit = self.limit_concurrency
