@@ -202,10 +202,12 @@ def refuse(site: Site, exchange: Exchange, error: Exception) -> Response:
     refusal = error if isinstance(error, Refusal) else _refusal_of(error)
     own, outcome = site.responses_of(exchange.destination).by_type[refusal.type], exchange.outcome
     outcome.error, outcome.error_type, outcome.reason = refusal.shown or own.message, refusal.type, refusal.message
-    outcome.status, outcome.result = own.status, own.result  # the status is for the template
-    log.debug("refused with %d %s: %s", own.status, refusal.type, refusal.message)
+    outcome.result = own.result
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("refused with %d %s: %s", own.status, refusal.type, refusal.message)
     if own.constant is not None and not refusal.headers and not refusal.shown:
         return own.constant
+    outcome.status = own.status  # for the template
     try:
         return own.fill(exchange, refusal.headers)
     except BadValue:
