@@ -46,11 +46,11 @@ requests for each second of the server's processor time, which other processes o
 brackets is that of requests a second. For an API with CORS, tokens and a limit for each client it is the other way \
 round."""
 ON_TARGETS = (
-    "The bare applications send the bytes that the gateway sends and do nothing else. uvicorn starts a task for each of "
-    "their requests, and sends an answer in two pieces. The gateway's command starts no task for a request that it "
+    "The bare applications send the bytes that the gateway sends and do nothing else. uvicorn starts a task for each "
+    "of their requests, and sends an answer in two pieces. The gateway's command starts no task for a request that it "
     "answers by itself, and sends one piece, so it may need less time than a bare application. A refusal has two more "
-    "header fields than an answer, `Retry-After` and `x-amzn-errortype`. Each piece of an answer wakes the client if it "
-    "waits, which costs the server some microseconds in a virtual machine."
+    "header fields than an answer, `Retry-After` and `x-amzn-errortype`. Each piece of an answer wakes the client if "
+    "it waits, which costs the server some microseconds in a virtual machine."
 )
 # The measured application, the one that it is compared with, and the least ratio of their requests a second of
 # processor time, or by the clock.

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .access.guard import Guard
 from .compiled import CompiledRoute
@@ -20,6 +20,18 @@ from .throttling.levels import LEVELS
 
 log = logging.getLogger("ratelimit.gateway")
 REFUSALS = {level: Refusal("QUOTA_EXCEEDED" if level == "quota" else "THROTTLED", level) for level in LEVELS}
+
+
+class Unknown(NamedTuple):
+    """A client that only the authorizer knows.
+
+    Attributes:
+        guard: of its route.
+        granted: what `check_origin` returned.
+    """
+
+    guard: Guard
+    granted: bool
 
 
 class Transport(Protocol):
@@ -46,17 +58,15 @@ def serve(site: Site, exchange: Exchange, transport: Transport) -> Awaitable[Non
     """
     route, before = None, CURRENT.set(exchange.request)
     try:
-        route = transport.route(site, exchange)
-        answer = answer_of(site, route, exchange, transport)
-    except Exception as error:
-        answer = refuse(site, exchange, error)
+        try:
+            route = transport.route(site, exchange)
+            answer = answer_of(site, route, exchange, transport)
+        except Exception as error:
+            answer = refuse(site, exchange, error)
+        if isinstance(answer, Response) and deliver_now(site, route, answer, exchange, transport):
+            return None
     finally:
         CURRENT.reset(before)
-    if isinstance(answer, Response):
-        exchange.outcome.status = answer.status
-        if transport.deliver_now(site, exchange, answer):
-            record(site, route, exchange)
-            return None
     return finish(site, route, answer, exchange, transport)
 
 
@@ -64,24 +74,44 @@ def answer_of(
     site: Site, route: CompiledRoute, exchange: Exchange, transport: Transport
 ) -> Response | Awaitable[Response]:
     """Admit a request, and return its answer, or what has to be awaited for it."""
-    guard = route.guard
-    if guard is not None:  # a message has the caller of its handshake
-        granted = guard.check_origin(exchange)
-        caller = guard.recall(exchange, granted)
-        if caller is None:
-            return answer_after(authorize(site, guard, granted, route, exchange), route, exchange, transport)
-        exchange.caller = caller
-    chain = route.chain_of(exchange.caller) if exchange.caller.key else route.chain
-    if chain is not None and chain.asks:
-        return answer_after(throttle_anywhere(site, chain, route, exchange), route, exchange, transport)
-    return throttle(site, chain, route, exchange) or route.constant or transport.answer(route, exchange)
+    if site.asks and route.keys is not None:
+        return answer_later(site, route, exchange, transport)
+    decision = admit(site, route, exchange)
+    if isinstance(decision, Unknown):
+        return answer_later(site, route, exchange, transport, decision)
+    return decision or route.constant or transport.answer(route, exchange)
 
 
-async def answer_after(
-    decision: Awaitable[Response | None], route: CompiledRoute, exchange: Exchange, transport: Transport
+async def answer_later(
+    site: Site,
+    route: CompiledRoute,
+    exchange: Exchange,
+    transport: Transport,
+    decision: Unknown | Response | None = None,
 ) -> Response:
-    """Await whether a request is refused, and return its answer."""
-    return await decision or route.constant or await transport.answer(route, exchange)
+    """Do what `answer_of` does, where an engine or an authorizer has to be asked. Meanwhile other requests go on."""
+    if decision is None:
+        decision = await asyncio.to_thread(admit, site, route, exchange)
+    if isinstance(decision, Unknown):
+        exchange.caller = await decision.guard.ask(exchange, decision.granted)
+        if site.asks:
+            decision = await asyncio.to_thread(spend_rest, site, route, exchange)
+        else:
+            decision = spend_rest(site, route, exchange)
+    return decision or route.constant or await transport.answer(route, exchange)
+
+
+def deliver_now(
+    site: Site, route: CompiledRoute | None, response: Response, exchange: Exchange, transport: Transport
+) -> bool:
+    """Send and record an answer, if that has to wait for nothing; return whether."""
+    exchange.outcome.status, is_sent = response.status, True
+    try:
+        is_sent = transport.deliver_now(site, exchange, response)
+    finally:
+        if is_sent:  # or if sending has failed
+            record(site, route, exchange)
+    return is_sent
 
 
 async def finish(
@@ -117,53 +147,52 @@ def begin(site: Site, scope: Any, receive: Receive, send: Send) -> Exchange:
     return Exchange(request)
 
 
-async def authorize(
-    site: Site, guard: Guard, granted: bool, route: CompiledRoute, exchange: Exchange
-) -> Response | None:
-    """Ask the authorizer for the client, and spend its request; return the answer if it is refused.
+def admit(site: Site, route: CompiledRoute, exchange: Exchange) -> Unknown | Response | None:
+    """Identify the client and spend its request; return the answer if it is refused.
 
-    The levels that need no identity are spent before an authorizer is asked, so that clients cannot make it work
-    without bound, and stay spent when it denies. They are given back when a level of the caller refuses. When the
-    caller has a plan, they are spent again, all or nothing together with those of the plan.
+    The levels that need no identity are spent before an authorizer's answer is looked for, so that clients cannot make
+    that work without bound, and stay spent when it denies.
     """
-    response = await throttle_anywhere(site, route.early, route, exchange)
+    guard = route.guard
+    if guard is None:  # a message has the caller of its handshake
+        chain = route.chain_of(exchange.caller) if exchange.caller.key else route.chain
+        return throttle(site, chain, route, exchange)
+    granted = guard.check_origin(exchange)
+    if guard.authorizer is None:
+        exchange.caller = guard.identify(exchange)
+        return throttle(site, route.chain_of(exchange.caller), route, exchange)
+    response = throttle(site, route.early, route, exchange)
     if response is not None:
         return response
-    spent = exchange.ruling
-    exchange.caller = await guard.ask(exchange, granted)
-    chain = route.chain_of(exchange.caller)
+    caller = guard.recall(exchange, granted)
+    if caller is None:
+        return Unknown(guard, granted)
+    exchange.caller = caller
+    return spend_rest(site, route, exchange)
+
+
+def spend_rest(site: Site, route: CompiledRoute, exchange: Exchange) -> Response | None:
+    """Spend the levels that need the caller; return the answer if one refuses.
+
+    The levels that have been spent are given back then. When the caller has a plan, they are spent again, all or
+    nothing together with those of the plan.
+    """
+    spent, chain = exchange.ruling, route.chain_of(exchange.caller)
     if chain is not route.chain:
-        await give_back(route.early, exchange)
-        return await throttle_anywhere(site, chain, route, exchange)
-    response = await throttle_anywhere(site, route.late, route, exchange)
+        give_back(route.early, spent, exchange)
+        return throttle(site, chain, route, exchange)
+    response = throttle(site, route.late, route, exchange)
     if response is not None:
-        await give_back(route.early, exchange)
+        give_back(route.early, spent, exchange)
     if spent is not None and exchange.ruling is not None and exchange.ruling is not spent:
         exchange.ruling = exchange.ruling.joined(spent)
     return response
 
 
-async def give_back(chain: Chain | None, exchange: Exchange) -> None:
+def give_back(chain: Chain | None, spent: Ruling | None, exchange: Exchange) -> None:
     """Take back what a chain has spent for a request, if it has a ruling."""
-    if chain is None or exchange.ruling is None:
-        return
-    if chain.asks:
-        await asyncio.to_thread(chain.give_back, exchange)
-    else:
-        chain.give_back(exchange)
-
-
-async def throttle_anywhere(
-    site: Site, chain: Chain | None, route: CompiledRoute, exchange: Exchange
-) -> Response | None:
-    """Do what `throttle` does; while an engine decides, other requests go on."""
-    if chain is None or not chain.asks:
-        return throttle(site, chain, route, exchange)
-    try:
-        ruling = await asyncio.to_thread(chain.hit, site.limiter_failures, site.fails_open, exchange)
-    except Exception as error:
-        return limiter_failed(site, exchange, error)
-    return apply_ruling(site, ruling, route, exchange)
+    if chain is not None and spent is not None:
+        chain.give_back(spent, exchange)
 
 
 def throttle(site: Site, chain: Chain | None, route: CompiledRoute, exchange: Exchange) -> Response | None:

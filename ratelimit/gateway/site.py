@@ -45,6 +45,7 @@ class Site:
         processes: the functions in processes of their own, likewise.
         websocket: the name of a WebSocket API; empty without one.
         has_cors: whether an API has CORS.
+        asks: whether an engine keeps the tables, so that a decision is a round trip.
         unrouted: counts requests without a route.
 
     Raises: ConfigurationError with all that does not fit together, and all that cannot be loaded or opened.
@@ -61,6 +62,7 @@ class Site:
         problems = Problems()
         self.configuration = configuration
         self.now_ns = limiters.now_ns
+        self.asks = limiters.asks
         self.plans: dict[str, UsagePlan] = {}
         for name, plan in configuration.plans.items():
             with problems.at("plans", name, "keys_file"):

@@ -87,8 +87,10 @@ def test_policy_allows_or_denies(statements, allowed):
 def test_policies_that_cannot_be_read(wrong):
     with pytest.raises(ValueError, match="expected"):
         decide(wrong, ARN, "192.0.2.1")
-    app = guarded(lambda event: {"principalId": "ann", "policyDocument": wrong})
-    assert app.get("/prod/a", headers={"authorization": "x"}).status_code == 500
+    asked = []
+    app = guarded(lambda event: asked.append(event) or {"principalId": "ann", "policyDocument": wrong})
+    assert [app.get("/prod/a", headers={"authorization": "x"}).status_code for _ in range(2)] == [500] * 2
+    assert len(asked) == 1
 
 
 def test_policy_is_kept_for_all_routes_and_decides_for_each():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import random
 
 import jwt
@@ -22,7 +23,8 @@ from ratelimit.gateway import (
     Stage,
     Throttle,
 )
-from ratelimit.gateway.http.request import WHOLE
+from ratelimit.gateway.access.authorizers import Identity
+from ratelimit.gateway.http.request import CURRENT, WHOLE
 from ratelimit.testing import ManualClock
 
 HOST = (b"host", b"shop.example")
@@ -82,6 +84,14 @@ REQUESTS = {
 }
 
 
+def scope_of(path, headers, send_whole):
+    return {
+        "type": "http", "method": "GET", "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
+        "headers": [HOST, *((name, value.encode()) for name, value in headers)], "client": ("192.0.2.1", 1),
+        "extensions": {WHOLE: send_whole},
+    }  # fmt: skip
+
+
 def start(gateway, path, headers):
     """Return the answer to a request, and whether it came at once."""
     written = []
@@ -90,16 +100,11 @@ def start(gateway, path, headers):
         written.append(answer)
         return True
 
-    scope = {
-        "type": "http", "method": "GET", "scheme": "http", "path": path, "raw_path": path.encode(),
-        "query_string": b"", "headers": [HOST, *((name, value.encode()) for name, value in headers)], "client": ("192.0.2.1", 1), "extensions": {WHOLE: send_whole},
-    }  # fmt: skip
-
     async def receive():
         return {"type": "http.request", "body": b""}
 
     async def run():
-        rest = gateway.start(scope, receive, None)
+        rest = gateway.start(scope_of(path, headers, send_whole), receive, None)
         if rest is not None:
             await rest
         return rest is None
@@ -151,3 +156,48 @@ def test_who_is_not_authorized_spends_the_levels_of_all(make, name, statuses):
     """Whether the answer of the authorizer is remembered or not."""
     gateway, (path, headers) = make(ManualClock()), REQUESTS[name]
     assert [start(gateway, path, headers)[0][0] for _ in statuses] == statuses
+
+
+def test_a_request_over_its_limit_is_not_identified(make, monkeypatch):
+    """However long its credentials are, it costs no more than another one."""
+    gateway, (path, headers), count = make(ManualClock()), REQUESTS["denied"], 0
+    identify = Identity.of
+
+    def counting(self, exchange):
+        nonlocal count
+        count += 1
+        return identify(self, exchange)
+
+    monkeypatch.setattr(Identity, "of", counting)
+    assert [start(gateway, path, headers)[0][0] for _ in range(3)] == [403] * 3
+    assert count > 0
+    count = 0
+    assert [start(gateway, path, headers)[0][0] for _ in range(9)] == [429] * 9
+    assert count == 0
+
+
+def test_lines_of_the_log_name_a_request_that_is_answered_at_once():
+    mock = Api(routes={"GET /": Route(mock=Mock())}, stages={"$default": Stage()})
+    gateway, named, written = Gateway(Configuration({"a": mock}, access_log="/dev/full")), [], []
+    handler = logging.Handler()
+    handler.emit = lambda line: named.append(CURRENT.get().id)
+    log = logging.getLogger("ratelimit.gateway")
+    log.addHandler(handler)
+    try:
+        assert gateway.start(scope_of("/", (), lambda *answer: written.append(answer) or True), None, None) is None
+    finally:
+        log.removeHandler(handler)
+    ((_, fields, _),) = written
+    assert [name.encode() for name in named] == [dict(fields)[b"x-amzn-requestid"]]
+    assert CURRENT.get(None) is None
+
+
+def test_a_request_whose_answer_cannot_be_sent_is_counted(make):
+    def fail(*answer):
+        raise OSError("no")
+
+    gateway = make()
+    with pytest.raises(OSError, match="no"):
+        gateway.start(scope_of("/mock", (), fail), None, None)
+    meter = gateway.site.apis["shop"].variants["$default", False].routes["GET /mock"].meter
+    assert meter.totals()["admitted"] == 1

@@ -248,9 +248,24 @@ def test_chain_with_a_client_level_works_alone():
     level = Level.of("stage-client", "s", Throttle(1, 1), by=ByClient(["$request.header.x-a"]))
     chain = Chain(limiters, [level, Level.of("account", "a", Throttle(1, 9))])
     me, you = Scope({"request.header.x-a": "me"}), Scope({"request.header.x-a": "you"})
-    assert [chain.hit(scope=one).allowed for one in (me, me, you)] == [True, False, True]
-    chain.give_back(me)
+    rulings = [chain.hit(scope=one) for one in (me, me, you)]
+    assert [ruling.allowed for ruling in rulings] == [True, False, True]
+    chain.give_back(rulings[1], me)  # which spent nothing
+    assert not chain.hit(scope=me).allowed
+    chain.give_back(rulings[0], me)
     assert [chain.hit(scope=one).allowed for one in (me, you)] == [True, False]
+
+
+def test_chain_gives_back_no_shadow_level_that_refused():
+    limiters = Limiters(clock=ManualClock())
+    shadow = Level.of("account", "a", Throttle(1, 2, shadow=True))
+    chain = Chain(limiters, [Level.of("stage", "s", Throttle(1, 9)), shadow])
+    rulings = [chain.hit() for _ in range(3)]
+    assert [ruling.shadow for ruling in rulings] == ["", "", "account"]
+    chain.give_back(rulings[2])
+    assert chain.hit().shadow == "account"
+    chain.give_back(rulings[1])
+    assert chain.hit().shadow == ""
 
 
 def test_failing_level_alone_is_skipped():

@@ -4,6 +4,7 @@ import asyncio
 import random
 from itertools import pairwise
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from uvicorn import Config
@@ -39,16 +40,14 @@ class Transport:
     def get_write_buffer_size(self):
         return 0
 
+    def can_write_eof(self):
+        return False
+
     def pause_reading(self):
         self.is_read = False
 
     def resume_reading(self):
         self.is_read = True
-
-
-class Task:
-    def add_done_callback(self, function):
-        pass
 
 
 class Loop:
@@ -74,7 +73,7 @@ class Loop:
 
     def create_task(self, coroutine):
         self.call_soon(self.run, coroutine)
-        return Task()
+        return Mock()
 
     def run(self, coroutine):
         with pytest.raises(StopIteration):
@@ -183,6 +182,8 @@ class Application:
             return rest
         with pytest.raises(StopIteration):
             rest.send(None)
+        if scope["path"] == "/late":
+            raise ValueError(scope["path"])
         return None
 
 
@@ -215,8 +216,7 @@ def test_each_turn_of_the_loop_answers_one_request_of_a_connection(starting):
 
 def test_a_body_that_comes_behind_its_answer_is_dropped(starting):
     protocol, transport, loop = starting
-    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
-    protocol.data_received(head + b"GE")
+    protocol.data_received(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nGE")
     loop.wait(0)
     assert len(transport.pieces) == 1
     protocol.data_received(b"T " + GET)
@@ -233,11 +233,21 @@ def test_an_application_that_fails_at_its_start_is_answered_for(starting, caplog
     assert "ValueError: /wrong" in caplog.text
 
 
+def test_an_application_that_fails_behind_its_answer_ends_the_connection(starting, caplog):
+    protocol, transport, loop = starting
+    protocol.data_received(GET.replace(b"/", b"/late", 1) + GET)
+    loop.wait(0)
+    assert len(transport.pieces) == 1
+    loop.wait(10)
+    assert transport.closed
+    assert "ValueError: /late" in caplog.text
+
+
 @pytest.mark.parametrize("data", [b"\r\n\r\n" * 10_000, CHUNKED + b"ffff\r\n" + b"\r\n\r\n" * 10_000])
 def test_each_turn_of_the_loop_reads_few_pieces_of_a_connection(connection, data, monkeypatch):
     """A body of blank lines is read in many small pieces, since each of them could be the end of the request."""
     protocol, transport, loop = connection
-    loop.create_task = lambda coroutine: coroutine.close() or Task()
+    loop.run = lambda coroutine: coroutine.close()
     count, feed = 0, BoundedProtocol._feed
 
     def counting(self, data):

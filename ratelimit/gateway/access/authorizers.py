@@ -136,20 +136,28 @@ class CachingAuthorizer:
     def recall(self, exchange: Exchange, granted: bool) -> dict[str, Any] | None:
         """Return the answer that authorizes the request, if it is remembered."""
         answer = self._cached(*self._labels(exchange, self._identity.of(exchange)))
-        return answer if answer is not None and self._allows(answer, exchange, granted) else None
+        try:
+            return answer if answer is not None and _allows(answer, exchange, granted) else None
+        except ValueError:  # which `ask` reports
+            return None
 
     async def ask(self, exchange: Exchange, granted: bool) -> dict[str, Any]:
         """Return the answer that authorizes the request; raise a Refusal if it does not."""
         identity = self._identity.of(exchange)
         everywhere, here = self._labels(exchange, identity)
-        cached = self._cached(everywhere, here)
-        answer = cached or await self._call(exchange, identity)
-        allowed = self._allows(answer, exchange, granted)
-        if cached is None and self._ttl:
-            if len(self._answers) >= MAX_CACHED_ANSWERS:
-                self._answers.clear()
-            label = everywhere if "policyDocument" in answer else here
-            self._answers[label] = _CachedAnswer(self._clock() + self._ttl, answer)
+        answer = self._cached(everywhere, here)
+        if answer is None:
+            answer = await self._call(exchange, identity)
+            if self._ttl:
+                if len(self._answers) >= MAX_CACHED_ANSWERS:
+                    self._answers.clear()
+                label = everywhere if "policyDocument" in answer else here
+                self._answers[label] = _CachedAnswer(self._clock() + self._ttl, answer)
+        try:
+            allowed = _allows(answer, exchange, granted)
+        except ValueError as error:
+            log.error("the policy of an authorizer cannot be read: %s", error)
+            raise Refusal("AUTHORIZER_FAILURE", str(error)) from error
         if not allowed:
             raise Refusal("ACCESS_DENIED", "the authorizer denies")
         return answer
@@ -166,16 +174,6 @@ class CachingAuthorizer:
             if cached is not None and self._clock() < cached.until:
                 return cached.answer
         return None
-
-    def _allows(self, answer: dict[str, Any], exchange: Exchange, granted: bool) -> bool:
-        if "policyDocument" not in answer:
-            return bool(answer["isAuthorized"])
-        try:
-            decision = decide(answer["policyDocument"], method_arn(exchange), exchange.request.client)
-        except ValueError as error:
-            log.error("the policy of an authorizer cannot be read: %s", error)
-            raise Refusal("AUTHORIZER_FAILURE", str(error)) from error
-        return granted if decision is None else decision
 
     async def _call(self, exchange: Exchange, identity: tuple[str, ...]) -> dict[str, Any]:
         event = self._events.for_authorizer(exchange, self._form, identity)
@@ -194,6 +192,14 @@ class CachingAuthorizer:
             return _with_principal(answer)
         log.error("the authorizer returned neither a bool nor an answer: %r", answer)
         raise Refusal("AUTHORIZER_FAILURE", "not an answer")
+
+
+def _allows(answer: dict[str, Any], exchange: Exchange, granted: bool) -> bool:
+    """Return whether an answer admits a request; raise ValueError for a policy that cannot be read."""
+    if "policyDocument" not in answer:
+        return bool(answer["isAuthorized"])
+    decision = decide(answer["policyDocument"], method_arn(exchange), exchange.request.client)
+    return granted if decision is None else decision
 
 
 def _label(*dependencies: str) -> bytes:

@@ -49,17 +49,18 @@ class Guard:
             raise policy_refusal(exchange, decision)
         return bool(decision)
 
+    def identify(self, exchange: Exchange) -> Caller:
+        """Return the client by its API key; raise a Refusal for one without a valid key."""
+        return self._caller(exchange, {})
+
     def recall(self, exchange: Exchange, granted: bool) -> Caller | None:
-        """Return the client, if it is known without asking the authorizer; raise a Refusal for one without a valid key.
+        """Return the client, if the authorizer's answer is remembered and admits it.
 
         Args:
             exchange: the request.
             granted: what `check_origin` returned.
-
-        Returns: None where the authorizer is to be asked, or is known to deny.
         """
-        if self.authorizer is None:
-            return self._caller(exchange, {})
+        assert self.authorizer is not None
         try:
             answer = self.authorizer.recall(exchange, granted)
             return None if answer is None else self._caller(exchange, answer)

@@ -17,17 +17,11 @@ class Chain:
         levels: from plan to account.
         used: a counter of the requests that are admitted.
 
-    Attributes:
-        asks: whether an engine decides, so that a decision is a round trip.
-
     A request that one level refuses costs nothing at the others. Levels in shadow mode are decided separately, all or
     nothing among themselves, for requests that the others admit. Thread-safety: as for All.
     """
 
     def __new__(cls, limiters: Limiters, levels: Iterable[Level], used: str = "") -> Chain: ...
-    @property
-    def asks(self) -> bool:
-        """Whether an engine decides."""
     def hit(
         self,
         report: Callable[[str, Exception], None] | None = None,
@@ -44,8 +38,8 @@ class Chain:
 
         Returns: a Ruling.
         """
-    def give_back(self, scope: Scope | None = None) -> None:
-        """Take back what an admitted `hit` spent, for a request that is refused elsewhere."""
+    def give_back(self, spent: Ruling, scope: Scope | None = None) -> None:
+        """Take back what a `hit` spent that returned this ruling, for a request that is refused elsewhere."""
 
 @final
 class Ruling:

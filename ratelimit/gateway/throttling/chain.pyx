@@ -24,9 +24,6 @@ cdef class Chain:
         levels: from plan to account.
         used: a counter of the requests that are admitted.
 
-    Attributes:
-        asks: whether an engine decides, so that a decision is a round trip.
-
     A request that one level refuses costs nothing at the others. Levels in shadow mode are decided separately, all or
     nothing among themselves, for requests that the others admit. Thread-safety: as for All.
     """
@@ -34,7 +31,6 @@ cdef class Chain:
     cdef Levels real, shadow
     cdef Limiter counts
     cdef str used
-    cdef readonly bint asks
 
     def __cinit__(self, limiters, levels, str used=""):
         real, shadow = [[level for level in levels if level.shadow is shadow] for shadow in (False, True)]
@@ -42,7 +38,6 @@ cdef class Chain:
         self.shadow = Levels(limiters, shadow) if shadow else None
         self.counts = limiters.counters.limiter
         self.used = used
-        self.asks = limiters.asks
 
     def hit(self, report=None, bint fails_open=False, scope=None):
         """Spend one request at every level, or at none.
@@ -80,11 +75,12 @@ cdef class Chain:
                 ruling.shadow = would.level
         return ruling
 
-    def give_back(self, scope=None):
-        """Take back what an admitted `hit` spent, for a request that is refused elsewhere."""
-        for levels in (self.real, self.shadow):
-            if levels is not None:
-                (<Levels>levels).give_back(range(len((<Levels>levels).levels)), (<Levels>levels).keys_of(scope))
+    def give_back(self, Ruling spent not None, scope=None):
+        """Take back what a `hit` spent that returned this ruling, for a request that is refused elsewhere."""
+        if spent.allowed and self.real is not None:
+            self.real.give_back_all(scope)
+        if spent.allowed and self.shadow is not None and not spent.shadow:
+            self.shadow.give_back_all(scope)
 
 
 @cython.final
@@ -151,6 +147,9 @@ cdef class Levels:
             if least is None or ruling.remaining < least.remaining:
                 least = ruling
         return Ruling(True) if least is None else least
+
+    cdef int give_back_all(self, scope) except -1:
+        return self.give_back(range(len(self.levels)), self.keys_of(scope))
 
     cdef int give_back(self, indices, list keys) except -1:
         """Give one request back to some levels."""

@@ -35,6 +35,8 @@ class Cycle(RequestResponseCycle):
         try:
             rest = start(self.scope, self.receive, self.send)
         except Exception as error:
+            if self.response_started:
+                self.transport.close()
             rest = failed(error)
         if rest is not None:
             start_task(self, partial(resume, rest))
