@@ -745,26 +745,18 @@ def test_command_rejects_tables_that_cannot_be_opened(tmp_path, monkeypatch, cap
     assert (told.count("\n"), problem in told) == (1, True)
 
 
-def test_paths_are_relative_to_the_folder_of_the_file(tmp_path):
+def test_a_file_of_keys_is_beside_the_configuration(tmp_path):
     tokens = "authorizers: {b: {jwt: {issuer: c, keys: keys.json}}}"
     api = f"{tokens}, routes: {{GET /: {{mock: {{}}, authorizer: b}}}}, stages: {{x: }}"
     file = written(tmp_path, f"apis: {{a: {{{api}}}}}\naccess_log: a.log\ntables: file:counts")
     configuration, warning = read_file(file), Document.read(file).warnings
-    assert configuration.access_log.file == str(tmp_path / "a.log")
-    assert configuration.tables == f"file:{tmp_path / 'counts'}"
     keys = configuration.apis["a"].authorizers["b"].jwt.keys
     assert keys == str(tmp_path / "keys.json")
     problem = f"apis.a.authorizers.b.jwt.keys: no such file, so every token is refused: {keys!r}"
     assert warning == (f"{file}:1: warning: {problem}",)
     (tmp_path / "keys.json").write_text("{}")
     assert Document.read(file).warnings == ()
-
-
-@pytest.mark.parametrize(("name", "text"), [("access_log", "'-'"), ("tables", "shared:a"), ("tables", "memory")])
-def test_settings_without_a_path_stay(tmp_path, name, text):
-    file = written(tmp_path, f"apis: {{a: {{routes: {{GET /: {{mock: {{}}}}}}, stages: {{x: }}}}}}\n{name}: {text}")
-    given = getattr(read_file(file), name)
-    assert (given.file if name == "access_log" else given) == text.strip("'")
+    assert (configuration.access_log.file, configuration.tables) == ("a.log", "file:counts")  # in the working folder
 
 
 def test_functions_are_imported_from_the_folder_of_the_file(tmp_path, monkeypatch):

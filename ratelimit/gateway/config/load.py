@@ -91,7 +91,7 @@ def _concerns_templates(problem: Problem) -> bool:
 
 
 def with_folders(configuration: Configuration, folder: FilePath) -> Configuration:
-    """Return a configuration whose folders and files are those meant relative to the folder of its file."""
+    """Return a configuration in which what the gateway reads is relative to the folder of the file."""
 
     def beside(path: str) -> str:
         return str((folder / path).absolute())
@@ -104,15 +104,8 @@ def with_folders(configuration: Configuration, folder: FilePath) -> Configuratio
         name: plan if plan.keys_file is None else replace(plan, keys_file=beside(plan.keys_file))
         for name, plan in configuration.plans.items()
     }
-    log, tables = configuration.access_log, configuration.tables
-    return replace(
-        configuration,
-        apis={name: with_keys_beside(api, beside) for name, api in configuration.apis.items()},
-        functions=functions,
-        plans=plans,
-        access_log=log if log is None or log.file == "-" else replace(log, file=beside(log.file)),
-        tables=f"file:{beside(tables.removeprefix('file:'))}" if tables.startswith("file:") else tables,
-    )
+    apis = {name: with_keys_beside(api, beside) for name, api in configuration.apis.items()}
+    return replace(configuration, apis=apis, functions=functions, plans=plans)
 
 
 def with_keys_beside(api: Api, beside: Callable[[str], str]) -> Api:
