@@ -356,12 +356,15 @@ def test_four_processes_of_a_real_worker_run_exactly_at_the_rate(shared_name, tm
         "--without-gossip",
         "--without-mingle",
     ]
-    process = subprocess.Popen([sys.executable, *command], env=variables, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, *command], env=variables, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     sent = tmp_path / "sent"
     try:
         until(lambda: sent.exists() and len(sent.read_text().splitlines()) == 6)
     finally:
-        process.send_signal(signal.SIGQUIT)  # ends without waiting for what is queued
+        # Asked to end, billiard's pool can wait for ever for a lock that a process held when the pool killed it.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait(PATIENCE)
     lines = [line.split() for line in sent.read_text().splitlines()]
     assert sorted(user for user, _, _ in lines) == [f"user-{number}" for number in range(6)]
