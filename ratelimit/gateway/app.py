@@ -183,8 +183,6 @@ class HttpTransport(Transport):
         return request.send_whole(status, headers_of(site, exchange, headers), body)
 
     async def deliver(self, site: Site, exchange: Exchange, response: Response) -> None:
-        if self.deliver_now(site, exchange, response):
-            return
         if response.status in NO_BODY:
             response = await without_body(response)
         status, headers, body = response

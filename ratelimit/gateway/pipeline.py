@@ -26,7 +26,7 @@ class Unknown(NamedTuple):
     """A client that only the authorizer knows.
 
     Attributes:
-        guard: of its route.
+        guard: of its route, which has an authorizer.
         granted: what `check_origin` returned.
     """
 
@@ -63,42 +63,66 @@ def serve(site: Site, exchange: Exchange, transport: Transport) -> Awaitable[Non
             answer = answer_of(site, route, exchange, transport)
         except Exception as error:
             answer = refuse(site, exchange, error)
-        if isinstance(answer, Response) and deliver_now(site, route, answer, exchange, transport):
+        if not isinstance(answer, Response):
+            return finish(site, route, answer, exchange, transport)
+        if deliver_now(site, route, answer, exchange, transport):
             return None
+        return deliver(site, route, answer, exchange, transport)
     finally:
         CURRENT.reset(before)
-    return finish(site, route, answer, exchange, transport)
 
 
 def answer_of(
     site: Site, route: CompiledRoute, exchange: Exchange, transport: Transport
 ) -> Response | Awaitable[Response]:
     """Admit a request, and return its answer, or what has to be awaited for it."""
-    if site.asks and route.keys is not None:
-        return answer_later(site, route, exchange, transport)
-    decision = admit(site, route, exchange)
+    unknown = identify(route.guard, exchange)
+    if site.asks and route.chain is not None:
+        return ask_engine(site, route, unknown, exchange, transport)
+    decision = spend(site, route, unknown, exchange)
     if isinstance(decision, Unknown):
-        return answer_later(site, route, exchange, transport, decision)
+        return ask_authorizer(site, route, decision, exchange, transport)
     return decision or route.constant or transport.answer(route, exchange)
 
 
-async def answer_later(
-    site: Site,
-    route: CompiledRoute,
-    exchange: Exchange,
-    transport: Transport,
-    decision: Unknown | Response | None = None,
+async def ask_engine(
+    site: Site, route: CompiledRoute, unknown: Unknown | None, exchange: Exchange, transport: Transport
 ) -> Response:
-    """Do what `answer_of` does, where an engine or an authorizer has to be asked. Meanwhile other requests go on."""
-    if decision is None:
-        decision = await asyncio.to_thread(admit, site, route, exchange)
+    """Return the answer to a request about which an engine decides. Meanwhile other requests go on."""
+    decision = await asyncio.to_thread(spend, site, route, unknown, exchange)
     if isinstance(decision, Unknown):
-        exchange.caller = await decision.guard.ask(exchange, decision.granted)
-        if site.asks:
-            decision = await asyncio.to_thread(spend_rest, site, route, exchange)
-        else:
-            decision = spend_rest(site, route, exchange)
+        return await ask_authorizer(site, route, decision, exchange, transport)
     return decision or route.constant or await transport.answer(route, exchange)
+
+
+async def ask_authorizer(
+    site: Site, route: CompiledRoute, unknown: Unknown, exchange: Exchange, transport: Transport
+) -> Response:
+    """Return the answer to a request of a client that only the authorizer knows."""
+    exchange.caller = await unknown.guard.ask(exchange, unknown.granted)
+    if site.asks and (route.late is not None or exchange.caller.key):
+        response = await asyncio.to_thread(spend_rest, site, route, exchange)
+    else:
+        response = spend_rest(site, route, exchange)
+    return response or route.constant or await transport.answer(route, exchange)
+
+
+async def finish(
+    site: Site, route: CompiledRoute | None, answer: Awaitable[Response], exchange: Exchange, transport: Transport
+) -> None:
+    """Take one request from what has to be awaited for its answer to its record."""
+    CURRENT.set(exchange.request)
+    try:
+        response = await answer
+    except ClientDisconnected:
+        client_disconnected(exchange)
+        exchange.outcome.status = 499
+        record(site, route, exchange)
+        return
+    except Exception as error:
+        response = refuse(site, exchange, error)
+    if not deliver_now(site, route, response, exchange, transport):
+        await deliver(site, route, response, exchange, transport)
 
 
 def deliver_now(
@@ -114,25 +138,11 @@ def deliver_now(
     return is_sent
 
 
-async def finish(
-    site: Site,
-    route: CompiledRoute | None,
-    answer: Response | Awaitable[Response],
-    exchange: Exchange,
-    transport: Transport,
+async def deliver(
+    site: Site, route: CompiledRoute | None, response: Response, exchange: Exchange, transport: Transport
 ) -> None:
-    """Take one request from its answer, or what has to be awaited for it, to its record."""
+    """Send and record an answer, however long it takes."""
     CURRENT.set(exchange.request)
-    try:
-        response = answer if isinstance(answer, Response) else await answer
-    except ClientDisconnected:
-        client_disconnected(exchange)
-        exchange.outcome.status = 499
-        record(site, route, exchange)
-        return
-    except Exception as error:
-        response = refuse(site, exchange, error)
-    exchange.outcome.status = response.status
     try:
         await transport.deliver(site, exchange, response)
     finally:
@@ -147,26 +157,32 @@ def begin(site: Site, scope: Any, receive: Receive, send: Send) -> Exchange:
     return Exchange(request)
 
 
-def admit(site: Site, route: CompiledRoute, exchange: Exchange) -> Unknown | Response | None:
-    """Identify the client and spend its request; return the answer if it is refused.
+def identify(guard: Guard | None, exchange: Exchange) -> Unknown | None:
+    """Identify the client as far as neither a limit nor an authorizer is asked; raise a Refusal if it may not enter."""
+    if guard is None:  # a message has the caller of its handshake
+        return None
+    granted = guard.check_origin(exchange)
+    if guard.authorizer is not None:
+        return Unknown(guard, granted)
+    exchange.caller = guard.identify(exchange)
+    return None
+
+
+def spend(site: Site, route: CompiledRoute, unknown: Unknown | None, exchange: Exchange) -> Unknown | Response | None:
+    """Spend a request at its levels; return the answer if one refuses, or the client if the authorizer has to be asked.
 
     The levels that need no identity are spent before an authorizer's answer is looked for, so that clients cannot make
     that work without bound, and stay spent when it denies.
     """
-    guard = route.guard
-    if guard is None:  # a message has the caller of its handshake
+    if unknown is None:
         chain = route.chain_of(exchange.caller) if exchange.caller.key else route.chain
         return throttle(site, chain, route, exchange)
-    granted = guard.check_origin(exchange)
-    if guard.authorizer is None:
-        exchange.caller = guard.identify(exchange)
-        return throttle(site, route.chain_of(exchange.caller), route, exchange)
     response = throttle(site, route.early, route, exchange)
     if response is not None:
         return response
-    caller = guard.recall(exchange, granted)
+    caller = unknown.guard.recall(exchange, unknown.granted)
     if caller is None:
-        return Unknown(guard, granted)
+        return unknown
     exchange.caller = caller
     return spend_rest(site, route, exchange)
 

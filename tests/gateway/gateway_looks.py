@@ -199,16 +199,21 @@ async def is_traced(gateway, world):
 
 async def with_token(gateway, world):
     """Look at the answer to a request with a token, whose key is where the authorizer looks for it."""
-    key = rsa_key()
-    jwk = {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())), "kid": "one"}
-    (world.folder / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
-    text = jwt.encode({"iss": "https://me", "aud": "x", "exp": 4e9, "scope": "read"}, key, "RS256", {"kid": "one"})
+    write_keys(world.folder / "jwks.json", rsa_key())
+    claims = {"iss": "https://me", "aud": "x", "exp": 4e9, "scope": "read"}
+    text = jwt.encode(claims, rsa_key(), "RS256", {"kid": "one"})
     return await ask(gateway, headers=[(b"authorization", f"Bearer {text}")])
 
 
 @cache
 def rsa_key():
     return rsa.generate_private_key(65537, 2048)
+
+
+def write_keys(file, key):
+    """Write the public keys of an issuer that has one, whose id is "one"."""
+    public = jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    file.write_text(json.dumps({"keys": [{**public, "kid": "one"}]}))
 
 
 async def in_process(gateway, world):

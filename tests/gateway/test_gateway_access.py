@@ -10,7 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway_harness import App
-from gateway_looks import ask, rsa_key
+from gateway_looks import ask, rsa_key, write_keys
 
 from ratelimit.gateway import (
     Api,
@@ -177,9 +177,7 @@ def keys():
 @pytest.fixture
 def jwks(keys, tmp_path):
     file = tmp_path / "keys.json"
-    file.write_text(
-        json.dumps({"keys": [{**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(keys[0].public_key())), "kid": "one"}]})
-    )
+    write_keys(file, keys[0])
     return file
 
 
@@ -369,8 +367,7 @@ def test_no_credentials_are_kept():
 
 def test_tokens_are_kept_as_digests(tmp_path):
     key = rsa_key()
-    jwk = {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())), "kid": "one"}
-    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [jwk]}))
+    write_keys(tmp_path / "jwks.json", key)
     claims = {"iss": "https://me", "exp": 4e9, "sub": "someone"}
     token = jwt.encode(claims, key, "RS256", {"kid": "one"})
     tokens = Authorizer(jwt=Jwt("https://me", keys=str(tmp_path / "jwks.json")))

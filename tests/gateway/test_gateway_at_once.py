@@ -1,14 +1,13 @@
 """Requests that the gateway answers by itself: at once, without a task, and as any other."""
 
 import asyncio
-import json
 import logging
 import random
 
 import jwt
 import pytest
 from gateway_harness import KEY
-from gateway_looks import ask, rsa_key
+from gateway_looks import ask, rsa_key, write_keys
 
 from ratelimit.gateway import (
     Api,
@@ -22,6 +21,7 @@ from ratelimit.gateway import (
     Route,
     Stage,
     Throttle,
+    pipeline,
 )
 from ratelimit.gateway.access.authorizers import Identity
 from ratelimit.gateway.http.request import CURRENT, WHOLE
@@ -38,8 +38,7 @@ def allow(event):
 @pytest.fixture
 def make(tmp_path):
     """Return a function that makes a gateway; all have the same routes."""
-    jwk = {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(rsa_key().public_key())), "kid": "one"}
-    (tmp_path / "keys.json").write_text(json.dumps({"keys": [jwk]}))
+    write_keys(tmp_path / "keys.json", rsa_key())
 
     def made(clock=None):
         mock = Mock(body="hi")
@@ -51,6 +50,7 @@ def make(tmp_path):
             "GET /claims": Route(mock=Mock(body="$context.authorizer.claims.sub"), authorizer="tokens"),
             "GET /asked": Route(mock=mock, authorizer="asked"),
             "GET /function": Route(function=lambda event: "hi"),
+            "GET /inside": Route(mock=mock, allow=["10.0.0.0/8"]),
         }
         authorizers = {
             "tokens": Authorizer(jwt=Jwt("https://me", keys=str(tmp_path / "keys.json"))),
@@ -79,6 +79,7 @@ REQUESTS = {
     "a wrong token": ("/token", ((b"authorization", "no"),)),
     "allowed": ("/asked", ((b"authorization", "yes"),)),
     "denied": ("/asked", ((b"authorization", "no"),)),
+    "an address": ("/inside", ()),
     "a variable": ("/variable/7", ()),
     "a function": ("/function", ()),
 }
@@ -130,10 +131,37 @@ def start(gateway, path, headers):
         ("a function", [False, False, False, True]),
     ],
 )
-def test_what_waits_for_nothing_is_answered_at_once(make, name, at_once):
+def test_requests_that_wait_for_nothing_are_answered_at_once(make, name, at_once):
     """A request that is refused is, also where its route has a function; a token is once it is known."""
     gateway, (path, headers) = make(), REQUESTS[name]
     assert [start(gateway, path, headers)[1] for _ in at_once] == at_once
+
+
+@pytest.mark.parametrize(
+    ("name", "threads"),
+    [
+        ("an address", 0),
+        ("no key", 0),
+        ("no route", 0),
+        ("a constant", 1),
+        ("a key", 1),
+        ("a token", 1),
+        ("denied", 1),
+    ],
+)
+def test_an_engine_is_waited_for_only_where_it_decides(make, monkeypatch, name, threads):
+    """While it is away, the threads that ask it are all in use: other requests are answered all the same."""
+    gateway, (path, headers), used = make(), REQUESTS[name], []
+    gateway.site.asks = True  # as if an engine kept the tables
+    to_thread = asyncio.to_thread
+
+    async def counting(function, *arguments):
+        used.append(function)
+        return await to_thread(function, *arguments)
+
+    monkeypatch.setattr(pipeline.asyncio, "to_thread", counting)
+    start(gateway, path, headers)
+    assert len([one for one in used if one.__module__ == pipeline.__name__]) == threads
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -152,7 +180,7 @@ def test_answers_are_those_of_any_other_server(make, seed):
     ("name", "statuses"),
     [("a wrong token", [401] * 3 + [429]), ("no token", [401] * 3 + [429]), ("denied", [403] * 3 + [429])],
 )
-def test_who_is_not_authorized_spends_the_levels_of_all(make, name, statuses):
+def test_a_client_without_authorization_spends_the_levels_of_all(make, name, statuses):
     """Whether the answer of the authorizer is remembered or not."""
     gateway, (path, headers) = make(ManualClock()), REQUESTS[name]
     assert [start(gateway, path, headers)[0][0] for _ in statuses] == statuses

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path as FilePath
 
-from ..._configuration.problems import Path as Place
-from ..._configuration.problems import Problem
+from ..._configuration.problems import Path, Problem
 from .apis import Api, Stage
 from .backends import Proxy
 from .model import Configuration
@@ -55,7 +54,7 @@ def _api_warnings(api: Api) -> Iterator[Problem]:
         if name not in asked:
             yield Problem(("authorizers", name), "no route refers to this authorizer")
         file = None if authorizer.jwt is None else authorizer.jwt.keys_file
-        if file is not None and not Path(file).is_file():
+        if file is not None and not FilePath(file).is_file():
             yield Problem(("authorizers", name, "jwt", "keys"), f"no such file, so every token is refused: {file!r}")
 
 
@@ -87,7 +86,7 @@ def keys_needed(configuration: Configuration) -> dict[str, int]:
     return needed
 
 
-def _unguarded(routes: Sequence[tuple[str, Place, Route]]) -> Iterator[Problem]:
+def _unguarded(routes: Sequence[tuple[str, Path, Route]]) -> Iterator[Problem]:
     """Routes that match nearly every path, beside guarded ones: another spelling of a path leads to them."""
     guarded = [key for key, _, route in routes if _is_guarded(route)]
     for key, path, route in routes:
