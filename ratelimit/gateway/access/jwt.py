@@ -69,16 +69,21 @@ class KeySet:
         if source is None:
             configuration = _fetch(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
             source = str(json.loads(configuration)["jwks_uri"])
-        if source.startswith(("http://", "https://")):
+        if is_url(source):
             return _fetch(source)
         with Path(source).open("rb") as file:
             return file.read(MAX_KEYS)
 
 
+def is_url(source: str) -> bool:
+    """Whether keys come by HTTP, and not from a file."""
+    return source.startswith(("http://", "https://"))
+
+
 def _fetch(url: str) -> bytes:
     import urllib.request  # when it is used: it would make each start slower
 
-    if not url.startswith(("http://", "https://")):
+    if not is_url(url):
         raise ValueError(f"expected an http or https address, got {url!r}")
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
         return answer.read(MAX_KEYS)  # type: ignore[no-any-return]

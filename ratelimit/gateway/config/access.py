@@ -9,6 +9,7 @@ from pydantic import AfterValidator, WithJsonSchema
 from ..._configuration.base import model
 from ..._configuration.fields import Flag, Many, Number, Text, Texts, Whole, between, matching
 from ..._configuration.problems import Problem
+from ..access.jwt import is_url
 from ..access.policies import check_policy
 from ..templates.template import Template
 from .fields import Function, TemplateText, nested
@@ -47,7 +48,7 @@ class Jwt:
     @property
     def keys_file(self) -> str | None:
         """The file of the keys; None for keys that come by HTTP."""
-        return None if self.keys is None or self.keys.startswith(("http://", "https://")) else self.keys
+        return None if self.keys is None or is_url(self.keys) else self.keys
 
 
 @model
