@@ -1,5 +1,6 @@
 """Limits of Celery tasks: messages in memory, and a real worker with four processes."""
 
+import contextlib
 import functools
 import itertools
 import os
@@ -12,6 +13,7 @@ import celery
 import pytest
 from celery.exceptions import Retry
 from servers import EXAMPLES, PACKAGE
+from valkey_servers import Server, valkey_server
 from waiting import PATIENCE, until
 
 from ratelimit import CostExceedsLimit, LimitExceeded, RateLimitError, Table, TokenBucket, WaitTimeout
@@ -318,53 +320,49 @@ def test_counts_in_shared_memory_by_default(app):
 WORKER = """
 import celery_app, os
 app = celery_app.app
-folder = os.environ["FOLDER"]
-app.conf.broker_url = "filesystem://"
-app.conf.broker_transport_options = dict(
-    data_folder_in=folder, data_folder_out=folder, control_folder=folder + "/control", polling_interval=0.02
-)
+app.conf.broker_url = os.environ["BROKER"]
 app.conf.worker_hijack_root_logger = False
 """
 
 
+@pytest.fixture
+def broker():
+    server = Server(valkey_server())
+    yield f"redis://{server.address}:{server.port}/0"
+    server.kill()
+
+
 @pytest.mark.slow
-def test_four_processes_of_a_real_worker_run_exactly_at_the_rate(shared_name, tmp_path):
+def test_four_processes_of_a_real_worker_run_exactly_at_the_rate(shared_name, broker, tmp_path):
     """Two a second after a burst of two: each task comes back once, at its turn, half a second after the one before."""
     program = (EXAMPLES / "celery_app.py").read_text()
     assert "example" in program
     assert len(program.splitlines()) <= 20, "a program of the documentation has at most 20 lines"
     (tmp_path / "celery_app.py").write_text(program.replace("example", shared_name))
     (tmp_path / "worker.py").write_text(WORKER)
-    (tmp_path / "queue").mkdir()
+    sent, errors = tmp_path / "sent", tmp_path / "errors"
     variables = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(tmp_path), str(PACKAGE)]),
-        "FOLDER": str(tmp_path / "queue"),
-        "SENT": str(tmp_path / "sent"),
+        "BROKER": broker,
+        "SENT": str(sent),
     }
     send = "import worker; [worker.celery_app.send_mail.delay(f'user-{number}') for number in range(6)]"
     subprocess.run([sys.executable, "-c", send], env=variables, cwd=tmp_path, check=True, timeout=PATIENCE)
-    command = [
-        "-m",
-        "celery",
-        "-A",
-        "worker",
-        "worker",
-        "-P",
-        "prefork",
-        "-c",
-        "4",
-        "--without-gossip",
-        "--without-mingle",
-    ]
-    process = subprocess.Popen(
-        [sys.executable, *command], env=variables, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    sent = tmp_path / "sent"
+    options = ["-P", "prefork", "-c", "4", "--without-gossip", "--without-mingle"]
+    command = [sys.executable, "-m", "celery", "-A", "worker", "worker", *options]
+    with errors.open("w") as stderr:
+        process = subprocess.Popen(command, env=variables, cwd=tmp_path, stderr=stderr, start_new_session=True)
+
+    def ran_all():
+        assert process.poll() is None, errors.read_text()
+        return sent.exists() and len(sent.read_text().splitlines()) == 6
+
     try:
-        until(lambda: sent.exists() and len(sent.read_text().splitlines()) == 6)
+        until(ran_all)
     finally:
         # Asked to end, billiard's pool can wait for ever for a lock that a process held when the pool killed it.
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # the worker has ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(PATIENCE)
     lines = [line.split() for line in sent.read_text().splitlines()]
     assert sorted(user for user, _, _ in lines) == [f"user-{number}" for number in range(6)]
