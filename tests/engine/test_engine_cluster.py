@@ -147,6 +147,7 @@ def test_leases_of_keys_on_all_servers(cluster):
     keys = [f"k{number}" for number in range(9)]
     spent = {key: spend_until_leased(limiter, key) for key in keys}
     assert limiter.allow_many(keys).all()
+    until(lambda: not keeper.is_busy)
     keeper.give_all_back()
     assert {key: 900 - on_engine(limiter, key) - 1 for key in keys} == spent
 
