@@ -235,4 +235,4 @@ def headers_of(site: Site, exchange: Exchange, headers: Headers) -> Headers:
     api = site.apis.get(exchange.destination.api) if site.has_cors else None
     if api is None or api.cors is None:
         return headers
-    return api.cors.apply(exchange.request, headers, api.cors.is_preflight(exchange.request))
+    return api.cors.apply(exchange.request, headers)

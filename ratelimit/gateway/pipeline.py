@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from .access.guard import Guard
 from .compiled import CompiledRoute
@@ -20,18 +20,6 @@ from .throttling.levels import LEVELS
 
 log = logging.getLogger("ratelimit.gateway")
 REFUSALS = {level: Refusal("QUOTA_EXCEEDED" if level == "quota" else "THROTTLED", level) for level in LEVELS}
-
-
-class Unknown(NamedTuple):
-    """A client that only the authorizer knows.
-
-    Attributes:
-        guard: of its route, which has an authorizer.
-        granted: what `check_origin` returned.
-    """
-
-    guard: Guard
-    granted: bool
 
 
 class Transport(Protocol):
@@ -76,30 +64,29 @@ def answer_of(
     site: Site, route: CompiledRoute, exchange: Exchange, transport: Transport
 ) -> Response | Awaitable[Response]:
     """Admit a request, and return its answer, or what has to be awaited for it."""
-    unknown = identify(route.guard, exchange)
+    if route.guard is not None:  # a message has the caller of its handshake
+        route.guard.admit(exchange)
     if site.asks and route.chain is not None:
-        return ask_engine(site, route, unknown, exchange, transport)
-    decision = spend(site, route, unknown, exchange)
-    if isinstance(decision, Unknown):
+        return ask_engine(site, route, exchange, transport)
+    decision = spend(site, route, exchange)
+    if isinstance(decision, Guard):
         return ask_authorizer(site, route, decision, exchange, transport)
     return decision or route.constant or transport.answer(route, exchange)
 
 
-async def ask_engine(
-    site: Site, route: CompiledRoute, unknown: Unknown | None, exchange: Exchange, transport: Transport
-) -> Response:
+async def ask_engine(site: Site, route: CompiledRoute, exchange: Exchange, transport: Transport) -> Response:
     """Return the answer to a request about which an engine decides. Meanwhile other requests go on."""
-    decision = await asyncio.to_thread(spend, site, route, unknown, exchange)
-    if isinstance(decision, Unknown):
+    decision = await asyncio.to_thread(spend, site, route, exchange)
+    if isinstance(decision, Guard):
         return await ask_authorizer(site, route, decision, exchange, transport)
     return decision or route.constant or await transport.answer(route, exchange)
 
 
 async def ask_authorizer(
-    site: Site, route: CompiledRoute, unknown: Unknown, exchange: Exchange, transport: Transport
+    site: Site, route: CompiledRoute, guard: Guard, exchange: Exchange, transport: Transport
 ) -> Response:
-    """Return the answer to a request of a client that only the authorizer knows."""
-    exchange.caller = await unknown.guard.ask(exchange, unknown.granted)
+    """Return the answer to a request of a client that only the authorizer of a guard knows."""
+    await guard.ask(exchange)
     if site.asks and (route.late is not None or exchange.caller.key):
         response = await asyncio.to_thread(spend_rest, site, route, exchange)
     else:
@@ -157,34 +144,20 @@ def begin(site: Site, scope: Any, receive: Receive, send: Send) -> Exchange:
     return Exchange(request)
 
 
-def identify(guard: Guard | None, exchange: Exchange) -> Unknown | None:
-    """Identify the client as far as neither a limit nor an authorizer is asked; raise a Refusal if it may not enter."""
-    if guard is None:  # a message has the caller of its handshake
-        return None
-    granted = guard.check_origin(exchange)
-    if guard.authorizer is not None:
-        return Unknown(guard, granted)
-    exchange.caller = guard.identify(exchange)
-    return None
-
-
-def spend(site: Site, route: CompiledRoute, unknown: Unknown | None, exchange: Exchange) -> Unknown | Response | None:
-    """Spend a request at its levels; return the answer if one refuses, or the client if the authorizer has to be asked.
+def spend(site: Site, route: CompiledRoute, exchange: Exchange) -> Guard | Response | None:
+    """Spend a request at its levels; return the answer if one refuses, or the guard if it has to ask its authorizer.
 
     The levels that need no identity are spent before an authorizer's answer is looked for, so that clients cannot make
     that work without bound, and stay spent when it denies.
     """
-    if unknown is None:
+    guard = route.guard
+    if guard is None or guard.authorizer is None:
         chain = route.chain_of(exchange.caller) if exchange.caller.key else route.chain
         return throttle(site, chain, route, exchange)
     response = throttle(site, route.early, route, exchange)
     if response is not None:
         return response
-    caller = unknown.guard.recall(exchange, unknown.granted)
-    if caller is None:
-        return unknown
-    exchange.caller = caller
-    return spend_rest(site, route, exchange)
+    return spend_rest(site, route, exchange) if guard.recall(exchange) else guard
 
 
 def spend_rest(site: Site, route: CompiledRoute, exchange: Exchange) -> Response | None:

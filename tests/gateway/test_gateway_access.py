@@ -314,6 +314,7 @@ def test_answers_and_refusals_can_be_read():
         (["https://[a-z].example"], "https://a.example", None),
         (["https://shop.example"], "null", None),
         (["https://shop.example"], "\xff", None),
+        (["https://*.example"], f"https://{'a' * 500}.example", None),
     ],
 )
 def test_allows_an_origin_by_its_pattern(origins, origin, allowed):

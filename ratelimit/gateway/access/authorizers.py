@@ -31,16 +31,11 @@ class Authorizer(Protocol):
 
     has_policy: bool
 
-    def recall(self, exchange: Exchange, granted: bool) -> dict[str, Any] | None:
+    def recall(self, exchange: Exchange) -> dict[str, Any] | None:
         """Return the answer that authorizes the request, if it is known already."""
 
-    async def ask(self, exchange: Exchange, granted: bool) -> dict[str, Any]:
-        """Return the answer that authorizes the request; raise a Refusal if it does not.
-
-        Args:
-            exchange: the request.
-            granted: whether the policy of the API allows it, which counts if the answer neither allows nor denies.
-        """
+    async def ask(self, exchange: Exchange) -> dict[str, Any]:
+        """Return the answer that authorizes the request; raise a Refusal if it does not."""
 
 
 class Identity:
@@ -54,18 +49,12 @@ class Identity:
     def __init__(self, sources: Sequence[str], pattern: str | None = None) -> None:
         self._sources = [Template(one if one.startswith("$") else f"$request.header.{one}") for one in sources]
         names = [name for one in self._sources for name in one.names]
-        self._headers = frozenset(name.lower().encode() for name in _of_space(names, "request.header."))
+        headers = [name.lower().encode() for name in _of_space(names, "request.header.")]
+        self._headers = frozenset(headers)
         self._parameters = frozenset(_of_space(names, "request.querystring."))
-        self._values = [self._reader(one) for one in self._sources]
         self._pattern = re.compile(pattern) if pattern else None
-
-    @staticmethod
-    def _reader(source: Template) -> Callable[[Exchange], str]:
-        """Return a function that gives the value of a source; quickly for a header."""
-        name = source.names[0].removeprefix("request.header.").lower().encode() if source.names else b""
-        if source.text.lower().encode() != b"$request.header." + name:
-            return source.fill
-        return lambda exchange: exchange.request.headers.get(name, b"").decode("latin-1")
+        is_plain = len(names) == len(headers) == 1 and [one.text for one in self._sources] == [f"${names[0]}"]
+        self._only_header = headers[0] if is_plain and not pattern else b""
 
     def of(self, exchange: Exchange) -> tuple[str, ...]:
         """Return the values of a request; raise a Refusal where one is missing or occurs twice."""
@@ -74,12 +63,15 @@ class Identity:
             found = [header for header, _ in request.raw_headers if header in self._headers]
             if len(found) > len(set(found)):
                 raise Refusal("BAD_REQUEST", "a header that identifies the client occurs twice")
+        token = request.headers.get(self._only_header)
+        if token:  # as almost always, and quicker than by a template
+            return (token.decode("latin-1"),)
         if self._parameters:
             query = parse_qsl(request.raw_query.decode("latin-1"), keep_blank_values=True)
             named = [name for name, _ in query if name in self._parameters]
             if len(named) > len(set(named)):
                 raise Refusal("BAD_REQUEST", "a parameter that identifies the client occurs twice")
-        values = tuple([value(exchange) for value in self._values])
+        values = tuple([source.fill(exchange) for source in self._sources])
         for source, value in zip(self._sources, values, strict=True):
             if not value:
                 raise Refusal("UNAUTHORIZED", f"no {source.text}")
@@ -133,15 +125,15 @@ class CachingAuthorizer:
         self._clock = clock
         self._answers: dict[bytes, _CachedAnswer] = {}
 
-    def recall(self, exchange: Exchange, granted: bool) -> dict[str, Any] | None:
+    def recall(self, exchange: Exchange) -> dict[str, Any] | None:
         """Return the answer that authorizes the request, if it is remembered."""
         answer = self._cached(*self._labels(exchange, self._identity.of(exchange)))
         try:
-            return answer if answer is not None and _allows(answer, exchange, granted) else None
+            return answer if answer is not None and _allows(answer, exchange) else None
         except ValueError:  # which `ask` reports
             return None
 
-    async def ask(self, exchange: Exchange, granted: bool) -> dict[str, Any]:
+    async def ask(self, exchange: Exchange) -> dict[str, Any]:
         """Return the answer that authorizes the request; raise a Refusal if it does not."""
         identity = self._identity.of(exchange)
         everywhere, here = self._labels(exchange, identity)
@@ -154,7 +146,7 @@ class CachingAuthorizer:
                 label = everywhere if "policyDocument" in answer else here
                 self._answers[label] = _CachedAnswer(self._clock() + self._ttl, answer)
         try:
-            allowed = _allows(answer, exchange, granted)
+            allowed = _allows(answer, exchange)
         except ValueError as error:
             log.error("the policy of an authorizer cannot be read: %s", error)
             raise Refusal("AUTHORIZER_FAILURE", str(error)) from error
@@ -194,12 +186,15 @@ class CachingAuthorizer:
         raise Refusal("AUTHORIZER_FAILURE", "not an answer")
 
 
-def _allows(answer: dict[str, Any], exchange: Exchange, granted: bool) -> bool:
-    """Return whether an answer admits a request; raise ValueError for a policy that cannot be read."""
+def _allows(answer: dict[str, Any], exchange: Exchange) -> bool:
+    """Return whether an answer admits a request; raise ValueError for a policy that cannot be read.
+
+    The policy of the API counts where that of the answer neither allows nor denies.
+    """
     if "policyDocument" not in answer:
         return bool(answer["isAuthorized"])
     decision = decide(answer["policyDocument"], method_arn(exchange), exchange.request.client)
-    return granted if decision is None else decision
+    return exchange.is_granted if decision is None else decision
 
 
 def _label(*dependencies: str) -> bytes:

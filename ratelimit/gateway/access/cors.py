@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
+from ..http.fields import without_prefix
 from ..http.headers import Headers
 from ..http.request import Request
 from ..http.response import Response
 
-_OWN = b"access-control-"
+MAX_ORIGIN = 512  # bytes; a scheme and an authority, whose name has at most 253
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,23 +39,33 @@ class CorsPolicy:
     def answer(self, request: Request) -> Response:
         """Return the answer to a preflight, still without the headers of `apply`."""
         fields: Headers = []
-        if self._origin(request):
+        if self.fields(request.headers[b"origin"], True):
             lists = ((b"access-control-allow-methods", self.methods), (b"access-control-allow-headers", self.headers))
             fields = [(name, ",".join(values).encode("latin-1")) for name, values in lists if values]
             if self.max_age:
                 fields.append((b"access-control-max-age", b"%d" % self.max_age))
         return Response(204, fields)
 
-    def apply(self, request: Request, headers: Headers, is_preflight: bool) -> Headers:
+    def apply(self, request: Request, headers: Headers) -> Headers:
         """Return the headers of an answer with those of this policy, in place of any that the backend has set."""
-        if b"origin" not in request.headers:
+        origin = request.headers.get(b"origin")
+        if origin is None:
             return headers
-        kept = headers if is_preflight else [one for one in headers if not one[0].startswith(_OWN)]
-        origin = self._origin(request)
-        if not origin:
-            return kept
-        found = [*kept, (b"access-control-allow-origin", origin)]
-        if origin != b"*":
+        if self.is_preflight(request):
+            return [*headers, *self.fields(origin, True)]
+        return [*without_prefix(headers, b"access-control-"), *self.fields(origin, False)]
+
+    def fields(self, origin: bytes, is_preflight: bool) -> Headers:
+        """Return the headers for pages of an origin; none if it is not allowed."""
+        return self._fields(origin, is_preflight) if len(origin) <= MAX_ORIGIN else []
+
+    @lru_cache(1_024)  # noqa: B019  (of all policies together)
+    def _fields(self, origin: bytes, is_preflight: bool) -> Headers:
+        allowed = self._allowed(origin)
+        if not allowed:
+            return []
+        found = [(b"access-control-allow-origin", allowed)]
+        if allowed != b"*":
             found.append((b"vary", b"Origin"))
         if self.credentials:
             found.append((b"access-control-allow-credentials", b"true"))
@@ -62,16 +73,10 @@ class CorsPolicy:
             found.append((b"access-control-expose-headers", ",".join(self.exposed).encode("latin-1")))
         return found
 
-    def _origin(self, request: Request) -> bytes:
+    def _allowed(self, origin: bytes) -> bytes:
         """Return the origin that is allowed; empty for none."""
         if "*" in self.origins and not self.credentials:
             return b"*"
-        return allowed_origin(self.origins, request.headers.get(b"origin", b""))
-
-
-@lru_cache(1_024)
-def allowed_origin(patterns: tuple[str, ...], origin: bytes) -> bytes:
-    """Return an origin if one of some patterns matches it; otherwise nothing."""
-    lower = origin.decode("latin-1").lower()
-    allowed = any(fnmatchcase(lower, one.lower().replace("[", "[[]")) for one in patterns)
-    return origin if allowed and origin.isascii() else b""
+        lower = origin.decode("latin-1").lower()
+        allowed = any(fnmatchcase(lower, one.lower().replace("[", "[[]")) for one in self.origins)
+        return origin if allowed and origin.isascii() else b""

@@ -31,46 +31,41 @@ class Guard:
     keys: StageKeys | None
     scopes: frozenset[str] = frozenset()
 
-    def check_origin(self, exchange: Exchange) -> bool:
-        """Refuse a client by its address, or by the policy; one without an address is in every list of `deny`.
+    def admit(self, exchange: Exchange) -> None:
+        """Refuse a client by its address, the policy, or its API key, unless an authorizer gives the key.
 
-        Returns: whether the policy allows the request, which an authorizer that has one, too, wants to know.
+        A client without an address is in every list of `deny`.
         """
         client = exchange.request.client
         if self.deny and (not client or client in self.deny):  # an unknown address might be any
             raise Refusal("ACCESS_DENIED", "its address is in deny" if client else "its address is not known")
         if self.allow and client not in self.allow:
             raise Refusal("ACCESS_DENIED", "its address is not in allow")
-        if self.policy is None:
-            return False
-        decision = decide(self.policy, method_arn(exchange), client)
-        decides = self.authorizer is None or not self.authorizer.has_policy
-        if decision is False or (decision is None and decides):
-            raise policy_refusal(exchange, decision)
-        return bool(decision)
+        if self.policy is not None:
+            decision = decide(self.policy, method_arn(exchange), client)
+            decides = self.authorizer is None or not self.authorizer.has_policy
+            if decision is False or (decision is None and decides):
+                raise policy_refusal(exchange, decision)
+            exchange.is_granted = bool(decision)
+        if self.authorizer is None:
+            exchange.caller = self._caller(exchange, {})
 
-    def identify(self, exchange: Exchange) -> Caller:
-        """Return the client by its API key; raise a Refusal for one without a valid key."""
-        return self._caller(exchange, {})
-
-    def recall(self, exchange: Exchange, granted: bool) -> Caller | None:
-        """Return the client, if the authorizer's answer is remembered and admits it.
-
-        Args:
-            exchange: the request.
-            granted: what `check_origin` returned.
-        """
+    def recall(self, exchange: Exchange) -> bool:
+        """Note the client, if the authorizer's answer is remembered and admits it; return whether."""
         assert self.authorizer is not None
         try:
-            answer = self.authorizer.recall(exchange, granted)
-            return None if answer is None else self._caller(exchange, answer)
+            answer = self.authorizer.recall(exchange)
+            if answer is None:
+                return False
+            exchange.caller = self._caller(exchange, answer)
+            return True
         except Refusal:  # which `ask` repeats
-            return None
+            return False
 
-    async def ask(self, exchange: Exchange, granted: bool) -> Caller:
-        """Return the client by what the authorizer answers; raise a Refusal if it may not use the route."""
+    async def ask(self, exchange: Exchange) -> None:
+        """Note the client by what the authorizer answers; raise a Refusal if it may not use the route."""
         assert self.authorizer is not None
-        return self._caller(exchange, await self.authorizer.ask(exchange, granted))
+        exchange.caller = self._caller(exchange, await self.authorizer.ask(exchange))
 
     def _caller(self, exchange: Exchange, answer: dict[str, Any]) -> Caller:
         context = answer.get("context") or {}

@@ -120,11 +120,11 @@ class JwtAuthorizer:
         self._clock = clock
         self._verified: dict[bytes, tuple[float, dict[str, Any]]] = {}  # by digest: until when, and the answer
 
-    def recall(self, exchange: Exchange, granted: bool) -> dict[str, Any] | None:
+    def recall(self, exchange: Exchange) -> dict[str, Any] | None:
         """Return the claims as context, if the token is remembered; raise a Refusal for a request without a token."""
         return self._known(_digest(self._token(exchange)))
 
-    async def ask(self, exchange: Exchange, granted: bool) -> dict[str, Any]:
+    async def ask(self, exchange: Exchange) -> dict[str, Any]:
         """Return the claims as context; raise a Refusal for a token that is not accepted."""
         value = self._token(exchange)
         digest = _digest(value)

@@ -26,6 +26,19 @@ cdef inline bint is_blank(char byte) noexcept:
     return byte == 32 or byte == 9  # a space or a tab
 
 
+def without_prefix(list headers, bytes prefix):
+    """Return the headers whose names do not begin with a prefix."""
+    for name, _ in headers:
+        if begins_with(name, prefix):
+            return [header for header in headers if not begins_with(header[0], prefix)]
+    return headers
+
+
+cdef inline bint begins_with(bytes text, bytes prefix) noexcept:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(prefix)
+    return PyBytes_GET_SIZE(text) >= size and memcmp(PyBytes_AS_STRING(text), PyBytes_AS_STRING(prefix), size) == 0
+
+
 def whole_answer(bytes status_line, list headers, bytes body, bint with_body):
     """Return an answer as it is sent; None if its headers are invalid, or frame it otherwise than by the length."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(status_line) + 2 + with_body * PyBytes_GET_SIZE(body)
