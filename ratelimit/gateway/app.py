@@ -24,7 +24,7 @@ from .http.request import Receive, Send, check_headers
 from .http.response import NO_BODY, BodyStream, Response, without_body
 from .observability.meter import Meter
 from .observability.tracing import Tracing
-from .pipeline import Transport, begin, client_disconnected, own_headers, serve
+from .pipeline import Transport, begin, ended_early, own_headers, serve
 from .site import Site
 from .throttling.limiters import Limiters
 from .throttling.usage_plan import sweep
@@ -203,7 +203,7 @@ class HttpTransport(Transport):
         try:
             await unless_disconnected(exchange.request, self._pass_on(exchange, body), at_once=True)
         except ClientDisconnected:
-            client_disconnected(exchange)
+            ended_early(exchange, "the client went away")
         except CONNECTION_LOST as error:
             # The answer stays incomplete, for which the server closes the connection: so the client knows.
             outcome.integration_error, outcome.result = repr(error), "failed"

@@ -46,12 +46,13 @@ class Callables:
 
     def authorizer(self, api: Api, given: config.Authorizer) -> Authorizer:
         """Return an authorizer of an API."""
-        identity = Identity(given.identity, given.pattern)
+        cache_key = tuple(map(Template, given.cache_key))
+        identity = Identity(given.identity, given.pattern, cache_key)
         if given.jwt is not None:
             keys = KeySet(given.jwt.keys, given.jwt.issuer)
             return JwtAuthorizer(identity, given.jwt.issuer, tuple(given.jwt.audience), keys)
         assert given.function is not None
-        function, cache_key = self.function(given.function, AUTHORIZERS), tuple(map(Template, given.cache_key))
+        function = self.function(given.function, AUTHORIZERS)
         form = given.event or ("2.0" if api.type == "http" else "1.0")
         return CachingAuthorizer(function, Events(api.type), form, identity, given.ttl, cache_key)
 

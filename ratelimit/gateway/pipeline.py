@@ -101,10 +101,13 @@ async def finish(
     CURRENT.set(exchange.request)
     try:
         response = await answer
-    except ClientDisconnected:
-        client_disconnected(exchange)
+    except (ClientDisconnected, asyncio.CancelledError) as error:
+        is_cancelled = isinstance(error, asyncio.CancelledError)  # by an application around this one
+        ended_early(exchange, "the request was cancelled" if is_cancelled else "the client went away")
         exchange.outcome.status = 499
         record(site, route, exchange)
+        if is_cancelled:
+            raise
         return
     except Exception as error:
         response = refuse(site, exchange, error)
@@ -239,9 +242,9 @@ def _refusal_of(error: Exception) -> Refusal:
     return Refusal("INTERNAL_ERROR")
 
 
-def client_disconnected(exchange: Exchange) -> None:
-    """Record that the client closed its connection before the end of the exchange."""
-    exchange.outcome.error, exchange.outcome.result = "the client went away", "failed"
+def ended_early(exchange: Exchange, reason: str) -> None:
+    """Note why an exchange ended before the client had its answer."""
+    exchange.outcome.error, exchange.outcome.result = reason, "failed"
 
 
 def own_headers(site: Site, exchange: Exchange, headers: Headers) -> Headers:

@@ -17,6 +17,7 @@ from ratelimit.gateway import (
     Authorizer,
     ClientThrottle,
     Configuration,
+    ConfigurationError,
     Cors,
     Gateway,
     Jwt,
@@ -144,6 +145,19 @@ def test_authorizer_without_identity_is_asked_each_time():
     asked = []
     app = guarded(lambda event: not asked.append(event), identity=[], ttl=0)
     assert (app.statuses("/prod/a", 2), len(asked)) == ([200, 200], 2)
+    for ttl in (300, 0.5):
+        with pytest.raises(ConfigurationError, match=f"ttl: expected 0 without an identity, .* got {ttl}"):
+            Authorizer(print, identity=[], ttl=ttl)
+
+
+@pytest.mark.parametrize("name", ["header.tenant", "querystring.tenant"])
+def test_what_an_answer_depends_on_may_not_occur_twice(name):
+    """A function might read another one of the two."""
+    app = guarded(lambda event: True, cache_key=[f"$request.{name}"])
+    for tenants in ("a", "ab", "aa", "ba"):
+        path = "/prod/a?" + "&".join(f"tenant={one}" for one in tenants)
+        headers = [("authorization", "x"), *(("tenant", one) for one in tenants)]
+        assert app.get(path, headers=headers).status_code == (200 if len(tenants) == 1 else 400)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +314,17 @@ def test_answers_and_refusals_can_be_read():
         assert answer.status_code == code
         assert answer.headers.get_list("access-control-allow-origin") == ["https://shop.example"]
         assert answer.headers["access-control-expose-headers"] == "x-b"
-    assert "access-control-expose-headers" not in app.get("/").headers
+    answer = app.get("/")
+    assert answer.headers["vary"] == "Origin"  # a cache must not give it to a page
+    assert "access-control-expose-headers" not in answer.headers
+
+
+def test_all_pages_are_not_allowed_with_credentials():
+    with pytest.raises(ConfigurationError, match="allow_credentials: expected false with the origin"):
+        Cors(["https://shop.example", "*"], allow_credentials=True)
+    answer = cors_app(Cors(["*"])).get("/")
+    assert "vary" not in answer.headers
+    assert "access-control-allow-origin" not in answer.headers
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,20 @@
 """The gateway inside other applications, and its spans."""
 
+import asyncio
 import json
+import threading
 
 import pytest
 from fastapi import FastAPI
 from gateway_harness import App
+from gateway_looks import ask
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
+from waiting import PATIENCE, until_async
 
 from ratelimit.gateway import Api, Configuration, Gateway, Mock, Plan, Proxy, Route, Stage, Throttle
+from ratelimit.gateway.http.body import BODY_MEMORY
 
 
 def gateway(clock=None, **options):
@@ -56,6 +61,32 @@ def test_requests_from_several_event_loops(nginx):
     routes = {"$default": Route(proxy=Proxy([f"http://127.0.0.1:{nginx}"]))}
     client = TestClient(Gateway(Configuration({"a": Api(routes=routes, stages={"$default": Stage()})})))
     assert [client.get("/pets").status_code for _ in range(3)] == [200] * 3
+
+
+def test_a_request_that_is_cancelled_is_recorded(tmp_path):
+    """An application around the gateway may cancel it, such as one that bounds the time of each request."""
+    log, entered, goes_on = tmp_path / "access.log", threading.Event(), threading.Event()
+
+    def wait(event):
+        entered.set()
+        goes_on.wait(PATIENCE)
+
+    api = Api("http", {"POST /": Route(function=wait)}, stages={"$default": Stage()})
+    access_log = {"file": str(log), "format": "$context.status $context.error.message"}
+    app = Gateway(Configuration({"a": api}, access_log=access_log))
+
+    async def cancelled():
+        task = asyncio.create_task(ask(app, method="POST", body=b"x" * 1_000))
+        await until_async(entered.is_set)
+        before = BODY_MEMORY.used
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        goes_on.set()
+        return before - BODY_MEMORY.used
+
+    assert asyncio.run(cancelled()) == 1_000
+    assert log.read_text() == "499 the request was cancelled\n"
 
 
 def test_request_has_one_span():

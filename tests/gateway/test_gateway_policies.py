@@ -1,6 +1,7 @@
 """Resource policies: which callers of a REST API are admitted."""
 
 import json
+import time
 
 import pytest
 from gateway_harness import App
@@ -47,6 +48,16 @@ def test_the_resources_of_a_statement(resource, covers):
     assert decided(ALLOW, statement("Deny", Resource=["a", resource])) is not covers
     without = {name: value for name, value in ALLOW.items() if name != "Resource"}
     assert decided({**without, "NotResource": resource}) is (None if covers else True)
+
+
+@pytest.mark.parametrize("resource", ["arn:aws:execute-api:*:*:*/prod/GET/x", "execute-api:/*/a/*/a/*/a/*/x"])
+@pytest.mark.parametrize("text", [":", "/a", "/a:"])
+def test_a_long_path_takes_no_long_time(resource, text):
+    """With patterns that go back, some of these took minutes."""
+    began = time.process_time()
+    for size in (4_000, 20_000):
+        decide({"Statement": [statement(Resource=resource)]}, ARN + text * size, OUTSIDE)
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

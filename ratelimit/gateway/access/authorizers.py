@@ -44,11 +44,12 @@ class Identity:
     Args:
         sources: names of headers, or variables such as `$request.querystring.token`.
         pattern: that the whole first value must match.
+        more: what an answer depends on besides the identity; a header or parameter of it may not occur twice, either.
     """
 
-    def __init__(self, sources: Sequence[str], pattern: str | None = None) -> None:
+    def __init__(self, sources: Sequence[str], pattern: str | None = None, more: Sequence[Template] = ()) -> None:
         self._sources = [Template(one if one.startswith("$") else f"$request.header.{one}") for one in sources]
-        names = [name for one in self._sources for name in one.names]
+        names = [name for one in (*self._sources, *more) for name in one.names]
         headers = [name.lower().encode() for name in _of_space(names, "request.header.")]
         self._headers = frozenset(headers)
         self._parameters = frozenset(_of_space(names, "request.querystring."))
@@ -62,7 +63,7 @@ class Identity:
         if len(request.headers) < len(request.raw_headers):  # a name occurs twice
             found = [header for header, _ in request.raw_headers if header in self._headers]
             if len(found) > len(set(found)):
-                raise Refusal("BAD_REQUEST", "a header that identifies the client occurs twice")
+                raise Refusal("BAD_REQUEST", "a header that the authorizer needs occurs twice")
         token = request.headers.get(self._only_header)
         if token:  # as almost always, and quicker than by a template
             return (token.decode("latin-1"),)
@@ -70,7 +71,7 @@ class Identity:
             query = parse_qsl(request.raw_query.decode("latin-1"), keep_blank_values=True)
             named = [name for name, _ in query if name in self._parameters]
             if len(named) > len(set(named)):
-                raise Refusal("BAD_REQUEST", "a parameter that identifies the client occurs twice")
+                raise Refusal("BAD_REQUEST", "a parameter that the authorizer needs occurs twice")
         values = tuple([source.fill(exchange) for source in self._sources])
         for source, value in zip(self._sources, values, strict=True):
             if not value:

@@ -18,7 +18,7 @@ class CorsPolicy:
     """The pages and requests that an API allows.
 
     Args:
-        origins: such as `https://shop.example`, `https://*.example`, or `*`.
+        origins: such as `https://shop.example`, `https://*.example`, or `*`, which goes without `credentials`.
         methods, headers, exposed: names, or `*`.
         max_age: seconds for which a preflight holds; 0 to leave it to the browser.
         credentials: whether cookies are allowed.
@@ -39,7 +39,7 @@ class CorsPolicy:
     def answer(self, request: Request) -> Response:
         """Return the answer to a preflight, still without the headers of `apply`."""
         fields: Headers = []
-        if self.fields(request.headers[b"origin"], True):
+        if self._allowed(request.headers[b"origin"]):
             lists = ((b"access-control-allow-methods", self.methods), (b"access-control-allow-headers", self.headers))
             fields = [(name, ",".join(values).encode("latin-1")) for name, values in lists if values]
             if self.max_age:
@@ -48,25 +48,19 @@ class CorsPolicy:
 
     def apply(self, request: Request, headers: Headers) -> Headers:
         """Return the headers of an answer with those of this policy, in place of any that the backend has set."""
-        origin = request.headers.get(b"origin")
-        if origin is None:
-            return headers
-        if self.is_preflight(request):
-            return [*headers, *self.fields(origin, True)]
-        return [*without_prefix(headers, b"access-control-"), *self.fields(origin, False)]
-
-    def fields(self, origin: bytes, is_preflight: bool) -> Headers:
-        """Return the headers for pages of an origin; none if it is not allowed."""
-        return self._fields(origin, is_preflight) if len(origin) <= MAX_ORIGIN else []
+        is_preflight, origin = self.is_preflight(request), request.headers.get(b"origin", b"")
+        fields = self._fields(origin if len(origin) <= MAX_ORIGIN else b"", is_preflight)
+        return [*(headers if is_preflight else without_prefix(headers, b"access-control-")), *fields]
 
     @lru_cache(1_024)  # noqa: B019  (of all policies together)
     def _fields(self, origin: bytes, is_preflight: bool) -> Headers:
+        """Return the headers for pages of an origin."""
+        # Caches must not give an answer to one origin to another one.
+        found = [] if "*" in self.origins else [(b"vary", b"Origin")]
         allowed = self._allowed(origin)
         if not allowed:
-            return []
-        found = [(b"access-control-allow-origin", allowed)]
-        if allowed != b"*":
-            found.append((b"vary", b"Origin"))
+            return found
+        found.append((b"access-control-allow-origin", allowed))
         if self.credentials:
             found.append((b"access-control-allow-credentials", b"true"))
         if self.exposed and not is_preflight:
@@ -75,8 +69,8 @@ class CorsPolicy:
 
     def _allowed(self, origin: bytes) -> bytes:
         """Return the origin that is allowed; empty for none."""
-        if "*" in self.origins and not self.credentials:
-            return b"*"
+        if "*" in self.origins:
+            return b"*" if origin else b""
         lower = origin.decode("latin-1").lower()
         allowed = any(fnmatchcase(lower, one.lower().replace("[", "[[]")) for one in self.origins)
         return origin if allowed and origin.isascii() else b""

@@ -82,6 +82,8 @@ class Authorizer:
             for name, given in (("event", self.event), ("cache_key", self.cache_key), ("ttl", self.ttl != TTL)):
                 if given:
                     yield Problem((name,), "expected with a function: a token is checked as it is, until it expires")
+        if not self.identity and self.ttl:
+            yield Problem(("ttl",), f"expected 0 without an identity, which distinguishes the clients, got {self.ttl:g}")
         if self.cache_key and not self.ttl:
             yield Problem(("cache_key",), "expected a ttl: no answer is kept without one")
         if self.jwt is not None and len(self.identity) != 1:
@@ -108,3 +110,7 @@ class Cors:
     """Seconds for which a browser keeps the answer to a preflight."""
     allow_credentials: Flag = False
     """Allow cookies and other credentials."""
+
+    def problems(self) -> Iterator[Problem]:
+        if self.allow_credentials and "*" in self.allow_origins:
+            yield Problem(("allow_credentials",), "expected false with the origin *: any page could read the answers")
