@@ -68,7 +68,7 @@ class Gateway:
         self.site = site
         BODY_MEMORY.limit = site.configuration.max_bodies
         self.pages = Pages(site, self.limiters, self.clients, self._started_ns)
-        self._http = HttpTransport(CompiledRoute("", self.pages), CompiledRoute("", Preflight(lambda: site)))
+        self._http = HttpTransport(CompiledRoute("", self.pages), CompiledRoute("", Preflight(site)))
 
     async def load(self, configuration: Configuration) -> None:
         """Serve by another configuration from the next request on. All counts are kept.
@@ -152,9 +152,7 @@ class HttpTransport(Transport):
         if site.operator_path in scope["path"] and site.is_page(request) and site.may_see(request):
             return self._pages
         host = request.host if site.has_domains else ""
-        match = site.router.find(
-            scope["method"], scope.get("raw_path") or request.raw_path, scope.get("root_path"), host
-        )
+        match = site.router.find(scope["method"], request.raw_path, scope.get("root_path"), host)
         exchange.destination = destination = match.destination
         if site.has_cors and scope["method"] == "OPTIONS" and destination.api:
             cors = site.apis[destination.api].cors
@@ -220,13 +218,13 @@ class HttpTransport(Transport):
 class Preflight:
     """The integration of preflights: what pages of other sites may do. They count at no level."""
 
-    def __init__(self, current_site: Callable[[], Site]) -> None:
-        self._current_site = current_site
+    def __init__(self, site: Site) -> None:
+        self._site = site
 
     async def answer(self, exchange: Exchange) -> Response:
-        """Return the answer to a preflight."""
-        api = self._current_site().apis.get(exchange.destination.api)
-        return Response(204, []) if api is None or api.cors is None else api.cors.answer(exchange.request)
+        cors = self._site.apis[exchange.destination.api].cors
+        assert cors is not None
+        return cors.answer(exchange.request)
 
 
 def headers_of(site: Site, exchange: Exchange, headers: Headers) -> Headers:

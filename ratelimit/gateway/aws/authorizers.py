@@ -73,26 +73,15 @@ def cognito(draft: Draft, arns: Any, identity: Any, expression: Any, path: Path)
     return jwt(f"https://cognito-idp.{region}.amazonaws.com/{arn.rpartition('/')[2]}", audience, identity)
 
 
-def from_scheme(draft: Draft, api: ApiDraft, scheme: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
+def from_scheme(draft: Draft, scheme: Mapping[str, Any], path: Path) -> dict[str, Any] | None:
     """Return the authorizer of a security scheme; None for a scheme without one."""
     given = scheme.get("x-amazon-apigateway-authorizer")
     if not isinstance(given, dict):
         return None
-    kind = str(given.get("type", "")).lower()
-    ttl = given.get("authorizerResultTtlInSeconds")
-    header = f"$request.header.{scheme.get('name', 'Authorization')}"
-    if kind == "jwt":
-        settings = as_mapping(given.get("jwtConfiguration"))
-        return jwt(settings.get("issuer"), settings.get("audience"), given.get("identitySource"))
-    if kind == "cognito_user_pools":
-        return cognito(draft, given.get("providerARNs"), header, given.get("identityValidationExpression"), path)
-    if kind not in ("token", "request"):
-        return None
-    identity = given.get("identitySource") or (header if kind == "token" else None)
-    sources = [one for text in as_list(identity) for one in str(text).split(",")]
-    event = "token" if kind == "token" else str(given.get("authorizerPayloadFormatVersion") or "1.0")
-    pattern = given.get("identityValidationExpression")
-    return of_function(draft, given.get("authorizerUri"), sources, ttl, event, path, pattern)
+    kind, identity = str(given.get("type", "")).lower(), given.get("identitySource")
+    if kind == "cognito_user_pools" or (kind == "token" and not identity):
+        identity = f"$request.header.{scheme.get('name', 'Authorization')}"
+    return from_resource(draft, {**given, "identitySource": identity}, path)
 
 
 def from_resource(draft: Draft, properties: Mapping[str, Any], path: Path) -> dict[str, Any] | None:

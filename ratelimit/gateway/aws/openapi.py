@@ -60,7 +60,7 @@ def add_document(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path:
     keyed = {name for name, scheme in schemes.items() if _is_api_key(as_mapping(scheme))}
     for name, scheme in schemes.items():
         place = (*path, "components", "securitySchemes", name)
-        add_authorizer(draft, api, name, from_scheme(draft, api, as_mapping(scheme), place), place)
+        add_authorizer(draft, api, name, from_scheme(draft, as_mapping(scheme), place), place)
     for name, method, operation, place in operations(document, path):
         integration = as_mapping(operation.get(INTEGRATION))
         if "$ref" in integration:

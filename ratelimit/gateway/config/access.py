@@ -83,7 +83,7 @@ class Authorizer:
                 if given:
                     yield Problem((name,), "expected with a function: a token is checked as it is, until it expires")
         if not self.identity and self.ttl:
-            yield Problem(("ttl",), f"expected 0 without an identity, which distinguishes the clients, got {self.ttl:g}")
+            yield Problem(("ttl",), f"expected 0 without an identity to distinguish clients, got {self.ttl:g}")
         if self.cache_key and not self.ttl:
             yield Problem(("cache_key",), "expected a ttl: no answer is kept without one")
         if self.jwt is not None and len(self.identity) != 1:

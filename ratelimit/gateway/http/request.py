@@ -13,7 +13,7 @@ from .errors import Refusal
 from .fields import stripped_by_name
 from .forwarded import forwarded, without_claims
 from .headers import CLOSE, HOP_BY_HOP, Headers, canonical_name
-from .target import HOST_NAMES, BadTarget
+from .target import BadTarget, host_name
 
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
@@ -206,7 +206,7 @@ def check_headers(request: Request) -> None:
     host = by_name.get(b"host")
     if host is not None:
         try:
-            request.host = HOST_NAMES[host]
+            request.host = host_name(host)
         except BadTarget as error:
             raise Refusal("BAD_REQUEST", str(error), CLOSE) from error
     elif request.version == "1.1":

@@ -1,13 +1,13 @@
 """The target of a request, and the host that it is for (RFC 9112, 3.2)."""
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
 _ABSOLUTE = re.compile(rb"https?://([^/?]*)([^?]*)(?:\?(.*))?", re.IGNORECASE)
 _AUTHORITY = re.compile(rb"(\[([0-9A-Fa-f:.]+)\]|(?:[A-Za-z0-9_~-]+(?:\.[A-Za-z0-9_~-]+)*\.?)?)(?::([0-9]{0,5}))?")
 
 MAX_AUTHORITY = 260  # bytes; a name of the DNS has 253, and a port 5
-MAX_KNOWN_HOSTS = 1_024  # values of Host that are remembered
 
 
 class BadTarget(ValueError):
@@ -32,6 +32,7 @@ def parse_target(target: bytes) -> tuple[bytes, bytes, bytes | None]:
     return found[2] or b"/", found[3] or b"", found[1]
 
 
+@lru_cache(1_024)
 def host_name(authority: bytes) -> str:
     """Return the host of a Host header in lower case, without its port.
 
@@ -51,17 +52,3 @@ def host_name(authority: bytes) -> str:
         except AddressValueError as error:
             raise BadTarget(f"invalid host {authority[:MAX_AUTHORITY]!r}") from error
     return found[1].decode().lower().removesuffix(".")
-
-
-class _HostNames(dict[bytes, str]):
-    """The results of `host_name` for the last values of Host."""
-
-    def __missing__(self, authority: bytes) -> str:
-        name = host_name(authority)
-        if len(self) >= MAX_KNOWN_HOSTS:
-            self.clear()
-        self[authority] = name
-        return name
-
-
-HOST_NAMES = _HostNames()

@@ -70,12 +70,8 @@ def main(arguments: list[str]) -> int:
         _check_tls(given)
         with document.located():
             _try_out(document.configuration, given.check)
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return 1
     except (ValueError, OSError, MemoryError) as error:
-        print(f"ratelimit gateway: {error}", file=sys.stderr)
-        return 1
+        return _failed(error)
     for warning in document.warnings:
         print(warning, file=sys.stderr)
     configuration = document.configuration
@@ -100,16 +96,18 @@ def convert(arguments: list[str]) -> int:
         document = Document.read(given.file, _options(given))
         if document.value is None:
             raise ValueError(f"{given.file} is not a template")
-    except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (ValueError, OSError) as error:
-        print(f"ratelimit gateway: {error}", file=sys.stderr)
-        return 1
+    except (ValueError, OSError, MemoryError) as error:
+        return _failed(error)
     for warning in document.warnings:
         print(f"# {warning}")
     print(yaml.safe_dump(document.value, sort_keys=False, allow_unicode=True, width=120), end="")
     return 0
+
+
+def _failed(error: Exception) -> int:
+    """Print what is wrong; return the status of the command."""
+    print(error if isinstance(error, ConfigurationError) else f"ratelimit gateway: {error}", file=sys.stderr)
+    return 1
 
 
 def _add_template_options(parser: argparse.ArgumentParser) -> None:
