@@ -17,7 +17,6 @@ from .templates.template import Template
 from .templates.transform import Transform
 from .throttling.chain import Chain
 from .throttling.levels import Level
-from .throttling.stage_keys import StageKeys
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +30,6 @@ class CompiledRoute:
         early: those that need no identity of the client.
         late: the others; None if each level is early.
         levels: the same, to follow those of a plan.
-        keys: the API keys of the stage; None where nothing is counted.
         stage: such as "shop/prod".
         shadow: whether the levels of plans only count.
         meter: its counters; None where nothing is counted.
@@ -49,7 +47,6 @@ class CompiledRoute:
     early: Chain | None = None
     late: Chain | None = None
     levels: tuple[Level, ...] = ()
-    keys: StageKeys | None = None
     stage: str = ""
     shadow: bool = False
     meter: Meter | None = None
@@ -60,9 +57,12 @@ class CompiledRoute:
 
     def chain_of(self, caller: Caller) -> Chain | None:
         """Return the levels of a caller's plan, if it has one, followed by those of the route."""
-        if not caller.key or self.keys is None:
+        if caller.plan is None or self.chain is None:
             return self.chain
-        return self.keys.plan_of(caller.key).chain(caller.key, self.stage, self.key, self.levels, self.shadow)
+        try:
+            return caller.plan.chain(caller.key, self.stage, self.key, self.levels, self.shadow)
+        except ValueError as error:  # the file of keys has changed since the key was found
+            raise Refusal("INVALID_API_KEY", "the API key was revoked") from error
 
     async def answer(self, exchange: Exchange) -> Response:
         """Return the answer of the integration, transformed; raise a Refusal if it has failed."""

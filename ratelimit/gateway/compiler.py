@@ -122,11 +122,14 @@ class Compiler:
         if api.type == "websocket":
             given = {"$connect": Route(mock=Mock()), **given}
         places = {key: path for key, path, _ in api.located(deployment)}
+        path = f"{api_name}/{name}"
+        plans = [plan for plan in self._plans.values() if path in plan.plan.stages]
+        keys = StageKeys(self._configuration.api_keys, plans)
         routes = {}
         for key, route in given.items():
             meter = Meter(self._limiters, api_name, name, "canary" if is_canary else "base", key)
             with self._problems.at("apis", api_name, *places.get(key, ())):
-                routes[key] = self._route(f"{api_name}/{name}", api, stage, key, route, variables, shared, meter)
+                routes[key] = self._route(path, api, stage, key, route, variables, shared, keys, meter)
         table = None if api.type == "websocket" else RouteTable(given)
         return Variant(api_name, name, deployment or "current", is_canary, variables, routes, table, missing(api))
 
@@ -139,12 +142,11 @@ class Compiler:
         route: Route,
         variables: Mapping[str, str],
         shared: Shared,
+        keys: StageKeys,
         meter: Meter,
     ) -> CompiledRoute:
         allow, deny, required = Networks(route.allow), Networks(route.deny), route.api_key_required
         authorizer = shared.authorizers.get(route.authorizer) if route.authorizer else None
-        plans = [plan for plan in self._plans.values() if path in plan.plan.stages]
-        keys = StageKeys(self._configuration.api_keys, plans)
         guarded = allow or deny or authorizer or required or shared.policy
         guard = Guard(allow, deny, shared.policy, authorizer, keys if required else None, frozenset(route.scopes))
         levels = tuple(self._levels(path, api, stage, key))
@@ -167,7 +169,6 @@ class Compiler:
             early,
             late,
             levels,
-            keys if key != "$disconnect" else None,
             path,
             self._configuration.shadow,
             meter,

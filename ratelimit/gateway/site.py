@@ -23,6 +23,7 @@ from .routing.router import Destination, RoutedApi, Router, Variant
 from .templates.gateway_responses import GatewayResponses
 from .throttling.failures import LimiterFailures
 from .throttling.limiters import Limiters
+from .throttling.stage_keys import check_key_file
 from .throttling.usage_plan import UsagePlan
 
 HEALTH = ("/health", "/health/live", "/health/ready")  # pages below the operator's path
@@ -66,7 +67,9 @@ class Site:
         self.plans: dict[str, UsagePlan] = {}
         for name, plan in configuration.plans.items():
             with problems.at("plans", name, "keys_file"):
-                self.plans[name] = UsagePlan(name, plan, limiters, configuration.api_keys)
+                made = UsagePlan(name, plan, limiters, configuration.api_keys)
+                check_key_file(made, self.plans.values())
+                self.plans[name] = made
         compiler = Compiler(configuration, limiters, addresses, functions or FunctionRegistry(), self.plans, problems)
         self.apis = {name: compiler.api(name, api) for name, api in configuration.apis.items()}
         routed = {name: _routed(name, configuration.apis[name], api) for name, api in self.apis.items()}

@@ -259,8 +259,10 @@ class Message(Transport):
         self._answers = True
 
     def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
-        """Return the route that the message names, or else `$default`."""
-        connection = self._connection
+        """Return the route that the message names, or else `$default`; a Refusal if the API key was revoked."""
+        connection, caller = self._connection, exchange.caller
+        if caller.plan is not None and not caller.plan.has(caller.key):
+            raise Refusal("INVALID_API_KEY", "the API key was revoked")
         message = exchange.request.websocket.message
         key = connection.api.selection.fill(exchange) if isinstance(message, dict) else "$default"
         route = connection.routes.get(key) if not key.startswith("$") else None

@@ -418,19 +418,74 @@ def test_file_of_keys_that_cannot_be_read_is_an_error(tmp_path, capsys):
     assert "expected 20 to 128 letters and digits" in capsys.readouterr().err
 
 
-def test_key_of_a_file_goes_to_no_backend(tmp_path):
+async def empty(head, reader, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+def statuses_of(gateway, value, count=2):
+    return [code for code, *_ in answers(gateway, *[{"headers": [(b"x-api-key", value)]}] * count)]
+
+
+def test_key_of_a_file_goes_to_no_backend(tmp_path, backend):
     """At a route without API keys the header is passed on, unless its value is one."""
     keys = tmp_path / "keys.yaml"
     keys.write_text(f"new: {KEY}new\n")
-
-    def echo(event):
-        return {"statusCode": 200, "body": event["headers"].get("x-api-key", "")}
-
+    behind = backend(empty)
     plans = {"p": {"keys": [], "stages": "a/$default", "keys_file": str(keys)}}
-    gateway = gateway_of(((*API, "routes"), {"GET /f": {"function": echo}}), plans=plans)
-    forwarding = gateway.site.apis["a"].variants["$default", False].routes["GET /"]
-    assert forwarding.keys.find(KEY + "new") == "new"
-    assert forwarding.keys.plan_of("new").name == "p"
+    gateway = gateway_of(((*API, "routes", "GET /"), {"mock": None, "proxy": behind.url}), plans=plans)
+    assert statuses_of(gateway, KEY + "new", 1) + statuses_of(gateway, KEY + "old", 1) == [200, 200]
+    new, old = behind.heads
+    assert b"x-api-key" not in new
+    assert f"x-api-key: {KEY}old".encode() in old
+
+
+KEY_REQUIRED = ((*API, "routes", "GET /"), {"api_key_required": True})
+
+
+@pytest.fixture
+def two_files(tmp_path):
+    """Two plans of one stage whose files have no keys; the second one admits a single request."""
+    files = {name: tmp_path / f"{name}.yaml" for name in ("gold", "bronze")}
+    for file in files.values():
+        file.write_text("{}")
+    plans = {
+        name: {"keys": [], "stages": "a/$default", "keys_file": str(file), "throttle": f"1/minute burst {burst}"}
+        for (name, file), burst in zip(files.items(), (9, 1), strict=True)
+    }
+    return files, plans
+
+
+def test_key_has_the_plan_whose_file_has_its_value(two_files):
+    """Another key in another file may have the same name since the gateway has started."""
+    files, plans = two_files
+    gateway = gateway_of(KEY_REQUIRED, plans=plans)
+    files["gold"].write_text(f"ann: {KEY}gold")
+    files["bronze"].write_text(f"ann: {KEY}bronze")
+    assert statuses_of(gateway, KEY + "bronze") == [200, 429]
+    assert statuses_of(gateway, KEY + "gold") == [200, 200]
+
+
+def test_key_in_two_files_has_the_first_plan(two_files):
+    """So a key moves to another plan without a refusal between."""
+    files, plans = two_files
+    gateway = gateway_of(KEY_REQUIRED, plans=plans)
+    files["bronze"].write_text(f"ann: {KEY}new")
+    assert statuses_of(gateway, KEY + "new") == [200, 429]
+    files["gold"].write_text(f"ann: {KEY}new")
+    assert statuses_of(gateway, KEY + "new") == [200, 200]
+    files["gold"].write_text("{}")
+    assert statuses_of(gateway, KEY + "new") == [429, 429]
+
+
+@pytest.mark.parametrize("other", [f"ann: {KEY}other", f"other: {KEY}new"])
+def test_rejects_two_files_of_a_stage_with_one_key(two_files, other):
+    files, plans = two_files
+    files["gold"].write_text(f"ann: {KEY}new")
+    files["bronze"].write_text(other)
+    with pytest.raises(ConfigurationError, match=r"plans.bronze.keys_file: .*bronze.yaml: \w+: expected .* 'gold'"):
+        gateway_of(plans=plans)
+    plans["bronze"]["stages"] = "a/other"
+    gateway_of(((*API, "stages"), {"other": {}}), plans=plans)
 
 
 def test_messages_of_a_revoked_key_are_refused(serve, tmp_path):

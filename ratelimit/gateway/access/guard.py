@@ -73,7 +73,8 @@ class Guard:
             raise Refusal("ACCESS_DENIED", "the token has none of the scopes")
         if self.keys is None:
             return Caller(authorizer=context)
-        return Caller(self.keys.find(answer.get("usageIdentifierKey") or exchange.request.header("x-api-key")), context)
+        name, plan = self.keys.find(answer.get("usageIdentifierKey") or exchange.request.header("x-api-key"))
+        return Caller(name, context, plan)
 
 
 def policy_refusal(exchange: Exchange, decision: bool | None) -> Refusal:

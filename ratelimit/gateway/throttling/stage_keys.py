@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..http.errors import Refusal
 from .usage_plan import UsagePlan
 
+UNIQUE = "a name and a value that no other key of the stage has"
+
 
 class StageKeys:
     """The API keys of the plans of one stage.
@@ -15,32 +17,36 @@ class StageKeys:
     """
 
     def __init__(self, values: Mapping[str, str], plans: Sequence[UsagePlan]) -> None:
-        self._plans = {key: plan for plan in plans for key in plan.plan.keys}
-        self._names = {value: name for name, value in values.items() if name in self._plans}
-        self._others = set(values.values()) - set(self._names)
-        self._with_files = [plan for plan in plans if plan.key_file is not None]
+        self._own = {values[name]: (name, plan) for plan in plans for name in plan.plan.keys}
+        self._others = set(values.values()) - set(self._own)
+        self._files = [(plan.key_file, plan) for plan in plans if plan.key_file is not None]
 
-    def find(self, value: str | None) -> str:
-        """Return the name of a key; raise a Refusal for a value that opens nothing here."""
+    def find(self, value: str | None) -> tuple[str, UsagePlan]:
+        """Return the name of a key and its plan; raise a Refusal for a value that opens nothing here.
+
+        Of two plans whose files have the key, it is the first: while a key moves to another plan, both may have it.
+        """
         if not value:
             raise Refusal("INVALID_API_KEY", "no API key")
-        name = self._names.get(value)
-        if name is not None:
-            return name
-        for plan in self._with_files:
-            assert plan.key_file is not None
-            name = plan.key_file.names.get(value)
+        found = self._own.get(value)
+        if found is not None:
+            return found
+        for file, plan in self._files:
+            name = file.names.get(value)
             if name is not None:
-                return name
+                return name, plan
         known = value in self._others
         raise Refusal("INVALID_API_KEY", "the API key has no plan for this stage" if known else "unknown API key")
 
-    def plan_of(self, name: str) -> UsagePlan:
-        """Return the plan of a key; raise a Refusal for one that was revoked meanwhile."""
-        plan = self._plans.get(name) or next((one for one in self._with_files if name in one.keys), None)
-        if plan is None:
-            raise Refusal("INVALID_API_KEY", "the API key was revoked")
-        return plan
+
+def check_key_file(plan: UsagePlan, others: Iterable[UsagePlan]) -> None:
+    """Raise a ValueError if the file of a plan repeats a key that the file of another one has for the same stage."""
+    for other in others:
+        if plan.key_file and other.key_file and not set(plan.plan.stages).isdisjoint(other.plan.stages):
+            values, names = other.key_file.values, other.key_file.names
+            for name, value in plan.key_file.values.items():
+                if name in values or value in names:
+                    raise ValueError(f"{plan.key_file.path}: {name}: expected {UNIQUE}, got one of plan {other.name!r}")
 
 
 class KnownKeys:

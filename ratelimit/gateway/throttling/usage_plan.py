@@ -84,7 +84,11 @@ class UsagePlan:
     @property
     def keys(self) -> Sequence[str]:
         """The names of its keys, as its file has them now."""
-        return self.plan.keys if self.key_file is None else (*self.plan.keys, *self.key_file.names.values())
+        return self.plan.keys if self.key_file is None else (*self.plan.keys, *self.key_file.values)
+
+    def has(self, key: str) -> bool:
+        """Whether it has a key of this name now."""
+        return key in self.plan.keys or (self.key_file is not None and key in self.key_file.values)
 
     def chain(self, key: str, stage: str, route: str, rest: Sequence[Level] = (), shadow: bool = False) -> Chain:
         """Return the levels of the plan for one key, and then the rest, as one chain that also counts usage.
@@ -198,7 +202,7 @@ class UsagePlan:
         return max(0, self._limit(key, day, quota) - used)
 
     def _check_key(self, key: str) -> None:
-        if key not in self.keys:
+        if not self.has(key):
             raise ValueError(f"unknown key {key!r} in plan {self.name!r} (choose from {', '.join(self.keys)})")
 
     def _check_quota(self, key: str) -> Calendar:
