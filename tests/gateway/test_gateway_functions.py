@@ -3,8 +3,10 @@
 In one file: both formats of events get the same requests.
 """
 
+import asyncio
 import base64
 import json
+import os
 
 import boto3
 import pytest
@@ -17,10 +19,11 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.responses import Response as StarletteResponse
 from starlette.routing import Route as StarletteRoute
-from waiting import PATIENCE
+from waiting import PATIENCE, until_async
 from websockets.sync.client import connect
 
 from ratelimit.gateway import Api, Configuration, Plan, Route, Stage
+from ratelimit.gateway.functions.process import FunctionProcesses, FunctionRegistry, ProcessSettings
 
 QUERY = "a=1&a=2&b=x%20y&c="
 
@@ -250,6 +253,80 @@ def test_base64_answers_of_rest_apis(types, accept, body):
     result = {"statusCode": 200, "headers": {"content-type": "image/png"}, "body": "aGk=", "isBase64Encoded": True}
     app = serving(lambda event: result, "rest", "prod", binary_media_types=types)
     assert app.get("/prod/x", headers={"accept": accept}).text == body
+
+
+# --- processes
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """A FIFO, for which a function waits until it is opened for writing and closed."""
+    os.mkfifo(tmp_path / "gate")
+    return str(tmp_path / "gate")
+
+
+def write_handler(folder, answer):
+    """Write a function that waits for the gate that an event names."""
+    (folder / "app.py").write_text(
+        f"import os\ndef handler(event, context):\n    if event: open(event).read()\n    return {answer}"
+    )
+
+
+def waited_for(gate):
+    """Open a gate for which a function waits; None before it does."""
+    try:
+        return os.open(gate, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def settings(folder):
+    return ProcessSettings("f", "app.handler", str(folder), timeout=PATIENCE)
+
+
+def test_process_of_old_code_is_not_used_again(tmp_path, gate):
+    """The code changes during its call, and other calls use new code before it ends."""
+    write_handler(tmp_path, "'old'")
+
+    async def scenario():
+        functions = FunctionProcesses(settings(tmp_path))
+        call = asyncio.create_task(functions.invoke(gate, PATIENCE))
+        opened = await until_async(lambda: waited_for(gate))
+        write_handler(tmp_path, "'new!'")
+        new = await functions.invoke(None, PATIENCE)
+        os.close(opened)
+        old = await call
+        try:
+            return old, new, await functions.invoke(None, PATIENCE)
+        finally:
+            functions.close()
+
+    assert asyncio.run(scenario()) == ("old", "new!", "new!")
+
+
+def test_process_of_a_removed_function_ends_after_its_call(tmp_path, gate):
+    """It ends although a WebSocket, for example, still has the routes with the function."""
+    write_handler(tmp_path, "os.getpid()")
+
+    async def scenario():
+        registry = FunctionRegistry()
+        functions = registry.of(settings(tmp_path))
+        call = asyncio.create_task(functions.invoke(gate, PATIENCE))
+        opened = await until_async(lambda: waited_for(gate))
+        registry.keep(())
+        os.close(opened)
+        pid = await call
+        await until_async(lambda: not is_running(pid))
+
+    asyncio.run(scenario())
 
 
 # --- the libraries

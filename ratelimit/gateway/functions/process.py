@@ -66,18 +66,23 @@ class FunctionProcesses:
         self._idle: list[_Process] = []
         self._free = asyncio.Semaphore(MAX_PROCESSES)
         self._changed = 0
+        self._generation = 0  # of the processes that later calls may use
         self._inline: tempfile.TemporaryDirectory[str] | None = None
 
     async def invoke(self, event: dict[str, Any], timeout: float) -> Any:
         """Return the result of the function; see `Function`."""
         async with asyncio.timeout(timeout), self._free:
-            process = await self._take()
+            self._follow_code()
+            generation, process = self._generation, await self._take()
             try:
                 result = await self._call(process, event)
             except BaseException:
                 process.kill()
                 raise
-            self._idle.append(process)
+            if generation == self._generation:
+                self._idle.append(process)
+            else:
+                process.kill()
         if "error" in result:
             raise FunctionError(**result["error"])
         return result["result"]
@@ -92,11 +97,13 @@ class FunctionProcesses:
         except (asyncio.IncompleteReadError, OSError) as error:
             raise FunctionError(f"the process of function {settings.name} ended") from error
 
-    async def _take(self) -> "_Process":
+    def _follow_code(self) -> None:
         changed = self._state()
         if changed != self._changed:
             self.close()
             self._changed = changed
+
+    async def _take(self) -> "_Process":
         while self._idle:
             process = self._idle.pop()
             if process.is_alive():
@@ -122,7 +129,8 @@ class FunctionProcesses:
             return 0
 
     def close(self) -> None:
-        """End the processes that make no call."""
+        """End the processes: one that makes a call, after that."""
+        self._generation += 1
         while self._idle:
             self._idle.pop().kill()
 
@@ -208,7 +216,7 @@ class FunctionRegistry:
         return self._functions[-1]
 
     def keep(self, used: Iterable[FunctionProcesses]) -> None:
-        """End all idle processes, and forget the functions that are not used: a reload takes new code."""
+        """End all processes, and forget the functions that are not used: a reload takes new code."""
         for one in self._functions:
             one.close()
         self._functions = list(used)
