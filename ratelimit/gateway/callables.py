@@ -15,7 +15,7 @@ from .config import access as config
 from .config.apis import Api
 from .config.model import Configuration
 from .functions.events import Events
-from .functions.invocation import Function, LocalFunction
+from .functions.invocation import BoundedFunction, Function, LocalFunction
 from .functions.pool import AUTHORIZERS, FunctionPool
 from .functions.process import FunctionProcesses, FunctionRegistry, ProcessSettings
 from .templates.template import Template
@@ -63,13 +63,14 @@ class Callables:
         given = self._configuration.functions[function]
         if given.url is not None:
             url = urlsplit(given.url)
-            return RemoteFunction(Balancer([address_of(url, True, self._address)], 1, 0.0), url.path)
+            remote = RemoteFunction(Balancer([address_of(url, True, self._address)], 1, 0.0), url.path)
+            return BoundedFunction(remote, pool)
         settings = ProcessSettings(
             function, given.handler or "", given.folder, given.code, dict(given.environment), given.timeout,
             given.memory, tuple(given.layers),
         )  # fmt: skip
         self.processes.append(self._functions.of(settings))
-        return self.processes[-1]
+        return BoundedFunction(self.processes[-1], pool)
 
 
 def cors_of(api: Api) -> CorsPolicy | None:

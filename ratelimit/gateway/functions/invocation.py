@@ -44,6 +44,23 @@ class LocalFunction:
         return await self._pool.call(self._function, arguments, timeout)
 
 
+class BoundedFunction:
+    """A function elsewhere, whose calls count in a pool.
+
+    Args:
+        function: what is called.
+        pool: bounds its calls.
+    """
+
+    def __init__(self, function: Function, pool: FunctionPool) -> None:
+        self._function = function
+        self._pool = pool
+
+    async def invoke(self, event: dict[str, Any], timeout: float) -> Any:
+        with self._pool.place():
+            return await self._function.invoke(event, timeout)
+
+
 def takes_context(function: Callable[..., Any]) -> bool:
     """Whether a function takes two arguments by position."""
     try:

@@ -1,8 +1,9 @@
 """A bound on the calls of Python functions."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
@@ -32,14 +33,11 @@ class FunctionPool:
 
         Raises: TimeoutError after so many seconds; Refusal when too many calls run or wait; what the function raises.
         """
-        if not self._free.acquire(blocking=False):
-            raise Refusal("OVERLOADED", f"too many calls of a {self._name} run or wait")
         if iscoroutinefunction(function):
-            try:
+            with self.place():
                 async with asyncio.timeout(timeout):
                     return await function(*arguments)
-            finally:
-                self._free.release()
+        self._take_place()
         try:
             running = self._threads.submit(partial(copy_context().run, function, *arguments))
         except RuntimeError as error:  # the system has no more threads
@@ -49,6 +47,19 @@ class FunctionPool:
         async with asyncio.timeout(timeout):
             result = await asyncio.wrap_future(running)
             return await result if isawaitable(result) else result
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Count a call that runs elsewhere; raise a Refusal when too many calls run or wait."""
+        self._take_place()
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    def _take_place(self) -> None:
+        if not self._free.acquire(blocking=False):
+            raise Refusal("OVERLOADED", f"too many calls of a {self._name} run or wait")
 
 
 class DaemonThreads:

@@ -10,9 +10,22 @@ import threading
 import httpx
 import pytest
 from gateway_harness import KEY, App
+from gateway_looks import ask
 from waiting import PATIENCE, until_async
 
-from ratelimit.gateway import Api, Authorizer, CalendarQuota, Configuration, Mock, Plan, Route, Stage, Throttle
+from ratelimit.gateway import (
+    Api,
+    Authorizer,
+    CalendarQuota,
+    Configuration,
+    Gateway,
+    Mock,
+    Plan,
+    Route,
+    Stage,
+    Throttle,
+    compiler,
+)
 from ratelimit.gateway.functions.pool import FunctionPool
 from ratelimit.gateway.http.errors import Refusal
 from ratelimit.gateway.throttling.failures import LimiterFailures
@@ -188,6 +201,32 @@ def test_calls_that_wait_are_bounded(kind):
         assert await pool.call(function, ({},), 60) == "done"
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", ["process", "url"])
+def test_calls_of_functions_elsewhere_are_bounded(kind, tmp_path, backend, monkeypatch):
+    """They count together with those of functions in the process of the gateway."""
+
+    async def answer(head, reader, writer):
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"hi"')
+
+    (tmp_path / "app.py").write_text("def handler(event, context): return 'hi'")
+    process = {"handler": "app.handler", "folder": str(tmp_path)}
+    functions = {"f": process if kind == "process" else {"url": backend(answer).url}}
+    pool = FunctionPool("function", max_calls=1)
+    monkeypatch.setattr(compiler, "FUNCTIONS", pool)
+    apis = {"a": {"routes": {"GET /": {"function": "f"}}, "stages": {"$default": {}}}}
+    gateway = Gateway(Configuration(functions=functions, apis=apis))
+
+    async def statuses():
+        pool._free.acquire()
+        refused, *_ = await ask(gateway)
+        pool._free.release()
+        served = [(await ask(gateway))[0] for _ in range(2)]
+        gateway.functions.keep(())
+        return [refused, *served]
+
+    assert asyncio.run(statuses()) == [503, 200, 200]
 
 
 def test_an_interpreter_ends_while_a_function_hangs():
