@@ -10,7 +10,7 @@ from typing import Any
 
 import websockets
 
-from .backends.aggregate import collect
+from .backends.balancer import collect
 from .backends.proxy import ProxyIntegration
 from .backends.upstream_websocket import open_upstream
 from .clients import Clients

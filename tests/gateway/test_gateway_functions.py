@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 import os
+import threading
 
 import boto3
 import pytest
@@ -14,15 +15,17 @@ from apig_wsgi import make_lambda_handler
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, APIGatewayRestResolver
 from aws_lambda_powertools.event_handler import Response as PowertoolsResponse
 from gateway_harness import KEY, App
+from gateway_looks import ask
 from mangum import Mangum
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.responses import Response as StarletteResponse
 from starlette.routing import Route as StarletteRoute
-from waiting import PATIENCE, until_async
+from waiting import PATIENCE, pace_async, until_async
 from websockets.sync.client import connect
 
-from ratelimit.gateway import Api, Configuration, Plan, Route, Stage
+from ratelimit.gateway import Api, Configuration, Gateway, Plan, Route, Stage
+from ratelimit.gateway.backends import pool, remote_function
 from ratelimit.gateway.functions.process import FunctionProcesses, FunctionRegistry, ProcessSettings
 
 QUERY = "a=1&a=2&b=x%20y&c="
@@ -327,6 +330,59 @@ def test_process_of_a_removed_function_ends_after_its_call(tmp_path, gate):
         await until_async(lambda: not is_running(pid))
 
     asyncio.run(scenario())
+
+
+# --- functions by URL
+
+
+def by_url(url, **route):
+    apis = {"a": {"routes": {"GET /": {"function": "f", **route}}, "stages": {"$default": {}}}}
+    return Gateway(Configuration(functions={"f": {"url": url}}, apis=apis))
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_timeout_bounds_the_whole_answer(backend, drips):
+    async def answer(head, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            writer.write(b"1\r\n \r\n")
+            await (pace_async(0.01) if drips else asyncio.Event().wait())
+
+    status, _, body = asyncio.run(ask(by_url(backend(answer).url, timeout=0.2)))
+    assert (status, json.loads(body)["message"]) == (504, "Endpoint request timed out")
+
+
+def test_each_client_has_its_share_of_the_connections(backend, monkeypatch):
+    monkeypatch.setattr(pool, "MAX_PER_CLIENT", 1)
+    gate = threading.Event()
+
+    async def answer(head, reader, writer):
+        if len(behind.heads) == 1:
+            await asyncio.to_thread(gate.wait, PATIENCE)
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"hi"')
+
+    behind = backend(answer)
+
+    async def scenario():
+        gateway = by_url(behind.url)
+        first = asyncio.create_task(ask(gateway))
+        await until_async(lambda: behind.heads)
+        statuses = [(await ask(gateway))[0], (await ask(gateway, client="192.0.2.2"))[0]]
+        gate.set()
+        return [*statuses, (await first)[0]]
+
+    assert asyncio.run(scenario()) == [503, 200, 200]
+
+
+@pytest.mark.parametrize("body", [b"x" * 10, b"5\r\nhello\r\n"])
+def test_answer_that_is_too_large_or_breaks_off_is_504(backend, body, monkeypatch):
+    monkeypatch.setattr(remote_function, "MAX_ANSWER", 9)
+
+    async def answer(head, reader, writer):
+        kind = b"Transfer-Encoding: chunked" if b"\r" in body else b"Connection: close"
+        writer.write(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (kind, body))
+
+    assert asyncio.run(ask(by_url(backend(answer).url)))[0] == 504
 
 
 # --- the libraries

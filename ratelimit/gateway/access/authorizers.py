@@ -171,7 +171,7 @@ class CachingAuthorizer:
     async def _call(self, exchange: Exchange, identity: tuple[str, ...]) -> dict[str, Any]:
         event = self._events.for_authorizer(exchange, self._form, identity)
         try:
-            answer = deepcopy(await self._function.invoke(event, TIMEOUT))  # the function's own
+            answer = deepcopy(await self._function.invoke(event, TIMEOUT, exchange.request))  # the function's own
         except Refusal:
             raise
         except Exception as error:

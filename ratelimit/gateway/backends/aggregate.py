@@ -3,16 +3,15 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import aclosing
 from typing import Any
 
 from ..exchange import Exchange
-from ..http.body import BODY_MEMORY, read_body
+from ..http.body import read_body
 from ..http.disconnect import unless_disconnected
 from ..http.errors import Refusal
 from ..http.request import Request
 from ..http.response import Response
-from .balancer import CONNECTION_LOST, Target
+from .balancer import Target, collect
 from .integration import timed_integration
 from .proxy import ProxyIntegration
 
@@ -83,20 +82,3 @@ def json_text(body: bytes) -> str:
     except (ValueError, RecursionError):
         return json.dumps(text)
     return text
-
-
-async def collect(request: Request, response: Response, limit: int) -> bytes:
-    """Read the whole body of an answer to a request; a Refusal when it is larger than the limit or breaks off."""
-    if isinstance(response.body, bytes):
-        return response.body
-    body = bytearray()
-    try:
-        async with aclosing(response.body):
-            async for chunk in response.body:
-                BODY_MEMORY.take(request, len(chunk))
-                body += chunk
-                if len(body) > limit:
-                    raise Refusal("INTEGRATION_FAILURE", f"more than {limit} bytes")
-    except CONNECTION_LOST as error:
-        raise Refusal("INTEGRATION_FAILURE", repr(error)) from error
-    return bytes(body)

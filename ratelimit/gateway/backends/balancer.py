@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 import httpcore
 
+from ..http.body import BODY_MEMORY
 from ..http.errors import Refusal
 from ..http.headers import CONTROL, HOP_BY_HOP, REQUEST_ID, Headers, end_to_end
+from ..http.request import Request
 from ..http.response import NO_BODY, Response
 from ..observability.meter import stopwatch_ns
 from .address import Address
@@ -144,3 +146,20 @@ async def without_waiting(body: AsyncIterable[bytes], deadline: asyncio.Timeout)
         if piece is None:
             return
         yield piece
+
+
+async def collect(request: Request, response: Response, limit: int) -> bytes:
+    """Read the whole body of an answer to a request; a Refusal when it is larger than the limit or breaks off."""
+    if isinstance(response.body, bytes):
+        return response.body
+    body = bytearray()
+    try:
+        async with aclosing(response.body):
+            async for chunk in response.body:
+                BODY_MEMORY.take(request, len(chunk))
+                body += chunk
+                if len(body) > limit:
+                    raise Refusal("INTEGRATION_FAILURE", f"more than {limit} bytes")
+    except CONNECTION_LOST as error:
+        raise Refusal("INTEGRATION_FAILURE", repr(error)) from error
+    return bytes(body)

@@ -53,7 +53,7 @@ class FunctionIntegration:
 
     async def _call(self, exchange: Exchange, event: dict[str, Any]) -> Any:
         try:
-            return await self._function.invoke(event, self._timeout)
+            return await self._function.invoke(event, self._timeout, exchange.request)
         except Refusal:
             raise
         except TimeoutError as error:

@@ -1,10 +1,12 @@
 """Functions that run elsewhere and are called over HTTP, such as containers with AWS's runtime interface emulator."""
 
+import asyncio
 import json
 from typing import Any
 
 from ..functions.process import FunctionError
-from .balancer import Balancer, Target
+from ..http.request import Request
+from .balancer import Balancer, Target, collect
 
 INVOCATIONS = "/2015-03-31/functions/function/invocations"  # of the emulator
 MAX_ANSWER = 6 * 1024 * 1024  # bytes, as Lambda's
@@ -22,23 +24,15 @@ class RemoteFunction:
         self._balancer = balancer
         self._path = (path if path not in ("", "/") else INVOCATIONS).encode()
 
-    async def invoke(self, event: dict[str, Any], timeout: float) -> Any:
+    async def invoke(self, event: dict[str, Any], timeout: float, request: Request) -> Any:
         """Return the result of the function; see `Function`."""
+        ends = asyncio.get_running_loop().time() + timeout
         content = json.dumps(event).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
-        response = await self._balancer.send(Target(b"POST", self._path, headers, content), timeout)
-        body = response.body
-        if not isinstance(body, bytes):
-            stream, pieces, size = body, [], 0
-            try:
-                async for piece in stream:
-                    pieces.append(piece)
-                    size += len(piece)
-                    if size > MAX_ANSWER:
-                        raise FunctionError(f"the result of the function is larger than {MAX_ANSWER} bytes")
-            finally:
-                await stream.aclose()
-            body = b"".join(pieces)
+        target = Target(b"POST", self._path, headers, content, request.client)
+        response = await self._balancer.send(target, timeout)
+        async with asyncio.timeout_at(ends):
+            body = await collect(request, response, MAX_ANSWER)
         if response.status != 200:
             raise FunctionError(f"the function answered {response.status}")
         result = json.loads(body) if body else None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Protocol
 
+from ..http.request import Request
 from .pool import FunctionPool
 from .runner import Context
 
@@ -13,8 +14,13 @@ from .runner import Context
 class Function(Protocol):
     """A function, wherever it runs."""
 
-    async def invoke(self, event: dict[str, Any], timeout: float) -> Any:
+    async def invoke(self, event: dict[str, Any], timeout: float, request: Request) -> Any:
         """Return its result.
+
+        Args:
+            event: what it is called with.
+            timeout: seconds that it may take.
+            request: for which it is called.
 
         Raises: TimeoutError after so many seconds; Refusal where it cannot be called; any other exception of the
             function itself.
@@ -37,7 +43,7 @@ class LocalFunction:
         self._name = getattr(self._function, "__name__", "function").strip("<>")
         self._pool = pool
 
-    async def invoke(self, event: dict[str, Any], timeout: float) -> Any:
+    async def invoke(self, event: dict[str, Any], timeout: float, request: Request) -> Any:
         arguments: tuple[Any, ...] = (event,)
         if self._takes_context:
             arguments = event, Context(self._name, time.monotonic() + timeout)
@@ -56,9 +62,9 @@ class BoundedFunction:
         self._function = function
         self._pool = pool
 
-    async def invoke(self, event: dict[str, Any], timeout: float) -> Any:
+    async def invoke(self, event: dict[str, Any], timeout: float, request: Request) -> Any:
         with self._pool.place():
-            return await self._function.invoke(event, timeout)
+            return await self._function.invoke(event, timeout, request)
 
 
 def takes_context(function: Callable[..., Any]) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..http.request import Request
 from . import runner
 
 log = logging.getLogger("ratelimit.gateway")
@@ -69,7 +70,7 @@ class FunctionProcesses:
         self._generation = 0  # of the processes that later calls may use
         self._inline: tempfile.TemporaryDirectory[str] | None = None
 
-    async def invoke(self, event: dict[str, Any], timeout: float) -> Any:
+    async def invoke(self, event: dict[str, Any], timeout: float, request: Request | None = None) -> Any:
         """Return the result of the function; see `Function`."""
         async with asyncio.timeout(timeout), self._free:
             self._follow_code()
