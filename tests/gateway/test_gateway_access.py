@@ -1,4 +1,7 @@
-"""Authorizers with policies and several identity sources, JSON Web Tokens, and pages of other sites."""
+"""Authorizers with policies and several identity sources, JSON Web Tokens, and pages of other sites.
+
+In one file: the tests have the guarded API in common.
+"""
 
 import asyncio
 import base64
@@ -230,7 +233,8 @@ def test_accepts_a_valid_token_in_each_form(tokens, keys):
     "claims",
     [
         {"iss": "https://other.example"}, {"iss": None}, {"aud": "other"}, {"aud": None}, {"exp": 1}, {"exp": None},
-        {"exp": "4e9"}, {"nbf": 4e9}, {"iat": 4e9}, {"exp": True}, {"nbf": "x"},
+        {"exp": "4e9"}, {"nbf": 4e9}, {"iat": 4e9}, {"exp": True}, {"nbf": "x"}, {"scope": 5}, {"scope": {"read": 1}},
+        {"aud": {"shop": 1}}, {"aud": [{}]},
     ],
 )  # fmt: skip
 def test_refuses_wrong_claims(tokens, keys, claims):
@@ -252,6 +256,13 @@ def test_refuses_forged_and_malformed_tokens(tokens, keys, jwks):
     assert {status(tokens, f"Bearer {one}") for one in wrong} == {401}
     assert status(tokens, f"Basic {good}") == 401
     assert tokens.get("/a").status_code == 401
+
+
+@pytest.mark.parametrize(("use", "code"), [("sig", 200), ("enc", 401)])
+def test_key_of_encryption_verifies_no_signature(tokens, keys, jwks, use, code):
+    (key,) = json.loads(jwks.read_text())["keys"]
+    jwks.write_text(json.dumps({"keys": [{**key, "use": use}]}))
+    assert status(tokens, f"Bearer {token(keys[0])}") == code
 
 
 def test_refuses_tokens_while_the_keys_cannot_be_read(keys, tmp_path):

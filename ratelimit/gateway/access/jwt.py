@@ -59,7 +59,8 @@ class KeySet:
         try:
             document = json.loads(await asyncio.to_thread(self._load))
             keys = jwt.PyJWKSet.from_dict(document).keys
-            self._keys = {key.key_id: key.key for key in keys if key.key_type == "RSA"}
+            of_signatures = [key for key in keys if key.public_key_use in (None, "sig")]
+            self._keys = {key.key_id: key.key for key in of_signatures if key.key_type == "RSA"}
         except Exception as error:  # whatever is wrong with them: the former keys hold on
             log.error("the keys of issuer %s cannot be read: %r", self._issuer, error)
         self._read_at = self._clock()
@@ -159,12 +160,14 @@ class JwtAuthorizer:
             options: Any = {"verify_signature": True, "verify_aud": False, "verify_exp": False, "verify_nbf": False,
                             "verify_iat": False, "require": ["exp"]}  # fmt: skip
             claims = jwt.decode(token, key, algorithms=[header["alg"]], options=options, issuer=self._issuer)
-        except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError) as error:
+            until = self._check(claims)
+            granted = claims.get("scope", claims.get("scp")) or []
+            if not isinstance(granted, str | list):
+                raise TypeError("scope: expected text or a list")
+            scopes = granted.split() if isinstance(granted, str) else [str(one) for one in granted]
+            texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in claims.items()}
+        except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError) as error:  # whatever a claim may be
             raise self._refusal(str(error)) from error
-        until = self._check(claims)
-        granted = claims.get("scope", claims.get("scp")) or []
-        scopes = granted.split() if isinstance(granted, str) else [str(one) for one in granted]
-        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in claims.items()}
         return until, {"claims": texts, "scopes": scopes}
 
     def _check(self, claims: dict[str, Any]) -> float:
