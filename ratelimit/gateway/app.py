@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from .access.jwt import KeySets
 from .admin.pages import Pages
 from .backends.address import Addresses
 from .backends.balancer import CONNECTION_LOST
@@ -58,10 +59,11 @@ class Gateway:
         self.limiters = Limiters(configuration.tables, configuration.max_keys, clock)
         self.addresses = Addresses(partial(Meter, self.limiters, "backend"))
         self.functions = FunctionRegistry()
+        self.key_sets = KeySets()
         self.clients = Clients()
         self.services: list[AbstractAsyncContextManager[Any]] = []
         self._started_ns = self.limiters.now_ns()
-        self._use(Site(configuration, self.limiters, self.addresses, self.functions))
+        self._use(Site(configuration, self.limiters, self.addresses, self.functions, self.key_sets))
         sweep(self.site.plans.values(), self.limiters)
 
     def _use(self, site: Site) -> None:
@@ -75,7 +77,7 @@ class Gateway:
 
         Raises: ValueError, and changes nothing, when the configuration cannot be put together.
         """
-        self._use(Site(configuration, self.limiters, self.addresses, self.functions))
+        self._use(Site(configuration, self.limiters, self.addresses, self.functions, self.key_sets))
         await self.addresses.keep(self.site.used)
         self.functions.keep(self.site.processes)
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from .access.authorizers import Authorizer, CachingAuthorizer, Identity
 from .access.cors import CorsPolicy
-from .access.jwt import JwtAuthorizer, KeySet
+from .access.jwt import JwtAuthorizer, KeySets
 from .backends.address import Address
 from .backends.balancer import Balancer
 from .backends.proxy import address_of
@@ -27,6 +27,7 @@ class Callables:
     Args:
         configuration: see there.
         functions: those in processes of their own, over reloads.
+        key_sets: the keys of issuers, likewise.
         address: gives the address of a scheme, host, port, and whether its certificate is checked.
 
     Attributes:
@@ -37,11 +38,13 @@ class Callables:
         self,
         configuration: Configuration,
         functions: FunctionRegistry,
+        key_sets: KeySets,
         address: Callable[[str, str, int, bool], Address],
     ) -> None:
         self.processes: list[FunctionProcesses] = []
         self._configuration = configuration
         self._functions = functions
+        self._key_sets = key_sets
         self._address = address
 
     def authorizer(self, api: Api, given: config.Authorizer) -> Authorizer:
@@ -49,7 +52,7 @@ class Callables:
         cache_key = tuple(map(Template, given.cache_key))
         identity = Identity(given.identity, given.pattern, cache_key)
         if given.jwt is not None:
-            keys = KeySet(given.jwt.keys, given.jwt.issuer)
+            keys = self._key_sets.of(given.jwt.keys, given.jwt.issuer)
             return JwtAuthorizer(identity, given.jwt.issuer, tuple(given.jwt.audience), keys)
         assert given.function is not None
         function = self.function(given.function, AUTHORIZERS)

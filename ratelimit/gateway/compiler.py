@@ -10,6 +10,7 @@ from .._configuration.addresses import Networks
 from .._configuration.problems import Problems
 from .access.authorizers import Authorizer
 from .access.guard import Guard
+from .access.jwt import KeySets
 from .backends.address import Address, Addresses
 from .backends.aggregate import AggregateIntegration
 from .backends.balancer import Balancer
@@ -67,11 +68,12 @@ class Compiler:
         limiters: Limiters,
         addresses: Addresses,
         functions: FunctionRegistry,
+        key_sets: KeySets,
         plans: dict[str, UsagePlan],
         problems: Problems,
     ) -> None:
         self.used: list[Address] = []
-        self._callables = Callables(configuration, functions, self._address)
+        self._callables = Callables(configuration, functions, key_sets, self._address)
         self._problems = problems
         self._configuration = configuration
         self._limiters = limiters

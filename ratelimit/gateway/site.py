@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from .._configuration.addresses import Networks, parse_address
 from .._configuration.problems import Problems
+from .access.jwt import KeySets
 from .backends.address import Address, Addresses
 from .compiled import CompiledApi, CompiledRoute
 from .compiler import Compiler, missing
@@ -37,6 +38,7 @@ class Site:
         limiters: the tables; the same over reloads, so that no count is forgotten.
         addresses: the backends' connections, likewise.
         functions: the functions in processes of their own, likewise.
+        key_sets: the keys of issuers of tokens, likewise.
 
     Attributes:
         router: finds the route of a request.
@@ -58,6 +60,7 @@ class Site:
         limiters: Limiters,
         addresses: Addresses,
         functions: FunctionRegistry | None = None,
+        key_sets: KeySets | None = None,
     ) -> None:
         rules.check(configuration)
         problems = Problems()
@@ -70,7 +73,8 @@ class Site:
                 made = UsagePlan(name, plan, limiters, configuration.api_keys)
                 check_key_file(made, self.plans.values())
                 self.plans[name] = made
-        compiler = Compiler(configuration, limiters, addresses, functions or FunctionRegistry(), self.plans, problems)
+        functions, key_sets = functions or FunctionRegistry(), key_sets or KeySets()
+        compiler = Compiler(configuration, limiters, addresses, functions, key_sets, self.plans, problems)
         self.apis = {name: compiler.api(name, api) for name, api in configuration.apis.items()}
         routed = {name: _routed(name, configuration.apis[name], api) for name, api in self.apis.items()}
         self.router = Router(routed, configuration.domains, configuration.encoded_slash)

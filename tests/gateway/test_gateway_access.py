@@ -270,6 +270,27 @@ def test_refuses_tokens_while_the_keys_cannot_be_read(keys, tmp_path):
     assert status(app, f"Bearer {token(keys[0])}") == 401
 
 
+def reload(app):
+    asyncio.run(app.gateway.load(app.gateway.site.configuration))
+
+
+def test_keys_hold_over_a_reload_while_the_issuer_is_away(tokens, keys, jwks):
+    good = f"Bearer {token(keys[0])}"
+    assert status(tokens, good) == 200
+    jwks.unlink()
+    reload(tokens)
+    assert status(tokens, good) == 200
+
+
+def test_reload_reads_keys_again(tokens, keys, jwks):
+    """Neither the former keys nor the tokens that they verified are accepted then."""
+    former, later = (f"Bearer {token(key)}" for key in keys)
+    assert [status(tokens, former), status(tokens, later)] == [200, 401]
+    write_keys(jwks, keys[1])
+    reload(tokens)
+    assert [status(tokens, former), status(tokens, later)] == [401, 200]
+
+
 def test_reads_missing_keys_again_after_a_while(jwks, tmp_path):
     now, file = [0.0], tmp_path / "later.json"
     key_set = KeySet(str(file), ISSUER, clock=lambda: now[0])

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from ..exchange import Exchange
 from ..http.errors import Refusal
@@ -53,6 +54,10 @@ class KeySet:
         age = self._clock() - self._read_at
         return age < RETRY or (age < REFRESH and (kid in self._keys or (kid is None and bool(self._keys))))
 
+    def expire(self) -> None:
+        """Read the keys again before they are used. The present ones hold on if that fails."""
+        self._read_at = None
+
     async def _read(self) -> None:
         import jwt
 
@@ -74,6 +79,19 @@ class KeySet:
             return _fetch(source)
         with Path(source).open("rb") as file:
             return file.read(MAX_KEYS)
+
+
+class KeySets:
+    """The public keys of the issuers of a gateway, over reloads; those of an issuer that is not used are forgotten."""
+
+    def __init__(self) -> None:
+        self._key_sets: WeakValueDictionary[tuple[str | None, str], KeySet] = WeakValueDictionary()
+
+    def of(self, source: str | None, issuer: str) -> KeySet:
+        """Return the keys of an issuer. They are read again, since a reload may be due to new ones."""
+        key_set = self._key_sets.setdefault((source, issuer), KeySet(source, issuer))
+        key_set.expire()
+        return key_set
 
 
 def is_url(source: str) -> bool:
