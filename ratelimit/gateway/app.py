@@ -28,7 +28,7 @@ from .observability.tracing import Tracing
 from .pipeline import Transport, begin, ended_early, own_headers, serve
 from .site import Site
 from .throttling.limiters import Limiters
-from .throttling.usage_plan import sweep
+from .throttling.usage_plan import UsagePlan, sweep
 from .websocket import Connection
 
 log = logging.getLogger("ratelimit.gateway")
@@ -48,6 +48,7 @@ class Gateway:
 
     Attributes:
         site: the one that it serves now.
+        plans: its usage plans by name, and those that reloads have removed, whose counters are still swept.
         services: entered when the application starts, and left when it ends.
 
     Raises: ValueError when the configuration cannot be put together.
@@ -61,13 +62,17 @@ class Gateway:
         self.functions = FunctionRegistry()
         self.key_sets = KeySets()
         self.clients = Clients()
+        self.plans: dict[str, UsagePlan] = {}
         self.services: list[AbstractAsyncContextManager[Any]] = []
         self._started_ns = self.limiters.now_ns()
         self._use(Site(configuration, self.limiters, self.addresses, self.functions, self.key_sets))
-        sweep(self.site.plans.values(), self.limiters)
+        sweep(self.plans.values(), self.limiters)
 
     def _use(self, site: Site) -> None:
         self.site = site
+        for name, plan in site.plans.items():
+            plan.follow(self.plans.get(name, plan))
+            self.plans[name] = plan
         BODY_MEMORY.limit = site.configuration.max_bodies
         self.pages = Pages(site, self.limiters, self.clients, self._started_ns)
         self._http = HttpTransport(CompiledRoute("", self.pages), CompiledRoute("", Preflight(site)))
@@ -115,7 +120,7 @@ class Gateway:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            sweep(self.site.plans.values(), self.limiters)
+            sweep(self.plans.values(), self.limiters)
 
 
 @asynccontextmanager

@@ -1,5 +1,6 @@
 """Usage plans: keys, throttles by key, calendar quotas, and usage."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -308,6 +309,25 @@ def test_old_counters_are_removed(gold):
     assert len(counts.limiter) - held[0] <= 92
     assert len(gold.limiters.of["quota"]) <= held[1] + 14
     assert counts.read("used/gold/2026-11-25/ann") == 0
+
+
+@pytest.mark.parametrize("plans", [{"gold": Plan(keys=["ben"], stages=["shop/prod"])}, {}])
+def test_counters_of_keys_and_plans_that_a_reload_removed_are_removed(plans):
+    clock = at("2026-11-25T12:00:00")
+    app = App(rest(plan(quota=CalendarQuota(10, "DAY"))), clock)
+    limiters = app.gateway.limiters
+
+    def counts():
+        return limiters.counters.read("used/gold/2026-11-25/ann"), limiters.quotas.read("gold/2026-11-25/ann")
+
+    assert app.get("/prod/pets", headers={"x-api-key": KEY}).status_code == 200
+    assert counts() == (1, 1)
+    for _ in range(2):
+        asyncio.run(app.gateway.load(replace(app.gateway.site.configuration, plans=plans)))
+    for _ in range(100):
+        clock.advance(86_400)
+        sweep(app.gateway.plans.values(), limiters)
+    assert counts() == (0, 0)
 
 
 @pytest.mark.parametrize("period", ["DAY", "WEEK", "MONTH"])

@@ -75,7 +75,7 @@ class UsagePlan:
         self.name = name
         self.plan = plan
         self.key_file = KeyFile(plan.keys_file, taken) if plan.keys_file is not None else None
-        self._seen: set[str] = set()  # keys of the file, whose counters are swept although they were revoked
+        self._seen: set[str] = set()  # keys whose counters are swept although they were revoked
         self.limiters = limiters
         self._counters = limiters.counters
         self._quotas = limiters.quotas
@@ -211,15 +211,19 @@ class UsagePlan:
             raise ValueError(f"plan {self.name!r} has no quota")
         return self.plan.quota
 
+    def follow(self, former: "UsagePlan") -> None:
+        """Sweep the counters of the keys of the same plan before a reload, too."""
+        self._seen.update(former._seen, former.keys)
+
     def forget(self, before: date, since: date) -> None:
         """Free the counters of the days from `since` to `before`, and those of quotas whose period has ended since."""
-        quota = self.plan.quota
+        kept = MAX_DAYS[self.plan.quota.period] if self.plan.quota else USAGE_DAYS  # those of a quota before a reload
         self._seen.update(self.keys)
         for key in self._seen:
             for i in range((before - since).days):
                 day = since + timedelta(i)
-                if quota is not None:  # in use for one period, and known for a day more
-                    self._quotas.reset(self._counter(key, day + timedelta(USAGE_DAYS - MAX_DAYS[quota.period])))
+                # That of a quota is in use for one period, and known for a day more.
+                self._quotas.reset(self._counter(key, day + timedelta(USAGE_DAYS - kept)))
                 for kind in ("used/", "granted/", "withdrawn/"):
                     self._counters.reset(self._counter(key, day, kind))
 
