@@ -177,13 +177,10 @@ async def files(gateway, world):
 
 async def server_settings(gateway, world):
     """Look at what the server in front of the application receives."""
-    configuration, file = gateway.site.configuration, world.folder / "server.yaml"
-    given = {name: getattr(configuration, name) for name in ("max_head", "head_timeout", "send_timeout", "min_rate")}
-    file.write_text(json.dumps({**SERVED, **given}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "BoundedProtocol", SimpleNamespace(admission=SimpleNamespace()))
         patch.setattr(worker, "SlowClientTimeout", SimpleNamespace())
-        worker._read(str(file), "memory", None)
+        worker._bound(gateway.site.configuration)
         protocol, patience = worker.BoundedProtocol, worker.SlowClientTimeout
     return protocol.max_head, protocol.head_timeout, patience.send_timeout, patience.min_rate
 

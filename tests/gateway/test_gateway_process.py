@@ -116,6 +116,13 @@ def test_module_that_cannot_be_loaded_does_not_end_reloading(serve, tmp_path, te
     assert httpx.get(server.url).text == "whole"
 
 
+def test_file_that_is_not_reloaded_changes_no_bound(serve):
+    server = serve(MOCK)
+    server.file.write_text("max_head: 1024\n" + MOCK.replace("mock: {body: hello}", "function: 'none:f'"))
+    server.wait_for("not reloaded")
+    assert httpx.get(server.url, headers={"x-long": "x" * 2000}).text == "hello"
+
+
 def test_file_that_is_being_written_is_not_read(monkeypatch):
     """It is read when two checks find it unchanged: half of a file may be valid."""
     states = [(1, 10), (2, 20), (3, 30), (3, 30), (3, 30)]
@@ -134,6 +141,7 @@ def test_file_that_is_being_written_is_not_read(monkeypatch):
 
     monkeypatch.setattr(worker, "_state", state)
     monkeypatch.setattr(worker, "_read", lambda file, tables, options: Read())
+    monkeypatch.setattr(worker, "_bound", lambda configuration: None)
 
     async def follow():
         task = asyncio.create_task(worker._follow(Served(), "file", "memory", True, states[0]))

@@ -13,6 +13,7 @@ from ..._configuration.addresses import Networks
 from ..app import Gateway, background
 from ..aws.convert import Options
 from ..config.load import Document
+from ..config.model import Configuration
 from .admission import Admission, max_connections
 from .certificates import Certificates
 from .peers import Peers
@@ -39,6 +40,7 @@ def make_worker(file: str, tables: str, peers: str | None, watch: bool, options:
     document = _read(file, tables, options)
     with document.located():
         gateway = Gateway(document.configuration)
+    _bound(document.configuration)
     if peers is not None:
         gateway.services.append(Peers(gateway.clients, peers))
     gateway.services.append(background(partial(_follow, gateway, file, tables, watch, seen, options)))
@@ -61,12 +63,15 @@ async def _end_with(sentinel: int) -> None:
 def _read(file: str, tables: str, options: Options | None) -> Document:
     """Read the file; the tables stay where they were at first."""
     document = Document.read(file, options)
-    configuration = replace(document.configuration, tables=tables)
+    return replace(document, configuration=replace(document.configuration, tables=tables))
+
+
+def _bound(configuration: Configuration) -> None:
+    """Set the bounds of connections, once the gateway serves by the configuration."""
     BoundedProtocol.max_head = configuration.max_head
     BoundedProtocol.head_timeout = configuration.head_timeout
     BoundedProtocol.admission.trusted = Networks(configuration.trusted_proxies)
     SlowClientTimeout.send_timeout, SlowClientTimeout.min_rate = configuration.send_timeout, configuration.min_rate
-    return replace(document, configuration=configuration)
 
 
 async def _follow(
@@ -93,6 +98,7 @@ async def _follow(
             document = await asyncio.to_thread(_read, file, tables, options)  # the gateway serves meanwhile
             with document.located():
                 await gateway.load(document.configuration)
+            _bound(document.configuration)
             for warning in document.warnings:
                 log.warning("%s", warning)
             log.info("reloaded %s", file)
