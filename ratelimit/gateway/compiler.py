@@ -207,7 +207,7 @@ class Compiler:
         if route.function is not None:
             events = Events(api.type, route.payload_format, api.binary_media_types)
             function = self._callables.function(route.function, FUNCTIONS)
-            return FunctionIntegration(function, events, route.timeout, route.max_body, Transform(route.request))
+            return FunctionIntegration(function, events, route.timeout, route.max_body, self._mapping(route))
         if route.proxy is not None:
             return self._proxy(route.proxy, route, variables)
         assert route.aggregate is not None
@@ -222,11 +222,14 @@ class Compiler:
             urls[0],
             proxy.timeout,
             route.max_body,
-            Transform(route.request),
+            self._mapping(route),
             self._forwarding,
             proxy.keep_host,
             proxy.method or "",
         )
+
+    def _mapping(self, route: Route) -> Transform:
+        return Transform(route.request, self._configuration.encoded_slash)
 
     def _address(self, scheme: str, host: str, port: int, verify: bool) -> Address:
         self.used.append(self._addresses.of(scheme, host, port, verify))

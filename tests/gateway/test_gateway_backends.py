@@ -177,6 +177,29 @@ def test_mapping_of_the_query_of_an_event():
     assert json.loads(body) == [{"b": "2", "a": "new"}, "b=2&a=new"]
 
 
+# the route's path, its mapping, the client's path and query, `encoded_slash`: the path of the event
+PATHS = {
+    ("/u/{id}", "/users/$request.path.id/public", "/u/1%2Fsecret", "", True): "/users/1%2Fsecret/public",
+    ("/u/{id}", "/users/${id}/public", "/u/1%2Fsecret", "", True): "/users/1%2Fsecret/public",
+    ("/q", "/users/$request.querystring.id/public", "/q", "id=1/secret", True): "/users/1%2Fsecret/public",
+    ("/q", "/users/$request.querystring.id/public", "/q", "id=1/secret", False): None,
+    ("/u/{id}/{rest+}", "/$request.path.id/$request.path.rest", "/u/1%2F2/a/b", "", True): "/1%2F2/a/b",
+    ("/u/{rest+}", "/v/${rest}", "/u/a/b", "", False): "/v/a/b",
+    ("/u/{id}", "$context.path", "/u/1", "", False): "/u/1",
+    ("/u/{id}", "${stageVariables.base}/${id}", "/u/1", "", False): "/v1/api/1",
+}
+
+
+@pytest.mark.parametrize("case", PATHS)
+def test_a_client_adds_segments_to_a_mapped_path_by_a_greedy_variable_alone(case):
+    key, text, path, query, encoded_slash = case
+    routes = {f"GET {key}": {"function": lambda event: event["rawPath"], "request": {"overwrite:path": text}}}
+    stages = {"$default": {"variables": {"base": "/v1/api"}}}
+    made = configured((API, {"routes": routes, "stages": stages}), ((), {"encoded_slash": encoded_slash}))
+    status, _, body = asyncio.run(ask(Gateway(Configuration(**made)), path, query=query.encode()))
+    assert (status, body) == ((200, PATHS[case].encode()) if PATHS[case] else (400, b'{"message":"Bad Request"}'))
+
+
 def test_mapping_of_the_query_of_an_answer_is_an_error():
     with pytest.raises(ConfigurationError, match="an answer has no query"):
         Route(proxy="http://localhost", response={"remove:querystring.a": ""})

@@ -11,7 +11,7 @@ from ..http.body import start_body
 from ..http.disconnect import unless_disconnected
 from ..http.forwarded import without_claims
 from ..http.headers import HOP_BY_HOP, Headers, canonical_name, end_to_end
-from ..http.paths import PRINTABLE
+from ..http.paths import IN_SEGMENT, PRINTABLE
 from ..http.response import Response
 from ..templates.transform import Transform
 from .address import PORTS, Address
@@ -113,7 +113,7 @@ class ProxyIntegration:
         """Return the path and the query at the backend."""
         raw, path, destination = exchange.raw_segments(), self._path, exchange.destination
         if path:
-            values = {name: quote(one, safe="~!$&'()*,;=:@") for name, one in destination.path_variables.items()}
+            values = {name: quote(one, safe=IN_SEGMENT) for name, one in destination.path_variables.items()}
             rest = "/".join(raw[max(0, destination.greedy_start) :])
             path = path.format_map({**values, **{f"{name}+": rest for name in (*values, "proxy")}})
         path = self._transform.path(path or "/" + "/".join(raw), exchange)

@@ -7,6 +7,7 @@ from .errors import BadValue
 
 SLASH = "\0"  # represents an encoded slash in a decoded path, which cannot contain it otherwise
 PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))  # characters that are not encoded a second time
+IN_SEGMENT = "~!$&'()*,;=:@"  # characters that need no encoding in a segment, besides letters, digits, - . and _
 _UNUSUAL = re.compile(rb"[^!-~]|[%\\]|//|/\.")  # what a plain path does not have
 _BROKEN = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 

@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import quote
 
 from .variables import check_name
 
@@ -61,8 +60,3 @@ class Template:
 def in_json(value: str) -> str:
     """Escape a value within a JSON string."""
     return json.dumps(value)[1:-1]
-
-
-def in_path(value: str) -> str:
-    """Encode a value within a path; the slashes of a greedy variable stay."""
-    return quote(value, safe="/~!$&'()*,;=:@")

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
 
 from ..http.errors import BadValue
 from ..http.headers import RESERVED, Headers, canonical_name, header_value
-from ..http.paths import decode
-from .template import Scope, Template, in_path
+from ..http.paths import IN_SEGMENT, decode
+from .template import Scope, Template
 
 _RULE = re.compile(
     r"(append|overwrite|remove):(?:header\.([!#$%&'*+.^_`|~\w-]+)|querystring\.([^\s&=#]+))|overwrite:(path|statuscode)",
@@ -21,11 +22,13 @@ class Transform:
     Args:
         rules: `append|overwrite|remove:header.x`, the same with `querystring.x`, `overwrite:path`,
             `overwrite:statuscode`, and templates.
+        encoded_slash: whether `%2F` is allowed in a path.
 
     Raises: ValueError that names the rule.
     """
 
-    def __init__(self, rules: Mapping[str, str]) -> None:
+    def __init__(self, rules: Mapping[str, str], encoded_slash: bool = False) -> None:
+        self._encoded_slash = encoded_slash
         self._headers: list[tuple[str, bytes, Template]] = []
         self._query: list[tuple[str, str, Template]] = []
         self._path: Template | None = None
@@ -47,7 +50,7 @@ class Transform:
 
     def _add(self, verb: str, header: str, other: str, text: str) -> None:
         """Add one rule; raise BadValue for what is wrong whatever values are filled in."""
-        template = Template(text, in_path if other == "path" else str)
+        template = Template(text)
         if other == "path":
             if not text.startswith(("/", "$")):
                 raise BadValue(f"path: expected one that begins with /, got {text!r}")
@@ -93,8 +96,8 @@ class Transform:
         """Return the changed path, encoded; raise BadPath where a value makes it ambiguous."""
         if self._path is None:
             return path
-        path = self._path.fill(scope)
-        decode(path.encode())
+        path = self._path.fill(_InPath(scope))
+        decode(path.encode(), self._encoded_slash)
         return path
 
     def status(self, status: int, scope: Scope) -> int:
@@ -102,6 +105,19 @@ class Transform:
         if self._status is None:
             return status
         return _status(self._status.fill(scope))
+
+
+class _InPath(NamedTuple):
+    """The values of a scope, encoded for a path."""
+
+    scope: Scope
+
+    def lookup(self, name: str) -> str:
+        """Return a value. A client adds segments to the path only by a greedy variable, or by the path itself."""
+        value, variable = self.scope.lookup(name), name.removeprefix("request.path.")
+        is_greedy = self.scope.lookup("context.routeKey").endswith(f"{{{variable}+}}")
+        has_segments = is_greedy or name == "context.path" or name.startswith("stageVariables.")
+        return quote("" if value is None else str(value), safe=IN_SEGMENT + "/" * has_segments)
 
 
 def _status(text: str) -> int:
