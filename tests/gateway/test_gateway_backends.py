@@ -168,6 +168,17 @@ def test_mapping_of_the_query(case):
     assert asyncio.run(look()) == f"/?{MAPPED[case]}"
 
 
+@pytest.mark.parametrize("name", ["a.b", "a:10", "a-b", "0", "a_b"])
+def test_a_variable_has_any_name_that_aws_allows(name):
+    async def look():
+        async with origins(answering(200)) as (urls, heads):
+            gateway = gateway_of({f"GET /{{{name}}}/{{c.d+}}": {"proxy": f"{urls[0]}x/{{{name}}}/{{c.d+}}"}})
+            await ask(gateway, "/7/8/9")
+            return heads[0][0].split()[1]
+
+    assert asyncio.run(look()) == "/x/7/8/9"
+
+
 def test_mapping_of_the_query_of_an_event():
     def echo(event):
         return {"statusCode": 200, "body": json.dumps([event["queryStringParameters"], event["rawQueryString"]])}

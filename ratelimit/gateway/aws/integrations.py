@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..._configuration.problems import Path
-from ..routing.table import OWN_METHODS
+from ..routing.table import OWN_METHODS, VARIABLE
 from ..templates.template import Template as Text
 from ..templates.transform import Transform
 from .draft import ApiDraft, Draft
@@ -88,7 +88,7 @@ def _proxy(
     templates = as_mapping(integration.get("requestTemplates"))
     if kind == "http" and any(not _is_passed(text) for text in templates.values()):
         return draft.not_implemented(path, "mapping templates (VTL) are not emulated")
-    segments = re.findall(r"\{([\w.:-]+)(\+?)\}", key)
+    segments = VARIABLE.findall(key)
     renamed: dict[str, str] = {}
     for name, source in _parameters(integration).items():
         if name.startswith("integration.request.path.") and str(source).startswith("method.request.path."):
@@ -133,7 +133,7 @@ def _problem_of(address: str) -> str:
         return f"the address has a variable {missing[0]!r} that the route has not"
     plain = re.sub(r"\$\{stageVariables\.\w+\}", "x", address)
     try:
-        url = urlsplit(re.sub(r"\{[\w-]+\+?\}", "x", plain))
+        url = urlsplit(VARIABLE.sub("x", plain))
         whole = urlsplit(plain)
         usable = bool(url.hostname) and (url.port or 1) > 0 and "@" not in url.netloc and not url.fragment
     except ValueError:

@@ -1,6 +1,5 @@
 """HTTP backends: which parts of a request are passed on, and where."""
 
-from collections import defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from ..http.forwarded import without_claims
 from ..http.headers import HOP_BY_HOP, Headers, canonical_name, end_to_end
 from ..http.paths import IN_SEGMENT, PRINTABLE
 from ..http.response import Response
+from ..routing.table import VARIABLE
 from ..templates.transform import Transform
 from .address import PORTS, Address
 from .balancer import Balancer, Target
@@ -86,7 +86,8 @@ class ProxyIntegration:
         self._keeps_host = keeps_host
         self._method = method
         self._path = quote(url.path, safe=PRINTABLE) if url.path != "/" else ""
-        self._path.format_map(defaultdict(str))  # raises a ValueError for a brace without its pair
+        if set("{}") & set(VARIABLE.sub("", self._path)):
+            raise ValueError(f"path: expected variables such as {{id}}, got {url.path!r}")
         self._query = url.query.encode()
 
     async def answer(self, exchange: Exchange) -> Response:
@@ -113,9 +114,8 @@ class ProxyIntegration:
         """Return the path and the query at the backend."""
         raw, path, destination = exchange.raw_segments(), self._path, exchange.destination
         if path:
-            values = {name: quote(one, safe=IN_SEGMENT) for name, one in destination.path_variables.items()}
-            rest = "/".join(raw[max(0, destination.greedy_start) :])
-            path = path.format_map({**values, **{f"{name}+": rest for name in (*values, "proxy")}})
+            rest, values = "/".join(raw[max(0, destination.greedy_start) :]), destination.path_variables
+            path = VARIABLE.sub(lambda one: rest if one[2] else quote(values[one[1]], safe=IN_SEGMENT), path)
         path = self._transform.path(path or "/" + "/".join(raw), exchange)
         asked = self._transform.query(exchange.request.raw_query, exchange)
         query = b"&".join(part for part in (self._query, asked) if part)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 
 from ..._configuration.problems import Path, Problem, Problems, dotted, expected, unknown
-from ..routing.table import RouteKey
+from ..routing.table import VARIABLE, RouteKey
 from ..templates.template import Template
 from ..throttling.by_client import API_KEY, AUTHORIZER, PATH, ByClient
 from .apis import Api, Stage
@@ -178,7 +178,7 @@ def _keys(name: str, api: Api, deployment: str | None) -> Iterator[Problem]:
             except ValueError as error:
                 yield Problem(path, str(error))
                 continue
-            shape = method, tuple(re.sub(r"\{\w+(\+?)\}", r"{\1}", segment) for segment in segments)
+            shape = method, tuple(VARIABLE.sub(r"{\2}", segment) for segment in segments)
         where, other = seen.setdefault(shape, (path, key))
         if where != path:
             same = "" if other == key else f"{other!r} "

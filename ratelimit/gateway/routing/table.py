@@ -9,7 +9,7 @@ from ..http.paths import SLASH
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "ANY")
 OWN_METHODS = tuple(one for one in METHODS if one not in ("HEAD", "ANY"))  # of a backend, in place of the client's
-_VARIABLE = re.compile(r"\{([\w.:-]+)(\+?)\}", re.ASCII)
+VARIABLE = re.compile(r"\{([\w.:-]+)(\+?)\}", re.ASCII)  # the characters that AWS allows
 _LITERAL = re.compile(r"[\w.~!$&'()*,;=:@-]+", re.ASCII)
 
 
@@ -30,7 +30,7 @@ class RouteKey(NamedTuple):
         segments = tuple(path[1:].split("/")) if path != "/" else ("",)
         names: list[str] = []
         for i, segment in enumerate(segments):
-            variable = _VARIABLE.fullmatch(segment)
+            variable = VARIABLE.fullmatch(segment)
             if variable is None:
                 if not _LITERAL.fullmatch(segment) and segment != "":
                     raise ValueError(f"route key {text!r}: segment {segment!r} is neither literal nor one variable")
@@ -90,7 +90,7 @@ class RouteTable:
         names = []
         ends = None
         for i, segment in enumerate(key.segments):
-            variable = _VARIABLE.fullmatch(segment)
+            variable = VARIABLE.fullmatch(segment)
             if variable is None:
                 node = node.literals.setdefault(segment, _Node())
                 continue
