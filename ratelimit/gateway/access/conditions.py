@@ -59,7 +59,8 @@ def _holds(text: str, key: str, values: tuple[str, ...], client: str) -> bool | 
     if _ABSENT.fullmatch(key):
         if operator == "Null":
             return "true" in [one.lower() for one in values]
-        return "Not" in operator or each == "ForAllValues:" or if_exists is not None
+        is_negated = "Not" in operator and each is None  # ForAnyValue asks for a value that is there
+        return is_negated or each == "ForAllValues:" or if_exists is not None
     if key == "aws:securetransport" and operator == "Bool":  # there every request comes by TLS
         return "true" in [one.lower() for one in values]
     if key != ADDRESS or not client:
