@@ -56,6 +56,19 @@ def test_operator_pages_of_a_mounted_gateway(mounted):
     assert client.get("/_gateway").status_code == 404
 
 
+@pytest.mark.parametrize(("path", "status"), [("/apixpets/7", 404), ("/api/pets/7", 200), ("/pets/7", 200)])
+def test_root_path_ends_at_a_segment(path, status):
+    routes = {"GET /pets/{id}": Route(mock=Mock())}
+    made = Gateway(Configuration({"shop": Api(routes=routes, stages={"$default": Stage()})}))
+    client = TestClient(made, root_path="/api")
+    assert client.get(path).status_code == status
+
+
+def test_no_method_is_a_handshake():
+    client = TestClient(gateway())
+    assert client.request("WEBSOCKET", "/talk/prod").json() == {"message": "Forbidden"}
+
+
 def test_requests_from_several_event_loops(nginx):
     """Starlette's TestClient without a `with` does so. A connection to a backend belongs to the loop that opened it."""
     routes = {"$default": Route(proxy=Proxy([f"http://127.0.0.1:{nginx}"]))}

@@ -46,3 +46,9 @@ def decode(raw_path: bytes, encoded_slash: bool = False) -> str:
     if "" in inner[:-1] or segments[-1].endswith("/"):
         raise BadPath("the path has an empty segment")
     return "/" + "/".join(segment.replace("/", SLASH) for segment in segments)
+
+
+def within(path: str, root: str) -> str:
+    """Return a path within the application that is mounted at a root; one that does not begin with it as it is."""
+    root = root.rstrip("/")
+    return path[len(root) :] or "/" if f"{path}/".startswith(f"{root}/") else path

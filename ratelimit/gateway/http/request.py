@@ -13,6 +13,7 @@ from .errors import Refusal
 from .fields import stripped_by_name
 from .forwarded import forwarded, without_claims
 from .headers import CLOSE, HOP_BY_HOP, Headers, canonical_name
+from .paths import within
 from .target import BadTarget, host_name
 
 Receive = Callable[[], Awaitable[Any]]
@@ -150,7 +151,7 @@ class Request:
     @property
     def path(self) -> str:
         """The decoded path within this application, wherever it is mounted."""
-        return self.scope["path"].removeprefix(self.scope.get("root_path", ""))  # type: ignore[no-any-return]
+        return within(self.scope["path"], self.scope.get("root_path", ""))
 
     @property
     def raw_query(self) -> bytes:

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from ..http.errors import Refusal
 from ..http.headers import CLOSE
-from ..http.paths import BadPath, decode
+from ..http.paths import BadPath, decode, within
 from .canary import CanarySplit
 from .table import RouteTable
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 MAX_CACHED_ROUTES = 4_096
 MAX_CACHED_LENGTH = 256  # bytes of a method and a path
 _PARAMETERS = re.compile(r";[^/]*")
-WEBSOCKET = "WEBSOCKET"  # in place of a method, for a handshake
+WEBSOCKET = "(websocket)"  # in place of a method, for a handshake; no method can be so
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +148,7 @@ class Router(Generic[T]):
         """Find the route of a request.
 
         Args:
-            method: or `WEBSOCKET`.
+            method: or WEBSOCKET.
             raw_path: encoded.
             root: the path at which this application is mounted in another.
             host: in lower case, without a port; read only where there are domains.
@@ -173,8 +173,8 @@ class Router(Generic[T]):
             path, skipped = decode(raw_path, self._encoded_slash), 0
         except BadPath as error:
             raise Refusal("BAD_REQUEST", str(error)) from error
-        if root and path.startswith(root):
-            path, skipped = path[len(root) :] or "/", root.count("/")
+        if root and (inner := within(path, root)) != path:
+            path, skipped = inner, root.rstrip("/").count("/")
         found = self._lead(method, path, skipped, domain)
         if ";" in path:
             self._check_parameters(method, path, skipped, domain, found)
