@@ -424,6 +424,28 @@ def test_error_message_in_quotes():
 
 
 @pytest.mark.parametrize(
+    ("kind", "body", "filled"),
+    [
+        (None, '["$request.querystring.x"]', r'["<b>\"&\""]'),
+        ("application/problem+json; charset=utf-8", '"$request.querystring.x"', r'"<b>\"&\""'),
+        ("text/html; charset=utf-8", "<p>$request.querystring.x", "<p>&lt;b&gt;&quot;&amp;&quot;"),
+        ("image/svg+xml", "<a>$request.querystring.x</a>", "<a>&lt;b&gt;&quot;&amp;&quot;</a>"),
+        ("text/plain", "$request.querystring.x", '<b>"&"'),
+        ("text/plain", "{$request.querystring.x}", r"{<b>\"&\"}"),
+    ],
+)
+def test_values_are_escaped_by_the_content_type(kind, body, filled):
+    headers = {} if kind is None else {"Content-Type": kind}
+    route = Route(mock=Mock(headers=headers, body=body))
+    response = GatewayResponse(headers=headers, body=body)
+    api = Api(routes={"GET /": route}, stages={"$default": Stage()}, responses={"DEFAULT_4XX": response})
+    ask = App(Configuration({"a": api}))
+    assert ask.get("/none", params={"x": '<b>"&"'}).text == filled
+    if kind != "text/plain":
+        assert ask.get("/", params={"x": '<b>"&"'}).text == filled
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         None,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from ..http.headers import header_value
 from ..http.response import Response
-from ..templates.template import Scope, Template, in_json
+from ..templates.template import Scope, Template, escape_of, in_json
 
 
 class MockIntegration:
@@ -20,7 +20,7 @@ class MockIntegration:
     def __init__(self, status: int, headers: Mapping[str, str], body: str) -> None:
         headers = {"content-type": "application/json", **{name.lower(): text for name, text in headers.items()}}
         self._status = status
-        self._body = Template(body, in_json)
+        self._body = Template(body, escape_of(headers["content-type"], in_json))
         self._headers = [(name, Template(text)) for name, text in headers.items()]
         constant = not any(template.names for template in (self._body, *dict(self._headers).values()))
         self.constant = self._fill(None) if constant else None

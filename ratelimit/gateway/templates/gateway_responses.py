@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from ..http.headers import Header, header_value
 from ..http.response import Response
-from .template import Scope, Template, in_json
+from .template import Scope, Template, escape_of, in_json
 
 # type -> status, message, and the value of x-amzn-ErrorType
 TYPES: dict[str, tuple[int, str, str]] = {
@@ -97,9 +97,10 @@ class GatewayResponse:
             body, self._kind = problem(self.status, self.message), b"application/problem+json"
         elif body is None:
             body = '{"message":"$context.error.message"}'
-        self._body = Template(body, in_json if body.lstrip().startswith("{") else str)
-        headers = {name: text for one in reversed(sources) for name, text in one.headers.items()}
-        self._headers = [(name.lower().encode(), Template(text)) for name, text in headers.items()]
+        headers = {name.lower(): text for one in reversed(sources) for name, text in one.headers.items()}
+        content_type = headers.get("content-type", self._kind.decode())
+        self._body = Template(body, escape_of(content_type, in_json if body.lstrip().startswith("{") else str))
+        self._headers = [(name.encode(), Template(text)) for name, text in headers.items()]
         names = {name for one in (self._body, *(template for _, template in self._headers)) for name in one.names}
         self.constant = self.fill(_Message(self.message), ()) if names <= {MESSAGE} else None
 

@@ -1,5 +1,6 @@
 """A text with `$variables`."""
 
+import html
 import json
 import re
 from collections.abc import Callable
@@ -55,6 +56,12 @@ class Template:
             out.append(self.missing if value is None or value == "" else self.escape(str(value)))
         out.append(self._tail)
         return "".join(out)
+
+
+def escape_of(content_type: str, otherwise: Callable[[str], str]) -> Callable[[str], str]:
+    """Return what escapes the values in a body of a content type, if it is JSON, HTML or XML."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return html.escape if kind.endswith(("html", "xml")) else in_json if kind.endswith("json") else otherwise
 
 
 def in_json(value: str) -> str:
