@@ -726,6 +726,12 @@ apis:
     )
 
 
+def test_check_does_not_create_the_access_log(tmp_path):
+    text = "apis: {{a: {{routes: {{GET /: {{mock: {{}}}}}}, stages: {{x: {{}}}}}}}}\naccess_log: {}"
+    assert main([str(written(tmp_path, text.format(tmp_path / "access.log"))), "--check"]) == 0
+    assert not (tmp_path / "access.log").exists()
+
+
 def test_check_accepts_a_right_file(tmp_path, capsys):
     file = tmp_path / "gateway.yaml"
     file.write_text(YAML)

@@ -9,6 +9,7 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -154,6 +155,9 @@ def _try_out(configuration: Configuration, check: bool) -> None:
     with problems.at("max_keys"):
         limiters = Limiters(max_keys=configuration.max_keys)
     problems.raise_any()
+    log = configuration.access_log
+    if check and log and not os.path.exists(log.file) and os.access(os.path.dirname(log.file) or ".", os.W_OK):
+        configuration = replace(configuration, access_log=replace(log, file=os.devnull))  # it is not created
     Site(configuration, limiters, Addresses())
     if not check:
         Limiters(configuration.tables, configuration.max_keys)
