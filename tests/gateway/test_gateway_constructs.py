@@ -4,6 +4,7 @@ import pytest
 
 from ratelimit.gateway import Throttle
 from ratelimit.gateway.aws.convert import Options
+from ratelimit.gateway.aws.intrinsics import Resolver
 from ratelimit.gateway.config.load import Document
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function"
@@ -74,6 +75,24 @@ def test_a_document_as_text(read):
     assert list(routes_of(document)) == ["GET /a"]
     broken = read(REST % ("MOCK", "") + "  Other: {Type: AWS::ApiGateway::RestApi, Properties: {Body: 'a text'}}")
     assert "Resources.Other.Properties.Body: this property has no effect" in noted(broken)
+
+
+def levels(line, reference):
+    """Return six lines, each with four references to the one before it."""
+    return "".join(line % (i, ", ".join([reference % (i - 1)] * 4)) for i in range(1, 7))
+
+
+CONDITIONS = "Conditions:\n  C0: !Equals [a, a]\n" + levels("  C%d: !And [%s]\n", "{Condition: C%d}")
+BUCKET = "  B%d: {Type: AWS::S3::Bucket, Properties: {BucketName: !Select [0, [%s]]}}\n"
+BUCKETS = "  B0: {Type: AWS::S3::Bucket}\n" + levels(BUCKET, "!Ref B%d")
+
+
+@pytest.mark.parametrize(("before", "after"), [(CONDITIONS, ""), ("", BUCKETS)])
+def test_a_name_is_evaluated_once(read, monkeypatch, before, after):
+    calls, resolve = [], Resolver.resolve
+    monkeypatch.setattr(Resolver, "resolve", lambda *given: calls.append(given) or resolve(*given))
+    read(before + REST % ("MOCK", "") + after)
+    assert len(calls) < 500
 
 
 def test_an_included_file_without_end_is_not_read(read, tmp_path):

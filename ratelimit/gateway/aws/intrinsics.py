@@ -62,6 +62,7 @@ class Resolver:
         self._problems = problems
         self._guess = guess
         self._active: list[tuple[str, str]] = []
+        self._found: dict[str, bool] = {}  # conditions, each evaluated once
         self._repeats = 0
         self._place: Path = ()  # of the outermost intrinsic function that is being evaluated
         self._functions: dict[str, Callable[[Any], Any]] = {
@@ -243,8 +244,10 @@ class Resolver:
         """Return whether a condition of the template holds; raise Invalid for one that does not exist."""
         if name not in self._conditions:
             raise Invalid(unknown("condition", name, list(self._conditions)))
-        with self.entered("condition", name):
-            return self._holds(self._conditions[name])
+        if name not in self._found:
+            with self.entered("condition", name):
+                self._found[name] = self._holds(self._conditions[name])
+        return self._found[name]
 
     def _truth(self, argument: Any) -> bool:
         raise Invalid("a condition is expected under Conditions")

@@ -135,6 +135,7 @@ class Template:
         self._above: dict[str, Path] = {}  # where in the file a resource is
         self._edges: dict[str, set[str]] = {}
         self._current = ""
+        self._found: dict[tuple[str, str | None], Any] = {}  # what references give, each evaluated once
         self._dynamic = References({name: one for name, one in parameters.items() if name.startswith(PREFIX)})
         self._guesses = set(PSEUDO) - set(parameters)  # names whose values are not those of an account
         self._resolver = Resolver(
@@ -318,10 +319,14 @@ class Template:
             raise Invalid(unknown("name", name, declared))
         if self._current and self._current != name:
             self._edges.setdefault(self._current, set()).add(name)
-        kind, properties = self._type(name), as_mapping(as_mapping(self._given.get(name)).get("Properties"))
-        if attribute is None:
-            return self._value(name, kind, properties)
-        return self._attribute(name, kind, attribute, properties)
+        if (name, attribute) not in self._found:
+            kind, properties = self._type(name), as_mapping(as_mapping(self._given.get(name)).get("Properties"))
+            self._found[name, attribute] = (
+                self._value(name, kind, properties)
+                if attribute is None
+                else self._attribute(name, kind, attribute, properties)
+            )
+        return self._found[name, attribute]
 
     def _value(self, name: str, kind: str, properties: Mapping[str, Any]) -> Any:
         owner = self._owner(name) if name.endswith("Stage") and name not in self._given else ""
