@@ -258,6 +258,20 @@ def test_base64_answers_of_rest_apis(types, accept, body):
     assert app.get("/prod/x", headers={"accept": accept}).text == body
 
 
+@pytest.mark.parametrize(
+    ("types", "headers", "body"),
+    [
+        (("*/*",), {}, "/wA="),
+        (("*/*",), {"content-type": "odd"}, "/wA="),
+        (("image/*",), {"content-type": "image/png"}, "/wA="),
+        (("image/*",), {}, "\ufffd\0"),
+    ],
+)
+def test_binary_bodies_of_rest_apis(types, headers, body):
+    app = serving(lambda event: {"statusCode": 200, "body": event["body"]}, "rest", "prod", binary_media_types=types)
+    assert app("POST", "/prod/x", content=b"\xff\0", headers=headers).text == body
+
+
 # --- processes
 
 

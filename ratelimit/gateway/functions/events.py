@@ -107,12 +107,12 @@ class Events:
             return True
         accept = exchange.request.header("accept") or str(headers.get("content-type", ""))
         first = accept.partition(",")[0].partition(";")[0].strip().lower()
-        return "*/*" in self._binary_types or matches(first, self._binary_types)
+        return matches(first, self._binary_types)
 
 
 def matches(kind: str, patterns: Sequence[str]) -> bool:
-    """Whether a content type is one of those that patterns such as `image/*` name."""
-    return any(fnmatchcase(kind, pattern.lower()) for pattern in patterns)
+    """Whether a content type is one of those that patterns such as `image/*` name; `*/*` is also a missing one."""
+    return "*/*" in patterns or any(fnmatchcase(kind, pattern.lower()) for pattern in patterns)
 
 
 def whole_path(exchange: Exchange, path: str) -> str:
