@@ -207,8 +207,6 @@ def limiter_failed(site: Site, exchange: Exchange, error: Exception) -> Response
 def apply_ruling(site: Site, ruling: Ruling, route: CompiledRoute, exchange: Exchange) -> Response | None:
     """Count a ruling; return the answer if a level refuses."""
     exchange.ruling = ruling
-    if ruling.shadow and route.meter is not None:
-        route.meter.would_refuse(ruling.shadow)
     if ruling.allowed:
         return None
     if route.meter is not None:
@@ -259,7 +257,10 @@ def record(site: Site, route: CompiledRoute | None, exchange: Exchange) -> None:
         BODY_MEMORY.release(exchange.request)
     outcome = exchange.outcome
     meter = site.unrouted if route is None else route.meter
+    ruling = exchange.ruling
     if meter is not None:
+        if ruling is not None and ruling.shadow and ruling.allowed:  # the last one: levels may be decided twice
+            meter.would_refuse(ruling.shadow)
         meter.record(outcome.result, outcome.status, exchange.request.started_ns)
     if site.access_log is not None and not outcome.is_routine:
         site.access_log.write(exchange)

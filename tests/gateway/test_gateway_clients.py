@@ -20,6 +20,7 @@ from ratelimit.gateway.throttling.by_client import ByClient
 from ratelimit.testing import ManualClock
 
 ONE = {"rate": 1e-6, "burst": 1}  # one request
+CLOSED = {"rate": 0, "burst": 0, "shadow": True}
 API = ("apis", "a")
 STAGE = (*API, "stages", "$default")
 
@@ -156,6 +157,24 @@ def test_shadow_counts_and_admits():
         return [(await ask(gateway))[2] for _ in range(2)]
 
     assert asyncio.run(asked()) == [b"", b"stage-client"]
+
+
+@pytest.mark.parametrize("changes", [(), TOKENS, KEYED, (*TOKENS, *KEYED)])
+def test_shadow_counts_a_request_once(changes):
+    """Its levels may be decided before and after the authorizer."""
+    client = {"by": "$context.authorizer.claims.sub", **CLOSED} if "authorizers" in str(changes) else CLOSED
+    gateway = gateway_of(*changes, (STAGE, {"throttle": CLOSED, "client_throttle": client}))
+    headers = [(b"authorization", "me"), (b"x-api-key", KEY + "a")]
+    assert statuses(gateway, *[{"headers": headers}] * 3) == [200] * 3
+    assert sum(meter.totals()["shadow"] for meter in gateway.site.meters()) == 3
+
+
+def test_shadow_does_not_count_a_request_that_another_level_refuses():
+    gateway = gateway_of(
+        *TOKENS, (STAGE, {"throttle": CLOSED, "client_throttle": {**ONE, "by": "$context.authorizer.claims.sub"}})
+    )
+    assert statuses(gateway, *[{"headers": [(b"authorization", "me")]}] * 3) == [200, 429, 429]
+    assert sum(meter.totals()["shadow"] for meter in gateway.site.meters()) == 1
 
 
 def test_level_of_an_identity_is_spent_only_once_the_client_is_known():
