@@ -2,7 +2,7 @@
 
 import pytest
 
-from ratelimit.gateway import Throttle
+from ratelimit.gateway import ConfigurationError, Throttle
 from ratelimit.gateway.aws.convert import Options
 from ratelimit.gateway.aws.intrinsics import Resolver
 from ratelimit.gateway.config.load import Document
@@ -75,6 +75,30 @@ def test_a_document_as_text(read):
     assert list(routes_of(document)) == ["GET /a"]
     broken = read(REST % ("MOCK", "") + "  Other: {Type: AWS::ApiGateway::RestApi, Properties: {Body: 'a text'}}")
     assert "Resources.Other.Properties.Body: this property has no effect" in noted(broken)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("!Join [',', !Cidr ['192.168.0.0/24', '3', '5']]", "192.168.0.0/27,192.168.0.32/27,192.168.0.64/27"),
+        ("!Select [1, !Cidr ['fd00::/56', 2, 64]]", "fd00:0:0:1::/64"),
+        ("!Select [1, !Cidr [10.1.0.0/16, 2]]", "10.1.1.0/24"),
+        ("!Select [1, !Cidr [!GetAtt Net.CidrBlock, 2, 8]]", "10.0.1.0/24"),
+        ("!Select [0, !GetAZs '']", "eu-west-1a"),
+        ("!Select [0, !GetAZs us-east-2]", "us-east-2a"),
+    ],
+)
+def test_blocks_of_addresses_and_zones(tmp_path, value, found):
+    file = tmp_path / "template.yaml"
+    file.write_text(REST.replace("name: F", f"value: {value}") % ("MOCK", "") + "  Net: {Type: AWS::EC2::VPC}\n")
+    document = Document.read(file, Options({"AWS::Region": "eu-west-1"}))
+    assert document.configuration.apis["Api"].stages["live"].variables == {"value": found}
+
+
+@pytest.mark.parametrize("given", ["10.0.0.0/24, 3, 7", "10.0.0.0/24, 0, 5", "10.0.0.0/24, x, 5", "10.0.0.0/24, 1, 9"])
+def test_blocks_that_do_not_fit(read, given):
+    with pytest.raises(ConfigurationError, match="expected a block, the number of its parts and the bits of each"):
+        read(REST.replace("Name: rest", f"Name: !Select [0, !Cidr [{given}]]") % ("MOCK", ""))
 
 
 def levels(line, reference):
@@ -238,6 +262,46 @@ def test_a_certificate_that_is_not_checked(read):
     security = "TlsConfig: {InsecureSkipVerification: true}"
     document = read(REST % ("HTTP_PROXY", f"IntegrationHttpMethod: GET, Uri: 'https://127.0.0.1:1/x', {security}"))
     assert routes_of(document)["GET /"].proxy.verify is False
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "ApiGateway::ClientCertificate", "ApiGateway::VpcLink", "ApiGatewayV2::IntegrationResponse",
+        "ApiGatewayV2::Model", "ApiGatewayV2::RoutingRule", "ApiGatewayV2::VpcLink",
+    ],
+)  # fmt: skip
+def test_a_resource_without_effect_is_noted(read, kind):
+    document = read(REST % ("MOCK", "") + f"  Other: {{Type: AWS::{kind}}}\n")
+    assert "Resources.Other.Properties: a resource of this kind has no effect here" in noted(document)
+
+
+def test_a_transform_that_is_not_applied_is_noted(read):
+    assert "'AWS::CodeDeployBlueGreen' is not applied" in noted(
+        read("Transform: AWS::CodeDeployBlueGreen" + REST % ("MOCK", ""))
+    )
+
+
+def test_a_source_of_keys_is_noted(read):
+    note = "a key is that of the authorizer's answer, or else of the header x-api-key"
+    assert note in noted(read(REST.replace("Name: rest", "ApiKeySourceType: AUTHORIZER") % ("MOCK", "")))
+    assert note in noted(read(SAM % "DefinitionBody: {openapi: 3.0.0, x-amazon-apigateway-api-key-source: AUTHORIZER}"))
+    assert note not in noted(read(REST.replace("Name: rest", "ApiKeySourceType: HEADER") % ("MOCK", "")))
+
+
+@pytest.mark.parametrize(
+    ("templates", "is_noted"),
+    [("", False), (", RequestTemplates: {'200': '{\"statusCode\": 200}'}", False),
+     (", RequestTemplates: {'200': '{\"statusCode\": 403}'}", True)],
+)  # fmt: skip
+def test_the_templates_of_a_mock_of_a_websocket_are_noted(read, templates, is_noted):
+    document = read(f"""
+Resources:
+  Api: {{Type: AWS::ApiGatewayV2::Api, Properties: {{ProtocolType: WEBSOCKET}}}}
+  I: {{Type: AWS::ApiGatewayV2::Integration, Properties: {{ApiId: !Ref Api, IntegrationType: MOCK{templates}}}}}
+  R: {{Type: AWS::ApiGatewayV2::Route, Properties: {{ApiId: !Ref Api, RouteKey: x, Target: !Sub 'integrations/${{I}}'}}}}
+""")
+    assert ("Resources.I.Properties: the templates of this mock have no effect" in noted(document)) is is_noted
 
 
 # --- APIs of other stacks

@@ -210,6 +210,8 @@ def _mock(draft: Draft, api: ApiDraft, integration: Mapping[str, Any], path: Pat
     templates = as_mapping(integration.get("requestTemplates"))
     request = str(next(iter(templates.values()), '{"statusCode": 200}'))
     if api.kind == "websocket":
+        if any(re.sub(r"[\s\"']", "", str(one)) != "{statusCode:200}" for one in templates.values()):
+            draft.template.note(path, "the templates of this mock have no effect")
         return {"mock": {}}
     found = re.search(r"""["']?statusCode["']?\s*:\s*["']?(\d{3})""", request)
     if _VTL.search(request) or found is None:

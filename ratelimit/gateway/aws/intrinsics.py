@@ -5,6 +5,8 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_network
+from itertools import islice
 from typing import Any
 
 from ..._configuration.problems import Path, Problems, unknown
@@ -69,9 +71,9 @@ class Resolver:
             "Ref": self._ref, "Fn::GetAtt": self._get_att, "Fn::Sub": self._sub, "Fn::Join": self._join,
             "Fn::Select": self._select, "Fn::Split": self._split, "Fn::FindInMap": self._find_in_map,
             "Fn::Base64": lambda value: base64.b64encode(self._text(value).encode()).decode(),
-            "Fn::GetAZs": lambda value: [f"{REGION}{zone}" for zone in "abc"],
+            "Fn::GetAZs": lambda value: [f"{self._text(value) or self._values['AWS::Region']}{zone}" for zone in "abc"],
             "Fn::ImportValue": lambda value: self._text(value),
-            "Fn::Cidr": lambda value: [f"10.0.{i}.0/24" for i in range(256)],
+            "Fn::Cidr": self._cidr,
             "Fn::Length": lambda value: len(self._list(value)),
             "Fn::ToJsonString": lambda value: self._bounded(json.dumps(self.resolve(value, self._place))),
             "Fn::Equals": self._truth, "Fn::And": self._truth, "Fn::Or": self._truth, "Fn::Not": self._truth,
@@ -223,6 +225,20 @@ class Resolver:
         if not number.isdigit():
             raise Invalid(f"expected the number of a value, got {number!r}")
         return found[int(number)] if int(number) < len(found) else ""  # of what is only known in an account
+
+    def _cidr(self, given: Any) -> list[str]:
+        texts = [self._text(one) for one in self._arguments(given, 2, 3)]
+        try:
+            block = ip_network(texts[0], strict=False)
+        except ValueError:  # of what is only known in an account
+            return [f"10.0.{i}.0/24" for i in range(256)]
+        try:
+            count, bits = int(texts[1]), int(texts[2]) if texts[2:] else 8
+            if not 1 <= count <= min(256, block.num_addresses >> bits):
+                raise ValueError
+            return [str(one) for one in islice(block.subnets(new_prefix=block.max_prefixlen - bits), count)]
+        except ValueError:
+            raise Invalid(f"expected a block, the number of its parts and the bits of each, got {texts}") from None
 
     def _find_in_map(self, given: Any) -> Any:
         name, first, second, *more = self._arguments(given, 3, 4)

@@ -9,10 +9,11 @@ from .serverless import GLOBALS, KINDS
 from .template import Template, as_mapping
 
 _VALIDATION = "requests are not validated"
+_KEY = "a key is that of the authorizer's answer, or else of the header x-api-key"
 _REASONS = {
     "RequestParameters": _VALIDATION, "RequestModels": _VALIDATION, "ModelSelectionExpression": _VALIDATION,
     "MutualTlsAuthentication": "clients' certificates are not asked for",
-    "ApiKeySourceType": "keys are read from the header x-api-key alone",
+    "ApiKeySourceType": _KEY, "api-key-source": _KEY,
     "CacheClusterEnabled": "answers are not cached", "CacheClusterSize": "answers are not cached",
     "DisableExecuteApiEndpoint": "the API is served at its own host as well",
     "StageKeys": "a key belongs to a stage by a usage plan alone",
@@ -52,11 +53,13 @@ _READ = {
     **dict.fromkeys(("AWS::ApiGateway::Authorizer", "AWS::ApiGatewayV2::Authorizer"), _AUTHORIZER),
 }
 _STACKS = ("AWS::CloudFormation::Stack", "AWS::Serverless::Application")
-_KINDS = (  # of API Gateway, without their own properties here
-    "Account ApiKey ApiMapping Authorizer BasePathMapping ClientCertificate Deployment DocumentationPart"
-    " DocumentationVersion DomainName GatewayResponse Integration IntegrationResponse Model RequestValidator Resource"
-    " RouteResponse UsagePlan UsagePlanKey VpcLink"
-)
+_KINDS = {  # of API Gateway, without their own properties here; the last change no answer
+    *(f"AWS::ApiGateway::{one}" for one in (
+        "BasePathMapping", "GatewayResponse", "Model", "RequestValidator", "Resource", "UsagePlan", "UsagePlanKey",
+        "Account", "DocumentationPart", "DocumentationVersion",
+    )),
+    *(f"AWS::ApiGatewayV2::{one}" for one in ("ApiMapping", "Integration", "RouteResponse", "Deployment")),
+}  # fmt: skip
 _AUTH = (
     "AddApiKeyRequiredToCorsPreflight AddDefaultAuthorizerToCorsPreflight ApiKeyRequired Authorizers DefaultAuthorizer"
     " UsagePlan"
@@ -99,7 +102,7 @@ def note_unused(template: Template) -> None:
             _note_api(template, resource.properties, resource.type, resource.path)
         elif resource.type in _STACKS:
             template.note(resource.path, "a nested stack is not read: start its template by itself")
-        elif resource.type.startswith("AWS::ApiGateway") and resource.type.rpartition("::")[2] not in _KINDS.split():
+        elif resource.type.startswith("AWS::ApiGateway") and resource.type not in _KINDS:
             template.note(resource.path, "a resource of this kind has no effect here")
     for kind, api in KINDS.items():
         name = GLOBALS[api]
@@ -145,7 +148,7 @@ def _note(template: Template, properties: Mapping[str, Any], read: str, path: Pa
 
 
 def _note_extensions(template: Template, values: Mapping[str, Any], path: Path) -> None:
-    for name in values:
+    for name, value in values.items():
         kind = name.removeprefix(_PREFIX)
-        if kind != name and kind not in f"{_EXTENSIONS} {_EXTENSIONS_APART}".split():
-            template.note((*path, name), "this extension has no effect here")
+        if kind != name and kind not in f"{_EXTENSIONS} {_EXTENSIONS_APART}".split() and value != "HEADER":
+            template.note((*path, name), _REASONS.get(kind, "this extension has no effect here"))

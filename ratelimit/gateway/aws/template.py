@@ -11,7 +11,7 @@ from .intrinsics import ACCOUNT, PSEUDO, REGION, Invalid, Resolver
 from .references import PREFIX, References
 from .tree import TemplateTree
 
-TRANSFORMS = ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions", "AWS::CodeDeployBlueGreen")
+TRANSFORMS = ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions")
 IMPLICIT = {"ServerlessRestApi": "AWS::Serverless::Api", "ServerlessHttpApi": "AWS::Serverless::HttpApi"}
 MAX_FILE = 16 * 1024 * 1024  # bytes of a file that a template includes: API Gateway imports 6 MB
 _STAGES = ("AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Stage")
