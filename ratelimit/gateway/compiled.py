@@ -1,7 +1,7 @@
 """Routes and APIs as they are served, made from a configuration by `compiler`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .access.cors import CorsPolicy
 from .access.guard import Guard
@@ -17,6 +17,7 @@ from .templates.template import Template
 from .templates.transform import Transform
 from .throttling.chain import Chain
 from .throttling.levels import Level
+from .throttling.usage_plan import UsagePlan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +31,7 @@ class CompiledRoute:
         early: those that need no identity of the client.
         late: the others; None if each level is early.
         levels: the same, to follow those of a plan.
+        plans: the plans of the stage by name.
         stage: such as "shop/prod".
         shadow: whether the levels of plans only count.
         meter: its counters; None where nothing is counted.
@@ -47,6 +49,7 @@ class CompiledRoute:
     early: Chain | None = None
     late: Chain | None = None
     levels: tuple[Level, ...] = ()
+    plans: Mapping[str, UsagePlan] = field(default_factory=dict)
     stage: str = ""
     shadow: bool = False
     meter: Meter | None = None
@@ -57,10 +60,10 @@ class CompiledRoute:
 
     def chain_of(self, caller: Caller) -> Chain | None:
         """Return the levels of a caller's plan, if it has one, followed by those of the route."""
-        if caller.plan is None or self.chain is None:
+        if not caller.plan or self.chain is None:
             return self.chain
         try:
-            return caller.plan.chain(caller.key, self.stage, self.key, self.levels, self.shadow)
+            return self.plans[caller.plan].chain(caller.key, self.stage, self.key, self.levels, self.shadow)
         except ValueError as error:  # the file of keys has changed since the key was found
             raise Refusal("INVALID_API_KEY", "the API key was revoked") from error
 

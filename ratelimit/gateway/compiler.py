@@ -171,6 +171,7 @@ class Compiler:
             early,
             late,
             levels,
+            keys.plans,
             path,
             self._configuration.shadow,
             meter,

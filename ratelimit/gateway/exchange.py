@@ -16,7 +16,6 @@ from .http.paths import PRINTABLE
 from .http.request import Request
 from .routing.router import NOWHERE
 from .throttling.chain import Ruling
-from .throttling.usage_plan import UsagePlan
 
 
 @dataclass(slots=True)  # not frozen, which would take three times as long to make
@@ -26,12 +25,12 @@ class Caller:
     Args:
         key: the name of its API key; empty where no key is required.
         authorizer: the context that the authorizer gave.
-        plan: of its API key.
+        plan: the name of the plan of its API key.
     """
 
     key: str = ""
     authorizer: Mapping[str, Any] = field(default_factory=dict)
-    plan: UsagePlan | None = None
+    plan: str = ""
 
 
 class Outcome:

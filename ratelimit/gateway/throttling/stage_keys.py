@@ -14,15 +14,19 @@ class StageKeys:
     Args:
         values: the keys of the configuration by name.
         plans: those of the stage.
+
+    Attributes:
+        plans: those of the stage by name.
     """
 
     def __init__(self, values: Mapping[str, str], plans: Sequence[UsagePlan]) -> None:
-        self._own = {values[name]: (name, plan) for plan in plans for name in plan.plan.keys}
+        self.plans = {plan.name: plan for plan in plans}
+        self._own = {values[name]: (name, plan.name) for plan in plans for name in plan.plan.keys}
         self._others = set(values.values()) - set(self._own)
-        self._files = [(plan.key_file, plan) for plan in plans if plan.key_file is not None]
+        self._files = [(plan.key_file, plan.name) for plan in plans if plan.key_file is not None]
 
-    def find(self, value: str | None) -> tuple[str, UsagePlan]:
-        """Return the name of a key and its plan; raise a Refusal for a value that opens nothing here.
+    def find(self, value: str | None) -> tuple[str, str]:
+        """Return the names of a key and of its plan; raise a Refusal for a value that opens nothing here.
 
         Of two plans whose files have the key, it is the first: while a key moves to another plan, both may have it.
         """
