@@ -24,6 +24,14 @@ Resources:
     E: {Type: Api, Properties: {Path: /a, Method: GET, RestApiId: !Ref Api}}}}}
   Api: {Type: AWS::Serverless::Api, Properties: {StageName: live, %s}}
 """
+JWT = "{JwtConfiguration: {issuer: 'https://issuer.example', audience: [a]}, IdentitySource: $request.header.Authorization}"
+HTTP = """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  F: {Type: AWS::Serverless::Function, Properties: {Runtime: python3.11, Handler: a.b, InlineCode: 'b = print', Events: {
+    E: {Type: HttpApi, Properties: {ApiId: !Ref Api, Path: /a, Method: GET, %s}}}}}
+  Api: {Type: AWS::Serverless::HttpApi, Properties: {%s}}
+"""
 
 
 def invoked(name):
@@ -227,6 +235,12 @@ def test_what_preflights_require(read, flags, authorizer, keyed):
     assert (preflight.authorizer, preflight.api_key_required) == (authorizer, keyed)
     own = read((SAM % f"Auth: {{{auth}, {flags}}}").replace("Method: GET", "Method: OPTIONS"))
     assert routes_of(own)["OPTIONS /a"].authorizer == authorizer
+
+
+def test_an_authorizer_that_has_the_name_of_signatures(read):
+    document = read(HTTP % ("Auth: {Authorizer: AWS_IAM}", f"Auth: {{Authorizers: {{AWS_IAM: {JWT}}}}}"))
+    assert routes_of(document)["GET /a"].authorizer == "AWS_IAM"
+    assert not document.warnings
 
 
 @pytest.mark.parametrize(("normal", "path"), [("", "/v1x"), (", NormalizeBasePath: false", "/v1-x")])

@@ -146,7 +146,7 @@ def _secure(
 ) -> None:
     """Require an authorizer and an API key, by an event or by the default of its API."""
     name = own.get("Authorizer", auth.get("DefaultAuthorizer"))
-    if name == "AWS_IAM":
+    if name == "AWS_IAM" and name not in api.authorizers:
         draft.template.note(path, "signatures of AWS_IAM are not checked")
     elif name and name != "NONE" and "authorizer" not in route:
         if name in api.authorizers:
