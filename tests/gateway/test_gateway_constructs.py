@@ -25,6 +25,9 @@ Resources:
   Api: {Type: AWS::Serverless::Api, Properties: {StageName: live, %s}}
 """
 JWT = "{JwtConfiguration: {issuer: 'https://issuer.example', audience: [a]}, IdentitySource: $request.header.Authorization}"
+OWN = f"Auth: {{Authorizers: {{Own: {JWT}, Other: {JWT}}}"
+INTEGRATION = "x-amazon-apigateway-integration: {type: http_proxy, uri: 'http://127.0.0.1:1'}"
+DOCUMENT = f"DefinitionBody: {{openapi: 3.0.1, paths: {{/a: {{get: {{{INTEGRATION}, %s}}}}}}}}"
 HTTP = """
 Transform: AWS::Serverless-2016-10-31
 Resources:
@@ -241,6 +244,78 @@ def test_an_authorizer_that_has_the_name_of_signatures(read):
     document = read(HTTP % ("Auth: {Authorizer: AWS_IAM}", f"Auth: {{Authorizers: {{AWS_IAM: {JWT}}}}}"))
     assert routes_of(document)["GET /a"].authorizer == "AWS_IAM"
     assert not document.warnings
+
+
+def test_an_event_on_a_route_of_an_http_document(read):
+    """The route has the integration of the document and all else of the event."""
+    settings = "TimeoutInMillis: 1000, RouteSettings: {ThrottlingRateLimit: 3}"
+    event = f"{settings}, Auth: {{Authorizer: Own, AuthorizationScopes: [write]}}"
+    document = read(HTTP % (event, f"{OWN}}}, {DOCUMENT % ''}"))
+    route = routes_of(document)["GET /a"]
+    assert (route.proxy.to, route.proxy.timeout) == (("http://127.0.0.1:1",), 1)
+    assert (route.authorizer, route.scopes) == ("Own", ("write",))
+    assert document.configuration.apis["Api"].stages["$default"].route_throttles == {"GET /a": Throttle(3, 5000)}
+
+
+def test_an_event_changes_the_payload_of_a_function_of_a_document(read):
+    proxied = DOCUMENT.replace("type: http_proxy, uri: 'http://127.0.0.1:1'", "type: aws_proxy, uri: !GetAtt F.Arn")
+    event = "TimeoutInMillis: 1000, PayloadFormatVersion: '2.0'"
+    route = routes_of(read(HTTP % (event, proxied % "")))["GET /a"]
+    assert (route.timeout, route.payload_format) == (1, "2.0")
+    assert routes_of(read(HTTP % ("", proxied % "")))["GET /a"].payload_format == "1.0"
+
+
+def test_an_event_overrides_the_default_of_its_api(read):
+    defaults = f"{OWN}, DefaultAuthorizer: Own}}, {DOCUMENT % ''}"
+    assert routes_of(read(HTTP % ("", defaults)))["GET /a"].authorizer == "Own"
+    assert routes_of(read(HTTP % ("Auth: {Authorizer: Other}", defaults)))["GET /a"].authorizer == "Other"
+    assert routes_of(read(HTTP % ("Auth: {Authorizer: NONE}", defaults)))["GET /a"].authorizer is None
+
+
+def rest(event, api):
+    """A template with an event of a REST API."""
+    return (SAM % api).replace("RestApiId: !Ref Api", f"RestApiId: !Ref Api, {event}")
+
+
+POOL = "UserPoolArn: arn:aws:cognito-idp:us-east-1:123456789012:userpool/us-east-1_a"
+REST_AUTH = f"Auth: {{ApiKeyRequired: %s, Authorizers: {{Own: {{{POOL}}}}}}}"
+
+
+def test_an_event_on_a_route_of_a_rest_document(read):
+    """It changes the route only with OverrideApiAuth, otherwise a warning names what has no effect."""
+    event = "Auth: {Authorizer: Own, ApiKeyRequired: true, OverrideApiAuth: %s}, TimeoutInMillis: 1000"
+    overridden = routes_of(read(rest(event % "true", f"{REST_AUTH % 'false'}, {DOCUMENT % ''}")))["GET /a"]
+    assert (overridden.authorizer, overridden.api_key_required) == ("Own", True)
+    assert overridden.proxy.to == ("http://127.0.0.1:1",)
+    document = read(rest(event % "false", f"{REST_AUTH % 'false'}, {DOCUMENT % ''}"))
+    assert (routes_of(document)["GET /a"].authorizer, routes_of(document)["GET /a"].api_key_required) == (None, False)
+    assert "Events.E: without effect, as the document has the route of this event: Auth, TimeoutInMillis" in noted(
+        document
+    )
+    freed = "Auth: {ApiKeyRequired: false, OverrideApiAuth: true}"
+    document = read(rest(freed, f"{REST_AUTH % 'true'}, {DOCUMENT % ''}"))
+    assert not routes_of(document)["GET /a"].api_key_required
+
+
+def test_an_event_that_is_merged_into_a_document(read):
+    event = "Auth: {Authorizer: Own}, TimeoutInMillis: 1000"
+    secured = DOCUMENT.replace("openapi", "securityDefinitions: {key: {type: apiKey, name: x-api-key}}, openapi")
+    api = f"MergeDefinitions: true, {REST_AUTH % 'false'}, {secured % 'security: [{key: []}]'}"
+    route = routes_of(read(rest(event, api)))["GET /a"]
+    assert (route.function, route.timeout, route.authorizer, route.api_key_required) == ("F", 1, "Own", True)
+
+
+def test_an_event_adds_no_route_beside_a_document(read):
+    template = rest("", DOCUMENT % "").replace("Path: /a", "Path: /b")
+    for text in (template, template.replace("Serverless::Api", "ApiGateway::RestApi").replace("DefinitionB", "B")):
+        document = read(text)
+        assert list(routes_of(document)) == ["GET /a"]
+        assert "Events.E: this event makes no route" in noted(document)
+
+
+def test_an_event_adds_a_route_in_place_of_a_document_that_is_not_here(read):
+    document = read(rest("", "DefinitionUri: none.yaml"))
+    assert routes_of(document)["GET /a"].function == "F"
 
 
 @pytest.mark.parametrize(("normal", "path"), [("", "/v1x"), (", NormalizeBasePath: false", "/v1-x")])

@@ -504,11 +504,16 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
         (0, "DefinitionBody: {x-amazon-apigateway-policy: {Version: x}}", "x-amazon-apigateway-policy", "is denied"),
         (
             0,
-            "DefinitionBody: {paths: {/a: {get: {x-amazon-apigateway-request-validator: all}}}}",
+            "MergeDefinitions: true, DefinitionBody: {paths: {/a: {get: {x-amazon-apigateway-request-validator: all}}}}",
             "paths['/a'].get",
             "the request validator 'all' is not here",
         ),
-        (0, "DefinitionBody: {paths: {/b: {get: {}}}}", "paths['/b'].get", "no integration and no event"),
+        (
+            0,
+            "MergeDefinitions: true, DefinitionBody: {paths: {/b: {get: {}}}}",
+            "paths['/b'].get",
+            "no integration and no event",
+        ),
         (0, "GatewayResponses: {WAF_FILTERED: {StatusCode: 403}}", "GatewayResponses.WAF_FILTERED", "do not occur"),
         (0, "GatewayResponses: {DEFAULT_4XX: {StatusCode: 200}}", "GatewayResponses.DEFAULT_4XX", "400 to 599"),
         (1, "Layers: ['arn:aws:lambda:us-east-1:1:layer:Tools:3'],", "F.Properties", "the layer 'arn:aws:lambda"),
@@ -524,7 +529,7 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
         (0, "Auth: {UsagePlan: {CreateUsagePlan: SINGLE}}", "Auth.UsagePlan", "no usage plan of the kind 'SINGLE'"),
         (
             0,
-            "DefinitionBody: {paths: {/a: {get: {x-amazon-apigateway-auth: {type: AWS_IAM}}}}}",
+            "MergeDefinitions: true, DefinitionBody: {paths: {/a: {get: {x-amazon-apigateway-auth: {type: AWS_IAM}}}}}",
             "paths['/a'].get.x-amazon-apigateway-auth",
             "the authorization AWS_IAM is not checked",
         ),
@@ -819,7 +824,7 @@ def test_an_expression_of_a_user_pool_is_about_the_audience(read):
 
 
 def test_a_template_of_sam_may_lack_its_transform(read):
-    body = "DefinitionBody: {swagger: 2.0, paths: {/a: {get: {responses: {}}}}}"
+    body = "MergeDefinitions: true, DefinitionBody: {swagger: 2.0, paths: {/a: {get: {responses: {}}}}}"
     text = (REST % (body, "", "", "", "")).replace("Transform: AWS::Serverless-2016-10-31", "")
     assert routes(read(text))["Api GET /a"] == "F"
 

@@ -151,15 +151,8 @@ def with_cors(api: ApiDraft, given: Mapping[str, Any]) -> None:
         api.settings["cors"] = found
 
 
-def preflights(api: ApiDraft, cors: Any, conditions: Mapping[str, Any], path: Path) -> None:
-    """Add an OPTIONS method to each path of a REST API, as SAM does for its property Cors.
-
-    Args:
-        api: see above.
-        cors: the property.
-        conditions: of use, of each of the methods.
-        path: in the template.
-    """
+def preflights(api: ApiDraft, cors: Any, path: Path) -> None:
+    """Add an OPTIONS method to each path of a REST API, as SAM does for its property Cors."""
     given = cors if isinstance(cors, dict) else {"AllowOrigin": cors}
     paths: dict[str, list[str]] = {}
     for key in api.routes:
@@ -178,7 +171,7 @@ def preflights(api: ApiDraft, cors: Any, conditions: Mapping[str, Any], path: Pa
             "Access-Control-Allow-Credentials": "true" if given.get("AllowCredentials") in (True, "true") else "",
         }  # fmt: skip
         sent = {name: text for name, text in headers.items() if text and is_header(name, text)}
-        api.add("routes", f"OPTIONS {place}", {"mock": {"headers": sent}, **conditions}, path)
+        api.add("routes", f"OPTIONS {place}", {"mock": {"headers": sent}}, path)
 
 
 def _unquoted(value: Any) -> str:

@@ -102,6 +102,8 @@ def _add_file(draft: Draft, document: dict[str, Any]) -> None:
 def _finish(draft: Draft, api: ApiDraft) -> None:
     """Apply what depends on all routes and stages."""
     for key, route in api.routes.items():
+        for name in [one for one in ("authorizer", "api_key_required") if not route.get(one, True)]:
+            del route[name]
         names = re.findall(r"\$\{stageVariables\.(\w+)\}", str(route.get("proxy", {}).get("to", "")))
         if any(name not in stage.get("variables", {}) for name in names for stage in api.stages.values()):
             path = api.sources["routes", key]

@@ -26,7 +26,7 @@ class ApiDraft:
         path: in the template.
         routes, stages, authorizers, settings: as in a configuration.
         models: schemas by name, of which those that a route needs become a setting.
-        conditions: of use, by route key, of the operations whose integration is an event of SAM.
+        conditions: of use, by route key, of the operations of a document, whose integration an event of SAM may be.
         sources: the paths in the template of routes, stages and authorizers, by (section, name).
     """
 

@@ -72,10 +72,10 @@ def add_document(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path:
         if scheme != "NONE":
             draft.template.note((*place, "x-amazon-apigateway-auth"), f"the authorization {scheme} is not checked")
         validators.apply(conditions, as_mapping(as_mapping(document.get("paths")).get(name)), operation, place)
+        api.conditions[key] = conditions
         if integration:
             route = route_of(draft, api, key, integration, (*place, INTEGRATION))
         elif draft.template.is_sam:  # an event of a function may have it
-            api.conditions[key] = conditions
             continue
         else:
             route = draft.not_implemented(place, f"no {INTEGRATION}")

@@ -40,7 +40,7 @@ _AUTHORIZER = (
 _READ = {
     "AWS::ApiGateway::RestApi": f"{_API} Policy",
     "AWS::ApiGatewayV2::Api": _API,
-    "AWS::Serverless::Api": f"{_SAM} Models Policy",
+    "AWS::Serverless::Api": f"{_SAM} MergeDefinitions Models Policy",
     "AWS::Serverless::HttpApi": _SAM,
     "AWS::Serverless::WebSocketApi": _SAM,
     "AWS::ApiGateway::Stage": f"{_STAGE} CanarySetting",
@@ -75,7 +75,7 @@ _APART = (
     "AccessLogSetting AccessLogSettings AlwaysDeploy AutoDeploy CacheDataEncrypted ClientCertificateId"
     " CredentialsArn DeploymentId Description DisableSchemaValidation DocumentationVersion EnableIamAuthorizer"
     " EnableSimpleResponses EndpointAccessMode EndpointConfiguration FailOnWarnings InvokeRole IpAddressType"
-    " MergeDefinitions MethodResponses MinimumCompressionSize Mode Name OpenApiVersion OperationName"
+    " MethodResponses MinimumCompressionSize Mode Name OpenApiVersion OperationName"
     " Parameters PropagateTags RemoveDefaultStage SecurityPolicy Tags TracingEnabled UnescapeMappingTemplate"
     " Version"
 )

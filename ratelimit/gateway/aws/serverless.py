@@ -11,7 +11,7 @@ from .openapi import add_document, document_of, key_of, operations
 from .policies import ALL, add_policy, add_sam_policy, of_event
 from .stages import add_domain, add_key, add_plan, add_stage
 from .template import Resource, as_list, as_mapping, as_number
-from .validation import add_model, validate_event
+from .validation import add_model, is_true, validate_event
 
 KINDS = {
     "AWS::Serverless::Api": "rest",
@@ -36,13 +36,11 @@ def add_serverless(draft: Draft) -> None:
         properties = _merged(shared, resource.properties)
         api = draft.apis[name] = ApiDraft(name, kind, resource.path)
         _add_api(draft, api, properties, [one for one in events if _api_name(one[1], one[2]) == name], resource)
-    for function, event, kind, path in events:
+    for _, event, kind, path in events:
         name = _api_name(event, kind)
         if name not in resources:
-            if name in draft.apis:
-                _add_event(draft, draft.apis[name], function, event, path, {})
-            else:
-                draft.template.note(path, f"the API {name!r} of this event is not here")
+            missing = "is not one of SAM's" if name in draft.apis else "is not here"
+            draft.template.note(path, f"this event makes no route: the API {name!r} of this event {missing}")
 
 
 def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,17 +87,7 @@ def _add_api(draft: Draft, api: ApiDraft, properties: dict[str, Any], events: li
     if api.kind == "websocket":
         _add_websocket(draft, api, properties, auth, resource)
     else:
-        document = document_of(draft, resource, properties, "DefinitionBody", "DefinitionUri")
-        add_document(draft, api, document, (*resource.path, "DefinitionBody"))
-        for key, route in api.routes.items():
-            _secure(draft, api, route, {}, _defaults(key, auth), resource.path)
-        for function, event, _, path in events:
-            _add_event(draft, api, function, event, path, auth)
-        for name, method, _, place in operations(document, (*resource.path, "DefinitionBody")):
-            key = key_of(name, method)
-            if key not in api.routes:
-                draft.route(api, key, draft.not_implemented(place, "no integration and no event"), place)
-        _add_cors(draft, api, properties, auth, resource)
+        _add_routes(draft, api, properties, events, resource)
     gateway_responses(draft, api, as_mapping(properties.get("GatewayResponses")), (*resource.path, "GatewayResponses"))
     default = {"rest": "Prod", "http": "$default", "websocket": "default"}[api.kind]
     add_stage(draft, api, properties.get("StageName") or default, properties, resource.path)
@@ -112,28 +100,53 @@ def _add_api(draft: Draft, api: ApiDraft, properties: dict[str, Any], events: li
         add_domain(draft, resource, domain.get("DomainName"), base, api.name, stage)
 
 
+def _add_routes(draft: Draft, api: ApiDraft, properties: dict[str, Any], events: list[Any], resource: Resource) -> None:
+    """Add the routes of a document, of events and of CORS, and then what the API requires of all of them."""
+    auth, place = as_mapping(properties.get("Auth")), (*resource.path, "DefinitionBody")
+    document = document_of(draft, resource, properties, "DefinitionBody", "DefinitionUri")
+    add_document(draft, api, document, place)
+    merges = properties.get("DefinitionBody") if api.kind == "http" else is_true(properties.get("MergeDefinitions"))
+    for function, event, _, path in events:
+        if merges or not document.get("paths"):  # SAM adds none beside a document; in place of a missing one they help
+            _add_event(draft, api, function, event, path, auth)
+        else:
+            _override(draft, api, event, path, auth)
+    for name, method, _, where in operations(document, place):
+        key = key_of(name, method)
+        if key not in api.routes:
+            draft.route(api, key, draft.not_implemented(where, "no integration and no event"), where)
+    _add_cors(api, properties, resource)
+    for key, route in api.routes.items():
+        _secure(draft, api, route, {}, _defaults(key, auth), resource.path)
+
+
+def _key(event: Mapping[str, Any]) -> str:
+    given = event.get("Path")
+    return key_of(str(given), str(event.get("Method", "any")).lower()) if given is not None else "$default"
+
+
 def _add_event(
     draft: Draft, api: ApiDraft, function: str, event: Mapping[str, Any], path: Path, auth: Mapping[str, Any]
 ) -> None:
-    given, method = event.get("Path"), str(event.get("Method", "any")).lower()
-    key = key_of(str(given), method) if given is not None else "$default"
-    if key in api.routes:
-        return
-    if draft.template.resources[function].type == "AWS::Serverless::StateMachine":
-        route = draft.not_implemented(path, "a state machine is not emulated")
-    else:
-        route = draft.function_route(function, path)
-    if api.kind == "http" and "function" in route:
-        route["payload_format"] = str(event.get("PayloadFormatVersion") or "2.0")
-    route.update(api.conditions.get(key, {}))
+    """Add the route of an event. A route of a document keeps its integration in an HTTP API, as in SAM."""
+    key = _key(event)
+    if api.kind == "rest" or key not in api.routes:
+        if draft.template.resources[function].type == "AWS::Serverless::StateMachine":
+            route = draft.not_implemented(path, "a state machine is not emulated")
+        else:
+            route = draft.function_route(function, path)
+        if api.kind == "http" and "function" in route:
+            route["payload_format"] = "2.0"
+        api.routes.pop(key, None)
+        draft.route(api, key, {**route, **api.conditions.get(key, {})}, path)
+    route = api.routes.get(key, {})
+    version, timeout = event.get("PayloadFormatVersion"), seconds(event.get("TimeoutInMillis"))
+    if version and api.kind == "http" and "function" in route:
+        route["payload_format"] = str(version)
     validate_event(draft, api, route, event, path)
-    timeout = seconds(event.get("TimeoutInMillis"))
-    if timeout is not None and "function" in route:
-        route["timeout"] = timeout
-    _secure(draft, api, route, as_mapping(event.get("Auth")), _defaults(key, auth), path)
-    if api.kind == "rest":
-        add_sam_policy(draft, api, as_mapping(event.get("Auth")), of_event(key), (*path, "Properties", "Auth"))
-    draft.route(api, key, route, path)
+    if timeout is not None:
+        (route if "function" in route else route.get("proxy", {}))["timeout"] = timeout
+    _secure_event(draft, api, event, path, auth)
     settings = as_mapping(event.get("RouteSettings"))
     named = (("rate", "ThrottlingRateLimit"), ("burst", "ThrottlingBurstLimit"))
     limit = {ours: as_number(settings[name]) for ours, name in named if name in settings}
@@ -141,25 +154,50 @@ def _add_event(
         api.settings.setdefault("_throttles", {})[key] = limit
 
 
+def _override(draft: Draft, api: ApiDraft, event: Mapping[str, Any], path: Path, auth: Mapping[str, Any]) -> None:
+    """Apply an event to an API whose routes are those of its document: SAM uses `OverrideApiAuth` alone."""
+    unused = sorted(event.keys() - {"ApiId", "Method", "Path", "RestApiId"})
+    if _key(event) not in api.routes:
+        draft.template.note(path, "this event makes no route: its API has a document, and no MergeDefinitions")
+        return
+    if is_true(as_mapping(event.get("Auth")).get("OverrideApiAuth")):
+        _secure_event(draft, api, event, path, auth)
+        unused.remove("Auth")
+    if unused:
+        draft.template.note(path, f"without effect, as the document has the route of this event: {', '.join(unused)}")
+
+
+def _secure_event(draft: Draft, api: ApiDraft, event: Mapping[str, Any], path: Path, auth: Mapping[str, Any]) -> None:
+    key, own = _key(event), as_mapping(event.get("Auth"))
+    _secure(draft, api, api.routes.get(key, {}), own, _defaults(key, auth), path)
+    if api.kind == "rest":
+        add_sam_policy(draft, api, own, of_event(key), (*path, "Properties", "Auth"))
+
+
 def _secure(
     draft: Draft, api: ApiDraft, route: dict[str, Any], own: Mapping[str, Any], auth: Mapping[str, Any], path: Path
 ) -> None:
-    """Require an authorizer and an API key, by an event or by the default of its API."""
-    name = own.get("Authorizer", auth.get("DefaultAuthorizer"))
-    if name == "AWS_IAM" and name not in api.authorizers:
-        draft.template.note(path, "signatures of AWS_IAM are not checked")
-    elif name and name != "NONE" and "authorizer" not in route:
-        if name in api.authorizers:
-            route["authorizer"] = str(name)
-            scopes = as_list(own.get("AuthorizationScopes"))
-            given = as_mapping(as_mapping(auth.get("Authorizers")).get(str(name)))
-            scopes = scopes or as_list(given.get("AuthorizationScopes"))
-            if scopes and "jwt" in api.authorizers[str(name)]:
+    """Require the authorizer and the API key of an event, or else the default ones of its API.
+
+    A default changes no route that has an authorizer already, or None: an event leaves it open.
+    """
+    name = str(own.get("Authorizer", auth.get("DefaultAuthorizer")) or "")
+    if name and ("Authorizer" in own or "authorizer" not in route):
+        route.pop("scopes", None)
+        route["authorizer"] = None
+        if name in api.authorizers and name != "NONE":
+            route["authorizer"] = name
+            given = as_mapping(as_mapping(auth.get("Authorizers")).get(name))
+            scopes = as_list(own.get("AuthorizationScopes")) or as_list(given.get("AuthorizationScopes"))
+            if scopes and "jwt" in api.authorizers[name]:
                 route["scopes"] = [str(one) for one in scopes]
-        else:
+        elif name == "AWS_IAM":
+            draft.template.note(path, "signatures of AWS_IAM are not checked")
+        elif name != "NONE":
             draft.template.note(path, f"the authorizer {name!r} is not here")
-    if own.get("ApiKeyRequired", auth.get("ApiKeyRequired")) in (True, "true"):
-        route["api_key_required"] = True
+    keyed = own.get("ApiKeyRequired", auth.get("ApiKeyRequired"))
+    if keyed is not None and ("ApiKeyRequired" in own or "api_key_required" not in route):
+        route["api_key_required"] = is_true(keyed)
 
 
 def _defaults(key: str, auth: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,13 +211,9 @@ def _defaults(key: str, auth: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in auth.items() if name not in left_out}
 
 
-def _add_cors(
-    draft: Draft, api: ApiDraft, properties: Mapping[str, Any], auth: Mapping[str, Any], resource: Resource
-) -> None:
+def _add_cors(api: ApiDraft, properties: Mapping[str, Any], resource: Resource) -> None:
     if api.kind == "rest" and properties.get("Cors"):
-        place, conditions = (*resource.path, "Cors"), dict[str, Any]()
-        _secure(draft, api, conditions, {}, _defaults("OPTIONS", auth), place)
-        preflights(api, properties["Cors"], conditions, place)
+        preflights(api, properties["Cors"], (*resource.path, "Cors"))
     given = properties.get("CorsConfiguration")
     if api.kind == "http" and given and given != "false":
         with_cors(api, given if isinstance(given, dict) else {"AllowOrigins": ["*"]})
