@@ -318,6 +318,21 @@ def test_an_event_adds_a_route_in_place_of_a_document_that_is_not_here(read):
     assert routes_of(document)["GET /a"].function == "F"
 
 
+def test_the_default_authorizer_of_an_http_api_leaves_preflights_out(read):
+    template = HTTP.replace("GET", "OPTIONS") % ("%s", f"{OWN}, DefaultAuthorizer: Own}}")
+    assert routes_of(read(template % ""))["OPTIONS /a"].authorizer is None
+    assert routes_of(read(template % "Auth: {Authorizer: Other}"))["OPTIONS /a"].authorizer == "Other"
+
+
+@pytest.mark.parametrize(("kind", "auth"), [("http", OWN), ("rest", f"Auth: {{Authorizers: {{Own: {{{POOL}}}}}")])
+def test_a_document_leaves_the_default_authorizer_out(read, kind, auth):
+    template = HTTP if kind == "http" else rest("%s", "%s")
+    open_ = "security: [{NONE: []}], x-amazon-apigateway-auth: {type: none}"
+    document = read(template % ("", f"{auth}, DefaultAuthorizer: Own}}, {DOCUMENT % open_}"))
+    assert routes_of(document)["GET /a"].authorizer is None
+    assert not document.warnings
+
+
 @pytest.mark.parametrize(("normal", "path"), [("", "/v1x"), (", NormalizeBasePath: false", "/v1-x")])
 def test_the_base_path_of_a_domain(read, normal, path):
     document = read(SAM % f"Domain: {{DomainName: a.example, BasePath: [v1-x]{normal}}}")

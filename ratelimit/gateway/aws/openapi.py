@@ -69,7 +69,7 @@ def add_document(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path:
         conditions: dict[str, Any] = {}
         secure(draft, api, conditions, operation.get("security", document.get("security")), keyed, place)
         scheme = as_mapping(operation.get("x-amazon-apigateway-auth")).get("type", "NONE")
-        if scheme != "NONE":
+        if str(scheme).upper() != "NONE":
             draft.template.note((*place, "x-amazon-apigateway-auth"), f"the authorization {scheme} is not checked")
         validators.apply(conditions, as_mapping(as_mapping(document.get("paths")).get(name)), operation, place)
         api.conditions[key] = conditions
@@ -93,6 +93,8 @@ def secure(draft: Draft, api: ApiDraft, route: dict[str, Any], security: Any, ke
                 route["authorizer"] = name
                 if scopes and "jwt" in api.authorizers[name]:
                     route["scopes"] = [str(scope) for scope in scopes]
+            elif name == "NONE":  # SAM's name: without the default authorizer
+                route.setdefault("authorizer", None)
             else:
                 draft.template.note(path, f"the security {name!r} is not checked")
 

@@ -117,7 +117,7 @@ def _add_routes(draft: Draft, api: ApiDraft, properties: dict[str, Any], events:
             draft.route(api, key, draft.not_implemented(where, "no integration and no event"), where)
     _add_cors(api, properties, resource)
     for key, route in api.routes.items():
-        _secure(draft, api, route, {}, _defaults(key, auth), resource.path)
+        _secure(draft, api, route, {}, _defaults(api, key, auth), resource.path)
 
 
 def _key(event: Mapping[str, Any]) -> str:
@@ -169,7 +169,7 @@ def _override(draft: Draft, api: ApiDraft, event: Mapping[str, Any], path: Path,
 
 def _secure_event(draft: Draft, api: ApiDraft, event: Mapping[str, Any], path: Path, auth: Mapping[str, Any]) -> None:
     key, own = _key(event), as_mapping(event.get("Auth"))
-    _secure(draft, api, api.routes.get(key, {}), own, _defaults(key, auth), path)
+    _secure(draft, api, api.routes.get(key, {}), own, _defaults(api, key, auth), path)
     if api.kind == "rest":
         add_sam_policy(draft, api, own, of_event(key), (*path, "Properties", "Auth"))
 
@@ -200,14 +200,15 @@ def _secure(
         route["api_key_required"] = is_true(keyed)
 
 
-def _defaults(key: str, auth: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an API requires of a route by default: SAM can leave preflights out."""
+def _defaults(api: ApiDraft, key: str, auth: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an API requires of a route by default: SAM leaves preflights out, in a REST API only by a flag."""
     flags = {
         "DefaultAuthorizer": "AddDefaultAuthorizerToCorsPreflight",
         "ApiKeyRequired": "AddApiKeyRequiredToCorsPreflight",
     }
-    preflight = key.startswith("OPTIONS")
-    left_out = {name for name, flag in flags.items() if preflight and auth.get(flag) in (False, "false")}
+    if not key.startswith("OPTIONS"):
+        return dict(auth)
+    left_out = {name for name, flag in flags.items() if api.kind == "http" or auth.get(flag) in (False, "false")}
     return {name: value for name, value in auth.items() if name not in left_out}
 
 
