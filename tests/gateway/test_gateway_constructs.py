@@ -333,6 +333,28 @@ def test_a_document_leaves_the_default_authorizer_out(read, kind, auth):
     assert not document.warnings
 
 
+@pytest.mark.parametrize("cors", ["{AllowMethods: \"'GET'\"}", "{AllowOrigin: \"'*'\", AllowMethods: \"'GET'\"}"])
+def test_preflights_allow_every_origin_by_default(read, cors):
+    headers = routes_of(read(SAM % f"Cors: {cors}"))["OPTIONS /a"].mock.headers
+    assert headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize("cors", ["{AllowCredentials: true}", "{AllowOrigin: \"'*'\", AllowCredentials: true}"])
+def test_credentials_of_every_origin_are_an_error(read, cors):
+    with pytest.raises(ConfigurationError, match=r"yaml:6: .*Cors: expected an AllowOrigin other than '\*'"):
+        read(SAM % f"Cors: {cors}")
+    named = routes_of(read(SAM % f"Cors: {cors[:-1]}, AllowOrigin: \"'https://shop.example'\"}}"))["OPTIONS /a"]
+    assert named.mock.headers["Access-Control-Allow-Credentials"] == "true"
+
+
+def test_two_events_with_one_route_are_an_error(read):
+    twice = "RestApiId: !Ref Api}}, T: {Type: Api, Properties: {Path: %s, Method: get, RestApiId: !Ref Api}}"
+    template = (SAM % "").replace("RestApiId: !Ref Api}}", twice, 1)
+    with pytest.raises(ConfigurationError, match=r"yaml:5: .*Events\.T: another event has the route GET /a"):
+        read(template % "/a")
+    assert "Events.T: another event has the route GET /a" in noted(read(template % "/a/"))
+
+
 @pytest.mark.parametrize(("normal", "path"), [("", "/v1x"), (", NormalizeBasePath: false", "/v1-x")])
 def test_the_base_path_of_a_domain(read, normal, path):
     document = read(SAM % f"Domain: {{DomainName: a.example, BasePath: [v1-x]{normal}}}")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..._configuration.problems import Path
+from ..._configuration.problems import ConfigurationError, Path, Problem
 from ..templates.gateway_responses import TYPES
 from ..templates.template import Template as Text
 from .draft import ApiDraft, Draft
@@ -153,7 +153,10 @@ def with_cors(api: ApiDraft, given: Mapping[str, Any]) -> None:
 
 def preflights(api: ApiDraft, cors: Any, path: Path) -> None:
     """Add an OPTIONS method to each path of a REST API, as SAM does for its property Cors."""
-    given = cors if isinstance(cors, dict) else {"AllowOrigin": cors}
+    given = {"AllowOrigin": "'*'", **cors} if isinstance(cors, dict) else {"AllowOrigin": cors}
+    credentials = given.get("AllowCredentials") in (True, "true")
+    if credentials and _unquoted(given["AllowOrigin"]) == "*":
+        raise ConfigurationError([Problem(path, "expected an AllowOrigin other than '*' with AllowCredentials")])
     paths: dict[str, list[str]] = {}
     for key in api.routes:
         method, _, place = key.partition(" ")
@@ -168,7 +171,7 @@ def preflights(api: ApiDraft, cors: Any, path: Path) -> None:
             or ",".join(sorted({*every, "OPTIONS"})),
             "Access-Control-Allow-Headers": _unquoted(given.get("AllowHeaders")),
             "Access-Control-Max-Age": _unquoted(given.get("MaxAge")),
-            "Access-Control-Allow-Credentials": "true" if given.get("AllowCredentials") in (True, "true") else "",
+            "Access-Control-Allow-Credentials": "true" if credentials else "",
         }  # fmt: skip
         sent = {name: text for name, text in headers.items() if text and is_header(name, text)}
         api.add("routes", f"OPTIONS {place}", {"mock": {"headers": sent}}, path)

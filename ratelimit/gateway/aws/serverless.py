@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..._configuration.problems import Path
+from ..._configuration.problems import ConfigurationError, Path, Problem
 from .authorizers import add_authorizer, from_sam, gateway_responses, preflights, with_cors
 from .draft import ApiDraft, Draft
 from .integrations import seconds
@@ -106,6 +106,8 @@ def _add_routes(draft: Draft, api: ApiDraft, properties: dict[str, Any], events:
     document = document_of(draft, resource, properties, "DefinitionBody", "DefinitionUri")
     add_document(draft, api, document, place)
     merges = properties.get("DefinitionBody") if api.kind == "http" else is_true(properties.get("MergeDefinitions"))
+    if not {"DefinitionBody", "DefinitionUri"} & set(properties):
+        events = list(_without_repeated(draft, events))
     for function, event, _, path in events:
         if merges or not document.get("paths"):  # SAM adds none beside a document; in place of a missing one they help
             _add_event(draft, api, function, event, path, auth)
@@ -118,6 +120,21 @@ def _add_routes(draft: Draft, api: ApiDraft, properties: dict[str, Any], events:
     _add_cors(api, properties, resource)
     for key, route in api.routes.items():
         _secure(draft, api, route, {}, _defaults(api, key, auth), resource.path)
+
+
+def _without_repeated(draft: Draft, events: list[Any]) -> Iterator[Any]:
+    """Yield the first event of each route. A second one is an error, or a note if its path differs by a slash."""
+    known: dict[str, Any] = {}
+    for one in events:
+        _, event, _, path = one
+        key, problem = _key(event), f"another event has the route {_key(event)}"
+        if key not in known:
+            known[key] = event.get("Path")
+            yield one
+        elif known[key] != event.get("Path"):
+            draft.template.note(path, problem)
+        else:
+            raise ConfigurationError([Problem(path, problem)])
 
 
 def _key(event: Mapping[str, Any]) -> str:
