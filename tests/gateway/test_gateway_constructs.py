@@ -1,5 +1,7 @@
 """Constructs of templates, each in a small template of its own: what becomes of it, and what is noted."""
 
+from pathlib import Path
+
 import pytest
 
 from ratelimit.gateway import ConfigurationError, Throttle
@@ -175,6 +177,29 @@ def test_a_stage_variable_beside_globals_that_are_a_text(read):
     uri = invoked(f"{ARN}:${{stageVariables.name}}")
     document = read("Globals: {Function: a text}" + REST % ("AWS_PROXY", f"Uri: {uri}"))
     assert routes_of(document)["GET /"].function == "F"
+
+
+def test_globals_are_merged_into_a_function(read):
+    """Lists are joined, and a layer that is not here is a warning, also one of Globals."""
+    document = read(
+        "Globals: {Function: {Layers: [arn:far, !Ref One], Environment: {Variables: {a: b}}}}"
+        + (SAM % "").replace("InlineCode", "Layers: [!Ref Two], Environment: {Variables: {c: d}}, InlineCode")
+        + """
+  One: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: one}}
+  Two: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: two}}
+"""
+    )
+    function = document.configuration.functions["F"]
+    assert [Path(one).name for one in function.layers] == ["one", "two"]
+    assert function.environment == {"a": "b", "c": "d"}
+    assert "the layer 'arn:far' is not here" in noted(document)
+
+
+def test_a_function_in_an_archive_is_a_warning_of_its_own(read, tmp_path):
+    (tmp_path / "code.zip").write_bytes(b"")
+    document = read((SAM % "").replace("InlineCode: 'b = print'", "CodeUri: code.zip"))
+    assert "the code of F is in the archive code.zip: unpack it, and give its folder" in noted(document)
+    assert routes_of(document)["GET /a"].mock.status == 501
 
 
 # --- stages, plans and keys

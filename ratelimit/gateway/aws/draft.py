@@ -166,10 +166,9 @@ class Draft:
     def _made(self, name: str) -> dict[str, Any] | None:
         """Return a Python function of the template; note any other."""
         resource = self._known[name]
-        shared = {}
+        properties = resource.properties
         if resource.type.startswith("AWS::Serverless"):
-            shared = resource.shared(self.template.globals.get("Function"))
-        properties = {**shared, **resource.properties}
+            properties = resource.with_globals(self.template.globals.get("Function"))
         runtime, handler = str(properties.get("Runtime", "")), properties.get("Handler")
         code = properties.get("CodeUri", properties.get("Code", "."))
         inline = properties.get("InlineCode") or as_mapping(code).get("ZipFile")
@@ -180,6 +179,10 @@ class Draft:
         if not inline and (not isinstance(code, str) or code.startswith("s3:")):
             self.template.note(resource.path, f"the code of {name} is not here: give --function {name}=URL")
             return None
+        if not inline and (self.template.folder / code).is_file():
+            advice = "unpack it, and give its folder"
+            self.template.note(resource.path, f"the code of {name} is in the archive {code}: {advice}")
+            return None
         made: dict[str, Any] = {"handler": handler}
         if inline:
             made["code"] = str(inline)
@@ -187,22 +190,15 @@ class Draft:
             made["folder"] = str(code)
             if not (self.template.folder / code).is_dir():
                 self.template.note((*resource.path, "CodeUri"), f"the folder {code} of function {name} is missing")
-        environment = self._environment(shared, resource.properties)
+        environment = as_mapping(as_mapping(properties.get("Environment")).get("Variables"))
         if environment:
-            made["environment"] = environment
+            made["environment"] = {str(one): _as_text(value) for one, value in environment.items()}
         made["timeout"] = as_number(properties.get("Timeout", 3))
         made["memory"] = as_number(properties.get("MemorySize", 128))
         layers = [folder for one in as_list(properties.get("Layers")) if (folder := self._layer(one, resource.path))]
         if properties.get("FileSystemConfigs"):
             self.template.note(resource.path, f"the file system of {name} is not mounted")
         return {**made, "layers": layers} if layers else made
-
-    def _environment(self, shared: Any, own: Mapping[str, Any]) -> dict[str, str]:
-        found = {}
-        for source in (as_mapping(shared), own):
-            variables = as_mapping(as_mapping(source.get("Environment")).get("Variables"))
-            found.update({str(name): _as_text(value) for name, value in variables.items()})
-        return found
 
     def _layer(self, name: Any, path: Path) -> str | None:
         layer = self.template.resources.get(str(name))

@@ -32,8 +32,7 @@ def add_serverless(draft: Draft) -> None:
             resources[name] = Resource(name, next(one for one in KINDS if KINDS[one] == kind), {}, path)
     for name, resource in resources.items():
         kind = KINDS[resource.type]
-        shared = resource.shared(draft.template.globals.get(GLOBALS[kind]))
-        properties = _merged(shared, resource.properties)
+        properties = resource.with_globals(draft.template.globals.get(GLOBALS[kind]))
         api = draft.apis[name] = ApiDraft(name, kind, resource.path)
         _add_api(draft, api, properties, [one for one in events if _api_name(one[1], one[2]) == name], resource)
     for _, event, kind, path in events:
@@ -41,20 +40,6 @@ def add_serverless(draft: Draft) -> None:
         if name not in resources:
             missing = "is not one of SAM's" if name in draft.apis else "is not here"
             draft.template.note(path, f"this event makes no route: the API {name!r} of this event {missing}")
-
-
-def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return properties with those of Globals: objects are merged, lists joined, other values replaced."""
-    merged = dict(shared)
-    for name, value in own.items():
-        before = merged.get(name)
-        if isinstance(value, dict) and isinstance(before, dict):
-            merged[name] = _merged(before, value)
-        elif isinstance(value, list) and isinstance(before, list):
-            merged[name] = [*before, *value]
-        else:
-            merged[name] = value
-    return merged
 
 
 def _events(draft: Draft) -> Iterator[tuple[str, dict[str, Any], str, Path]]:

@@ -40,9 +40,10 @@ class Resource:
     path: Path
     ignored: tuple[str, ...] = ()
 
-    def shared(self, globals: Any) -> dict[str, Any]:
-        """Return the properties that it has from a section of Globals."""
-        return {name: one for name, one in as_mapping(globals).items() if not {name, "*"} & set(self.ignored)}
+    def with_globals(self, globals: Any) -> dict[str, Any]:
+        """Return its properties merged with those of a section of Globals."""
+        shared = {name: one for name, one in as_mapping(globals).items() if not {name, "*"} & set(self.ignored)}
+        return _merged(shared, self.properties)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a property."""
@@ -62,6 +63,20 @@ def as_mapping(value: Any) -> dict[str, Any]:
 def as_list(value: Any) -> list[Any]:
     """Return a list; a single value is a list of one, and nothing an empty list."""
     return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return properties with those of Globals: objects are merged, lists joined, other values replaced."""
+    merged = dict(shared)
+    for name, value in own.items():
+        before = merged.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            merged[name] = _merged(before, value)
+        elif isinstance(value, list) and isinstance(before, list):
+            merged[name] = [*before, *value]
+        else:
+            merged[name] = value
+    return merged
 
 
 def referred(document: Mapping[str, Any], reference: str) -> dict[str, Any]:
