@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from ..._configuration.problems import Path, Problems, unknown
+from .references import Unknown
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 PSEUDO: dict[str, Any] = {
@@ -72,7 +73,7 @@ class Resolver:
             "Fn::Select": self._select, "Fn::Split": self._split, "Fn::FindInMap": self._find_in_map,
             "Fn::Base64": lambda value: base64.b64encode(self._text(value).encode()).decode(),
             "Fn::GetAZs": lambda value: [f"{self._text(value) or self._values['AWS::Region']}{zone}" for zone in "abc"],
-            "Fn::ImportValue": lambda value: self._text(value),
+            "Fn::ImportValue": lambda value: Unknown(self._text(value)),
             "Fn::Cidr": self._cidr,
             "Fn::Length": lambda value: len(self._list(value)),
             "Fn::ToJsonString": lambda value: self._bounded(json.dumps(self.resolve(value, self._place))),
@@ -127,6 +128,8 @@ class Resolver:
 
     def _list(self, value: Any) -> list[Any]:
         found = self.resolve(value, self._place)
+        if isinstance(found, Unknown):
+            return [found]
         if not isinstance(found, list):
             raise Invalid("expected a list")
         return found
@@ -224,7 +227,7 @@ class Resolver:
         number, found = self._text(index), self._list(values)
         if not number.isdigit():
             raise Invalid(f"expected the number of a value, got {number!r}")
-        return found[int(number)] if int(number) < len(found) else ""  # of what is only known in an account
+        return found[min(int(number), len(found) - 1)] if found else ""  # only an account knows the others
 
     def _cidr(self, given: Any) -> list[str]:
         texts = [self._text(one) for one in self._arguments(given, 2, 3)]

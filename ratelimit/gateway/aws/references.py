@@ -8,6 +8,12 @@ PREFIX = "resolve:"  # of their names for --parameter
 REFERENCE = re.compile(r"\{\{(resolve:[^{}]+)\}\}")
 
 
+class Unknown(str):
+    """A text in place of a value, or of a list of values, that only an account knows."""
+
+    __slots__ = ()
+
+
 class References:
     """The values of dynamic references.
 

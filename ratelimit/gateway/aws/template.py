@@ -8,7 +8,7 @@ from typing import Any
 
 from ..._configuration.problems import ConfigurationError, Path, Problem, Problems, expected, unknown
 from .intrinsics import ACCOUNT, PSEUDO, REGION, Invalid, Resolver
-from .references import PREFIX, References
+from .references import PREFIX, References, Unknown
 from .tree import TemplateTree
 
 TRANSFORMS = ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions")
@@ -368,7 +368,7 @@ class Template:
             return str(self._value(name, kind, properties))
         if attribute == "Arn":
             return f"arn:aws:{kind.split('::')[-2].lower() if '::' in kind else 'x'}:{REGION}:{ACCOUNT}:{name}"
-        return f"{name}.{attribute}"
+        return Unknown(f"{name}.{attribute}")
 
     def _check_cycles(self) -> None:
         """Resources that refer to each other. SAM separates what its own resources refer to."""
