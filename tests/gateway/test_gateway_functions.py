@@ -87,6 +87,12 @@ def test_event_of_format_2_0():
     assert isinstance(context["timeEpoch"], int)
 
 
+@pytest.mark.parametrize(("kind", "name", "path"), [("http", "rawPath", "/dev/pets/7/"), ("rest", "path", "/pets/7/")])
+def test_the_path_of_an_event_keeps_its_trailing_slash(kind, name, path):
+    event = event_of(path="/dev/pets/7/", kind=kind, stage="dev")
+    assert (event[name], event["pathParameters"]) == (path, {"id": "7"})
+
+
 def test_format_2_0_leaves_out_what_a_request_has_not():
     event = event_of()
     assert not {"cookies", "queryStringParameters", "stageVariables", "body"} & set(event)

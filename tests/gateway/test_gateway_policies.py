@@ -151,6 +151,14 @@ def test_a_policy_admits_what_it_allows_and_does_not_deny(read):
     assert explicit.headers["x-amzn-errortype"] == "AccessDeniedException"
 
 
+@pytest.mark.parametrize("path", ["/prod/out", "/prod/out/"])
+def test_a_path_with_a_trailing_slash_has_the_policy_and_the_throttle_of_its_route(read, path):
+    app = App(read(OWN).configuration)
+    assert [app.get(one).status_code for one in (path, "/prod/out", "/prod/out/")] == [200, 429, 429]
+    app = App(read(OWN.replace("GET/in/*", "GET/out")).configuration)
+    assert [app.get(path, client=client).status_code for client in (INSIDE, OUTSIDE)] == [200, 403]
+
+
 def test_a_request_that_a_policy_denies_spends_nothing(read):
     app = App(read(OWN).configuration)
     assert [app.get("/prod/in/1").status_code for _ in range(3)] == [403] * 3

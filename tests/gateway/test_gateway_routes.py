@@ -42,8 +42,12 @@ def test_selects_like_the_examples_of_api_gateway(keys, method, path, key, varia
         (["GET /{p+}", "POST /a/{q+}"], "GET", "/a/b", "GET /{p+}"),
         (["GET /a/{x}", "GET /a/{p+}"], "GET", "/a/b", "GET /a/{x}"),  # full matches before greedy ones
         (["GET /a", "GET /a/"], "GET", "/a/", "GET /a/"),
-        (["GET /a"], "GET", "/a/", None),
-        (["GET /a/{x}"], "GET", "/a/", None),  # nor does a variable stand for nothing
+        (["GET /a"], "GET", "/a/", "GET /a"),
+        (["GET /a", "GET /a/{x}"], "GET", "/a/", "GET /a"),
+        (["GET /a/{x}"], "GET", "/a/b/", "GET /a/{x}"),
+        (["GET /a", "GET /{p+}", "$default"], "GET", "/a/", "GET /a"),  # whose guard a greedy one may not have
+        (["GET /a", "POST /a/"], "GET", "/a/", "GET /a"),
+        (["GET /a/{x}"], "GET", "/a/", None),  # a variable does not stand for nothing
         (["$default"], "PATCH", "/any/thing", "$default"),
     ],
 )

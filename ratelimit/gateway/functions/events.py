@@ -125,7 +125,10 @@ def whole_path(exchange: Exchange, path: str) -> str:
 def method_arn(exchange: Exchange) -> str:
     """Return the name of a request in IAM policies."""
     destination = exchange.destination
-    what = f"{exchange.request.method}{destination.path.replace(SLASH, '/')}"
+    path = destination.path.replace(SLASH, "/")
+    if destination.greedy_start < 0 and not destination.route.endswith(("/", "$default")):
+        path = path.removesuffix("/")  # a statement about `/a` holds for `/a/`, which is the same route
+    what = f"{exchange.request.method}{path}"
     if exchange.request.websocket.connection:
         what = destination.route
     return f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{destination.api}/{destination.stage}/{what}"

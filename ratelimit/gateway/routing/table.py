@@ -108,11 +108,18 @@ class RouteTable:
         self._names[text] = names
 
     def match(self, method: str, path: str) -> Match | None:
-        """Return the route of a decoded path (see `decode`), or None."""
+        """Return the route of a decoded path (see `decode`), or None.
+
+        `/a/` is `/a`, unless a route key has the slash itself. It is no other path for a greedy variable, which may
+        have fewer guards.
+        """
         if method not in METHODS:  # ANY and $default stand for those of a route key, not for TRACE and the like
             return None
         segments = path[1:].split("/")
-        key = self._full(self._root, method, segments, 0) or self._greedy(self._root, method, segments, 0)
+        key = self._full(self._root, method, segments, 0)
+        if key is None and not segments[-1]:
+            key = self._full(self._root, method, segments[:-1], 0)
+        key = key or self._greedy(self._root, method, segments, 0)
         if key is None:
             return self._default
         names = self._names[key]
