@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from gateway_harness import App
 
 from ratelimit.gateway import ConfigurationError, Throttle
 from ratelimit.gateway.aws.convert import Options
@@ -384,6 +385,22 @@ def test_two_events_with_one_route_are_an_error(read):
 def test_the_base_path_of_a_domain(read, normal, path):
     document = read(SAM % f"Domain: {{DomainName: a.example, BasePath: [v1-x]{normal}}}")
     assert document.configuration.domains["a.example"] == {path: "Api/live"}
+
+
+# --- gateway responses
+
+
+def test_headers_of_gateway_responses_are_evaluated(read):
+    headers = "{A: \"'*'\", B: method.request.header.Origin, C: context.requestId, D: stageVariables.d, E: plain}"
+    document = read(
+        SAM % f"Variables: {{d: e}}, GatewayResponses: {{DEFAULT_4XX: {{ResponseParameters: {{Headers: {headers}}}}}}}"
+    )
+    found = document.configuration.apis["Api"].responses["DEFAULT_4XX"].headers
+    assert found == {"A": "*", "B": "$request.header.Origin", "C": "$context.requestId", "D": "${stageVariables.d}"}
+    assert "GatewayResponses.DEFAULT_4XX: the header 'E' with 'plain' is not sent" in noted(document)
+    answer = App(document.configuration).get("/live/none", headers={"origin": "https://a.example"})
+    assert (answer.status_code, answer.headers["b"]) == (403, "https://a.example")
+    assert answer.headers["c"] == answer.headers["x-amzn-requestid"]
 
 
 # --- backends

@@ -8,7 +8,7 @@ from ..._configuration.problems import ConfigurationError, Path, Problem
 from ..templates.gateway_responses import TYPES
 from ..templates.template import Template as Text
 from .draft import ApiDraft, Draft
-from .integrations import is_header, lowered
+from .integrations import as_template, is_header, lowered
 from .intrinsics import REGION
 from .template import as_list, as_mapping, as_number
 
@@ -207,10 +207,14 @@ def _gateway_response(draft: Draft, given: Mapping[str, Any], path: Path) -> dic
     parameters = as_mapping(response.get("responseParameters"))
     nested = as_mapping(parameters.get("Headers"))  # SAM's form
     flat = {name.rpartition("header.")[2]: value for name, value in parameters.items() if "header." in name}
-    headers = {name: _unquoted(value) for name, value in {**flat, **nested}.items()}
+    headers: dict[str, str] = {}
+    for name, source in {**flat, **nested}.items():
+        text = as_template(source)
+        if text is not None and is_header(name, text):
+            headers[name] = text
+        else:
+            draft.template.note(path, f"the header {name!r} with {source!r} is not sent")
     body = next((str(text) for text in as_mapping(response.get("responseTemplates")).values()), None)
-    for name in [one for one, text in headers.items() if not is_header(one, text)]:
-        draft.template.note(path, f"the header {name!r} with {headers.pop(name)!r} is not sent")
     if headers:
         made["headers"] = headers
     if body is not None and _is_text(draft, body, path, "a part of this gateway response"):

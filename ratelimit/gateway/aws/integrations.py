@@ -190,16 +190,20 @@ def _rule(name: str, source: Any) -> tuple[str | None, str]:
         return None, ""
     if place not in ("header", "querystring"):
         return name, text
-    value = text
-    if re.fullmatch("'[^']*'", text):
-        value = text[1:-1]
-    elif text.startswith("method.request."):
-        value = "$" + text.removeprefix("method.")
-    elif text.startswith("context."):
-        value = f"${text}"
-    elif text.startswith("stageVariables."):
-        value = "${" + text + "}"
-    return f"overwrite:{place}.{field}", value
+    value = as_template(text)
+    return f"overwrite:{place}.{field}", text if value is None else value
+
+
+def as_template(source: Any) -> str | None:
+    """Return the source of a mapping as a text with `$variables`; None for one that cannot be read."""
+    text = str(source)
+    if re.fullmatch("'.*'", text):
+        return text[1:-1]
+    if text.startswith("method.request."):
+        return "$" + text.removeprefix("method.")
+    if text.startswith("context."):
+        return f"${text}"
+    return "${" + text + "}" if text.startswith("stageVariables.") else None
 
 
 # --- mocks
