@@ -403,6 +403,13 @@ def test_headers_of_gateway_responses_are_evaluated(read):
     assert answer.headers["c"] == answer.headers["x-amzn-requestid"]
 
 
+@pytest.mark.parametrize("kind", ["DEFAULT_4xx", "default_4XX"])
+def test_a_default_gateway_response_may_be_in_lower_case(read, kind):
+    document = read(SAM % f"GatewayResponses: {{{kind}: {{StatusCode: 418}}}}")
+    assert document.configuration.apis["Api"].responses["DEFAULT_4XX"].status == 418
+    assert noted(document) == ""
+
+
 # --- backends
 
 

@@ -190,8 +190,8 @@ def gateway_responses(draft: Draft, api: ApiDraft, given: Mapping[str, Any], pat
     found = api.settings.setdefault("responses", {})
     for kind, response in given.items():
         made = _gateway_response(draft, as_mapping(response), (*path, kind))
-        if kind in TYPES or kind in ("DEFAULT_4XX", "DEFAULT_5XX"):
-            found[kind] = made
+        if kind.upper() in (*TYPES, "DEFAULT_4XX", "DEFAULT_5XX"):
+            found[kind.upper()] = made
         else:
             draft.template.note((*path, kind), f"answers of the kind {kind} do not occur here")
 
