@@ -809,6 +809,33 @@ def test_a_dynamic_reference_in_place_of_a_number_is_the_default(read):
         assert re.search(rf"template.yaml:{line}: .*{re.escape(what)}", notes), notes
 
 
+@pytest.mark.parametrize(
+    ("declared", "value", "rate", "note"),
+    [
+        ("{Type: Number}", "0", 10_000, "the rate Rate is not known; 10000 is used without --parameter Rate=VALUE"),
+        ("{Type: Number, MinValue: 2}", "2", 10_000, "the parameter has no default; '2' is used without --parameter"),
+        ("{Type: Number, AllowedValues: [3, 4]}", "3", 3, "the parameter has no default; '3' is used"),
+        ("{Type: String}", "Rate", 10_000, "the parameter has no default; 'Rate' is used"),
+        ("{Type: String, AllowedValues: [OFF, ON]}", "false", None, "the parameter has no default; 'false' is used"),
+    ],
+)
+def test_a_parameter_without_a_default_sets_no_throttle(read, declared, value, rate, note):
+    """A rate of 0 refuses every request. The first allowed value is one that the author has in mind."""
+    setting = "MethodSettings: [{HttpMethod: '*', ResourcePath: '/*', ThrottlingRateLimit: !Ref Rate}]"
+    text = REST % (f"Variables: {{a: !Ref Rate}}, {setting if rate else ''}", "", "", "", "")
+    document = read(f"Parameters: {{Rate: {declared}}}" + text)
+    stage = document.configuration.apis["Api"].stages["prod"]
+    assert (stage.variables["a"], stage.route_throttles) == (value, {"*": Throttle(rate, 5_000)} if rate else {})
+    assert note in "\n".join(document.warnings)
+
+
+def test_an_imported_value_in_place_of_a_number_is_the_default(read):
+    setting = "MethodSettings: [{HttpMethod: '*', ResourcePath: '/*', ThrottlingRateLimit: !ImportValue rate}]"
+    document = read(REST % (setting, "", "", "", ""))
+    assert document.configuration.apis["Api"].stages["prod"].route_throttles == {"*": Throttle(10_000, 5_000)}
+    assert any("the rate rate is not known; 10000 is used" in one for one in document.warnings)
+
+
 def test_a_dynamic_reference_may_have_its_value_by_parameter(read, tmp_path):
     read(DYNAMIC)
     names = ("ssm:/shop/rate:2", "ssm:/shop/burst", "secretsmanager:a:SecretString:b", "ssm:/timeout")

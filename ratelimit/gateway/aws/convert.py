@@ -81,9 +81,9 @@ def convert(tree: TemplateTree, folder: FilePath, options: Options) -> Conversio
     if not draft.apis:
         raise ConfigurationError([*template.notes, Problem(("Resources",), "expected an API with routes", line=1)])
     add_domains(draft)
-    value = plain(draft.value())
+    value = draft.value()
     default_numbers(draft, value)
-    return Conversion(value, draft, template.notes)
+    return Conversion(plain(value), draft, template.notes)
 
 
 def _add_file(draft: Draft, document: dict[str, Any]) -> None:

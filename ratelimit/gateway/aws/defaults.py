@@ -4,7 +4,7 @@ from typing import Any
 
 from ..._configuration.problems import Path
 from .draft import Draft
-from .references import REFERENCE
+from .references import REFERENCE, Unknown
 from .stages import BURST, RATE
 
 _REQUIRED: dict[str, float] = {"rate": RATE, "burst": BURST, "percent": 0}  # others may be left out
@@ -13,21 +13,30 @@ _TEXTS = ("variables", "environment", "models", "policy", "headers", "responses"
 
 
 def default_numbers(draft: Draft, value: Any, path: Path = ()) -> None:
-    """Put a default in place of each dynamic reference that should be a number of a configuration; note it."""
+    """Put a default in place of each value that should be a number of a configuration, and is not known; note it."""
     if not isinstance(value, dict):
         return
     for name, one in list(value.items()):
-        found = REFERENCE.search(one) if isinstance(one, str) and name in _NUMBERS else None
-        if found:
+        parameter = _parameter(one) if name in _NUMBERS else None
+        if parameter is not None:
             used = _REQUIRED.get(name)
             if used is None:
                 del value[name]
             else:
                 value[name] = used
             instead = "no limit" if name == "limit" else "the default" if used is None else f"{used:g}"
-            hint = f"without --parameter {found[1]}=VALUE"
-            draft.template.note(draft.source(path), f"the {name} {one} is not known; {instead} is used {hint}")
+            hint = f" without --parameter {parameter}=VALUE" if parameter else ""
+            what = one.parameter or one if isinstance(one, Unknown) else one
+            draft.template.note(draft.source(path), f"the {name} {what} is not known; {instead} is used{hint}")
         elif name not in _TEXTS:
             default_numbers(draft, one, (*path, name))
             if name == "quota" and isinstance(one, dict) and "limit" not in one:
                 del value[name]
+
+
+def _parameter(value: Any) -> str | None:
+    """Return the name by which `--parameter` gives a value that is not known, empty for none; None for a known one."""
+    if isinstance(value, Unknown):
+        return value.parameter
+    found = REFERENCE.search(value) if isinstance(value, str) else None
+    return found[1] if found else None

@@ -9,9 +9,18 @@ REFERENCE = re.compile(r"\{\{(resolve:[^{}]+)\}\}")
 
 
 class Unknown(str):
-    """A text in place of a value, or of a list of values, that only an account knows."""
+    """A text in place of a value, or of a list of values, that only an account knows.
 
-    __slots__ = ()
+    Attributes:
+        parameter: the name by which `--parameter` gives the value; empty for none.
+    """
+
+    parameter: str
+
+    def __new__(cls, text: str, parameter: str = "") -> "Unknown":
+        made = super().__new__(cls, text)
+        made.parameter = parameter
+        return made
 
 
 class References:

@@ -8,7 +8,7 @@ from typing import Any
 from ..._configuration.problems import Path
 from .draft import ApiDraft, Draft
 from .integrations import lowered
-from .template import Resource, as_list, as_mapping, as_number
+from .template import Resource, as_list, as_mapping, as_number, as_text
 
 RATE, BURST = 10_000.0, 5_000  # of an account, for a throttle with one of them
 
@@ -20,7 +20,7 @@ def add_stage(draft: Draft, api: ApiDraft, name: Any, properties: Mapping[str, A
     stage: dict[str, Any] = {}
     variables = as_mapping(given.get("variables") or given.get("stageVariables"))
     if variables:
-        stage["variables"] = {str(one): _as_text(value) for one, value in variables.items()}
+        stage["variables"] = {str(one): as_text(value) for one, value in variables.items()}
     throttles = _method_settings(draft, api, given.get("methodSettings"), path)
     default = throttle(lowered(as_mapping(given.get("defaultRouteSettings")))) or throttle(given)
     if default and "*" not in throttles:
@@ -46,7 +46,7 @@ def add_stage(draft: Draft, api: ApiDraft, name: Any, properties: Mapping[str, A
 def _canary(given: Mapping[str, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"percent": as_number(given.get("percentTraffic") or 0)}
     overrides = as_mapping(given.get("stageVariableOverrides"))
-    return {**made, "variables": {name: _as_text(value) for name, value in overrides.items()}} if overrides else made
+    return {**made, "variables": {name: as_text(value) for name, value in overrides.items()}} if overrides else made
 
 
 def throttle(given: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -81,10 +81,6 @@ def _is_set(key: str, path: str, method: str) -> bool:
     """Whether the settings of a path and a method are those of a route."""
     verb, _, place = key.partition(" ")
     return path in ("*", place) and method in ("*", verb)
-
-
-def _as_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
 
 
 # --- usage plans and API keys

@@ -109,11 +109,16 @@ def _function_arn(name: str) -> str:
 
 
 def as_number(value: Any) -> Any:
-    """Return the number in a text; any other value as it is, for the configuration's check to refuse."""
+    """Return the number in a text; any other value as it is, for a default or an error in its place."""
     text = str(value).strip()
-    if isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text):
+    if isinstance(value, bool | Unknown) or not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text):
         return value
     return float(text) if float(text) % 1 else int(float(text))
+
+
+def as_text(value: Any) -> str:
+    """Return the text of a value, as CloudFormation reads it: `yes` is `true`."""
+    return str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
 
 
 class Template:
@@ -232,18 +237,26 @@ class Template:
         found: dict[str, Any] = {name: value for name, value in given.items() if name in PSEUDO}
         for name, parameter in declared.items():
             kind = str(as_mapping(parameter).get("Type", "String"))
-            value = given.get(name, as_mapping(parameter).get("Default"))
-            if kind.startswith("AWS::SSM::") and name not in given and value is not None:
-                value = "{{resolve:ssm:" + str(value) + "}}"
-            if value is None:
-                choices = as_list(as_mapping(parameter).get("AllowedValues"))
-                value = choices[0] if choices else "0" if kind == "Number" else name
-                self._guesses.add(name)
-                self.note(("Parameters", name), f"the parameter has no default; {value!r} is used without --parameter")
-            value = str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
+            default = as_mapping(parameter).get("Default")
+            if name in given:
+                value = given[name]
+            elif default is None:
+                value = self._guessed(name, kind, as_mapping(parameter))
+            else:
+                value = as_text(default)
+                value = f"{{{{resolve:ssm:{value}}}}}" if kind.startswith("AWS::SSM::") else value
             many = kind == "CommaDelimitedList" or kind.startswith("List<") or "Value<List<" in kind
             found[name] = [one.strip() for one in value.split(",")] if many else value
         return found
+
+    def _guessed(self, name: str, kind: str, declared: Mapping[str, Any]) -> str:
+        """Return a value for a parameter without one."""
+        choices = as_list(declared.get("AllowedValues"))
+        least = declared.get("MinValue", 0) if kind == "Number" else name
+        value = as_text(choices[0]) if choices else Unknown(as_text(least), name)
+        self._guesses.add(name)
+        self.note(("Parameters", name), f"the parameter has no default; {value!r} is used without --parameter")
+        return value
 
     def _guess(self, given: Any, keys: list[str], path: Path) -> str | None:
         """Return the first key of a mapping for a reference to a value that is not that of an account."""
