@@ -140,7 +140,12 @@ def test_file_means_the_same_as_python(tmp_path):
             "apis.shop.stages.prod.route_throttles: unknown route 'GET /cats' (did you mean 'GET /pets'? choose from",
         ),
         ("prod:\n", "pr od:\n", 11, "apis.shop.stages['pr od']: expected a name of letters, digits, - and _"),
-        ("ann: aaaaaaaaaaaaaaaaaaaaaaaa", "ann: short", 16, "api_keys.ann: expected 20 to 128 letters and digits"),
+        (
+            "ann: aaaaaaaaaaaaaaaaaaaaaaaa",
+            "ann: short",
+            16,
+            "api_keys.ann: expected 20 to 128 printable ASCII characters",
+        ),
         ("keys: ann", "keys: [ann, bob]", 19, "plans.gold.keys[1]: unknown API key 'bob' (choose from ann)"),
         (
             "stages: shop/prod",

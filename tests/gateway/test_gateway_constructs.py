@@ -239,6 +239,30 @@ def test_keys_of_a_plan_that_sam_makes(read, plan):
     assert "StageKeys: a key belongs to a stage by a usage plan alone" in noted(document)
 
 
+UUID = "0a1b2c3d-0000-4000-8000-0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("value", "note"),
+    [
+        (UUID, ""),
+        ("short", ": the given one is not 20 to 128 printable ASCII characters"),
+        (
+            "'{{resolve:secretsmanager:keys:SecretString:a}}'",
+            ": the given one is not known without --parameter resolve:",
+        ),
+        ("!Ref TheValueOfThisKey0000", ": the given one is not known without --parameter TheValue"),
+        ("!Ref AWS::NoValue", ""),
+    ],
+)
+def test_the_value_of_a_key(read, value, note):
+    text = SAM % PLAN + (KEY % "!Ref ApiUsagePlan").replace("abcdefghijklmnopqrst", value)
+    document = read("Parameters: {TheValueOfThisKey0000: {Type: String}}" + text)
+    key = document.configuration.api_keys["Key"]
+    assert (key == value) is (value == UUID)
+    assert (f"the value of the API key Key is {key}{note}" in noted(document)) is (value != UUID)
+
+
 def test_a_key_without_its_plan_and_a_plan_without_its_key(read):
     document = read(SAM % PLAN + KEY % "elsewhere")
     assert "the plan 'elsewhere' of the API keys Key is not here" in noted(document)

@@ -320,7 +320,7 @@ apis:
             "gateway.yaml:2: api_keys.ann: expected the environment variable 'NOT_SET', which is not set",
         ),
         ("${file:none}", "gateway.yaml:2: api_keys.ann: .*No such file"),
-        ("${env:SHORT}", "gateway.yaml:2: api_keys.ann: expected 20 to 128 letters and digits"),
+        ("${env:SHORT}", "gateway.yaml:2: api_keys.ann: expected 20 to 128 printable ASCII characters"),
         ("${file:large}", "api_keys.ann: expected at most 65536 bytes in 'large'"),
         ("${file:binary}", "api_keys.ann: .*utf-8"),
     ],
@@ -415,7 +415,7 @@ def test_file_of_keys_that_cannot_be_read_is_an_error(tmp_path, capsys):
     assert "gateway.yaml:3: plans.p.keys_file: " in capsys.readouterr().err
     (tmp_path / "keys.yaml").write_text("ann: x")
     assert main([str(file), "--check"]) == 1
-    assert "expected 20 to 128 letters and digits" in capsys.readouterr().err
+    assert "expected 20 to 128 printable ASCII characters" in capsys.readouterr().err
 
 
 async def empty(head, reader, writer):

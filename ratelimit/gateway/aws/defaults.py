@@ -4,7 +4,7 @@ from typing import Any
 
 from ..._configuration.problems import Path
 from .draft import Draft
-from .references import REFERENCE, Unknown
+from .references import Unknown, parameter_of
 from .stages import BURST, RATE
 
 _REQUIRED: dict[str, float] = {"rate": RATE, "burst": BURST, "percent": 0}  # others may be left out
@@ -17,7 +17,7 @@ def default_numbers(draft: Draft, value: Any, path: Path = ()) -> None:
     if not isinstance(value, dict):
         return
     for name, one in list(value.items()):
-        parameter = _parameter(one) if name in _NUMBERS else None
+        parameter = parameter_of(one) if name in _NUMBERS else None
         if parameter is not None:
             used = _REQUIRED.get(name)
             if used is None:
@@ -32,11 +32,3 @@ def default_numbers(draft: Draft, value: Any, path: Path = ()) -> None:
             default_numbers(draft, one, (*path, name))
             if name == "quota" and isinstance(one, dict) and "limit" not in one:
                 del value[name]
-
-
-def _parameter(value: Any) -> str | None:
-    """Return the name by which `--parameter` gives a value that is not known, empty for none; None for a known one."""
-    if isinstance(value, Unknown):
-        return value.parameter
-    found = REFERENCE.search(value) if isinstance(value, str) else None
-    return found[1] if found else None

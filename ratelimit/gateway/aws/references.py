@@ -23,6 +23,14 @@ class Unknown(str):
         return made
 
 
+def parameter_of(value: Any) -> str | None:
+    """Return the name by which `--parameter` gives a value that is not known, empty for none; None for a known one."""
+    if isinstance(value, Unknown):
+        return value.parameter
+    found = REFERENCE.search(value) if isinstance(value, str) else None
+    return found[1] if found else None
+
+
 class References:
     """The values of dynamic references.
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..._configuration.problems import Path
+from ..throttling.key_file import VALUE, VALUE_TEXT
 from .draft import ApiDraft, Draft
 from .integrations import lowered
+from .references import parameter_of
 from .template import Resource, as_list, as_mapping, as_number, as_text
 
 RATE, BURST = 10_000.0, 5_000  # of an account, for a throttle with one of them
@@ -137,10 +139,14 @@ def _plan_throttles(draft: Draft, api: ApiDraft, given: Mapping[str, Any], path:
 
 def add_key(draft: Draft, name: str, value: Any, path: Path) -> None:
     """Add an API key. An account makes the value of one without a value; here it follows from the name."""
-    text = str(value or "")
-    if not re.fullmatch("[A-Za-z0-9]{20,128}", text):
+    text, parameter = str(value or ""), parameter_of(value)
+    if parameter is not None or not re.fullmatch(VALUE, text):
+        why = f"is not {VALUE_TEXT}"
+        if parameter is not None:
+            why = "is not known" + (f" without --parameter {parameter}=VALUE" if parameter else "")
         text = hashlib.sha256(name.encode()).hexdigest()[:40]
-        draft.template.note(path, f"the value of the API key {name} is {text}")
+        note = f"the value of the API key {name} is {text}"
+        draft.template.note(path, f"{note}: the given one {why}" if value else note)
     draft.api_keys[name] = text
     draft.sources["api_keys", name] = path
 

@@ -77,7 +77,7 @@ class Configuration:
     functions: ByName[Annotated[FunctionProcess, OrEmpty()]] = Field(default_factory=no_names)
     """Functions that run outside of the gateway, by name, for routes and authorizers to refer to."""
     api_keys: NamesLike[KeyName, KeyValue] = Field(default_factory=no_names, repr=False)
-    """API keys by name: 20 to 128 letters and digits each."""
+    """API keys by name: 20 to 128 printable ASCII characters each."""
     plans: ByName[Plan] = Field(default_factory=no_names)
     """Usage plans by name."""
     domains: NamesLike[Host, NamesLike[BasePath, Text]] = Field(default_factory=no_names)

@@ -11,7 +11,7 @@ from ..._configuration.tree import Tree
 
 log = logging.getLogger("ratelimit.gateway")
 NAME, NAME_TEXT = r"[^\s/]+", "a name without spaces and slashes"
-VALUE, VALUE_TEXT = "[A-Za-z0-9]{20,128}", "20 to 128 letters and digits"
+VALUE, VALUE_TEXT = "[!-~]{20,128}", "20 to 128 printable ASCII characters"
 
 
 class KeyFile:
