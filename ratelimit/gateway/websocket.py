@@ -266,7 +266,7 @@ class Message(Transport):
         route = connection.routes.get(key) if not key.startswith("$") else None
         route = route or connection.routes.get("$default")
         if route is None:
-            raise Refusal("RESOURCE_NOT_FOUND", "no such route")
+            raise Refusal("ACCESS_DENIED", "no such route")
         if caller.plan and not route.plans[caller.plan].has(caller.key):
             raise Refusal("INVALID_API_KEY", "the API key was revoked")
         exchange.destination = replace(connection.destination, route=route.key)

@@ -227,7 +227,7 @@ def test_joins_the_parts_of_a_selection_expression(chat):
     with connect(f"{chat.ws}/keyed/prod", additional_headers={"x-api-key": KEY + "2"}) as client:
         assert talk(client, kind="a", name="b") == "a and b"
         assert talk(client, kind=1) == "one and nothing"
-        assert json.loads(talk(client, kind="x"))["message"] == "Not Found"
+        assert json.loads(talk(client, kind="x"))["message"] == "Forbidden"
 
 
 def test_usage_plan_counts_messages(chat):
