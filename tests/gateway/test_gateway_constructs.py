@@ -411,6 +411,26 @@ def test_the_base_path_of_a_domain(read, normal, path):
     assert document.configuration.domains["a.example"] == {path: "Api/live"}
 
 
+def test_the_base_path_of_a_domain_of_an_http_api(read):
+    document = read(HTTP % ("", "Domain: {DomainName: a.example, BasePath: [/my-shop/v1, v2/]}"))
+    assert document.configuration.domains["a.example"] == {"/my-shop/v1": "Api/$default", "/v2": "Api/$default"}
+
+
+def test_certificates_of_clients_of_a_domain_are_a_warning(read):
+    document = read(
+        SAM % "Domain: {DomainName: a.example, CertificateArn: b, MutualTlsAuthentication: {TruststoreUri: c}}"
+    )
+    assert "Domain.MutualTlsAuthentication: clients' certificates are not asked for" in noted(document)
+    assert len(document.warnings) == 1
+
+
+def test_a_user_pool_that_is_not_known_is_a_warning(read):
+    auth = "Auth: {DefaultAuthorizer: Own, Authorizers: {Own: {UserPoolArn: %s}}}"
+    document = read("Parameters: {Pool: {Type: String}}" + SAM % (auth % "!Ref Pool"))
+    assert "Authorizers.Own: no token is accepted: 'Pool' is not the id of a user pool" in noted(document)
+    assert not read(SAM % (auth % POOL.partition(": ")[2])).warnings
+
+
 # --- gateway responses
 
 

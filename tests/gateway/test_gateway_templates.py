@@ -539,13 +539,13 @@ def test_aliases_and_nested_texts_do_not_grow_without_bound(tmp_path):
         ),
         (
             0,
-            "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: [arn:x/1, arn:x/2]}}}",
+            "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: [arn:x/r_1, arn:x/r_2]}}}",
             "Authorizers.A",
-            "the tokens of the user pool arn:x/2 are refused",
+            "the tokens of the user pool arn:x/r_2 are refused",
         ),
         (
             0,
-            "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: x, Identity: {ValidationExpression: 'a.*'}}}}",
+            "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: r_1, Identity: {ValidationExpression: 'a.*'}}}}",
             "Authorizers.A",
             "the audience of tokens is not matched with 'a.*'",
         ),
@@ -849,7 +849,9 @@ def test_a_dynamic_reference_may_have_its_value_by_parameter(read, tmp_path):
 
 
 def test_an_expression_of_a_user_pool_is_about_the_audience(read):
-    auth = "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: x, Identity: {ValidationExpression: shop-1}}}}"
+    auth = (
+        "Auth: {DefaultAuthorizer: A, Authorizers: {A: {UserPoolArn: r_1, Identity: {ValidationExpression: shop-1}}}}"
+    )
     document = read(REST % (auth, "", "", "", ""))
     assert document.configuration.apis["Api"].authorizers["A"].jwt.audience == ("shop-1",)
 

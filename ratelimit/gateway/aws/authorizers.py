@@ -68,9 +68,12 @@ def cognito(draft: Draft, arns: Any, identity: Any, expression: Any, path: Path)
     audience = str(expression) if expression and re.fullmatch(r"[\w-]+", str(expression)) else None
     if expression and audience is None:
         draft.template.note(path, f"the audience of tokens is not matched with {str(expression)!r}")
+    pool = arn.rpartition("/")[2]
+    if not re.fullmatch(r"[\w-]+_[A-Za-z0-9]+", pool):  # a parameter that is not given, or a resource of the template
+        draft.template.note(path, f"no token is accepted: {pool!r} is not the id of a user pool in an account")
     parts = arn.split(":")
     region = parts[3] if len(parts) > 5 and parts[3] else REGION
-    return jwt(f"https://cognito-idp.{region}.amazonaws.com/{arn.rpartition('/')[2]}", audience, identity)
+    return jwt(f"https://cognito-idp.{region}.amazonaws.com/{pool}", audience, identity)
 
 
 def from_scheme(draft: Draft, scheme: Mapping[str, Any], path: Path) -> dict[str, Any] | None:

@@ -32,6 +32,7 @@ _AUTHORIZED = "AuthorizationScopes AuthorizationType AuthorizerId"
 _DOMAIN = (
     "CertificateArn DomainName DomainNameConfigurations OwnershipVerificationCertificateArn RegionalCertificateArn"
 )
+_SAM_DOMAIN = f"{_DOMAIN} BasePath NormalizeBasePath Route53"
 _AUTHORIZER = (
     "ApiId AuthType AuthorizerCredentials AuthorizerCredentialsArn AuthorizerPayloadFormatVersion"
     " AuthorizerResultTtlInSeconds AuthorizerType AuthorizerUri IdentitySource IdentityValidationExpression"
@@ -130,6 +131,7 @@ def _note_api(template: Template, properties: Mapping[str, Any], kind: str, path
     if KINDS.get(kind) in ("rest", "http"):
         policy = " ResourcePolicy" if KINDS[kind] == "rest" else ""
         _note(template, as_mapping(properties.get("Auth")), _AUTH + policy, (*path, "Auth"))
+        _note(template, as_mapping(properties.get("Domain")), _SAM_DOMAIN, (*path, "Domain"))
     for name in ("Body", "DefinitionBody"):
         note_document(template, as_mapping(properties.get(name)), (*path, name))
     settings = properties.get("MethodSettings")

@@ -80,7 +80,7 @@ def _add_api(draft: Draft, api: ApiDraft, properties: dict[str, Any], events: li
     domain = as_mapping(properties.get("Domain"))
     stage = next(iter(api.stages))
     for base in as_list(domain.get("BasePath")) or ["/"] if domain else []:
-        if domain.get("NormalizeBasePath", True) not in (False, "false"):
+        if api.kind == "rest" and domain.get("NormalizeBasePath", True) not in (False, "false"):
             base = "".join(char for char in str(base) if char.isalnum())
         add_domain(draft, resource, domain.get("DomainName"), base, api.name, stage)
 
