@@ -431,6 +431,30 @@ def test_a_user_pool_that_is_not_known_is_a_warning(read):
     assert not read(SAM % (auth % POOL.partition(": ")[2])).warnings
 
 
+@pytest.mark.parametrize(("mode", "path"), [("ignore", "/a"), ("prepend", "/v1/x/a"), ("split", "/x/a")])
+@pytest.mark.parametrize(
+    "base",
+    ["basePath: /v1/x", "servers: [{url: 'https://b.example/{basePath}', variables: {basePath: {default: v1/x}}}]"],
+)
+def test_the_base_path_of_a_document(read, mode, path, base):
+    body = f"Body: {{{base}, paths: {{/a: {{get: {MOCK}}}}}}}"
+    for api in (
+        f"{{Type: AWS::ApiGateway::RestApi, Properties: {{Parameters: {{basepath: {mode}}}, {body}}}}}",
+        f"{{Type: AWS::ApiGatewayV2::Api, Properties: {{BasePath: {mode}, {body}}}}}",
+    ):
+        document = read(f"Resources: {{Api: {api}}}")
+        assert list(routes_of(document)) == [f"GET {path}"]
+        assert "no effect" not in noted(document)
+
+
+def test_a_base_path_is_that_of_a_server(read):
+    servers = "servers: [{url: 'https://b.example/v1/'}]"
+    for mode, path in (("prepend", "/v1"), ("split", "/")):
+        body = f"Parameters: {{basepath: {mode}}}, Body: {{{servers}, paths: {{/: {{get: {MOCK}}}}}}}"
+        document = read(f"Resources: {{Api: {{Type: AWS::ApiGateway::RestApi, Properties: {{{body}}}}}}}")
+        assert list(routes_of(document)) == [f"GET {path}"]
+
+
 # --- gateway responses
 
 

@@ -11,12 +11,12 @@ from ..._configuration.tree import plain
 from .defaults import default_numbers
 from .draft import ApiDraft, Draft
 from .http import add_http_apis, add_http_parts
-from .openapi import add_document, kind_of
+from .openapi import add_document, base_path, kind_of
 from .properties import note_document, note_unused
 from .rest import add_rest_apis, add_rest_parts
 from .serverless import add_serverless
 from .stages import BURST, RATE, add_domains, add_plans, add_stage
-from .template import Template, as_list, as_mapping
+from .template import Template, as_mapping
 from .tree import TemplateTree
 from .validation import finish_validation
 
@@ -93,9 +93,7 @@ def _add_file(draft: Draft, document: dict[str, Any]) -> None:
     api = draft.apis[name] = ApiDraft(name, kind_of(document), ())
     add_document(draft, api, document, ())
     note_document(draft.template, document, ())
-    server = next((as_mapping(one) for one in as_list(document.get("servers"))), {})
-    base = as_mapping(as_mapping(server.get("variables")).get("basePath")).get("default") or document.get("basePath")
-    stage = str(base or "").strip("/").partition("/")[0]
+    stage = base_path(document).partition("/")[0]
     add_stage(draft, api, stage or ("$default" if api.kind == "http" else "prod"), {}, ())
 
 

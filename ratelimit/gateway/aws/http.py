@@ -24,7 +24,7 @@ def add_http_apis(draft: Draft) -> None:
         if resource.mapping("CorsConfiguration"):
             with_cors(api, resource.mapping("CorsConfiguration"))
         document = document_of(draft, resource, resource.properties, "Body", "BodyS3Location")
-        add_document(draft, api, document, (*resource.path, "Body"))
+        add_document(draft, api, document, (*resource.path, "Body"), resource.get("BasePath"))
         if resource.get("Target"):  # the short form: one route to one target
             uri = str(resource.get("Target"))
             integration = {"type": "http_proxy" if uri.startswith("http") else "aws_proxy", "uri": uri}

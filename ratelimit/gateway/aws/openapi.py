@@ -1,5 +1,6 @@
 """OpenAPI 3 and Swagger 2 with the extensions `x-amazon-apigateway-*`."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -50,8 +51,25 @@ def key_of(path: str, method: str) -> str:
     return f"{'ANY' if method in (ANY, 'any', '*') else method.upper()} {path}"
 
 
-def add_document(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path: Path) -> None:
-    """Add the routes and settings of a document to an API."""
+def base_path(document: Mapping[str, Any]) -> str:
+    """Return the `basePath` of a document, or the default of the first server's variable of that name."""
+    variables = (as_mapping(as_mapping(one).get("variables")) for one in as_list(document.get("servers")))
+    defaults = (as_mapping(one.get("basePath")).get("default") for one in variables)
+    return str(document.get("basePath") or next(filter(None, defaults), "")).strip("/")
+
+
+def _prefix(document: Mapping[str, Any], mode: Any) -> str:
+    """Return what is before each path: the base path, or without its first segment where that is the stage."""
+    server = as_mapping(next(iter(as_list(document.get("servers"))), None))
+    base = base_path(document) or re.sub("^[^/]*//[^/]*", "", str(server.get("url", ""))).strip("/")
+    found = {"prepend": base, "split": base.partition("/")[2]}.get(str(mode))
+    return f"/{found}" if found else ""
+
+
+def add_document(
+    draft: Draft, api: ApiDraft, document: Mapping[str, Any], path: Path, base_path_mode: Any = None
+) -> None:
+    """Add the routes and settings of a document to an API; its base path counts if a mode is given."""
     schemes = {
         **as_mapping(document.get("securityDefinitions")),
         **as_mapping(as_mapping(document.get("components")).get("securitySchemes")),
@@ -61,11 +79,12 @@ def add_document(draft: Draft, api: ApiDraft, document: Mapping[str, Any], path:
     for name, scheme in schemes.items():
         place = (*path, "components", "securitySchemes", name)
         add_authorizer(draft, api, name, from_scheme(draft, as_mapping(scheme), place), place)
+    prefix = _prefix(document, base_path_mode)
     for name, method, operation, place in operations(document, path):
         integration = as_mapping(operation.get(INTEGRATION))
         if "$ref" in integration:
             integration = referred(document, str(integration["$ref"]))
-        key = key_of(name, method)
+        key = key_of(name if name.endswith("$default") else prefix + name, method)
         conditions: dict[str, Any] = {}
         secure(draft, api, conditions, operation.get("security", document.get("security")), keyed, place)
         scheme = as_mapping(operation.get("x-amazon-apigateway-auth")).get("type", "NONE")

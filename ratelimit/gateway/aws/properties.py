@@ -40,7 +40,7 @@ _AUTHORIZER = (
 )
 _READ = {
     "AWS::ApiGateway::RestApi": f"{_API} Policy",
-    "AWS::ApiGatewayV2::Api": _API,
+    "AWS::ApiGatewayV2::Api": f"{_API} BasePath",
     "AWS::Serverless::Api": f"{_SAM} MergeDefinitions Models Policy",
     "AWS::Serverless::HttpApi": _SAM,
     "AWS::Serverless::WebSocketApi": _SAM,

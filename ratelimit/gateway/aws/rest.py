@@ -24,7 +24,7 @@ def add_rest_apis(draft: Draft) -> None:
         if types:
             api.settings["binary_media_types"] = types
         document = document_of(draft, resource, resource.properties, "Body", "BodyS3Location")
-        add_document(draft, api, document, (*resource.path, "Body"))
+        add_document(draft, api, document, (*resource.path, "Body"), resource.mapping("Parameters").get("basepath"))
         add_policy(draft, api, resource.get("Policy"), (*resource.path, "Policy"))
 
 
