@@ -507,6 +507,51 @@ def test_a_certificate_that_is_not_checked(read):
     assert routes_of(document)["GET /"].proxy.verify is False
 
 
+MAPPED = "RequestTemplates: {application/json: '{statusCode: 200}'}"
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        "",
+        "RequestTemplates: {application/json: '{}'}",
+        """RequestTemplates: {application/json: '{"statusCode": "200"}'}""",
+    ],
+)
+def test_a_mock_without_a_status_answers_500(read, properties):
+    document = read(REST % ("MOCK", properties))
+    assert App(document.configuration).get("/live").status_code == 500
+    assert "Get.Properties.Integration: this mock answers 500, as there: its request template has no" in noted(document)
+    assert routes_of(read(REST % ("MOCK", MAPPED)))["GET /"].mock.status == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "note"),
+    [
+        (
+            "MOCK",
+            f"{MAPPED}, Unheard: 1",
+            "template.yaml:6: warning: Resources.Get.Properties.Integration.Unheard: this",
+        ),
+        (
+            "MOCK",
+            f"{MAPPED}, PassthroughBehavior: NEVER",
+            "Integration.PassthroughBehavior: a request of another content",
+        ),
+        (
+            "HTTP_PROXY",
+            "Uri: 'http://a.example', ResponseTransferMode: STREAM",
+            "Integration.ResponseTransferMode: this",
+        ),
+        ("HTTP_PROXY", "Uri: 'http://a.example', PassthroughBehavior: NEVER, Credentials: a, CacheNamespace: b", ""),
+    ],
+)
+def test_a_property_of_an_integration_without_effect_is_a_warning(read, kind, properties, note):
+    document = read(REST % (kind, properties))
+    assert note in noted(document)
+    assert bool(document.warnings) is bool(note)
+
+
 @pytest.mark.parametrize(
     "kind",
     [

@@ -15,6 +15,12 @@ from .template import as_list, as_mapping, as_number
 
 _LAMBDA = re.compile(r":lambda:path/|^arn:[^:]+:lambda:")
 _VTL = re.compile(r"#(set|if|foreach|else|end|define|macro|\*|#)|\$input|\$util|\$!|\$\{?\w+\.(?!x)\w+\(")
+_READ = (  # under OpenAPI's names
+    "type integrationType uri integrationUri integrationSubtype contentHandling contentHandlingStrategy connectionType"
+    " requestTemplates requestParameters timeoutInMillis tlsConfig httpMethod integrationHttpMethod integrationMethod"
+    " payloadFormatVersion responses integrationResponses responseParameters passthroughBehavior"
+)
+_APART = "apiId cacheKeyParameters cacheNamespace connectionId credentials credentialsArn description"
 _VARIABLE = re.compile(r"(?<!\$)\{([^{}]*?)(\+?)\}")
 
 
@@ -35,6 +41,7 @@ def route_of(draft: Draft, api: ApiDraft, key: str, given: Mapping[str, Any], pa
     """
     integration = lowered(given)
     kind = str(integration.get("type") or integration.get("integrationType") or "").lower()
+    _note_unused(draft, kind, key, given, path)
     uri = integration.get("uri") or integration.get("integrationUri") or ""
     subtype = integration.get("integrationSubtype")
     if subtype:
@@ -58,6 +65,18 @@ def route_of(draft: Draft, api: ApiDraft, key: str, given: Mapping[str, Any], pa
     if service is None:
         return draft.not_implemented(path, f"the integration {kind or uri or 'without a type'!r} is not emulated")
     return draft.not_implemented(path, f"the service integration {service[1]} is not emulated")
+
+
+def _note_unused(draft: Draft, kind: str, key: str, given: Mapping[str, Any], path: Path) -> None:
+    """Note the properties of an integration that have no effect."""
+    for name, value in given.items():
+        known = name[:1].lower() + name[1:]
+        if known not in f"{_READ} {_APART}".split() and value not in (None, False, "false", [], {}, "BUFFERED"):
+            draft.template.note((*path, name), "this property has no effect here")
+        strict = known == "passthroughBehavior" and str(value).upper() in ("NEVER", "WHEN_NO_TEMPLATES")
+        if strict and kind in ("mock", "http") and not key.startswith("OPTIONS"):  # preflights have no content type
+            message = "a request of another content type than those of the templates is not refused with 415"
+            draft.template.note((*path, name), message)
 
 
 def _with_function_settings(route: dict[str, Any], api: ApiDraft, integration: Mapping[str, Any]) -> None:
@@ -212,14 +231,17 @@ def as_template(source: Any) -> str | None:
 def _mock(draft: Draft, api: ApiDraft, integration: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Return a mock whose templates are plain; one with VTL is not emulated."""
     templates = as_mapping(integration.get("requestTemplates"))
-    request = str(next(iter(templates.values()), '{"statusCode": 200}'))
+    request = str(next(iter(templates.values()), ""))
     if api.kind == "websocket":
         if any(re.sub(r"[\s\"']", "", str(one)) != "{statusCode:200}" for one in templates.values()):
             draft.template.note(path, "the templates of this mock have no effect")
         return {"mock": {}}
-    found = re.search(r"""["']?statusCode["']?\s*:\s*["']?(\d{3})""", request)
-    if _VTL.search(request) or found is None:
+    found = re.search(r"""["']?statusCode["']?\s*:\s*(\d{3})\b""", request)
+    if _VTL.search(request):
         return draft.not_implemented(path, "mapping templates (VTL) are not emulated")
+    if found is None:
+        draft.template.note(path, "this mock answers 500, as there: its request template has no statusCode of digits")
+        return {"mock": {"status": 500, "body": '{"message": "Internal server error"}'}}
     status = found[1]
     response = _response(integration, status)
     status = str(response.get("statusCode") or status)
