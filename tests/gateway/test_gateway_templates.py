@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
@@ -607,6 +608,26 @@ def test_a_disabled_key_is_not_accepted(read):
     assert load("cfn-rest.yaml").configuration.api_keys
     assert not document.configuration.api_keys
     assert any("disabled" in warning for warning in document.warnings)
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "problem"),
+    [
+        ("{Type: String, AllowedValues: [dev, prod]}", "nope", "expected one of dev, prod, got 'nope'"),
+        ("{Type: CommaDelimitedList, AllowedValues: [a, b]}", "a, c", "expected one of a, b, got 'c'"),
+        ("{Type: Number}", "abc", "expected a number, got 'abc'"),
+        ("{Type: List<Number>}", "1,x", "expected a number, got 'x'"),
+        ("{Type: Number, AllowedValues: [5, 10]}", "5", ""),
+        ("{Type: CommaDelimitedList, AllowedValues: [a, b]}", "b, a", ""),
+        ("{Type: AWS::SSM::Parameter::Value<String>, AllowedValues: [/key]}", "a value", ""),
+    ],
+)
+def test_a_given_parameter_must_be_one_that_the_template_allows(read, tmp_path, declared, value, problem):
+    text = f"Parameters: {{A: {declared}}}" + REST % ("", "", "", "", "")
+    read(text)
+    refused = pytest.raises(ConfigurationError, match=re.escape(f"template.yaml:1: Parameters.A: {problem}"))
+    with refused if problem else nullcontext():
+        Document.read(tmp_path / "template.yaml", Options({"A": value}))
 
 
 def test_unknown_parameter_and_wrong_option(tmp_path):

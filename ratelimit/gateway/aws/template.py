@@ -116,6 +116,16 @@ def as_number(value: Any) -> Any:
     return float(text) if float(text) % 1 else int(float(text))
 
 
+def _check(values: list[str], kind: str, declared: Mapping[str, Any]) -> None:
+    """Raise a ValueError for a value that a parameter may not have."""
+    choices = [as_text(one) for one in as_list(declared.get("AllowedValues"))]
+    for value in values:
+        if choices and value not in choices:
+            raise ValueError(expected(f"one of {', '.join(choices)}", value))
+        if kind in ("Number", "List<Number>") and isinstance(as_number(value), str):
+            raise ValueError(expected("a number", value))
+
+
 def as_text(value: Any) -> str:
     """Return the text of a value, as CloudFormation reads it: `yes` is `true`."""
     return str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
@@ -247,6 +257,9 @@ class Template:
                 value = f"{{{{resolve:ssm:{value}}}}}" if kind.startswith("AWS::SSM::") else value
             many = kind == "CommaDelimitedList" or kind.startswith("List<") or "Value<List<" in kind
             found[name] = [one.strip() for one in value.split(",")] if many else value
+            if name in given and not kind.startswith("AWS::SSM::"):
+                with self._problems.at("Parameters", name):
+                    _check(as_list(found[name]), kind, as_mapping(parameter))
         return found
 
     def _guessed(self, name: str, kind: str, declared: Mapping[str, Any]) -> str:
