@@ -20,6 +20,7 @@ Resources:
     HttpMethod: GET, Integration: {Type: %s, %s}}}
   Stage: {Type: AWS::ApiGateway::Stage, Properties: {RestApiId: !Ref Api, StageName: live, Variables: {name: F}}}
 """
+MAPPED = "RequestTemplates: {application/json: '{statusCode: 200}'}"
 SAM = """
 Transform: AWS::Serverless-2016-10-31
 Resources:
@@ -81,6 +82,15 @@ def test_a_resource_that_a_file_has(read, tmp_path):
     )
     document = read("Resources: {Api: {Fn::Transform: {Name: AWS::Include, Parameters: {Location: api.yaml}}}}")
     assert list(routes_of(document)) == ["GET /a"]
+
+
+def test_rules_in_short_form_are_accepted(read):
+    """They are about the parameters that a person gives in an account."""
+    functions = (
+        "!Contains [[a], !Ref A], !EachMemberEquals [[a], a], !EachMemberIn [[a], [a]], !RefAll A, !ValueOf [A, B],"
+    )
+    rules = f"Rules: {{R: {{Assertions: [{functions} !ValueOfAll [A, B]]}}}}"
+    assert list(routes_of(read(rules + REST % ("MOCK", MAPPED)))) == ["GET /"]
 
 
 def test_a_document_as_text(read):
@@ -505,9 +515,6 @@ def test_a_certificate_that_is_not_checked(read):
     security = "TlsConfig: {InsecureSkipVerification: true}"
     document = read(REST % ("HTTP_PROXY", f"IntegrationHttpMethod: GET, Uri: 'https://127.0.0.1:1/x', {security}"))
     assert routes_of(document)["GET /"].proxy.verify is False
-
-
-MAPPED = "RequestTemplates: {application/json: '{statusCode: 200}'}"
 
 
 @pytest.mark.parametrize(

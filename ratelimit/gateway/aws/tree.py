@@ -11,6 +11,7 @@ from ..._configuration.tree import MAX_DEPTH, Tree
 INTRINSICS = (
     "And", "Base64", "Cidr", "Condition", "Equals", "FindInMap", "GetAZs", "GetAtt", "If", "ImportValue", "Join",
     "Length", "Not", "Or", "Ref", "Select", "Split", "Sub", "ToJsonString", "Transform",
+    "Contains", "EachMemberEquals", "EachMemberIn", "RefAll", "ValueOf", "ValueOfAll",  # of Rules, which are not read
 )  # fmt: skip
 
 
