@@ -84,6 +84,28 @@ def test_a_resource_that_a_file_has(read, tmp_path):
     assert list(routes_of(document)) == ["GET /a"]
 
 
+OPENAPI = """
+openapi: 3.0.1
+info: {title: shop}
+paths: {/a: {get: {x-amazon-apigateway-integration: {type: aws_proxy, httpMethod: POST, uri: {Fn::Sub:
+  'arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${Shop.Arn}/invocations'}}}},
+  /b: {get: {x-amazon-apigateway-integration: {type: http_proxy, httpMethod: GET, uri: !Sub 'http://${Host}/b'}}}}
+"""
+
+
+def test_names_in_a_document_are_those_of_another_template(tmp_path):
+    file = tmp_path / "openapi.yaml"
+    file.write_text(OPENAPI)
+    document = Document.read(file)
+    assert "the function Shop is not here; the route answers 501" in noted(document)
+    assert routes_of(document, "shop")["GET /b"].proxy.to == ("http://Host/b",)
+    document = Document.read(file, Options(functions={"Shop": "http://127.0.0.1:1"}))
+    assert routes_of(document, "shop")["GET /a"].function == "Shop"
+    file.write_text(OPENAPI.replace("!Sub 'http://${Host}/b'", "!Sub []"))
+    with pytest.raises(ConfigurationError, match=r"openapi.yaml:6: paths\['/b'\].*: expected a list of 2 values"):
+        Document.read(file)
+
+
 def test_rules_in_short_form_are_accepted(read):
     """They are about the parameters that a person gives in an account."""
     functions = (

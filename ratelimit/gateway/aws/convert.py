@@ -71,7 +71,7 @@ def convert(tree: TemplateTree, folder: FilePath, options: Options) -> Conversio
         add_plans(draft)
         note_unused(template)
     else:
-        _add_file(draft, as_mapping(tree.value()))
+        _add_file(draft, template.document())
     for api in draft.apis.values():
         _finish(draft, api)
     for name in [one for one, api in draft.apis.items() if not api.routes]:

@@ -199,6 +199,12 @@ class Template:
         """Yield the resources of these types."""
         return (one for one in self.resources.values() if one.type in types)
 
+    def document(self) -> dict[str, Any]:
+        """Return the OpenAPI document that the file is, without intrinsic functions."""
+        found = as_mapping(self._resolver.resolve(self._raw, ()))
+        self._problems.raise_any()
+        return found
+
     def include(self, location: Any, path: Path) -> Any:
         """Return the content of a local file that the template names; note a file that cannot be read."""
         try:
@@ -355,6 +361,8 @@ class Template:
         base, _, part = name.partition(".")  # SAM: `!Ref Api.Stage`
         if name not in self._given and base in self._given and part:
             name, attribute = base, attribute or part
+        if "Resources" not in self._raw:  # a document, whose names are those of a template elsewhere
+            return _function_arn(name) if attribute == "Arn" else Unknown(f"{name}.{attribute}" if attribute else name)
         if name not in self._given and not self._is_generated(name):
             declared = [*as_mapping(self._raw.get("Parameters")), *self._given]
             raise Invalid(unknown("name", name, declared))
