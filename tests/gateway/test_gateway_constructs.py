@@ -206,6 +206,16 @@ def test_a_function_of_another_stack_by_its_parameter(tmp_path):
     assert routes_of(document)["GET /"].function == "Shop"
 
 
+@pytest.mark.parametrize("auth", ["", "Auth: {DefaultAuthorizer: A, Authorizers: {A: {FunctionArn: !GetAtt F.Arn}}}"])
+def test_a_missing_folder_is_one_line_of_the_log(read, caplog, auth):
+    """The process of a function prints the traceback of its own exception."""
+    app = App(read((SAM % auth).replace("InlineCode: 'b = print'", "CodeUri: gone")).configuration)
+    assert app.get("/live/a", headers={"authorization": "me"}).status_code == (500 if auth else 502)
+    (record,) = caplog.records
+    assert record.getMessage().endswith("gone of function F is missing")
+    assert not record.exc_info
+
+
 def test_a_stage_variable_beside_globals_that_are_a_text(read):
     uri = invoked(f"{ARN}:${{stageVariables.name}}")
     document = read("Globals: {Function: a text}" + REST % ("AWS_PROXY", f"Uri: {uri}"))

@@ -290,7 +290,8 @@ SAM = """
 Transform: AWS::Serverless-2016-10-31
 Resources:
   Api: {Type: AWS::Serverless::Api, Properties: {StageName: prod, MergeDefinitions: true, Auth: %s,
-    DefinitionBody: {swagger: 2.0, paths: {/: {get: {x-amazon-apigateway-integration: {type: mock, requestTemplates: {application/json: '{"statusCode": 200}'}}}}}}}}
+    DefinitionBody: {swagger: 2.0, paths: {/: {get: {x-amazon-apigateway-integration: {type: mock,
+    requestTemplates: {application/json: '{"statusCode": 200}'}}}}}}}}
   F: {Type: AWS::Serverless::Function, Properties: {Handler: a.b, Runtime: python3.11, InlineCode: "b = print", Events: {
     E: {Type: Api, Properties: {RestApiId: !Ref Api, Path: '/x/{id}', Method: post, Auth: %s}}}}}
 """

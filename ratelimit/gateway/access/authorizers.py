@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 from ..exchange import Exchange
 from ..functions.events import Events, method_arn
 from ..functions.invocation import Function
+from ..functions.process import has_traceback
 from ..http.errors import Refusal
 from ..templates.template import Template
 from .policies import decide
@@ -177,7 +178,7 @@ class CachingAuthorizer:
         except Exception as error:
             if str(getattr(error, "message", error)) == "Unauthorized":  # by which a function asks for a 401
                 raise Refusal("UNAUTHORIZED", "the authorizer refuses") from error
-            log.exception("the authorizer failed")
+            log.error("the authorizer failed: %s", error, exc_info=has_traceback(error))
             raise Refusal("AUTHORIZER_FAILURE", repr(error)) from error
         if isinstance(answer, bool):
             return {"isAuthorized": answer}

@@ -7,6 +7,7 @@ from ..exchange import Exchange
 from ..functions.answers import response_of
 from ..functions.events import Events
 from ..functions.invocation import Function
+from ..functions.process import has_traceback
 from ..http.body import read_body
 from ..http.errors import Refusal
 from ..http.response import Response
@@ -59,5 +60,6 @@ class FunctionIntegration:
         except TimeoutError as error:
             raise Refusal("INTEGRATION_TIMEOUT", "the function takes too long") from error
         except Exception as error:
-            log.exception("function of route %s failed", exchange.destination.route)
+            route, traceback = exchange.destination.route, has_traceback(error)
+            log.error("function of route %s failed: %s", route, error, exc_info=traceback)
             raise Refusal("FUNCTION_FAILURE", repr(error)) from error

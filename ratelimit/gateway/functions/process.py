@@ -34,6 +34,11 @@ class FunctionError(Exception):
         self.message = errorMessage
 
 
+def has_traceback(error: Exception) -> bool:
+    """Whether the log needs the traceback of a failed call: a function elsewhere has printed its own."""
+    return not isinstance(error, FunctionError)
+
+
 @dataclass(frozen=True)
 class ProcessSettings:
     """How a function is run.
