@@ -207,7 +207,8 @@ def test_events_of_sam_validate_by_models_and_parameters(read):
 
 
 def test_the_validator_of_a_document_holds_for_an_event(read):
-    document = """DefinitionBody:
+    document = """MergeDefinitions: true
+      DefinitionBody:
         swagger: 2.0
         x-amazon-apigateway-request-validators: {all: {validateRequestParameters: true}}
         paths: {/pets: {post: {parameters: [{in: query, name: q, required: true}],
