@@ -469,7 +469,7 @@ def test_certificates_of_clients_of_a_domain_are_a_warning(read):
 def test_a_user_pool_that_is_not_known_is_a_warning(read):
     auth = "Auth: {DefaultAuthorizer: Own, Authorizers: {Own: {UserPoolArn: %s}}}"
     document = read("Parameters: {Pool: {Type: String}}" + SAM % (auth % "!Ref Pool"))
-    assert "Authorizers.Own: no token is accepted: 'Pool' is not the id of a user pool" in noted(document)
+    assert "Authorizers.Own: no token is accepted: 'Pool' names no user pool of an account" in noted(document)
     assert not read(SAM % (auth % POOL.partition(": ")[2])).warnings
 
 

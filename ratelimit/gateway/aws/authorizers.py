@@ -70,7 +70,7 @@ def cognito(draft: Draft, arns: Any, identity: Any, expression: Any, path: Path)
         draft.template.note(path, f"the audience of tokens is not matched with {str(expression)!r}")
     pool = arn.rpartition("/")[2]
     if not re.fullmatch(r"[\w-]+_[A-Za-z0-9]+", pool):  # a parameter that is not given, or a resource of the template
-        draft.template.note(path, f"no token is accepted: {pool!r} is not the id of a user pool in an account")
+        draft.template.note(path, f"no token is accepted: {arn!r} names no user pool of an account")
     parts = arn.split(":")
     region = parts[3] if len(parts) > 5 and parts[3] else REGION
     return jwt(f"https://cognito-idp.{region}.amazonaws.com/{pool}", audience, identity)
