@@ -59,12 +59,12 @@ class ConfigurationError(ValueError):
 
 
 @contextmanager
-def located(file: str, line_of: Callable[[Path], int]) -> Iterator[None]:
-    """Add file and line to a ConfigurationError that is raised within."""
+def located(file: str, locate: Callable[[Problem], Problem]) -> Iterator[None]:
+    """Add file and line to a ConfigurationError that is raised within. `locate` gives a problem its line."""
     try:
         yield
     except ConfigurationError as error:
-        raise ConfigurationError([one.located(line_of) for one in error.problems], file) from error.__cause__
+        raise ConfigurationError([locate(one) for one in error.problems], file) from error.__cause__
 
 
 def lines(problems: Sequence[Problem], file: str = "", kind: str = "") -> Iterator[str]:

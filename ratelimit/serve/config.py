@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -237,7 +238,7 @@ class Document:
     def _read(cls, path: str | Path) -> "Document":
         file = str(path)
         tree = Tree()
-        with located(file, tree.line_of):
+        with located(file, partial(Problem.located, line_of=tree.line_of)):
             tree.compose(Path(path).read_bytes())
             value = tree.value()
             try:
@@ -248,7 +249,7 @@ class Document:
     @contextmanager
     def located(self) -> Iterator[None]:
         """Add file and line to a ConfigurationError that is raised within."""
-        with located(self.file, self.tree.line_of):
+        with located(self.file, partial(Problem.located, line_of=self.tree.line_of)):
             yield
 
     def fail(self, path: tuple[str | int, ...], message: str) -> NoReturn:

@@ -602,6 +602,22 @@ def test_a_text_in_place_of_a_number_is_an_error_with_its_line(read, given, path
         read(REST % (given, "", "Auth: {ApiKeyRequired: true}", "", ""))
 
 
+def test_an_error_has_the_path_in_the_template(read):
+    text = "\nResources:\n  H:\n    Type: AWS::ApiGatewayV2::Api\n    Properties:\n      Target: 'http://a.example'\n"
+    with pytest.raises(ConfigurationError) as caught:
+        read(text + "      CorsConfiguration: {AllowOrigins: ['*'], MaxAge: long}\n")
+    assert re.search(
+        r"yaml:5: Resources.H.Properties: cors.max_age: expected a whole number, got 'long'$", str(caught.value)
+    )
+
+
+def test_notes_about_a_template_without_routes_are_warnings(read):
+    with pytest.raises(ConfigurationError) as caught:
+        read("\nResources: {Api: {Type: AWS::ApiGateway::RestApi, Properties: {Name: a}}}")
+    assert re.search(r"yaml:1: Resources: expected an API with routes\n", str(caught.value))
+    assert re.search(r"yaml:2: warning: Resources.Api.Properties: this API has no routes$", str(caught.value))
+
+
 def test_a_disabled_key_is_not_accepted(read):
     text = (TEMPLATES / "cfn-rest.yaml").read_text()
     document = read(text.replace("Name: ann, Enabled: true", "Name: ann, Enabled: false"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
-from ..._configuration.problems import ConfigurationError, Path, Problem
+from ..._configuration.problems import ConfigurationError, Problem, dotted
 from ..._configuration.tree import plain
 from .defaults import default_numbers
 from .draft import ApiDraft, Draft
@@ -79,7 +79,8 @@ def convert(tree: TemplateTree, folder: FilePath, options: Options) -> Conversio
         del draft.apis[name]
     _drop_stages(draft)
     if not draft.apis:
-        raise ConfigurationError([*template.notes, Problem(("Resources",), "expected an API with routes", line=1)])
+        notes = [Problem((), f"warning: {one}", line=one.line) for one in template.notes]
+        raise ConfigurationError([*notes, Problem(("Resources",), "expected an API with routes", line=1)])
     add_domains(draft)
     value = draft.value()
     default_numbers(draft, value)
@@ -129,6 +130,8 @@ def _drop_stages(draft: Draft) -> None:
             del draft.plans[name]
 
 
-def source_line(draft: Draft, path: Path) -> int:
-    """Return the line in the template of a path of the configuration."""
-    return draft.template.tree.line_of(draft.source(path))
+def in_template(draft: Draft, problem: Problem) -> Problem:
+    """Return a problem of the configuration with its line and its path in the template."""
+    path, rest = draft.traced(problem.path)
+    message = f"{dotted(rest)}: {problem.message}" if rest else problem.message
+    return Problem(path, message, line=problem.line or draft.template.tree.line_of(path))

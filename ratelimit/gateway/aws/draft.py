@@ -39,7 +39,7 @@ class ApiDraft:
     settings: dict[str, Any] = field(default_factory=dict)
     models: dict[str, Any] = field(default_factory=dict)
     conditions: dict[str, dict[str, Any]] = field(default_factory=dict)
-    sources: dict[tuple[str, str], Path] = field(default_factory=dict)
+    sources: dict[Path, Path] = field(default_factory=dict)
 
     def add(self, section: str, name: str, value: dict[str, Any], path: Path) -> None:
         """Add a route, a stage or an authorizer."""
@@ -223,10 +223,16 @@ class Draft:
 
     def source(self, path: Path) -> Path:
         """Return the path in the template from which a path of the configuration comes."""
+        return self.traced(path)[0]
+
+    def traced(self, path: Path) -> tuple[Path, Path]:
+        """Return the path in the template from which a path of the configuration comes, and what is below it."""
         if len(path) >= 2 and path[0] == "apis" and path[1] in self.apis:
             api = self.apis[str(path[1])]
-            return api.sources.get((str(path[2]), str(path[3])), api.path) if len(path) >= 4 else api.path
-        return self.sources.get(path[:2], ())
+            found = api.sources.get(path[2:4])
+            return (api.path, path[2:]) if found is None else (found, path[4:])
+        found = self.sources.get(path[:2])
+        return ((), path) if found is None else (found, path[2:])
 
 
 def _stage_variables(stage: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..._configuration.problems import ConfigurationError, Path, Problem, lines, located, problems_of
+from ..._configuration.problems import ConfigurationError, Problem, lines, located, problems_of
 from ..._configuration.tree import Tree
-from ..aws.convert import Options, convert, is_template, source_line
+from ..aws.convert import Options, convert, in_template, is_template
 from ..aws.tree import TemplateTree
 from . import rules
 from .apis import Api
@@ -38,14 +38,14 @@ class Document:
 
     Args:
         file: the name of the file.
-        line_of: gives the line of a path of the configuration.
+        locate: gives a problem its line, and its path in a template.
         configuration: the configuration.
         warnings: lines about what is probably a mistake.
         value: what a template was converted to; None for a file of our own.
     """
 
     file: str
-    line_of: Callable[[Path], int]
+    locate: Callable[[Problem], Problem]
     configuration: Configuration
     warnings: tuple[str, ...]
     value: dict[str, Any] | None = None
@@ -55,8 +55,7 @@ class Document:
         """Read a file, or a template with its options. The exceptions are those of `read_file`."""
         file, content = str(path), FilePath(path).read_bytes()
         tree, conversion = Tree(), None
-        line_of: Callable[[Path], int] = tree.line_of
-        with located(file, lambda path: tree.line_of(path)):
+        with located(file, lambda problem: problem.located(tree.line_of)):
             tree.compose(content)
             if is_template(tree.names()):
                 tree = template = TemplateTree()
@@ -64,24 +63,24 @@ class Document:
                 conversion = convert(template, FilePath(path).parent, options or Options())
             elif options is not None and (options.parameters or options.functions):
                 raise ValueError("--parameter and --function are for templates")
+        locate: Callable[[Problem], Problem] = partial(Problem.located, line_of=tree.line_of)
         if conversion is not None:
-            draft = conversion.draft
-            line_of = partial(source_line, draft)
-        with located(file, line_of):
+            locate = partial(in_template, conversion.draft)
+        with located(file, locate):
             value = with_secrets(tree.value(), FilePath(path).parent) if conversion is None else conversion.value
             configuration = _validated(value)
             rules.check(configuration)
         configuration = with_folders(configuration, FilePath(path).parent)
-        found = [problem.located(line_of) for problem in warnings(configuration)]
+        found = [locate(one) for one in warnings(configuration) if conversion is None or _concerns_templates(one)]
         if conversion is not None:
-            found = conversion.notes + [one for one in found if _concerns_templates(one)]
+            found = conversion.notes + found
         converted = None if conversion is None else conversion.value
-        return cls(file, line_of, configuration, tuple(lines(found, file, "warning: ")), converted)
+        return cls(file, locate, configuration, tuple(lines(found, file, "warning: ")), converted)
 
     @contextmanager
     def located(self) -> Iterator[None]:
         """Add file and line to a ConfigurationError that is raised within."""
-        with located(self.file, self.line_of):
+        with located(self.file, self.locate):
             yield
 
 
