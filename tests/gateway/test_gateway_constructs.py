@@ -534,6 +534,7 @@ def test_the_method_of_a_backend(read):
     ("kind", "properties", "note"),
     [
         ("HTTP", "IntegrationResponses: [{StatusCode: 200}]", "mappings of answers by status are not emulated"),
+        ("HTTP", "", "the backend gets all headers and parameters of the query, also those without a mapping"),
         ("HTTP_PROXY", "TlsConfig: {ServerNameToVerify: a}", "is checked for the host of the address alone"),
         ("HTTP_PROXY", "ContentHandling: CONVERT_TO_TEXT", "bodies are not converted: CONVERT_TO_TEXT has no effect"),
     ],

@@ -133,8 +133,12 @@ def _proxy(
         proxy["verify"] = not address.startswith("https")
     route = {"proxy": proxy}
     _with_mappings(draft, route, integration, path)
-    if kind == "http" and (integration.get("responses") or integration.get("integrationResponses")):
-        draft.template.note(path, "the answer is that of the backend: mappings of answers by status are not emulated")
+    if kind == "http":
+        message = "the backend gets all headers and parameters of the query, also those without a mapping"
+        draft.template.note(path, message)
+        if integration.get("responses") or integration.get("integrationResponses"):
+            message = "the answer is that of the backend: mappings of answers by status are not emulated"
+            draft.template.note(path, message)
     names = ("httpMethod", "integrationHttpMethod", "integrationMethod")
     method = str(next((integration[name] for name in names if integration.get(name)), "ANY")).upper()
     if method not in ("ANY", key.partition(" ")[0]):
