@@ -123,6 +123,17 @@ def test_a_document_as_text(read):
     assert "Resources.Other.Properties.Body: this property has no effect" in noted(broken)
 
 
+def test_a_file_that_the_whole_template_includes(read, tmp_path):
+    (tmp_path / "part.yaml").write_text(
+        "Parameters: {Kind: {Type: String, Default: MOCK}}\n"
+        f"Resources: {{Other: {{Type: AWS::ApiGateway::RestApi, Properties: {{Body: {{paths: {{/a: {{get: {MOCK}}}}}}}}}}}}}"
+    )
+    transform = "Transform: [{Name: AWS::Include, Parameters: {Location: part.yaml}}, {Name: Mine}]"
+    document = read(transform + REST % ("!Ref Kind", MAPPED))
+    assert [list(routes_of(document, name)) for name in ("Api", "Other")] == [["GET /"], ["GET /a"]]
+    assert "template.yaml:1: warning: Transform: the transform 'Mine' is not applied" in noted(document)
+
+
 @pytest.mark.parametrize(
     ("value", "found"),
     [

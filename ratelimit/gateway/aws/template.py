@@ -154,9 +154,7 @@ class Template:
         self._raw = as_mapping(tree.value())
         self.notes: list[Problem] = list(tree.notes)
         transforms = as_list(self._raw.get("Transform"))
-        for one in transforms:
-            if one not in TRANSFORMS:
-                self.note(("Transform",), f"the transform {as_mapping(one).get('Name', one)!r} is not applied")
+        self._apply([one for one in transforms if one not in TRANSFORMS])
         self._given = as_mapping(self._raw.get("Resources"))
         self.is_sam = TRANSFORMS[0] in transforms or any(
             self._type(name).startswith("AWS::Serverless::") for name in self._given
@@ -235,6 +233,15 @@ class Template:
         for location in self._locations(transforms, path):
             found.update(as_mapping(self.include(location, path)))
         return found
+
+    def _apply(self, transforms: list[Any]) -> None:
+        """Apply the transforms of the whole template that include a file; note the others."""
+        named = [one if isinstance(one, dict) else {"Name": one} for one in transforms]
+        for location in self._locations(named, ("Transform",)):
+            for section, value in as_mapping(self._content(location, ("Transform",))).items():
+                own = self._raw.setdefault(section, value)
+                if isinstance(value, dict) and isinstance(own, dict):
+                    self._raw[section] = {**value, **own}
 
     def _locations(self, transforms: Any, path: Path) -> Iterator[Any]:
         for one in map(as_mapping, as_list(transforms)):
