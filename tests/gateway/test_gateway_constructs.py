@@ -1,5 +1,6 @@
 """Constructs of templates, each in a small template of its own: what becomes of it, and what is noted."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,21 @@ def test_a_name_is_evaluated_once(read, monkeypatch, before, after):
     monkeypatch.setattr(Resolver, "resolve", lambda *given: calls.append(given) or resolve(*given))
     read(before + REST % ("MOCK", "") + after)
     assert len(calls) < 500
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "Type: AWS::ApiGateway::RestApi, Properties: {BodyS3Location: part.yaml}",
+        "Type: AWS::Serverless::Api, Properties: {StageName: a, DefinitionUri: part.yaml}",
+        "Type: AWS::ApiGateway::RestApi, Properties: {Body: {Fn::Transform: {Name: AWS::Include, Parameters:"
+        " {Location: part.yaml}}}}",
+    ],
+)
+def test_a_warning_about_an_included_file_has_its_line_there(read, tmp_path, given):
+    (tmp_path / "part.yaml").write_text(f"x: y\npaths:\n  /a:\n    get: {MOCK}\n")
+    assert "this mock answers 500" in (note := noted(read(f"Resources:\n  Other: {{{given}}}")))
+    assert re.search(r"template.yaml:2: warning: .*paths\['/a'\].get.*\(part.yaml:4\)$", note, re.MULTILINE)
 
 
 def test_an_included_file_without_end_is_not_read(read, tmp_path):

@@ -30,7 +30,7 @@ def kind_of(document: Mapping[str, Any]) -> str:
 def document_of(draft: Draft, resource: Resource, properties: Mapping[str, Any], body: str, uri: str) -> dict[str, Any]:
     """Return the document that one of two properties of an API has or names; empty for none."""
     if properties.get(body) is None and properties.get(uri) is not None:
-        return as_mapping(draft.template.include(properties[uri], (*resource.path, uri)))
+        return as_mapping(draft.template.include(properties[uri], (*resource.path, uri), (*resource.path, body)))
     return as_mapping(properties.get(body))
 
 

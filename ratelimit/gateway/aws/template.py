@@ -153,6 +153,7 @@ class Template:
         self._problems = Problems()
         self._raw = as_mapping(tree.value())
         self.notes: list[Problem] = list(tree.notes)
+        self._files: list[tuple[Path, str, TemplateTree]] = []  # that it includes, each with the path of its content
         transforms = as_list(self._raw.get("Transform"))
         self._apply([one for one in transforms if one not in TRANSFORMS])
         self._given = as_mapping(self._raw.get("Resources"))
@@ -189,6 +190,11 @@ class Template:
 
     def note(self, path: Path, message: str) -> None:
         """Note a difference from what an account does."""
+        for above, file, tree in reversed(self._files):
+            below = path[len(above) :]
+            if (*above, *below) == path and below and below[0] in tree.names():
+                message = f"{message} ({file}:{tree.line_of(below)})"
+                break
         problem = Problem(path, message, line=self.tree.line_of(path))
         if problem not in self.notes:
             self.notes.append(problem)
@@ -203,21 +209,28 @@ class Template:
         self._problems.raise_any()
         return found
 
-    def include(self, location: Any, path: Path) -> Any:
-        """Return the content of a local file that the template names; note a file that cannot be read."""
+    def include(self, location: Any, path: Path, above: Path) -> Any:
+        """Return the content of a local file that the template names; note a file that cannot be read.
+
+        Args:
+            location: of the file.
+            path: of the property that names it.
+            above: the path of its content.
+        """
         try:
             with self._resolver.entered("file", str(location)):
-                return self._resolver.resolve(self._content(location, path), path)
+                return self._resolver.resolve(self._content(location, path, above), path)
         except Invalid as error:
             raise ConfigurationError([Problem(path, str(error))]) from None
 
-    def _content(self, location: Any, path: Path) -> Any:
+    def _content(self, location: Any, path: Path, above: Path) -> Any:
         """Return the content of a file with its intrinsic functions."""
         text = location if isinstance(location, str) else ""
         try:
             tree = TemplateTree()
             tree.compose(_bytes_of(self.folder / text))
             value = tree.value()
+            self._files.append((above, text, tree))
             for one in tree.notes:
                 self.note(path, f"{text}:{one.line}: {one}")
             return value
@@ -231,14 +244,14 @@ class Template:
         """Return what `Fn::Transform` adds to an object."""
         found: dict[str, Any] = {}
         for location in self._locations(transforms, path):
-            found.update(as_mapping(self.include(location, path)))
+            found.update(as_mapping(self.include(location, path, path)))
         return found
 
     def _apply(self, transforms: list[Any]) -> None:
         """Apply the transforms of the whole template that include a file; note the others."""
         named = [one if isinstance(one, dict) else {"Name": one} for one in transforms]
         for location in self._locations(named, ("Transform",)):
-            for section, value in as_mapping(self._content(location, ("Transform",))).items():
+            for section, value in as_mapping(self._content(location, ("Transform",), ("Transform",))).items():
                 own = self._raw.setdefault(section, value)
                 if isinstance(value, dict) and isinstance(own, dict):
                     self._raw[section] = {**value, **own}
@@ -308,7 +321,7 @@ class Template:
     def _include_into(self, value: dict[str, Any], path: Path) -> None:
         """Add what `Fn::Transform` names to an object whose intrinsic functions are evaluated later."""
         for location in self._locations(value.pop("Fn::Transform", None), path):
-            value.update(as_mapping(self._content(location, path)))
+            value.update(as_mapping(self._content(location, path, path)))
 
     def _resources(self) -> Iterator[tuple[str, Resource]]:
         for name, raw in self._given.items():
