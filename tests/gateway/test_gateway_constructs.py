@@ -1,4 +1,7 @@
-"""Constructs of templates, each in a small template of its own: what becomes of it, and what is noted."""
+"""Constructs of templates, each in a small template of its own: what becomes of it, and what is noted.
+
+In one file: the constructs are put into the same few templates.
+"""
 
 import re
 from pathlib import Path
@@ -389,6 +392,15 @@ def test_an_event_overrides_the_default_of_its_api(read):
     assert routes_of(read(HTTP % ("", defaults)))["GET /a"].authorizer == "Own"
     assert routes_of(read(HTTP % ("Auth: {Authorizer: Other}", defaults)))["GET /a"].authorizer == "Other"
     assert routes_of(read(HTTP % ("Auth: {Authorizer: NONE}", defaults)))["GET /a"].authorizer is None
+
+
+@pytest.mark.parametrize("event", ["", "Auth: {Authorizer: Gone}"])
+def test_a_route_whose_authorizer_is_not_here_is_closed(read, event):
+    """SAM refuses such a template."""
+    own = OWN if event else f"{OWN}, DefaultAuthorizer: Gone"
+    document = read(HTTP % (event, f"{own}}}"))
+    assert routes_of(document)["GET /a"].mock.status == 501
+    assert "the authorizer 'Gone' is not here; the route answers 501" in noted(document)
 
 
 def rest(event, api):

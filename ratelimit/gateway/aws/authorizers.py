@@ -10,7 +10,7 @@ from ..templates.template import Template as Text
 from .draft import ApiDraft, Draft
 from .integrations import as_template, is_header, lowered
 from .intrinsics import REGION
-from .template import as_list, as_mapping, as_number
+from .values import as_list, as_mapping, as_number, is_true
 
 HEADER = "$request.header.Authorization"
 
@@ -147,7 +147,7 @@ def with_cors(api: ApiDraft, given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         ours = names.get(name.lower())
         if ours in ("max_age", "allow_credentials"):
-            found[ours] = as_number(value) if ours == "max_age" else value in (True, "true")
+            found[ours] = as_number(value) if ours == "max_age" else is_true(value)
         elif ours:
             found[ours] = [str(one) for one in as_list(value)]
     if found.get("allow_origins"):
@@ -157,7 +157,7 @@ def with_cors(api: ApiDraft, given: Mapping[str, Any]) -> None:
 def preflights(api: ApiDraft, cors: Any, path: Path) -> None:
     """Add an OPTIONS method to each path of a REST API, as SAM does for its property Cors."""
     given = {"AllowOrigin": "'*'", **cors} if isinstance(cors, dict) else {"AllowOrigin": cors}
-    credentials = given.get("AllowCredentials") in (True, "true")
+    credentials = is_true(given.get("AllowCredentials"))
     if credentials and _unquoted(given["AllowOrigin"]) == "*":
         raise ConfigurationError([Problem(path, "expected an AllowOrigin other than '*' with AllowCredentials")])
     paths: dict[str, list[str]] = {}

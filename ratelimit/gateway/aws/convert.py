@@ -16,9 +16,10 @@ from .properties import note_document, note_unused
 from .rest import add_rest_apis, add_rest_parts
 from .serverless import add_serverless
 from .stages import BURST, RATE, add_domains, add_plans, add_stage
-from .template import Template, as_mapping
+from .template import Template
 from .tree import TemplateTree
 from .validation import finish_validation
+from .values import as_mapping
 
 
 @dataclass(frozen=True, slots=True)

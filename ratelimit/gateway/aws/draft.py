@@ -8,7 +8,8 @@ from typing import Any
 
 from ..._configuration.problems import Path
 from ..routing.table import RouteKey
-from .template import Template, as_list, as_mapping, as_number
+from .template import Template
+from .values import as_list, as_mapping, as_number
 
 NOT_IMPLEMENTED: dict[str, dict[str, Any]] = {"mock": {"status": 501, "body": '{"message":"Not Implemented"}'}}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "any", "x-amazon-apigateway-any-method")

@@ -7,8 +7,9 @@ from .authorizers import add_authorizer, from_resource, with_cors
 from .draft import ApiDraft, Draft
 from .integrations import route_of
 from .openapi import add_document, document_of
+from .resource import Resource
 from .stages import add_stage
-from .template import Resource, as_list
+from .values import as_list, is_true
 
 _PREFIX = "AWS::ApiGatewayV2::"
 
@@ -86,5 +87,5 @@ def _secure(draft: Draft, api: ApiDraft, route: dict[str, Any], resource: Resour
             route["scopes"] = scopes
     elif kind != "NONE":
         draft.template.note(resource.path, f"the authorization {kind} is not checked")
-    if api.kind == "websocket" and resource.get("ApiKeyRequired") in (True, "true"):
+    if api.kind == "websocket" and is_true(resource.get("ApiKeyRequired")):
         route["api_key_required"] = True

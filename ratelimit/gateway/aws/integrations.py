@@ -11,7 +11,7 @@ from ..routing.table import OWN_METHODS, VARIABLE
 from ..templates.template import Template as Text
 from ..templates.transform import Transform
 from .draft import ApiDraft, Draft
-from .template import as_list, as_mapping, as_number
+from .values import as_list, as_mapping, as_number, is_true
 
 _LAMBDA = re.compile(r":lambda:path/|^arn:[^:]+:lambda:")
 _VTL = re.compile(r"#(set|if|foreach|else|end|define|macro|\*|#)|\$input|\$util|\$!|\$\{?\w+\.(?!x)\w+\(")
@@ -132,7 +132,7 @@ def _proxy(
     security = lowered(as_mapping(integration.get("tlsConfig")))
     if "serverNameToVerify" in security:
         draft.template.note(path, "the certificate is checked for the host of the address alone")
-    if security.get("insecureSkipVerification") in (True, "true"):
+    if is_true(security.get("insecureSkipVerification")):
         proxy["verify"] = not address.startswith("https")
     route = {"proxy": proxy}
     _with_mappings(draft, route, integration, path)

@@ -9,8 +9,9 @@ from .authorizers import add_authorizer, from_scheme, gateway_responses, with_co
 from .draft import METHODS, ApiDraft, Draft
 from .integrations import route_of
 from .policies import add_policy
-from .template import Resource, as_list, as_mapping, referred
+from .resource import Resource
 from .validation import DocumentValidators
+from .values import as_list, as_mapping, referred
 
 ANY = "x-amazon-apigateway-any-method"
 INTEGRATION = "x-amazon-apigateway-integration"

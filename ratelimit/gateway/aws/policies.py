@@ -8,8 +8,8 @@ from ..._configuration.problems import Path
 from ..access.conditions import unknown_keys
 from ..access.policies import check_policy, names_everybody, statements
 from .draft import ApiDraft, Draft
-from .template import as_list, as_mapping
 from .tree import from_json
+from .values import as_list, as_mapping
 
 ALL = "execute-api:/*"
 _ARN = re.compile(r"arn:[^:]*:execute-api:[^:]*:[^:]*:([^/]*)(/.*)?")

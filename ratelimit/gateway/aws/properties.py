@@ -6,7 +6,8 @@ from typing import Any
 from ..._configuration.problems import Path, expected
 from .openapi import operations
 from .serverless import GLOBALS, KINDS
-from .template import Template, as_mapping
+from .template import Template
+from .values import as_mapping, is_true
 
 _VALIDATION = "requests are not validated"
 _KEY = "a key is that of the authorizer's answer, or else of the header x-api-key"
@@ -136,7 +137,7 @@ def _note_api(template: Template, properties: Mapping[str, Any], kind: str, path
         note_document(template, as_mapping(properties.get(name)), (*path, name))
     settings = properties.get("MethodSettings")
     for position, one in enumerate(settings if isinstance(settings, list) else []):
-        if as_mapping(one).get("CachingEnabled") in (True, "true"):
+        if is_true(as_mapping(one).get("CachingEnabled")):
             template.note((*path, "MethodSettings", position), "answers are not cached")
 
 

@@ -9,9 +9,10 @@ from .draft import ApiDraft, Draft
 from .integrations import route_of
 from .openapi import add_document, document_of
 from .policies import add_policy
+from .resource import Resource
 from .stages import add_stage
-from .template import Resource, as_list
 from .validation import add_models, validate_method
+from .values import as_list, is_true
 
 _PREFIX = "AWS::ApiGateway::"
 
@@ -78,7 +79,7 @@ def _add_method(draft: Draft, api: ApiDraft, method: Resource) -> None:
             route["scopes"] = scopes
     elif kind != "NONE":
         draft.template.note(method.path, f"the authorization {kind} is not checked")
-    if method.get("ApiKeyRequired") in (True, "true"):
+    if is_true(method.get("ApiKeyRequired")):
         route["api_key_required"] = True
     validate_method(draft, api, route, method.properties, method.path)
     draft.route(api, key, route, method.path)

@@ -9,9 +9,10 @@ from .draft import ApiDraft, Draft
 from .integrations import seconds
 from .openapi import add_document, document_of, key_of, operations
 from .policies import ALL, add_policy, add_sam_policy, of_event
+from .resource import Resource
 from .stages import add_domain, add_key, add_plan, add_stage
-from .template import Resource, as_list, as_mapping, as_number
-from .validation import add_model, is_true, validate_event
+from .validation import add_model, validate_event
+from .values import as_list, as_mapping, as_number, is_true
 
 KINDS = {
     "AWS::Serverless::Api": "rest",
@@ -195,8 +196,9 @@ def _secure(
                 route["scopes"] = [str(one) for one in scopes]
         elif name == "AWS_IAM":
             draft.template.note(path, "signatures of AWS_IAM are not checked")
-        elif name != "NONE":
-            draft.template.note(path, f"the authorizer {name!r} is not here")
+        elif name != "NONE":  # SAM refuses the template
+            route.clear()
+            route.update(draft.not_implemented(path, f"the authorizer {name!r} is not here"), authorizer=None)
     keyed = own.get("ApiKeyRequired", auth.get("ApiKeyRequired"))
     if keyed is not None and ("ApiKeyRequired" in own or "api_key_required" not in route):
         route["api_key_required"] = is_true(keyed)
@@ -253,6 +255,6 @@ def _add_websocket(
             route["route_response"] = bool(settings.get("RouteResponseSelectionExpression"))
         if key == "$connect" and made:
             route["authorizer"] = "connect"
-        if key == "$connect" and settings.get("ApiKeyRequired") in (True, "true"):
+        if key == "$connect" and is_true(settings.get("ApiKeyRequired")):
             route["api_key_required"] = True
         draft.route(api, key, route, place)

@@ -10,7 +10,8 @@ from ..throttling.key_file import VALUE, VALUE_TEXT
 from .draft import ApiDraft, Draft
 from .integrations import lowered
 from .references import parameter_of
-from .template import Resource, as_list, as_mapping, as_number, as_text
+from .resource import Resource
+from .values import as_list, as_mapping, as_number, as_text
 
 RATE, BURST = 10_000.0, 5_000  # of an account, for a throttle with one of them
 

@@ -1,15 +1,15 @@
 """A template: its parameters, and its resources without intrinsic functions."""
 
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
 from ..._configuration.problems import ConfigurationError, Path, Problem, Problems, expected, unknown
 from .intrinsics import ACCOUNT, PSEUDO, REGION, Invalid, Resolver
 from .references import PREFIX, References, Unknown
+from .resource import Resource
 from .tree import TemplateTree
+from .values import as_list, as_mapping, as_number, as_text
 
 TRANSFORMS = ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions")
 IMPLICIT = {"ServerlessRestApi": "AWS::Serverless::Api", "ServerlessHttpApi": "AWS::Serverless::HttpApi"}
@@ -20,71 +20,6 @@ _NAMED = {  # the property that a reference to a resource gives, where the resou
     "AWS::ApiGateway::DomainName": "DomainName", "AWS::ApiGatewayV2::DomainName": "DomainName",
     "AWS::DynamoDB::Table": "TableName", "AWS::S3::Bucket": "BucketName", "AWS::Serverless::SimpleTable": "TableName",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """A resource of a template.
-
-    Args:
-        name: its logical id.
-        type: such as "AWS::Serverless::Function".
-        properties: without intrinsic functions.
-        path: of the properties in the file.
-        ignored: the properties of Globals that it does not have; "*" for all.
-    """
-
-    name: str
-    type: str
-    properties: Mapping[str, Any]
-    path: Path
-    ignored: tuple[str, ...] = ()
-
-    def with_globals(self, globals: Any) -> dict[str, Any]:
-        """Return its properties merged with those of a section of Globals."""
-        shared = {name: one for name, one in as_mapping(globals).items() if not {name, "*"} & set(self.ignored)}
-        return _merged(shared, self.properties)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return a property."""
-        value = self.properties.get(name)
-        return default if value is None else value
-
-    def mapping(self, name: str) -> dict[str, Any]:
-        """Return a property that is an object; an empty one for a property of another kind."""
-        return as_mapping(self.properties.get(name))
-
-
-def as_mapping(value: Any) -> dict[str, Any]:
-    """Return an object, or an empty one for a value of another kind."""
-    return value if isinstance(value, dict) else {}
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return a list; a single value is a list of one, and nothing an empty list."""
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _merged(shared: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return properties with those of Globals: objects are merged, lists joined, other values replaced."""
-    merged = dict(shared)
-    for name, value in own.items():
-        before = merged.get(name)
-        if isinstance(value, dict) and isinstance(before, dict):
-            merged[name] = _merged(before, value)
-        elif isinstance(value, list) and isinstance(before, list):
-            merged[name] = [*before, *value]
-        else:
-            merged[name] = value
-    return merged
-
-
-def referred(document: Mapping[str, Any], reference: str) -> dict[str, Any]:
-    """Return the object of a document to which a reference leads; an empty one if there is no such object."""
-    value: Any = document
-    for part in reference.removeprefix("#/").split("/"):
-        value = as_mapping(value).get(part.replace("~1", "/").replace("~0", "~"))
-    return as_mapping(value)
 
 
 def _asset(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,14 +43,6 @@ def _function_arn(name: str) -> str:
     return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
 
 
-def as_number(value: Any) -> Any:
-    """Return the number in a text; any other value as it is, for a default or an error in its place."""
-    text = str(value).strip()
-    if isinstance(value, bool | Unknown) or not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text):
-        return value
-    return float(text) if float(text) % 1 else int(float(text))
-
-
 def _check(values: list[str], kind: str, declared: Mapping[str, Any]) -> None:
     """Raise a ValueError for a value that a parameter may not have."""
     choices = [as_text(one) for one in as_list(declared.get("AllowedValues"))]
@@ -124,11 +51,6 @@ def _check(values: list[str], kind: str, declared: Mapping[str, Any]) -> None:
             raise ValueError(expected(f"one of {', '.join(choices)}", value))
         if kind in ("Number", "List<Number>") and isinstance(as_number(value), str):
             raise ValueError(expected("a number", value))
-
-
-def as_text(value: Any) -> str:
-    """Return the text of a value, as CloudFormation reads it: `yes` is `true`."""
-    return str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
 
 
 class Template:

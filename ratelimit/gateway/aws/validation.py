@@ -9,16 +9,11 @@ from ..._configuration.problems import Path
 from ..backends.validated import CONTENT_TYPE, PARAMETER
 from ..schemas import Models, check_schema
 from .draft import ApiDraft, Draft
-from .template import as_list, as_mapping, referred
 from .tree import from_json
+from .values import as_list, as_mapping, is_true, referred
 
 BUILT_IN = {"Empty": {"type": "object"}, "Error": {"type": "object", "properties": {"message": {"type": "string"}}}}
 _MODEL = re.compile(r"(?:#/components/schemas/|#/definitions/|https?://[^#]*/models/)([^/#]+)(/[^#]*|#.*)?")
-
-
-def is_true(value: Any) -> bool:
-    """Whether a property of a template is set."""
-    return value in (True, "true", "True")
 
 
 def add_model(api: ApiDraft, name: str, schema: Any, is_document: bool) -> None:
