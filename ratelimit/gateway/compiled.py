@@ -62,10 +62,10 @@ class CompiledRoute:
         """Return the levels of a caller's plan, if it has one, followed by those of the route."""
         if not caller.plan or self.chain is None:
             return self.chain
-        try:
-            return self.plans[caller.plan].chain(caller.key, self.stage, self.key, self.levels, self.shadow)
-        except ValueError as error:  # the file of keys has changed since the key was found
-            raise Refusal("INVALID_API_KEY", "the API key was revoked") from error
+        plan = self.plans[caller.plan]
+        if not plan.has(caller.key):  # since a WebSocket was opened, or since a moment ago
+            raise Refusal("INVALID_API_KEY", "the API key was revoked")
+        return plan.chain(caller.key, self.stage, self.key, self.levels, self.shadow)
 
     async def answer(self, exchange: Exchange) -> Response:
         """Return the answer of the integration, transformed; raise a Refusal if it has failed."""

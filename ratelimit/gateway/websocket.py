@@ -259,16 +259,14 @@ class Message(Transport):
         self._answers = True
 
     def route(self, site: Site, exchange: Exchange) -> CompiledRoute:
-        """Return the route that the message names, or else `$default`; a Refusal if the API key was revoked."""
-        connection, caller = self._connection, exchange.caller
+        """Return the route that the message names, or else `$default`."""
+        connection = self._connection
         message = exchange.request.websocket.message
         key = connection.api.selection.fill(exchange) if isinstance(message, dict) else "$default"
         route = connection.routes.get(key) if not key.startswith("$") else None
         route = route or connection.routes.get("$default")
         if route is None:
             raise Refusal("ACCESS_DENIED", "no such route")
-        if caller.plan and not route.plans[caller.plan].has(caller.key):
-            raise Refusal("INVALID_API_KEY", "the API key was revoked")
         exchange.destination = replace(connection.destination, route=route.key)
         self._answers = route.answers
         return route

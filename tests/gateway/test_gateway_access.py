@@ -291,6 +291,27 @@ def test_reload_reads_keys_again(tokens, keys, jwks):
     assert [status(tokens, former), status(tokens, later)] == [401, 200]
 
 
+def test_keys_that_were_asked_for_before_a_reload_are_read_again(keys, jwks, monkeypatch):
+    key_set = KeySet(str(jwks), ISSUER)
+
+    async def scenario():
+        load = key_set._load
+
+        def reloaded():
+            content = load()
+            key_set.expire()
+            write_keys(jwks, keys[1])
+            return content
+
+        with monkeypatch.context() as patch:
+            patch.setattr(key_set, "_load", reloaded)
+            before = await key_set.find("one")
+        return before, await key_set.find("one")
+
+    before, after = asyncio.run(scenario())
+    assert before.public_numbers() != after.public_numbers()
+
+
 def test_reads_missing_keys_again_after_a_while(jwks, tmp_path):
     now, file = [0.0], tmp_path / "later.json"
     key_set = KeySet(str(file), ISSUER, clock=lambda: now[0])

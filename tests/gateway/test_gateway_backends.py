@@ -198,6 +198,7 @@ PATHS = {
     ("/u/{rest+}", "/v/${rest}", "/u/a/b", "", False): "/v/a/b",
     ("/u/{id}", "$context.path", "/u/1", "", False): "/u/1",
     ("/u/{id}", "${stageVariables.base}/${id}", "/u/1", "", False): "/v1/api/1",
+    ("/a/b", "/v2$context.resourcePath", "/a/b", "", False): "/v2/a/b",
 }
 
 

@@ -466,19 +466,20 @@ def test_key_has_the_plan_whose_file_has_its_value(two_files):
 
 
 def test_key_in_two_files_has_the_first_plan(two_files):
-    """So a key moves to another plan without a refusal between."""
+    """So a key moves to another plan without a refusal between, also if the gateway starts again then."""
     files, plans = two_files
     gateway = gateway_of(KEY_REQUIRED, plans=plans)
     files["bronze"].write_text(f"ann: {KEY}new")
     assert statuses_of(gateway, KEY + "new") == [200, 429]
     files["gold"].write_text(f"ann: {KEY}new")
     assert statuses_of(gateway, KEY + "new") == [200, 200]
+    assert statuses_of(gateway_of(KEY_REQUIRED, plans=plans), KEY + "new") == [200, 200]
     files["gold"].write_text("{}")
     assert statuses_of(gateway, KEY + "new") == [429, 429]
 
 
 @pytest.mark.parametrize("other", [f"ann: {KEY}other", f"other: {KEY}new"])
-def test_rejects_two_files_of_a_stage_with_one_key(two_files, other):
+def test_rejects_two_files_of_a_stage_with_half_of_a_key(two_files, other):
     files, plans = two_files
     files["gold"].write_text(f"ann: {KEY}new")
     files["bronze"].write_text(other)

@@ -38,6 +38,7 @@ class KeySet:
         self._clock = clock
         self._keys: dict[str | None, Any] = {}
         self._read_at: float | None = None
+        self._expired = 0  # times
         self._reading = asyncio.Lock()
 
     async def find(self, kid: str | None) -> Any:
@@ -56,11 +57,12 @@ class KeySet:
 
     def expire(self) -> None:
         """Read the keys again before they are used. The present ones hold on if that fails."""
-        self._read_at = None
+        self._read_at, self._expired = None, self._expired + 1
 
     async def _read(self) -> None:
         import jwt
 
+        expired = self._expired
         try:
             document = json.loads(await asyncio.to_thread(self._load))
             keys = jwt.PyJWKSet.from_dict(document).keys
@@ -68,7 +70,8 @@ class KeySet:
             self._keys = {key.key_id: key.key for key in of_signatures if key.key_type == "RSA"}
         except Exception as error:  # whatever is wrong with them: the former keys hold on
             log.error("the keys of issuer %s cannot be read: %r", self._issuer, error)
-        self._read_at = self._clock()
+        if expired == self._expired:
+            self._read_at = self._clock()
 
     def _load(self) -> bytes:
         source = self._source

@@ -65,7 +65,11 @@ class ProcessSettings:
 
 
 class FunctionProcesses:
-    """The processes of one function: each makes one call at a time."""
+    """The processes of one function: each makes one call at a time.
+
+    Attributes:
+        is_removed: whether each call has a process of its own, as only a WebSocket still has the function.
+    """
 
     def __init__(self, settings: ProcessSettings) -> None:
         self.settings = settings
@@ -73,6 +77,7 @@ class FunctionProcesses:
         self._free = asyncio.Semaphore(MAX_PROCESSES)
         self._changed = 0
         self._generation = 0  # of the processes that later calls may use
+        self.is_removed = False
         self._inline: tempfile.TemporaryDirectory[str] | None = None
 
     async def invoke(self, event: dict[str, Any], timeout: float, request: Request | None = None) -> Any:
@@ -85,7 +90,7 @@ class FunctionProcesses:
             except BaseException:
                 process.kill()
                 raise
-            if generation == self._generation:
+            if generation == self._generation and not self.is_removed:
                 self._idle.append(process)
             else:
                 process.kill()
@@ -223,6 +228,8 @@ class FunctionRegistry:
 
     def keep(self, used: Iterable[FunctionProcesses]) -> None:
         """End all processes, and forget the functions that are not used: a reload takes new code."""
+        kept = list(used)
         for one in self._functions:
             one.close()
-        self._functions = list(used)
+            one.is_removed = one not in kept
+        self._functions = kept

@@ -107,6 +107,9 @@ class Transform:
         return _status(self._status.fill(scope))
 
 
+PATHS = ("context.path", "context.resourcePath", "context.routeKey")  # the slashes of these values separate segments
+
+
 class _InPath(NamedTuple):
     """The values of a scope, encoded for a path."""
 
@@ -116,7 +119,7 @@ class _InPath(NamedTuple):
         """Return a value. A client adds segments to the path only by a greedy variable, or by the path itself."""
         value, variable = self.scope.lookup(name), name.removeprefix("request.path.")
         is_greedy = self.scope.lookup("context.routeKey").endswith(f"{{{variable}+}}")
-        has_segments = is_greedy or name == "context.path" or name.startswith("stageVariables.")
+        has_segments = is_greedy or name in PATHS or name.startswith("stageVariables.")
         return quote("" if value is None else str(value), safe=IN_SEGMENT + "/" * has_segments)
 
 

@@ -44,12 +44,15 @@ class StageKeys:
 
 
 def check_key_file(plan: UsagePlan, others: Iterable[UsagePlan]) -> None:
-    """Raise a ValueError if the file of a plan repeats a key that the file of another one has for the same stage."""
+    """Raise a ValueError if the files of two plans of a stage have one name for two values, or two for one value.
+
+    Both may have the same key: it moves to another plan.
+    """
     for other in others:
         if plan.key_file and other.key_file and not set(plan.plan.stages).isdisjoint(other.plan.stages):
             values, names = other.key_file.values, other.key_file.names
             for name, value in plan.key_file.values.items():
-                if name in values or value in names:
+                if (name in values or value in names) and values.get(name) != value:
                     raise ValueError(f"{plan.key_file.path}: {name}: expected {UNIQUE}, got one of plan {other.name!r}")
 
 

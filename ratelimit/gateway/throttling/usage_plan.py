@@ -75,6 +75,7 @@ class UsagePlan:
         self.name = name
         self.plan = plan
         self.key_file = KeyFile(plan.keys_file, taken) if plan.keys_file is not None else None
+        self._own_keys = frozenset(plan.keys)
         self._seen: set[str] = set()  # keys whose counters are swept although they were revoked
         self.limiters = limiters
         self._counters = limiters.counters
@@ -88,7 +89,7 @@ class UsagePlan:
 
     def has(self, key: str) -> bool:
         """Whether it has a key of this name now."""
-        return key in self.plan.keys or (self.key_file is not None and key in self.key_file.values)
+        return key in self._own_keys or (self.key_file is not None and key in self.key_file.values)
 
     def chain(self, key: str, stage: str, route: str, rest: Sequence[Level] = (), shadow: bool = False) -> Chain:
         """Return the levels of the plan for one key, and then the rest, as one chain that also counts usage.
