@@ -145,13 +145,16 @@ def test_a_file_that_the_whole_template_includes(read, tmp_path):
         ("!Select [1, !Cidr ['fd00::/56', 2, 64]]", "fd00:0:0:1::/64"),
         ("!Select [1, !Cidr [10.1.0.0/16, 2]]", "10.1.1.0/24"),
         ("!Select [1, !Cidr [!GetAtt Net.CidrBlock, 2, 8]]", "10.0.1.0/24"),
+        ("!Select [1, !Cidr [10.1.0.0/16, !Ref Count, 8]]", "10.0.1.0/24"),
+        ("!Select [1, !Cidr [10.1.0.0/16, 2, '{{resolve:ssm:/bits}}']]", "10.0.1.0/24"),
         ("!Select [0, !GetAZs '']", "eu-west-1a"),
         ("!Select [0, !GetAZs us-east-2]", "us-east-2a"),
     ],
 )
 def test_blocks_of_addresses_and_zones(tmp_path, value, found):
     file = tmp_path / "template.yaml"
-    file.write_text(REST.replace("name: F", f"value: {value}") % ("MOCK", "") + "  Net: {Type: AWS::EC2::VPC}\n")
+    text = "Parameters: {Count: {Type: Number}}" + REST.replace("name: F", f"value: {value}") % ("MOCK", "")
+    file.write_text(text + "  Net: {Type: AWS::EC2::VPC}\n")
     document = Document.read(file, Options({"AWS::Region": "eu-west-1"}))
     assert document.configuration.apis["Api"].stages["live"].variables == {"value": found}
 

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from ..._configuration.problems import Path, Problems, unknown
-from .references import Unknown
+from .references import Unknown, parameter_of
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 PSEUDO: dict[str, Any] = {
@@ -117,7 +117,10 @@ class Resolver:
         return found_in
 
     def _text(self, value: Any) -> str:
+        """Return the text of a value; that of an unknown one is still unknown."""
         found = self.resolve(value, self._place)
+        if isinstance(found, Unknown):
+            return found
         if isinstance(found, bool):
             return str(found).lower()
         if isinstance(found, str | int | float):
@@ -231,10 +234,13 @@ class Resolver:
 
     def _cidr(self, given: Any) -> list[str]:
         texts = [self._text(one) for one in self._arguments(given, 2, 3)]
+        elsewhere = [f"10.0.{i}.0/24" for i in range(256)]  # for what is only known in an account
+        if any(parameter_of(one) is not None for one in texts):
+            return elsewhere
         try:
             block = ip_network(texts[0], strict=False)
-        except ValueError:  # of what is only known in an account
-            return [f"10.0.{i}.0/24" for i in range(256)]
+        except ValueError:
+            return elsewhere
         try:
             count, bits = int(texts[1]), int(texts[2]) if texts[2:] else 8
             if not 1 <= count <= min(256, block.num_addresses >> bits):
