@@ -146,6 +146,7 @@ def test_a_file_that_the_whole_template_includes(read, tmp_path):
         ("!Select [1, !Cidr [10.1.0.0/16, 2]]", "10.1.1.0/24"),
         ("!Select [1, !Cidr [!GetAtt Net.CidrBlock, 2, 8]]", "10.0.1.0/24"),
         ("!Select [1, !Cidr [10.1.0.0/16, !Ref Count, 8]]", "10.0.1.0/24"),
+        ("!Select [1, !Cidr [10.1.0.0/16, !Sub '${Count}', 8]]", "10.0.1.0/24"),
         ("!Select [1, !Cidr [10.1.0.0/16, 2, '{{resolve:ssm:/bits}}']]", "10.0.1.0/24"),
         ("!Select [0, !GetAZs '']", "eu-west-1a"),
         ("!Select [0, !GetAZs us-east-2]", "us-east-2a"),
@@ -163,6 +164,22 @@ def test_blocks_of_addresses_and_zones(tmp_path, value, found):
 def test_blocks_that_do_not_fit(read, given):
     with pytest.raises(ConfigurationError, match="expected a block, the number of its parts and the bits of each"):
         read(REST.replace("Name: rest", f"Name: !Select [0, !Cidr [{given}]]") % ("MOCK", ""))
+
+
+@pytest.mark.parametrize(
+    "rate",
+    ["!Sub '${Rate}'", "!Sub ['${One}', {One: !Ref Rate}]", "!Select [0, !Ref Rates]", "!Select [0, !Ref Names]"],
+)
+def test_a_parameter_without_a_default_sets_no_throttle_by_a_function(read, rate):
+    kinds = "Rate: {Type: Number}, Rates: {Type: List<Number>}, Names: {Type: CommaDelimitedList}"
+    settings = f"MethodSettings: [{{HttpMethod: '*', ResourcePath: '/*', ThrottlingRateLimit: {rate}}}]"
+    text = REST.replace("Variables:", f"{settings}, Variables:").replace("name: F", "name: !Sub 'v${Rate}'")
+    document = read(f"Parameters: {{{kinds}}}" + text % ("MOCK", ""))
+    stage = document.configuration.apis["Api"].stages["live"]
+    assert stage.route_throttles == {"*": Throttle(10_000, 5_000)}
+    assert stage.variables == {"name": "v0"}
+    assert re.search(r"the rate \w+ is not known; 10000 is used without --parameter \w+=VALUE", noted(document))
+    assert "the parameter has no default; '0' is used without --parameter" in noted(document)
 
 
 def levels(line, reference):

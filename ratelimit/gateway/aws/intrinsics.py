@@ -209,7 +209,8 @@ class Resolver:
                 raise Invalid(f"expected a text of at most {MAX_TEXT} characters")
             pieces += [text[end : found.start()], value]
             end = found.end()
-        return "".join([*pieces, text[end:]])
+        pieces = [one for one in (*pieces, text[end:]) if one]
+        return pieces[0] if len(pieces) == 1 else "".join(pieces)  # an unknown value alone is still unknown
 
     def _join(self, given: Any) -> str:
         delimiter, values = self._arguments(given, 2, 2)

@@ -12,6 +12,7 @@ from .tree import TemplateTree
 from .values import as_list, as_mapping, as_number, as_text
 
 TRANSFORMS = ("AWS::Serverless-2016-10-31", "AWS::LanguageExtensions")
+NUMBERS = ("Number", "List<Number>")
 IMPLICIT = {"ServerlessRestApi": "AWS::Serverless::Api", "ServerlessHttpApi": "AWS::Serverless::HttpApi"}
 MAX_FILE = 16 * 1024 * 1024  # bytes of a file that a template includes: API Gateway imports 6 MB
 _STAGES = ("AWS::ApiGateway::Stage", "AWS::ApiGatewayV2::Stage")
@@ -43,13 +44,18 @@ def _function_arn(name: str) -> str:
     return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
 
 
+def _like(value: str, part: str) -> str:
+    """Return a part of a value, unknown where the value is."""
+    return Unknown(part, value.parameter) if isinstance(value, Unknown) else part
+
+
 def _check(values: list[str], kind: str, declared: Mapping[str, Any]) -> None:
     """Raise a ValueError for a value that a parameter may not have."""
     choices = [as_text(one) for one in as_list(declared.get("AllowedValues"))]
     for value in values:
         if choices and value not in choices:
             raise ValueError(expected(f"one of {', '.join(choices)}", value))
-        if kind in ("Number", "List<Number>") and isinstance(as_number(value), str):
+        if kind in NUMBERS and isinstance(as_number(value), str):
             raise ValueError(expected("a number", value))
 
 
@@ -204,7 +210,7 @@ class Template:
                 value = as_text(default)
                 value = f"{{{{resolve:ssm:{value}}}}}" if kind.startswith("AWS::SSM::") else value
             many = kind == "CommaDelimitedList" or kind.startswith("List<") or "Value<List<" in kind
-            found[name] = [one.strip() for one in value.split(",")] if many else value
+            found[name] = [_like(value, one.strip()) for one in value.split(",")] if many else value
             if name in given and not kind.startswith("AWS::SSM::"):
                 with self._problems.at("Parameters", name):
                     _check(as_list(found[name]), kind, as_mapping(parameter))
@@ -213,7 +219,7 @@ class Template:
     def _guessed(self, name: str, kind: str, declared: Mapping[str, Any]) -> str:
         """Return a value for a parameter without one."""
         choices = as_list(declared.get("AllowedValues"))
-        least = declared.get("MinValue", 0) if kind == "Number" else name
+        least = declared.get("MinValue", 0) if kind in NUMBERS else name
         value = as_text(choices[0]) if choices else Unknown(as_text(least), name)
         self._guesses.add(name)
         self.note(("Parameters", name), f"the parameter has no default; {value!r} is used without --parameter")
