@@ -215,6 +215,19 @@ def test_a_warning_about_an_included_file_has_its_line_there(read, tmp_path, giv
     assert re.search(r"template.yaml:2: warning: .*paths\['/a'\].get.*\(part.yaml:4\)$", note, re.MULTILINE)
 
 
+def test_a_warning_about_a_file_at_the_top_has_its_line_there(read, tmp_path):
+    """What the template has itself, it does not have from the file."""
+    mock = "Type: AWS::ApiGateway::RestApi\n    Properties: {Body: {paths: {/a: {get: %s}}}}" % MOCK
+    (tmp_path / "part.yaml").write_text(f"x: y\nResources:\n  Api:\n    {mock}\n  Other:\n    {mock}")
+    transform = "Transform: {Name: AWS::Include, Parameters: {Location: part.yaml}}"
+    note = noted(read(f"{transform}\nResources:\n  Api:\n    {mock}"))
+    assert re.search(r"warning: Resources.Other.*this mock answers 500.*\(part.yaml:8\)$", note, re.MULTILINE)
+    assert re.search(r"template.yaml:5: warning: Resources.Api.*this mock answers 500[^()]*$", note, re.MULTILINE)
+    (tmp_path / "part.yaml").write_text("x: y\nParameters:\n  N: {Type: Number}\n")
+    note = noted(read(f"{transform}\nResources:\n  Api:\n    {mock}"))
+    assert re.search(r"Parameters.N: the parameter has no default.*\(part.yaml:3\)$", note, re.MULTILINE)
+
+
 def test_an_included_file_without_end_is_not_read(read, tmp_path):
     """It is left out with a note, like a file that is not there."""
     with (tmp_path / "large.yaml").open("wb") as file:

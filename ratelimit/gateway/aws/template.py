@@ -81,7 +81,8 @@ class Template:
         self._problems = Problems()
         self._raw = as_mapping(tree.value())
         self.notes: list[Problem] = list(tree.notes)
-        self._files: list[tuple[Path, str, TemplateTree]] = []  # that it includes, each with the path of its content
+        # files that it includes: the path of the content, and how much of that path is not in the file
+        self._files: list[tuple[Path, int, str, TemplateTree]] = []
         transforms = as_list(self._raw.get("Transform"))
         self._apply([one for one in transforms if one not in TRANSFORMS])
         self._given = as_mapping(self._raw.get("Resources"))
@@ -118,9 +119,9 @@ class Template:
 
     def note(self, path: Path, message: str) -> None:
         """Note a difference from what an account does."""
-        for above, file, tree in reversed(self._files):
-            below = path[len(above) :]
-            if (*above, *below) == path and below and below[0] in tree.names():
+        for above, outside, file, tree in reversed(self._files):
+            below = path[outside:]
+            if path[: len(above)] == above and below and below[0] in tree.names():
                 message = f"{message} ({file}:{tree.line_of(below)})"
                 break
         problem = Problem(path, message, line=self.tree.line_of(path))
@@ -158,7 +159,7 @@ class Template:
             tree = TemplateTree()
             tree.compose(_bytes_of(self.folder / text))
             value = tree.value()
-            self._files.append((above, text, tree))
+            self._files.append((above, len(above), text, tree))
             for one in tree.notes:
                 self.note(path, f"{text}:{one.line}: {one}")
             return value
@@ -180,8 +181,10 @@ class Template:
         named = [one if isinstance(one, dict) else {"Name": one} for one in transforms]
         for location in self._locations(named, ("Transform",)):
             for section, value in as_mapping(self._content(location, ("Transform",), ("Transform",))).items():
-                own = self._raw.setdefault(section, value)
+                own = self._raw.setdefault(section, {} if isinstance(value, dict) else value)
                 if isinstance(value, dict) and isinstance(own, dict):
+                    *_, file, tree = self._files[-1]
+                    self._files += [((section, name), 0, file, tree) for name in value if name not in own]
                     self._raw[section] = {**value, **own}
 
     def _locations(self, transforms: Any, path: Path) -> Iterator[Any]:
