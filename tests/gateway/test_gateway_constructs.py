@@ -182,6 +182,33 @@ def test_a_parameter_without_a_default_sets_no_throttle_by_a_function(read, rate
     assert "the parameter has no default; '0' is used without --parameter" in noted(document)
 
 
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [(".5", 0.5), ("5.", 5), ("1e3", 1000), ("+5", 5), ("5.00000000000000000000", 5), ("1" * 20, None), ("1_0", ...),
+     ("nan", ...), ("1e999", ...)],
+)  # fmt: skip
+def test_a_number_by_parameter_is_written_in_any_form(tmp_path, given, rate):
+    """A number that is not a rate may be longer, such as that of an account."""
+    file = tmp_path / "template.yaml"
+    setting = "" if rate is None else "MethodSettings: [{HttpMethod: '*', ResourcePath: '/*', ThrottlingRateLimit: !Ref N}],"
+    text = REST.replace("Variables:", f"{setting} Variables:").replace("name: F", "name: !Ref N") % ("MOCK", "")
+    file.write_text("Parameters: {N: {Type: Number}}" + text)
+    if rate is ...:
+        with pytest.raises(ConfigurationError, match=f"Parameters.N: expected a number, got '{given}'"):
+            Document.read(file, Options({"N": given}))
+        return
+    stage = Document.read(file, Options({"N": given})).configuration.apis["Api"].stages["live"]
+    assert (stage.variables, stage.route_throttles) == ({"name": given}, {"*": Throttle(rate, 5_000)} if rate else {})
+
+
+def test_a_list_by_parameter_may_be_empty(tmp_path):
+    file = tmp_path / "template.yaml"
+    file.write_text("Parameters: {L: {Type: CommaDelimitedList, AllowedValues: [a, b]}}" + REST % ("MOCK", MAPPED))
+    assert routes_of(Document.read(file, Options({"L": ""})))
+    with pytest.raises(ConfigurationError, match="Parameters.L: expected one of a, b, got ''"):
+        Document.read(file, Options({"L": "a,"}))
+
+
 def levels(line, reference):
     """Return six lines, each with four references to the one before it."""
     return "".join(line % (i, ", ".join([reference % (i - 1)] * 4)) for i in range(1, 7))

@@ -51,6 +51,8 @@ def _like(value: str, part: str) -> str:
 
 def _check(values: list[str], kind: str, declared: Mapping[str, Any]) -> None:
     """Raise a ValueError for a value that a parameter may not have."""
+    if kind == "CommaDelimitedList" and values == [""]:  # it is empty
+        return
     choices = [as_text(one) for one in as_list(declared.get("AllowedValues"))]
     for value in values:
         if choices and value not in choices:

@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from .references import Unknown
+
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def as_mapping(value: Any) -> dict[str, Any]:
@@ -42,7 +45,7 @@ def referred(document: Mapping[str, Any], reference: str) -> dict[str, Any]:
 def as_number(value: Any) -> Any:
     """Return the number in a text; any other value as it is, for a default or an error in its place."""
     text = str(value).strip()
-    if isinstance(value, bool | Unknown) or not re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text):
+    if isinstance(value, bool | Unknown) or not _NUMBER.fullmatch(text) or not isfinite(float(text)):
         return value
     return float(text) if float(text) % 1 else int(float(text))
 
