@@ -190,7 +190,9 @@ def test_a_parameter_without_a_default_sets_no_throttle_by_a_function(read, rate
 def test_a_number_by_parameter_is_written_in_any_form(tmp_path, given, rate):
     """A number that is not a rate may be longer, such as that of an account."""
     file = tmp_path / "template.yaml"
-    setting = "" if rate is None else "MethodSettings: [{HttpMethod: '*', ResourcePath: '/*', ThrottlingRateLimit: !Ref N}],"
+    setting = (
+        "" if rate is None else "MethodSettings: [{HttpMethod: '*', ResourcePath: '/*', ThrottlingRateLimit: !Ref N}],"
+    )
     text = REST.replace("Variables:", f"{setting} Variables:").replace("name: F", "name: !Ref N") % ("MOCK", "")
     file.write_text("Parameters: {N: {Type: Number}}" + text)
     if rate is ...:
@@ -205,8 +207,15 @@ def test_a_list_by_parameter_may_be_empty(tmp_path):
     file = tmp_path / "template.yaml"
     file.write_text("Parameters: {L: {Type: CommaDelimitedList, AllowedValues: [a, b]}}" + REST % ("MOCK", MAPPED))
     assert routes_of(Document.read(file, Options({"L": ""})))
-    with pytest.raises(ConfigurationError, match="Parameters.L: expected one of a, b, got ''"):
+    with pytest.raises(ConfigurationError, match=r"Parameters\.L: expected one of a, b, got ''"):
         Document.read(file, Options({"L": "a,"}))
+
+
+@pytest.mark.parametrize("value", ["{a: [true, 2]}", "", "yes"])
+def test_variables_of_a_stage_are_texts(read, value):
+    found = {"{a: [true, 2]}": '{"a": [true, 2]}', "": "", "yes": "true"}[value]
+    document = read((REST % ("MOCK", MAPPED)).replace("name: F", f"name: {value}"))
+    assert document.configuration.apis["Api"].stages["live"].variables == {"name": found}
 
 
 def levels(line, reference):
@@ -243,8 +252,8 @@ def test_a_warning_about_an_included_file_has_its_line_there(read, tmp_path, giv
 
 
 def test_a_warning_about_a_file_at_the_top_has_its_line_there(read, tmp_path):
-    """What the template has itself, it does not have from the file."""
-    mock = "Type: AWS::ApiGateway::RestApi\n    Properties: {Body: {paths: {/a: {get: %s}}}}" % MOCK
+    """A resource of the template has the line of the template, also where the file has one of its name."""
+    mock = "Type: AWS::ApiGateway::RestApi\n    Properties: {Body: {paths: {/a: {get: " + MOCK + "}}}}"
     (tmp_path / "part.yaml").write_text(f"x: y\nResources:\n  Api:\n    {mock}\n  Other:\n    {mock}")
     transform = "Transform: {Name: AWS::Include, Parameters: {Location: part.yaml}}"
     note = noted(read(f"{transform}\nResources:\n  Api:\n    {mock}"))

@@ -9,7 +9,7 @@ from typing import Any
 from ..._configuration.problems import Path
 from ..routing.table import RouteKey
 from .template import Template
-from .values import as_list, as_mapping, as_number
+from .values import as_list, as_mapping, as_number, as_text
 
 NOT_IMPLEMENTED: dict[str, dict[str, Any]] = {"mock": {"status": 501, "body": '{"message":"Not Implemented"}'}}
 METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "any", "x-amazon-apigateway-any-method")
@@ -193,7 +193,7 @@ class Draft:
                 self.template.note((*resource.path, "CodeUri"), f"the folder {code} of function {name} is missing")
         environment = as_mapping(as_mapping(properties.get("Environment")).get("Variables"))
         if environment:
-            made["environment"] = {str(one): _as_text(value) for one, value in environment.items()}
+            made["environment"] = {str(one): as_text(value) for one, value in environment.items()}
         made["timeout"] = as_number(properties.get("Timeout", 3))
         made["memory"] = as_number(properties.get("MemorySize", 128))
         layers = [folder for one in as_list(properties.get("Layers")) if (folder := self._layer(one, resource.path))]
@@ -248,11 +248,3 @@ def _name(uri: Any) -> str:
     text = invoked[1] if invoked else str(uri)
     found = _FUNCTION.search(text)
     return found[1] if found else text
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict | list):
-        return json.dumps(value)
-    return "" if value is None else str(getattr(value, "text", value))

@@ -1,5 +1,6 @@
 """The values of a template, whatever it has in their place."""
 
+import json
 import re
 from collections.abc import Mapping
 from math import isfinite
@@ -51,8 +52,12 @@ def as_number(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return the text of a value, as CloudFormation reads it: `yes` is `true`."""
-    return str(value).lower() if isinstance(value, bool) else str(getattr(value, "text", value))
+    """Return the text of a value, as CloudFormation reads it: `yes` is `true`, and an object or a list is JSON."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list):
+        return json.dumps(value)
+    return "" if value is None else str(getattr(value, "text", value))
 
 
 def is_true(value: Any) -> bool:
