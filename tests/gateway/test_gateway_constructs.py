@@ -36,6 +36,13 @@ JWT = "{JwtConfiguration: {issuer: 'https://issuer.example', audience: [a]}, Ide
 OWN = f"Auth: {{Authorizers: {{Own: {JWT}, Other: {JWT}}}"
 INTEGRATION = "x-amazon-apigateway-integration: {type: http_proxy, uri: 'http://127.0.0.1:1'}"
 DOCUMENT = f"DefinitionBody: {{openapi: 3.0.1, paths: {{/a: {{get: {{{INTEGRATION}, %s}}}}}}}}"
+V2 = """
+Resources:
+  Api: {Type: AWS::ApiGatewayV2::Api, Properties: {ProtocolType: %s}}
+  I: {Type: AWS::ApiGatewayV2::Integration, Properties: {ApiId: !Ref Api, IntegrationType: HTTP_PROXY,
+    IntegrationMethod: ANY, IntegrationUri: 'http://127.0.0.1:1'}}
+  R: {Type: AWS::ApiGatewayV2::Route, Properties: {ApiId: !Ref Api, RouteKey: %s, Target: !Sub 'integrations/${I}', %s}}
+"""
 HTTP = """
 Transform: AWS::Serverless-2016-10-31
 Resources:
@@ -470,6 +477,64 @@ def test_a_route_whose_authorizer_is_not_here_is_closed(read, event):
     document = read(HTTP % (event, f"{own}}}"))
     assert routes_of(document)["GET /a"].mock.status == 501
     assert "the authorizer 'Gone' is not here; the route answers 501" in noted(document)
+
+
+SCHEMES = """{cut: {type: apiKey, name: a, in: header, x-amazon-apigateway-authorizer: {type: x}}, plain: {type: http},
+  typed: {type: apiKey, name: a, in: header, x-amazon-apigateway-authtype: custom},
+  signed: {type: apiKey, name: a, in: header, x-amazon-apigateway-authtype: awsSigv4},
+  key: {type: apiKey, name: x-api-key, in: header}}"""
+
+
+@pytest.mark.parametrize(
+    ("security", "name"),
+    [
+        ("{gone: []}", "gone"),
+        ("{cut: []}", "cut"),
+        ("{typed: []}", "typed"),
+        ("{plain: []}, {gone: []}", "gone"),
+        ("{gone: [], key: []}", "gone"),
+        ("{gone: []}, {key: []}", None),
+        ("{plain: []}", None),
+        ("{signed: []}", None),
+        ("{AWS_IAM: []}", None),
+        ("{gone: []}, {NONE: []}", None),
+    ],
+)
+def test_an_operation_whose_authorizer_is_not_here_is_closed(read, security, name):
+    operation = f"{{security: [{security}], {INTEGRATION}}}"
+    body = f"Body: {{components: {{securitySchemes: {SCHEMES}}}, paths: {{/a: {{get: {operation}}}}}}}"
+    document = read(f"Resources: {{Api: {{Type: AWS::ApiGateway::RestApi, Properties: {{{body}}}}}}}")
+    route = routes_of(document)["GET /a"]
+    if name is None:
+        assert route.proxy
+        assert "is not checked" in noted(document)
+    else:
+        assert route.mock.status == 501
+        assert f"paths['/a'].get: the authorizer {name!r} is not here; the route answers 501" in noted(document)
+
+
+@pytest.mark.parametrize("merged", ["MergeDefinitions: true,", ""])
+def test_an_event_does_not_open_an_operation_that_is_closed(read, merged):
+    document = read(rest("", f"{merged} {DOCUMENT % 'security: [{gone: []}]'}"))
+    assert routes_of(document)["GET /a"].mock.status == 501
+
+
+@pytest.mark.parametrize(
+    ("kind", "closed"), [("CUSTOM", True), ("COGNITO_USER_POOLS", True), ("JWT", True), ("AWS_IAM", False)]
+)
+def test_a_method_or_route_whose_authorizer_is_not_here_is_closed(read, kind, closed):
+    auth = f"AuthorizationType: {kind}, AuthorizerId: abc123"
+    for template in (REST % ("MOCK", f"{MAPPED}}}, {auth}, Other: {{"), V2 % ("HTTP", "GET /a", auth)):
+        document = read(template)
+        (route,) = routes_of(document).values()
+        assert (route.mock is not None and route.mock.status == 501) is closed
+        assert ("the authorizer 'abc123' is not here; the route answers 501" in noted(document)) is closed
+
+
+def test_clients_of_a_websocket_whose_authorizer_is_not_here_are_refused(read):
+    document = read(V2 % ("WEBSOCKET", "$connect", "AuthorizationType: CUSTOM, AuthorizerId: abc123"))
+    assert routes_of(document)["$connect"].mock.status == 501
+    assert "clients are connected" not in noted(document)
 
 
 def rest(event, api):

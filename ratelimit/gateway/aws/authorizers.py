@@ -12,6 +12,7 @@ from .integrations import as_template, is_header, lowered
 from .intrinsics import REGION
 from .values import as_list, as_mapping, as_number, is_true
 
+AUTHORIZED = ("CUSTOM", "JWT", "COGNITO_USER_POOLS")  # the types of authorization that an authorizer gives
 HEADER = "$request.header.Authorization"
 
 

@@ -27,7 +27,8 @@ class ApiDraft:
         path: in the template.
         routes, stages, authorizers, settings: as in a configuration.
         models: schemas by name, of which those that a route needs become a setting.
-        conditions: of use, by route key, of the operations of a document, whose integration an event of SAM may be.
+        conditions: of use, by route key, of the operations of a document, whose integration an event of SAM may be;
+            those of one that is closed have its answer.
         sources: the paths in the template of routes, stages and authorizers, by (section, name).
     """
 
@@ -46,6 +47,11 @@ class ApiDraft:
         """Add a route, a stage or an authorizer."""
         getattr(self, section)[name] = value
         self.sources[section, name] = path
+
+    def with_conditions(self, key: str, route: dict[str, Any]) -> dict[str, Any]:
+        """Return a route with the conditions of its operation. One that is closed has no other integration."""
+        conditions = self.conditions.get(key, {})
+        return {**({} if "mock" in conditions else route), **conditions}
 
     def value(self) -> dict[str, Any]:
         """Return the API as in a configuration."""
@@ -92,7 +98,7 @@ class Draft:
             except ValueError as error:
                 self.template.note(path, f"this route cannot be served: {error}")
                 return
-        elif route.get("mock", {}).get("status") == 501:
+        elif route.get("mock", {}).get("status") == 501 and route.get("authorizer", True):  # not one that is closed
             route = self._without_integration(key, route, path)
         if key not in api.routes:
             api.add("routes", key, route, path)
@@ -116,6 +122,11 @@ class Draft:
         """Return the route that answers 501, and note why."""
         self.template.note(path, f"{reason}; the route answers 501")
         return json.loads(json.dumps(NOT_IMPLEMENTED))  # type: ignore[no-any-return]
+
+    def close(self, route: dict[str, Any], path: Path, name: str) -> None:
+        """Let a route answer 501, as its authorizer is not known, and note it."""
+        route.clear()
+        route.update(self.not_implemented(path, f"the authorizer {name!r} is not here"), authorizer=None)
 
     # --- functions
 

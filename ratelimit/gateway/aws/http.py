@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from .authorizers import add_authorizer, from_resource, with_cors
+from .authorizers import AUTHORIZED, add_authorizer, from_resource, with_cors
 from .draft import ApiDraft, Draft
 from .integrations import route_of
 from .openapi import add_document, document_of
@@ -85,6 +85,8 @@ def _secure(draft: Draft, api: ApiDraft, route: dict[str, Any], resource: Resour
         scopes = [str(one) for one in as_list(resource.get("AuthorizationScopes"))]
         if scopes and "jwt" in api.authorizers[name]:
             route["scopes"] = scopes
+    elif kind in AUTHORIZED:
+        draft.close(route, resource.path, name)
     elif kind != "NONE":
         draft.template.note(resource.path, f"the authorization {kind} is not checked")
     if api.kind == "websocket" and is_true(resource.get("ApiKeyRequired")):

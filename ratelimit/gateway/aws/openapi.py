@@ -76,7 +76,6 @@ def add_document(
         **as_mapping(as_mapping(document.get("components")).get("securitySchemes")),
     }
     validators = DocumentValidators(draft, api, document)
-    keyed = {name for name, scheme in schemes.items() if _is_api_key(as_mapping(scheme))}
     for name, scheme in schemes.items():
         place = (*path, "components", "securitySchemes", name)
         add_authorizer(draft, api, name, from_scheme(draft, as_mapping(scheme), place), place)
@@ -87,7 +86,7 @@ def add_document(
             integration = referred(document, str(integration["$ref"]))
         key = key_of(name if name.endswith("$default") else prefix + name, method)
         conditions: dict[str, Any] = {}
-        secure(draft, api, conditions, operation.get("security", document.get("security")), keyed, place)
+        secure(draft, api, conditions, operation.get("security", document.get("security")), schemes, place)
         scheme = as_mapping(operation.get("x-amazon-apigateway-auth")).get("type", "NONE")
         if str(scheme).upper() != "NONE":
             draft.template.note((*place, "x-amazon-apigateway-auth"), f"the authorization {scheme} is not checked")
@@ -99,15 +98,20 @@ def add_document(
             continue
         else:
             route = draft.not_implemented(place, f"no {INTEGRATION}")
-        draft.route(api, key, {**route, **conditions}, place)
+        draft.route(api, key, api.with_conditions(key, route), place)
     _settings(draft, api, document, path)
 
 
-def secure(draft: Draft, api: ApiDraft, route: dict[str, Any], security: Any, keyed: set[str], path: Path) -> None:
-    """Require what one of the alternatives of `security` requires."""
-    for alternative in as_list(security):
-        for name, scopes in as_mapping(alternative).items():
-            if name in keyed:
+def secure(
+    draft: Draft, api: ApiDraft, route: dict[str, Any], security: Any, schemes: Mapping[str, Any], path: Path
+) -> None:
+    """Require what one of the alternatives of `security` requires, or close the route if their authorizers are gone."""
+    missing: list[str] = []
+    for alternative in map(as_mapping, as_list(security)):
+        gone = [name for name in alternative if _is_gone(api, schemes, name)]
+        missing += gone
+        for name, scopes in alternative.items() if not gone else ():
+            if _is_api_key(as_mapping(schemes.get(name))):
                 route["api_key_required"] = True
             elif name in api.authorizers:
                 route["authorizer"] = name
@@ -117,6 +121,20 @@ def secure(draft: Draft, api: ApiDraft, route: dict[str, Any], security: Any, ke
                 route.setdefault("authorizer", None)
             else:
                 draft.template.note(path, f"the security {name!r} is not checked")
+    if missing and not route:
+        draft.close(route, path, missing[0])
+    else:
+        for name in missing:
+            draft.template.note(path, f"the security {name!r} is not checked")
+
+
+def _is_gone(api: ApiDraft, schemes: Mapping[str, Any], name: str) -> bool:
+    """Whether a name is of an authorizer that the API does not have. AWS ignores a scheme without extensions."""
+    scheme = as_mapping(schemes.get(name))
+    if name in api.authorizers or name in ("NONE", "AWS_IAM") or _is_api_key(scheme):
+        return False
+    is_signed = str(scheme.get("x-amazon-apigateway-authtype")).lower() == "awssigv4"
+    return name not in schemes or (any(one.startswith("x-amazon-apigateway-") for one in scheme) and not is_signed)
 
 
 def _is_api_key(scheme: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..._configuration.problems import Path
-from .authorizers import add_authorizer, from_resource, gateway_responses
+from .authorizers import AUTHORIZED, add_authorizer, from_resource, gateway_responses
 from .draft import ApiDraft, Draft
 from .integrations import route_of
 from .openapi import add_document, document_of
@@ -77,6 +77,8 @@ def _add_method(draft: Draft, api: ApiDraft, method: Resource) -> None:
         scopes = [str(one) for one in as_list(method.get("AuthorizationScopes"))]
         if scopes and "jwt" in api.authorizers[name]:
             route["scopes"] = scopes
+    elif kind in AUTHORIZED:
+        draft.close(route, method.path, name)
     elif kind != "NONE":
         draft.template.note(method.path, f"the authorization {kind} is not checked")
     if is_true(method.get("ApiKeyRequired")):

@@ -141,7 +141,7 @@ def _add_event(
         if api.kind == "http" and "function" in route:
             route["payload_format"] = "2.0"
         api.routes.pop(key, None)
-        draft.route(api, key, {**route, **api.conditions.get(key, {})}, path)
+        draft.route(api, key, api.with_conditions(key, route), path)
     route = api.routes.get(key, {})
     version, timeout = event.get("PayloadFormatVersion"), seconds(event.get("TimeoutInMillis"))
     if version and api.kind == "http" and "function" in route:
@@ -197,8 +197,7 @@ def _secure(
         elif name == "AWS_IAM":
             draft.template.note(path, "signatures of AWS_IAM are not checked")
         elif name != "NONE":  # SAM refuses the template
-            route.clear()
-            route.update(draft.not_implemented(path, f"the authorizer {name!r} is not here"), authorizer=None)
+            draft.close(route, path, name)
     keyed = own.get("ApiKeyRequired", auth.get("ApiKeyRequired"))
     if keyed is not None and ("ApiKeyRequired" in own or "api_key_required" not in route):
         route["api_key_required"] = is_true(keyed)
