@@ -670,6 +670,22 @@ def test_a_base_path_is_that_of_a_server(read):
         assert list(routes_of(document)) == [f"GET {path}"]
 
 
+@pytest.mark.parametrize(
+    ("server", "path"),
+    [
+        ("{url: 'https://x.example/{basePath}', variables: {basePath: {default: ''}}}", "/a"),
+        ("{url: 'https://x.example/{basePath}', variables: {basePath: {default: /}}}", "/a"),
+        ("{url: 'https://x.example/{basePath}'}", "/a"),
+        ("{url: 'https://x.example/{stage}/v1'}", "/v1/a"),
+        ("{url: 'https://{host}/{stage}/v1', variables: {stage: {default: live}}}", "/live/v1/a"),
+    ],
+)
+def test_variables_of_a_server_have_their_defaults(read, server, path):
+    body = f"Parameters: {{basepath: prepend}}, Body: {{servers: [{server}], paths: {{/a: {{get: {MOCK}}}}}}}"
+    document = read(f"Resources: {{Api: {{Type: AWS::ApiGateway::RestApi, Properties: {{{body}}}}}}}")
+    assert list(routes_of(document)) == [f"GET {path}"]
+
+
 # --- gateway responses
 
 

@@ -62,7 +62,13 @@ def base_path(document: Mapping[str, Any]) -> str:
 def _prefix(document: Mapping[str, Any], mode: Any) -> str:
     """Return what is before each path: the base path, or without its first segment where that is the stage."""
     server = as_mapping(next(iter(as_list(document.get("servers"))), None))
-    base = base_path(document) or re.sub("^[^/]*//[^/]*", "", str(server.get("url", ""))).strip("/")
+    variables = as_mapping(server.get("variables"))
+
+    def default(found: re.Match[str]) -> str:
+        return str(as_mapping(variables.get(found[1])).get("default") or "")
+
+    url = re.sub("^[^/]*//[^/]*", "", re.sub(r"\{([^{}]*)\}", default, str(server.get("url", ""))))
+    base = "/".join(filter(None, str(document.get("basePath") or url).split("/")))
     found = {"prepend": base, "split": base.partition("/")[2]}.get(str(mode))
     return f"/{found}" if found else ""
 
