@@ -117,6 +117,13 @@ def test_names_in_a_document_are_those_of_another_template(tmp_path):
         Document.read(file)
 
 
+def test_a_property_of_a_schema_in_a_document_may_have_the_name_of_a_function(tmp_path):
+    file = tmp_path / "openapi.yaml"
+    schema = "{M: {type: object, properties: {Ref: {type: string}}}}"
+    file.write_text(f"{OPENAPI}components: {{schemas: {schema}}}\n")
+    assert routes_of(Document.read(file), "shop")["GET /b"].proxy.to == ("http://Host/b",)
+
+
 def test_rules_in_short_form_are_accepted(read):
     """They are about the parameters that a person gives in an account."""
     functions = (

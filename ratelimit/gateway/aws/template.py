@@ -135,9 +135,23 @@ class Template:
         return (one for one in self.resources.values() if one.type in types)
 
     def document(self) -> dict[str, Any]:
-        """Return the OpenAPI document that the file is, without intrinsic functions."""
-        found = as_mapping(self._resolver.resolve(self._raw, ()))
+        """Return the OpenAPI document that the file is, without the intrinsic functions in its extensions."""
+        found = as_mapping(self._extended(self._raw, ()))
         self._problems.raise_any()
+        return found
+
+    def _extended(self, value: Any, path: Path) -> Any:
+        """Return a part of a document with its extensions evaluated: elsewhere `Ref` may be the name of a property."""
+        if isinstance(value, list):
+            return [self._extended(one, (*path, i)) for i, one in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        found: dict[str, Any] = {}
+        for name, one in value.items():
+            if str(name).lower().startswith("x-amazon-apigateway"):
+                found.update(self._resolver.resolve({name: one}, path))
+            else:
+                found[name] = self._extended(one, (*path, name))
         return found
 
     def include(self, location: Any, path: Path, above: Path) -> Any:
