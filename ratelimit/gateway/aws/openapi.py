@@ -135,12 +135,12 @@ def secure(
 
 
 def _is_gone(api: ApiDraft, schemes: Mapping[str, Any], name: str) -> bool:
-    """Whether a name is of an authorizer that the API does not have. AWS ignores a scheme without extensions."""
+    """Whether a scheme has an authorizer that could not be made. AWS ignores other schemes, also undeclared ones."""
     scheme = as_mapping(schemes.get(name))
     if name in api.authorizers or name in ("NONE", "AWS_IAM") or _is_api_key(scheme):
         return False
     is_signed = str(scheme.get("x-amazon-apigateway-authtype")).lower() == "awssigv4"
-    return name not in schemes or (any(one.startswith("x-amazon-apigateway-") for one in scheme) and not is_signed)
+    return any(one.startswith("x-amazon-apigateway-") for one in scheme) and not is_signed
 
 
 def _is_api_key(scheme: Mapping[str, Any]) -> bool:
