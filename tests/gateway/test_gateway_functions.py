@@ -17,6 +17,7 @@ from aws_lambda_powertools.event_handler import Response as PowertoolsResponse
 from gateway_harness import KEY, App
 from gateway_looks import ask
 from mangum import Mangum
+from ports import free_port
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.responses import Response as StarletteResponse
@@ -358,6 +359,17 @@ def test_process_of_a_removed_function_ends_after_its_call(tmp_path, gate):
 def by_url(url, **route):
     apis = {"a": {"routes": {"GET /": {"function": "f", **route}}, "stages": {"$default": {}}}}
     return Gateway(Configuration(functions={"f": {"url": url}}, apis=apis))
+
+
+def test_authorizer_that_cannot_be_reached_is_500():
+    """As at Amazon API Gateway: the client is not at fault, and there is no answer of a backend."""
+    api = {
+        "routes": {"GET /": {"mock": {}, "authorizer": "own"}}, "authorizers": {"own": {"function": "f"}},
+        "stages": {"$default": {}},
+    }  # fmt: skip
+    gateway = Gateway(Configuration(functions={"f": {"url": f"http://127.0.0.1:{free_port()}"}}, apis={"a": api}))
+    status, fields, _ = asyncio.run(ask(gateway, headers=[(b"authorization", "me")]))
+    assert (status, fields[b"x-amzn-errortype"]) == (500, b"AuthorizerConfigurationException")
 
 
 @pytest.mark.parametrize("drips", [False, True])

@@ -173,8 +173,10 @@ class CachingAuthorizer:
         event = self._events.for_authorizer(exchange, self._form, identity)
         try:
             answer = deepcopy(await self._function.invoke(event, TIMEOUT, exchange.request))  # the function's own
-        except Refusal:
-            raise
+        except Refusal as error:
+            if error.type == "OVERLOADED":
+                raise
+            raise Refusal("AUTHORIZER_FAILURE", error.message) from error
         except Exception as error:
             if str(getattr(error, "message", error)) == "Unauthorized":  # by which a function asks for a 401
                 raise Refusal("UNAUTHORIZED", "the authorizer refuses") from error

@@ -208,7 +208,7 @@ def test_calls_of_functions_elsewhere_are_bounded(kind, tmp_path, backend, monke
     """They count together with those of functions in the process of the gateway."""
 
     async def answer(head, reader, writer):
-        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"hi"')
+        writer.write(b'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n"hi"')
 
     (tmp_path / "app.py").write_text("def handler(event, context): return 'hi'")
     process = {"handler": "app.handler", "folder": str(tmp_path)}
