@@ -16,9 +16,9 @@ debug = bool(os.environ.get("RATELIMIT_DEBUG"))  # checks of bounds and overflow
 # an eighth. Inlining adds at most 5% to such a module instead of 40%: `peek` and an `All` are faster so, `hit` takes 3%
 # longer, and a wheel is 45 KB smaller. All other modules are compiled for size. C needs no tables for unwinding. Wheels
 # are compressed, so Cython need not compress constants; and CPython's own code is used to call bound methods.
-fast = {"algorithms", "batch", "fields"}
-fair = {"_core", "arguments", "attachment", "composite", "decision", "spending", "_counting", "_grouped", "_scanning"}
-fair |= {"_loops"}
+fast = {"algorithms", "batch"}
+fair = {"_core", "arguments", "attachment", "composite", "decision", "fields", "spending"}
+fair |= {"_counting", "_grouped", "_scanning"}
 small = ["-g0", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fno-plt", "-fvisibility=hidden"]
 small += ["-fomit-frame-pointer"]  # the default of gcc, but not of zig
 small += ["-DCYTHON_COMPRESS_STRINGS=0", "-DCYTHON_UNPACK_METHODS=0"]
