@@ -10,6 +10,7 @@ from ..templates.template import Template as Text
 from .draft import ApiDraft, Draft
 from .integrations import as_template, is_header, lowered
 from .intrinsics import REGION
+from .resource import Resource
 from .values import as_list, as_mapping, as_number, is_true
 
 AUTHORIZED = ("CUSTOM", "JWT", "COGNITO_USER_POOLS")  # the types of authorization that an authorizer gives
@@ -20,6 +21,18 @@ def add_authorizer(draft: Draft, api: ApiDraft, name: str, made: dict[str, Any] 
     """Add an authorizer to an API, if it could be made."""
     if made is not None:
         api.add("authorizers", name, made, path)
+
+
+def secure(draft: Draft, api: ApiDraft, route: dict[str, Any], resource: Resource) -> None:
+    """Require the authorizer that a method or a route of CloudFormation names, or close it if that is not here."""
+    kind, name = str(resource.get("AuthorizationType", "NONE")).upper(), str(resource.get("AuthorizerId", ""))
+    of_tokens = "COGNITO_USER_POOLS" if api.kind == "rest" else "JWT"
+    if kind in ("CUSTOM", of_tokens) and name in api.authorizers:
+        api.require(route, name, as_list(resource.get("AuthorizationScopes")))
+    elif kind in AUTHORIZED:
+        draft.close(route, resource.path, name)
+    elif kind != "NONE":
+        draft.template.note(resource.path, f"the authorization {kind} is not checked")
 
 
 def of_function(

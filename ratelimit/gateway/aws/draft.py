@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,12 @@ class ApiDraft:
         """Return a route with the conditions of its operation. One that is closed has no other integration."""
         conditions = self.conditions.get(key, {})
         return {**({} if "mock" in conditions else route), **conditions}
+
+    def require(self, route: dict[str, Any], name: str, scopes: Iterable[Any] | None) -> None:
+        """Require one of its authorizers of a route, and scopes if it checks tokens that have some."""
+        route["authorizer"] = name
+        if scopes and "jwt" in self.authorizers[name]:
+            route["scopes"] = [str(one) for one in scopes]
 
     def value(self) -> dict[str, Any]:
         """Return the API as in a configuration."""

@@ -1,15 +1,14 @@
 """HTTP and WebSocket APIs of CloudFormation: `AWS::ApiGatewayV2::*`."""
 
 from collections.abc import Iterator
-from typing import Any
 
-from .authorizers import AUTHORIZED, add_authorizer, from_resource, with_cors
+from .authorizers import add_authorizer, from_resource, secure, with_cors
 from .draft import ApiDraft, Draft
 from .integrations import route_of
 from .openapi import add_document, document_of
 from .resource import Resource
 from .stages import add_stage
-from .values import as_list, is_true
+from .values import is_true
 
 _PREFIX = "AWS::ApiGatewayV2::"
 
@@ -72,22 +71,9 @@ def _add_route(draft: Draft, api: ApiDraft, resource: Resource, answered: bool) 
     if websocket and key not in ("$connect", "$disconnect"):
         route["route_response"] = answered
     if not websocket or key == "$connect":
-        _secure(draft, api, route, resource)
+        secure(draft, api, route, resource)
+        if websocket and is_true(resource.get("ApiKeyRequired")):
+            route["api_key_required"] = True
     if websocket and key == "$disconnect" and "mock" in route:
         route["mock"].pop("body", None)
     draft.route(api, key, route, resource.path)
-
-
-def _secure(draft: Draft, api: ApiDraft, route: dict[str, Any], resource: Resource) -> None:
-    kind, name = str(resource.get("AuthorizationType", "NONE")).upper(), str(resource.get("AuthorizerId", ""))
-    if kind in ("JWT", "CUSTOM") and name in api.authorizers:
-        route["authorizer"] = name
-        scopes = [str(one) for one in as_list(resource.get("AuthorizationScopes"))]
-        if scopes and "jwt" in api.authorizers[name]:
-            route["scopes"] = scopes
-    elif kind in AUTHORIZED:
-        draft.close(route, resource.path, name)
-    elif kind != "NONE":
-        draft.template.note(resource.path, f"the authorization {kind} is not checked")
-    if api.kind == "websocket" and is_true(resource.get("ApiKeyRequired")):
-        route["api_key_required"] = True

@@ -120,9 +120,7 @@ def secure(
             if _is_api_key(as_mapping(schemes.get(name))):
                 route["api_key_required"] = True
             elif name in api.authorizers:
-                route["authorizer"] = name
-                if scopes and "jwt" in api.authorizers[name]:
-                    route["scopes"] = [str(scope) for scope in scopes]
+                api.require(route, name, scopes)
             elif name == "NONE":  # SAM's name: without the default authorizer
                 route.setdefault("authorizer", None)
             else:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..._configuration.problems import Path
-from .authorizers import AUTHORIZED, add_authorizer, from_resource, gateway_responses
+from .authorizers import add_authorizer, from_resource, gateway_responses, secure
 from .draft import ApiDraft, Draft
 from .integrations import route_of
 from .openapi import add_document, document_of
@@ -70,17 +70,7 @@ def _add_method(draft: Draft, api: ApiDraft, method: Resource) -> None:
         route = route_of(draft, api, key, integration, (*method.path, "Integration"))
     else:
         route = draft.not_implemented(method.path, "no Integration")
-    kind = str(method.get("AuthorizationType", "NONE")).upper()
-    name = str(method.get("AuthorizerId", ""))
-    if kind in ("CUSTOM", "COGNITO_USER_POOLS") and name in api.authorizers:
-        route["authorizer"] = name
-        scopes = [str(one) for one in as_list(method.get("AuthorizationScopes"))]
-        if scopes and "jwt" in api.authorizers[name]:
-            route["scopes"] = scopes
-    elif kind in AUTHORIZED:
-        draft.close(route, method.path, name)
-    elif kind != "NONE":
-        draft.template.note(method.path, f"the authorization {kind} is not checked")
+    secure(draft, api, route, method)
     if is_true(method.get("ApiKeyRequired")):
         route["api_key_required"] = True
     validate_method(draft, api, route, method.properties, method.path)

@@ -189,11 +189,9 @@ def _secure(
         route.pop("scopes", None)
         route["authorizer"] = None
         if name in api.authorizers and name != "NONE":
-            route["authorizer"] = name
             given = as_mapping(as_mapping(auth.get("Authorizers")).get(name))
             scopes = as_list(own.get("AuthorizationScopes")) or as_list(given.get("AuthorizationScopes"))
-            if scopes and "jwt" in api.authorizers[name]:
-                route["scopes"] = [str(one) for one in scopes]
+            api.require(route, name, scopes)
         elif name == "AWS_IAM":
             draft.template.note(path, "signatures of AWS_IAM are not checked")
         elif name != "NONE":  # SAM refuses the template

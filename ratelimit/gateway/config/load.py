@@ -55,7 +55,11 @@ class Document:
         """Read a file, or a template with its options. The exceptions are those of `read_file`."""
         file, content = str(path), FilePath(path).read_bytes()
         tree, conversion = Tree(), None
-        with located(file, lambda problem: problem.located(tree.line_of)):
+
+        def in_file(problem: Problem) -> Problem:
+            return problem.located(tree.line_of)  # of the template, once it is one
+
+        with located(file, in_file):
             tree.compose(content)
             if is_template(tree.names()):
                 tree = template = TemplateTree()
@@ -63,9 +67,7 @@ class Document:
                 conversion = convert(template, FilePath(path).parent, options or Options())
             elif options is not None and (options.parameters or options.functions):
                 raise ValueError("--parameter and --function are for templates")
-        locate: Callable[[Problem], Problem] = partial(Problem.located, line_of=tree.line_of)
-        if conversion is not None:
-            locate = partial(in_template, conversion.draft)
+        locate = in_file if conversion is None else partial(in_template, conversion.draft)
         with located(file, locate):
             value = with_secrets(tree.value(), FilePath(path).parent) if conversion is None else conversion.value
             configuration = _validated(value)
